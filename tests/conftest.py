@@ -1,0 +1,27 @@
+"""Shared fixtures: offline, one thread, the real data where it is."""
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """Small models are slower with more threads, and results are the same on every machine."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real data and models; the test is skipped where it is absent."""
+    default = Path(__file__).resolve().parents[2] / "shared"
+    path = Path(os.environ.get("UNLEARNBENCH_SHARED", default))
+    if not path.is_dir():
+        pytest.skip(f"real data not found at {path}; set UNLEARNBENCH_SHARED to its folder")
+    return path

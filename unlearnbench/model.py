@@ -1,0 +1,98 @@
+"""A causal language model with its tokenizer, and where it came from."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from unlearnbench.meter import Meter
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """Where weights came from: what a result needs to say which model it measured."""
+
+    name: str  # what the user asked for: an alias, a hub id or a path
+    location: str  # the hub id, or the folder's own name (never a full path)
+    revision: str | None  # the resolved commit; None where nobody could look it up
+    weights_sha256: str  # over the weight files' bytes (and config), so equal weights are equal models
+
+
+@dataclass
+class LanguageModel:
+    """A Hugging Face causal language model, in memory, with its tokenizer.
+
+    Every forward pass through the network is counted by `meter`.
+    """
+
+    network: "PreTrainedModel"
+    tokenizer: "PreTrainedTokenizerBase"
+    source: ModelSource
+    meter: Meter = field(default_factory=Meter)
+
+    def __post_init__(self) -> None:
+        self.network.eval()
+        # The body is hooked, not the whole network: a loss may call body and head on their own.
+        self.network.base_model.register_forward_pre_hook(self._count, with_kwargs=True)
+
+    @property
+    def device(self) -> "torch.device":
+        """Where the parameters are."""
+        return self.network.device
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of parameters, tied ones once."""
+        return sum(p.numel() for p in self.network.parameters())
+
+    @property
+    def eos_token_id(self) -> int | None:
+        """The token at which a continuation ends; None if the model has none."""
+        return self.tokenizer.eos_token_id
+
+    @property
+    def pad_token_id(self) -> int:
+        """The padding token: the tokenizer's, else its end of sequence, else 0."""
+        for candidate in (self.tokenizer.pad_token_id, self.tokenizer.eos_token_id):
+            if candidate is not None:
+                return int(candidate)
+        return 0
+
+    @property
+    def max_length(self) -> int:
+        """The longest sequence the network takes, in tokens."""
+        return int(getattr(self.network.config, "max_position_embeddings", 1 << 30))
+
+    def hidden_states(self, input_ids: "Tensor", attention_mask: "Tensor") -> "Tensor":
+        """[B, L, d] what the output head reads."""
+        return self.network.base_model(
+            input_ids=input_ids, attention_mask=attention_mask, use_cache=False
+        )[0]
+
+    def logits(self, input_ids: "Tensor", attention_mask: "Tensor") -> "Tensor":
+        """[B, L, V] next-token scores; position t scores the token at t + 1."""
+        return self.network(
+            input_ids=input_ids, attention_mask=attention_mask, use_cache=False
+        ).logits
+
+    @contextmanager
+    def training(self) -> Iterator[None]:
+        """Gradients on, dropout still off (SPEC §2): the paper trains without it."""
+        # eval() is kept: it is what switches every dropout off, whatever the architecture.
+        self.network.requires_grad_(True)
+        try:
+            yield
+        finally:
+            self.network.zero_grad(set_to_none=True)
+            self.network.eval()
+
+    def _count(self, _module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        tokens = kwargs.get("input_ids", args[0] if args else None)
+        if tokens is None:
+            tokens = kwargs["inputs_embeds"][..., 0]
+        self.meter.count_forward(tokens.numel())

@@ -1,0 +1,132 @@
+"""Plugins: methods, tasks and reports found through entry points or given as a file."""
+
+import importlib
+import importlib.util
+import pkgutil
+import sys
+import warnings
+from collections.abc import Callable
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import TypeVar
+
+from unlearnbench.errors import UserError, unknown
+
+KINDS = ("methods", "tasks", "reports")
+
+T = TypeVar("T", bound=type)
+_plugins: dict[str, dict[str, type]] = {kind: {} for kind in KINDS}
+_discovered: set[str] = set()
+
+
+def register(plugin: T) -> T:
+    """Class decorator: make a method, task or report known under its `name`.
+
+    Raises `UserError` if another class has that name, naming both modules.
+    """
+    kind, name = _kind_of(plugin), plugin.name
+    other = _plugins[kind].get(name)
+    if other is not None and _where(other) != _where(plugin):
+        raise UserError(
+            f"two {kind} are called '{name}': {_where(other)} and {_where(plugin)}; rename one"
+        )
+    _plugins[kind][name] = plugin
+    return plugin
+
+
+def methods() -> dict[str, type]:
+    """Every known method class by name."""
+    return _known("methods")
+
+
+def tasks() -> dict[str, type]:
+    """Every known task class by name."""
+    return _known("tasks")
+
+
+def reports() -> dict[str, type]:
+    """Every known report class by name."""
+    return _known("reports")
+
+
+def find(kind: str, name: str) -> type:
+    """The plugin of that kind and name; raises `UserError` with the nearest name otherwise."""
+    known = _known(kind)
+    if name not in known:
+        raise unknown(kind.removesuffix("s"), name, known, f"unlearnbench list {kind}")
+    return known[name]
+
+
+def load_plugin_file(path: Path) -> ModuleType:
+    """Import a plugin from a file; its `@register` decorators do the rest."""
+    if not path.is_file():
+        raise UserError(f"no plugin file at {path}; give the path of a .py file: --plugin my_method.py")
+    module_name = f"unlearnbench_plugin_{path.stem}"
+    spec = importlib.util.spec_from_file_location(module_name, path)
+    if spec is None or spec.loader is None:
+        raise UserError(f"{path} is not a Python file; --plugin takes a .py file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module_name] = module  # dataclasses look their module up there
+    try:
+        spec.loader.exec_module(module)
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"plugin {path} failed to import: {type(error).__name__}: {error}") from error
+    return module
+
+
+def _known(kind: str) -> dict[str, type]:
+    if kind not in _discovered:
+        _discovered.add(kind)
+        _discover(kind)
+    return dict(sorted(_plugins[kind].items()))
+
+
+def _discover(kind: str) -> None:
+    builtin = f"unlearnbench.{kind}"
+    points = list(entry_points(group=builtin))
+    # A bare checkout has no entry points of its own.
+    if not any(p.value == builtin for p in points):
+        _import_tree(builtin)
+    for point in points:
+        _load(point)
+
+
+def _load(point: EntryPoint) -> None:
+    """Import what an entry point names; a broken one of somebody else's costs a warning only."""
+    try:
+        _import_tree(point.module)
+    except Exception as error:
+        if point.module.startswith("unlearnbench."):
+            raise
+        owner = point.dist.name if point.dist else "an unnamed distribution"
+        warnings.warn(
+            f"plugin '{point.name}' of {owner} is left out: {type(error).__name__}: {error}",
+            stacklevel=2,
+        )
+
+
+def _import_tree(module_name: str) -> None:
+    """Import a module, and if it is a package its modules: one file there is one plugin."""
+    module = importlib.import_module(module_name)
+    for found in pkgutil.iter_modules(getattr(module, "__path__", [])):
+        if not found.name.startswith("_"):
+            importlib.import_module(f"{module_name}.{found.name}")
+
+
+def _kind_of(plugin: type) -> str:
+    from unlearnbench.method import Method
+    from unlearnbench.report import Report
+    from unlearnbench.task import Task
+
+    bases: dict[str, Callable[[], type]] = {"methods": Method, "tasks": Task, "reports": Report}
+    for kind, base in bases.items():
+        if issubclass(plugin, base):
+            return kind
+    raise UserError(f"{_where(plugin)} is none of Method, Task, Report; inherit from one of them")
+
+
+def _where(plugin: type) -> str:
+    return f"{plugin.__module__}.{plugin.__qualname__}"

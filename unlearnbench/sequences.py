@@ -1,0 +1,68 @@
+"""Token sequences of one model's vocabulary, padded on the right."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """N sequences of at most L tokens: what a forget set, its pairs and its pool consist of.
+
+    A beginning-of-sequence token, where the model has one, is column 0 and is
+    counted by `n_bos`; it is context, never something predicted or scored.
+    """
+
+    input_ids: Tensor  # [N, L] int64, right-padded with the model's pad id
+    lengths: Tensor  # [N] int64, tokens of each row that count, BOS included
+    n_given: Tensor  # [N] int64, leading tokens given before the suffix: BOS + t0
+    doc_ids: tuple[str, ...]  # the row's name in its source; what every join uses
+    n_bos: int = 0
+
+    def __len__(self) -> int:
+        return self.input_ids.shape[0]
+
+    @property
+    def attention_mask(self) -> Tensor:
+        """[N, L] int64, 1 where a token counts."""
+        return (self._positions() < self.lengths[:, None]).long()
+
+    @property
+    def suffix_mask(self) -> Tensor:
+        """[N, L] bool, true at the tokens after the given ones: what must be forgotten."""
+        at = self._positions()
+        return (at >= self.n_given[:, None]) & (at < self.lengths[:, None])
+
+    @property
+    def predicted_mask(self) -> Tensor:
+        """[N, L] bool, true at every token that is predicted from another: all but BOS and the first."""
+        at = self._positions()
+        return (at > self.n_bos) & (at < self.lengths[:, None])
+
+    def select(self, rows: Sequence[int] | Tensor) -> "Sequences":
+        """The named rows, in that order."""
+        index = torch.as_tensor(rows, dtype=torch.long)
+        return replace(
+            self,
+            input_ids=self.input_ids[index],
+            lengths=self.lengths[index],
+            n_given=self.n_given[index],
+            doc_ids=tuple(self.doc_ids[i] for i in index.tolist()),
+        )
+
+    def tokens(self, row: int) -> list[int]:
+        """The row's own tokens as a list, without BOS and padding."""
+        return self.input_ids[row, self.n_bos : int(self.lengths[row])].tolist()
+
+    def prefix(self, row: int) -> list[int]:
+        """The t0 tokens given to the model, without BOS."""
+        return self.input_ids[row, self.n_bos : int(self.n_given[row])].tolist()
+
+    def suffix(self, row: int) -> list[int]:
+        """The tokens that must be forgotten."""
+        return self.input_ids[row, int(self.n_given[row]) : int(self.lengths[row])].tolist()
+
+    def _positions(self) -> Tensor:
+        return torch.arange(self.input_ids.shape[1])[None, :]

@@ -1,0 +1,110 @@
+"""Settings: dataclass fields that are at once the command line, the record and the docs."""
+
+from dataclasses import MISSING, dataclass, field, fields
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from unlearnbench.errors import UserError, unknown
+
+
+def setting(default: Any, meaning: str) -> Any:
+    """A dataclass field with a default and the sentence that `unlearnbench show` prints."""
+    return field(default=default, metadata={"meaning": meaning})
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One documented field of a method, task or protocol."""
+
+    name: str
+    type: Any
+    default: Any
+    meaning: str
+
+    @property
+    def choices(self) -> tuple[Any, ...]:
+        """The values a `Literal` type allows; empty for any other type."""
+        return get_args(self.type) if get_origin(self.type) is Literal else ()
+
+
+def settings_of(owner: type) -> dict[str, Setting]:
+    """The settings of a dataclass by name, in the order they are written."""
+    hints = get_type_hints(owner)
+    return {
+        f.name: Setting(
+            f.name,
+            hints[f.name],
+            None if f.default is MISSING else f.default,
+            f.metadata.get("meaning", ""),
+        )
+        for f in fields(owner)
+        if f.init
+    }
+
+
+def parse_setting(owner: type, owner_name: str, name: str, text: Any) -> Any:
+    """The value of `owner_name.name=text`, checked against the field's type.
+
+    Raises `UserError` for an unknown field, a value of another type or one out of the choices.
+    """
+    known = settings_of(owner)
+    if name not in known:
+        raise unknown(
+            f"setting of {owner_name}", name, known, f"unlearnbench show {owner_name}"
+        )
+    try:
+        return _convert(known[name].type, text)
+    except (ValueError, TypeError):
+        raise UserError(
+            f"{owner_name}.{name}={text!r} is not {describe_type(known[name].type)}; "
+            f"see: unlearnbench show {owner_name}"
+        ) from None
+
+
+def describe_type(type_: Any) -> str:
+    """A type in words: 'one of a, b', 'a number', 'a whole number'."""
+    if get_origin(type_) is Literal:
+        return "one of " + ", ".join(map(str, get_args(type_)))
+    if get_origin(type_) is Union or type(type_).__name__ == "UnionType":
+        return " or ".join(describe_type(t) for t in get_args(type_))
+    names = {float: "a number", int: "a whole number", bool: "true or false", str: "text"}
+    return names.get(type_, "none" if type_ is type(None) else str(type_))
+
+
+_TRUTH = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+
+
+def _convert(type_: Any, value: Any) -> Any:
+    if get_origin(type_) is Literal:
+        return _one_of(get_args(type_), value)
+    if get_origin(type_) is Union or type(type_).__name__ == "UnionType":
+        return _first_that_fits(get_args(type_), value)
+    if type_ is type(None):
+        return _one_of((None,), None if str(value).lower() in ("none", "") else value)
+    if type_ is bool:
+        return _one_of_truth(value)
+    if type_ is int and isinstance(value, float | bool):
+        raise ValueError(value)
+    return type_(value)
+
+
+def _one_of(allowed: tuple[Any, ...], value: Any) -> Any:
+    for choice in allowed:
+        if value == choice or str(value) == str(choice):
+            return choice
+    raise ValueError(value)
+
+
+def _one_of_truth(value: Any) -> bool:
+    if str(value).lower() not in _TRUTH:
+        raise ValueError(value)
+    return _TRUTH[str(value).lower()]
+
+
+def _first_that_fits(types: tuple[Any, ...], value: Any) -> Any:
+    # None is tried first so that "none" is not taken for text.
+    for type_ in sorted(types, key=lambda t: t is not type(None)):
+        try:
+            return _convert(type_, value)
+        except (ValueError, TypeError):
+            continue
+    raise ValueError(value)

@@ -1,0 +1,60 @@
+"""The contract of a measurement on a model after (or before) unlearning."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import BaseModel, Field
+
+if TYPE_CHECKING:
+    from unlearnbench.forget_set import ForgetSet
+    from unlearnbench.model import LanguageModel
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A column: its name, how it is printed, and which direction is better."""
+
+    name: str  # 'el10', 'pile_ppl'
+    label: str  # 'EL10 (%)'
+    higher_is_better: bool
+    unit: str = ""  # '%', 'bits', ''
+    scale: float = 1.0  # printed value = stored value * scale
+    decimals: int = 1
+    in_score: bool = True  # counts in s_z and s_m (eq. 11)
+    capped: bool = False  # the protocol's perplexity cap applies
+
+
+class Score(BaseModel):
+    """One measured value with what is needed to judge it."""
+
+    value: float
+    stderr: float | None = Field(default=None, description="standard error over documents")
+    n: int = Field(description="number of documents")
+    higher_is_better: bool
+    documents: dict[str, float] = Field(
+        default_factory=dict, description="per-document outcome by doc_id; paired statistics need it"
+    )
+
+
+@dataclass(frozen=True)
+class TaskContext:
+    """What a task may look at besides the model."""
+
+    forget_set: "ForgetSet"
+    texts: dict[str, tuple[str, ...]]  # validation texts by name: 'pile', 'wikitext'
+    batch_size: int = 8
+    limit: int | None = None  # documents per task
+
+
+@dataclass(kw_only=True)
+class Task(ABC):
+    """A family of measurements; one file under `tasks/`."""
+
+    name: ClassVar[str]
+    metrics: ClassVar[tuple[Metric, ...]]
+    source: ClassVar[str] = ""
+
+    @abstractmethod
+    def measure(self, model: "LanguageModel", context: TaskContext) -> dict[str, Score]:
+        """The scores by metric name.  A metric that cannot be measured here is left out, never 0."""
