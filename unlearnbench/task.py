@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 if TYPE_CHECKING:
     from unlearnbench.forget_set import ForgetSet
@@ -27,6 +27,8 @@ class Metric:
 
 class Score(BaseModel):
     """One measured value with what is needed to judge it."""
+
+    model_config = ConfigDict(ser_json_inf_nan="constants")  # else an infinite value is saved as null
 
     value: float
     stderr: float | None = Field(default=None, description="standard error over documents")

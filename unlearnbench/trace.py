@@ -2,13 +2,15 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 Outcome = Literal["forgotten", "not_forgotten", "collapsed"]
 
 
 class RowRecord(BaseModel):
     """One row at the end of one epoch."""
+
+    model_config = ConfigDict(ser_json_inf_nan="constants")  # else NaN is saved as null
 
     doc_id: str = Field(description="the row's name in its source; joins go by it")
     el: float = Field(description="extraction likelihood EL_n, 0..1 (eq. 7)")
@@ -23,6 +25,8 @@ class RowRecord(BaseModel):
 
 class EpochRecord(BaseModel):
     """One epoch; epoch 0 is the model before unlearning."""
+
+    model_config = ConfigDict(ser_json_inf_nan="constants")  # a collapsed method's loss is NaN
 
     epoch: int
     losses: dict[str, float] = Field(

@@ -1,0 +1,234 @@
+"""The comparison table: groups of rows, means over runs, ranks, and the normalised scores."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from unlearnbench.columns import ABSENT, EPOCHS, PAPER_COLUMNS, S_M, S_Z, Column, columns_of
+from unlearnbench.errors import UserError
+from unlearnbench.metrics.normalized import normalized_scores
+from unlearnbench.result import Result, Role, StopRecord
+
+# Footnote markers of rows.
+NOT_FORGOTTEN, LEFT_OUT, UNEQUAL, PARTIAL = "†", "‡", "§", "¶"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One metric of one row, in printed units (stored value x scale), uncapped."""
+
+    mean: float
+    std: float | None = None  # sample standard deviation over runs; None with fewer than two
+    n: int = 1  # runs in the mean
+    n_documents: tuple[int, ...] = ()  # the numbers of documents it was measured on
+    rank: int | None = None  # 1 best, 2 second among the compared rows, as printed
+
+
+@dataclass(frozen=True)
+class Run:
+    """What tells the runs of one row apart."""
+
+    forget_set: str
+    content_sha256: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class Row:
+    """A reference row, or a method with one set of settings."""
+
+    label: str
+    role: Role
+    cells: Mapping[str, Cell]  # by column name; a metric that was not measured is not there
+    method: str = "none"
+    model: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    origins: Mapping[str, str] = field(default_factory=dict)
+    runs: tuple[Run, ...] = ()  # those in the means
+    n_not_forgotten: int = 0  # of them
+    failures: tuple[str, ...] = ()  # why each run that is not in the means is left out
+    n_superseded: int = 0  # older results of the same cell, left out
+    markers: str = ""  # footnotes: † ‡ § ¶
+
+    @property
+    def compared(self) -> bool:
+        """Whether the row counts in ranks and scores: methods and the deduplicated baseline do."""
+        return self.role in ("method", "dedup") and bool(self.cells)
+
+    def mean(self, name: str) -> float | None:
+        """The mean of a column; None if it was not measured."""
+        return self.cells[name].mean if name in self.cells else None
+
+
+@dataclass(frozen=True)
+class Group:
+    """The rows of one model under one protocol: what is compared with each other."""
+
+    name: str
+    rows: tuple[Row, ...]
+    n_parameters: int | None = None
+    cap: float | None = 1000.0  # perplexity above it is printed '>1000' and counts as 1000
+    variant: str = ""  # what tells groups of the same name apart, e.g. 'bfloat16'
+    protocol_name: str = ""
+    protocol: Mapping[str, Any] = field(default_factory=dict)
+    dtype: str = ""
+    stops: tuple[StopRecord, ...] = ()  # distinct ones; calibrated lines may differ by a little
+    n_forget_rows: tuple[int, ...] = ()
+    scored: tuple[str, ...] = ()  # columns that s_z and s_m are over
+    not_scored: tuple[str, ...] = ()  # columns that would count, had every compared row a value
+    scores_flagged: bool = False  # the compared rows are means over different runs
+
+    @property
+    def title(self) -> str:
+        """Name and what tells it from others of that name."""
+        return f"{self.name} ({self.variant})" if self.variant else self.name
+
+    @property
+    def compared(self) -> tuple[Row, ...]:
+        """The rows that ranks and scores are over."""
+        return tuple(row for row in self.rows if row.compared)
+
+    @property
+    def parameters(self) -> str:
+        """Number of parameters as in Table I: '125M', '1.3B'; empty if unknown."""
+        return _short_count(self.n_parameters) if self.n_parameters else ""
+
+    def text(self, row: Row, column: Column) -> str:
+        """A cell as it is printed, without its rank; '–' if it was not measured."""
+        return column.text(row.mean(column.name), self.cap)
+
+    def spread(self, row: Row, column: Column) -> str:
+        """The cell's standard deviation as it is printed; '–' if there is none to tell."""
+        cell = row.cells.get(column.name)
+        if cell is None or column.is_over_cap(cell.mean, self.cap):
+            return ABSENT
+        return column.text(cell.std)
+
+    def flag(self, row: Row, column: Column) -> str:
+        """The marker of a score that compares means over different runs; else empty."""
+        scored = column.name in (S_Z.name, S_M.name) and column.name in row.cells
+        return UNEQUAL if self.scores_flagged and scored else ""
+
+
+@dataclass(frozen=True)
+class Note:
+    """A sentence under the table; with a marker, a footnote of the rows that carry it."""
+
+    kind: str
+    text: str
+    marker: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A comparison, ready to be printed in any format."""
+
+    metric_columns: tuple[Column, ...]
+    groups: tuple[Group, ...]
+    other_columns: tuple[Column, ...] = ()  # measured, in CSV and JSON only
+    notes: tuple[Note, ...] = ()
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The columns a table prints, in order: metrics, epochs, s_z, s_m."""
+        return (*self.metric_columns, EPOCHS, S_Z, S_M)
+
+    @property
+    def has_spread(self) -> bool:
+        """Whether any row is a mean over more than one run."""
+        return any(len(row.runs) > 1 for group in self.groups for row in group.rows)
+
+    @classmethod
+    def from_values(cls, groups: Sequence[Group]) -> "Table":
+        """The table of rows with given cells over the paper's columns, ranked and scored."""
+        return _finished(groups, PAPER_COLUMNS, ())
+
+
+def build_table(results: Sequence[Result]) -> Table:
+    """The table of a set of results: one group per model, protocol, dtype and stop line.
+
+    Failed and collapsed cells are no part of a mean; they are counted in a footnote.
+    Raises `UserError` for no results, and if results disagree on what a metric is.
+    """
+    from unlearnbench.table_rows import groups_of
+
+    if not results:
+        raise UserError("no results to report; make some with: unlearnbench run")
+    columns, other = columns_of(results)
+    return _finished(groups_of(results, (*columns, *other)), columns, other)
+
+
+def compare(group: Group, columns: Sequence[Column]) -> Group:
+    """The group with s_z, s_m and ranks over its compared rows (eq. 11)."""
+    scored = _with_scores(group, columns)
+    rows = list(scored.rows)
+    for column in (*columns, S_Z, S_M):
+        values = [row.mean(column.name) if row.compared else None for row in rows]
+        ranks = _ranks(column, values, group.cap)
+        rows = [_with_rank(row, column.name, rank) for row, rank in zip(rows, ranks, strict=True)]
+    return replace(scored, rows=tuple(rows))
+
+
+def _finished(
+    groups: Sequence[Group], columns: tuple[Column, ...], other: tuple[Column, ...]
+) -> Table:
+    from unlearnbench.footnotes import mark
+    from unlearnbench.table_notes import notes_of
+
+    compared = tuple(mark(compare(group, columns)) for group in groups)
+    return Table(columns, compared, other, notes_of(compared, columns, other))
+
+
+def _with_scores(group: Group, columns: Sequence[Column]) -> Group:
+    compared = [row for row in group.rows if row.compared]
+    counted = {c.name: c for c in columns if c.in_score}
+    values = {name: [row.mean(name) for row in compared] for name in counted}
+    directions = {name: bool(c.higher_is_better) for name, c in counted.items()}
+    # The cap is applied to the mean, not run by run: only so do Table I's '>1000' follow from
+    # the published runs (GPT-Neo 2.7B + KUMPR: four of five below 250).
+    caps = {name: group.cap if c.capped else None for name, c in counted.items()}
+    scores = normalized_scores(values, directions, caps)
+    # Over one row, or no metric, there is nothing to normalise by.
+    if len(compared) < 2 or not scores.metrics:
+        return replace(group, not_scored=tuple(counted))
+    pairs = iter(zip(scores.s_z, scores.s_m, strict=True))
+    rows = tuple(_with_score(row, *next(pairs)) if row.compared else row for row in group.rows)
+    return replace(group, rows=rows, scored=scores.metrics, not_scored=scores.left_out)
+
+
+def _with_score(row: Row, s_z: float, s_m: float) -> Row:
+    n = len(row.runs) or 1
+    return replace(row, cells={**row.cells, S_Z.name: Cell(s_z, n=n), S_M.name: Cell(s_m, n=n)})
+
+
+def _ranks(column: Column, values: Sequence[float | None], cap: float | None) -> list[int | None]:
+    """1 for the best and 2 for the second best value; equal as printed is equal in rank."""
+    printed = [_as_printed(column, value, cap) for value in values]
+    known = {v for v in printed if v is not None}
+    if sum(v is not None for v in printed) < 2:
+        return [None] * len(values)
+    first_two = sorted(known, reverse=bool(column.higher_is_better))[:2]
+    return [first_two.index(v) + 1 if v in first_two else None for v in printed]
+
+
+def _as_printed(column: Column, value: float | None, cap: float | None) -> float | None:
+    if value is None or value != value:
+        return None
+    if column.is_over_cap(value, cap):
+        return float("inf")
+    return round(value, column.decimals)
+
+
+def _with_rank(row: Row, name: str, rank: int | None) -> Row:
+    if rank is None:
+        return row
+    return replace(row, cells={**row.cells, name: replace(row.cells[name], rank=rank)})
+
+
+def _short_count(count: int) -> str:
+    for size, suffix in ((1e9, "B"), (1e6, "M"), (1e3, "K")):
+        # Rounded first: 999,950,000 is 1.0B, not 1000M.
+        if count >= size * 0.9995:
+            number = count / size
+            return f"{number:.1f}{suffix}" if number < 9.95 else f"{number:.0f}{suffix}"
+    return str(count)

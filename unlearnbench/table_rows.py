@@ -1,0 +1,192 @@
+"""From results to the rows of a table: which are compared, averaged, and left out."""
+
+import json
+import math
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import replace
+from statistics import fmean, stdev
+from typing import Any, TypeVar
+
+from unlearnbench.columns import EPOCHS, Column
+from unlearnbench.protocol import Protocol
+from unlearnbench.result import Result, StopRecord
+from unlearnbench.table import Cell, Group, Row, Run
+
+ROLES = ("before", "dedup", "retrained", "method")
+K = TypeVar("K", bound=Hashable)
+
+
+def groups_of(results: Sequence[Result], columns: Sequence[Column]) -> list[Group]:
+    """One group per model, protocol, dtype, kind of stop line and forget-set size; smallest first.
+
+    Numbers made in different ways are never averaged; the variant names the difference.
+    """
+    groups = []
+    for same_name in _split(results, lambda r: r.group).values():
+        parts = list(_split(same_name, lambda r: _frozen(_conditions(r))).values())
+        differing = _differing([_conditions(part[0]) for part in parts])
+        groups += [_group(part, differing, columns) for part in parts]
+    return sorted(groups, key=lambda g: (g.n_parameters or 0, g.title))
+
+
+def differing_protocol_settings(name: str, protocol: dict[str, Any]) -> dict[str, Any]:
+    """The settings in which a recorded protocol departs from the named one."""
+    # A result of another version may know a setting that this one does not: it is shown as well.
+    named = vars(Protocol.named("released" if name == "released" else "paper"))
+    return {k: v for k, v in protocol.items() if k not in named or named[k] != v}
+
+
+def format_value(value: Any) -> str:
+    """A setting's value in a label: 5e-6, 0.1, true."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and 0 < abs(value) < 1e-3:
+        digits, _, exponent = f"{value:.6e}".partition("e")
+        return f"{digits.rstrip('0').rstrip('.')}e{int(exponent)}"
+    return f"{value:.10g}" if isinstance(value, float) else str(value)
+
+
+def _conditions(result: Result) -> dict[str, str]:
+    """What must be equal for two results to stand in one table, in words."""
+    single = differing_protocol_settings(result.protocol_name, result.protocol)
+    settings = ", ".join(f"{k}={format_value(v)}" for k, v in sorted(single.items()))
+    return {
+        "protocol": f"{result.protocol_name} protocol" + (f" with {settings}" if settings else ""),
+        "dtype": result.model.dtype,
+        "stop": f"{result.stop.source} stop line",
+        "rows": f"{len(result.forget_set.doc_ids)} rows",
+    }
+
+
+def _group(results: list[Result], differing: list[str], columns: Sequence[Column]) -> Group:
+    first = results[0]
+    sizes = [r.model.n_parameters for r in results if r.role != "dedup"]
+    return Group(
+        name=first.group,
+        rows=tuple(_rows(results, columns)),
+        n_parameters=sizes[0] if sizes else None,
+        cap=first.protocol.get("perplexity_cap"),
+        variant=", ".join(_conditions(first)[name] for name in differing),
+        protocol_name=first.protocol_name,
+        protocol=first.protocol,
+        dtype=first.model.dtype,
+        stops=_distinct_stops(results),
+        n_forget_rows=tuple(sorted({len(r.forget_set.doc_ids) for r in results})),
+    )
+
+
+def _distinct_stops(results: Iterable[Result]) -> tuple[StopRecord, ...]:
+    stops = {(r.stop.el, r.stop.ma, r.stop.n_unseen): r.stop for r in results}
+    return tuple(stops[key] for key in sorted(stops))
+
+
+def _rows(results: list[Result], columns: Sequence[Column]) -> list[Row]:
+    """References first, then methods in the order in which they were first run."""
+    variants = list(_split(results, lambda r: (r.role, r.label, _frozen(_facets(r)))).values())
+    families = _split(variants, lambda v: (v[0].role, v[0].label))
+    rows = []
+    for variant in sorted(variants, key=_position):
+        family = families[variant[0].role, variant[0].label]
+        rows.append(_row(variant, _suffix(variant[0], family), columns))
+    return rows
+
+
+def _position(variant: list[Result]) -> tuple[int, str, str, str]:
+    first, started_at = variant[0], min(r.started_at for r in variant)
+    return ROLES.index(first.role), started_at, first.label, _frozen(_facets(first))
+
+
+def _facets(result: Result) -> dict[str, Any]:
+    """What makes a row another row: every setting but the seed, and the weights."""
+    settings = {k: v for k, v in result.method.settings.items() if k != "seed"}
+    return {**settings, "model": result.model.name, "weights": result.model.weights_sha256[:8]}
+
+
+def _suffix(result: Result, family: Sequence[list[Result]]) -> str:
+    """' (alpha=0.1)' where rows would otherwise have the same label."""
+    differing = _differing([_facets(variant[0]) for variant in family])
+    if differing != ["weights"]:
+        differing = [name for name in differing if name != "weights"]
+    facets = _facets(result)
+    told = ", ".join(f"{n}={format_value(facets[n])}" for n in differing if n in facets)
+    return f" ({told})" if told else ""
+
+
+def _row(results: list[Result], suffix: str, columns: Sequence[Column]) -> Row:
+    latest = _latest(results)
+    used = [r for r in latest if _failure(r) is None]
+    first = results[0]
+    return Row(
+        label=first.label + suffix,
+        role=first.role,
+        cells=_cells(used, columns),
+        method=first.method.name,
+        model=first.model.name,
+        settings={k: v for k, v in first.method.settings.items() if k != "seed"},
+        origins=first.method.origins,
+        runs=tuple(_run(r) for r in used),
+        n_not_forgotten=sum(r.status == "not_forgotten" for r in used),
+        failures=tuple(f for r in latest if (f := _failure(r)) is not None),
+        n_superseded=len(results) - len(latest),
+    )
+
+
+def _latest(results: Iterable[Result]) -> list[Result]:
+    """One result per forget set and seed, in that order: a cell measured twice is not two runs."""
+    latest: dict[Run, Result] = {}
+    for result in sorted(results, key=lambda r: (r.started_at, r.key)):
+        latest[_run(result)] = result
+    return [latest[run] for run in sorted(latest, key=lambda run: (run.forget_set, run.seed))]
+
+
+def _run(result: Result) -> Run:
+    return Run(result.forget_set.run, result.forget_set.content_sha256, result.seed)
+
+
+def _failure(result: Result) -> str | None:
+    """Why a result is no part of a mean; None if it is."""
+    if result.status == "failed":
+        return result.error or "failed"
+    if result.trace is not None and result.trace.outcome == "collapsed":
+        return result.trace.reason or "collapsed"
+    return None
+
+
+def _cells(results: Sequence[Result], columns: Sequence[Column]) -> dict[str, Cell]:
+    cells = {c.name: cell for c in columns if (cell := _metric_cell(results, c)) is not None}
+    epochs = [float(r.trace.n_epochs) for r in results if r.trace is not None]
+    return {**cells, EPOCHS.name: _cell(epochs)} if epochs else cells
+
+
+def _metric_cell(results: Sequence[Result], column: Column) -> Cell | None:
+    found = [r.scores.get(column.task, {}).get(column.metric) for r in results]
+    # NaN says that a value could not be computed: it is missing, not a number to average.
+    scores = [s for s in found if s is not None and not math.isnan(s.value)]
+    if not scores:
+        return None
+    cell = _cell([s.value * column.scale for s in scores])
+    return replace(cell, n_documents=tuple(sorted({s.n for s in scores})))
+
+
+def _cell(values: Sequence[float]) -> Cell:
+    finite = all(map(math.isfinite, values))
+    mean = fmean(values) if finite else sum(values) / len(values)  # inf, or NaN for inf - inf
+    return Cell(mean, stdev(values) if finite and len(values) > 1 else None, len(values))
+
+
+def _split(items: Iterable[Any], key: Callable[[Any], K]) -> dict[K, list[Any]]:
+    parts: dict[K, list[Any]] = defaultdict(list)
+    for item in items:
+        parts[key(item)].append(item)
+    return dict(parts)
+
+
+def _differing(variants: Sequence[dict[str, Any]]) -> list[str]:
+    """The names whose values are not the same in all."""
+    names = dict.fromkeys(name for variant in variants for name in variant)
+    return [n for n in names if len({_frozen(v.get(n)) for v in variants}) > 1]
+
+
+def _frozen(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, default=str)
