@@ -1,13 +1,17 @@
-"""A forget set: the sequences to forget, the pool of analogues, and the test whether it is forgotten."""
+"""A forget set: what to forget, the pool of analogues, and the test whether it is forgotten."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from unlearnbench.errors import UserError
 from unlearnbench.protocol import Protocol
 
 if TYPE_CHECKING:
     from unlearnbench.examine import Examiner
+    from unlearnbench.forget_sources import ForgetSource
+    from unlearnbench.forget_sources.rows import Rows
+    from unlearnbench.model import LanguageModel
     from unlearnbench.sequences import Sequences
 
 
@@ -35,3 +39,93 @@ class ForgetSet:
         if self._pairs is None:
             self._pairs = self.pool.select(self.find_pairs())
         return self._pairs
+
+
+def read_forget_set(
+    source: "ForgetSource",
+    run: str,
+    model: "LanguageModel",
+    protocol: Protocol,
+    examiner: "Examiner",
+    limit: int | None = None,
+    pool_limit: int | None = None,
+    encoder: str | None = None,
+) -> ForgetSet:
+    """One run of a source, tokenised for one model.
+
+    `limit` takes the first rows of the run, `pool_limit` the first of the pool; `encoder` is the
+    hub id or folder of the sentence encoder that finds pairs.  The pool loses rows longer than
+    the model's context and rows whose tokens are those of a target, which would teach again
+    what is to be forgotten.
+    Raises `UserError` naming file and row of what is wrong with the data.
+    """
+    from unlearnbench.hashing import sequences_sha256
+    from unlearnbench.pairing import find_neighbours
+
+    found = source.read(run, limit)
+    rows = found.targets.encode(model, protocol)
+    pool = _pool(found.pool, rows, model, protocol, pool_limit)
+    title = source.title(run)
+
+    def find_pairs() -> list[int]:
+        if not len(pool):
+            raise _no_pool(title)
+        wanted, offered = _texts(model, rows), _texts(model, pool)
+        return find_neighbours(wanted, offered, encoder, protocol.neighbour_metric)
+
+    return ForgetSet(
+        name=title,
+        run=run,
+        rows=rows,
+        pool=pool,
+        protocol=protocol,
+        content_sha256=sequences_sha256(rows, pool),
+        find_pairs=find_pairs,
+        examiner=examiner,
+        refusals=source.refusals,
+    )
+
+
+def read_unseen(
+    source: "ForgetSource", model: "LanguageModel", protocol: Protocol, limit: int | None = None
+) -> "Sequences | None":
+    """[N, L] rows the model never saw, to calibrate the stop line on; None if there are none."""
+    unseen = source.unseen()
+    if unseen is None:
+        return None
+    rows = unseen.select(range(len(unseen))[:limit])
+    return rows.encode(model, protocol, only_fitting=True)
+
+
+def _pool(
+    rows: "Rows | None",
+    targets: "Sequences",
+    model: "LanguageModel",
+    protocol: Protocol,
+    limit: int | None,
+) -> "Sequences":
+    if rows is None:
+        return targets.select([])
+    pool = rows.select(range(len(rows))[:limit]).encode(model, protocol, only_fitting=True)
+    return without_targets(pool, targets)
+
+
+def without_targets(pool: "Sequences", targets: "Sequences") -> "Sequences":
+    """The pool without rows whose tokens are those of a target, whatever their doc_id.
+
+    2,301 of the extraction benchmark's 15,000 rows repeat the last 100 tokens of an earlier one.
+    """
+    known = {tuple(targets.tokens(i)) for i in range(len(targets))}
+    kept = [i for i in range(len(pool)) if tuple(pool.tokens(i)) not in known]
+    return pool if len(kept) == len(pool) else pool.select(kept)
+
+
+def _texts(model: "LanguageModel", rows: "Sequences") -> list[str]:
+    return model.tokenizer.batch_decode([rows.tokens(i) for i in range(len(rows))])
+
+
+def _no_pool(title: str) -> UserError:
+    return UserError(
+        f"forget set '{title}' has no pool to draw pairs from; give one: --pool FILE, "
+        "or leave rows over with --limit M"
+    )

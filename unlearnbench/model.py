@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from unlearnbench.meter import Meter
@@ -20,7 +21,7 @@ class ModelSource:
     name: str  # what the user asked for: an alias, a hub id or a path
     location: str  # the hub id, or the folder's own name (never a full path)
     revision: str | None  # the resolved commit; None where nobody could look it up
-    weights_sha256: str  # over the weight files' bytes (and config), so equal weights are equal models
+    weights_sha256: str  # over the weight, config and tokenizer files: equal ones, equal models
 
 
 @dataclass
@@ -38,7 +39,8 @@ class LanguageModel:
     def __post_init__(self) -> None:
         self.network.eval()
         # The body is hooked, not the whole network: a loss may call body and head on their own.
-        self.network.base_model.register_forward_pre_hook(self._count, with_kwargs=True)
+        # Its decoder, because OPT's network calls that past its base model.
+        self.network.get_decoder().register_forward_pre_hook(self._count, with_kwargs=True)
 
     @property
     def device(self) -> "torch.device":
@@ -62,6 +64,20 @@ class LanguageModel:
             if candidate is not None:
                 return int(candidate)
         return 0
+
+    @cached_property
+    def bos_token_id_to_prepend(self) -> int | None:
+        """The token every sequence of this model starts with (Llama, OPT); None if none does."""
+        from unlearnbench.vocabulary import bos_token_id_to_prepend
+
+        return bos_token_id_to_prepend(self.tokenizer, self.network.config)
+
+    @cached_property
+    def uses_gpt2_vocabulary(self) -> bool:
+        """Whether GPT-2's ids are this model's, so that benchmark rows need no re-tokenising."""
+        from unlearnbench.vocabulary import uses_gpt2_vocabulary
+
+        return uses_gpt2_vocabulary(self.tokenizer)
 
     @property
     def max_length(self) -> int:

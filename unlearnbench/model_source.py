@@ -1,0 +1,135 @@
+"""Which files a model's name stands for, and their identity, without loading weights."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from unlearnbench import hub
+from unlearnbench.errors import UserError, unknown
+from unlearnbench.hashing import files_sha256
+from unlearnbench.model import ModelSource
+from unlearnbench.model_aliases import ModelAlias, aliases
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+# What can change a model's numbers besides its weights; a README cannot.
+_IDENTITY = ("*.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json",
+             "vocab.json", "merges.txt", "tokenizer.model", "special_tokens_map.json")  # fmt: skip
+
+
+def describe_model(name: str, revision: str | None = None, download: bool = False) -> ModelSource:
+    """The identity of a model by alias, hub id or path; no weights are loaded into memory.
+
+    For a hub model that is not here, and with `download` false, `revision` is the
+    one asked for and `weights_sha256` is empty: nobody has seen the weights yet.
+    Raises `UserError` for a name that stands for no model.
+    """
+    location = resolve(name)[1]
+    folder = find_folder(name, revision, download=download)
+    if folder is None:
+        return ModelSource(name, location, None, "")
+    return source_of(name, location, folder)
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What is known of a model from its files, before its weights are loaded."""
+
+    source: ModelSource
+    architecture: str  # class name, e.g. GPTNeoForCausalLM
+    n_parameters: int  # tied ones once
+    vocabulary_size: int
+
+
+def model_facts(
+    name: str, revision: str | None = None, trust_remote_code: bool = False
+) -> ModelFacts | None:
+    """Identity, architecture and size of a model that is on this machine; None if it is not.
+
+    Raises `UserError` for a name that stands for no model or files that are none.
+    """
+    from unlearnbench.model_loading import count_parameters, read_configuration
+
+    folder = find_folder(name, revision, download=False)
+    if folder is None:
+        return None
+    config = read_configuration(folder, trust_remote_code)
+    architecture = (getattr(config, "architectures", None) or [type(config).__name__])[0]
+    return ModelFacts(
+        source_of(name, resolve(name)[1], folder),
+        architecture,
+        count_parameters(config, trust_remote_code),
+        int(config.vocab_size),
+    )
+
+
+def source_of(name: str, location: str, folder: Path) -> ModelSource:
+    """The identity of the model in a folder."""
+    return ModelSource(_shown(name), location, hub.commit_of(folder), weights_sha256(folder))
+
+
+def weights_sha256(folder: Path) -> str:
+    """sha256 over the names and bytes of weights, configuration and tokenizer, in name order."""
+    return files_sha256({path for pattern in _IDENTITY for path in folder.glob(pattern)})
+
+
+def resolve(name: str) -> tuple[ModelAlias | None, str]:
+    """The alias a name is, if it is one, and the hub id or the folder's own name.
+
+    A path is what exists on disk or starts with '.', '/' or '~'.  Raises `UserError`
+    with the nearest alias for anything else that is not of the form owner/name.
+    """
+    known = aliases()
+    if name in known:
+        alias = known[name]
+        return alias, alias.hub_id or alias.name
+    if is_path(name):
+        return None, Path(name).expanduser().resolve().name
+    if _HUB_ID.fullmatch(name):
+        return None, name
+    raise unknown("model", name, known, "unlearnbench list models (or give owner/name or a folder)")
+
+
+def is_path(name: str) -> bool:
+    """Whether a name means a folder on disk, existing or not."""
+    return name.startswith((".", "/", "~")) or Path(name).is_dir()
+
+
+def find_folder(name: str, revision: str | None, download: bool = True) -> Path | None:
+    """The folder with the model's files; None for a hub model that is not here.
+
+    Raises `UserError` where a local folder is no model folder.
+    """
+    alias, location = resolve(name)
+    if alias is not None and alias.folder is not None:
+        return alias.folder
+    if alias is None and is_path(name):
+        return _checked(Path(name).expanduser())
+    return hub.snapshot(location, revision, download)
+
+
+def _checked(folder: Path) -> Path:
+    if not folder.is_dir():
+        raise UserError(f"no model folder at {folder}; give an existing one or: --model nano-neo")
+    if not (folder / "config.json").is_file():
+        raise UserError(
+            f"{folder} is no model folder: it has no config.json; save_pretrained() makes one"
+        )
+    if not hub.has_weights(folder):
+        raise UserError(f"{folder} {_without_weights(folder)}")
+    return folder
+
+
+def _without_weights(folder: Path) -> str:
+    if any(folder.glob("*.bin")):
+        return (
+            "holds only pickled weights (.bin), which are not loaded; rewrite it as safetensors: "
+            "from_pretrained(folder).save_pretrained(folder, safe_serialization=True)"
+        )
+    return "holds no complete safetensors weights; copy all *.safetensors files into it"
+
+
+def _shown(name: str) -> str:
+    # A full path would make equal models differ from machine to machine.
+    return (
+        Path(name).expanduser().resolve().name if is_path(name) and name not in aliases() else name
+    )

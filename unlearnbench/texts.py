@@ -1,0 +1,113 @@
+"""Validation texts for perplexity: documents of the Pile, of WikiText, or of one's own files."""
+
+import re
+import warnings
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from unlearnbench.errors import UserError
+from unlearnbench.forget_sources.rows import text_of_file
+from unlearnbench.forget_sources.tables import read_table
+from unlearnbench.hashing import text_sha256
+from unlearnbench.hub_data import dataset_rows
+
+MAX_DOCUMENTS = 500  # as in the released validation files
+_ON_HUB = {
+    # The Pile's own validation split; the original host is gone, this is its backup.
+    "pile": "hf:mit-han-lab/pile-val-backup::validation",
+    "wikitext": "hf:Salesforce/wikitext:wikitext-103-raw-v1:validation",
+}
+_NANO_NAMES = {"wikitext": "wiki"}  # its WikiText is an encyclopaedia of its own
+_HEADING = re.compile(r"^ = [^=].* = \n?$")
+
+
+def default_texts(nano: bool) -> dict[str, str]:
+    """The texts of the two worlds, as `read_texts` takes them."""
+    return dict.fromkeys(_ON_HUB, "nano" if nano else "hub")
+
+
+def read_texts(wanted: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    """Documents by text name; `wanted` says for each name where it is.
+
+    'hub': its validation split on the Hugging Face hub ('pile' and 'wikitext');
+    'nano': the nano world's; else a file: .jsonl, .csv or .parquet with a field `text` per
+    document, .txt as one document.  A hub text that cannot be had is left out
+    with one warning, never counted as empty; a bad file raises `UserError`.
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    for name, place in wanted.items():
+        documents = _from_hub(name) if place == "hub" else _from_disk(name, place)
+        if documents is not None:
+            found[name] = documents
+    return found
+
+
+def texts_sha256(texts: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
+    """Digest of each text's documents: part of a cell's identity."""
+    return {name: text_sha256(*documents) for name, documents in texts.items()}
+
+
+def parse_text_option(option: str) -> tuple[str, str]:
+    """NAME=FILE as name and file; raises `UserError` for anything else."""
+    name, sign, place = option.partition("=")
+    if not (name and sign and place):
+        raise UserError(
+            f"--text '{option}' is not NAME=FILE; e.g. --text wikitext=validation.jsonl"
+        )
+    return name, place
+
+
+def _from_hub(name: str) -> tuple[str, ...] | None:
+    if name not in _ON_HUB:
+        raise UserError(f"no text '{name}' on the hub; give a file: --text {name}=FILE")
+    try:
+        rows = dataset_rows(_ON_HUB[name], limit=None if name == "wikitext" else MAX_DOCUMENTS)
+    except UserError as error:
+        warnings.warn(
+            f"perplexity on {name} is left out: {error}; or give a file: --text {name}=FILE",
+            stacklevel=3,
+        )
+        return None
+    texts = [str(row["text"]) for row in rows]
+    documents = join_articles(texts) if name == "wikitext" else texts
+    return tuple(documents[:MAX_DOCUMENTS])
+
+
+def join_articles(lines: Iterable[str]) -> list[str]:
+    """WikiText's lines as articles: each begins with a heading of level one."""
+    articles: list[list[str]] = []
+    for line in lines:
+        if not articles or _HEADING.match(line):
+            articles.append([])
+        articles[-1].append(line)
+    joined = ("".join(article) for article in articles)
+    return [text for text in joined if text.strip()]
+
+
+def _from_disk(name: str, place: str) -> tuple[str, ...]:
+    path = _nano_file(name) if place == "nano" else Path(place).expanduser()
+    if path.suffix != ".txt":
+        return _documents(read_table(path), path)
+    if not (text := text_of_file(path)).strip():
+        raise UserError(f"{path} is empty; perplexity needs text")
+    return (text,)
+
+
+def _documents(rows: list[dict[str, Any]], path: Path) -> tuple[str, ...]:
+    for at, row in enumerate(rows):
+        if not isinstance(row.get("text"), str):
+            raise UserError(f"{path.name}, row {at}: needs a field 'text' with a document's text")
+    documents = tuple(row["text"] for row in rows if row["text"].strip())
+    if not documents:
+        raise UserError(f"{path} holds no text: every row's 'text' is empty")
+    return documents
+
+
+def _nano_file(name: str) -> Path:
+    from unlearnbench.nano import data_path
+
+    path = data_path() / "text" / f"{_NANO_NAMES.get(name, name)}_validation.jsonl"
+    if not path.is_file():
+        raise UserError(f"the nano world has no text '{name}'; it has pile and wikitext")
+    return path
