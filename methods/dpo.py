@@ -1,0 +1,54 @@
+"""DPO: prefer another completion to the one that must be forgotten."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from unlearnbench.registry import register
+from unlearnbench.settings import setting
+from unlearnbench.training import GradientMethod
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from unlearnbench.batch import UnlearnBatch
+    from unlearnbench.forget_set import ForgetSet
+    from unlearnbench.model import LanguageModel
+    from unlearnbench.trace import UnlearnTrace
+
+
+@register
+@dataclass(kw_only=True)
+class Dpo(GradientMethod):
+    """Direct preference optimisation: the neighbour, or a refusal, is preferred to the target.
+
+    The preference loss is optimised by trl's DPO trainer; the released code's
+    cross-entropy (`dpo_loss`) by the same loop as every other method.
+    """
+
+    name: ClassVar[str] = "dpo"
+    label: ClassVar[str] = "DPO"
+    source: ClassVar[str] = "Rafailov et al. 2023, eq. 7; Maini et al. 2024 (TOFU)"
+    citation: ClassVar[str] = """@inproceedings{rafailov2023direct,
+  title = {Direct Preference Optimization: Your Language Model is Secretly a Reward Model},
+  author = {Rafailov, Rafael and Sharma, Archit and Mitchell, Eric and Manning, Christopher D.
+            and Ermon, Stefano and Finn, Chelsea},
+  booktitle = {Advances in Neural Information Processing Systems},
+  year = {2023}
+}"""
+    authors_stop_rule: ClassVar[Literal["and", "or"]] = "or"
+
+    beta: float = setting(0.1, "how far the preference may move from the original model")
+
+    def unlearn(self, model: "LanguageModel", forget_set: "ForgetSet") -> "UnlearnTrace":
+        """Train `model` in place, by trl or by the epoch loop, as the protocol says."""
+        if forget_set.protocol.dpo_loss == "cross_entropy":
+            return super().unlearn(model, forget_set)
+        from unlearnbench.preference import unlearn_by_preference
+
+        return unlearn_by_preference(self, model, forget_set, self.beta)
+
+    def loss(self, batch: "UnlearnBatch") -> "dict[str, Tensor]":
+        """The released loss: the neighbour's tokens as the target's labels, plus NLL(x_lrn)."""
+        from unlearnbench.losses import dpo_released_loss
+
+        return dpo_released_loss(batch.neighbour_label_nll, batch.pair_nll)

@@ -1,0 +1,40 @@
+"""KUMPR: knowledge unlearning by gradient ascent."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from unlearnbench.registry import register
+from unlearnbench.training import GradientMethod
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from unlearnbench.batch import UnlearnBatch
+
+
+@register
+@dataclass(kw_only=True)
+class Kumpr(GradientMethod):
+    """Gradient ascent on the sequences to forget.
+
+    The authors' own settings are one full batch per step and a learning rate of
+    5e-5: `--set kumpr.batch_size=128 --set kumpr.learning_rate=5e-5`.
+    """
+
+    name: ClassVar[str] = "kumpr"
+    label: ClassVar[str] = "KUMPR"
+    source: ClassVar[str] = "Jang et al. 2023, eq. 1"
+    citation: ClassVar[str] = """@inproceedings{jang2023knowledge,
+  title = {Knowledge Unlearning for Mitigating Privacy Risks in Language Models},
+  author = {Jang, Joel and Yoon, Dongkeun and Yang, Sohee and Cha, Sungmin and Lee, Moontae
+            and Logeswaran, Lajanugen and Seo, Minjoon},
+  booktitle = {Proceedings of ACL},
+  year = {2023}
+}"""
+    authors_ma_threshold: ClassVar[float] = 0.2994
+
+    def loss(self, batch: "UnlearnBatch") -> "dict[str, Tensor]":
+        """-NLL(x_tgt)."""
+        from unlearnbench.losses import kumpr_loss
+
+        return kumpr_loss(batch.target_nll)

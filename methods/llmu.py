@@ -1,0 +1,45 @@
+"""LLMU: gradient ascent, random completions, and KL on normal text."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from unlearnbench.registry import register
+from unlearnbench.settings import setting
+from unlearnbench.training import GradientMethod
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from unlearnbench.batch import UnlearnBatch
+
+
+@register
+@dataclass(kw_only=True)
+class Llmu(GradientMethod):
+    """Gradient ascent on the targets, other completions after their prefixes, KL on neighbours."""
+
+    name: ClassVar[str] = "llmu"
+    label: ClassVar[str] = "LLMU"
+    source: ClassVar[str] = "Yao et al. 2023"
+    citation: ClassVar[str] = """@article{yao2023large,
+  title = {Large Language Model Unlearning},
+  author = {Yao, Yuanshun and Xu, Xiaojun and Liu, Yang},
+  journal = {arXiv preprint arXiv:2310.10683},
+  year = {2023}
+}"""
+
+    epsilon1: float = setting(0.5, "weight of gradient ascent on the targets")
+    epsilon2: float = setting(1.0, "weight of the mismatched completions")
+    epsilon3: float = setting(1.0, "weight of the KL term on the neighbours")
+
+    def loss(self, batch: "UnlearnBatch") -> "dict[str, Tensor]":
+        """-e1 NLL(x_tgt) + e2 NLL(mismatch) + e3 KL[P_0 || P](x_lrn)."""
+        from unlearnbench.losses import llmu_loss
+        from unlearnbench.mismatch import random_completions
+
+        if batch.protocol.llmu_mismatch == "neighbour":
+            mismatch = batch.neighbour_label_nll
+        else:
+            mismatch = batch.nll_of(random_completions(batch))
+        weights = (self.epsilon1, self.epsilon2, self.epsilon3)
+        return llmu_loss(batch.target_nll, mismatch, batch.pair_kl, weights)

@@ -1,0 +1,176 @@
+"""One batch of targets and what a loss may ask about it; what nobody asks for is never computed."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from unlearnbench.losses import (
+    kl_divergence,
+    predictors_of,
+    reduce_tokens,
+    reference_cross_entropy,
+    span_mask,
+    token_nll,
+)
+from unlearnbench.reference import References
+from unlearnbench.scoring import TokenScores, position_logits, score_tokens
+
+if TYPE_CHECKING:
+    from unlearnbench.forget_set import ForgetSet
+    from unlearnbench.model import LanguageModel
+    from unlearnbench.protocol import Protocol
+    from unlearnbench.sequences import Sequences
+
+
+def kl_positions(pairs: "Sequences", protocol: "Protocol") -> Tensor:
+    """[B, L] bool, where the KL term compares: what predicts the loss span, or everywhere."""
+    if protocol.kl_term == "cross_entropy":
+        return torch.ones_like(pairs.input_ids, dtype=torch.bool)
+    return predictors_of(span_mask(pairs, protocol))
+
+
+@dataclass(frozen=True)
+class UnlearnBatch:
+    """Some rows of a forget set in one optimisation step; `losses.py` says what the terms mean.
+
+    Scores carry gradients and are computed once, at first use.  NLLs are reduced
+    by the protocol; `..._per_row` are [B] sums over a row's counted tokens.
+    """
+
+    model: "LanguageModel"
+    forget_set: "ForgetSet"
+    index: list[int]  # which rows of the forget set
+    random: torch.Generator  # for whatever a method draws; seeded by its seed
+    references: References
+    network: Callable[..., Any] | None = field(default=None, repr=False)
+
+    @classmethod
+    def of(
+        cls, model: "LanguageModel", forget_set: "ForgetSet", index: Sequence[int], seed: int = 0
+    ) -> "UnlearnBatch":
+        """A batch on its own, outside a training loop: to try a loss."""
+        random = torch.Generator().manual_seed(seed)
+        return cls(model, forget_set, list(index), random, References(model, forget_set))
+
+    @property
+    def protocol(self) -> "Protocol":
+        """How losses are summed, and over what."""
+        return self.forget_set.protocol
+
+    @cached_property
+    def rows(self) -> "Sequences":
+        """[B, L] the targets."""
+        return self._trimmed(self.forget_set.rows.select(self.index))
+
+    @cached_property
+    def pairs(self) -> "Sequences":
+        """[B, L'] each target's neighbour."""
+        return self._trimmed(self.forget_set.pairs().select(self.index))
+
+    @property
+    def target_logits(self) -> Tensor:
+        """[N, V] at the targets' counted tokens, row after row."""
+        return self._target.logits
+
+    @property
+    def target_nll(self) -> Tensor:
+        """NLL(x_tgt), nats."""
+        return self._target.nll(self.protocol.loss_reduction)
+
+    @property
+    def target_nll_per_row(self) -> Tensor:
+        """[B] nats."""
+        return self._target.nll_per_row
+
+    @property
+    def reference_target_nll_per_row(self) -> Tensor:
+        """[B] nats under the model before unlearning."""
+        return self.references.nll_per_row("rows")[self.index]
+
+    @property
+    def pair_logits(self) -> Tensor:
+        """[N', V] at the neighbours' counted tokens, row after row."""
+        return self._pair.logits
+
+    @property
+    def pair_nll(self) -> Tensor:
+        """NLL(x_lrn), nats."""
+        return self._pair.nll(self.protocol.loss_reduction)
+
+    @property
+    def pair_nll_per_row(self) -> Tensor:
+        """[B] nats."""
+        return self._pair.nll_per_row
+
+    @property
+    def reference_pair_nll_per_row(self) -> Tensor:
+        """[B] nats under the model before unlearning."""
+        return self.references.nll_per_row("pairs")[self.index]
+
+    @cached_property
+    def pair_kl(self) -> Tensor:
+        """KL[P_0 || P](x_lrn), nats (eq. 4), or the released cross-entropy (`kl_term`)."""
+        released = self.protocol.kl_term == "cross_entropy"
+        frozen = self.references.pair_logits(self.index)
+        logits = self._all_pair_logits if released else self.pair_logits
+        values = (reference_cross_entropy if released else kl_divergence)(frozen, logits)
+        return reduce_tokens(values, len(self.index), self.protocol.loss_reduction)
+
+    @cached_property
+    def neighbour_label_nll(self) -> Tensor:
+        """NLL of the neighbour's tokens given the target's inputs, nats: the released code's terms.
+
+        Counts the positions that both sequences have.
+        """
+        width = self.rows.input_ids.shape[1]
+        labels = F.pad(self.pairs.input_ids, (0, width - self.pairs.input_ids.shape[1]))
+        counted = span_mask(self.pairs, self.protocol)
+        counted = F.pad(counted, (0, width - counted.shape[1]))
+        target = span_mask(self.rows, self.protocol)
+        both = counted[target].to(self.model.device)
+        values = token_nll(
+            self.target_logits[both], labels[target & counted].to(self.model.device)
+        )
+        return reduce_tokens(values, len(self.index), self.protocol.loss_reduction)
+
+    def nll_of(self, sequences: "Sequences") -> Tensor:
+        """NLL of other sequences' suffixes, nats: what stands before a suffix is only context."""
+        suffix_only = replace(self.protocol, loss_span="suffix", pad_tokens="ignore")
+        mask = span_mask(sequences, suffix_only)
+        return self._score(sequences, mask).nll(self.protocol.loss_reduction)
+
+    @cached_property
+    def _target(self) -> TokenScores:
+        return self._score(self.rows, span_mask(self.rows, self.protocol))
+
+    @cached_property
+    def _pair(self) -> TokenScores:
+        mask = span_mask(self.pairs, self.protocol)
+        if self.protocol.kl_term == "divergence":
+            return self._score(self.pairs, mask)
+        # The released KL looks everywhere; one pass serves both terms.
+        device, everywhere = self.model.device, predictors_of(mask).flatten()
+        return TokenScores(
+            self._all_pair_logits[everywhere.to(device)],
+            self.pairs.input_ids[mask].to(device),
+            tuple(mask.sum(1).tolist()),
+        )
+
+    @cached_property
+    def _all_pair_logits(self) -> Tensor:
+        positions = kl_positions(self.pairs, self.protocol)
+        return position_logits(self.model, self.pairs, positions, self.network)
+
+    def _score(self, sequences: "Sequences", mask: Tensor) -> TokenScores:
+        return score_tokens(self.model, sequences, mask, self.network)
+
+    def _trimmed(self, sequences: "Sequences") -> "Sequences":
+        """Without columns that are padding in every row, unless some loss counts padding."""
+        if self.protocol.pad_tokens == "count" or self.protocol.kl_term == "cross_entropy":
+            return sequences
+        return replace(sequences, input_ids=sequences.input_ids[:, : int(sequences.lengths.max())])

@@ -1,0 +1,117 @@
+"""The frozen model theta_0 without a second model: its head's inputs, and a copy of the head."""
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from unlearnbench.errors import UserError
+from unlearnbench.losses import span_mask
+from unlearnbench.scoring import output_head, position_logits, reading_head_input, score_tokens
+
+if TYPE_CHECKING:
+    from unlearnbench.forget_set import ForgetSet
+    from unlearnbench.model import LanguageModel
+    from unlearnbench.sequences import Sequences
+
+_ROWS_AT_ONCE = 8
+
+
+@dataclass(frozen=True)
+class FrozenReference:
+    """The model's output distributions, as they were when `of` was called, at fixed positions.
+
+    Probabilities of 128 rows over GPT-2's vocabulary are 4.8 GiB; what the head
+    reads to make them is 75 MiB.
+    """
+
+    hidden: tuple[Tensor, ...]  # per sequence [n_i, d]
+    head: nn.Module  # a copy: the head is trained, and may be tied to the embeddings
+
+    @classmethod
+    @torch.no_grad()
+    def of(
+        cls, model: "LanguageModel", sequences: "Sequences", positions: Tensor
+    ) -> "FrozenReference":
+        """Freeze the model at the positions where `positions` [M, L] bool is true.
+
+        Raises `UserError` if the head's output is not the model's logits.
+        """
+        head = copy.deepcopy(output_head(model)).requires_grad_(False)
+        hidden: list[Tensor] = []
+        for start in range(0, len(sequences), _ROWS_AT_ONCE):
+            rows = list(range(start, min(start + _ROWS_AT_ONCE, len(sequences))))
+            with reading_head_input(model) as seen:
+                logits = position_logits(model, sequences.select(rows), positions[rows])
+            if start == 0:
+                _check_head(head, seen, logits, type(model.network).__name__)
+            hidden.extend(seen[0][0].split(positions[rows].sum(1).tolist()))
+        return cls(tuple(hidden), head)
+
+    @torch.no_grad()
+    def logits(self, rows: Sequence[int]) -> Tensor:
+        """[N, V] the frozen model's logits at the kept positions of those sequences."""
+        logits: Tensor = self.head(torch.cat([self.hidden[row] for row in rows]))
+        return logits
+
+
+def _check_head(head: nn.Module, seen: list[Tensor], logits: Tensor, architecture: str) -> None:
+    if len(seen) == 1 and torch.allclose(head(seen[0][0]), logits, rtol=1e-4, atol=1e-4):
+        return
+    raise UserError(
+        f"{architecture} changes its output head's result (soft-capping or scaling), so its frozen "
+        "distribution cannot be kept; take a method without a KL term: --methods kumpr"
+    )
+
+
+class References:
+    """What losses may ask about theta_0, each computed once, before the first optimisation step."""
+
+    def __init__(self, model: "LanguageModel", forget_set: "ForgetSet") -> None:
+        self._model, self._forget_set = model, forget_set
+        self._stepped = False
+        self._pairs: FrozenReference | None = None
+        self._nll: dict[str, Tensor] = {}
+
+    def model_has_changed(self) -> None:
+        """Called after every step: theta_0 is gone, and only what was kept of it is there."""
+        self._stepped = True
+
+    def pair_logits(self, rows: Sequence[int]) -> Tensor:
+        """[N, V] theta_0's logits on the pairs, where the protocol's KL term looks."""
+        if self._pairs is None:
+            self._need_theta_0("the pairs' distribution")
+            pairs = self._forget_set.pairs()
+            self._pairs = FrozenReference.of(self._model, pairs, self._kl_positions(pairs))
+        return self._pairs.logits(rows)
+
+    def nll_per_row(self, which: str) -> Tensor:
+        """[M] nats over the loss span under theta_0, of every target or neighbour (rows, pairs)."""
+        if which not in self._nll:
+            self._need_theta_0(f"the {which}' likelihood")
+            self._nll[which] = self._score(which)
+        return self._nll[which]
+
+    @torch.no_grad()
+    def _score(self, which: str) -> Tensor:
+        chosen = self._forget_set.rows if which == "rows" else self._forget_set.pairs()
+        mask = span_mask(chosen, self._forget_set.protocol)
+        parts = torch.arange(len(chosen)).split(_ROWS_AT_ONCE)
+        return torch.cat(
+            [score_tokens(self._model, chosen.select(p), mask[p]).nll_per_row for p in parts]
+        )
+
+    def _kl_positions(self, pairs: "Sequences") -> Tensor:
+        from unlearnbench.batch import kl_positions
+
+        return kl_positions(pairs, self._forget_set.protocol)
+
+    def _need_theta_0(self, what: str) -> None:
+        if self._stepped:
+            raise UserError(
+                f"a loss asked for {what} under the original model after the first step, when that "
+                "model is gone; let the loss use it in every batch (docs/methods.md)"
+            )
