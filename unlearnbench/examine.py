@@ -1,9 +1,11 @@
-"""The examination after each epoch: how well rows are still known, and whether that is forgotten."""
+"""The examination after each epoch: how well rows are known, and whether that is forgotten."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import TYPE_CHECKING, Literal
 
+from unlearnbench.errors import UserError
 from unlearnbench.protocol import Protocol
 from unlearnbench.trace import RowRecord
 
@@ -11,6 +13,8 @@ if TYPE_CHECKING:
     from unlearnbench.metrics.text import BertScore
     from unlearnbench.model import LanguageModel
     from unlearnbench.sequences import Sequences
+
+ROW_METRICS = ("el", "ma", "bertscore_f1", "bleu", "entropy")
 
 
 @dataclass(frozen=True)
@@ -37,15 +41,88 @@ class Examiner:
     batch_size: int = 32
 
     def examine(self, model: "LanguageModel", rows: "Sequences") -> list[RowRecord]:
-        """One record per row, in the rows' order."""
-        raise NotImplementedError
+        """One record per row, in the rows' order; its cost is the phase 'examine'.
+
+        BERTScore and BLEU compare the decoded continuation with the decoded suffix.
+        """
+        import torch
+
+        with model.meter.phase("examine"), torch.no_grad():
+            return self._examine(model, rows)
 
     def means(self, records: Sequence[RowRecord]) -> dict[str, float]:
         """Mean el, ma, bertscore_f1, bleu, entropy over the rows."""
-        raise NotImplementedError
+        return {name: fmean(getattr(r, name) for r in records) for name in ROW_METRICS}
 
     def reached(
         self, means: dict[str, float], rule: Literal["and", "or"], ma_threshold: float
     ) -> bool:
-        """Whether the set's means are under the stop line, strictly."""
-        raise NotImplementedError
+        """Whether the set's means are under the stop line, strictly.
+
+        An EL of 0 is under every line, one at 0 included (unseen rows often have
+        an EL of 0): nothing can be known less.
+        """
+        under_el = means["el"] < self.stop_line.el or means["el"] == 0.0
+        under_ma = means["ma"] < ma_threshold
+        return under_el and under_ma if rule == "and" else under_el or under_ma
+
+    def _examine(self, model: "LanguageModel", rows: "Sequences") -> list[RowRecord]:
+        from unlearnbench.decoding import continue_rows
+        from unlearnbench.metrics.extraction import extraction_scores
+        from unlearnbench.metrics.text import sentence_bleu, token_entropy
+
+        known = extraction_scores(model, rows, self.protocol, self.n, self.batch_size)
+        ids = continue_rows(model, rows, self.protocol, self.new_tokens, self.batch_size)
+        texts = [_decode(model, tokens) for tokens in ids]
+        suffixes = [_decode(model, rows.suffix(row)) for row in range(len(rows))]
+        f1 = self.bertscore.f1(texts, suffixes)
+        bleu = [sentence_bleu(*pair) for pair in zip(texts, suffixes, strict=True)]
+        return [
+            RowRecord(
+                doc_id=doc_id,
+                el=known.el[row],
+                ma=known.ma[row],
+                bertscore_f1=f1[row],
+                bleu=bleu[row],
+                entropy=token_entropy(ids[row]),
+                forgotten=self._is_forgotten(f1[row], bleu[row]),
+                continuation=texts[row],
+            )
+            for row, doc_id in enumerate(rows.doc_ids)
+        ]
+
+    def _is_forgotten(self, bertscore_f1: float, bleu: float) -> bool:
+        """Eq. 5, with the protocol's and/or."""
+        under = bertscore_f1 < self.bertscore_threshold, bleu < self.bleu_threshold
+        return all(under) if self.protocol.forgotten_rule == "and" else any(under)
+
+
+def measure_stop_line(
+    model: "LanguageModel", unseen: "Sequences | None", examiner: Examiner
+) -> StopLine:
+    """The model's own stop line: mean EL and MA of rows it never saw.
+
+    Measured as the examiner measures (protocol, n).  A set is then forgotten when
+    its means are strictly below: known less well than text that was never seen.
+    Raises `UserError` without unseen rows.
+    """
+    import torch
+
+    from unlearnbench.metrics.extraction import extraction_scores
+
+    if unseen is None or not len(unseen):
+        raise UserError(
+            "--stop calibrated needs rows the model never saw: --unseen FILE, or use --stop paper"
+        )
+    with torch.no_grad():
+        scores = extraction_scores(
+            model, unseen, examiner.protocol, examiner.n, examiner.batch_size
+        )
+    return StopLine(fmean(scores.el), fmean(scores.ma), "calibrated", len(unseen))
+
+
+def _decode(model: "LanguageModel", ids: list[int]) -> str:
+    text = model.tokenizer.decode(
+        ids, skip_special_tokens=False, clean_up_tokenization_spaces=False
+    )
+    return str(text)

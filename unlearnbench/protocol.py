@@ -10,7 +10,7 @@ from unlearnbench.settings import setting
 class Protocol:
     """How sequences are cut, losses summed and forgetting judged.
 
-    The defaults are the paper's (arXiv v2); `Protocol.named("released")` gives
+    The defaults are those of the paper (its later version); `Protocol.named("released")` gives
     what the authors' published code does.  Every result records all fields.
     """
 

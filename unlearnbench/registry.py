@@ -1,21 +1,22 @@
 """Plugins: methods, tasks and reports found through entry points or given as a file."""
 
+import hashlib
 import importlib
 import importlib.util
 import pkgutil
 import sys
 import warnings
-from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from unlearnbench.errors import UserError, unknown
 
 KINDS = ("methods", "tasks", "reports")
+_FILE_MODULE = "unlearnbench_plugin_"
 
-T = TypeVar("T", bound=type)
+T = TypeVar("T", bound=type[Any])
 _plugins: dict[str, dict[str, type]] = {kind: {} for kind in KINDS}
 _discovered: set[str] = set()
 
@@ -61,8 +62,14 @@ def find(kind: str, name: str) -> type:
 def load_plugin_file(path: Path) -> ModuleType:
     """Import a plugin from a file; its `@register` decorators do the rest."""
     if not path.is_file():
-        raise UserError(f"no plugin file at {path}; give the path of a .py file: --plugin my_method.py")
-    module_name = f"unlearnbench_plugin_{path.stem}"
+        raise UserError(
+            f"no plugin file at {path}; give the path of a .py file: --plugin my_method.py"
+        )
+    for kind in KINDS:  # first, so that a name taken twice is laid at the file's door
+        _known(kind)
+    # Two files of one name in two folders are two modules.
+    place = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]
+    module_name = f"{_FILE_MODULE}{path.stem}_{place}"
     spec = importlib.util.spec_from_file_location(module_name, path)
     if spec is None or spec.loader is None:
         raise UserError(f"{path} is not a Python file; --plugin takes a .py file")
@@ -73,7 +80,9 @@ def load_plugin_file(path: Path) -> ModuleType:
     except UserError:
         raise
     except Exception as error:
-        raise UserError(f"plugin {path} failed to import: {type(error).__name__}: {error}") from error
+        raise UserError(
+            f"plugin {path} failed to import: {type(error).__name__}: {error}"
+        ) from error
     return module
 
 
@@ -121,12 +130,20 @@ def _kind_of(plugin: type) -> str:
     from unlearnbench.report import Report
     from unlearnbench.task import Task
 
-    bases: dict[str, Callable[[], type]] = {"methods": Method, "tasks": Task, "reports": Report}
+    bases: dict[str, type] = {"methods": Method, "tasks": Task, "reports": Report}
     for kind, base in bases.items():
         if issubclass(plugin, base):
             return kind
     raise UserError(f"{_where(plugin)} is none of Method, Task, Report; inherit from one of them")
 
 
+def is_default(plugin: type) -> bool:
+    """Whether a run takes the plugin unnamed: a built-in one, or one of a --plugin file."""
+    return plugin.__module__.startswith(("unlearnbench.", _FILE_MODULE))
+
+
 def _where(plugin: type) -> str:
+    file = getattr(sys.modules.get(plugin.__module__), "__file__", None)
+    if plugin.__module__.startswith(_FILE_MODULE) and file:
+        return f"{plugin.__qualname__} in {file}"
     return f"{plugin.__module__}.{plugin.__qualname__}"

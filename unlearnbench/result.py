@@ -43,7 +43,7 @@ class MethodRecord(Record):
     settings: dict[str, Any] = Field(description="every field of the method's dataclass")
     origins: dict[str, str] = Field(
         default_factory=dict,
-        description="where a setting that is not the default came from, e.g. the learning-rate rule",
+        description="where a setting that is no default came from, e.g. the learning-rate rule",
     )
 
 
@@ -99,7 +99,9 @@ class Environment(Record):
     python: str
     platform: str
     packages: dict[str, str] = Field(description="version by distribution")
-    git_commit: str | None = Field(default=None, description="of unlearnbench's checkout, if it is one")
+    git_commit: str | None = Field(
+        default=None, description="of unlearnbench's checkout, if it is one"
+    )
     git_dirty: bool | None = Field(default=None, description="uncommitted changes in that checkout")
     n_threads: int = Field(description="torch's threads")
 
@@ -108,7 +110,9 @@ class Result(Record):
     """One cell: model x method x forget set x protocol x seed."""
 
     schema_version: int = Field(default=SCHEMA_VERSION, description="of this file's layout")
-    key: str = Field(description="sha256 of everything that can change the numbers; the file's name")
+    key: str = Field(
+        description="sha256 of everything that can change the numbers; the file's name"
+    )
     identity: dict[str, Any] = Field(description="what the key is made of")
     status: Status = Field(description="ok; not_forgotten: the epoch limit came first; failed")
     error: str | None = Field(default=None, description="why it failed, in one line")
@@ -122,9 +126,12 @@ class Result(Record):
     protocol: dict[str, Any] = Field(description="every protocol setting (SPEC §3)")
     stop: StopRecord
     seed: int
+    position: int = Field(default=0, description="place among the methods asked for; orders rows")
     metrics: list[MetricRecord] = Field(description="the columns that were measured, in order")
     scores: dict[str, dict[str, Score]] = Field(description="task -> metric -> score")
-    trace: UnlearnTrace | None = Field(default=None, description="every epoch; null for reference rows")
+    trace: UnlearnTrace | None = Field(
+        default=None, description="every epoch; null for reference rows"
+    )
     costs: dict[str, PhaseRecord] = Field(description="by phase: unlearn, examine, measure, ...")
     environment: Environment
     started_at: str = Field(description="UTC, ISO 8601")

@@ -6,24 +6,58 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from unlearnbench.errors import UserError, unknown
 
 
-def setting(default: Any, meaning: str) -> Any:
-    """A dataclass field with a default and the sentence that `unlearnbench show` prints."""
-    return field(default=default, metadata={"meaning": meaning})
+def setting(default: Any, meaning: str, *, flag: str = "", commas: bool = True) -> Any:
+    """A dataclass field with a default and the sentence that `unlearnbench show` prints.
+
+    `flag` is the command line's name for it, if not the field's own; with `commas`
+    false a tuple's text is one item, whatever it holds (paths, NAME=FILE).
+    """
+    return field(default=default, metadata={"meaning": meaning, "flag": flag, "commas": commas})
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One documented field of a method, task or protocol."""
+    """One documented field of a method, task, protocol or experiment."""
 
     name: str
     type: Any
     default: Any
     meaning: str
+    flag: str = ""
+    commas: bool = True
 
     @property
     def choices(self) -> tuple[Any, ...]:
         """The values a `Literal` type allows; empty for any other type."""
         return get_args(self.type) if get_origin(self.type) is Literal else ()
+
+    @property
+    def is_list(self) -> bool:
+        """Whether it takes several values."""
+        return get_origin(self.type) is tuple
+
+    @property
+    def is_flag(self) -> bool:
+        """Whether it is switched on by being named."""
+        return self.type is bool
+
+    def parse(self, value: Any) -> Any:
+        """The value of this setting's type that text or TOML stands for.
+
+        Raises `ValueError` or `TypeError` where it stands for none.
+        """
+        if not self.is_list:
+            return _convert(self.type, value)
+        given = [value] if isinstance(value, str | int | float) else list(value)
+        if self.commas:
+            given = [part.strip() for item in given for part in str(item).split(",")]
+        return tuple(_convert(get_args(self.type)[0], item) for item in given if item != "")
+
+    def text(self) -> str:
+        """The default, as one would write it."""
+        if self.is_list:
+            return ",".join(map(str, self.default))
+        return "none" if self.default is None else str(self.default)
 
 
 def settings_of(owner: type) -> dict[str, Setting]:
@@ -35,6 +69,8 @@ def settings_of(owner: type) -> dict[str, Setting]:
             hints[f.name],
             None if f.default is MISSING else f.default,
             f.metadata.get("meaning", ""),
+            f.metadata.get("flag", "") or f.name.replace("_", "-"),
+            f.metadata.get("commas", True),
         )
         for f in fields(owner)
         if f.init
@@ -48,11 +84,9 @@ def parse_setting(owner: type, owner_name: str, name: str, text: Any) -> Any:
     """
     known = settings_of(owner)
     if name not in known:
-        raise unknown(
-            f"setting of {owner_name}", name, known, f"unlearnbench show {owner_name}"
-        )
+        raise unknown(f"setting of {owner_name}", name, known, f"unlearnbench show {owner_name}")
     try:
-        return _convert(known[name].type, text)
+        return known[name].parse(text)
     except (ValueError, TypeError):
         raise UserError(
             f"{owner_name}.{name}={text!r} is not {describe_type(known[name].type)}; "
@@ -66,6 +100,8 @@ def describe_type(type_: Any) -> str:
         return "one of " + ", ".join(map(str, get_args(type_)))
     if get_origin(type_) is Union or type(type_).__name__ == "UnionType":
         return " or ".join(describe_type(t) for t in get_args(type_))
+    if get_origin(type_) is tuple:
+        return "a list of " + describe_type(get_args(type_)[0]).removeprefix("a ")
     names = {float: "a number", int: "a whole number", bool: "true or false", str: "text"}
     return names.get(type_, "none" if type_ is type(None) else str(type_))
 

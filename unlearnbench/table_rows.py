@@ -82,7 +82,7 @@ def _distinct_stops(results: Iterable[Result]) -> tuple[StopRecord, ...]:
 
 
 def _rows(results: list[Result], columns: Sequence[Column]) -> list[Row]:
-    """References first, then methods in the order in which they were first run."""
+    """References first, then methods in the order in which they were asked for."""
     variants = list(_split(results, lambda r: (r.role, r.label, _frozen(_facets(r)))).values())
     families = _split(variants, lambda v: (v[0].role, v[0].label))
     rows = []
@@ -92,9 +92,10 @@ def _rows(results: list[Result], columns: Sequence[Column]) -> list[Row]:
     return rows
 
 
-def _position(variant: list[Result]) -> tuple[int, str, str, str]:
-    first, started_at = variant[0], min(r.started_at for r in variant)
-    return ROLES.index(first.role), started_at, first.label, _frozen(_facets(first))
+def _position(variant: list[Result]) -> tuple[int, int, str, str]:
+    # Not by time: several workers, or a run that was taken up again, must print the same table.
+    first, position = variant[0], min(r.position for r in variant)
+    return ROLES.index(first.role), position, first.label, _frozen(_facets(first))
 
 
 def _facets(result: Result) -> dict[str, Any]:

@@ -107,9 +107,8 @@ def golden_results() -> list[Result]:
 
 
 def _later(minute: int, label: str, method: str, run: str, **changes: Any) -> Result:
-    return result(
-        label, method=method, run=run, started_at=f"2026-01-01T00:0{minute}:00Z", **changes
-    )
+    time = f"2026-01-01T00:0{minute}:00Z"
+    return result(label, method=method, run=run, position=minute, started_at=time, **changes)
 
 
 def _failed(label: str, method: str, run: str, settings: dict[str, Any], error: str) -> Result:

@@ -1,0 +1,88 @@
+"""The command line: stdout is the answer, stderr the talk; `--help` and `list` load no torch."""
+
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import TextIO
+
+import click
+
+import unlearnbench
+from unlearnbench.cli.catalogue import list_command, show
+from unlearnbench.cli.completion import completion
+from unlearnbench.cli.nano import nano
+from unlearnbench.cli.report import report
+from unlearnbench.cli.run import run
+from unlearnbench.cli.tune import tune
+from unlearnbench.errors import UserError
+
+INTERRUPTED = 130
+USAGE = 2
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(unlearnbench.__version__, prog_name="unlearnbench")
+def cli() -> None:
+    """Compare methods that make a language model forget.
+
+    \b
+    unlearnbench run                                     the nano world, no network needed
+    unlearnbench run --methods icu,kumpr --model neo-125m --forget-set FOLDER
+    unlearnbench report --latex
+
+    Exit status: 0 all done, 1 some cells failed, 2 usage, 130 interrupted.
+    """
+
+
+for _command in (run, report, list_command, show, tune, nano, completion):
+    cli.add_command(_command)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit with its status."""
+    sys.exit(status_of(arguments))
+
+
+def status_of(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; its exit status."""
+    with warnings.catch_warnings():
+        # A library's advice to its own callers is nothing a user can act on.
+        warnings.simplefilter("ignore", FutureWarning)
+        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.showwarning = _warn
+        return _status_of(arguments)
+
+
+def _status_of(arguments: Sequence[str] | None) -> int:
+    try:
+        done = cli.main(arguments, prog_name="unlearnbench", standalone_mode=False)
+    except UserError as error:
+        return _complain(str(error))
+    except click.UsageError as error:
+        where = error.ctx.command_path if error.ctx else "unlearnbench"
+        return _complain(f"{error.format_message()} See: {where} --help")
+    except click.ClickException as error:
+        return _complain(error.format_message())
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("unlearnbench: interrupted", err=True)
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader of stdout (`| head`) has seen enough
+        sys.stderr.close()
+        return 0
+    return done if isinstance(done, int) else 0
+
+
+def _warn(
+    message: Warning | str,
+    category: type[Warning],  # noqa: ARG001 - the signature is the standard library's
+    filename: str,  # noqa: ARG001
+    lineno: int,  # noqa: ARG001
+    file: TextIO | None = None,  # noqa: ARG001
+    line: str | None = None,  # noqa: ARG001
+) -> None:
+    click.echo(f"unlearnbench: warning: {' '.join(str(message).split())}", err=True)
+
+
+def _complain(message: str) -> int:
+    click.echo(f"unlearnbench: error: {' '.join(message.split())}", err=True)
+    return USAGE

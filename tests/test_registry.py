@@ -1,0 +1,103 @@
+"""Finding plugins: built-in ones, files, entry points; what happens to broken and doubled ones."""
+
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import pytest
+
+from unlearnbench import registry
+from unlearnbench.errors import UserError
+from unlearnbench.identity import source_sha256
+
+METHOD = '''
+from dataclasses import dataclass
+from unlearnbench.method import Method
+from unlearnbench.registry import register
+
+@register
+@dataclass(kw_only=True)
+class Given(Method):
+    """A method."""
+    name = "{name}"
+    label = "Given"
+    def unlearn(self, model, forget_set):
+        raise NotImplementedError
+'''
+
+
+@pytest.fixture(autouse=True)
+def own_plugins(monkeypatch):
+    for kind in registry.KINDS:
+        getattr(registry, kind)()
+    plugins = {kind: dict(known) for kind, known in registry._plugins.items()}
+    monkeypatch.setattr(registry, "_plugins", plugins)
+
+
+def write(folder: Path, file: str, name: str) -> Path:
+    folder.mkdir(exist_ok=True)
+    path = folder / file
+    path.write_text(METHOD.format(name=name))
+    return path
+
+
+def test_the_five_methods_come_through_the_registry():
+    assert {"icu", "kumpr", "dpo", "kl", "llmu"} <= set(registry.methods())
+    assert all(plugin.name == name for name, plugin in registry.methods().items())
+
+
+def test_a_file_registers_its_method_and_may_be_given_twice(tmp_path):
+    path = write(tmp_path, "given.py", "given")
+    registry.load_plugin_file(path)
+    registry.load_plugin_file(path)
+    assert registry.find("methods", "given").label == "Given"
+    assert registry.is_default(registry.find("methods", "given"))
+
+
+def test_files_of_one_name_in_two_folders_do_not_hide_each_other(tmp_path):
+    registry.load_plugin_file(write(tmp_path / "a", "given.py", "first"))
+    registry.load_plugin_file(write(tmp_path / "b", "given.py", "second"))
+    assert {"first", "second"} <= set(registry.methods())
+
+
+def test_a_name_taken_twice_is_an_error_naming_both(tmp_path):
+    with pytest.raises(UserError) as caught:
+        registry.load_plugin_file(write(tmp_path, "mine.py", "kumpr"))
+    assert "unlearnbench.methods.kumpr" in str(caught.value)
+    assert "mine.py" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [("import nowhere_at_all", "ModuleNotFoundError"), ("def (", "SyntaxError")],
+)
+def test_a_file_that_does_not_import_is_a_user_error(tmp_path, text, told):
+    path = tmp_path / "broken.py"
+    path.write_text(text)
+    with pytest.raises(UserError, match=told):
+        registry.load_plugin_file(path)
+
+
+def test_a_class_that_is_no_plugin_is_refused():
+    with pytest.raises(UserError, match="none of Method, Task, Report"):
+        registry.register(type("Stray", (), {"name": "stray"}))
+
+
+def test_unknown_names_come_with_the_nearest(tmp_path):
+    with pytest.raises(UserError, match="did you mean 'kumpr'"):
+        registry.find("methods", "kumrp")
+
+
+def test_somebody_elses_broken_plugin_costs_a_warning():
+    point = EntryPoint("theirs", "nowhere_at_all.plugin", "unlearnbench.methods")
+    with pytest.warns(UserWarning, match="'theirs' of an unnamed distribution is left out"):
+        registry._load(point)
+    assert "icu" in registry.methods()
+
+
+def test_an_edited_plugin_has_another_hash(tmp_path):
+    path = write(tmp_path, "given.py", "given")
+    registry.load_plugin_file(path)
+    plugin = registry.find("methods", "given")
+    before = source_sha256(plugin)
+    path.write_text(path.read_text() + "\n# changed\n")
+    assert source_sha256(plugin) != before

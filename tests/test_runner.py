@@ -1,0 +1,201 @@
+"""What a run decides around its cells: rates, estimates, tuning's rule, the environment."""
+
+import json
+import subprocess
+from importlib.metadata import version
+from math import exp
+
+import pytest
+from test_store import make_result
+
+from unlearnbench import environment, estimate
+from unlearnbench.errors import UserError
+from unlearnbench.identity import canonical, key_of
+from unlearnbench.learning_rates import (
+    LearningRates,
+    Tuned,
+    choose_settings,
+    read_learning_rates,
+)
+from unlearnbench.protocol import Protocol
+from unlearnbench.registry import find
+from unlearnbench.task import Score
+from unlearnbench.trace import EpochRecord, UnlearnTrace
+from unlearnbench.tuning import choose, learning_rates, mean_log_perplexity
+
+TUNED = LearningRates(
+    model="m",
+    weights_sha256="0",
+    forget_set="nano/forget_tuning",
+    run="tuning",
+    protocol="paper",
+    grid=[1e-4],
+    methods={"kumpr": Tuned(learning_rate=1e-4, reached=True, candidates=[])},
+)
+RELEASED = Protocol.named("released")
+
+
+@pytest.mark.parametrize(
+    ("explicit", "n_parameters", "protocol", "tuned", "expected"),
+    [
+        ({}, 125_000_000, Protocol(), None, {}),
+        ({}, 1_300_000_000, Protocol(), None, {"batch_size": 4}),
+        ({}, 1_300_000_000, RELEASED, None, {"batch_size": 4, "learning_rate": 2e-6}),
+        ({}, 125_000_000, RELEASED, None, {}),
+        ({}, 1_300_000_000, RELEASED, TUNED, {"batch_size": 4, "learning_rate": 1e-4}),
+        ({"learning_rate": 3.0}, 10**6, Protocol(), TUNED, {"learning_rate": 3.0}),
+        ({"batch_size": 16}, 2 * 10**9, Protocol(), None, {"batch_size": 16}),
+    ],
+)
+def test_explicit_beats_tuned_beats_large_model_rule(
+    explicit, n_parameters, protocol, tuned, expected
+):
+    kumpr = find("methods", "kumpr")
+    chosen = choose_settings(kumpr, explicit, n_parameters, protocol, tuned)
+    assert chosen.values == expected
+    assert set(chosen.origins) == set(expected)
+    for name in explicit:
+        assert chosen.origins[name] == f"--set kumpr.{name}"
+    if tuned and not explicit:
+        assert tuned.rule in chosen.origins["learning_rate"]
+
+
+def test_a_file_without_rates_is_a_user_error(tmp_path):
+    path = tmp_path / "rates.json"
+    for text in ("{", "{}", '{"rule": 1}'):
+        path.write_text(text)
+        with pytest.raises(UserError, match="unlearnbench tune"):
+            read_learning_rates(path)
+    path.write_text(TUNED.model_dump_json())
+    assert read_learning_rates(path) == TUNED
+
+
+def tried(rate, outcome, ppl=(10.0, 10.0), el=0.0, ma=0.5):
+    """The result of one candidate rate, with a stop line at EL 0.05, MA 0.6."""
+    result = make_result(rate=rate)
+    result.method.settings["learning_rate"] = rate
+    last = EpochRecord(epoch=3, metrics={"el": el, "ma": ma})
+    result.trace = UnlearnTrace(outcome=outcome, n_epochs=3, epochs=[last])
+    result.scores = {
+        "perplexity": {
+            f"text{i}": Score(value=value, n=1, higher_is_better=False)
+            for i, value in enumerate(ppl)
+        }
+    }
+    return result
+
+
+def chosen_from(*results):
+    return learning_rates(list(results)).methods["icu"]
+
+
+def test_tuning_takes_the_rate_that_keeps_most_utility_among_those_that_forget():
+    best = chosen_from(
+        tried(1e-5, "not_forgotten", (2.0, 2.0), el=0.5),
+        tried(1e-4, "forgotten", (10.0, 40.0)),
+        tried(2e-4, "forgotten", (19.0, 19.0)),
+        tried(5e-4, "collapsed"),
+    )
+    # The mean of logarithms decides: sqrt(10 * 40) = 20 > 19, though 25 is not the mean of 19s.
+    assert (best.learning_rate, best.reached) == (2e-4, True)
+    assert [c.learning_rate for c in best.candidates] == [1e-5, 1e-4, 2e-4, 5e-4]
+
+
+def test_tuning_prefers_the_smaller_of_equal_rates():
+    equal = [tried(rate, "forgotten") for rate in (2e-4, 1e-4)]
+    assert chosen_from(*equal).learning_rate == 1e-4
+
+
+def test_tuning_flags_that_nothing_reached_the_line_and_takes_the_nearest():
+    best = chosen_from(
+        tried(1e-5, "not_forgotten", el=0.9, ma=0.9),
+        tried(1e-4, "not_forgotten", el=0.04, ma=0.65),
+        tried(5e-4, "collapsed"),
+    )
+    assert (best.learning_rate, best.reached) == (1e-4, False)
+    assert best.candidates[1].distance == pytest.approx(0.05)
+    assert best.candidates[2].distance is None
+
+
+def test_a_collapsed_only_grid_still_names_a_rate_and_flags_it():
+    best = choose(chosen_from(tried(5e-4, "collapsed"), tried(1e-4, "collapsed")).candidates)
+    assert (best.learning_rate, best.reached) == (1e-4, False)
+
+
+def test_mean_log_perplexity_is_that_of_the_texts():
+    assert mean_log_perplexity(tried(1.0, "forgotten", (exp(2), exp(4)))) == pytest.approx(3)
+    assert mean_log_perplexity(tried(1.0, "forgotten", (float("inf"),))) is None
+    assert mean_log_perplexity(tried(1.0, "forgotten", ())) is None
+
+
+SIZE = estimate.Size(
+    n_rows=128,
+    length=100,
+    max_epochs=5,
+    batch_size=8,
+    n_parameters=1000,
+    vocabulary=50,
+)
+
+
+def test_estimates_are_those_of_a_count_by_hand():
+    assert estimate.training_tokens(SIZE) == sum(3 * 100 for _ in range(5) for _ in range(128))
+    starts = sum(range(1, 101))  # from start t, at most 100 - t tokens and the one that is read
+    assert estimate.examination_tokens(SIZE) == 6 * 128 * (100 + 100 + starts)
+    assert estimate.training_memory(SIZE) == 16 * 1000 + 4 * (8 * 100 * 50 * 4)
+    assert estimate.in_words(3_200_000_000) == "3.2 GB"
+
+
+def test_keys_do_not_depend_on_the_order_of_names():
+    assert key_of({"a": 1, "b": {"c": 2.0, "d": None}}) == key_of(
+        {"b": {"d": None, "c": 2.0}, "a": 1}
+    )
+    assert key_of({"a": 1e-5}) != key_of({"a": 2e-5})
+    assert json.loads(canonical({"α": [1]})) == {"α": [1]}
+
+
+def test_the_environment_names_versions_and_no_place():
+    import torch
+
+    found = environment.describe_environment()
+    assert found.packages["torch"] == version("torch")
+    assert found.n_threads == torch.get_num_threads()
+    assert "/" not in found.model_dump_json()
+
+
+def test_the_checkout_is_told_with_its_dirty_flag(tmp_path, monkeypatch):
+    import unlearnbench
+
+    package = tmp_path / "unlearnbench"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    monkeypatch.setattr(unlearnbench, "__file__", str(package / "__init__.py"))
+    environment._checkout.cache_clear()
+    assert environment._checkout() == (None, None)
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b.c"]
+    for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "first"]):
+        subprocess.run([*git, *command], check=True)
+    environment._checkout.cache_clear()
+    commit, dirty = environment._checkout()
+    assert len(commit) == 40
+    assert dirty is False
+    (package / "new.py").write_text("")
+    environment._checkout.cache_clear()
+    assert environment._checkout() == (commit, True)
+    environment._checkout.cache_clear()
+
+
+def test_a_cell_starts_from_one_state_whatever_ran_before():
+    import random
+
+    import numpy as np
+    import torch
+
+    def drawn():
+        environment.fix_randomness(7, 1)
+        return torch.rand(3).tolist(), np.random.rand(), random.random()
+
+    first = drawn()
+    torch.manual_seed(1)
+    assert drawn() == first
+    assert torch.get_num_threads() == 1

@@ -1,0 +1,79 @@
+"""Command-line options made from a dataclass's settings, so that each is defined once."""
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from unlearnbench.errors import UserError
+from unlearnbench.settings import Setting, settings_of
+
+Command = Callable[..., Any]
+
+
+class SettingType(click.ParamType):
+    """Takes the text as it is (the dataclass checks it) and completes the choices in a shell."""
+
+    def __init__(self, of: Setting) -> None:
+        self.of = of
+        self.name = of.name
+
+    def get_metavar(self, param: Any, ctx: Any) -> str:  # noqa: ARG002
+        """The choices, or the kind of value."""
+        if self.of.choices:
+            return "[" + "|".join(map(str, self.of.choices)) + "]"
+        if self.of.is_list:
+            return "A,B" if self.of.commas else "TEXT"
+        return "NUMBER" if "int" in str(self.of.type) else "TEXT"
+
+    def shell_complete(self, ctx: Any, param: Any, incomplete: str) -> list[Any]:  # noqa: ARG002
+        """The choices, or the registered names, that begin as typed."""
+        from click.shell_completion import CompletionItem
+
+        names = [*map(str, self.of.choices), *_names_for(self.of.name)]
+        done, comma, rest = incomplete.rpartition(",")
+        return [CompletionItem(done + comma + n) for n in names if n.startswith(rest)]
+
+
+def options_of(owner: type, only: tuple[str, ...] = ()) -> Callable[[Command], Command]:
+    """A decorator that gives a command one option per setting of `owner` (or the named ones)."""
+    chosen = [s for s in settings_of(owner).values() if not only or s.name in only]
+
+    def decorate(command: Command) -> Command:
+        for one in reversed(chosen):
+            command = _option(one)(command)
+        return command
+
+    return decorate
+
+
+def given(values: dict[str, Any]) -> dict[str, Any]:
+    """The options somebody wrote; the others leave the word to the configuration file."""
+    return {name: value for name, value in values.items() if value not in (None, (), False)}
+
+
+def _option(one: Setting) -> Callable[[Command], Command]:
+    shown = one.text()
+    default = f"  [default: {shown}]" if shown and shown != "none" and not one.is_flag else ""
+    return click.option(
+        f"--{one.flag}",
+        one.name,
+        type=None if one.is_flag else SettingType(one),
+        is_flag=one.is_flag,
+        multiple=one.is_list,
+        default=() if one.is_list else None,
+        help=one.meaning + default,
+    )
+
+
+def _names_for(option: str) -> list[str]:
+    from unlearnbench import registry
+
+    try:
+        if option == "methods":
+            return list(registry.methods())
+        if option == "tasks":
+            return list(registry.tasks())
+    except UserError:
+        return []  # a completion has nowhere to say what is wrong; the command itself will
+    return []

@@ -1,0 +1,98 @@
+"""`unlearnbench tune`: choose learning rates on a forget set that is in no table."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from unlearnbench.cli.options import given, options_of
+from unlearnbench.errors import UserError
+from unlearnbench.experiment import Experiment
+
+if TYPE_CHECKING:
+    from unlearnbench.learning_rates import LearningRates
+
+# What has no meaning here: tuning trains no reference rows and measures perplexity only.
+_LEFT_OUT = ("runs", "references", "tasks", "learning_rates")
+_OPTIONS = tuple(n for n in Experiment.__dataclass_fields__ if n not in _LEFT_OUT)
+
+
+@click.command()
+@options_of(Experiment, only=_OPTIONS)
+@click.option(
+    "--run", "run_name", default="tuning", show_default=True, help="forget set to tune on"
+)
+@click.option(
+    "--grid", metavar="A,B", help="learning rates to try  [default: 1e-5 to 5e-4, six of them]"
+)
+@click.option("-o", "output", type=click.Path(path_type=Path), help="file to write the rates to")
+def tune(run_name: str, grid: str | None, output: Path | None, **options: Any) -> int:
+    """Choose each method's learning rate and write learning_rates.json.
+
+    The rates are tried with the code that makes the table, on a forget set that is in no
+    table, and chosen by one rule, which every result that uses them repeats.  Without -o
+    the file is written beside a nano model's weights, else into --out.
+    """
+    asked = Experiment.parse({**given(options), "runs": run_name})
+    if len(asked.model) != 1:
+        raise UserError("tune takes one --model at a time: unlearnbench tune --model nano-neo")
+    found, n_failed = _tune(asked, _rates(grid))
+    from unlearnbench.learning_rates import RULE
+
+    path = output or _default_path(asked)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(found.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    for name, one in found.methods.items():
+        note = "" if one.reached else "  (no rate reached the stop line)"
+        click.echo(f"{name}  {one.learning_rate:g}{note}")
+    click.echo(f"unlearnbench: rule: {RULE}", err=True)
+    click.echo(f"unlearnbench: written to {path}", err=True)
+    return 1 if n_failed else 0
+
+
+def _tune(asked: Experiment, grid: tuple[float, ...]) -> tuple["LearningRates", int]:
+    from unlearnbench.grid import chosen_plugins, make_plan
+    from unlearnbench.registry import load_plugin_file
+    from unlearnbench.runner import run_grid
+    from unlearnbench.store import Store
+    from unlearnbench.tuning import learning_rates, tuning_experiments
+
+    for file in asked.plugin:
+        load_plugin_file(Path(file))
+    methods = tuple(chosen_plugins("methods", asked.methods))
+    plans = [make_plan(e) for e in tuning_experiments(asked, grid, methods)]
+    cells = [cell for plan in plans for cell in plan.cells]
+    if not all(cell.data.texts for cell in cells):
+        raise UserError("tune chooses by perplexity and needs a text: --text wikitext=FILE")
+    store = Store(Path(asked.out))
+    with store.lock():
+        outcome = run_grid(cells, store, plans[0].workers, asked.plugin)
+    results = [outcome.results[c.key] for c in cells if c.key in outcome.results]
+    if not results:
+        raise UserError(f"no rate could be tried: {next(iter(outcome.lost.values()), 'no cells')}")
+    # A collapsed candidate is an answer, not a failure of the run.
+    n_failed = len(outcome.lost) + sum(r.status == "failed" and r.trace is None for r in results)
+    return learning_rates(results, asked.max_epochs), n_failed
+
+
+def _rates(text: str | None) -> tuple[float, ...]:
+    from unlearnbench.tuning import GRID
+
+    if text is None:
+        return GRID
+    try:
+        rates = tuple(float(part) for part in text.split(",") if part.strip())
+    except ValueError:
+        rates = ()
+    if not rates or not all(0 < rate < float("inf") for rate in rates):
+        raise UserError(f"--grid {text!r} is not a list of learning rates: --grid 1e-5,5e-5,1e-4")
+    return rates
+
+
+def _default_path(asked: Experiment) -> Path:
+    from unlearnbench.grid import choose_model
+    from unlearnbench.tuned_rates import FILE_NAME, shipped_path
+
+    shipped = shipped_path(choose_model(replace(asked), asked.model[0]))
+    return shipped or Path(asked.out) / FILE_NAME

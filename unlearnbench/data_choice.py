@@ -1,0 +1,153 @@
+"""The data as a run needs it: forget sets, texts and the two encoders, checked early."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Literal
+
+from unlearnbench.errors import UserError
+
+if TYPE_CHECKING:
+    from unlearnbench.examine import Examiner
+    from unlearnbench.experiment import Experiment
+    from unlearnbench.forget_set import ForgetSet
+    from unlearnbench.forget_sources import ForgetRequest, ForgetSource
+    from unlearnbench.model import LanguageModel
+    from unlearnbench.model_choice import ModelChoice
+
+NANO = "nano"
+
+
+@dataclass(frozen=True)
+class DataChoice:
+    """What a model is asked to forget and is measured with."""
+
+    request: "ForgetRequest"
+    runs: tuple[str, ...]
+    is_nano: bool
+    stop: Literal["paper", "calibrated"]
+    encoder: str | None  # of pairs; None: the default one
+    bert: str | None  # of BERTScore; None: the default one
+    encoder_sha256: str  # empty if it cannot be had: methods that ask for pairs will say so
+    bert_sha256: str
+    texts: dict[str, tuple[str, ...]]
+    texts_identity: dict[str, str]
+
+    @property
+    def source(self) -> "ForgetSource":
+        """The source of the forget sets, opened once per process."""
+        return _open(self.request)
+
+    def identity(self, run: str) -> dict[str, Any]:
+        """What of a forget set can change a number; where its files lie cannot."""
+        return {"name": self.source.title(run), "run": run, "sha256": self.source.sha256(run)}
+
+    def doc_ids(self, run: str, limit: int | None) -> tuple[str, ...]:
+        """The rows a run asks to forget, in order."""
+        return self.source.read(run, limit).targets.doc_ids
+
+    def read_forget_set(
+        self, run: str, limit: int | None, model: "LanguageModel", examiner: "Examiner"
+    ) -> "ForgetSet":
+        """The forget set, tokenised for the model."""
+        from unlearnbench.forget_set import read_forget_set
+
+        return read_forget_set(
+            self.source, run, model, examiner.protocol, examiner, limit, encoder=self.encoder
+        )
+
+
+def choose_data(experiment: "Experiment", model: "ModelChoice", warnings: list[str]) -> DataChoice:
+    """Open the forget sets, texts and encoders an experiment asks for.
+
+    Raises `UserError` for any that cannot be had; the encoder of pairs costs a
+    warning only, because not every method asks for pairs.
+    """
+    from unlearnbench.forget_sources import ForgetRequest
+    from unlearnbench.texts import texts_sha256
+
+    request = ForgetRequest(
+        forget_set=_forget_set(experiment, model),
+        runs=experiment.runs,
+        rows=experiment.rows,
+        pool=experiment.pool,
+        unseen=experiment.unseen,
+        refusals=experiment.refusals,
+    )
+    is_nano = request.forget_set == NANO
+    source = _open(request)
+    texts = _texts(experiment, is_nano)
+    encoder = experiment.encoder or (NANO if is_nano else None)
+    bert = experiment.bert or (NANO if is_nano else None)
+    return DataChoice(
+        request=request,
+        runs=source.runs,
+        is_nano=is_nano,
+        stop=_stop(experiment, source, is_nano),
+        encoder=encoder,
+        bert=bert,
+        encoder_sha256=_encoder_sha256(encoder, warnings),
+        bert_sha256=_bert_sha256(bert),
+        texts=texts,
+        texts_identity=texts_sha256(texts),
+    )
+
+
+@lru_cache(maxsize=8)
+def _open(request: "ForgetRequest") -> "ForgetSource":
+    from unlearnbench.forget_sources import open_source
+
+    return open_source(request)
+
+
+def _forget_set(experiment: "Experiment", model: "ModelChoice") -> str:
+    if experiment.forget_set is not None:
+        return experiment.forget_set
+    if model.is_nano:
+        return NANO
+    raise UserError(
+        f"model '{model.asked}' needs to be told what to forget: --forget-set FOLDER with doc_id "
+        "CSVs (and --rows FOLDER of the .npy files), a .jsonl, .csv or .parquet file of texts, "
+        "or hf:owner/name"
+    )
+
+
+def _stop(
+    experiment: "Experiment", source: "ForgetSource", is_nano: bool
+) -> Literal["paper", "calibrated"]:
+    if experiment.stop == "paper" or (experiment.stop == "auto" and not is_nano):
+        return "paper"
+    if source.unseen() is None:
+        raise UserError(
+            "--stop calibrated needs rows the model never saw: --unseen FILE, or use --stop paper"
+        )
+    return "calibrated"
+
+
+def _texts(experiment: "Experiment", is_nano: bool) -> dict[str, tuple[str, ...]]:
+    from unlearnbench.texts import default_texts, parse_text_option, read_texts
+
+    given = dict(parse_text_option(option) for option in experiment.text)
+    if experiment.tasks and "perplexity" not in experiment.tasks:
+        return {}  # nobody looks at them; do not fetch them
+    return read_texts({**default_texts(is_nano), **given})
+
+
+def _bert_sha256(bert: str | None) -> str:
+    from unlearnbench.metrics.bert import bert_folder
+    from unlearnbench.model_source import weights_sha256
+
+    return weights_sha256(bert_folder(bert))
+
+
+def _encoder_sha256(encoder: str | None, warnings: list[str]) -> str:
+    from unlearnbench.model_source import weights_sha256
+    from unlearnbench.pairing import DEFAULT_ENCODER, encoder_folder
+
+    try:
+        return weights_sha256(encoder_folder(encoder or DEFAULT_ENCODER))
+    except UserError as error:
+        if encoder is not None:
+            raise
+        if str(error) not in warnings:
+            warnings.append(str(error))
+        return ""

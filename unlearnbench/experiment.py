@@ -1,0 +1,119 @@
+"""An experiment: what a run is asked, whether by flags, by a TOML file or in Python."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from unlearnbench.errors import UserError, unknown
+from unlearnbench.settings import describe_type, setting, settings_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """Everything one can ask of a run; each field is a flag, a TOML key and part of the record."""
+
+    methods: tuple[str, ...] = setting((), "methods to compare; default: every built-in one")
+    model: tuple[str, ...] = setting(("nano-neo",), "models: an alias, a hub id or a folder")
+    revision: str | None = setting(None, "branch, tag or commit of the model on the hub")
+    forget_set: str | None = setting(
+        None, "where the forget sets are: 'nano', a folder, a file; default: that of nano models"
+    )
+    rows: str | None = setting(
+        None, "folder of the extraction benchmark's three .npy files that doc_ids point into"
+    )
+    pool: str | None = setting(None, "text file to draw analogous sequences from")
+    unseen: str | None = setting(None, "text file the models never saw, for --stop calibrated")
+    refusals: str | None = setting(None, 'file of "don\'t know" answers, for question-answer data')
+    runs: tuple[str, ...] = setting(
+        (), "which forget sets of the source; default: all but 'tuning'"
+    )
+    seeds: tuple[int, ...] = setting((42,), "one cell per seed")
+    protocol: Literal["paper", "released"] = setting(
+        "paper", "follow the paper or its released code where they differ"
+    )
+    settings: tuple[str, ...] = setting(
+        (), "METHOD.NAME=VALUE, TASK.NAME=VALUE or protocol.NAME=VALUE", flag="set", commas=False
+    )
+    tasks: tuple[str, ...] = setting((), "tasks to measure; default: every built-in one")
+    stop: Literal["auto", "paper", "calibrated"] = setting(
+        "auto", "stop line: Jang et al.'s numbers or measured; auto: calibrated for nano models"
+    )
+    references: tuple[str, ...] = setting(
+        ("auto",), "rows to compare with: before, dedup, retrained; auto: those there are; none"
+    )
+    limit: int | None = setting(None, "use only the first rows of each forget set")
+    task_limit: int | None = setting(None, "use only the first documents of each task")
+    max_epochs: int | None = setting(None, "epoch limit of every method; default: the method's own")
+    learning_rates: str | None = setting(
+        None, "file written by 'unlearnbench tune'; default: the one shipped with a nano model"
+    )
+    device: str = setting("auto", "cpu, cuda, cuda:1; auto: a GPU if there is one")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = setting(
+        "auto", "of the parameters; auto: float32"
+    )
+    threads: int = setting(
+        0, "torch's threads in each cell; 0: one for nano models, else all cores"
+    )
+    encoder: str | None = setting(
+        None,
+        "sentence encoder that finds pairs: hub id or folder; default: all-MiniLM-L6-v2, "
+        "or that of the nano world",
+    )
+    bert: str | None = setting(
+        None,
+        "BERT of BERTScore: hub id or folder; default: bert-base-uncased, or that of the "
+        "nano world",
+    )
+    text: tuple[str, ...] = setting((), "NAME=FILE, a text to measure perplexity on", commas=False)
+    plugin: tuple[str, ...] = setting((), "a .py file with methods or tasks", commas=False)
+    trust_remote_code: bool = setting(False, "run Python code that comes with a model")
+    out: str = setting("results", "folder of the results")
+    workers: int = setting(
+        0, "cells at a time; 0: two for nano models if there are cores, else one"
+    )
+
+    @classmethod
+    def parse(cls, given: Mapping[str, Any], spelling: str = "--{}") -> "Experiment":
+        """The experiment of text or TOML values by field name, each checked.
+
+        Raises `UserError` naming the field by its `spelling`.
+        """
+        known = settings_of(cls)
+        for name in given:
+            if name not in known:
+                raise unknown("option", name, known, "unlearnbench run --help")
+        return cls(**{name: _parse(known[name], value, spelling) for name, value in given.items()})
+
+    @classmethod
+    def from_toml(cls, path: Path) -> dict[str, Any]:
+        """The values a configuration file gives, by field name; raises `UserError` on bad TOML."""
+        try:
+            given = tomllib.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise UserError(
+                f"cannot read {path}: {error.strerror}; give an existing --config"
+            ) from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise UserError(f"{path} is not TOML: {error}") from error
+        return given
+
+    def to_toml(self) -> str:
+        """This experiment, all fields resolved, as a file `--config` takes."""
+        import tomli_w
+
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return tomli_w.dumps(
+            {k: list(v) if isinstance(v, tuple) else v for k, v in values.items() if v is not None}
+        )
+
+
+def _parse(known: Any, value: Any, spelling: str) -> Any:
+    try:
+        return known.parse(value)
+    except (ValueError, TypeError):
+        name = spelling.format(known.flag if spelling.startswith("-") else known.name)
+        raise UserError(
+            f"{name} {value!r} is not {describe_type(known.type)}; see: unlearnbench run --help"
+        ) from None

@@ -1,0 +1,63 @@
+"""A cell's identity: everything that can change its numbers, and the key made of it."""
+
+import hashlib
+import inspect
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+
+def canonical(identity: Any) -> str:
+    """JSON with one way to write each value: sorted names, no spaces."""
+    return json.dumps(identity, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+
+
+def key_of(identity: dict[str, Any]) -> str:
+    """sha256 of the canonical JSON: the result's file name."""
+    return hashlib.sha256(canonical(identity).encode()).hexdigest()
+
+
+def source_sha256(plugin: type) -> str:
+    """sha256 of the file a plugin is written in: an edited method is another method."""
+    return hashlib.sha256(Path(inspect.getfile(plugin)).read_bytes()).hexdigest()
+
+
+@cache
+def harness_sha256() -> str:
+    """sha256 over the harness's own source that takes part in a measurement.
+
+    A release has one value; in a checkout an edited loss or metric is never
+    mistaken for the old one.  What only shows or stores results is left out.
+    """
+    here = Path(__file__).resolve().parent
+    digest = hashlib.sha256()
+    for path in sorted([*here.glob("*.py"), *here.glob("metrics/*.py")]):
+        if path.stem not in _SHOWS_OR_STORES:
+            digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+_SHOWS_OR_STORES = {
+    "__main__",
+    "columns",
+    "estimate",
+    "experiment",
+    "footnotes",
+    "grid",
+    "identity",
+    "normalized",
+    "progress",
+    "published",
+    "registry",
+    "report",
+    "runner",
+    "set_options",
+    "statistics",
+    "store",
+    "table",
+    "table_notes",
+    "table_rows",
+    "tuned_rates",
+    "tuning",
+}

@@ -1,0 +1,113 @@
+"""Which learning rate and batch size a cell uses, and the sentence that says why."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from unlearnbench.errors import UserError
+from unlearnbench.protocol import Protocol
+
+LARGE = 1_000_000_000
+
+RULE = (
+    "among the rates that reach the stop line within the epoch limit without collapse, the one "
+    "with the lowest mean log perplexity over the validation texts, the smaller of equals; if "
+    "none reaches it, the one that ends nearest to it"
+)
+
+
+class Candidate(BaseModel):
+    """One learning rate that was tried."""
+
+    learning_rate: float
+    reached: bool = Field(description="the stop line was reached within the epoch limit")
+    outcome: str = Field(description="forgotten, not_forgotten, collapsed or failed")
+    n_epochs: int
+    distance: float | None = Field(
+        description="how far EL and MA ended above the line, summed; null for a collapsed model"
+    )
+    mean_log_perplexity: float | None = Field(description="over the validation texts")
+
+
+class Tuned(BaseModel):
+    """The rate chosen for one method, with everything it was chosen from."""
+
+    learning_rate: float
+    reached: bool = Field(description="false: no rate reached the stop line")
+    candidates: list[Candidate]
+
+
+class LearningRates(BaseModel):
+    """The file that `unlearnbench tune` writes."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    rule: str = RULE
+    model: str
+    weights_sha256: str
+    forget_set: str
+    run: str
+    protocol: str
+    max_epochs: int | None = None
+    grid: list[float]
+    methods: dict[str, Tuned]
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A method's settings before the seed, and where the ones that are no default came from."""
+
+    values: dict[str, Any]
+    origins: dict[str, str]
+
+
+def read_learning_rates(path: Path) -> LearningRates:
+    """The tuned rates in a file; raises `UserError` if it holds none."""
+    try:
+        return LearningRates.model_validate(json.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise UserError(f"cannot read learning rates {path}: {error.strerror}") from error
+    except (ValueError, ValidationError) as error:
+        first = str(error).split("\n")[0]
+        raise UserError(
+            f"{path} holds no learning rates ({first}); write one with: unlearnbench tune"
+        ) from error
+
+
+def choose_settings(
+    method: Any,
+    explicit: dict[str, Any],
+    n_parameters: int,
+    protocol: Protocol,
+    tuned: LearningRates | None,
+) -> Chosen:
+    """Explicit settings, then the tuned rate, then the rules for large models, then defaults."""
+    values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    for name, value, origin in _rules(method, n_parameters, protocol, tuned):
+        values[name], origins[name] = value, origin
+    for name, value in explicit.items():
+        values[name], origins[name] = value, f"--set {method.name}.{name}"
+    return Chosen(values, origins)
+
+
+def _rules(
+    method: Any, n_parameters: int, protocol: Protocol, tuned: LearningRates | None
+) -> list[tuple[str, Any, str]]:
+    """Setting, value and reason, the weaker rule first."""
+    found: list[tuple[str, Any, str]] = []
+    if n_parameters >= LARGE:
+        found.append(("batch_size", 4, "4 rows for models of 10^9 parameters and more"))
+        if protocol.large_model_learning_rate == "2e-6":
+            found.append(
+                ("learning_rate", 2e-6, "2e-6 above 10^9 parameters (large_model_learning_rate)")
+            )
+    if tuned and method.name in tuned.methods:
+        one = tuned.methods[method.name]
+        missed = "" if one.reached else " (none reached it)"
+        origin = f"tuned on forget set '{tuned.run}' of {tuned.forget_set}: {tuned.rule}{missed}"
+        found.append(("learning_rate", one.learning_rate, origin))
+    return found

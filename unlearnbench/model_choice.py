@@ -1,0 +1,137 @@
+"""A model as a run needs it before any weights are loaded: identity, size, device, dtype."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from unlearnbench.errors import UserError
+from unlearnbench.learning_rates import LARGE
+from unlearnbench.model import ModelSource
+from unlearnbench.model_aliases import ModelAlias, aliases
+
+if TYPE_CHECKING:
+    from unlearnbench.experiment import Experiment
+    from unlearnbench.model import LanguageModel
+
+
+@dataclass(frozen=True)
+class ModelChoice:
+    """A model that a run will load, once per cell."""
+
+    asked: str  # alias, hub id or path, as `load_model` takes it
+    source: ModelSource
+    architecture: str
+    n_parameters: int
+    vocabulary: int
+    dtype: str
+    device: str
+    device_name: str
+    trust_remote_code: bool
+
+    @property
+    def alias(self) -> ModelAlias | None:
+        """The short name's record, if it was asked for by one."""
+        return aliases().get(self.asked)
+
+    @property
+    def family(self) -> str:
+        """How rows of a table call it: 'NEO'; its own name if it is none of the paper's."""
+        return self.alias.family if self.alias else self.source.name.rpartition("/")[2]
+
+    @property
+    def is_nano(self) -> bool:
+        """Whether it is one of the models that come with unlearnbench."""
+        return self.alias is not None and self.alias.hub_id is None
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What of the model can change a number; where it was found cannot."""
+        return {
+            "weights_sha256": self.source.weights_sha256,
+            "dtype": self.dtype,
+            "device": self.device_name,
+        }
+
+    def load(self) -> "LanguageModel":
+        """The model in memory, fresh from its files."""
+        from unlearnbench.model_loading import load_model
+
+        dtype: Any = self.dtype
+        return load_model(
+            self.asked, self.source.revision, self.device, dtype, self.trust_remote_code
+        )
+
+
+def choose_model(experiment: "Experiment", name: str, download: bool = True) -> ModelChoice:
+    """Look a model up without loading it; fetch it from the hub if need be.
+
+    Raises `UserError` where it cannot be had.
+    """
+    from unlearnbench.model_source import find_folder, model_facts, resolve
+
+    _, location = resolve(name)
+    revision = experiment.revision
+    folder = find_folder(name, revision, download)
+    if folder is None:
+        raise UserError(_absent(name, location, revision))
+    _check_weights(folder)
+    facts = model_facts(name, revision, experiment.trust_remote_code)
+    if facts is None:
+        raise UserError(_absent(name, location, revision))
+    device, device_name = choose_device(experiment.device)
+    large = facts.n_parameters >= LARGE and device.startswith("cuda")
+    dtype = "bfloat16" if large else "float32"
+    return ModelChoice(
+        asked=name,
+        source=facts.source,
+        architecture=facts.architecture,
+        n_parameters=facts.n_parameters,
+        vocabulary=facts.vocabulary_size,
+        dtype=dtype if experiment.dtype == "auto" else experiment.dtype,
+        device=device,
+        device_name=device_name,
+        trust_remote_code=experiment.trust_remote_code,
+    )
+
+
+def choose_device(asked: str) -> tuple[str, str]:
+    """The device, and its kind and name for the record; raises `UserError` if it is not there."""
+    if asked == "cpu":
+        return "cpu", "cpu"
+    import torch
+
+    if asked == "auto" and not torch.cuda.is_available():
+        return "cpu", "cpu"
+    name = "cuda" if asked == "auto" else asked
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # torch built without CUDA asserts
+        raise UserError(f"device '{asked}' is not available here; take --device cpu") from error
+    if device.type == "cuda":
+        return name, f"cuda {torch.cuda.get_device_name(device)}"
+    return name, device.type
+
+
+def _absent(name: str, hub_id: str, revision: str | None) -> str:
+    flag = f" --revision {revision}" if revision else ""
+    return (
+        f"model '{name}' is not on this machine and the hub cannot be reached; where it can: "
+        f"hf download {hub_id}{flag}; or give a folder: --model PATH, or run without a network: "
+        "--model nano-neo"
+    )
+
+
+def _check_weights(folder: Path) -> None:
+    """Read the weight files' headers: a half copied file is told now, not in every cell."""
+    from safetensors import SafetensorError, safe_open
+
+    for path in sorted(folder.glob("*.safetensors")):
+        try:
+            # numpy: torch need not be loaded to read a header
+            with safe_open(str(path), framework="numpy") as tensors:
+                tensors.keys()
+        except (SafetensorError, OSError) as error:
+            raise UserError(
+                f"{path} is damaged ({str(error)[:80]}); download or copy it again"
+            ) from error
