@@ -57,12 +57,8 @@ class Examiner:
     def reached(
         self, means: dict[str, float], rule: Literal["and", "or"], ma_threshold: float
     ) -> bool:
-        """Whether the set's means are under the stop line, strictly.
-
-        An EL of 0 is under every line, one at 0 included (unseen rows often have
-        an EL of 0): nothing can be known less.
-        """
-        under_el = means["el"] < self.stop_line.el or means["el"] == 0.0
+        """Whether the set's means are under the stop line, strictly."""
+        under_el = means["el"] < self.stop_line.el
         under_ma = means["ma"] < ma_threshold
         return under_el and under_ma if rule == "and" else under_el or under_ma
 
@@ -100,14 +96,17 @@ class Examiner:
 def measure_stop_line(
     model: "LanguageModel", unseen: "Sequences | None", examiner: Examiner
 ) -> StopLine:
-    """The model's own stop line: mean EL and MA of rows it never saw.
+    """The model's own stop line: how well rows that it never saw may seem to be known.
 
-    Measured as the examiner measures (protocol, n).  A set is then forgotten when
-    its means are strictly below: known less well than text that was never seen.
-    Raises `UserError` without unseen rows.
+    The one-sided 95% upper bounds of the mean EL and MA of unseen rows, measured as
+    the examiner measures (protocol, n).  A set strictly below both is known no
+    better than unseen text, as far as that many rows can tell.  MA's bound is the
+    normal one; EL's is Wilson's, because a sample of unseen rows may hold no
+    extraction at all.  Raises `UserError` without unseen rows.
     """
     import torch
 
+    from unlearnbench.metrics.bounds import normal_upper_bound, wilson_upper_bound
     from unlearnbench.metrics.extraction import extraction_scores
 
     if unseen is None or not len(unseen):
@@ -118,7 +117,8 @@ def measure_stop_line(
         scores = extraction_scores(
             model, unseen, examiner.protocol, examiner.n, examiner.batch_size
         )
-    return StopLine(fmean(scores.el), fmean(scores.ma), "calibrated", len(unseen))
+    el, ma = wilson_upper_bound(scores.el), normal_upper_bound(scores.ma)
+    return StopLine(el, ma, "calibrated", len(unseen))
 
 
 def _decode(model: "LanguageModel", ids: list[int]) -> str:

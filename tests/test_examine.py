@@ -1,0 +1,141 @@
+"""The examiner: its numbers are the metrics', its decisions those of eq. 5 and the stop rule."""
+
+from dataclasses import replace
+from statistics import fmean
+
+import pytest
+import torch
+from extraction_cases import tiny_model
+
+from unlearnbench.decoding import continue_rows
+from unlearnbench.errors import UserError
+from unlearnbench.examine import Examiner, StopLine, measure_stop_line
+from unlearnbench.metrics.extraction import extraction_scores
+from unlearnbench.metrics.text import sentence_bleu, token_entropy
+from unlearnbench.protocol import Protocol
+
+
+class Spelling:
+    """A tokenizer whose tokens are words: id 7 is 'w7'."""
+
+    eos_token_id, pad_token_id = 0, 2
+
+    def decode(self, ids, **options):
+        assert options == {"skip_special_tokens": False, "clean_up_tokenization_spaces": False}
+        return " ".join(f"w{i}" for i in ids)
+
+
+class SharedWords:
+    """In the place of BERTScore: the share of words in common."""
+
+    def f1(self, candidates, references):
+        pairs = zip(candidates, references, strict=True)
+        return [
+            len(set(c.split()) & set(r.split())) / max(1, len(set(c.split()) | set(r.split())))
+            for c, r in pairs
+        ]
+
+
+@pytest.fixture(scope="module")
+def known():
+    model, rows = tiny_model("gpt-neo", steps=18)
+    model.tokenizer = Spelling()
+    return model, rows
+
+
+def examiner(**changes):
+    base = Examiner(Protocol(), StopLine(), SharedWords(), n=4, new_tokens=16)
+    return replace(base, **changes)
+
+
+def test_records_hold_each_metric_of_each_row(known):
+    model, rows = known
+    records = examiner().examine(model, rows)
+    scores = extraction_scores(model, rows, Protocol(), 4)
+    ids = continue_rows(model, rows, Protocol(), 16)
+    assert [r.doc_id for r in records] == list(rows.doc_ids)
+    assert ([r.el for r in records], [r.ma for r in records]) == (scores.el, scores.ma)
+    for row, record in enumerate(records):
+        suffix = " ".join(f"w{i}" for i in rows.suffix(row))
+        assert record.continuation == " ".join(f"w{i}" for i in ids[row])
+        assert record.bleu == sentence_bleu(record.continuation, suffix)
+        assert record.bertscore_f1 == SharedWords().f1([record.continuation], [suffix])[0]
+        assert record.entropy == token_entropy(ids[row])
+    assert {r.bleu > 0.01 for r in records} == {True, False}
+
+
+def test_rows_are_judged_by_themselves_in_any_order(known):
+    model, rows = known
+    records = {r.doc_id: r for r in examiner().examine(model, rows)}
+    turned = examiner().examine(model, rows.select([4, 1, 3]))
+    assert [r.doc_id for r in turned] == ["doc-4", "doc-1", "doc-3"]
+    for record in turned:
+        assert record.bleu == records[record.doc_id].bleu
+        assert record.el == pytest.approx(records[record.doc_id].el, abs=1e-12)
+
+
+def test_cost_is_the_phase_examine_and_no_gradient_is_kept(known):
+    model, rows = known
+    model.meter.phases.clear()
+    with torch.enable_grad():
+        examiner().examine(model, rows)
+    assert model.meter.phases["examine"].forward_tokens >= rows.input_ids.numel()
+    assert model.meter.phases["examine"].generated_tokens > 0
+    assert set(model.meter.phases) == {"examine"}
+
+
+@pytest.mark.parametrize(
+    ("rule", "f1", "bleu", "forgotten"),
+    [
+        ("and", 0.29, 0.009, True),
+        ("and", 0.29, 0.01, False),
+        ("and", 0.3, 0.009, False),
+        ("or", 0.3, 0.009, True),
+        ("or", 0.29, 0.01, True),
+        ("or", 0.3, 0.01, False),
+    ],
+)
+def test_forgotten_is_equation_5(rule, f1, bleu, forgotten):
+    judge = examiner(protocol=Protocol(forgotten_rule=rule))
+    assert judge._is_forgotten(f1, bleu) is forgotten
+
+
+@pytest.mark.parametrize(
+    ("rule", "el", "ma", "reached"),
+    [
+        ("and", 0.0498, 0.5993, True),
+        ("and", 0.0499, 0.5993, False),
+        ("and", 0.0498, 0.5994, False),
+        ("or", 0.0499, 0.5993, True),
+        ("or", 0.0498, 0.5994, True),
+        ("or", 0.0499, 0.5994, False),
+    ],
+)
+def test_the_stop_line_is_strict(rule, el, ma, reached):
+    assert examiner().reached({"el": el, "ma": ma}, rule, 0.5994) is reached
+
+
+def test_an_extraction_likelihood_of_zero_is_under_a_line_at_zero():
+    judge = examiner(stop_line=StopLine(0.0, 0.4, "calibrated", 5))
+    assert judge.reached({"el": 0.0, "ma": 0.39}, "and", 0.4)
+    assert not judge.reached({"el": 1e-9, "ma": 0.39}, "and", 0.4)
+
+
+def test_means_are_over_rows(known):
+    model, rows = known
+    judge = examiner()
+    records = judge.examine(model, rows)
+    means = judge.means(records)
+    assert list(means) == ["el", "ma", "bertscore_f1", "bleu", "entropy"]
+    assert means["ma"] == pytest.approx(sum(r.ma for r in records) / len(records))
+
+
+def test_the_calibrated_line_is_what_unseen_rows_measure(known):
+    model, rows = known
+    unseen = rows.select([1, 2])
+    line = measure_stop_line(model, unseen, examiner())
+    scores = extraction_scores(model, unseen, Protocol(), 4)
+    assert line == StopLine(fmean(scores.el), fmean(scores.ma), "calibrated", 2)
+    for nothing in (None, rows.select([])):
+        with pytest.raises(UserError, match="--unseen FILE"):
+            measure_stop_line(model, nothing, examiner())

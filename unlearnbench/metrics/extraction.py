@@ -1,0 +1,164 @@
+"""Extraction likelihood (eqs. 7, 8) and memorisation accuracy (eq. 9), exact and cheap.
+
+A start whose next token the model gets right continues exactly as the start after
+it, so only the misses of one teacher-forced pass are decoded: all starts before a
+miss share its continuation (SPEC: 3,871,744 forward tokens for 128 rows otherwise).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from unlearnbench.branches import Branch, Prefill, decode_branches, prefill_batches
+from unlearnbench.metrics.ngrams import OverlapWatch, last_starts, overlaps
+
+if TYPE_CHECKING:
+    from unlearnbench.model import LanguageModel
+    from unlearnbench.protocol import Protocol
+    from unlearnbench.sequences import Sequences
+
+
+@dataclass(frozen=True)
+class ExtractionScores:
+    """EL_n and MA of each row, 0..1, in the rows' order."""
+
+    el: list[float]
+    ma: list[float]
+
+
+@dataclass(frozen=True)
+class _Run:
+    """Neighbouring starts that share one continuation: the row's tokens, then `tail`."""
+
+    row: int
+    starts: range  # columns
+    leaves: int  # the column at which the continuation leaves the row
+    tail: tuple[int, ...]  # what is known to follow there
+    open: bool  # more follows, to be decoded
+
+
+def extraction_scores(
+    model: "LanguageModel",
+    rows: "Sequences",
+    protocol: "Protocol",
+    n: int = 10,
+    batch_size: int = 32,
+) -> ExtractionScores:
+    """EL_n (eqs. 7, 8) and MA (eq. 9) of every row.
+
+    A start t gives the model x_<t (and BOS) and lets it go on greedily to the
+    row's length or an end of sequence, which is the continuation's last token.
+    Protocol fields that matter: `el_positions` (t = 1..T-n divided by T-n, or the
+    suffix t0..T-1 divided by T-t0-n+1), `el_denominator` (n-grams of the
+    continuation or of x_>=t), `pad_tokens` (T = the row's length, or the matrix's).
+    A row with T <= n has EL 0.  `batch_size` bounds memory and changes no value.
+    """
+    el: list[float] = []
+    ma: list[float] = []
+    for batch, prefill in prefill_batches(model, rows.input_ids, batch_size):
+        part = _Batch(rows.select(batch), prefill, protocol, n, model.eos_token_id)
+        ma += part.memorisation()
+        el += part.likelihood(model, batch_size)
+    return ExtractionScores(el, ma)
+
+
+class _Batch:
+    """The rows of one prefill, in columns of its matrix (BOS is column 0 where there is one)."""
+
+    def __init__(
+        self, rows: "Sequences", prefill: Prefill, protocol: "Protocol", n: int, eos: int | None
+    ) -> None:
+        self.prefill, self.protocol, self.n, self.eos = prefill, protocol, n, eos
+        self.first = rows.n_bos
+        width = rows.input_ids.shape[1]
+        counted = torch.full_like(rows.lengths, width)
+        self.ends = (counted if protocol.pad_tokens == "count" else rows.lengths).tolist()
+        self.given = rows.n_given.tolist()
+        columns = torch.arange(width)[None, :]
+        inside = (columns >= self.first) & (columns < torch.tensor(self.ends)[:, None])
+        self.input_ids = rows.input_ids.cpu().masked_fill(~inside, -1)
+        self.tokens = rows.input_ids.tolist()
+        self.hits: Tensor = prefill.predicted[:, :width] == self.input_ids
+
+    def memorisation(self) -> list[float]:
+        """Eq. 9: the share of t = 1..T-1 with argmax P(. | x_<t) = x_t."""
+        ends = torch.tensor(self.ends)
+        right = self.hits[:, self.first + 1 :].sum(1).double()
+        return (right / (ends - self.first - 1).clamp_min(1)).tolist()
+
+    def likelihood(self, model: "LanguageModel", batch_size: int) -> list[float]:
+        """Eq. 7: the mean overlap over the protocol's starts."""
+        runs = [run for row in range(len(self.tokens)) for run in self._runs(row)]
+        tails = self._decode(model, [run for run in runs if run.open], batch_size)
+        sums = [0.0] * len(self.tokens)
+        known = [
+            last_starts(ids[self.first : end], self.n)
+            for ids, end in zip(self.tokens, self.ends, strict=True)
+        ]
+        for run in runs:
+            tail = tails[run.row, run.leaves] if run.open else list(run.tail)
+            text = self.tokens[run.row][run.starts[0] : run.leaves] + tail
+            sums[run.row] += sum(
+                overlaps(
+                    text,
+                    [start - self.first for start in run.starts],
+                    known[run.row],
+                    self.n,
+                    self.ends[run.row] - self.first,
+                    self.protocol.el_denominator,
+                )
+            )
+        return [sums[row] / max(1, self._divisor(row)) for row in range(len(sums))]
+
+    def _starts(self, row: int) -> range:
+        """The columns of the protocol's start positions; none for a row that is too short."""
+        first, end = self.first, self.ends[row]
+        if self._divisor(row) < 1:
+            return range(0)
+        if self.protocol.el_positions == "every":
+            return range(first + 1, end - self.n + 1)
+        return range(max(self.given[row], 1), end)
+
+    def _divisor(self, row: int) -> int:
+        length = self.ends[row] - self.first
+        if self.protocol.el_positions == "every" or length <= self.n:
+            return length - self.n
+        return length - (self.given[row] - self.first) - self.n + 1
+
+    def _runs(self, row: int) -> Iterator[_Run]:
+        """The starts grouped by the next column where the continuation leaves the row or ends."""
+        starts, end = self._starts(row), self.ends[row]
+        found = self.prefill.predicted[row].tolist()
+        at = starts.start
+        while at < starts.stop:
+            leaves = at
+            while leaves < end and found[leaves] == self.tokens[row][leaves] != self.eos:
+                leaves += 1
+            shared = range(at, min(leaves + 1, starts.stop))
+            tail = (found[leaves],) if leaves < end else ()
+            going = leaves + 1 < end and tail != (self.eos,)
+            yield _Run(row, shared, leaves, tail, going)
+            at = shared.stop
+
+    def _decode(
+        self, model: "LanguageModel", runs: list[_Run], batch_size: int
+    ) -> dict[tuple[int, int], list[int]]:
+        """The open runs' tokens by row and column, without those that change no overlap."""
+        if not runs:
+            return {}
+        branches = [Branch(r.row, r.leaves, r.tail[0], self.ends[r.row]) for r in runs]
+        starts = torch.tensor([b.start for b in branches])
+        watch = OverlapWatch(
+            self.input_ids,
+            torch.tensor([b.row for b in branches]),
+            torch.tensor([r.starts[0] for r in runs]),
+            starts,
+            torch.tensor([b.end for b in branches]),
+            self.n,
+            self.protocol.el_denominator,
+        )
+        tokens = decode_branches(model, self.prefill, branches, batch_size, watch)
+        return {(b.row, b.start): ids for b, ids in zip(branches, tokens, strict=True)}

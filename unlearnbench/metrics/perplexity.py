@@ -1,0 +1,99 @@
+"""Perplexity of a text in windows (SPEC: documents joined, 512 tokens, mean window NLL)."""
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from unlearnbench.errors import UserError
+
+if TYPE_CHECKING:
+    from unlearnbench.model import LanguageModel
+
+_LOGITS_BYTES = 256 * 2**20
+
+
+@dataclass(frozen=True)
+class Perplexity:
+    """exp of the mean over windows of the mean NLL of a window's predicted tokens."""
+
+    value: float  # infinite where it overflows, NaN where the model's scores are
+    window_nll: tuple[float, ...]  # nats
+    stderr: float | None  # of the value, first order; None for a single window
+
+    @property
+    def n(self) -> int:
+        """Number of windows."""
+        return len(self.window_nll)
+
+
+def perplexity(
+    model: "LanguageModel", documents: Sequence[str], window: int = 512, batch_size: int = 8
+) -> Perplexity:
+    """Perplexity of the documents, joined by a blank line and tokenised once.
+
+    Windows do not overlap and are `window` tokens long, or the model's context if
+    that is shorter; the last one may be shorter and weighs the same.  A model
+    whose sequences start with BOS gets it in front of each window, as one of its
+    tokens; it is never predicted.  Nothing else is added to the text.
+    Raises `UserError` for a text without two tokens.
+    """
+    ids = model.tokenizer("\n\n".join(documents), add_special_tokens=False, verbose=False).input_ids
+    windows = cut_windows(ids, min(window, model.max_length), model.bos_token_id_to_prepend)
+    if not windows:
+        raise UserError("perplexity needs a text of at least two tokens; give another: --text")
+    size = 4 * len(windows[0]) * int(model.network.config.get_text_config().vocab_size)
+    step = max(1, min(batch_size, _LOGITS_BYTES // size))
+    nll: list[float] = []
+    for first in range(0, len(windows), step):
+        nll += _window_nll(model, windows[first : first + step])
+    return of_windows(nll)
+
+
+def cut_windows(ids: Sequence[int], length: int, bos: int | None) -> list[list[int]]:
+    """Non-overlapping windows of `length` tokens, BOS included; none that predicts nothing."""
+    start = [] if bos is None else [bos]
+    step = length - len(start)
+    windows = [[*start, *ids[i : i + step]] for i in range(0, len(ids), step)]
+    return [w for w in windows if len(w) > 1]
+
+
+def of_windows(nll: Sequence[float]) -> Perplexity:
+    """Perplexity and its standard error (first order: perplexity times that of the mean NLL)."""
+    value = _exp(sum(nll) / len(nll))
+    spread = statistics.stdev(nll) if len(nll) > 1 and all(map(math.isfinite, nll)) else None
+    stderr = None if spread is None else value * spread / math.sqrt(len(nll))
+    return Perplexity(value, tuple(nll), stderr)
+
+
+def _exp(nll: float) -> float:
+    try:
+        return math.exp(nll)
+    except OverflowError:
+        return math.inf
+
+
+@torch.no_grad()
+def _window_nll(model: "LanguageModel", windows: Sequence[Sequence[int]]) -> list[float]:
+    """Mean NLL in nats of each window's tokens after its first."""
+    longest = max(map(len, windows))
+    input_ids = torch.full((len(windows), longest), model.pad_token_id)
+    mask = torch.zeros_like(input_ids)
+    for i, ids in enumerate(windows):
+        input_ids[i, : len(ids)] = torch.tensor(ids)
+        mask[i, : len(ids)] = 1
+    input_ids, mask = input_ids.to(model.device), mask.to(model.device)
+    logits = model.logits(input_ids, mask)
+    return [
+        _mean_nll(logits[i, : len(ids) - 1], input_ids[i, 1 : len(ids)])
+        for i, ids in enumerate(windows)
+    ]
+
+
+def _mean_nll(logits: Tensor, labels: Tensor) -> float:
+    return float(F.cross_entropy(logits.float(), labels))
