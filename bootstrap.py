@@ -25,7 +25,7 @@ CHECKS = (["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"])
 
 
 def main():
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036 - this file is what an older Python runs
         sys.exit("bootstrap: Python 3.11 or newer is needed, this is " + sys.version.split()[0])
     command = sys.argv[1] if len(sys.argv) > 1 else ""
     if command not in ("run", "test"):
@@ -45,7 +45,7 @@ def test(pytest_options):
         if status := subprocess.call([str(BIN / check[0]), *check[1:]]):
             return status
     options = pytest_options or ["-n", "2", "--durations=15"]
-    # The script, not `python -m pytest`: the checkout stays off sys.path, the installed wheel is tested.
+    # Not `python -m pytest`: with the checkout off sys.path, the installed wheel is what is tested.
     return subprocess.call([str(BIN / "pytest"), *options])
 
 

@@ -62,9 +62,7 @@ def _ranked(group: "Group") -> Text:
     return text
 
 
-def _tables(
-    group: "Group", columns: Sequence["Column"], width: int, text: Text
-) -> Iterator[str]:
+def _tables(group: "Group", columns: Sequence["Column"], width: int, text: Text) -> Iterator[str]:
     labels = [f"{row.label} {row.markers}".strip() for row in group.rows]
     printed = {c.name: [*_header(c), *(text(row, c) for row in group.rows)] for c in columns}
     for block in _blocks(columns, printed, width - max(map(len, labels))):

@@ -95,7 +95,10 @@ def test_listing_methods_loads_no_torch() -> None:
         "print('torch' in sys.modules)"
     )
     output = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True,
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
         cwd=Path(__file__).parents[1],
     ).stdout
     assert output.strip() == "False"

@@ -77,9 +77,7 @@ def scripted(el: list[float], ma: list[float], **line: Any) -> MaExaminer:
     return MaExaminer(StopLine(**{"el": 0.0625, "ma": 0.6} | line), script=values)
 
 
-@pytest.mark.parametrize(
-    ("rule", "n_epochs"), [("and", 3), ("or", 1), ("authors", 1)]
-)
+@pytest.mark.parametrize(("rule", "n_epochs"), [("and", 3), ("or", 1), ("authors", 1)])
 def test_stop_rule(rule: Any, n_epochs: int) -> None:
     examiner = scripted(el=[0.9, 0.04, 0.0625, 0.04], ma=[0.9, 0.7, 0.5, 0.59])
     trace, _ = run(Ascent(), examiner, Protocol(stop_rule=rule))

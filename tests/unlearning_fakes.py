@@ -129,7 +129,7 @@ class MaExaminer:
     script: dict[int, dict[str, list[float]]] = field(default_factory=dict)  # per examination
     seen: list[int] = field(default_factory=list)
 
-    def examine(self, model: LanguageModel, rows: Sequences) -> list[RowRecord]:
+    def examine(self, model: LanguageModel, rows: Sequences, ma_line=None) -> list[RowRecord]:
         """One record per row; scripted values take the place of measured ones."""
         logits = model.logits(rows.input_ids, rows.attention_mask)[:, :-1]
         hit = (logits.argmax(-1) == rows.input_ids[:, 1:]).float()

@@ -133,9 +133,7 @@ class UnlearnBatch:
         counted = F.pad(counted, (0, width - counted.shape[1]))
         target = span_mask(self.rows, self.protocol)
         both = counted[target].to(self.model.device)
-        values = token_nll(
-            self.target_logits[both], labels[target & counted].to(self.model.device)
-        )
+        values = token_nll(self.target_logits[both], labels[target & counted].to(self.model.device))
         return reduce_tokens(values, len(self.index), self.protocol.loss_reduction)
 
     def nll_of(self, sequences: "Sequences") -> Tensor:

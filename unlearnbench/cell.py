@@ -37,6 +37,7 @@ class Cell:
     threads: int
     position: int  # of the method among those asked for; orders rows, changes no number
     tasks: dict[str, dict[str, Any]]  # name -> settings that are not the default
+    el_epochs: Literal["all", "deciding"] = "all"
     limit: int | None = None
     task_limit: int | None = None
     identity: dict[str, Any] = field(default_factory=dict)
@@ -62,6 +63,7 @@ def identity_of(cell: Cell) -> dict[str, Any]:
         "group": cell.group,
         "model": cell.model.identity,
         "stop": {"line": cell.stop, "of": cell.main.identity},
+        "el_epochs": cell.el_epochs if is_method else "",
         "method": {"name": cell.method, "settings": cell.settings},
         "forget_set": {**cell.data.identity(cell.run), "limit": cell.limit},
         "protocol": asdict(cell.protocol),

@@ -52,9 +52,7 @@ class Column:
 
 def _paper(name: str, label: str, higher_is_better: bool, decimals: int = 1) -> Column:
     capped = name.endswith("_ppl")
-    return Column(
-        name, label, higher_is_better, decimals=decimals, in_score=True, capped=capped
-    )
+    return Column(name, label, higher_is_better, decimals=decimals, in_score=True, capped=capped)
 
 
 #: Table I's metrics in its order; eq. 11 is over these nine.  A column that was measured takes

@@ -123,7 +123,9 @@ class EpochLog:
 
         examiner = self._forget_set.examiner
         with torch.no_grad(), self._model.meter.phase("examine"):
-            rows = examiner.examine(self._model, self._forget_set.rows)
+            # Under 'or' EL alone may end the run, so it is always needed.
+            line = self._ma_threshold() if self._rule() == "and" else None
+            rows = examiner.examine(self._model, self._forget_set.rows, line)
         for index, row in enumerate(rows):
             row.active = index in trained_on
         return self._record(trained_on, rows, examiner.means(rows))
@@ -142,13 +144,12 @@ class EpochLog:
         return record
 
     def _under_the_line(self, record: EpochRecord) -> bool:
-        examiner, protocol = self._forget_set.examiner, self._forget_set.protocol
-        rule: Literal["and", "or"] = (
-            self._method.authors_stop_rule
-            if protocol.stop_rule == "authors"
-            else protocol.stop_rule
-        )
-        return examiner.reached(record.metrics, rule, self._ma_threshold())
+        examiner = self._forget_set.examiner
+        return examiner.reached(record.metrics, self._rule(), self._ma_threshold())
+
+    def _rule(self) -> Literal["and", "or"]:
+        rule = self._forget_set.protocol.stop_rule
+        return self._method.authors_stop_rule if rule == "authors" else rule
 
     def _ma_threshold(self) -> float:
         line = self._forget_set.examiner.stop_line

@@ -32,7 +32,8 @@ def make_examiner(cell: "Cell", model: "LanguageModel") -> Examiner:
     A measured line is kept, and its cost is put on every cell that uses it: what
     a cell reports does not depend on which one was first.
     """
-    examiner = Examiner(cell.protocol, StopLine(), _bertscore(cell.data.bert))
+    bertscore = _bertscore(cell.data.bert)
+    examiner = Examiner(cell.protocol, StopLine(), bertscore, el_epochs=cell.el_epochs)
     if cell.stop == "paper":
         return examiner
     place = canonical(

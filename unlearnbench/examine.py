@@ -1,7 +1,8 @@
 """The examination after each epoch: how well rows are known, and whether that is forgotten."""
 
+import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import fmean
 from typing import TYPE_CHECKING, Literal
 
@@ -39,16 +40,29 @@ class Examiner:
     bleu_threshold: float = 0.01
     new_tokens: int = 50
     batch_size: int = 32
+    el_epochs: Literal["all", "deciding"] = "all"
+    # The last full examination: a task asks for what the last epoch has just measured.
+    _last: dict[str, list[RowRecord]] = field(default_factory=dict, repr=False, compare=False)
 
-    def examine(self, model: "LanguageModel", rows: "Sequences") -> list[RowRecord]:
+    def examine(
+        self, model: "LanguageModel", rows: "Sequences", ma_line: float | None = None
+    ) -> list[RowRecord]:
         """One record per row, in the rows' order; its cost is the phase 'examine'.
 
         BERTScore and BLEU compare the decoded continuation with the decoded suffix.
+        With `el_epochs` 'deciding' and a `ma_line`, EL is NaN (not measured) unless
+        the mean MA is under that line.
         """
         import torch
 
+        from unlearnbench.metrics.extraction import memorisation_accuracy
+
         with model.meter.phase("examine"), torch.no_grad():
-            return self._examine(model, rows)
+            if ma_line is not None and self.el_epochs == "deciding":
+                ma = memorisation_accuracy(model, rows, self.protocol, self.batch_size)
+                if fmean(ma) >= ma_line:
+                    return self._records(model, rows, [float("nan")] * len(rows), ma)
+            return self._examined_once(model, rows)
 
     def means(self, records: Sequence[RowRecord]) -> dict[str, float]:
         """Mean el, ma, bertscore_f1, bleu, entropy over the rows."""
@@ -62,12 +76,22 @@ class Examiner:
         under_ma = means["ma"] < ma_threshold
         return under_el and under_ma if rule == "and" else under_el or under_ma
 
-    def _examine(self, model: "LanguageModel", rows: "Sequences") -> list[RowRecord]:
-        from unlearnbench.decoding import continue_rows
+    def _examined_once(self, model: "LanguageModel", rows: "Sequences") -> list[RowRecord]:
         from unlearnbench.metrics.extraction import extraction_scores
+
+        state = _state_sha256(model, rows)
+        if state not in self._last:
+            known = extraction_scores(model, rows, self.protocol, self.n, self.batch_size)
+            self._last.clear()
+            self._last[state] = self._records(model, rows, known.el, known.ma)
+        return [record.model_copy() for record in self._last[state]]
+
+    def _records(
+        self, model: "LanguageModel", rows: "Sequences", el: list[float], ma: list[float]
+    ) -> list[RowRecord]:
+        from unlearnbench.decoding import continue_rows
         from unlearnbench.metrics.text import sentence_bleu, token_entropy
 
-        known = extraction_scores(model, rows, self.protocol, self.n, self.batch_size)
         ids = continue_rows(model, rows, self.protocol, self.new_tokens, self.batch_size)
         texts = [_decode(model, tokens) for tokens in ids]
         suffixes = [_decode(model, rows.suffix(row)) for row in range(len(rows))]
@@ -76,8 +100,8 @@ class Examiner:
         return [
             RowRecord(
                 doc_id=doc_id,
-                el=known.el[row],
-                ma=known.ma[row],
+                el=el[row],
+                ma=ma[row],
                 bertscore_f1=f1[row],
                 bleu=bleu[row],
                 entropy=token_entropy(ids[row]),
@@ -126,3 +150,15 @@ def _decode(model: "LanguageModel", ids: list[int]) -> str:
         ids, skip_special_tokens=False, clean_up_tokenization_spaces=False
     )
     return str(text)
+
+
+def _state_sha256(model: "LanguageModel", rows: "Sequences") -> str:
+    """A hash over the weights and the rows: equal states are equally well known."""
+    import torch
+
+    digest = hashlib.sha256(repr(rows.doc_ids).encode())
+    tensors = [rows.input_ids, rows.lengths, rows.n_given, *model.network.parameters()]
+    for tensor in tensors:
+        flat = tensor.detach().contiguous().cpu().reshape(-1)
+        digest.update(flat.view(torch.uint8).numpy().data)
+    return digest.hexdigest()

@@ -166,6 +166,7 @@ class _Planner:
             position=self._position(parts["method"]),
             threads=_threads(experiment, parts["model"], data),
             tasks=tasks,
+            el_epochs=experiment.el_epochs,
             limit=experiment.limit,
             task_limit=experiment.task_limit,
         )

@@ -105,6 +105,10 @@ def _rules(
             found.append(
                 ("learning_rate", 2e-6, "2e-6 above 10^9 parameters (large_model_learning_rate)")
             )
+    if tuned and tuned.max_epochs is not None:
+        found.append(
+            ("max_epochs", tuned.max_epochs, "the limit that the learning rates were tuned with")
+        )
     if tuned and method.name in tuned.methods:
         one = tuned.methods[method.name]
         missed = "" if one.reached else " (none reached it)"

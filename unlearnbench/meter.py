@@ -20,7 +20,7 @@ class PhaseCost:
 
 @dataclass
 class Meter:
-    """Adds up costs under the name of the phase that is running; phases nest, the inner one counts."""
+    """Adds up costs under the name of the running phase; phases nest, the inner one counts."""
 
     phases: dict[str, PhaseCost] = field(default_factory=dict)
     _stack: list[str] = field(default_factory=lambda: ["other"])

@@ -56,9 +56,7 @@ def unlearn_by_preference(
     return log.trace
 
 
-def preferences_of(
-    model: "LanguageModel", forget_set: "ForgetSet", seed: int
-) -> list[Preference]:
+def preferences_of(model: "LanguageModel", forget_set: "ForgetSet", seed: int) -> list[Preference]:
     """Per row its given tokens, its suffix, and a refusal or else the neighbour's suffix."""
     rows = forget_set.rows
     chosen = _refusals(model, forget_set, seed) or _neighbour_suffixes(forget_set)

@@ -1,6 +1,6 @@
-"""The protocol: every choice in which the paper and its released code differ, each settable alone."""
+"""The protocol: every choice in which the paper and its released code differ."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from unlearnbench.settings import setting
@@ -26,7 +26,7 @@ class Protocol:
     )
     kl_term: Literal["divergence", "cross_entropy"] = setting(
         "divergence",
-        "KL over the loss span, or the cross-entropy -sum p log q over every position, padding included",
+        "KL over the loss span, or cross-entropy -sum p log q over every position, padding too",
     )
     forgotten_rule: Literal["and", "or"] = setting(
         "and", "a row is forgotten when BERTScore and/or BLEU is under its threshold (eq. 5)"
@@ -35,20 +35,22 @@ class Protocol:
         "and", "stop when EL and/or MA is under its threshold; 'authors': as each method's own code"
     )
     ma_threshold: Literal["paper", "authors"] = setting(
-        "paper", "MA threshold of the stop line: 0.5994 for all, or each method's own (KUMPR 0.2994)"
+        "paper",
+        "MA threshold of the stop line: 0.5994 for all, or each method's own (KUMPR 0.2994)",
     )
     el_positions: Literal["every", "suffix"] = setting(
         "every", "EL start positions: t = 1..T-n, or those of the suffix (150..199 of 200)"
     )
     el_denominator: Literal["continuation", "reference"] = setting(
-        "continuation", "EL overlap is divided by the n-gram count of the continuation or the reference"
+        "continuation",
+        "EL overlap is divided by the n-gram count of the continuation or the reference",
     )
     continuation: Literal["greedy", "beam"] = setting(
         "greedy", "the 50 new tokens scored by BERTScore, BLEU, entropy: greedy or 2-beam search"
     )
     dpo_loss: Literal["preference", "cross_entropy"] = setting(
         "preference",
-        "DPO's preference loss, or the released cross-entropy against the neighbour's tokens plus its NLL",
+        "preference loss, or the released cross-entropy against neighbour tokens plus its NLL",
     )
     llmu_mismatch: Literal["random", "neighbour"] = setting(
         "random", "LLMU's mismatch term: random other completions, or the fixed neighbour's tokens"
@@ -69,24 +71,25 @@ class Protocol:
     @classmethod
     def named(cls, name: Literal["paper", "released"]) -> "Protocol":
         """The paper's protocol or the released code's."""
-        return cls() if name == "paper" else replace(cls(), **_RELEASED)
+        return PAPER if name == "paper" else RELEASED
 
 
-_RELEASED = {
-    "sequence": "all",
-    "loss_span": "all",
-    "loss_reduction": "mean",
-    "kl_term": "cross_entropy",
-    "forgotten_rule": "or",
-    "stop_rule": "authors",
-    "ma_threshold": "authors",
-    "el_positions": "suffix",
-    "el_denominator": "reference",
-    "continuation": "beam",
-    "dpo_loss": "cross_entropy",
-    "llmu_mismatch": "neighbour",
-    "large_model_learning_rate": "2e-6",
-    "neighbour_metric": "l2",
-    "pad_tokens": "count",
-    "perplexity_cap": None,
-}
+PAPER = Protocol()
+RELEASED = Protocol(
+    sequence="all",
+    loss_span="all",
+    loss_reduction="mean",
+    kl_term="cross_entropy",
+    forgotten_rule="or",
+    stop_rule="authors",
+    ma_threshold="authors",
+    el_positions="suffix",
+    el_denominator="reference",
+    continuation="beam",
+    dpo_loss="cross_entropy",
+    llmu_mismatch="neighbour",
+    large_model_learning_rate="2e-6",
+    neighbour_metric="l2",
+    pad_tokens="count",
+    perplexity_cap=None,
+)

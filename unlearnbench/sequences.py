@@ -37,7 +37,7 @@ class Sequences:
 
     @property
     def predicted_mask(self) -> Tensor:
-        """[N, L] bool, true at every token that is predicted from another: all but BOS and the first."""
+        """[N, L] bool, true at every token that is predicted: all but BOS and the first."""
         at = self._positions()
         return (at > self.n_bos) & (at < self.lengths[:, None])
 

@@ -28,14 +28,17 @@ class Metric:
 class Score(BaseModel):
     """One measured value with what is needed to judge it."""
 
-    model_config = ConfigDict(ser_json_inf_nan="constants")  # else an infinite value is saved as null
+    model_config = ConfigDict(
+        ser_json_inf_nan="constants"
+    )  # else an infinite value is saved as null
 
     value: float
     stderr: float | None = Field(default=None, description="standard error over documents")
     n: int = Field(description="number of documents")
     higher_is_better: bool
     documents: dict[str, float] = Field(
-        default_factory=dict, description="per-document outcome by doc_id; paired statistics need it"
+        default_factory=dict,
+        description="per-document outcome by doc_id; paired statistics need it",
     )
 
 
@@ -59,4 +62,4 @@ class Task(ABC):
 
     @abstractmethod
     def measure(self, model: "LanguageModel", context: TaskContext) -> dict[str, Score]:
-        """The scores by metric name.  A metric that cannot be measured here is left out, never 0."""
+        """The scores by metric name; one that cannot be measured here is left out, never 0."""

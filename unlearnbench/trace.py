@@ -13,7 +13,7 @@ class RowRecord(BaseModel):
     model_config = ConfigDict(ser_json_inf_nan="constants")  # else NaN is saved as null
 
     doc_id: str = Field(description="the row's name in its source; joins go by it")
-    el: float = Field(description="extraction likelihood EL_n, 0..1 (eq. 7)")
+    el: float = Field(description="extraction likelihood EL_n, 0..1 (eq. 7); NaN: not measured")
     ma: float = Field(description="memorisation accuracy, 0..1 (eq. 9)")
     bertscore_f1: float = Field(description="BERTScore F1 of the continuation against the suffix")
     bleu: float = Field(description="sentence BLEU-4, unsmoothed, 0..1")

@@ -28,6 +28,7 @@ def tuning_experiments(
             ),
             references=("none",),
             tasks=("perplexity",),
+            el_epochs="deciding",
         )
         for rate in sorted(set(grid))
     ]
@@ -52,10 +53,9 @@ def distance_to_line(result: Result) -> float | None:
     if result.trace is None or result.trace.outcome == "collapsed":
         return None
     last = result.trace.epochs[-1].metrics
-    above = [
-        last.get(name, 1.0) - line
-        for name, line in (("el", result.stop.el), ("ma", result.stop.ma))
-    ]
+    lines = (("el", result.stop.el), ("ma", result.stop.ma))
+    # EL is not measured (NaN) where MA is still above its line, which then is what counts.
+    above = [last[name] - line for name, line in lines if isfinite(last[name])]
     return fsum(max(value, 0.0) for value in above)
 
 

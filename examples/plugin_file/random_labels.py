@@ -1,6 +1,6 @@
 """Random labels: a whole unlearning method in one file.
 
-    unlearnbench run --plugin random_labels.py --methods random_labels,icu
+unlearnbench run --plugin random_labels.py --methods random_labels,icu
 """
 
 from dataclasses import dataclass

@@ -65,6 +65,16 @@ def extraction_scores(
     return ExtractionScores(el, ma)
 
 
+def memorisation_accuracy(
+    model: "LanguageModel", rows: "Sequences", protocol: "Protocol", batch_size: int = 32
+) -> list[float]:
+    """MA (eq. 9) of every row alone: one teacher-forced pass, nothing decoded."""
+    ma: list[float] = []
+    for batch, prefill in prefill_batches(model, rows.input_ids, batch_size):
+        ma += _Batch(rows.select(batch), prefill, protocol, 1, model.eos_token_id).memorisation()
+    return ma
+
+
 class _Batch:
     """The rows of one prefill, in columns of its matrix (BOS is column 0 where there is one)."""
 

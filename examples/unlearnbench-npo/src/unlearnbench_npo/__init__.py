@@ -33,9 +33,7 @@ class Npo(GradientMethod):
     def loss(self, batch: "UnlearnBatch") -> "dict[str, Tensor]":
         """(2 / beta) mean of log(1 + (P(x_tgt) / P_0(x_tgt))^beta) over the rows."""
         return {
-            "npo": npo_loss(
-                batch.target_nll_per_row, batch.reference_target_nll_per_row, self.beta
-            )
+            "npo": npo_loss(batch.target_nll_per_row, batch.reference_target_nll_per_row, self.beta)
         }
 
 
