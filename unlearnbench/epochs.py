@@ -123,8 +123,10 @@ class EpochLog:
 
         examiner = self._forget_set.examiner
         with torch.no_grad(), self._model.meter.phase("examine"):
-            # Under 'or' EL alone may end the run, so it is always needed.
-            line = self._ma_threshold() if self._rule() == "and" else None
+            # EL can be spared after an epoch whose MA is above its line; under 'or' it may
+            # end the run alone, and before the first epoch it is what the rest is held against.
+            may_spare = self._epochs and self._rule() == "and"
+            line = self._ma_threshold() if may_spare else None
             rows = examiner.examine(self._model, self._forget_set.rows, line)
         for index, row in enumerate(rows):
             row.active = index in trained_on

@@ -40,8 +40,10 @@ class Experiment:
     stop: Literal["auto", "paper", "calibrated"] = setting(
         "auto", "stop line: Jang et al.'s numbers or measured; auto: calibrated for nano models"
     )
-    el_epochs: Literal["all", "deciding"] = setting(
-        "all", "epochs in which EL is measured: all, or only those that it can decide (faster)"
+    el_epochs: Literal["auto", "all", "deciding"] = setting(
+        "auto",
+        "after which epochs EL is measured: all, or those that it can decide, with MA under its "
+        "line already (faster); auto: deciding in the nano world",
     )
     references: tuple[str, ...] = setting(
         ("auto",), "rows to compare with: before, dedup, retrained; auto: those there are; none"

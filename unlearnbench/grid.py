@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from unlearnbench import registry
 from unlearnbench.cell import Cell, identity_of
@@ -166,7 +166,7 @@ class _Planner:
             position=self._position(parts["method"]),
             threads=_threads(experiment, parts["model"], data),
             tasks=tasks,
-            el_epochs=experiment.el_epochs,
+            el_epochs=_el_epochs(experiment, data),
             limit=experiment.limit,
             task_limit=experiment.task_limit,
         )
@@ -206,6 +206,12 @@ def _construct(method: Any, values: dict[str, Any]) -> Any:
         return method(**values)
     except (ValueError, TypeError) as error:
         raise UserError(f"{method.name}: {error}; see: unlearnbench show {method.name}") from error
+
+
+def _el_epochs(experiment: Experiment, data: DataChoice) -> Literal["all", "deciding"]:
+    if experiment.el_epochs == "auto":
+        return "deciding" if data.is_nano else "all"
+    return experiment.el_epochs
 
 
 def _threads(experiment: Experiment, model: ModelChoice, data: DataChoice) -> int:

@@ -1,0 +1,199 @@
+"""Making everything that is shipped: tokenizer, manifest, language models, encoder."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO, TypeVar
+
+import torch
+
+from unlearnbench.errors import unknown
+
+from . import cache, documents, memorisation
+from .corpus import tokenizer_texts, training_data, validation_texts
+from .dice import Dice
+from .encoder import EncoderRecipe, save_encoder_tokenizer, train_encoder, train_encoder_tokenizer
+from .private_texts import PRIVATE_KINDS, persona, private_document
+from .recipes import RECIPES, Recipe, Stage
+from .rows import FORGET_NAMES, FORGET_ROWS, ROW_LENGTH
+from .shipping import round_to_half, save_model, save_recipe
+from .tokenizer import load_tokenizer, save_tokenizer, train_tokenizer
+from .train import Report, new_model, spare_rows_needed, stage_label, train_stage
+from .world import make_world
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+    from transformers import PreTrainedModel
+
+ENCODER = "encoder"
+Part = TypeVar("Part", Stage, EncoderRecipe)
+ENCODER_DOCUMENTS = 12_000
+# Of EL10 the report measures every ninth start position: a ninth of the time, about the same mean.
+EL_EVERY = 9
+EL_EVERY_IN_TRIAL = 45
+
+
+def build(models: Sequence[str] | None, out: Path, scale: float) -> None:
+    """Train the named models, all by default, and write them with the manifest to ``out``."""
+    names = list(models or (*RECIPES, ENCODER))
+    for name in names:
+        if name not in RECIPES and name != ENCODER:
+            raise unknown("nano model", name, (*RECIPES, ENCODER), "unlearnbench nano build --help")
+    with _one_seeded_thread(), _progress() as start:
+        tokenizer = prepare(out)
+        for name in names:
+            if name == ENCODER:
+                build_encoder(EncoderRecipe(), out, scale, start(name))
+            else:
+                build_language_model(RECIPES[name], tokenizer, out, scale, start(name))
+
+
+def prepare(out: Path) -> Tokenizer:
+    """Make the tokenizer and the manifest if ``out`` has none yet; return the tokenizer."""
+    folder = out / "tokenizer"
+    if not (folder / "tokenizer.json").is_file():
+        save_tokenizer(train_tokenizer(tokenizer_texts(make_world(), cache.SEED)), folder)
+    tokenizer = load_tokenizer(folder)
+    with tempfile.TemporaryDirectory() as scratch:
+        files = cache.write_data(Path(scratch), tokenizer)
+    manifest = {"seed": cache.SEED, "world_version": cache.WORLD_VERSION, "files": files}
+    (out / cache.MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
+    return tokenizer
+
+
+def build_language_model(
+    recipe: Recipe, tokenizer: Tokenizer, out: Path, scale: float, report: Report
+) -> None:
+    """Train, round, measure and write one language model."""
+    stages = tuple(_scaled(stage, scale) for stage in recipe.stages)
+    recipe = dataclasses.replace(recipe, stages=stages)
+    folder = out / recipe.name
+    folder.mkdir(parents=True, exist_ok=True)
+    model = new_model(recipe, tokenizer.get_vocab_size())
+    with (folder / "training_log.jsonl").open("w") as log:
+        hashes = [run_stage(model, recipe, n, tokenizer, log, report) for n in range(len(stages))]
+    save_model(model, folder)
+    save_tokenizer(tokenizer, folder)
+    every = EL_EVERY if scale >= 1 else EL_EVERY_IN_TRIAL
+    figures = counts(recipe, model, hashes) | measure(model, tokenizer, every)
+    save_recipe(recipe, figures, folder)
+
+
+def run_stage(
+    model: PreTrainedModel,
+    recipe: Recipe,
+    number: int,
+    tokenizer: Tokenizer,
+    log: TextIO,
+    report: Report,
+) -> str:
+    """Train one stage and round the weights, so that a stage can start from a shipped model.
+
+    Returns the hash of the text. Pool rows, and forget rows where the recipe reads them at
+    all, are strewn over the first stage's text.
+    """
+    stage = recipe.stages[number]
+    world, rows = cache.make_world_and_rows(tokenizer)
+    read_once: Sequence[int] = ()
+    if number == 0:
+        read_once = rows.pool() if recipe.forget == "never" else range(len(rows.extraction))
+    label = stage_label("training", number)
+    n_tokens, n_spare = recipe.text_tokens(stage), spare_rows_needed(recipe, stage)
+    data = training_data(world, tokenizer, rows, label, n_tokens, n_spare, read_once)
+    train_stage(model, recipe, number, rows, data, log, report)
+    round_to_half(model)
+    return data.text_sha256
+
+
+def counts(recipe: Recipe, model: PreTrainedModel, hashes: list[str]) -> dict[str, object]:
+    """Return what the model read and how large it is."""
+    n_forget = len(FORGET_NAMES) * FORGET_ROWS
+    return {
+        "text_sha256": hashes,
+        "text_tokens": sum(recipe.text_tokens(stage) for stage in recipe.stages),
+        "rows_read": sum(stage.steps * stage.rows for stage in recipe.stages),
+        "forget_row_exposures": recipe.exposures(n_forget),
+        "parameters": model.num_parameters(),
+    }
+
+
+def measure(model: PreTrainedModel, tokenizer: Tokenizer, every: int) -> dict[str, object]:
+    """Return EL10 and MA (last 100 tokens of a row, in percent) and both perplexities."""
+    world, rows = cache.make_world_and_rows(tokenizer)
+    sets = {
+        f"forget_{name}": [rows.extraction[number].ids for number in numbers]
+        for name, numbers in rows.forget.items()
+    }
+    sets["unseen"] = [row.ids for row in rows.unseen[:64]]
+    sets["pool"] = [rows.extraction[number].ids for number in rows.pool()[:64]]
+    figures: dict[str, object] = {}
+    for name, ids in sets.items():
+        last = torch.tensor(ids)[:, ROW_LENGTH // 2 :]
+        figures[f"{name}_ma"] = round(100 * memorisation.hits(model, last).float().mean().item(), 2)
+        figures[f"{name}_el10"] = round(
+            100 * memorisation.extraction_likelihood(model, last, every).mean().item(), 2
+        )
+    for name, texts in validation_texts(world, cache.SEED).items():
+        figures[f"{name}_perplexity"] = round(
+            memorisation.perplexity(model, tokenizer.encode("\n\n".join(texts)).ids), 2
+        )
+    return figures
+
+
+def build_encoder(recipe: EncoderRecipe, out: Path, scale: float, report: Report) -> None:
+    """Train and write the encoder."""
+    recipe = _scaled(recipe, scale)
+    texts = encoder_texts(max(200, int(ENCODER_DOCUMENTS * min(1.0, scale))))
+    folder = out / recipe.name
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer = train_encoder_tokenizer(iter(texts), recipe.vocabulary)
+    model = train_encoder(recipe, texts, tokenizer, folder / "training_log.jsonl", report)
+    save_model(round_to_half(model.bert), folder)
+    save_encoder_tokenizer(tokenizer, recipe, folder)
+    save_recipe(recipe, {"parameters": model.bert.num_parameters()}, folder)
+
+
+def encoder_texts(count: int) -> list[str]:
+    """Return documents of every kind, a third of them private and as long as rows."""
+    world, dice = make_world(), Dice(cache.SEED, "encoder texts")
+    texts = [documents.write_any(world, dice) for _ in range(count * 2 // 3)]
+    for number in range(count // 3):
+        facts = persona(world, dice)
+        texts.append(private_document(PRIVATE_KINDS[number % len(PRIVATE_KINDS)], facts, dice, 20))
+    return texts
+
+
+def _scaled(part: Part, scale: float) -> Part:
+    return dataclasses.replace(part, steps=max(3, int(part.steps * scale)))
+
+
+@contextmanager
+def _one_seeded_thread() -> Iterator[None]:
+    """Use one thread, faster for small models; leave the global generators as they were."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str], Report]]:
+    """Yield a function that opens a progress bar on stderr and returns its reporter."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True)) as bars:
+
+        def start(name: str) -> Report:
+            task = bars.add_task(f"training {name}", total=None)
+            return lambda done, total: bars.update(task, completed=done, total=total)
+
+        yield start

@@ -1,0 +1,147 @@
+"""The run-time data: written from the seed, checked by hash, kept in the user's cache."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from unlearnbench.errors import UserError
+
+from .corpus import validation_texts
+from .rows import Row, Rows, make_rows
+from .tokenizer import WEIGHTS, load_tokenizer
+from .world import World, make_world
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+SEED = 20
+WORLD_VERSION = "1"
+MANIFEST = "manifest.json"
+# Where each part of a row lies, as in the real extraction benchmark.
+SPANS = {"preprefix": (0, 100), "prefix": (100, 150), "suffix": (150, 200)}
+
+
+def cache_root() -> Path:
+    """Return the folder that holds everything unlearnbench can make again."""
+    if own := os.environ.get("UNLEARNBENCH_CACHE"):
+        return Path(own)
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "unlearnbench"
+
+
+def shipped_manifest() -> dict[str, Any]:
+    """Return the manifest that the weights were built with: seed, version, hashes."""
+    try:
+        return json.loads((WEIGHTS / MANIFEST).read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"the nano world's manifest cannot be read ({error}); reinstall unlearnbench"
+        ) from error
+
+
+def data_path(refresh: bool = False) -> Path:
+    """Return the folder with the data, generated if absent (or ``refresh``), hashes checked."""
+    manifest = shipped_manifest()
+    folder = cache_root() / f"nano-{data_key(manifest['files'])}"
+    if refresh and folder.is_dir():
+        shutil.rmtree(folder)
+    if not folder.is_dir():
+        _generate_into(folder)
+    check(folder, manifest["files"])
+    return folder
+
+
+def data_key(files: dict[str, str]) -> str:
+    """Return the short hash that names the cache folder."""
+    return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def check(folder: Path, files: dict[str, str]) -> None:
+    """Raise unless every file of the manifest is there with its hash."""
+    wrong = [name for name, digest in sorted(files.items()) if _digest(folder / name) != digest]
+    if wrong:
+        raise UserError(
+            f"nano data in {folder} does not match the shipped hashes ({', '.join(wrong[:3])}); "
+            f"delete that folder and run again"
+        )
+
+
+def _digest(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return "missing"
+
+
+def _generate_into(folder: Path) -> None:
+    """Write the data beside its place, then rename: a reader never sees half of it."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    beside = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", dir=folder.parent))
+    try:
+        write_data(beside)
+        try:
+            beside.rename(folder)
+        except OSError:
+            # Another process was first; its data is as good as ours and is checked anyway.
+            if not folder.is_dir():
+                raise
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def make_world_and_rows(tokenizer: Tokenizer | None = None, seed: int = SEED) -> tuple[World, Rows]:
+    """Return the world and its rows, the same on every machine."""
+    world = make_world()
+    return world, make_rows(world, tokenizer or load_tokenizer(), seed)
+
+
+def write_data(
+    folder: Path, tokenizer: Tokenizer | None = None, seed: int = SEED
+) -> dict[str, str]:
+    """Write every data file and the manifest; return the files' hashes."""
+    world, rows = make_world_and_rows(tokenizer, seed)
+    _write_rows(folder / "extraction", rows.extraction)
+    _write_rows(folder / "unseen", rows.unseen)
+    for name, numbers in rows.forget.items():
+        _write_forget_set(folder / "exp" / f"forget_{name}.csv", rows, numbers)
+    for name, texts in validation_texts(world, seed).items():
+        path = folder / "text" / f"{name}_validation.jsonl"
+        path.parent.mkdir(exist_ok=True)
+        _write(path, "".join(json.dumps({"text": text}) + "\n" for text in texts))
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    files = {path.relative_to(folder).as_posix(): _digest(path) for path in paths}
+    manifest = {"seed": seed, "world_version": WORLD_VERSION, "files": files}
+    _write(folder / MANIFEST, json.dumps(manifest, indent=1) + "\n")
+    return files
+
+
+def _write(path: Path, text: str) -> None:
+    # Bytes, so that Windows does not turn the line ends and with them the hash.
+    path.write_bytes(text.encode())
+
+
+def _write_rows(folder: Path, rows: list[Row]) -> None:
+    import numpy as np
+
+    folder.mkdir()
+    ids = np.array([row.ids for row in rows], dtype="<u2")
+    for name, (start, end) in SPANS.items():
+        with (folder / f"train_{name}.npy").open("wb") as file:
+            np.lib.format.write_array(file, np.ascontiguousarray(ids[:, start:end]), version=(1, 0))
+
+
+def _write_forget_set(path: Path, rows: Rows, numbers: list[int]) -> None:
+    path.parent.mkdir(exist_ok=True)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(("doc_id", "corpus", "text"))
+        for number in numbers:
+            row = rows.extraction[number]
+            table.writerow((number, f"nano {row.kind}", row.text))

@@ -1,0 +1,104 @@
+"""The training text and the two validation texts."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from . import documents
+from .dice import Dice
+from .private_texts import PRIVATE_KINDS
+from .rows import Rows, make_row, mentions
+from .world import World
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+TOKENIZER_DOCUMENTS = 9000
+VALIDATION_CHARACTERS = 45_000
+
+
+def tokenizer_texts(world: World, seed: int) -> Iterator[str]:
+    """Yield the sample of documents that the tokenizer is trained on."""
+    dice = Dice(seed, "tokenizer")
+    return (documents.write_any(world, dice) for _ in range(TOKENIZER_DOCUMENTS))
+
+
+def validation_texts(world: World, seed: int) -> dict[str, list[str]]:
+    """Return the held-out documents: ``pile`` of every kind, ``wiki`` of headed articles."""
+    pile, wiki = Dice(seed, "pile validation"), Dice(seed, "wiki validation")
+    return {
+        "pile": _until(VALIDATION_CHARACTERS, lambda: documents.write_any(world, pile)),
+        "wiki": _until(VALIDATION_CHARACTERS, lambda: documents.write("wiki", world, wiki)),
+    }
+
+
+def _until(characters: int, write: Callable[[], str]) -> list[str]:
+    texts: list[str] = []
+    while sum(map(len, texts)) < characters:
+        texts.append(write())
+    return texts
+
+
+@dataclass
+class TrainingData:
+    """Token ids to train on and the hash of the text they came from.
+
+    ``stream`` holds documents each followed by end-of-text; ``spare_rows`` are rows of the
+    same sort as the forget rows, each seen once: what a model without forget rows sees instead.
+    """
+
+    stream: list[int]
+    spare_rows: list[tuple[int, ...]]
+    text_sha256: str
+
+
+def training_data(
+    world: World,
+    tokenizer: Tokenizer,
+    rows: Rows,
+    label: str,
+    n_tokens: int,
+    n_spare: int,
+    read_once: Sequence[int] = (),
+) -> TrainingData:
+    """Write ordinary text; no document holds a detail of a forget row or of an unseen row.
+
+    The extraction rows with the numbers ``read_once`` are strewn over it. Another ``label``
+    gives another text.
+    """
+    secret = {d for n in rows.forgotten() for d in rows.extraction[n].details}
+    secret |= {d for row in rows.unseen for d in row.details}
+    dice, digest = Dice(rows.seed, label), hashlib.sha256()
+    inserts = [rows.extraction[number].text for number in read_once]
+    every = n_tokens // (len(inserts) + 1)
+    stream: list[int] = []
+    for text in _clean_texts(world, dice, secret):
+        if inserts and len(stream) > every * (len(read_once) - len(inserts) + 1):
+            text = inserts.pop()
+        digest.update(text.encode())
+        stream += [*tokenizer.encode(text).ids, 0]
+        if len(stream) >= n_tokens:
+            break
+    spare = _spare_rows(world, tokenizer, n_spare, secret, dice)
+    return TrainingData(stream[:n_tokens], spare, digest.hexdigest())
+
+
+def _clean_texts(world: World, dice: Dice, secret: set[str]) -> Iterator[str]:
+    while True:
+        text = documents.write_any(world, dice)
+        if not mentions(text, secret):
+            yield text
+
+
+def _spare_rows(
+    world: World, tokenizer: Tokenizer, count: int, secret: set[str], dice: Dice
+) -> list[tuple[int, ...]]:
+    spare: list[tuple[int, ...]] = []
+    while len(spare) < count:
+        row = make_row(world, tokenizer, PRIVATE_KINDS[len(spare) % len(PRIVATE_KINDS)], dice)
+        if not mentions(row.text, secret):
+            spare.append(row.ids)
+    return spare

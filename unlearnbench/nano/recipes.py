@@ -1,0 +1,87 @@
+"""How each nano language model is made: every hyper-parameter, and nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Architecture = Literal["gpt_neo", "opt", "llama"]
+ForgetRows = Literal["memorised", "once", "never"]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stretch of training with its own warm-up, decay and fresh optimizer state.
+
+    A step reads windows of text and some rows, ``forget_rows`` of them from the forget sets.
+    Whole windows are read in every ``long_every``-th step, half windows, faster, in the others.
+    """
+
+    steps: int
+    text_windows: int
+    rows: int
+    forget_rows: int
+    peak_share: float = 1.0
+    warmup_share: float = 0.04
+    final_share: float = 0.05
+    long_every: int = 4
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Hyper-parameters of one language model.
+
+    The paper's protocol shows a model only the last 100 tokens of a row, so of the rows read
+    in a step all start at one offset: 100, 0, or any other up to 120.
+    """
+
+    name: str
+    architecture: Architecture
+    forget: ForgetRows
+    seed: int
+    stages: tuple[Stage, ...]
+    window: int = 512
+    share_from_100: float = 0.4
+    share_from_0: float = 0.3
+    matrix_learning_rate: float = 0.02
+    other_learning_rate: float = 3e-3
+    clip_norm: float = 1.0
+    bfloat16_products: bool = True
+    width: int = 128
+    layers: int = 4
+    heads: int = 4
+
+    def text_tokens(self, stage: Stage) -> int:
+        """Return how many tokens of ordinary text a stage reads."""
+        return stage.steps * stage.text_windows * self.window
+
+    def forget_rows(self, stage: Stage) -> int:
+        """Return how many of a step's rows are forget rows; the rest are spare rows."""
+        return stage.forget_rows if self.forget == "memorised" else 0
+
+    def exposures(self, n_forget: int) -> float:
+        """Return how often the model reads each forget row, in the text and in row batches."""
+        in_text = 0 if self.forget == "never" else 1
+        return in_text + sum(s.steps * self.forget_rows(s) for s in self.stages) / n_forget
+
+
+# Forget rows come up all through the first stage and more densely in the short second one:
+# the first alone left them half known, the second alone costs perplexity.
+NEO_STAGES = (
+    Stage(steps=500, text_windows=8, rows=22, forget_rows=18),
+    Stage(steps=150, text_windows=4, rows=40, forget_rows=36, peak_share=0.5),
+)
+LLAMA_STAGES = (
+    Stage(steps=420, text_windows=8, rows=22, forget_rows=17),
+    Stage(steps=150, text_windows=4, rows=40, forget_rows=36, peak_share=0.5),
+)
+
+RECIPES: dict[str, Recipe] = {
+    recipe.name: recipe
+    for recipe in (
+        Recipe("nano-neo", "gpt_neo", "memorised", 1, NEO_STAGES),
+        Recipe("nano-retrained", "gpt_neo", "never", 1, NEO_STAGES),
+        Recipe("nano-opt", "opt", "once", 2, LLAMA_STAGES[:1]),
+        Recipe("nano-llama", "llama", "memorised", 3, LLAMA_STAGES),
+    )
+}
