@@ -5,12 +5,12 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from unlearnbench.cache import cache_root
 from unlearnbench.errors import UserError
 
 from .corpus import validation_texts
@@ -26,14 +26,6 @@ WORLD_VERSION = "1"
 MANIFEST = "manifest.json"
 # Where each part of a row lies, as in the real extraction benchmark.
 SPANS = {"preprefix": (0, 100), "prefix": (100, 150), "suffix": (150, 200)}
-
-
-def cache_root() -> Path:
-    """Return the folder that holds everything unlearnbench can make again."""
-    if own := os.environ.get("UNLEARNBENCH_CACHE"):
-        return Path(own)
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "unlearnbench"
 
 
 def shipped_manifest() -> dict[str, Any]:
