@@ -61,8 +61,11 @@ class Icu(GradientMethod):
         """Iterative unlearning refinement: the rows that are not forgotten (eq. 5)."""
         if not self.refinement:
             return super().active_rows(records, protocol)
-        return [i for i, row in enumerate(records) if not self._forgotten(row, protocol)]
+        return [i for i, row in enumerate(records) if not self.is_forgotten(row, protocol)]
 
-    def _forgotten(self, row: "RowRecord", protocol: "Protocol") -> bool:
-        under = (row.bertscore_f1 < self.bertscore_threshold, row.bleu < self.bleu_threshold)
-        return all(under) if protocol.forgotten_rule == "and" else any(under)
+    def is_forgotten(self, row: "RowRecord", protocol: "Protocol") -> bool:
+        """Eq. 5 with this method's thresholds a and b."""
+        from unlearnbench.examine import is_forgotten
+
+        thresholds = (self.bertscore_threshold, self.bleu_threshold)
+        return is_forgotten(row.bertscore_f1, row.bleu, protocol.forgotten_rule, *thresholds)

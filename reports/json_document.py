@@ -44,7 +44,9 @@ def _row(group: "Group", row: "Row", table: "Table") -> dict[str, Any]:
     printed = {c.name: group.text(row, c) for c in (*table.columns, *table.other_columns)}
     cells = {name: {**vars(cell), "text": printed[name]} for name, cell in row.cells.items()}
     runs = [vars(run) for run in row.runs]
-    return {**vars(row), "compared": row.compared, "runs": runs, "cells": cells}
+    stops = [stop.model_dump() for stop in row.stops]
+    extra = {"compared": row.compared, "stops": stops, "runs": runs, "cells": cells}
+    return {**vars(row), **extra}
 
 
 def _plain(value: Any) -> Any:

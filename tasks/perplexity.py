@@ -1,5 +1,6 @@
 """Perplexity on validation texts: Table I's Pile and WikiText columns."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,11 +11,17 @@ from unlearnbench.task import Metric, Score, Task, TaskContext
 if TYPE_CHECKING:
     from unlearnbench.model import LanguageModel
 
+SUFFIX = "_ppl"
+
 
 @register
 @dataclass(kw_only=True)
 class PerplexityTask(Task):
-    """Perplexity on the Pile's and WikiText's validation documents."""
+    """Perplexity on the Pile's and WikiText's validation documents, and on texts of one's own.
+
+    A text of any other name is a column of its own, NAME_ppl; it is not one of the
+    paper's metrics, so it is in no normalised score.
+    """
 
     name = "perplexity"
     source = "documents joined by a blank line, non-overlapping windows, exp of the mean window NLL"
@@ -28,11 +35,17 @@ class PerplexityTask(Task):
     def measure(self, model: "LanguageModel", context: TaskContext) -> dict[str, Score]:
         """Perplexity by text; `documents` holds each window's mean NLL in nats by its index."""
         scores = {}
-        for metric in self.metrics:
-            documents = context.texts.get(metric.name.removesuffix("_ppl"), ())
+        own = (metric.name.removesuffix(SUFFIX) for metric in self.metrics)
+        for name in dict.fromkeys((*own, *context.texts)):
+            documents = context.texts.get(name, ())
             if documents:
-                scores[metric.name] = self._score(model, documents[: context.limit], context)
+                scores[name + SUFFIX] = self._score(model, documents[: context.limit], context)
         return scores
+
+    def measured(self, scores: Collection[str]) -> tuple[Metric, ...]:
+        """The paper's two columns, then one per other text."""
+        known = {metric.name: metric for metric in self.metrics}
+        return tuple(known.get(name) or _of_other_text(name) for name in scores)
 
     def _score(
         self, model: "LanguageModel", documents: tuple[str, ...], context: TaskContext
@@ -47,3 +60,8 @@ class PerplexityTask(Task):
             higher_is_better=False,
             documents={str(i): nll for i, nll in enumerate(found.window_nll)},
         )
+
+
+def _of_other_text(name: str) -> Metric:
+    label = f"{name.removesuffix(SUFFIX)} (PPL)"
+    return Metric(name, label, higher_is_better=False, in_score=False, capped=True)

@@ -10,7 +10,7 @@ from extraction_cases import tiny_model
 
 from unlearnbench.decoding import continue_rows
 from unlearnbench.errors import UserError
-from unlearnbench.examine import Examiner, StopLine, measure_stop_line
+from unlearnbench.examine import Examiner, StopLine, is_forgotten, measure_stop_line
 from unlearnbench.metrics.extraction import extraction_scores
 from unlearnbench.metrics.text import sentence_bleu, token_entropy
 from unlearnbench.protocol import Protocol
@@ -97,8 +97,8 @@ def test_cost_is_the_phase_examine_and_no_gradient_is_kept(known):
     ],
 )
 def test_forgotten_is_equation_5(rule, f1, bleu, forgotten):
-    judge = examiner(protocol=Protocol(forgotten_rule=rule))
-    assert judge._is_forgotten(f1, bleu) is forgotten
+    assert is_forgotten(f1, bleu, rule) is forgotten
+    assert is_forgotten(f1 + 0.1, bleu + 0.1, rule, 0.4, 0.11) is forgotten
 
 
 @pytest.mark.parametrize(

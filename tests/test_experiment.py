@@ -21,6 +21,7 @@ class Sample(Method):
     name = "sample"
     label = "Sample"
     alpha: float = setting(0.5, "weight")
+    learning_rate: float = setting(1e-3, "another default, the same bound")
 
     def unlearn(self, model, forget_set):
         raise NotImplementedError
@@ -57,6 +58,13 @@ def test_toml_gives_back_the_same_experiment(tmp_path):
         ({"seeds": "a"}, "--seeds 'a' is not a list of whole number"),
         ({"limit": "many"}, "--limit 'many' is not"),
         ({"modle": "x"}, "did you mean 'model'"),
+        ({"limit": "0"}, "--limit '0' is not"),
+        ({"limit": "-3"}, "at least 1"),
+        ({"task_limit": 0}, "--task-limit 0 is not"),
+        ({"threads": "-1"}, "a whole number, at least 0"),
+        ({"workers": "-1"}, "a whole number, at least 0"),
+        ({"max_epochs": "0"}, "at least 1"),
+        ({"seeds": "1,-2"}, "at least 0"),
     ],
 )
 def test_mistakes_are_named(given, told):
@@ -95,6 +103,10 @@ def test_set_reaches_methods_and_protocol():
         ("sample.alpha=high", "is not a number"),
         ("sample.alpha", "not of the form OWNER.NAME=VALUE"),
         ("sample.seed=1", "--seeds 1"),
+        ("sample.batch_size=0", "a whole number, at least 1"),
+        ("sample.max_epochs=0", "a whole number, at least 1"),
+        ("sample.learning_rate=0", "a number, above 0"),
+        ("sample.learning_rate=nan", "a number, above 0"),
         ("protocol.loss_span=some", "one of suffix, all"),
     ],
 )

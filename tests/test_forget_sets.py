@@ -4,18 +4,22 @@ import csv
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import pytest
 import torch
+from unlearning_fakes import prefix_of
 
 from unlearnbench.errors import UserError
 from unlearnbench.examine import Examiner
 from unlearnbench.forget_set import ForgetSet, read_forget_set, read_unseen
 from unlearnbench.forget_sources import ForgetRequest, open_source
 from unlearnbench.forget_sources.rows import split_running_text
+from unlearnbench.forget_sources.source import ForgetSource, RowsOfRun
+from unlearnbench.losses import span_mask
 from unlearnbench.model import LanguageModel
 from unlearnbench.model_loading import load_model
 from unlearnbench.protocol import Protocol
@@ -40,9 +44,24 @@ def read(
     model: LanguageModel, forget_set: Path | str, protocol: str = "paper", **options: Any
 ) -> ForgetSet:
     """The first run of a source."""
-    limits = {key: options.pop(key) for key in ("limit", "pool_limit") if key in options}
+    limit, n_pool = options.pop("limit", None), options.pop("pool_limit", None)
     source = open_source(ForgetRequest(str(forget_set), **options))
-    return read_forget_set(source, source.runs[0], model, named(protocol), NOBODY, **limits)
+    with pytest.MonkeyPatch.context() as patch:
+        if n_pool is not None:
+            patch.setattr(type(source), "read", _small_pool(source, n_pool))
+        return read_forget_set(source, source.runs[0], model, named(protocol), NOBODY, limit)
+
+
+def _small_pool(source: ForgetSource, n_rows: int) -> Callable[..., RowsOfRun]:
+    """The source's own `read`, leaving the first rows of the pool: 15,000 take long to encode."""
+    read_all = source.read
+
+    def read_less(_: ForgetSource, run: str, limit: int | None = None) -> RowsOfRun:
+        found = read_all(run, limit)
+        assert found.pool is not None
+        return replace(found, pool=found.pool.select(range(n_rows)))
+
+    return read_less
 
 
 def named(protocol: str) -> Protocol:
@@ -134,13 +153,15 @@ def test_another_vocabulary_gets_the_same_text_with_exact_boundaries(
     assert ours.input_ids[:, 0].unique().tolist() == [llama.tokenizer.bos_token_id]
     n_exact = 0
     for i in range(40):
-        prefix, suffix = (neo.tokenizer.decode(ids) for ids in (theirs.prefix(i), theirs.suffix(i)))
+        prefix, suffix = (
+            neo.tokenizer.decode(ids) for ids in (prefix_of(theirs, i), theirs.suffix(i))
+        )
         if "\N{REPLACEMENT CHARACTER}" in prefix + suffix:
             continue
         assert llama.tokenizer.decode(ours.tokens(i)).lstrip(" ") == (prefix + suffix).lstrip(" ")
         # What is generated continues the prefix and is compared with exactly the suffix's text.
         assert llama.tokenizer.decode(ours.suffix(i)).lstrip(" ") == suffix.lstrip(" ")
-        assert int(ours.n_given[i]) == 1 + len(ours.prefix(i))
+        assert int(ours.n_given[i]) == 1 + len(prefix_of(ours, i))
         n_exact += 1
     assert n_exact > 30
 
@@ -150,10 +171,10 @@ def test_masks_agree_with_the_spans_when_rows_differ_in_length(
 ) -> None:
     rows = read(llama, shared / "data/icu/exp/lm_extraction_128_0.csv", limit=12, pool_limit=5).rows
     assert len(rows.lengths.unique()) > 1
-    assert rows.suffix_mask.sum(1).tolist() == [len(rows.suffix(i)) for i in range(12)]
+    assert span_mask(rows, Protocol()).sum(1).tolist() == [len(rows.suffix(i)) for i in range(12)]
     assert rows.attention_mask.sum(1).tolist() == rows.lengths.tolist()
     # BOS is not predicted, nor is the first token after it: it has only BOS before it.
-    assert rows.predicted_mask.sum(1).tolist() == (rows.lengths - 2).tolist()
+    assert span_mask(rows, Protocol(loss_span="all")).sum(1).tolist() == (rows.lengths - 2).tolist()
     padding = rows.input_ids[rows.attention_mask == 0]
     assert padding.unique().tolist() == [llama.pad_token_id]
 
@@ -171,7 +192,7 @@ def test_tofu_questions_and_answers(shared: Path, neo: LanguageModel) -> None:
     first = json.loads(lines[0])
     assert len(found.rows) == len(lines) == 40
     decode = neo.tokenizer.decode
-    assert decode(found.rows.prefix(0)) == f"Question: {first['question']}\nAnswer:"
+    assert decode(prefix_of(found.rows, 0)) == f"Question: {first['question']}\nAnswer:"
     assert decode(found.rows.suffix(0)) == f" {first['answer']}"
     assert found.rows.doc_ids == tuple(map(str, range(40)))
     assert not set(found.rows.doc_ids) & set(found.pool.doc_ids), "both files count from 0"
@@ -233,7 +254,7 @@ def test_the_three_file_types_hold_the_same_rows(
     assert known_before_any_model == ("d0", "d1")
     assert found.rows.doc_ids == ("d0", "d1", "d2")
     assert neo.tokenizer.decode(found.rows.suffix(1)) == " and, so on"
-    assert neo.tokenizer.decode(found.rows.prefix(1)) == f"{TEXT} 1"
+    assert neo.tokenizer.decode(prefix_of(found.rows, 1)) == f"{TEXT} 1"
 
 
 def test_running_text_is_truncated_to_the_protocol_s_length(

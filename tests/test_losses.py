@@ -8,7 +8,15 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from unlearning_fakes import ARCHITECTURES, PAD, forget_set, random_sequences, tiny_model
+from unlearning_fakes import (
+    ARCHITECTURES,
+    PAD,
+    forget_set,
+    prefix_of,
+    random_sequences,
+    suffix_mask,
+    tiny_model,
+)
 
 from unlearnbench import losses
 from unlearnbench.batch import UnlearnBatch
@@ -150,19 +158,18 @@ def test_nll_equals_the_librarys_own_loss(architecture: str) -> None:
     library = model.network(
         input_ids=rows.input_ids,
         attention_mask=rows.attention_mask,
-        labels=rows.input_ids.masked_fill(~rows.suffix_mask, -100),
+        labels=rows.input_ids.masked_fill(~suffix_mask(rows), -100),
     ).loss
     mine = UnlearnBatch.of(model, set_, range(len(rows))).target_nll
     torch.testing.assert_close(mine, library, rtol=1e-5, atol=1e-5)
 
 
-def test_sequence_nll_on_numbers_worked_by_hand() -> None:
-    logits = torch.log(torch.tensor([[[0.5, 0.5], [0.25, 0.75], [0.1, 0.9]]]))
-    labels, mask = torch.tensor([[0, 1, 0]]), torch.tensor([[True, True, True]])
-    # position 1 holds token 1, of probability 0.5; position 2 token 0, of probability 0.25
+def test_nll_on_numbers_worked_by_hand() -> None:
+    logits = torch.log(torch.tensor([[0.5, 0.5], [0.25, 0.75]]))
+    values = losses.token_nll(logits, torch.tensor([1, 0]))
     want = -torch.log(torch.tensor(0.5 * 0.25))
-    assert torch.allclose(losses.sequence_nll(logits, labels, mask, "sum"), want)
-    assert torch.allclose(losses.sequence_nll(logits, labels, mask, "mean"), want / 2)
+    assert torch.allclose(losses.reduce_tokens(values, 1, "sum"), want)
+    assert torch.allclose(losses.reduce_tokens(values, 1, "mean"), want / 2)
 
 
 def test_bos_and_first_token_are_never_predicted_and_padding_only_where_counted() -> None:
@@ -233,7 +240,7 @@ def test_random_mismatch_is_another_rows_suffix_after_the_targets_prefix() -> No
     mixed = random_completions(batch)
     suffixes = [set_.pool.suffix(i) for i in range(len(set_.pool))]
     for i, row in enumerate(ROWS):
-        assert mixed.prefix(i) == set_.rows.prefix(row)
+        assert prefix_of(mixed, i) == prefix_of(set_.rows, row)
         assert mixed.suffix(i) in suffixes
     want = nll(model.network, mixed, mixed, Protocol())
     torch.testing.assert_close(batch.nll_of(mixed), want, rtol=1e-5, atol=1e-5)

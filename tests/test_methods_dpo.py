@@ -8,14 +8,22 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from unlearning_fakes import ARCHITECTURES, MaExaminer, forget_set, memorise, tiny_model
+from unlearning_fakes import (
+    ARCHITECTURES,
+    MaExaminer,
+    forget_set,
+    memorise,
+    prefix_of,
+    suffix_mask,
+    tiny_model,
+)
 
 from unlearnbench.batch import UnlearnBatch
 from unlearnbench.examine import StopLine
 from unlearnbench.forget_set import ForgetSet
 from unlearnbench.losses import dpo_loss
 from unlearnbench.model import LanguageModel
-from unlearnbench.preference import preferences_of
+from unlearnbench.preference import _arguments, _keep_to_one_device, preferences_of
 from unlearnbench.protocol import Protocol
 from unlearnbench.registry import methods
 from unlearnbench.training import seeded_generator, shuffled_batches
@@ -116,8 +124,8 @@ def test_our_formula_and_gradient_equal_trls() -> None:
 
     pairs = set_.pairs()
     mixed = completed(set_.rows, [pairs.suffix(i) for i in range(4)], 0, 64)
-    reference = score_tokens(tiny_model(), mixed, mixed.suffix_mask).nll_per_row.detach()
-    chosen = score_tokens(ours, mixed, mixed.suffix_mask).nll_per_row
+    reference = score_tokens(tiny_model(), mixed, suffix_mask(mixed)).nll_per_row.detach()
+    chosen = score_tokens(ours, mixed, suffix_mask(mixed)).nll_per_row
     loss = dpo_loss(-chosen, -batch.target_nll_per_row, -reference, references[1], 0.1)
     torch.testing.assert_close(caught[0], loss, rtol=1e-5, atol=1e-5)
     mine = torch.autograd.grad(loss, list(ours.network.parameters()))
@@ -130,7 +138,7 @@ def test_alternative_is_the_neighbours_suffix_or_a_refusal() -> None:
     rows = preferences_of(model, set_, 42)
     assert [r["chosen_ids"] for r in rows] == [set_.pairs().suffix(i) for i in range(6)]
     assert [r["rejected_ids"] for r in rows] == [set_.rows.suffix(i) for i in range(6)]
-    assert [r["prompt_ids"] for r in rows] == [set_.rows.prefix(i) for i in range(6)]
+    assert [r["prompt_ids"] for r in rows] == [prefix_of(set_.rows, i) for i in range(6)]
 
     answers = ("t3 t4 t5", "t9", "t11 t12")
     refused = preferences_of(model, replace(set_, refusals=answers), 42)
@@ -186,6 +194,20 @@ def test_non_finite_loss_collapses_with_its_trace() -> None:
     assert trace.n_epochs == 1
     assert trace.epochs[1].losses["preference"] == pytest.approx(0.6931, abs=1e-3)
     assert not model.network.training
+
+
+def test_training_stays_on_the_models_gpu_with_several_visible(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    current: list[torch.device] = []
+    monkeypatch.setattr(torch.cuda, "set_device", current.append)
+    arguments = _arguments(Dpo(), tiny_model(), str(tmp_path), 0.1)
+    assert (arguments.n_gpu, arguments.device.type, current) == (0, "cpu", [])
+    arguments._n_gpu = 3
+    second = torch.device("cuda:1")
+    _keep_to_one_device(arguments, second)
+    assert (arguments.n_gpu, arguments.device, current) == (1, second, [second])
+    assert arguments.train_batch_size == Dpo().batch_size
 
 
 def test_authors_stop_rule_is_or() -> None:

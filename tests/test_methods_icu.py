@@ -68,6 +68,17 @@ def test_thresholds_are_strict_and_settable() -> None:
     assert trace.outcome == "forgotten"
 
 
+def test_record_says_forgotten_by_the_methods_own_thresholds() -> None:
+    scores = examined([KNOWN] * 4, [0.25, 0.35, 0.5, KNOWN])
+    trace, _ = run(scores, max_epochs=1, bertscore_threshold=0.4)
+    assert [r.forgotten for r in trace.epochs[1].rows] == [True, True, False, False]
+    assert not any(r.forgotten for r in trace.epochs[0].rows)
+    others = methods()["kumpr"](max_epochs=1)
+    scores = examined([KNOWN] * 4, [0.25, 0.35, 0.5, KNOWN])
+    trace = others.unlearn(tiny_model(), forget_set(n_rows=4, examiner=scores))
+    assert [r.forgotten for r in trace.epochs[1].rows] == [True, False, False, False]
+
+
 def test_without_refinement_every_row_stays() -> None:
     trace, _ = run(examined([KNOWN] * 4, *[[GONE] * 4] * 3), refinement=False)
     assert [e.n_active for e in trace.epochs] == [0, 4, 4, 4]

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,11 +18,11 @@ from tokenizers import Tokenizer, decoders, pre_tokenizers
 from tokenizers.models import BPE
 from transformers import GPTNeoConfig, GPTNeoForCausalLM, PreTrainedTokenizerFast
 
-from unlearnbench import hub
+from unlearnbench import hub, model_choice
 from unlearnbench.errors import UserError
 from unlearnbench.model_aliases import aliases
 from unlearnbench.model_loading import load_model
-from unlearnbench.model_source import describe_model, model_facts, weights_sha256
+from unlearnbench.model_source import ModelFacts, model_facts, weights_sha256
 from unlearnbench.vocabulary import (
     ByteLevelText,
     bos_token_id_to_prepend,
@@ -67,6 +68,26 @@ def copy(saved: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(saved, tmp_path / "tiny-neo"))
 
 
+def known(name: str, revision: str | None = None) -> ModelFacts:
+    """What is known of a model that is here."""
+    facts = model_facts(name, revision)
+    assert facts is not None
+    return facts
+
+
+def test_auto_is_float32_for_a_large_model_on_a_gpu_too(
+    saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large = replace(known(str(saved)), n_parameters=2_700_000_000)
+    monkeypatch.setattr("unlearnbench.model_source.model_facts", lambda *_: large)
+    monkeypatch.setattr(model_choice, "choose_device", lambda _: ("cuda", "cuda some GPU"))
+    for asked, dtype in (("auto", "float32"), ("bfloat16", "bfloat16")):
+        wanted: Any = SimpleNamespace(
+            revision=None, trust_remote_code=False, device="auto", dtype=asked
+        )
+        assert model_choice.choose_model(wanted, str(saved)).dtype == dtype
+
+
 def test_half_precision_weights_are_widened_on_the_cpu(saved: Path) -> None:
     model = load_model(str(saved), device="cpu")
     assert {p.dtype for p in model.network.parameters()} == {torch.float32}
@@ -76,11 +97,11 @@ def test_half_precision_weights_are_widened_on_the_cpu(saved: Path) -> None:
 
 def test_identity_without_loading_is_the_loaded_model_s(saved: Path) -> None:
     model = load_model(str(saved), device="cpu")
-    assert describe_model(str(saved)) == model.source
     assert model.source.name == model.source.location == "tiny-neo"
     assert model.source.revision is None, "a plain folder has no commit"
     facts = model_facts(str(saved))
     assert facts is not None
+    assert facts.source == model.source
     assert facts.n_parameters == model.n_parameters
     assert (facts.architecture, facts.vocabulary_size) == ("GPTNeoForCausalLM", 257)
 
@@ -99,12 +120,37 @@ def test_weights_hash_is_over_names_and_bytes_and_ignores_notes(copy: Path) -> N
     assert weights_sha256(copy) != expected
 
 
+def test_weights_hash_covers_a_bert_vocabulary_and_a_sentence_encoders_modules(copy: Path) -> None:
+    seen = {weights_sha256(copy)}
+    (copy / "1_Pooling").mkdir()
+    (copy / "2_Dense").mkdir()
+    parts = ("vocab.txt", "modules.json", "1_Pooling/config.json", "2_Dense/model.safetensors")
+    for part in parts:
+        for content in ("one", "two"):
+            (copy / part).write_text(content)
+            seen.add(weights_sha256(copy))
+    assert len(seen) == 1 + 2 * len(parts)
+    for note in ("learning_rates.json", "recipe.json", "training_log.jsonl"):
+        (copy / note).write_text("{}")
+        assert weights_sha256(copy) in seen
+
+
+def test_weights_hash_knows_which_module_a_file_belongs_to(copy: Path) -> None:
+    hashes = []
+    for first, second in (("a", "b"), ("b", "a")):
+        for folder, text in (("1_Pooling", first), ("2_Dense", second)):
+            (copy / folder).mkdir(exist_ok=True)
+            (copy / folder / "config.json").write_text(text)
+        hashes.append(weights_sha256(copy))
+    assert hashes[0] != hashes[1]
+
+
 def test_published_aliases_and_their_reference_rows() -> None:
     known = aliases()
     assert known["neo-1.3b"].hub_id == "EleutherAI/gpt-neo-1.3B"
     assert known["opt-2.7b"].hub_id == "facebook/opt-2.7b"
     assert known["neo-2.7b"].references["dedup"] == "opt-2.7b"
-    assert (known["neo-125m"].size, known["neo-125m"].family) == ("125M", "NEO")
+    assert known["neo-125m"].family == "NEO"
     for alias in known.values():
         assert alias.description.endswith(".")
         assert alias.licence
@@ -258,17 +304,14 @@ def test_a_cached_snapshot_gives_its_commit(
 
     if hasattr(download, "HF_HUB_CACHE"):
         monkeypatch.setattr(download, "HF_HUB_CACHE", str(tmp_path))
-    assert describe_model("some/neo").revision == commit, "only the conversion's ref is cached"
+    assert known("some/neo").source.revision == commit, "only the conversion's ref is cached"
     (repository / "refs" / "main").write_text(commit)
-    assert describe_model("some/neo", revision="main").revision == commit
+    assert known("some/neo", "main").source.revision == commit
     assert load_model("some/neo", device="cpu").source.location == "some/neo"
 
 
 def test_a_model_that_is_not_here_has_no_invented_identity(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hub, "_cached", lambda *_: None)
-    source = describe_model("neo-125m")
-    assert (source.revision, source.weights_sha256) == (None, "")
-    assert source.location == "EleutherAI/gpt-neo-125m"
     assert model_facts("neo-125m") is None
 
 
@@ -334,5 +377,5 @@ def test_loading_says_nothing_on_stdout(saved: Path, capfd: pytest.CaptureFixtur
 
 def test_a_second_look_at_a_model_is_quick(saved: Path) -> None:
     started = time.monotonic()
-    describe_model(str(saved))
+    model_facts(str(saved))
     assert time.monotonic() - started < 2

@@ -4,12 +4,16 @@ import json
 import subprocess
 from importlib.metadata import version
 from math import exp
+from types import SimpleNamespace
 
 import pytest
 from test_store import make_result
 
-from unlearnbench import environment, estimate
+from unlearnbench import environment, estimate, grid
+from unlearnbench.cell_run import _stop_record
 from unlearnbench.errors import UserError
+from unlearnbench.examine import StopLine
+from unlearnbench.experiment import Experiment
 from unlearnbench.identity import canonical, key_of
 from unlearnbench.learning_rates import (
     LearningRates,
@@ -21,7 +25,7 @@ from unlearnbench.protocol import Protocol
 from unlearnbench.registry import find
 from unlearnbench.task import Score
 from unlearnbench.trace import EpochRecord, UnlearnTrace
-from unlearnbench.tuning import choose, learning_rates, mean_log_perplexity
+from unlearnbench.tuning import choose, distance_to_line, learning_rates, mean_log_perplexity
 
 TUNED = LearningRates(
     model="m",
@@ -70,10 +74,10 @@ def test_a_file_without_rates_is_a_user_error(tmp_path):
     assert read_learning_rates(path) == TUNED
 
 
-def tried(rate, outcome, ppl=(10.0, 10.0), el=0.0, ma=0.5):
+def tried(rate, outcome, ppl=(10.0, 10.0), el=0.0, ma=0.5, max_epochs=20):
     """The result of one candidate rate, with a stop line at EL 0.05, MA 0.6."""
     result = make_result(rate=rate)
-    result.method.settings["learning_rate"] = rate
+    result.method.settings.update(learning_rate=rate, max_epochs=max_epochs)
     last = EpochRecord(epoch=3, metrics={"el": el, "ma": ma})
     result.trace = UnlearnTrace(outcome=outcome, n_epochs=3, epochs=[last])
     result.scores = {
@@ -117,6 +121,44 @@ def test_tuning_flags_that_nothing_reached_the_line_and_takes_the_nearest():
     assert best.candidates[2].distance is None
 
 
+def test_the_distance_to_the_line_is_by_the_rule_the_method_stops_by():
+    result = tried(1e-5, "not_forgotten", el=0.15, ma=0.8)
+    assert distance_to_line(result) == pytest.approx(0.1 + 0.2)
+    result.stop.rule = "or"
+    assert distance_to_line(result) == pytest.approx(0.1)
+
+
+def test_the_file_says_what_the_rates_were_tried_with():
+    written = learning_rates([tried(r, "forgotten", max_epochs=7) for r in (1e-5, 1e-4)])
+    assert (written.max_epochs, written.protocol, written.stop) == (7, "paper", "paper")
+    unlike = [tried(1e-5, "forgotten", max_epochs=m) for m in (7, 8)]
+    assert learning_rates(unlike).max_epochs is None
+
+
+@pytest.mark.parametrize(
+    ("protocol", "stop", "told"),
+    [
+        ("paper", "calibrated", "tuned on forget set"),
+        ("released", "calibrated", "tuned under protocol paper on forget set"),
+        ("paper", "paper", "tuned under the calibrated stop line on forget set"),
+    ],
+)
+def test_rates_tuned_under_something_else_are_used_and_say_so(protocol, stop, told):
+    tuned = TUNED.model_copy(update={"stop": "calibrated"}).used_under(protocol, stop)
+    chosen = choose_settings(find("methods", "kumpr"), {}, 10**6, Protocol(), tuned)
+    assert chosen.values == {"learning_rate": 1e-4}
+    assert chosen.origins["learning_rate"].startswith(told)
+
+
+def test_a_file_of_before_the_stop_line_was_kept_is_read(tmp_path):
+    old = json.loads(TUNED.model_dump_json())
+    del old["stop"]
+    path = tmp_path / "rates.json"
+    path.write_text(json.dumps(old))
+    used = read_learning_rates(path).used_under("paper", "calibrated")
+    assert (used.stop, used.departure) == (None, "")
+
+
 def test_a_collapsed_only_grid_still_names_a_rate_and_flags_it():
     best = choose(chosen_from(tried(5e-4, "collapsed"), tried(1e-4, "collapsed")).candidates)
     assert (best.learning_rate, best.reached) == (1e-4, False)
@@ -126,6 +168,57 @@ def test_mean_log_perplexity_is_that_of_the_texts():
     assert mean_log_perplexity(tried(1.0, "forgotten", (exp(2), exp(4)))) == pytest.approx(3)
     assert mean_log_perplexity(tried(1.0, "forgotten", (float("inf"),))) is None
     assert mean_log_perplexity(tried(1.0, "forgotten", ())) is None
+
+
+def planner(**changes):
+    return grid._Planner(Experiment(**changes), download=False, with_tuned_rates=True)
+
+
+@pytest.mark.parametrize(
+    ("role", "is_nano", "found"),
+    [
+        ("retrained", True, ("nano-retrained", None)),
+        ("retrained", False, None),  # it has seen these rows as much as any other model
+        ("dedup", False, ("nano-opt", None)),
+    ],
+)
+def test_a_reference_row_is_one_for_these_data_and_of_its_own_revision(
+    role, is_nano, found, monkeypatch
+):
+    monkeypatch.setattr(grid, "choose_model", lambda asked, name, _: (name, asked.revision))
+    alias = SimpleNamespace(references={"dedup": "nano-opt", "retrained": "nano-retrained"})
+    model, data = SimpleNamespace(alias=alias, asked="nano-neo"), SimpleNamespace(is_nano=is_nano)
+    for asked, n_warnings in (("auto", 0), (role, found is None)):
+        ours = planner(revision="v1", references=(asked,))
+        assert ours._reference_model(role, model, data) == found
+        assert len(ours.warnings) == n_warnings
+
+
+def test_processes_of_accelerate_take_one_cell_at_a_time(monkeypatch):
+    ours = planner(workers=3)
+    assert ours._workers([]) == 3
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert ours._workers([]) == 1
+
+
+@pytest.mark.parametrize(
+    ("method", "protocol", "source", "rule", "ma"),
+    [
+        ("kumpr", RELEASED, "paper", "and", 0.2994),
+        ("kumpr", RELEASED, "calibrated", "and", 0.5),  # the model's own line is no author's
+        ("kumpr", Protocol(), "paper", "and", 0.5),
+        ("dpo", RELEASED, "paper", "or", 0.5994),
+        ("dpo", Protocol(), "paper", "and", 0.5),
+        ("none", RELEASED, "paper", "and", 0.5994),
+    ],
+)
+def test_the_recorded_line_is_the_one_the_method_stops_at(method, protocol, source, rule, ma):
+    role = "before" if method == "none" else "method"
+    cell = SimpleNamespace(role=role, method=method, protocol=protocol, stop=source)
+    line = StopLine(el=0.04, ma=0.5, source=source, n_unseen=7)
+    stop = _stop_record(cell, SimpleNamespace(examiner=SimpleNamespace(stop_line=line)))
+    assert (stop.rule, stop.ma, stop.el, stop.n_unseen) == (rule, ma, 0.04, 7)
+    assert _stop_record(cell, None).rule == rule
 
 
 SIZE = estimate.Size(

@@ -88,6 +88,77 @@ def test_what_was_measured_in_another_way_is_another_group(
     assert sum(variant in title for title in means) == 1
 
 
+def identity(**changes: Any) -> dict[str, Any]:
+    return {
+        "tasks": {"settings": {"forgetting": {}, "perplexity": {}}, "limit": None},
+        "texts": {"pile": "a" * 64, "wikitext": "b" * 64},
+        "encoders": {"bert": "c" * 64, "pairs": "d" * 64},
+        **changes,
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "variant"),
+    [
+        ({"tasks": {"settings": {"forgetting": {}}, "limit": None}}, "(tasks forgetting)"),
+        (
+            {
+                "tasks": {
+                    "settings": {"forgetting": {}, "perplexity": {"window": 64}},
+                    "limit": None,
+                }
+            },
+            "perplexity.window=64",
+        ),
+        ({"tasks": {**identity()["tasks"], "limit": 8}}, "8 documents per task"),
+        ({"texts": {"pile": "e" * 64, "wikitext": "b" * 64}}, "texts pile eeeeeeee"),
+        ({"encoders": {"bert": "f" * 64, "pairs": "d" * 64}}, "BERT ffffffff"),
+    ],
+)
+def test_what_was_measured_with_or_on_something_else_is_another_group(
+    changes: dict[str, Any], variant: str
+) -> None:
+    results = [
+        result(run="0", scores={"el10": 0.1}, identity=identity()),
+        result(run="1", scores={"el10": 0.3}, identity=identity(**changes)),
+    ]
+    means = {g.title: g.rows[0].cells["el10"].mean for g in build_table(results).groups}
+    assert sorted(means.values()) == pytest.approx([10.0, 30.0])
+    assert sum(variant in title for title in means) == 1
+
+
+def test_another_encoder_of_pairs_is_another_row_of_a_method_only() -> None:
+    other = identity(encoders={"bert": "c" * 64, "pairs": "e" * 64})
+    before = {"method": "none", "role": "before"}
+    results = [
+        result(identity=identity()),
+        result(identity=other),
+        result("NEO", identity=identity(), **before),
+        result("NEO", run="1", identity=other, **before),
+    ]
+    (group,) = build_table(results).groups
+    assert [r.label for r in group.rows] == [
+        "NEO", "NEO + ICU (pairs=dddddddd)", "NEO + ICU (pairs=eeeeeeee)",
+    ]  # fmt: skip
+
+
+def test_the_stop_line_note_names_the_rows_with_a_line_of_their_own() -> None:
+    own = {"kumpr": {"ma": 0.2994}, "dpo": {"rule": "or"}, "kl": {}, "icu": {}}
+    results = []
+    for name, changes in own.items():
+        stop = StopRecord(**{"source": "paper", "el": 0.0499, "ma": 0.5994, **changes})
+        results.append(result(f"NEO + {name.upper()}", method=name, stop=stop))
+    nan = StopRecord(source="paper", el=math.nan, ma=math.nan)
+    results.append(result("NEO + LLMU", status="failed", stop=nan, scores={}, trace=None))
+    table = build_table(results)
+    told = note(table, "stop_line")
+    assert told.startswith("Stop line: EL10 < 0.0499 and MA < 0.5994; ")
+    assert "EL10 < 0.0499 and MA < 0.2994 for NEO + KUMPR" in told
+    assert "EL10 < 0.0499 or MA < 0.5994 for NEO + DPO" in told
+    assert "nan" not in told
+    assert len(table.groups[0].stops) == 3
+
+
 def test_a_smaller_trial_is_no_run_of_the_whole_experiment() -> None:
     small = result().forget_set.model_copy(update={"doc_ids": ["a"], "content_sha256": "0" * 64})
     table = build_table([result(), result(forget_set=small)])
@@ -247,12 +318,14 @@ def test_second_best_is_what_the_paper_underlines(shared: Path) -> None:
 
 
 def test_notes_say_how_the_numbers_were_made() -> None:
-    stop = StopRecord(source="calibrated", el=0.021, ma=0.43, n_unseen=512)
+    stop = StopRecord(source="calibrated", el=0.021, ma=0.43, rule="or", n_unseen=512)
     common: dict[str, Any] = {"stop": stop, "protocol": {**PROTOCOL, "stop_rule": "or"}}
     tuned = kl(settings={"learning_rate": 2e-4}, **common)
     tuned.method.origins = {"learning_rate": "largest that keeps 90% of the utility."}
     table = build_table([result(**common), tuned])
-    assert "EL10 < 0.0210 or MA < 0.4300 (calibrated on 512 rows" in note(table, "stop_line")
+    told = note(table, "stop_line")
+    assert "EL10 < 0.0210 or MA < 0.4300 (calibrated: the one-sided 95% upper" in told
+    assert "of 512 rows this model never saw)." in told
     assert note(table, "protocol") == "Protocol: paper, except stop_rule=or; float32."
     assert note(table, "learning_rate") == (
         "Learning rates: 5e-6 for NEO + ICU; "

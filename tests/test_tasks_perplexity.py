@@ -28,7 +28,17 @@ def test_a_column_per_text_with_each_windows_nll():
 
 def test_an_absent_text_is_left_out_never_zero():
     assert list(measure({"wikitext": DOCUMENTS})) == ["wikitext_ppl"]
-    assert measure({"pile": (), "other": DOCUMENTS}) == {}
+    assert measure({"pile": ()}) == {}
+
+
+def test_a_text_of_another_name_is_a_column_outside_the_scores():
+    scores = measure({"mine": DOCUMENTS, "pile": DOCUMENTS})
+    assert list(scores) == ["pile_ppl", "mine_ppl"]
+    assert scores["mine_ppl"] == scores["pile_ppl"]
+    pile, mine = find("tasks", "perplexity")().measured(scores)
+    assert (pile.label, pile.in_score) == ("Pile (PPL)", True)
+    assert (mine.label, mine.in_score, mine.capped) == ("mine (PPL)", False, True)
+    assert not mine.higher_is_better
 
 
 def test_a_limit_takes_the_first_documents():

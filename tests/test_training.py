@@ -12,6 +12,7 @@ from torch import Tensor
 from unlearning_fakes import MaExaminer, forget_set, memorise, tiny_model
 
 from unlearnbench.batch import UnlearnBatch
+from unlearnbench.device import make_current
 from unlearnbench.epochs import UnlearnProgress, listening
 from unlearnbench.errors import UserError
 from unlearnbench.examine import StopLine
@@ -69,6 +70,27 @@ def test_epoch_limit_is_not_forgotten() -> None:
     assert "epoch limit" in trace.reason
     assert trace.epochs[0].losses == {}
     assert trace.epochs[2].losses["target"] < trace.epochs[1].losses["target"] < 0
+
+
+@pytest.mark.parametrize("name", ["kumpr", "kl", "dpo", "llmu", "icu"])
+@pytest.mark.parametrize("dpo_loss", ["preference", "cross_entropy"])
+def test_no_epochs_at_all_leave_the_model_as_it_was(name: str, dpo_loss: Any) -> None:
+    model, set_ = tiny_model(), forget_set(Protocol(dpo_loss=dpo_loss), examiner=MaExaminer(NEVER))
+    trace = methods()[name](max_epochs=0).unlearn(model, set_)
+    assert (trace.outcome, trace.n_epochs, len(trace.epochs)) == ("not_forgotten", 0, 1)
+    assert torch.equal(weights(model), weights(tiny_model()))
+
+
+def test_the_accelerator_takes_the_models_gpu_for_the_default_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    current: list[torch.device] = []
+    monkeypatch.setattr(torch.cuda, "set_device", current.append)
+    make_current(torch.device("cpu"))
+    make_current(torch.device("cuda:1"))
+    monkeypatch.setenv("LOCAL_RANK", "0")  # the launcher has given this process its GPU
+    make_current(torch.device("cuda:1"))
+    assert current == [torch.device("cuda:1")]
 
 
 def scripted(el: list[float], ma: list[float], **line: Any) -> MaExaminer:

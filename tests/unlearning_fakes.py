@@ -17,6 +17,7 @@ from transformers import (
 
 from unlearnbench.examine import StopLine
 from unlearnbench.forget_set import ForgetSet
+from unlearnbench.losses import span_mask
 from unlearnbench.model import LanguageModel, ModelSource
 from unlearnbench.protocol import Protocol
 from unlearnbench.sequences import Sequences
@@ -121,6 +122,17 @@ def random_sequences(
     return Sequences(ids, size, given, tuple(f"{name}-{i}" for i in range(n_rows)), n_bos)
 
 
+def prefix_of(rows: Sequences, row: int) -> list[int]:
+    """The tokens given to the model, without BOS."""
+    return rows.input_ids[row, rows.n_bos : int(rows.n_given[row])].tolist()
+
+
+def suffix_mask(rows: Sequences) -> torch.Tensor:
+    """[N, L] bool, true at the tokens after the given ones."""
+    at = torch.arange(rows.input_ids.shape[1])[None, :]
+    return (at >= rows.n_given[:, None]) & (at < rows.lengths[:, None])
+
+
 @dataclass
 class MaExaminer:
     """Teacher-forced MA of each row; EL is put at MA so that either rule can be tried."""
@@ -133,7 +145,7 @@ class MaExaminer:
         """One record per row; scripted values take the place of measured ones."""
         logits = model.logits(rows.input_ids, rows.attention_mask)[:, :-1]
         hit = (logits.argmax(-1) == rows.input_ids[:, 1:]).float()
-        counted = rows.predicted_mask[:, 1:].float()
+        counted = span_mask(rows, Protocol(loss_span="all"))[:, 1:].float()
         ma = ((hit * counted).sum(1) / counted.sum(1)).tolist()
         script = self.script.get(len(self.seen), {})
         self.seen.append(len(rows))

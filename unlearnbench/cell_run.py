@@ -5,11 +5,12 @@ import traceback
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from unlearnbench.environment import describe_environment, fix_randomness
 from unlearnbench.errors import UserError
 from unlearnbench.examination import make_examiner
+from unlearnbench.method import Method
 from unlearnbench.progress import logger
 from unlearnbench.registry import find
 from unlearnbench.result import (
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from unlearnbench.epochs import UnlearnProgress
     from unlearnbench.forget_set import ForgetSet
     from unlearnbench.model import LanguageModel
-    from unlearnbench.task import Score, Task
+    from unlearnbench.task import Score
     from unlearnbench.trace import UnlearnTrace
 
 
@@ -97,7 +98,7 @@ def _unlearn_and_measure(cell: "Cell", so_far: _Progressing) -> None:
         with model.meter.phase("measure"):
             scores = task.measure(model, context)
         so_far.scores[task.name] = scores
-        so_far.metrics += _metric_records(task, scores)
+        so_far.metrics += [MetricRecord(task=name, **asdict(m)) for m in task.measured(scores)]
 
 
 def _unlearn(cell: "Cell", model: "LanguageModel", forget_set: "ForgetSet") -> "UnlearnTrace":
@@ -123,10 +124,6 @@ def _narrator(title: str, every: float = 20.0) -> "Callable[[UnlearnProgress], N
         logger.info("  %s: epoch %d of %d: %s", title, now.epoch, now.max_epochs, means)
 
     return tell
-
-
-def _metric_records(task: "Task", scores: dict[str, "Score"]) -> list[MetricRecord]:
-    return [MetricRecord(task=task.name, **asdict(m)) for m in task.metrics if m.name in scores]
 
 
 def _status(error: str | None, trace: "UnlearnTrace | None") -> tuple[Status, str | None]:
@@ -207,10 +204,21 @@ def _forget_set_record(cell: "Cell", forget_set: "ForgetSet | None") -> ForgetSe
 
 
 def _stop_record(cell: "Cell", forget_set: "ForgetSet | None") -> StopRecord:
+    """The line as this row's method applies it, its own rule and threshold included."""
+    method: Any = find("methods", cell.method) if cell.role == "method" else Method
+    asked = cell.protocol.stop_rule
+    rule = method.authors_stop_rule if asked == "authors" else asked
     if forget_set is None:  # it failed before the line was known
-        return StopRecord(source=cell.stop, el=float("nan"), ma=float("nan"))
+        return StopRecord(source=cell.stop, el=float("nan"), ma=float("nan"), rule=rule)
     line = forget_set.examiner.stop_line
-    return StopRecord(source=line.source, el=line.el, ma=line.ma, n_unseen=line.n_unseen)
+    own_ma = cell.protocol.ma_threshold == "authors" and line.source == "paper"
+    return StopRecord(
+        source=line.source,
+        el=line.el,
+        ma=method.authors_ma_threshold if own_ma else line.ma,
+        rule=rule,
+        n_unseen=line.n_unseen,
+    )
 
 
 def _costs(model: "LanguageModel | None") -> dict[str, PhaseRecord]:

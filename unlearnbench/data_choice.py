@@ -32,14 +32,20 @@ class DataChoice:
     texts: dict[str, tuple[str, ...]]
     texts_identity: dict[str, str]
 
+    def has_fixed_length(self, run: str) -> bool:
+        """Whether a run's rows are the benchmark's spans of 100 or 200 tokens, not free text."""
+        from unlearnbench.forget_sources.rows import TokenRows
+
+        return isinstance(self.source.read(run, 1).targets, TokenRows)
+
     @property
     def source(self) -> "ForgetSource":
         """The source of the forget sets, opened once per process."""
         return _open(self.request)
 
     def identity(self, run: str) -> dict[str, Any]:
-        """What of a forget set can change a number; where its files lie cannot."""
-        return {"name": self.source.title(run), "run": run, "sha256": self.source.sha256(run)}
+        """What of a forget set can change a number; its folder's place and name cannot."""
+        return {"run": run, "sha256": self.source.sha256(run)}
 
     def doc_ids(self, run: str, limit: int | None) -> tuple[str, ...]:
         """The rows a run asks to forget, in order."""

@@ -82,6 +82,8 @@ class EpochLog:
         record = self._examined([])
         if self._under_the_line(record):
             self._end = ("forgotten", "the set is under the stop line before any unlearning")
+        else:
+            self._end = self._at_the_limit(record)
 
     def batch_done(self, losses: dict[str, float], n_batches: int) -> bool:
         """Note one batch's loss terms; false if one is NaN or infinite, which ends the run."""
@@ -113,10 +115,13 @@ class EpochLog:
             return "forgotten", f"the set is under the stop line after epoch {record.epoch}"
         if not self.active:
             return "forgotten", f"every row is forgotten by eq. 5 after epoch {record.epoch}"
-        if record.epoch >= self._method.max_epochs:
-            reached = f"el {record.metrics['el']:.4f}, ma {record.metrics['ma']:.4f}"
-            return "not_forgotten", f"not under the stop line at the epoch limit ({reached})"
-        return None
+        return self._at_the_limit(record)
+
+    def _at_the_limit(self, record: EpochRecord) -> tuple[Outcome, str] | None:
+        if record.epoch < self._method.max_epochs:
+            return None
+        reached = f"el {record.metrics['el']:.4f}, ma {record.metrics['ma']:.4f}"
+        return "not_forgotten", f"not under the stop line at the epoch limit ({reached})"
 
     def _examined(self, trained_on: Sequence[int]) -> EpochRecord:
         import torch
@@ -130,6 +135,7 @@ class EpochLog:
             rows = examiner.examine(self._model, self._forget_set.rows, line)
         for index, row in enumerate(rows):
             row.active = index in trained_on
+            row.forgotten = self._method.is_forgotten(row, self._forget_set.protocol)
         return self._record(trained_on, rows, examiner.means(rows))
 
     def _record(

@@ -28,16 +28,26 @@ class StopLine:
     n_unseen: int = 0
 
 
+def is_forgotten(
+    bertscore_f1: float,
+    bleu: float,
+    rule: Literal["and", "or"],
+    bertscore_threshold: float = 0.3,
+    bleu_threshold: float = 0.01,
+) -> bool:
+    """Eq. 5: whether BERTScore and/or BLEU of a row is under its threshold, strictly."""
+    under = (bertscore_f1 < bertscore_threshold, bleu < bleu_threshold)
+    return all(under) if rule == "and" else any(under)
+
+
 @dataclass(frozen=True)
 class Examiner:
-    """Measures EL, MA, BERTScore, BLEU and entropy per row, and applies eq. 5 and the stop rule."""
+    """Measures EL, MA, BERTScore, BLEU and entropy per row, and applies the stop rule."""
 
     protocol: Protocol
     stop_line: StopLine
     bertscore: "BertScore"
     n: int = 10
-    bertscore_threshold: float = 0.3
-    bleu_threshold: float = 0.01
     new_tokens: int = 50
     batch_size: int = 32
     el_epochs: Literal["all", "deciding"] = "all"
@@ -49,6 +59,7 @@ class Examiner:
     ) -> list[RowRecord]:
         """One record per row, in the rows' order; its cost is the phase 'examine'.
 
+        `forgotten` is by the paper's thresholds; a run puts its method's decision there.
         BERTScore and BLEU compare the decoded continuation with the decoded suffix.
         With `el_epochs` 'deciding' and a `ma_line`, EL is NaN (not measured) unless
         the mean MA is under that line.
@@ -105,16 +116,11 @@ class Examiner:
                 bertscore_f1=f1[row],
                 bleu=bleu[row],
                 entropy=token_entropy(ids[row]),
-                forgotten=self._is_forgotten(f1[row], bleu[row]),
+                forgotten=is_forgotten(f1[row], bleu[row], self.protocol.forgotten_rule),
                 continuation=texts[row],
             )
             for row, doc_id in enumerate(rows.doc_ids)
         ]
-
-    def _is_forgotten(self, bertscore_f1: float, bleu: float) -> bool:
-        """Eq. 5, with the protocol's and/or."""
-        under = bertscore_f1 < self.bertscore_threshold, bleu < self.bleu_threshold
-        return all(under) if self.protocol.forgotten_rule == "and" else any(under)
 
 
 def measure_stop_line(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from unlearnbench.errors import UserError, unknown
-from unlearnbench.settings import describe_type, setting, settings_of
+from unlearnbench.settings import setting, settings_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +29,7 @@ class Experiment:
     runs: tuple[str, ...] = setting(
         (), "which forget sets of the source; default: all but 'tuning'"
     )
-    seeds: tuple[int, ...] = setting((42,), "one cell per seed")
+    seeds: tuple[int, ...] = setting((42,), "one cell per seed", minimum=0)
     protocol: Literal["paper", "released"] = setting(
         "paper", "follow the paper or its released code where they differ"
     )
@@ -48,9 +48,11 @@ class Experiment:
     references: tuple[str, ...] = setting(
         ("auto",), "rows to compare with: before, dedup, retrained; auto: those there are; none"
     )
-    limit: int | None = setting(None, "use only the first rows of each forget set")
-    task_limit: int | None = setting(None, "use only the first documents of each task")
-    max_epochs: int | None = setting(None, "epoch limit of every method; default: the method's own")
+    limit: int | None = setting(None, "use only the first rows of each forget set", minimum=1)
+    task_limit: int | None = setting(None, "use only the first documents of each task", minimum=1)
+    max_epochs: int | None = setting(
+        None, "epoch limit of every method; default: the method's own", minimum=1
+    )
     learning_rates: str | None = setting(
         None, "file written by 'unlearnbench tune'; default: the one shipped with a nano model"
     )
@@ -59,7 +61,7 @@ class Experiment:
         "auto", "of the parameters; auto: float32"
     )
     threads: int = setting(
-        0, "torch's threads in each cell; 0: one for nano models, else all cores"
+        0, "torch's threads in each cell; 0: one for nano models, else all cores", minimum=0
     )
     encoder: str | None = setting(
         None,
@@ -71,12 +73,17 @@ class Experiment:
         "BERT of BERTScore: hub id or folder; default: bert-base-uncased, or that of the "
         "nano world",
     )
-    text: tuple[str, ...] = setting((), "NAME=FILE, a text to measure perplexity on", commas=False)
+    text: tuple[str, ...] = setting(
+        (),
+        "NAME=FILE, a text to measure perplexity on: pile and wikitext are the table's own, any "
+        "other is also measured",
+        commas=False,
+    )
     plugin: tuple[str, ...] = setting((), "a .py file with methods or tasks", commas=False)
     trust_remote_code: bool = setting(False, "run Python code that comes with a model")
     out: str = setting("results", "folder of the results")
     workers: int = setting(
-        0, "cells at a time; 0: two for nano models if there are cores, else one"
+        0, "cells at a time; 0: two for nano models if there are cores, else one", minimum=0
     )
 
     @classmethod
@@ -120,5 +127,5 @@ def _parse(known: Any, value: Any, spelling: str) -> Any:
     except (ValueError, TypeError):
         name = spelling.format(known.flag if spelling.startswith("-") else known.name)
         raise UserError(
-            f"{name} {value!r} is not {describe_type(known.type)}; see: unlearnbench run --help"
+            f"{name} {value!r} is not {known.kind}; see: unlearnbench run --help"
         ) from None

@@ -48,15 +48,13 @@ def read_forget_set(
     protocol: Protocol,
     examiner: "Examiner",
     limit: int | None = None,
-    pool_limit: int | None = None,
     encoder: str | None = None,
 ) -> ForgetSet:
     """One run of a source, tokenised for one model.
 
-    `limit` takes the first rows of the run, `pool_limit` the first of the pool; `encoder` is the
-    hub id or folder of the sentence encoder that finds pairs.  The pool loses rows longer than
-    the model's context and rows whose tokens are those of a target, which would teach again
-    what is to be forgotten.
+    `limit` takes the first rows of the run; `encoder` is the hub id or folder of the sentence
+    encoder that finds pairs.  The pool loses rows longer than the model's context and rows
+    whose tokens are those of a target, which would teach again what is to be forgotten.
     Raises `UserError` naming file and row of what is wrong with the data.
     """
     from unlearnbench.hashing import sequences_sha256
@@ -64,7 +62,7 @@ def read_forget_set(
 
     found = source.read(run, limit)
     rows = found.targets.encode(model, protocol)
-    pool = _pool(found.pool, rows, model, protocol, pool_limit)
+    pool = _pool(found.pool, rows, model, protocol)
     title = source.title(run)
 
     def find_pairs() -> list[int]:
@@ -98,16 +96,11 @@ def read_unseen(
 
 
 def _pool(
-    rows: "Rows | None",
-    targets: "Sequences",
-    model: "LanguageModel",
-    protocol: Protocol,
-    limit: int | None,
+    rows: "Rows | None", targets: "Sequences", model: "LanguageModel", protocol: Protocol
 ) -> "Sequences":
     if rows is None:
         return targets.select([])
-    pool = rows.select(range(len(rows))[:limit]).encode(model, protocol, only_fitting=True)
-    return without_targets(pool, targets)
+    return without_targets(rows.encode(model, protocol, only_fitting=True), targets)
 
 
 def without_targets(pool: "Sequences", targets: "Sequences") -> "Sequences":

@@ -1,5 +1,6 @@
 """From an experiment to its cells: models x methods x forget sets x seeds, and references."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from unlearnbench.errors import UserError, unknown
 from unlearnbench.estimate import Size
 from unlearnbench.experiment import Experiment
 from unlearnbench.learning_rates import Chosen, choose_settings
+from unlearnbench.model_aliases import aliases
 from unlearnbench.model_choice import ModelChoice, choose_model
 from unlearnbench.result import Role
 from unlearnbench.set_options import Overrides, parse_set, protocol_of
@@ -48,22 +50,25 @@ class Plan:
         )
 
 
-def make_plan(experiment: Experiment, download: bool = True) -> Plan:
+def make_plan(experiment: Experiment, download: bool = True, with_tuned_rates: bool = True) -> Plan:
     """Check everything an experiment asks and lay out its cells; loads no weights.
 
-    Raises `UserError` for a main model, forget set or setting that cannot be had;
+    `with_tuned_rates` false leaves learning rates and epoch limits to the methods'
+    own defaults: rates are tuned without those of an earlier tuning.  Raises
+    `UserError` for a main model, forget set or setting that cannot be had;
     reference rows that cannot be had are warned about and left out.
     """
     for file in experiment.plugin:
         registry.load_plugin_file(Path(file))
-    return _Planner(experiment, download).plan()
+    return _Planner(experiment, download, with_tuned_rates).plan()
 
 
 class _Planner:
     """The parts of a plan that are looked up once."""
 
-    def __init__(self, experiment: Experiment, download: bool) -> None:
+    def __init__(self, experiment: Experiment, download: bool, with_tuned_rates: bool) -> None:
         self.experiment, self.download = experiment, download
+        self.with_tuned_rates = with_tuned_rates
         self.methods = chosen_plugins("methods", experiment.methods)
         self.tasks = chosen_plugins("tasks", experiment.tasks)
         self.overrides: Overrides = parse_set(experiment.settings, {**self.methods, **self.tasks})
@@ -75,6 +80,7 @@ class _Planner:
         """The whole grid."""
         if not self.experiment.model:
             raise UserError("no model given; take --model nano-neo (all: unlearnbench list models)")
+        _check_revision(self.experiment)
         models = [
             choose_model(self.experiment, name, self.download) for name in self.experiment.model
         ]
@@ -85,25 +91,32 @@ class _Planner:
 
     def _of_model(self, model: ModelChoice, data: DataChoice) -> Iterator[Cell]:
         for role in self.references:
-            reference = self._reference_model(role, model)
+            reference = self._reference_model(role, model, data)
             if reference is not None:
                 yield from (self._reference(role, model, reference, data, r) for r in data.runs)
         for method in self.methods.values():
-            chosen = self._settings(method, model)
+            chosen = self._settings(method, model, data)
             for run in data.runs:
                 for seed in self.experiment.seeds:
                     yield self._method(method, chosen, model, data, run, seed)
 
-    def _reference_model(self, role: Role, model: ModelChoice) -> ModelChoice | None:
+    def _reference_model(
+        self, role: Role, model: ModelChoice, data: DataChoice
+    ) -> ModelChoice | None:
         if role == "before":
             return model
         name = model.alias.references.get(role) if model.alias else None
-        if name is None:
+        # "Retrained" means without these very rows, which only the nano world can promise.
+        if name is None or (role == "retrained" and not data.is_nano):
             if self.experiment.references != ("auto",):
-                self.warnings.append(f"no {role} reference is known for '{model.asked}'; left out")
+                of = "" if name is None else " on these forget sets"
+                self.warnings.append(
+                    f"no {role} reference is known for '{model.asked}'{of}; left out"
+                )
             return None
         try:
-            return choose_model(self.experiment, name, self.download)
+            # A revision is one of the main model's repository.
+            return choose_model(replace(self.experiment, revision=None), name, self.download)
         except UserError as error:
             self.warnings.append(f"reference row '{role}' is left out: {error}")
             return None
@@ -126,9 +139,11 @@ class _Planner:
             seed=REFERENCE_SEED,
         )
 
-    def _settings(self, method: Any, model: ModelChoice) -> Chosen:
+    def _settings(self, method: Any, model: ModelChoice, data: DataChoice) -> Chosen:
         explicit = dict(self.overrides.get(method.name, {}))
-        tuned = tuned_rates_for(self.experiment, model, self.warnings)
+        tuned = None
+        if self.with_tuned_rates:
+            tuned = tuned_rates_for(self.experiment, model, data.stop, self.warnings)
         chosen = choose_settings(method, explicit, model.n_parameters, self.protocol, tuned)
         if self.experiment.max_epochs is not None and "max_epochs" not in explicit:
             chosen.values["max_epochs"] = self.experiment.max_epochs
@@ -176,6 +191,8 @@ class _Planner:
         return list(self.methods).index(method) if method in self.methods else 0
 
     def _workers(self, models: list[ModelChoice]) -> int:
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            return 1  # `accelerate launch` has started the processes; each cell is trained by all
         if self.experiment.workers > 0:
             return self.experiment.workers
         return min(2, _cores()) if all(model.is_nano for model in models) else 1
@@ -187,6 +204,21 @@ def chosen_plugins(kind: str, names: tuple[str, ...]) -> dict[str, Any]:
         return {name: registry.find(kind, name) for name in names}
     known: dict[str, type] = getattr(registry, kind)()
     return {name: plugin for name, plugin in known.items() if registry.is_default(plugin)}
+
+
+def _check_revision(experiment: Experiment) -> None:
+    """A revision names a state of one repository; raises `UserError` where there are more."""
+    known = aliases()
+    on_hub = [
+        name
+        for name in experiment.model
+        if not Path(name).expanduser().is_dir() and (name not in known or known[name].hub_id)
+    ]
+    if experiment.revision is not None and len(on_hub) > 1:
+        raise UserError(
+            f"--revision {experiment.revision} is a revision of one model, not of "
+            f"{len(on_hub)} ({', '.join(on_hub)}); run them one at a time: --model {on_hub[0]}"
+        )
 
 
 def _references(asked: tuple[str, ...]) -> tuple[Role, ...]:
@@ -221,6 +253,4 @@ def _threads(experiment: Experiment, model: ModelChoice, data: DataChoice) -> in
 
 
 def _cores() -> int:
-    import os
-
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -27,9 +27,10 @@ def file_sha256(path: Path) -> str:
     return digest
 
 
-def files_sha256(paths: Iterable[Path]) -> str:
-    """One digest over several files: their names and bytes, in name order."""
-    lines = sorted(f"{path.name} {file_sha256(path)}" for path in paths)
+def files_sha256(paths: Iterable[Path], folder: Path | None = None) -> str:
+    """One digest over several files: their names (as seen from `folder`) and bytes, sorted."""
+    names = {path: path.relative_to(folder).as_posix() if folder else path.name for path in paths}
+    lines = sorted(f"{name} {file_sha256(path)}" for path, name in names.items())
     return text_sha256("\n".join(lines))
 
 

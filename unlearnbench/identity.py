@@ -54,7 +54,6 @@ _SHOWS_OR_STORES = {
     "report",
     "runner",
     "set_options",
-    "statistics",
     "store",
     "table",
     "table_notes",

@@ -3,9 +3,9 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from unlearnbench.errors import UserError
 from unlearnbench.protocol import Protocol
@@ -51,9 +51,26 @@ class LearningRates(BaseModel):
     forget_set: str
     run: str
     protocol: str
+    stop: Literal["paper", "calibrated"] | None = None  # not known of files of the first version
     max_epochs: int | None = None
     grid: list[float]
     methods: dict[str, Tuned]
+    #: How the run that reads the file departs from the tuning; not part of the file.
+    _departure: str = PrivateAttr(default="")
+
+    @property
+    def departure(self) -> str:
+        """' under protocol paper', where the run that uses the rates is under another; else ''."""
+        return self._departure
+
+    def used_under(self, protocol: str, stop: str) -> "LearningRates":
+        """A copy that says how it was tuned where that is not how it is used."""
+        used = self.model_copy()
+        told = [f"protocol {self.protocol}"] if self.protocol != protocol else []
+        if self.stop not in (None, stop):
+            told.append(f"the {self.stop} stop line")
+        used._departure = f" under {' and '.join(told)}" if told else ""
+        return used
 
 
 @dataclass(frozen=True)
@@ -112,6 +129,9 @@ def _rules(
     if tuned and method.name in tuned.methods:
         one = tuned.methods[method.name]
         missed = "" if one.reached else " (none reached it)"
-        origin = f"tuned on forget set '{tuned.run}' of {tuned.forget_set}: {tuned.rule}{missed}"
+        origin = (
+            f"tuned{tuned.departure} on forget set '{tuned.run}' of {tuned.forget_set}: "
+            f"{tuned.rule}{missed}"
+        )
         found.append(("learning_rate", one.learning_rate, origin))
     return found

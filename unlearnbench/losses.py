@@ -46,17 +46,6 @@ def predictors_of(mask: Tensor) -> Tensor:
     return predictors
 
 
-def sequence_nll(logits: Tensor, labels: Tensor, mask: Tensor, reduction: Reduction) -> Tensor:
-    """Negative log-likelihood in nats of the masked tokens (eqs. 1 and 3, without their sign).
-
-    `logits` [B, L, V], `labels` [B, L] and `mask` [B, L] bool; the label at
-    position p is predicted from position p - 1, so that column 0 never counts.
-    """
-    chosen = mask[:, 1:]
-    values = token_nll(logits[:, :-1][chosen], labels[:, 1:][chosen])
-    return reduce_tokens(values, len(labels), reduction)
-
-
 def token_nll(logits: Tensor, labels: Tensor) -> Tensor:
     """[N] nats: -log P(label) from `logits` [N, V], in float32 whatever the model's precision."""
     return F.cross_entropy(logits.float(), labels, reduction="none")

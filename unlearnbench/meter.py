@@ -29,17 +29,18 @@ class Meter:
     def phase(self, name: str) -> Iterator[None]:
         """Count what happens inside under `name` (and not under the phase around it)."""
         outer = self._stack[-1]
-        started = time.perf_counter()
+        self._note_peak(outer)
         _reset_peak_memory()
+        started = time.perf_counter()
         self._stack.append(name)
         try:
             yield
         finally:
             self._stack.pop()
             spent = time.perf_counter() - started
-            cost = self._cost(name)
-            cost.seconds += spent
-            cost.peak_memory_bytes = max(cost.peak_memory_bytes, peak_memory_bytes())
+            self._cost(name).seconds += spent
+            self._note_peak(name)
+            _reset_peak_memory()  # what the inner phase took is not the outer one's
             if outer != "other":
                 self._cost(outer).seconds -= spent
 
@@ -51,16 +52,22 @@ class Meter:
         """Add tokens that were written by the model."""
         self._cost(self._stack[-1]).generated_tokens += tokens
 
+    def _note_peak(self, name: str) -> None:
+        if name != "other":
+            cost = self._cost(name)
+            cost.peak_memory_bytes = max(cost.peak_memory_bytes, peak_memory_bytes())
+
     def _cost(self, name: str) -> PhaseCost:
         return self.phases.setdefault(name, PhaseCost())
 
 
 def peak_memory_bytes() -> int:
-    """Peak memory since the last reset: the GPU's allocator, or this process's resident set."""
+    """Peak memory since the last reset: the GPUs' allocators, or this process's resident set."""
     import torch
 
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated()
+    # Of all GPUs, as a model need not be on the first; none holds anything if it is on the CPU.
+    if allocated := sum(torch.cuda.max_memory_allocated(gpu) for gpu in _gpus()):
+        return allocated
     with suppress(OSError):
         for line in Path("/proc/self/status").read_text().splitlines():
             if line.startswith("VmHWM:"):
@@ -71,7 +78,14 @@ def peak_memory_bytes() -> int:
 def _reset_peak_memory() -> None:
     import torch
 
-    if torch.cuda.is_available():
-        torch.cuda.reset_peak_memory_stats()
+    for gpu in _gpus():
+        torch.cuda.reset_peak_memory_stats(gpu)
     with suppress(OSError):  # Linux only; elsewhere the peak is that of the whole process
         Path("/proc/self/clear_refs").write_text("5")
+
+
+def _gpus() -> range:
+    import torch
+
+    # Asking a GPU that nothing was put on yet would start it.
+    return range(torch.cuda.device_count() if torch.cuda.is_initialized() else 0)

@@ -28,9 +28,13 @@ class Method(ABC):
     authors_stop_rule: ClassVar[Literal["and", "or"]] = "and"
     authors_ma_threshold: ClassVar[float] = 0.5994
 
-    learning_rate: float = setting(5e-6, "Adam's step size")
-    batch_size: int = setting(8, "rows per optimisation step (the paper: 8 for 125M, 4 for larger)")
-    max_epochs: int = setting(100, "epoch limit; a method that hits it has not forgotten")
+    learning_rate: float = setting(5e-6, "Adam's step size", above=0)
+    batch_size: int = setting(
+        8, "rows per optimisation step (the paper: 8 for 125M, 4 for larger)", minimum=1
+    )
+    max_epochs: int = setting(
+        100, "epoch limit; a method that hits it has not forgotten", minimum=1
+    )
     seed: int = setting(42, "seeds the order of rows and whatever the method draws")
 
     @abstractmethod

@@ -84,12 +84,6 @@ class LanguageModel:
         """The longest sequence the network takes, in tokens."""
         return int(getattr(self.network.config, "max_position_embeddings", 1 << 30))
 
-    def hidden_states(self, input_ids: "Tensor", attention_mask: "Tensor") -> "Tensor":
-        """[B, L, d] what the output head reads."""
-        return self.network.base_model(
-            input_ids=input_ids, attention_mask=attention_mask, use_cache=False
-        )[0]
-
     def logits(self, input_ids: "Tensor", attention_mask: "Tensor") -> "Tensor":
         """[B, L, V] next-token scores; position t scores the token at t + 1."""
         return self.network(

@@ -10,7 +10,6 @@ class ModelAlias:
 
     name: str
     hub_id: str | None  # None for a model that comes with unlearnbench
-    size: str  # the table's size column: '125M'
     family: str  # the table's row name: 'NEO'
     description: str  # one sentence
     licence: str
@@ -55,7 +54,6 @@ def _gpt_neo() -> list[ModelAlias]:
         ModelAlias(
             f"neo-{size.lower()}",
             f"EleutherAI/gpt-neo-{hub_size}",
-            size,
             "NEO",
             f"GPT-Neo {size}, trained on the Pile: the paper's model to unlearn.",
             "MIT",
@@ -71,7 +69,6 @@ def _opt() -> list[ModelAlias]:
         ModelAlias(
             f"opt-{size.lower()}",
             f"facebook/opt-{size.lower()}",
-            size,
             "OPT",
             f"OPT {size}, trained on deduplicated text: the paper's reference row.",
             "OPT-175B licence (research use)",
@@ -85,7 +82,6 @@ def _tinyllama() -> ModelAlias:
     return ModelAlias(
         "tinyllama",
         "TinyLlama/TinyLlama-1.1B-intermediate-step-1431k-3T",
-        "1.1B",
         "TinyLlama",
         "TinyLlama 1.1B, the base model after three trillion tokens.",
         "Apache-2.0",
@@ -103,7 +99,7 @@ _NANO = {  # name -> family, description
 
 def _nano() -> list[ModelAlias]:
     return [
-        ModelAlias(name, None, "nano", *_NANO[name], "Apache-2.0", "", _nano_references(name))
+        ModelAlias(name, None, *_NANO[name], "Apache-2.0", "", _nano_references(name))
         for name in _nano_names()
     ]
 
@@ -118,6 +114,3 @@ def _nano_names() -> list[str]:
     except ImportError:  # a build without the nano world
         return []
     return [name for name in MODELS if name in _NANO]
-
-
-ALIASES = aliases()

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from unlearnbench.device import choose_device, choose_dtype
 from unlearnbench.errors import UserError
-from unlearnbench.learning_rates import LARGE
 from unlearnbench.model import ModelSource
 from unlearnbench.model_aliases import ModelAlias, aliases
 
@@ -67,58 +67,27 @@ def choose_model(experiment: "Experiment", name: str, download: bool = True) -> 
 
     Raises `UserError` where it cannot be had.
     """
-    from unlearnbench.model_source import find_folder, model_facts, resolve
+    from unlearnbench.model_source import absent, find_folder, model_facts
 
-    _, location = resolve(name)
     revision = experiment.revision
     folder = find_folder(name, revision, download)
     if folder is None:
-        raise UserError(_absent(name, location, revision))
+        raise absent(name, revision)
     _check_weights(folder)
     facts = model_facts(name, revision, experiment.trust_remote_code)
     if facts is None:
-        raise UserError(_absent(name, location, revision))
+        raise absent(name, revision)
     device, device_name = choose_device(experiment.device)
-    large = facts.n_parameters >= LARGE and device.startswith("cuda")
-    dtype = "bfloat16" if large else "float32"
     return ModelChoice(
         asked=name,
         source=facts.source,
         architecture=facts.architecture,
         n_parameters=facts.n_parameters,
         vocabulary=facts.vocabulary_size,
-        dtype=dtype if experiment.dtype == "auto" else experiment.dtype,
+        dtype=choose_dtype(experiment.dtype),
         device=device,
         device_name=device_name,
         trust_remote_code=experiment.trust_remote_code,
-    )
-
-
-def choose_device(asked: str) -> tuple[str, str]:
-    """The device, and its kind and name for the record; raises `UserError` if it is not there."""
-    if asked == "cpu":
-        return "cpu", "cpu"
-    import torch
-
-    if asked == "auto" and not torch.cuda.is_available():
-        return "cpu", "cpu"
-    name = "cuda" if asked == "auto" else asked
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:  # torch built without CUDA asserts
-        raise UserError(f"device '{asked}' is not available here; take --device cpu") from error
-    if device.type == "cuda":
-        return name, f"cuda {torch.cuda.get_device_name(device)}"
-    return name, device.type
-
-
-def _absent(name: str, hub_id: str, revision: str | None) -> str:
-    flag = f" --revision {revision}" if revision else ""
-    return (
-        f"model '{name}' is not on this machine and the hub cannot be reached; where it can: "
-        f"hf download {hub_id}{flag}; or give a folder: --model PATH, or run without a network: "
-        "--model nano-neo"
     )
 
 

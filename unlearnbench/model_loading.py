@@ -3,20 +3,15 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
+from unlearnbench.device import Dtype, choose_device, choose_dtype
 from unlearnbench.errors import UserError
 from unlearnbench.model import LanguageModel
-from unlearnbench.model_source import find_folder, resolve, source_of
+from unlearnbench.model_source import absent, find_folder, resolve, source_of
 
 if TYPE_CHECKING:
-    import torch
     from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
-
-Dtype = Literal["auto", "float32", "bfloat16", "float16"]
-
-# From this size on, float32 parameters and Adam's moments no longer fit a common GPU.
-LARGE_MODEL = 1_000_000_000
 
 
 def load_model(
@@ -29,47 +24,23 @@ def load_model(
     """Load a causal language model with its tokenizer, in eval mode.
 
     `device` auto is a CUDA device if there is one, else the CPU; 'mps' is taken when
-    asked for.  `dtype` auto is float32, except bfloat16 for a model of 10^9 parameters or
-    more on CUDA; 16-bit files are widened.  Only safetensors weights are read, and
-    Python code that comes with a model is run only with `trust_remote_code`.
+    asked for.  `dtype` auto is float32: 16-bit files are widened.  A model asked for in 16
+    bits is trained in them, and loses updates that are under its weights' resolution.
+    Only safetensors weights are read, and Python code that comes with a model is run only
+    with `trust_remote_code`.
 
     Raises `UserError` where the model cannot be had or is no causal language model.
     """
-    location = resolve(name)[1]
     folder = find_folder(name, revision)
     if folder is None:
-        raise UserError(_not_here(name, location, revision))
-    target = _device(device)
+        raise absent(name, revision)
+    target = choose_device(device)[0]
     with _quiet():
         config = read_configuration(folder, trust_remote_code)
-        network = _network(folder, config, dtype, trust_remote_code, target)
+        network = _network(folder, config, choose_dtype(dtype), trust_remote_code)
         tokenizer = _tokenizer(folder, trust_remote_code)
     network.to(target)  # type: ignore[arg-type]  # its decorator hides the signature
-    return LanguageModel(network, tokenizer, source_of(name, location, folder))
-
-
-def _not_here(name: str, hub_id: str, revision: str | None) -> str:
-    flag = f" --revision {revision}" if revision else ""
-    return (
-        f"model '{name}' is not on this machine and the hub cannot be reached; where it can: "
-        f"hf download {hub_id}{flag} (then copy the cache and set HF_HOME), "
-        "or give a folder: --model PATH, or run without a network: --model nano-neo"
-    )
-
-
-def _device(asked: str) -> "torch.device":
-    import torch
-
-    if asked == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(asked)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:  # torch built without CUDA asserts
-        raise UserError(
-            f"device '{asked}' is not available here; take --device cpu or auto"
-        ) from error
-    return device
+    return LanguageModel(network, tokenizer, source_of(name, resolve(name)[1], folder))
 
 
 def read_configuration(folder: Path, trust_remote_code: bool) -> "PretrainedConfig":
@@ -97,19 +68,16 @@ def read_configuration(folder: Path, trust_remote_code: bool) -> "PretrainedConf
 
 
 def _network(
-    folder: Path,
-    config: "PretrainedConfig",
-    dtype: Dtype,
-    trust_remote_code: bool,
-    device: "torch.device",
+    folder: Path, config: "PretrainedConfig", dtype: str, trust_remote_code: bool
 ) -> "PreTrainedModel":
+    import torch
     from transformers import AutoModelForCausalLM
 
     try:
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             str(folder),
             config=config,
-            dtype=_dtype(dtype, config, trust_remote_code, device),
+            dtype=getattr(torch, dtype),
             use_safetensors=True,
             local_files_only=True,
             trust_remote_code=trust_remote_code,
@@ -127,20 +95,6 @@ def _network(
             f"({missing[0]}, ...); download or copy them again"
         )
     return network
-
-
-def _dtype(
-    asked: Dtype, config: "PretrainedConfig", trust_remote_code: bool, device: "torch.device"
-) -> "torch.dtype":
-    import torch
-
-    if asked != "auto":
-        return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[
-            asked
-        ]
-    # Only a GPU makes the count worth its second: elsewhere it is float32 anyway.
-    large = device.type == "cuda" and count_parameters(config, trust_remote_code) >= LARGE_MODEL
-    return torch.bfloat16 if large else torch.float32
 
 
 def count_parameters(config: "PretrainedConfig", trust_remote_code: bool = False) -> int:

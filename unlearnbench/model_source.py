@@ -11,23 +11,13 @@ from unlearnbench.model import ModelSource
 from unlearnbench.model_aliases import ModelAlias, aliases
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
-# What can change a model's numbers besides its weights; a README cannot.
+# What can change a model's numbers besides its weights, sentence encoders' modules included; a
+# README cannot, nor can a log of the training.
 _IDENTITY = ("*.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json",
-             "vocab.json", "merges.txt", "tokenizer.model", "special_tokens_map.json")  # fmt: skip
-
-
-def describe_model(name: str, revision: str | None = None, download: bool = False) -> ModelSource:
-    """The identity of a model by alias, hub id or path; no weights are loaded into memory.
-
-    For a hub model that is not here, and with `download` false, `revision` is the
-    one asked for and `weights_sha256` is empty: nobody has seen the weights yet.
-    Raises `UserError` for a name that stands for no model.
-    """
-    location = resolve(name)[1]
-    folder = find_folder(name, revision, download=download)
-    if folder is None:
-        return ModelSource(name, location, None, "")
-    return source_of(name, location, folder)
+             "vocab.json", "merges.txt", "vocab.txt", "*.model", "special_tokens_map.json",
+             "added_tokens.json", "modules.json", "sentence_bert_config.json",
+             "config_sentence_transformers.json", "*.py",
+             "[0-9]*_*/config.json", "[0-9]*_*/*.safetensors")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -69,7 +59,8 @@ def source_of(name: str, location: str, folder: Path) -> ModelSource:
 
 def weights_sha256(folder: Path) -> str:
     """sha256 over the names and bytes of weights, configuration and tokenizer, in name order."""
-    return files_sha256({path for pattern in _IDENTITY for path in folder.glob(pattern)})
+    found = {path for pattern in _IDENTITY for path in folder.glob(pattern)}
+    return files_sha256(found, folder)
 
 
 def resolve(name: str) -> tuple[ModelAlias | None, str]:
@@ -105,6 +96,16 @@ def find_folder(name: str, revision: str | None, download: bool = True) -> Path 
     if alias is None and is_path(name):
         return _checked(Path(name).expanduser())
     return hub.snapshot(location, revision, download)
+
+
+def absent(name: str, revision: str | None) -> UserError:
+    """What to say of a hub model that is not here and cannot be fetched."""
+    flag = f" --revision {revision}" if revision else ""
+    return UserError(
+        f"model '{name}' is not on this machine and the hub cannot be reached; where it can: "
+        f"hf download {resolve(name)[1]}{flag} (then copy the cache and set HF_HOME), "
+        "or give a folder: --model PATH, or run without a network: --model nano-neo"
+    )
 
 
 def _checked(folder: Path) -> Path:

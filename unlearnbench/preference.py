@@ -13,9 +13,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+from unlearnbench.device import make_current
 from unlearnbench.training import ADAM_BETAS, seeded_generator, shuffled_batches
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
     from trl import DPOConfig
 
@@ -150,7 +152,7 @@ def _arguments(
 ) -> "DPOConfig":
     from trl import DPOConfig
 
-    return DPOConfig(
+    arguments = DPOConfig(
         output_dir=folder,
         beta=beta,
         loss_type=["sigmoid"],
@@ -172,6 +174,20 @@ def _arguments(
         disable_tqdm=True,
         seed=method.seed,
     )
+    _keep_to_one_device(arguments, model.device)
+    return arguments
+
+
+def _keep_to_one_device(arguments: "DPOConfig", device: "torch.device") -> None:
+    """Train where the model is: not on the first GPU, and not on every visible one at once."""
+    from transformers.training_args import ParallelMode
+
+    if arguments.parallel_mode is ParallelMode.DISTRIBUTED:
+        return  # each process has its own GPU, chosen by the launcher
+    arguments._n_gpu = min(arguments.n_gpu, 1)
+    if device.type == "cuda":
+        vars(arguments)["_setup_devices"] = device  # the cached property behind `device`
+        make_current(device)
 
 
 @contextmanager

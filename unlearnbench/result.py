@@ -63,10 +63,15 @@ class StopRecord(Record):
     """The stop line: forgotten means no better known than this."""
 
     source: Literal["paper", "calibrated"] = Field(
-        description="Jang et al.'s two numbers, or measured on unseen rows of this model"
+        description="Jang et al.'s two numbers, or the one-sided 95% upper confidence bounds of "
+        "the mean EL (Wilson) and MA (normal) of rows this model never saw"
     )
-    el: float = Field(description="EL threshold, 0..1")
-    ma: float = Field(description="MA threshold, 0..1")
+    el: float = Field(description="EL threshold, 0..1; NaN: the cell failed before it was known")
+    ma: float = Field(description="MA threshold of this row, 0..1; NaN likewise")
+    rule: Literal["and", "or"] = Field(
+        default="and",
+        description="forgotten means EL and MA under their thresholds, or one of them",
+    )
     n_unseen: int = Field(default=0, description="unseen rows it was measured on")
 
 

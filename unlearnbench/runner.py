@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
@@ -101,6 +101,25 @@ def _finish(
 
 
 def _finish_in_parallel(cells: Sequence[Cell], workers: int, plugins: Sequence[str]) -> Finishing:
+    """The cells, several at a time; those that a dying worker left without a result one by one.
+
+    When a worker dies, its pool loses every cell that was running or waiting, and
+    nobody can say which of them was the cause.  A pool of one worker takes them in
+    order: the first without a result is the cause and the only one lost.
+    """
+    left = yield from _finish_in_pool(cells, workers, plugins)
+    while left:
+        logger.warning("a worker process died; %d cells go on one at a time", len(left))
+        left = yield from _finish_in_pool(left, 1, plugins)
+        if left:
+            yield left[0], "its worker process died, perhaps out of memory"
+            left = left[1:]
+
+
+def _finish_in_pool(
+    cells: Sequence[Cell], workers: int, plugins: Sequence[str]
+) -> Generator[tuple[Cell, Finished | str], None, list[Cell]]:
+    """Yield the cells with a result; return those that a worker's death left without, in order."""
     import multiprocessing
 
     # A forked child would inherit torch's threads in a broken state.
@@ -112,20 +131,15 @@ def _finish_in_parallel(cells: Sequence[Cell], workers: int, plugins: Sequence[s
     try:
         futures: dict[Future[Finished], Cell] = {pool.submit(run_cell, c): c for c in cells}
         for future in as_completed(futures):
-            yield futures[future], _result_of(future)
+            if not isinstance(future.exception(), BrokenProcessPool):
+                yield futures[future], future.result()
     except BaseException:
         _kill(pool)
         raise
     finally:
         pool.shutdown(cancel_futures=True)
         listener.stop()
-
-
-def _result_of(future: "Future[Finished]") -> Finished | str:
-    try:
-        return future.result()
-    except BrokenProcessPool:
-        return "a worker process died, perhaps out of memory; try --workers 1"
+    return [c for f, c in futures.items() if isinstance(f.exception(), BrokenProcessPool)]
 
 
 def _kill(pool: ProcessPoolExecutor) -> None:

@@ -27,19 +27,8 @@ class Sequences:
     @property
     def attention_mask(self) -> Tensor:
         """[N, L] int64, 1 where a token counts."""
-        return (self._positions() < self.lengths[:, None]).long()
-
-    @property
-    def suffix_mask(self) -> Tensor:
-        """[N, L] bool, true at the tokens after the given ones: what must be forgotten."""
-        at = self._positions()
-        return (at >= self.n_given[:, None]) & (at < self.lengths[:, None])
-
-    @property
-    def predicted_mask(self) -> Tensor:
-        """[N, L] bool, true at every token that is predicted: all but BOS and the first."""
-        at = self._positions()
-        return (at > self.n_bos) & (at < self.lengths[:, None])
+        at = torch.arange(self.input_ids.shape[1])[None, :]
+        return (at < self.lengths[:, None]).long()
 
     def select(self, rows: Sequence[int] | Tensor) -> "Sequences":
         """The named rows, in that order."""
@@ -56,13 +45,6 @@ class Sequences:
         """The row's own tokens as a list, without BOS and padding."""
         return self.input_ids[row, self.n_bos : int(self.lengths[row])].tolist()
 
-    def prefix(self, row: int) -> list[int]:
-        """The t0 tokens given to the model, without BOS."""
-        return self.input_ids[row, self.n_bos : int(self.n_given[row])].tolist()
-
     def suffix(self, row: int) -> list[int]:
         """The tokens that must be forgotten."""
         return self.input_ids[row, int(self.n_given[row]) : int(self.lengths[row])].tolist()
-
-    def _positions(self) -> Tensor:
-        return torch.arange(self.input_ids.shape[1])[None, :]

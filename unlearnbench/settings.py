@@ -6,13 +6,24 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from unlearnbench.errors import UserError, unknown
 
 
-def setting(default: Any, meaning: str, *, flag: str = "", commas: bool = True) -> Any:
+def setting(
+    default: Any,
+    meaning: str,
+    *,
+    flag: str = "",
+    commas: bool = True,
+    minimum: float | None = None,
+    above: float | None = None,
+) -> Any:
     """A dataclass field with a default and the sentence that `unlearnbench show` prints.
 
     `flag` is the command line's name for it, if not the field's own; with `commas`
-    false a tuple's text is one item, whatever it holds (paths, NAME=FILE).
+    false a tuple's text is one item, whatever it holds (paths, NAME=FILE).  A number
+    under `minimum`, or not over `above`, is refused; a subclass that gives the field
+    another default keeps both bounds unless it sets its own.
     """
-    return field(default=default, metadata={"meaning": meaning, "flag": flag, "commas": commas})
+    meta = {"meaning": meaning, "flag": flag, "commas": commas, "minimum": minimum, "above": above}
+    return field(default=default, metadata=meta)
 
 
 @dataclass(frozen=True)
@@ -25,6 +36,15 @@ class Setting:
     meaning: str
     flag: str = ""
     commas: bool = True
+    minimum: float | None = None
+    above: float | None = None
+
+    @property
+    def kind(self) -> str:
+        """Its type in words with its bounds: 'a whole number, at least 1'."""
+        at_least = "" if self.minimum is None else f", at least {self.minimum:g}"
+        over = "" if self.above is None else f", above {self.above:g}"
+        return describe_type(self.type) + at_least + over
 
     @property
     def choices(self) -> tuple[Any, ...]:
@@ -47,11 +67,21 @@ class Setting:
         Raises `ValueError` or `TypeError` where it stands for none.
         """
         if not self.is_list:
-            return _convert(self.type, value)
+            return self._within_bounds(_convert(self.type, value))
         given = [value] if isinstance(value, str | int | float) else list(value)
         if self.commas:
             given = [part.strip() for item in given for part in str(item).split(",")]
-        return tuple(_convert(get_args(self.type)[0], item) for item in given if item != "")
+        values = (_convert(get_args(self.type)[0], item) for item in given if item != "")
+        return tuple(map(self._within_bounds, values))
+
+    def _within_bounds(self, value: Any) -> Any:
+        if isinstance(value, int | float):
+            # Written so that NaN, which is neither above nor below anything, is refused.
+            if self.minimum is not None and not value >= self.minimum:
+                raise ValueError(value)
+            if self.above is not None and not value > self.above:
+                raise ValueError(value)
+        return value
 
     def text(self) -> str:
         """The default, as one would write it."""
@@ -71,10 +101,21 @@ def settings_of(owner: type) -> dict[str, Setting]:
             f.metadata.get("meaning", ""),
             f.metadata.get("flag", "") or f.name.replace("_", "-"),
             f.metadata.get("commas", True),
+            _bound(owner, f.name, "minimum"),
+            _bound(owner, f.name, "above"),
         )
         for f in fields(owner)
         if f.init
     }
+
+
+def _bound(owner: type, name: str, which: str) -> float | None:
+    """The bound of the nearest class that sets one for this field."""
+    for base in owner.__mro__:
+        own = base.__dict__.get("__dataclass_fields__", {}).get(name)
+        if own is not None and own.metadata.get(which) is not None:
+            return float(own.metadata[which])
+    return None
 
 
 def parse_setting(owner: type, owner_name: str, name: str, text: Any) -> Any:
@@ -89,7 +130,7 @@ def parse_setting(owner: type, owner_name: str, name: str, text: Any) -> Any:
         return known[name].parse(text)
     except (ValueError, TypeError):
         raise UserError(
-            f"{owner_name}.{name}={text!r} is not {describe_type(known[name].type)}; "
+            f"{owner_name}.{name}={text!r} is not {known[name].kind}; "
             f"see: unlearnbench show {owner_name}"
         ) from None
 

@@ -44,6 +44,7 @@ class Row:
     model: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
     origins: Mapping[str, str] = field(default_factory=dict)
+    stops: tuple[StopRecord, ...] = ()  # distinct ones, as its method applies them
     runs: tuple[Run, ...] = ()  # those in the means
     n_not_forgotten: int = 0  # of them
     failures: tuple[str, ...] = ()  # why each run that is not in the means is left out
@@ -145,7 +146,7 @@ class Table:
 
 
 def build_table(results: Sequence[Result]) -> Table:
-    """The table of a set of results: one group per model, protocol, dtype and stop line.
+    """The table of a set of results: one group per model and way of measuring.
 
     Failed and collapsed cells are no part of a mean; they are counted in a footnote.
     Raises `UserError` for no results, and if results disagree on what a metric is.

@@ -6,6 +6,7 @@ from functools import partial
 from unlearnbench import footnotes
 from unlearnbench.columns import EPOCHS, PAPER_COLUMNS, Column
 from unlearnbench.footnotes import described, listed, runs, span
+from unlearnbench.result import StopRecord
 from unlearnbench.table import LEFT_OUT, NOT_FORGOTTEN, PARTIAL, UNEQUAL, Group, Note
 from unlearnbench.table_rows import differing_protocol_settings, format_value
 
@@ -89,13 +90,31 @@ def _references(group: Group) -> str:
 def _stop_line(group: Group) -> str:
     if not group.stops:
         return ""
-    rule = group.protocol.get("stop_rule", "and")
-    joint = "and/or (as each method's own code)" if rule == "authors" else rule
-    lines = listed((f"EL10 < {s.el:.4f} {joint} MA < {s.ma:.4f}" for s in group.stops), "; ")
+    lines = _by_stops(group)
     if group.stops[0].source == "paper":
-        return f"Stop line: {lines} (Jang et al.)."
+        whose = "" if len(lines) == 1 else ", with each method's own rule and threshold"
+        return f"Stop line: {listed(lines, '; ')} (Jang et al.{whose})."
     unseen = span(s.n_unseen for s in group.stops)
-    return f"Stop line: {lines} (calibrated on {unseen} rows this model never saw)."
+    return (
+        f"Stop line: {listed(lines, '; ')} (calibrated: the one-sided 95% upper confidence bounds "
+        f"of the mean EL, Wilson's, and MA, the normal one, of {unseen} rows this model never saw)."
+    )
+
+
+def _by_stops(group: Group) -> list[str]:
+    """The stop lines in words: the one most methods share, then the others with their rows."""
+    labels: dict[str, list[str]] = {}
+    for row in group.rows:
+        if row.role == "method" and row.stops:
+            labels.setdefault(_lines(row.stops), []).append(row.label)
+    if not labels:  # reference rows only
+        return [_lines(group.stops)]
+    (first, _), *others = sorted(labels.items(), key=lambda item: -len(item[1]))
+    return [first, *(f"{lines} for {listed(of)}" for lines, of in others)]
+
+
+def _lines(stops: Sequence[StopRecord]) -> str:
+    return listed((f"EL10 < {s.el:.4f} {s.rule} MA < {s.ma:.4f}" for s in stops), "; ")
 
 
 def _protocol(group: Group) -> str:

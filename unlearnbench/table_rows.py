@@ -3,7 +3,7 @@
 import json
 import math
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from statistics import fmean, stdev
 from typing import Any, TypeVar
@@ -18,7 +18,7 @@ K = TypeVar("K", bound=Hashable)
 
 
 def groups_of(results: Sequence[Result], columns: Sequence[Column]) -> list[Group]:
-    """One group per model, protocol, dtype, kind of stop line and forget-set size; smallest first.
+    """One group per model and way of measuring (`_conditions`); smallest model first.
 
     Numbers made in different ways are never averaged; the variant names the difference.
     """
@@ -56,7 +56,31 @@ def _conditions(result: Result) -> dict[str, str]:
         "dtype": result.model.dtype,
         "stop": f"{result.stop.source} stop line",
         "rows": f"{len(result.forget_set.doc_ids)} rows",
+        **_measurement(result.identity),
     }
+
+
+def _measurement(identity: Mapping[str, Any]) -> dict[str, str]:
+    """What the scores were measured with and on, as the identity says it, in words."""
+    tasks = identity.get("tasks") or {}
+    limit, texts = tasks.get("limit"), identity.get("texts") or {}
+    by_task = tasks.get("settings") or {}
+    changed = ", ".join(
+        f"{task}.{name}={format_value(value)}"
+        for task, settings in sorted(by_task.items())
+        for name, value in sorted(settings.items())
+    )
+    return {
+        "tasks": f"tasks {', '.join(sorted(by_task))}" if by_task else "no tasks",
+        "task settings": changed or "default task settings",
+        "task limit": "all documents" if limit is None else f"{limit} documents per task",
+        "texts": _with_digests("texts", texts) if texts else "no texts",
+        "bert": _with_digests("BERT", {"": (identity.get("encoders") or {}).get("bert", "")}),
+    }
+
+
+def _with_digests(title: str, digests: Mapping[str, str]) -> str:
+    return f"{title} " + ", ".join(f"{n} {d[:8]}".strip() for n, d in sorted(digests.items()))
 
 
 def _group(results: list[Result], differing: list[str], columns: Sequence[Column]) -> Group:
@@ -77,7 +101,9 @@ def _group(results: list[Result], differing: list[str], columns: Sequence[Column
 
 
 def _distinct_stops(results: Iterable[Result]) -> tuple[StopRecord, ...]:
-    stops = {(r.stop.el, r.stop.ma, r.stop.n_unseen): r.stop for r in results}
+    # NaN: the cell failed before its line was known.
+    known = [r.stop for r in results if not math.isnan(r.stop.el + r.stop.ma)]
+    stops = {(s.el, s.ma, s.rule, s.n_unseen): s for s in known}
     return tuple(stops[key] for key in sorted(stops))
 
 
@@ -101,7 +127,10 @@ def _position(variant: list[Result]) -> tuple[int, int, str, str]:
 def _facets(result: Result) -> dict[str, Any]:
     """What makes a row another row: every setting but the seed, and the weights."""
     settings = {k: v for k, v in result.method.settings.items() if k != "seed"}
-    return {**settings, "model": result.model.name, "weights": result.model.weights_sha256[:8]}
+    facets = {**settings, "model": result.model.name, "weights": result.model.weights_sha256[:8]}
+    if result.role == "method":  # the encoder that finds pairs; reference rows have none
+        facets["pairs"] = (result.identity.get("encoders") or {}).get("pairs", "")[:8]
+    return facets
 
 
 def _suffix(result: Result, family: Sequence[list[Result]]) -> str:
@@ -126,6 +155,7 @@ def _row(results: list[Result], suffix: str, columns: Sequence[Column]) -> Row:
         model=first.model.name,
         settings={k: v for k, v in first.method.settings.items() if k != "seed"},
         origins=first.method.origins,
+        stops=_distinct_stops(results),
         runs=tuple(_run(r) for r in used),
         n_not_forgotten=sum(r.status == "not_forgotten" for r in used),
         failures=tuple(f for r in latest if (f := _failure(r)) is not None),

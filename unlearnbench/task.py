@@ -1,6 +1,7 @@
 """The contract of a measurement on a model after (or before) unlearning."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -63,3 +64,7 @@ class Task(ABC):
     @abstractmethod
     def measure(self, model: "LanguageModel", context: TaskContext) -> dict[str, Score]:
         """The scores by metric name; one that cannot be measured here is left out, never 0."""
+
+    def measured(self, scores: Collection[str]) -> tuple[Metric, ...]:
+        """The columns of those scores; override it where the data decide what columns there are."""
+        return tuple(metric for metric in self.metrics if metric.name in scores)

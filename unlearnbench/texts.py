@@ -50,7 +50,7 @@ def texts_sha256(texts: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
 
 def parse_text_option(option: str) -> tuple[str, str]:
     """NAME=FILE as name and file; raises `UserError` for anything else."""
-    name, sign, place = option.partition("=")
+    name, sign, place = (part.strip() for part in option.partition("="))
     if not (name and sign and place):
         raise UserError(
             f"--text '{option}' is not NAME=FILE; e.g. --text wikitext=validation.jsonl"

@@ -18,7 +18,7 @@ class RowRecord(BaseModel):
     bertscore_f1: float = Field(description="BERTScore F1 of the continuation against the suffix")
     bleu: float = Field(description="sentence BLEU-4, unsmoothed, 0..1")
     entropy: float = Field(description="bits, of the continuation's token frequencies (eq. 10)")
-    forgotten: bool = Field(description="under the thresholds of eq. 5")
+    forgotten: bool = Field(description="by eq. 5, with the method's thresholds where it has some")
     continuation: str = Field(description="the model's text after the prefix")
     active: bool = Field(default=True, description="the row was trained on in this epoch")
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
+from unlearnbench.device import make_current
 from unlearnbench.method import Method
 
 if TYPE_CHECKING:
@@ -40,6 +41,12 @@ class GradientMethod(Method):
 
     def prepare(self, model: "LanguageModel", forget_set: "ForgetSet") -> None:
         """Called once before the first epoch, with the model as it was given."""
+
+    def is_forgotten(self, row: "RowRecord", protocol: "Protocol") -> bool:
+        """Whether a row counts as forgotten: eq. 5 with the paper's thresholds by default."""
+        from unlearnbench.examine import is_forgotten
+
+        return is_forgotten(row.bertscore_f1, row.bleu, protocol.forgotten_rule)
 
     def active_rows(
         self,
@@ -121,6 +128,7 @@ def accelerator_for(model: "LanguageModel") -> "Accelerator":
     """The accelerator of the device that the model is on."""
     from accelerate import Accelerator
 
+    make_current(model.device)  # else it would move the model to the first GPU
     return Accelerator(cpu=model.device.type == "cpu")
 
 

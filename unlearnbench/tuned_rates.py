@@ -10,19 +10,20 @@ FILE_NAME = "learning_rates.json"
 
 
 def tuned_rates_for(
-    experiment: Experiment, model: ModelChoice, warnings: list[str]
+    experiment: Experiment, model: ModelChoice, stop: str, warnings: list[str]
 ) -> LearningRates | None:
     """The rates of --learning-rates, else those beside a nano model's weights; None if neither.
 
-    Rates tuned for other weights are left out with a warning.  Raises `UserError`
-    for a file that cannot be read.
+    Rates tuned for other weights are left out with a warning; those tuned under
+    another protocol or `stop` line are used and say so.  Raises `UserError` for a
+    file that cannot be read.
     """
     path = _path(experiment, model)
     if path is None:
         return None
     tuned = read_learning_rates(path)
     if tuned.weights_sha256 == model.source.weights_sha256:
-        return tuned
+        return tuned.used_under(experiment.protocol, stop)
     warning = (
         f"{path.name} was tuned for other weights of '{tuned.model}' and is left out for "
         f"'{model.asked}'; tune again with: unlearnbench tune --model {model.asked}"

@@ -49,14 +49,19 @@ def candidate_of(result: Result) -> Candidate:
 
 
 def distance_to_line(result: Result) -> float | None:
-    """How far EL and MA ended above the stop line, summed; None for a collapsed model."""
+    """How far EL and MA ended above the stop line; None for a collapsed model.
+
+    Under 'and' both must come down: the two distances are added.  Under 'or' the
+    nearer one decides.
+    """
     if result.trace is None or result.trace.outcome == "collapsed":
         return None
     last = result.trace.epochs[-1].metrics
     lines = (("el", result.stop.el), ("ma", result.stop.ma))
     # EL is not measured (NaN) where MA is still above its line, which then is what counts.
     above = [last[name] - line for name, line in lines if isfinite(last[name])]
-    return fsum(max(value, 0.0) for value in above)
+    together = fsum if result.stop.rule == "and" else min
+    return together([max(value, 0.0) for value in above])
 
 
 def mean_log_perplexity(result: Result) -> float | None:
@@ -83,12 +88,16 @@ def choose(candidates: Sequence[Candidate]) -> Tuned:
     )
 
 
-def learning_rates(results: Sequence[Result], max_epochs: int | None = None) -> LearningRates:
-    """The file's content from every candidate's result; all are of one model and forget set."""
+def learning_rates(results: Sequence[Result]) -> LearningRates:
+    """The file's content from every candidate's result; all are of one model and forget set.
+
+    The epoch limit is the one they were tried with; null if methods had limits of their own.
+    """
     first = results[0]
     by_method: dict[str, list[Candidate]] = {}
     for result in results:
         by_method.setdefault(result.method.name, []).append(candidate_of(result))
+    limits = {result.method.settings["max_epochs"] for result in results}
     grid = {c.learning_rate for candidates in by_method.values() for c in candidates}
     return LearningRates(
         rule=RULE,
@@ -97,7 +106,8 @@ def learning_rates(results: Sequence[Result], max_epochs: int | None = None) -> 
         forget_set=first.forget_set.name,
         run=first.forget_set.run,
         protocol=first.protocol_name,
-        max_epochs=max_epochs,
+        stop=first.stop.source,
+        max_epochs=limits.pop() if len(limits) == 1 else None,
         grid=sorted(grid),
         methods={name: choose(found) for name, found in sorted(by_method.items())},
     )

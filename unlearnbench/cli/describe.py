@@ -8,7 +8,7 @@ from unlearnbench import registry
 from unlearnbench.errors import unknown
 from unlearnbench.model_aliases import ModelAlias, aliases
 from unlearnbench.protocol import Protocol
-from unlearnbench.settings import describe_type, settings_of
+from unlearnbench.settings import settings_of
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -59,7 +59,7 @@ def _settings(owner_name: str, owner: type) -> list[str]:
         return []
     lines = [f"Settings (--set {owner_name}.NAME=VALUE):"]
     for one in found.values():
-        lines.append(f"  {one.name} = {one.text()}  ({describe_type(one.type)})")
+        lines.append(f"  {one.name} = {one.text()}  ({one.kind})")
         lines.append(f"      {one.meaning}")
     return lines
 
@@ -75,7 +75,7 @@ def _protocol() -> str:
     released = Protocol.named("released")
     lines = [inspect.getdoc(Protocol) or "", "", "Settings (--set protocol.NAME=VALUE):"]
     for one in settings_of(Protocol).values():
-        lines.append(f"  {one.name}  ({describe_type(one.type)})")
+        lines.append(f"  {one.name}  ({one.kind})")
         lines.append(f"      {one.meaning}")
         lines.append(f"      paper: {one.text()}; released: {getattr(released, one.name)}")
     return "\n".join(lines)

@@ -68,8 +68,11 @@ def _option(one: Setting) -> Callable[[Command], Command]:
 
 def _names_for(option: str) -> list[str]:
     from unlearnbench import registry
+    from unlearnbench.model_aliases import aliases
 
     try:
+        if option == "model":
+            return list(aliases())
         if option == "methods":
             return list(registry.methods())
         if option == "tasks":

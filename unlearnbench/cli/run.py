@@ -70,7 +70,12 @@ def _interrupted(plan: "Plan", store: "Store") -> int:
 def _finish(plan: "Plan", outcome: "Outcome") -> int:
     from unlearnbench.cli.report import render
 
-    results = [outcome.results[c.key] for c in plan.cells if c.key in outcome.results]
+    # A result from before keeps the place its method had then; the order asked for is this run's.
+    results = [
+        outcome.results[c.key].model_copy(update={"position": c.position})
+        for c in plan.cells
+        if c.key in outcome.results
+    ]
     if any(result.status != "failed" for result in results):
         click.echo(render(results, "plain").rstrip("\n"))
     for result in results:
@@ -92,7 +97,9 @@ def _print_plan(plan: "Plan", store: "Store") -> None:
     for cell in plan.cells:
         state = "done" if is_finished(store.load(cell.key)) else "to do"
         size = plan.size(cell)
-        cost = f"{training_tokens(size) + examination_tokens(size):.3g} forward tokens at most"
+        bound = "at most" if cell.data.has_fixed_length(cell.run) else "or so"
+        tokens = training_tokens(size) + examination_tokens(size)
+        cost = f"{tokens:.3g} forward tokens {bound}"
         memory = f"{in_words(training_memory(size))} and activations"
         trained = f"  {cost}  {memory}" if cell.role == "method" else ""
         click.echo(f"{cell.key[:12]}  {state:<5}  {cell.title}{trained}")
@@ -102,3 +109,8 @@ def _print_plan(plan: "Plan", store: "Store") -> None:
         "Tokens are an upper bound: every epoch up to the limit, every EL start decoded on its "
         "own; measuring the tasks comes on top."
     )
+    if not all(cell.data.has_fixed_length(cell.run) for cell in plan.cells):
+        click.echo(
+            "'or so': rows of free text are counted as the benchmark's, 100 tokens (200 with "
+            "protocol.sequence=all), and may be longer."
+        )

@@ -1,6 +1,5 @@
 """`unlearnbench tune`: choose learning rates on a forget set that is in no table."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,7 +60,10 @@ def _tune(asked: Experiment, grid: tuple[float, ...]) -> tuple["LearningRates", 
     for file in asked.plugin:
         load_plugin_file(Path(file))
     methods = tuple(chosen_plugins("methods", asked.methods))
-    plans = [make_plan(e) for e in tuning_experiments(asked, grid, methods)]
+    # An earlier tuning must not reach into this one: neither its rates nor its epoch limit.
+    plans = [make_plan(e, with_tuned_rates=False) for e in tuning_experiments(asked, grid, methods)]
+    for warning in dict.fromkeys(w for plan in plans for w in plan.warnings):
+        click.echo(f"unlearnbench: {warning}", err=True)
     cells = [cell for plan in plans for cell in plan.cells]
     if not all(cell.data.texts for cell in cells):
         raise UserError("tune chooses by perplexity and needs a text: --text wikitext=FILE")
@@ -73,7 +75,7 @@ def _tune(asked: Experiment, grid: tuple[float, ...]) -> tuple["LearningRates", 
         raise UserError(f"no rate could be tried: {next(iter(outcome.lost.values()), 'no cells')}")
     # A collapsed candidate is an answer, not a failure of the run.
     n_failed = len(outcome.lost) + sum(r.status == "failed" and r.trace is None for r in results)
-    return learning_rates(results, asked.max_epochs), n_failed
+    return learning_rates(results), n_failed
 
 
 def _rates(text: str | None) -> tuple[float, ...]:
@@ -94,5 +96,5 @@ def _default_path(asked: Experiment) -> Path:
     from unlearnbench.grid import choose_model
     from unlearnbench.tuned_rates import FILE_NAME, shipped_path
 
-    shipped = shipped_path(choose_model(replace(asked), asked.model[0]))
+    shipped = shipped_path(choose_model(asked, asked.model[0]))
     return shipped or Path(asked.out) / FILE_NAME

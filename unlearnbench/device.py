@@ -1,0 +1,53 @@
+"""Where a model runs and in which precision: the one rule for both."""
+
+import os
+from typing import TYPE_CHECKING, Literal
+
+from unlearnbench.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+
+Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+
+
+def choose_device(asked: str) -> tuple[str, str]:
+    """The device, and its kind and name for the record; raises `UserError` if it is not there.
+
+    'auto' is a CUDA device if there is one, else the CPU; 'mps' is taken when asked for.
+    """
+    if asked == "cpu":
+        return "cpu", "cpu"
+    import torch
+
+    if asked == "auto" and not torch.cuda.is_available():
+        return "cpu", "cpu"
+    name = "cuda" if asked == "auto" else asked
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # torch built without CUDA asserts
+        raise UserError(f"device '{asked}' is not available here; take --device cpu") from error
+    if device.type == "cuda":
+        return name, f"cuda {torch.cuda.get_device_name(device)}"
+    return name, device.type
+
+
+def choose_dtype(asked: Dtype) -> str:
+    """The parameters' precision: float32 unless another is asked for, on every device.
+
+    Adam works on the parameters as they are.  In 16 bits an update under a weight's
+    resolution (2^-8 of it in bfloat16) is lost, and at 5e-6 most updates are.
+    """
+    return "float32" if asked == "auto" else asked
+
+
+def make_current(device: "torch.device") -> None:
+    """Let 'cuda' mean this GPU: what takes the default device then trains where the model is.
+
+    Under a launcher of several processes each has its own GPU already.
+    """
+    if device.type == "cuda" and "LOCAL_RANK" not in os.environ:
+        import torch
+
+        torch.cuda.set_device(device)
