@@ -206,16 +206,14 @@ def _forget_set_record(cell: "Cell", forget_set: "ForgetSet | None") -> ForgetSe
 def _stop_record(cell: "Cell", forget_set: "ForgetSet | None") -> StopRecord:
     """The line as this row's method applies it, its own rule and threshold included."""
     method: Any = find("methods", cell.method) if cell.role == "method" else Method
-    asked = cell.protocol.stop_rule
-    rule = method.authors_stop_rule if asked == "authors" else asked
+    rule = method.stop_rule(cell.protocol)
     if forget_set is None:  # it failed before the line was known
         return StopRecord(source=cell.stop, el=float("nan"), ma=float("nan"), rule=rule)
     line = forget_set.examiner.stop_line
-    own_ma = cell.protocol.ma_threshold == "authors" and line.source == "paper"
     return StopRecord(
         source=line.source,
         el=line.el,
-        ma=method.authors_ma_threshold if own_ma else line.ma,
+        ma=method.ma_threshold(cell.protocol, line),
         rule=rule,
         n_unseen=line.n_unseen,
     )

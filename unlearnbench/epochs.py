@@ -130,8 +130,8 @@ class EpochLog:
         with torch.no_grad(), self._model.meter.phase("examine"):
             # EL can be spared after an epoch whose MA is above its line; under 'or' it may
             # end the run alone, and before the first epoch it is what the rest is held against.
-            may_spare = self._epochs and self._rule() == "and"
-            line = self._ma_threshold() if may_spare else None
+            rule, ma_threshold = self._stops_at()
+            line = ma_threshold if self._epochs and rule == "and" else None
             rows = examiner.examine(self._model, self._forget_set.rows, line)
         for index, row in enumerate(rows):
             row.active = index in trained_on
@@ -153,18 +153,11 @@ class EpochLog:
 
     def _under_the_line(self, record: EpochRecord) -> bool:
         examiner = self._forget_set.examiner
-        return examiner.reached(record.metrics, self._rule(), self._ma_threshold())
+        return examiner.reached(record.metrics, *self._stops_at())
 
-    def _rule(self) -> Literal["and", "or"]:
-        rule = self._forget_set.protocol.stop_rule
-        return self._method.authors_stop_rule if rule == "authors" else rule
-
-    def _ma_threshold(self) -> float:
-        line = self._forget_set.examiner.stop_line
-        # The authors' number belongs to the paper's models; a calibrated line is this model's own.
-        if self._forget_set.protocol.ma_threshold == "authors" and line.source == "paper":
-            return self._method.authors_ma_threshold
-        return line.ma
+    def _stops_at(self) -> tuple[Literal["and", "or"], float]:
+        protocol, line = self._forget_set.protocol, self._forget_set.examiner.stop_line
+        return self._method.stop_rule(protocol), self._method.ma_threshold(protocol, line)
 
     def _collapse(self, reason: str, trained_on: Sequence[int]) -> None:
         # The batches before the failure are kept; nothing can be measured on such a model.

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from unlearnbench.settings import setting
 
 if TYPE_CHECKING:
+    from unlearnbench.examine import StopLine
     from unlearnbench.forget_set import ForgetSet
     from unlearnbench.model import LanguageModel
+    from unlearnbench.protocol import Protocol
     from unlearnbench.trace import UnlearnTrace
 
 
@@ -36,6 +38,20 @@ class Method(ABC):
         100, "epoch limit; a method that hits it has not forgotten", minimum=1
     )
     seed: int = setting(42, "seeds the order of rows and whatever the method draws")
+
+    @classmethod
+    def stop_rule(cls, protocol: "Protocol") -> Literal["and", "or"]:
+        """Whether EL and MA, or one of them, must be under the line for this method to stop."""
+        return cls.authors_stop_rule if protocol.stop_rule == "authors" else protocol.stop_rule
+
+    @classmethod
+    def ma_threshold(cls, protocol: "Protocol", line: "StopLine") -> float:
+        """The MA under which this method stops.
+
+        The authors' number belongs to the paper's models; a calibrated line is a model's own.
+        """
+        own = protocol.ma_threshold == "authors" and line.source == "paper"
+        return cls.authors_ma_threshold if own else line.ma
 
     @abstractmethod
     def unlearn(self, model: "LanguageModel", forget_set: "ForgetSet") -> "UnlearnTrace":
