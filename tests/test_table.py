@@ -328,8 +328,8 @@ def test_notes_say_how_the_numbers_were_made() -> None:
     assert "of 512 rows this model never saw)." in told
     assert note(table, "protocol") == "Protocol: paper, except stop_rule=or; float32."
     assert note(table, "learning_rate") == (
-        "Learning rates: 5e-6 for NEO + ICU; "
-        "2e-4 (largest that keeps 90% of the utility) for NEO + KL."
+        "Learning rates: 5e-6 for NEO + ICU. "
+        "Learning rates (largest that keeps 90% of the utility): 2e-4 for NEO + KL."
     )
     assert "Epoch limit: 100." in note(table, "epoch_limit")
     assert "128 rows per forget set" in note(table, "means")

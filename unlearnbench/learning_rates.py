@@ -129,9 +129,6 @@ def _rules(
     if tuned and method.name in tuned.methods:
         one = tuned.methods[method.name]
         missed = "" if one.reached else " (none reached it)"
-        origin = (
-            f"tuned{tuned.departure} on forget set '{tuned.run}' of {tuned.forget_set}: "
-            f"{tuned.rule}{missed}"
-        )
+        origin = f"tuned{tuned.departure} on forget set {tuned.forget_set}: {tuned.rule}{missed}"
         found.append(("learning_rate", one.learning_rate, origin))
     return found

@@ -138,16 +138,25 @@ def _means(group: Group) -> str:
 
 
 def _by_setting(group: Group, name: str, title: str) -> str:
+    """The values row by row; where they came from is said once for all that share it."""
     rows = [row for row in group.rows if row.role == "method" and name in row.settings]
-    labels: dict[str, list[str]] = {}
+    labels: dict[str, dict[str, list[str]]] = {}
     for row in rows:
-        origin = row.origins.get(name)
-        told = f" ({origin.rstrip('.')})" if origin else ""
-        labels.setdefault(format_value(row.settings[name]) + told, []).append(row.label)
-    if len(labels) == 1:
-        return f"{title}: {next(iter(labels))}."
-    values = listed((f"{value} for {listed(of)}" for value, of in labels.items()), "; ")
-    return f"{title}: {values}." if labels else ""
+        of_origin = labels.setdefault(row.origins.get(name, "").rstrip("."), {})
+        of_origin.setdefault(format_value(row.settings[name]), []).append(row.label)
+    return " ".join(
+        f"{title}{_told(origin)}: {_values(of, len(labels) == 1)}." for origin, of in labels.items()
+    )
+
+
+def _values(labels: dict[str, list[str]], are_all: bool) -> str:
+    if are_all and len(labels) == 1:
+        return next(iter(labels))
+    return listed((f"{value} for {listed(of)}" for value, of in labels.items()), "; ")
+
+
+def _told(origin: str) -> str:
+    return f" ({origin})" if origin else ""
 
 
 def _superseded(group: Group) -> str:
