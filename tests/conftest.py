@@ -8,6 +8,12 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import pytest
 
+import unlearnbench
+
+# Processes that tests start use the package under test, be it a wheel or the checkout.
+os.environ["PYTHONSAFEPATH"] = "1"
+os.environ["PYTHONPATH"] = str(Path(unlearnbench.__file__).resolve().parents[1])
+
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> None:
