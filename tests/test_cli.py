@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-import unlearnbench
 from unlearnbench import registry
 from unlearnbench.cli import status_of
 from unlearnbench.cli.pages import pages
