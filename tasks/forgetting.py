@@ -45,7 +45,9 @@ class Forgetting(Task):
         if context.limit is not None:
             rows = rows.select(range(min(context.limit, len(rows))))
         records = forget_set.examiner.examine(model, rows)
-        return {metric.name: _score(metric, records) for metric in self.metrics}
+        scores = {metric.name: _score(metric, records) for metric in self.metrics}
+        scores["bertscore_f1"].outputs = {r.doc_id: r.continuation for r in records}
+        return scores
 
 
 def _score(metric: Metric, records: Sequence["RowRecord"]) -> Score:

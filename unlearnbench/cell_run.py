@@ -14,6 +14,7 @@ from unlearnbench.method import Method
 from unlearnbench.progress import logger
 from unlearnbench.registry import find
 from unlearnbench.result import (
+    EvaluationSetRecord,
     ForgetSetRecord,
     MethodRecord,
     MetricRecord,
@@ -28,8 +29,10 @@ from unlearnbench.task import TaskContext
 if TYPE_CHECKING:
     from unlearnbench.cell import Cell
     from unlearnbench.epochs import UnlearnProgress
+    from unlearnbench.evaluation_sets import EvaluationSet
     from unlearnbench.forget_set import ForgetSet
     from unlearnbench.model import LanguageModel
+    from unlearnbench.sequences import Sequences
     from unlearnbench.task import Score
     from unlearnbench.trace import UnlearnTrace
 
@@ -92,7 +95,13 @@ def _unlearn_and_measure(cell: "Cell", so_far: _Progressing) -> None:
             return  # there is nothing left to measure
     # Whatever a method drew, measuring starts from the same state for every method.
     fix_randomness(cell.seed, cell.threads)
-    context = TaskContext(forget_set, cell.data.texts, limit=cell.task_limit)
+    context = TaskContext(
+        forget_set,
+        cell.data.texts,
+        sets=cell.data.sets,
+        protocol=cell.protocol,
+        limit=cell.task_limit,
+    )
     for name, settings in cell.tasks.items():
         task = find("tasks", name)(**settings)
         with model.meter.phase("measure"):
@@ -155,10 +164,11 @@ def _result(
             settings=cell.settings,
             origins=cell.origins,
         ),
-        forget_set=_forget_set_record(cell, so_far.forget_set),
+        forget_set=_forget_set_record(cell, so_far),
         protocol_name=cell.protocol_name,
         protocol=asdict(cell.protocol),
         stop=_stop_record(cell, so_far.forget_set),
+        sets={name: _set_record(found) for name, found in cell.data.sets.items()},
         seed=cell.seed,
         position=cell.position,
         metrics=so_far.metrics,
@@ -185,8 +195,9 @@ def _model_record(cell: "Cell", model: "LanguageModel | None") -> ModelRecord:
     )
 
 
-def _forget_set_record(cell: "Cell", forget_set: "ForgetSet | None") -> ForgetSetRecord:
-    if forget_set is None:
+def _forget_set_record(cell: "Cell", so_far: _Progressing) -> ForgetSetRecord:
+    forget_set, model = so_far.forget_set, so_far.model
+    if forget_set is None or model is None:
         return ForgetSetRecord(
             name=cell.data.source.title(cell.run),
             run=cell.run,
@@ -199,7 +210,25 @@ def _forget_set_record(cell: "Cell", forget_set: "ForgetSet | None") -> ForgetSe
         run=forget_set.run,
         content_sha256=forget_set.content_sha256,
         doc_ids=list(forget_set.rows.doc_ids),
+        prefixes=_by_doc_id(model, forget_set.rows, forget_set.rows.prefix),
+        suffixes=_by_doc_id(model, forget_set.rows, forget_set.rows.suffix),
         pair_doc_ids=list(pairs.doc_ids) if pairs is not None else [],
+    )
+
+
+def _by_doc_id(
+    model: "LanguageModel", rows: "Sequences", part: "Callable[[int], list[int]]"
+) -> dict[str, str]:
+    return {doc_id: model.decode(part(row)) for row, doc_id in enumerate(rows.doc_ids)}
+
+
+def _set_record(found: "EvaluationSet") -> EvaluationSetRecord:
+    return EvaluationSetRecord(
+        source=found.source,
+        split=found.split,
+        revision=found.revision,
+        n=len(found.rows),
+        sha256=found.sha256,
     )
 
 

@@ -1,5 +1,6 @@
 """The data as a run needs it: forget sets, texts and the two encoders, checked early."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from unlearnbench.errors import UserError
 
 if TYPE_CHECKING:
+    from unlearnbench.evaluation_sets import EvaluationSet
     from unlearnbench.examine import Examiner
     from unlearnbench.experiment import Experiment
     from unlearnbench.forget_set import ForgetSet
@@ -31,6 +33,7 @@ class DataChoice:
     bert_sha256: str
     texts: dict[str, tuple[str, ...]]
     texts_identity: dict[str, str]
+    sets: "dict[str, EvaluationSet]"  # by name: what the chosen tasks need
 
     def has_fixed_length(self, run: str) -> bool:
         """Whether a run's rows are the benchmark's spans of 100 or 200 tokens, not free text."""
@@ -62,9 +65,15 @@ class DataChoice:
         )
 
 
-def choose_data(experiment: "Experiment", model: "ModelChoice", warnings: list[str]) -> DataChoice:
-    """Open the forget sets, texts and encoders an experiment asks for.
+def choose_data(
+    experiment: "Experiment",
+    model: "ModelChoice",
+    needs: Sequence[str],
+    warnings: list[str],
+) -> DataChoice:
+    """Open the forget sets, texts, encoders and evaluation sets an experiment asks for.
 
+    `needs` names the evaluation sets that its tasks read.
     Raises `UserError` for any that cannot be had; the encoder of pairs costs a
     warning only, because not every method asks for pairs.
     """
@@ -95,6 +104,7 @@ def choose_data(experiment: "Experiment", model: "ModelChoice", warnings: list[s
         bert_sha256=_bert_sha256(bert),
         texts=texts,
         texts_identity=texts_sha256(texts),
+        sets=_sets(experiment, is_nano, needs, warnings),
     )
 
 
@@ -136,6 +146,16 @@ def _texts(experiment: "Experiment", is_nano: bool) -> dict[str, tuple[str, ...]
     if experiment.tasks and "perplexity" not in experiment.tasks:
         return {}  # nobody looks at them; do not fetch them
     return read_texts({**default_texts(is_nano), **given})
+
+
+def _sets(
+    experiment: "Experiment", is_nano: bool, needs: Sequence[str], warnings: list[str]
+) -> "dict[str, EvaluationSet]":
+    from unlearnbench.evaluation_sets import read_sets
+
+    revisions = dict(item.split("=", 1) for item in experiment.data_revision)
+    place = experiment.data or (NANO if is_nano else "hub")
+    return read_sets(tuple(needs), place, revisions, warnings)
 
 
 def _bert_sha256(bert: str | None) -> str:

@@ -104,8 +104,8 @@ class Examiner:
         from unlearnbench.metrics.text import sentence_bleu, token_entropy
 
         ids = continue_rows(model, rows, self.protocol, self.new_tokens, self.batch_size)
-        texts = [_decode(model, tokens) for tokens in ids]
-        suffixes = [_decode(model, rows.suffix(row)) for row in range(len(rows))]
+        texts = [model.decode(tokens) for tokens in ids]
+        suffixes = [model.decode(rows.suffix(row)) for row in range(len(rows))]
         f1 = self.bertscore.f1(texts, suffixes)
         bleu = [sentence_bleu(*pair) for pair in zip(texts, suffixes, strict=True)]
         return [
@@ -149,13 +149,6 @@ def measure_stop_line(
         )
     el, ma = wilson_upper_bound(scores.el), normal_upper_bound(scores.ma)
     return StopLine(el, ma, "calibrated", len(unseen))
-
-
-def _decode(model: "LanguageModel", ids: list[int]) -> str:
-    text = model.tokenizer.decode(
-        ids, skip_special_tokens=False, clean_up_tokenization_spaces=False
-    )
-    return str(text)
 
 
 def _state_sha256(model: "LanguageModel", rows: "Sequences") -> str:

@@ -79,6 +79,13 @@ class Experiment:
         "other is also measured",
         commas=False,
     )
+    data: str | None = setting(
+        None,
+        "folder of the classification and dialogue sets; default: the hub, or the nano world",
+    )
+    data_revision: tuple[str, ...] = setting(
+        (), "NAME=COMMIT, the state of a set on the hub; default: its newest"
+    )
     plugin: tuple[str, ...] = setting((), "a .py file with methods or tasks", commas=False)
     trust_remote_code: bool = setting(False, "run Python code that comes with a model")
     out: str = setting("results", "folder of the results")

@@ -84,7 +84,10 @@ class _Planner:
         models = [
             choose_model(self.experiment, name, self.download) for name in self.experiment.model
         ]
-        chosen = [(model, choose_data(self.experiment, model, self.warnings)) for model in models]
+        needs = tuple(dict.fromkeys(name for task in self.tasks.values() for name in task.needs))
+        chosen = [
+            (model, choose_data(self.experiment, model, needs, self.warnings)) for model in models
+        ]
         cells = [c for model, data in chosen for c in self._of_model(model, data)]
         distinct = {cell.key: cell for cell in cells}
         return Plan(tuple(distinct.values()), tuple(self.warnings), self._workers(models))

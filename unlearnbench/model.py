@@ -84,6 +84,13 @@ class LanguageModel:
         """The longest sequence the network takes, in tokens."""
         return int(getattr(self.network.config, "max_position_embeddings", 1 << 30))
 
+    def decode(self, ids: list[int]) -> str:
+        """The text of token ids, special tokens and spaces as they are."""
+        text = self.tokenizer.decode(
+            ids, skip_special_tokens=False, clean_up_tokenization_spaces=False
+        )
+        return str(text)
+
     def logits(self, input_ids: "Tensor", attention_mask: "Tensor") -> "Tensor":
         """[B, L, V] next-token scores; position t scores the token at t + 1."""
         return self.network(

@@ -64,6 +64,9 @@ class Protocol:
     pad_tokens: Literal["ignore", "count"] = setting(
         "ignore", "whether padding counts as tokens of a row in MA, EL and the losses"
     )
+    task_prompts: Literal["lm_eval", "plain"] = setting(
+        "lm_eval", "prompts of the nine classification tasks: lm-eval's own, or the released plain"
+    )
     perplexity_cap: float | None = setting(
         1000.0, "perplexity is capped at this value in the normalised scores; none for no cap"
     )
@@ -91,5 +94,6 @@ RELEASED = Protocol(
     large_model_learning_rate="2e-6",
     neighbour_metric="l2",
     pad_tokens="count",
+    task_prompts="plain",
     perplexity_cap=None,
 )

@@ -54,9 +54,25 @@ class ForgetSetRecord(Record):
     run: str = Field(description="which forget set of the source")
     content_sha256: str = Field(description="over the token ids of rows and pool")
     doc_ids: list[str] = Field(description="the rows, in order")
+    prefixes: dict[str, str] = Field(
+        default_factory=dict, description="by doc_id: the text a continuation starts from"
+    )
+    suffixes: dict[str, str] = Field(
+        default_factory=dict, description="by doc_id: the text that was to be forgotten"
+    )
     pair_doc_ids: list[str] = Field(
         default_factory=list, description="each row's neighbour; empty if no method asked for pairs"
     )
+
+
+class EvaluationSetRecord(Record):
+    """A set of questions or conversations that a task measured with."""
+
+    source: str = Field(description="hub id, file name or 'nano'")
+    split: str
+    revision: str | None = Field(description="the hub's resolved commit; null for files")
+    n: int = Field(description="its rows, before any limit")
+    sha256: str = Field(description="of its rows")
 
 
 class StopRecord(Record):
@@ -130,6 +146,9 @@ class Result(Record):
     protocol_name: str = Field(description="paper or released, before single settings")
     protocol: dict[str, Any] = Field(description="every protocol setting (SPEC §3)")
     stop: StopRecord
+    sets: dict[str, EvaluationSetRecord] = Field(
+        default_factory=dict, description="by name: the questions and conversations measured with"
+    )
     seed: int
     position: int = Field(default=0, description="place among the methods asked for; orders rows")
     metrics: list[MetricRecord] = Field(description="the columns that were measured, in order")

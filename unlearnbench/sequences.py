@@ -45,6 +45,10 @@ class Sequences:
         """The row's own tokens as a list, without BOS and padding."""
         return self.input_ids[row, self.n_bos : int(self.lengths[row])].tolist()
 
+    def prefix(self, row: int) -> list[int]:
+        """The given tokens a continuation starts from, without BOS."""
+        return self.input_ids[row, self.n_bos : int(self.n_given[row])].tolist()
+
     def suffix(self, row: int) -> list[int]:
         """The tokens that must be forgotten."""
         return self.input_ids[row, int(self.n_given[row]) : int(self.lengths[row])].tolist()

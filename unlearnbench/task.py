@@ -1,13 +1,16 @@
 """The contract of a measurement on a model after (or before) unlearning."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from unlearnbench.protocol import Protocol
+
 if TYPE_CHECKING:
+    from unlearnbench.evaluation_sets import EvaluationSet
     from unlearnbench.forget_set import ForgetSet
     from unlearnbench.model import LanguageModel
 
@@ -41,6 +44,14 @@ class Score(BaseModel):
         default_factory=dict,
         description="per-document outcome by doc_id; paired statistics need it",
     )
+    outputs: dict[str, str] = Field(
+        default_factory=dict,
+        description="what the model wrote or chose, by doc_id, where a reader would want to see it",
+    )
+    degenerate: bool = Field(
+        default=False,
+        description="every document got the same answer: the score says nothing about the model",
+    )
 
 
 @dataclass(frozen=True)
@@ -49,6 +60,8 @@ class TaskContext:
 
     forget_set: "ForgetSet"
     texts: dict[str, tuple[str, ...]]  # validation texts by name: 'pile', 'wikitext'
+    sets: Mapping[str, "EvaluationSet"] = field(default_factory=dict)  # of what the task `needs`
+    protocol: Protocol = field(default_factory=Protocol)
     batch_size: int = 8
     limit: int | None = None  # documents per task
 
@@ -60,6 +73,7 @@ class Task(ABC):
     name: ClassVar[str]
     metrics: ClassVar[tuple[Metric, ...]]
     source: ClassVar[str] = ""
+    needs: ClassVar[tuple[str, ...]] = ()  # evaluation sets it reads: 'hellaswag', ...
 
     @abstractmethod
     def measure(self, model: "LanguageModel", context: TaskContext) -> dict[str, Score]:
