@@ -344,6 +344,14 @@ def test_numbers_of_documents_that_differ_are_told() -> None:
     assert "Cls Avg. (ACC) (10, 128)" in note(build_table([result(), short]), "documents")
 
 
+def test_a_constant_answer_is_told() -> None:
+    first, second = kl(run="0"), kl(run="1")
+    first.scores["perplexity"]["pile_ppl"].degenerate = True
+    text = note(build_table([first, second]), "degenerate")
+    assert "NEO + KL's Pile (PPL) in 1 of 2 runs" in text
+    assert not note(build_table([second]), "degenerate")
+
+
 def test_metrics_of_the_same_name_are_kept_apart() -> None:
     twin = result()
     other = twin.metrics[0].model_copy(update={"task": "mine", "label": "My EL"})

@@ -105,6 +105,19 @@ def partly_measured(group: Group, labels: Mapping[str, str]) -> str:
     return f"Not measured in every run: {listed(told)}." if told else ""
 
 
+def degenerate(group: Group, labels: Mapping[str, str]) -> str:
+    """Which scores come from one and the same answer to every document."""
+    told = [
+        f"{row.label}'s {labels[name]} in {cell.n_degenerate} of {runs(cell.n)}"
+        for row in group.rows
+        for name, cell in row.cells.items()
+        if cell.n_degenerate and name in labels
+    ]
+    return f"The same answer to every document, so no measure of skill: {listed(told)}." * bool(
+        told
+    )
+
+
 def runs(n: int) -> str:
     """'1 run', '5 runs'."""
     return f"{n} run" if n == 1 else f"{n} runs"

@@ -21,6 +21,7 @@ class Cell:
     std: float | None = None  # sample standard deviation over runs; None with fewer than two
     n: int = 1  # runs in the mean
     n_documents: tuple[int, ...] = ()  # the numbers of documents it was measured on
+    n_degenerate: int = 0  # runs in which every document got the same answer
     rank: int | None = None  # 1 best, 2 second among the compared rows, as printed
 
 

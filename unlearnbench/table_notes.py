@@ -18,8 +18,9 @@ def notes_of(
 ) -> tuple[Note, ...]:
     """Every note of the table; what holds for all groups is said once, the rest names its group."""
     labels = {c.name: c.label for c in (*columns, EPOCHS)}
+    every = {**labels, **{c.name: c.label for c in other}}
     notes: list[Note] = []
-    for kind, marker, sentence in _sentences(labels):
+    for kind, marker, sentence in _sentences(labels, every):
         texts = _merged({group.title: sentence(group) for group in groups})
         notes += [Note(kind, text, marker) for text in texts]
     if other:
@@ -170,7 +171,9 @@ def _nano(group: Group) -> str:
     return "A synthetic test bench, not a claim about real models."
 
 
-def _sentences(labels: Mapping[str, str]) -> tuple[tuple[str, str, Sentence], ...]:
+def _sentences(
+    labels: Mapping[str, str], every: Mapping[str, str]
+) -> tuple[tuple[str, str, Sentence], ...]:
     return (
         ("nano", "", _nano),
         ("not_forgotten", NOT_FORGOTTEN, footnotes.not_forgotten),
@@ -178,6 +181,7 @@ def _sentences(labels: Mapping[str, str]) -> tuple[tuple[str, str, Sentence], ..
         ("unequal", UNEQUAL, footnotes.unequal),
         ("partial", PARTIAL, partial(footnotes.partly_measured, labels=labels)),
         ("documents", "", partial(_documents, labels=labels)),
+        ("degenerate", "", partial(footnotes.degenerate, labels=every)),
         ("scores", "", partial(_scores, labels=labels)),
         ("references", "", _references),
         ("cap", "", _capped),

@@ -75,6 +75,7 @@ def _measurement(identity: Mapping[str, Any]) -> dict[str, str]:
         "task settings": changed or "default task settings",
         "task limit": "all documents" if limit is None else f"{limit} documents per task",
         "texts": _with_digests("texts", texts) if texts else "no texts",
+        "sets": _with_digests("sets", identity.get("sets") or {}),
         "bert": _with_digests("BERT", {"": (identity.get("encoders") or {}).get("bert", "")}),
     }
 
@@ -197,7 +198,11 @@ def _metric_cell(results: Sequence[Result], column: Column) -> Cell | None:
     if not scores:
         return None
     cell = _cell([s.value * column.scale for s in scores])
-    return replace(cell, n_documents=tuple(sorted({s.n for s in scores})))
+    return replace(
+        cell,
+        n_documents=tuple(sorted({s.n for s in scores})),
+        n_degenerate=sum(s.degenerate for s in scores),
+    )
 
 
 def _cell(values: Sequence[float]) -> Cell:
