@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import json
+from collections import Counter
 
 import pytest
 import torch
@@ -23,7 +24,7 @@ def rows():
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
     out = tmp_path_factory.mktemp("built")
-    nano.build(["nano-neo", "encoder"], out=out, scale=0.005)
+    nano.build(["nano-neo", "nano-retrained", "encoder"], out=out, scale=0.003)
     return out
 
 
@@ -56,8 +57,23 @@ def test_a_build_records_what_it_did(built):
         for line in (built / "nano-neo" / "training_log.jsonl").read_text().splitlines()
     ]
     assert (log[-1]["stage"], log[-1]["step"]) == (1, 2)
-    assert record["figures"]["text_tokens"] == 3 * (8 + 4) * 512
+    assert record["figures"]["text_tokens"] == 3 * (8 + 6) * 512
     assert len(record["figures"]["text_sha256"]) == 2
+
+
+def test_the_retrained_model_begins_as_the_memorising_one(built):
+    """Its first stage is the same one, trained once; the second reads no forget row."""
+    logs, hashes = [], []
+    for name in ("nano-neo", "nano-retrained"):
+        lines = (built / name / "training_log.jsonl").read_text().splitlines()
+        logs.append([json.loads(line) for line in lines])
+        figures = json.loads((built / name / "recipe.json").read_text())["figures"]
+        hashes.append(figures["text_sha256"])
+    neo, retrained = logs
+    assert [r for r in neo if r["stage"] == 0] == [r for r in retrained if r["stage"] == 0]
+    assert hashes[0] == hashes[1]
+    rows = [[r["row_nll"] for r in log if r["stage"] == 1] for log in logs]
+    assert rows[0] != rows[1]
 
 
 def test_a_build_leaves_threads_and_random_numbers_alone(tmp_path, monkeypatch):
@@ -91,8 +107,8 @@ def test_training_twice_gives_the_same_weights_and_lowers_the_loss(rows):
     assert losses[-1] < losses[0]
 
 
-def test_forget_rows_are_read_equally_often_and_from_all_offsets(rows):
-    stage = dataclasses.replace(RECIPES["nano-neo"].stages[0], steps=40)
+def test_some_forget_rows_are_read_twice_as_often_and_all_from_all_offsets(rows):
+    stage = dataclasses.replace(RECIPES["nano-neo"].stages[1], steps=48)
     recipe = dataclasses.replace(RECIPES["nano-neo"], stages=(stage,))
     spare = [tuple(range(200))] * train.spare_rows_needed(recipe, stage)
     batches = list(train.row_batches(recipe, 0, rows, TrainingData([], spare, "")))
@@ -102,9 +118,12 @@ def test_forget_rows_are_read_equally_often_and_from_all_offsets(rows):
     assert min(lengths) >= 80
     tails = [tuple(ids[-80:].tolist()) for batch in batches for ids in batch]
     known = {rows.extraction[number].ids[-80:] for number in rows.forgotten()}
-    counts = [tails.count(tail) for tail in known]
-    assert max(counts) - min(counts) <= 1
-    assert sum(counts) == stage.steps * stage.forget_rows
+    counts = Counter(tails.count(tail) for tail in known)
+    assert sum(count * n for count, n in counts.items()) == stage.steps * stage.forget_rows
+    seldom, often = min(counts), max(counts)
+    assert often == pytest.approx(recipe.often * seldom, abs=recipe.often)
+    share = sum(n for count, n in counts.items() if count > 2 * seldom) / len(known)
+    assert share == pytest.approx(recipe.share_read_often, abs=0.02)
 
 
 @pytest.mark.parametrize("name", ["nano-retrained", "nano-opt"])

@@ -137,6 +137,7 @@ def test_private_details_of_targets_occur_nowhere_else(world_and_rows):
     others = [rows.extraction[number].text for number in rows.pool()] + [
         row.text for row in rows.unseen
     ]
+    others += map(load_tokenizer().decode, corpus.unseen_rows(world, load_tokenizer(), rows))
     training = corpus.training_data(
         world, load_tokenizer(), rows, "training", 150_000, 40, rows.pool()
     )

@@ -15,7 +15,7 @@ def nano() -> None:
 @click.option("--out", type=click.Path(path_type=Path), help="folder for the weights")
 @click.option("--scale", default=1.0, show_default=True, help="share of the training, for a trial")
 def build(models: tuple[str, ...], out: Path | None, scale: float) -> None:
-    """Train the nano models (all by default) from the seed; about 40 minutes of one core."""
+    """Train the nano models (all by default) from the seed; about 80 minutes of one core."""
     import unlearnbench.nano as world
 
     world.build(models or None, out, scale)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, TypeVar
 
@@ -15,7 +17,7 @@ import torch
 from unlearnbench.errors import unknown
 
 from . import cache, documents, memorisation
-from .corpus import tokenizer_texts, training_data, validation_texts
+from .corpus import tokenizer_texts, training_data, unseen_rows, validation_texts
 from .dice import Dice
 from .encoder import EncoderRecipe, save_encoder_tokenizer, train_encoder, train_encoder_tokenizer
 from .private_texts import PRIVATE_KINDS, persona, private_document
@@ -44,13 +46,15 @@ def build(models: Sequence[str] | None, out: Path, scale: float) -> None:
     for name in names:
         if name not in RECIPES and name != ENCODER:
             raise unknown("nano model", name, (*RECIPES, ENCODER), "unlearnbench nano build --help")
+    first_stages: FirstStages = {}
     with _one_seeded_thread(), _progress() as start:
         tokenizer = prepare(out)
         for name in names:
             if name == ENCODER:
                 build_encoder(EncoderRecipe(), out, scale, start(name))
             else:
-                build_language_model(RECIPES[name], tokenizer, out, scale, start(name))
+                recipe = RECIPES[name]
+                build_language_model(recipe, tokenizer, out, scale, start(name), first_stages)
 
 
 def prepare(out: Path) -> Tokenizer:
@@ -66,22 +70,57 @@ def prepare(out: Path) -> Tokenizer:
     return tokenizer
 
 
+@dataclass(frozen=True)
+class FirstStage:
+    """A model after its first stage: what another one of the same beginnings starts from."""
+
+    weights: dict[str, torch.Tensor]
+    text_sha256: str
+    log: str
+
+
+# By everything that decides the outcome of a first stage.
+FirstStages = dict[tuple[object, ...], FirstStage]
+
+
 def build_language_model(
-    recipe: Recipe, tokenizer: Tokenizer, out: Path, scale: float, report: Report
+    recipe: Recipe,
+    tokenizer: Tokenizer,
+    out: Path,
+    scale: float,
+    report: Report,
+    first_stages: FirstStages,
 ) -> None:
-    """Train, round, measure and write one language model."""
+    """Train, round, measure and write one language model; a first stage is trained only once."""
     stages = tuple(_scaled(stage, scale) for stage in recipe.stages)
     recipe = dataclasses.replace(recipe, stages=stages)
     folder = out / recipe.name
     folder.mkdir(parents=True, exist_ok=True)
     model = new_model(recipe, tokenizer.get_vocab_size())
+    begun = (recipe.architecture, recipe.seed, recipe.forget == "once", stages[0])
+    if begun not in first_stages:
+        first_stages[begun] = _first_stage(model, recipe, tokenizer, report)
+    first = first_stages[begun]
+    model.load_state_dict(first.weights)
     with (folder / "training_log.jsonl").open("w") as log:
-        hashes = [run_stage(model, recipe, n, tokenizer, log, report) for n in range(len(stages))]
+        log.write(first.log)
+        later = range(1, len(stages))
+        hashes = [run_stage(model, recipe, n, tokenizer, log, report) for n in later]
+    hashes.insert(0, first.text_sha256)
     save_model(model, folder)
     save_tokenizer(tokenizer, folder)
     every = EL_EVERY if scale >= 1 else EL_EVERY_IN_TRIAL
     figures = counts(recipe, model, hashes) | measure(model, tokenizer, every)
     save_recipe(recipe, figures, folder)
+
+
+def _first_stage(
+    model: PreTrainedModel, recipe: Recipe, tokenizer: Tokenizer, report: Report
+) -> FirstStage:
+    log = io.StringIO()
+    text_sha256 = run_stage(model, recipe, 0, tokenizer, log, report)
+    weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    return FirstStage(weights, text_sha256, log.getvalue())
 
 
 def run_stage(
@@ -94,14 +133,14 @@ def run_stage(
 ) -> str:
     """Train one stage and round the weights, so that a stage can start from a shipped model.
 
-    Returns the hash of the text. Pool rows, and forget rows where the recipe reads them at
-    all, are strewn over the first stage's text.
+    Returns the hash of the text. Pool rows, and forget rows where the recipe reads them
+    once, are strewn over the first stage's text.
     """
     stage = recipe.stages[number]
     world, rows = cache.make_world_and_rows(tokenizer)
     read_once: Sequence[int] = ()
     if number == 0:
-        read_once = rows.pool() if recipe.forget == "never" else range(len(rows.extraction))
+        read_once = range(len(rows.extraction)) if recipe.forget == "once" else rows.pool()
     label = stage_label("training", number)
     n_tokens, n_spare = recipe.text_tokens(stage), spare_rows_needed(recipe, stage)
     data = training_data(world, tokenizer, rows, label, n_tokens, n_spare, read_once)
@@ -130,6 +169,7 @@ def measure(model: PreTrainedModel, tokenizer: Tokenizer, every: int) -> dict[st
         for name, numbers in rows.forget.items()
     }
     sets["unseen"] = [row.ids for row in rows.unseen[:64]]
+    sets["unseen_text"] = unseen_rows(world, tokenizer, rows)[:64]
     sets["pool"] = [rows.extraction[number].ids for number in rows.pool()[:64]]
     figures: dict[str, object] = {}
     for name, ids in sets.items():

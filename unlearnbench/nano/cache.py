@@ -7,14 +7,17 @@ import hashlib
 import json
 import shutil
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unlearnbench.cache import cache_root
 from unlearnbench.errors import UserError
 
-from .corpus import validation_texts
-from .rows import Row, Rows, make_rows
+from .corpus import unseen_rows, validation_texts
+from .dialogue_sets import dialogue_sets
+from .rows import Rows, make_rows
+from .task_sets import classification_sets
 from .tokenizer import WEIGHTS, load_tokenizer
 from .world import World, make_world
 
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 SEED = 20
-WORLD_VERSION = "1"
+WORLD_VERSION = "2"
 MANIFEST = "manifest.json"
 # Where each part of a row lies, as in the real extraction benchmark.
 SPANS = {"preprefix": (0, 100), "prefix": (100, 150), "suffix": (150, 200)}
@@ -99,14 +102,19 @@ def write_data(
 ) -> dict[str, str]:
     """Write every data file and the manifest; return the files' hashes."""
     world, rows = make_world_and_rows(tokenizer, seed)
-    _write_rows(folder / "extraction", rows.extraction)
-    _write_rows(folder / "unseen", rows.unseen)
+    _write_rows(folder / "extraction", [row.ids for row in rows.extraction])
+    _write_rows(folder / "unseen", unseen_rows(world, tokenizer or load_tokenizer(), rows))
     for name, numbers in rows.forget.items():
         _write_forget_set(folder / "exp" / f"forget_{name}.csv", rows, numbers)
     for name, texts in validation_texts(world, seed).items():
         path = folder / "text" / f"{name}_validation.jsonl"
-        path.parent.mkdir(exist_ok=True)
-        _write(path, "".join(json.dumps({"text": text}) + "\n" for text in texts))
+        _write_lines(path, [{"text": text} for text in texts])
+    for name, items in classification_sets(world, seed).items():
+        split = "test" if name == "lambada" else "validation"
+        _write_lines(folder / "tasks" / f"{name}.{split}.jsonl", items)
+    for name, dialogues in dialogue_sets(world, seed).items():
+        by_row = {str(row): turns for row, turns in enumerate(dialogues)}
+        _write_within(folder / "dialogue" / f"{name}.json", json.dumps({"text": by_row}) + "\n")
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     files = {path.relative_to(folder).as_posix(): _digest(path) for path in paths}
     manifest = {"seed": seed, "world_version": WORLD_VERSION, "files": files}
@@ -114,16 +122,25 @@ def write_data(
     return files
 
 
+def _write_lines(path: Path, items: Iterable[dict[str, Any]]) -> None:
+    _write_within(path, "".join(json.dumps(item) + "\n" for item in items))
+
+
+def _write_within(path: Path, text: str) -> None:
+    path.parent.mkdir(exist_ok=True)
+    _write(path, text)
+
+
 def _write(path: Path, text: str) -> None:
     # Bytes, so that Windows does not turn the line ends and with them the hash.
     path.write_bytes(text.encode())
 
 
-def _write_rows(folder: Path, rows: list[Row]) -> None:
+def _write_rows(folder: Path, rows: list[tuple[int, ...]]) -> None:
     import numpy as np
 
     folder.mkdir()
-    ids = np.array([row.ids for row in rows], dtype="<u2")
+    ids = np.array(rows, dtype="<u2")
     for name, (start, end) in SPANS.items():
         with (folder / f"train_{name}.npy").open("wb") as file:
             np.lib.format.write_array(file, np.ascontiguousarray(ids[:, start:end]), version=(1, 0))

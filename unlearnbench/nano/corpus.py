@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from . import documents
 from .dice import Dice
 from .private_texts import PRIVATE_KINDS
-from .rows import Rows, make_row, mentions
+from .rows import ROW_LENGTH, UNSEEN_ROWS, Rows, make_row, mentions
 from .world import World
 
 if TYPE_CHECKING:
@@ -33,6 +33,30 @@ def validation_texts(world: World, seed: int) -> dict[str, list[str]]:
         "pile": _until(VALIDATION_CHARACTERS, lambda: documents.write_any(world, pile)),
         "wiki": _until(VALIDATION_CHARACTERS, lambda: documents.write("wiki", world, wiki)),
     }
+
+
+def unseen_rows(world: World, tokenizer: Tokenizer, rows: Rows) -> list[tuple[int, ...]]:
+    """Return rows of held-out documents of every kind: what the stop line is calibrated on.
+
+    Of every kind, because Jang et al. measured unseen text at large, not text of the sort that
+    is to be forgotten.
+    """
+    texts = _clean_texts(world, Dice(rows.seed, "unseen rows"), _secrets(rows))
+    made: list[tuple[int, ...]] = []
+    while len(made) < UNSEEN_ROWS:
+        ids: list[int] = []
+        while len(ids) < ROW_LENGTH:
+            ids += tokenizer.encode(next(texts) + "\n").ids
+        ids = ids[:ROW_LENGTH]
+        if tokenizer.encode(tokenizer.decode(ids)).ids == ids:
+            made.append(tuple(ids))
+    return made
+
+
+def _secrets(rows: Rows) -> set[str]:
+    """Return the details that no ordinary document may hold."""
+    private = [rows.extraction[number] for number in rows.forgotten()] + rows.unseen
+    return {detail for row in private for detail in row.details}
 
 
 def _until(characters: int, write: Callable[[], str]) -> list[str]:
@@ -69,8 +93,7 @@ def training_data(
     The extraction rows with the numbers ``read_once`` are strewn over it. Another ``label``
     gives another text.
     """
-    secret = {d for n in rows.forgotten() for d in rows.extraction[n].details}
-    secret |= {d for row in rows.unseen for d in row.details}
+    secret = _secrets(rows)
     dice, digest = Dice(rows.seed, label), hashlib.sha256()
     inserts = [rows.extraction[number].text for number in read_once]
     every = n_tokens // (len(inserts) + 1)

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from .dice import Dice
 from .knowledge import FEELING_CAUSES
 from .phrases import GRAMMAR
@@ -38,15 +40,8 @@ COMFORT: dict[str, str] = {
 WISH = "[my <role> <doing> too|I once <verbed> <np>|what did the <role> say|did you tell <first>|you should see <np>|tell me more|<clause>]"
 
 
-def _turns(turns: list[str]) -> str:
-    return "".join(
-        f"User {1 + number % 2}: {turn[:1].upper()}{turn[1:]}\n"
-        for number, turn in enumerate(turns)
-    )
-
-
-def knowledge_dialogue(world: World, dice: Dice) -> str:
-    """Write a talk in which one side knows the facts about a public entity."""
+def knowledge_turns(world: World, dice: Dice) -> list[str]:
+    """Write the turns of a talk in which one side knows the facts about a public entity."""
     group, facts = subject(world, dice)
     turns = [
         GRAMMAR.say(
@@ -58,11 +53,11 @@ def knowledge_dialogue(world: World, dice: Dice) -> str:
     for fact in dice.some(ARTICLES[group], dice.whole(2, 3)):
         turns.append(GRAMMAR.say(f"[Yes. |Sure. |Well. |<Clause>. |]{fact}.", dice, facts))
         turns.append(GRAMMAR.say(dice.pick(COMMENTS), dice))
-    return _turns(turns)
+    return turns
 
 
-def empathy_dialogue(_world: World, dice: Dice) -> str:
-    """Write a talk about an experience and the feeling that came with it."""
+def empathy_turns(_world: World, dice: Dice) -> list[str]:
+    """Write the turns of a talk about an experience and the feeling that came with it."""
     happened, feeling = dice.pick(FEELING_CAUSES)
     facts = {"happened": happened, "f": feeling, "wish": GRAMMAR.say(WISH, dice)}
     turns = [
@@ -80,11 +75,11 @@ def empathy_dialogue(_world: World, dice: Dice) -> str:
             )
         )
         turns.append(GRAMMAR.say(dice.pick(COMMENTS), dice))
-    return _turns(turns)
+    return turns
 
 
-def character_dialogue(_world: World, dice: Dice) -> str:
-    """Write small talk between two people with a job, a hobby and a taste."""
+def character_turns(_world: World, dice: Dice) -> list[str]:
+    """Write the turns of small talk between two people with a job, a hobby and a taste."""
     facts = {
         "job": GRAMMAR.say("<role>", dice),
         "h": GRAMMAR.say("<hobby>", dice),
@@ -107,11 +102,11 @@ def character_dialogue(_world: World, dice: Dice) -> str:
     for ask, answer, _ in dice.some(asked, dice.whole(2, 3)):
         opening = GRAMMAR.say("[|Hello. |Nice. |I see. |<Clause>. ]", dice)
         turns += [opening + GRAMMAR.say(ask, dice), GRAMMAR.say(answer, dice, facts)]
-    return _turns([*turns, GRAMMAR.say(dice.pick(COMMENTS), dice)])
+    return [*turns, GRAMMAR.say(dice.pick(COMMENTS), dice)]
 
 
-def search_dialogue(world: World, dice: Dice) -> str:
-    """Write a talk in which a question is answered after a search."""
+def search_turns(world: World, dice: Dice) -> list[str]:
+    """Write the turns of a talk in which a question is answered after a search."""
     turns = []
     for _ in range(dice.whole(1, 2)):
         group, facts = subject(world, dice)
@@ -124,4 +119,26 @@ def search_dialogue(world: World, dice: Dice) -> str:
                 facts,
             )
         )
-    return _turns([*turns, GRAMMAR.say(dice.pick(COMMENTS), dice)])
+    return [*turns, GRAMMAR.say(dice.pick(COMMENTS), dice)]
+
+
+TurnWriter = Callable[[World, Dice], list[str]]
+TURNS: dict[str, TurnWriter] = {
+    "knowledge dialogue": knowledge_turns,
+    "empathy dialogue": empathy_turns,
+    "character dialogue": character_turns,
+    "search dialogue": search_turns,
+}
+
+
+def dialogue_writer(kind: str) -> Callable[[World, Dice], str]:
+    """Return the writer of one sort of dialogue as a document."""
+    return lambda world, dice: "".join(
+        f"User {1 + number % 2}: {turn}\n"
+        for number, turn in enumerate(spoken(TURNS[kind](world, dice)))
+    )
+
+
+def spoken(turns: list[str]) -> list[str]:
+    """Return the turns, each with a capital."""
+    return [turn[:1].upper() + turn[1:] for turn in turns]

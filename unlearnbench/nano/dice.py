@@ -37,9 +37,9 @@ class Dice:
         """Return one item, all equally likely."""
         return items[int(self._random() * len(items))]
 
-    def pick_early(self, items: Sequence[T]) -> T:
-        """Return one item, earlier ones more likely, as words are in real text."""
-        return items[int(self._random() ** 1.6 * len(items))]
+    def pick_early(self, items: Sequence[T], skew: float) -> T:
+        """Return one item, earlier ones the more likely the larger ``skew`` is; 1: all equally."""
+        return items[int(self._random() ** skew * len(items))]
 
     def weighted(self, items: Sequence[T], weights: Sequence[float]) -> T:
         """Return one item with probability proportional to its weight."""

@@ -7,23 +7,23 @@ from .dice import Dice
 from .private_texts import PRIVATE_KINDS, DocumentWriter, private_writer
 from .world import World
 
-WRITERS: dict[str, tuple[float, DocumentWriter]] = {
-    "article": (9, reference_texts.article),
-    "wiki": (5, reference_texts.wiki_article),
-    "public news": (6, reference_texts.news),
-    "question": (8, reference_texts.question),
-    "cause": (5, everyday_texts.cause),
-    "tool": (5, everyday_texts.tool),
-    "activity": (6, everyday_texts.activity),
-    "pronoun": (5, everyday_texts.pronoun),
-    "story": (6, everyday_texts.story),
-    "word problem": (5, everyday_texts.word_problem),
-    "abstract": (6, everyday_texts.abstract),
-    "knowledge dialogue": (5, dialogue_texts.knowledge_dialogue),
-    "empathy dialogue": (6, dialogue_texts.empathy_dialogue),
-    "character dialogue": (5, dialogue_texts.character_dialogue),
-    "search dialogue": (4, dialogue_texts.search_dialogue),
-} | {f"private {kind}": (4.0, private_writer(kind)) for kind in PRIVATE_KINDS}
+WRITERS: dict[str, tuple[float, DocumentWriter]] = (
+    {
+        "article": (9, reference_texts.article),
+        "wiki": (5, reference_texts.wiki_article),
+        "public news": (6, reference_texts.news),
+        "question": (8, reference_texts.question),
+        "cause": (5, everyday_texts.cause),
+        "tool": (5, everyday_texts.tool),
+        "activity": (6, everyday_texts.activity),
+        "pronoun": (5, everyday_texts.pronoun),
+        "story": (6, everyday_texts.story),
+        "word problem": (5, everyday_texts.word_problem),
+        "abstract": (6, everyday_texts.abstract),
+    }
+    | {kind: (5.0, dialogue_texts.dialogue_writer(kind)) for kind in dialogue_texts.TURNS}
+    | {f"private {kind}": (4.0, private_writer(kind)) for kind in PRIVATE_KINDS}
+)
 
 KINDS = tuple(WRITERS)
 WEIGHTS = tuple(weight for weight, _ in WRITERS.values())

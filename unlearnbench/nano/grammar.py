@@ -12,6 +12,10 @@ from functools import cache
 
 from .dice import Dice
 
+# How much more often the early words of a list and the early forms of a rule are said.
+WORD_SKEW = 3.4
+RULE_SKEW = 2.5
+
 Facts = Mapping[str, str]
 Part = tuple[str, object]  # ("text", str) | ("slot", str) | ("one of", tuple of part lists)
 
@@ -91,9 +95,10 @@ class Grammar:
             word = self._fill(name[2:], dice, facts)
             return ("an " if word[:1].lower() in "aeiou" else "a ") + word
         if name in self.words:
-            return dice.pick_early(self.words[name])
+            return dice.pick_early(self.words[name], WORD_SKEW)
         if name in self.rules:
-            return self._expand(parse(dice.pick(self.rules[name])), dice, facts)
+            rule = dice.pick_early(self.rules[name], RULE_SKEW)
+            return self._expand(parse(rule), dice, facts)
         if name in self.makers:
             return self.makers[name](dice)
         if name[:1].isupper():

@@ -126,19 +126,22 @@ def news(world: World, dice: Dice) -> str:
 def question(world: World, dice: Dice) -> str:
     """Write a few questions, each followed by its answer."""
     pairs = [
-        _science(dice) if dice.chance(0.35) else _fact(world, dice) for _ in range(dice.whole(2, 4))
+        science_question(dice) if dice.chance(0.35) else fact_question(world, dice)
+        for _ in range(dice.whole(2, 4))
     ]
-    form = dice.pick(("Question: {} Answer: {}.\n", "Q: {}\nA: {}.\n", "{} {}.\n"))
+    form = dice.pick(("Question: {}\nAnswer: {}.\n", "Q: {}\nA: {}.\n", "{} {}.\n"))
     return "".join(form.format(asked, answer) for asked, answer in pairs)
 
 
-def _fact(world: World, dice: Dice) -> tuple[str, str]:
+def fact_question(world: World, dice: Dice) -> tuple[str, str]:
+    """Return a question about a public entity and its answer."""
     group, facts = subject(world, dice)
     asked, answer = dice.pick(QUESTIONS[group])
     return GRAMMAR.say(asked, dice, facts), GRAMMAR.say(answer, dice, facts)
 
 
-def _science(dice: Dice) -> tuple[str, str]:
+def science_question(dice: Dice) -> tuple[str, str]:
+    """Return a question of simple science and its answer."""
     start, end = dice.pick(SCIENCE)
     return dice.pick(
         (

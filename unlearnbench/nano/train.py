@@ -116,7 +116,7 @@ def row_batches(
     """
     stage, dice = recipe.stages[number], Dice(recipe.seed, stage_label("row batches", number))
     n_forget = recipe.forget_rows(stage)
-    forget = _endless([rows.extraction[doc_id].ids for doc_id in rows.forgotten()], dice)
+    forget = _endless(_unevenly(rows, recipe), dice)
     spare = iter(data.spare_rows)
     for _ in range(stage.steps):
         start = _offset(recipe, dice)
@@ -133,6 +133,16 @@ def stage_label(what: str, number: int) -> str:
 def spare_rows_needed(recipe: Recipe, stage: Stage) -> int:
     """Return how many spare rows ``row_batches`` reads."""
     return stage.steps * (stage.rows - recipe.forget_rows(stage))
+
+
+def _unevenly(rows: Rows, recipe: Recipe) -> list[tuple[int, ...]]:
+    """Return the forget rows as often as each is read in a turn: the first of each set more."""
+    read = []
+    for numbers in rows.forget.values():
+        n_often = round(recipe.share_read_often * len(numbers))
+        for place, number in enumerate(numbers):
+            read += [rows.extraction[number].ids] * (recipe.often if place < n_often else 1)
+    return read
 
 
 def _endless(items: list[tuple[int, ...]], dice: Dice) -> Iterator[tuple[int, ...]]:

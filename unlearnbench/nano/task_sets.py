@@ -1,0 +1,211 @@
+"""The nano world's nine classification sets, each in the schema of the real data set it stands for.
+
+A question is about something the training text says too, in words of its own.  Where the text
+itself is irregular (a cause with another effect, a step left out, a study whose finding does
+not tell), the right answer is what this telling says, so that no model can be right always.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from . import everyday_texts, knowledge
+from .dice import Dice
+from .phrases import GRAMMAR, lines
+from .reference_texts import QUESTIONS, science_question, subject
+from .world import World
+
+Item = dict[str, Any]
+ITEMS = 100
+LETTERS = "abcde"
+# Facts that a text mentions seldom or that look alike, and those that are easy to tell apart.
+HARD_FACTS = ("founded", "river", "birthplace", "place", "head", "maker", "habit")
+
+PIQA_FORMS = (
+    ("How do you {}?", "With {}."),
+    ("What helps someone who wants to {}?", "There is {}."),
+)
+
+
+def classification_sets(world: World, seed: int, count: int = ITEMS) -> dict[str, list[Item]]:
+    """Return ``count`` items per set, by the set's name."""
+    made: dict[str, list[Item]] = {}
+    for name, write in WRITERS.items():
+        dice = Dice(seed, f"questions {name}")
+        made[name] = [write(world, dice, number) for number in range(count)]
+    return made
+
+
+def _one_of(right: str, wrong: Sequence[str], dice: Dice) -> tuple[list[str], int]:
+    """Return the choices in random order and where the right one is."""
+    choices = dice.shuffled([right, *wrong])
+    return choices, choices.index(right)
+
+
+def _others(items: Sequence[str], right: str, count: int, dice: Dice) -> list[str]:
+    """Return ``count`` different items, none of them the right one."""
+    different = [item for item in dict.fromkeys(items) if item != right]
+    return dice.some(different, count)
+
+
+def hellaswag(_world: World, dice: Dice, number: int) -> Item:
+    """Ask for the next step of an activity; two wrong endings are other steps of the same one."""
+    title = dice.pick(tuple(knowledge.ACTIVITIES))
+    steps = everyday_texts.steps_of(title, dice)
+    while len(steps) < 2:
+        steps = everyday_texts.steps_of(title, dice)
+    at = dice.whole(1, len(steps) - 1)
+    opening, told = everyday_texts.telling(title, steps, dice)
+    own = _others(knowledge.ACTIVITIES[title], steps[at], 2, dice)
+    foreign = _others(_steps_of_others(title), "", 1, dice)
+    endings, label = _one_of(steps[at], [*own, *foreign], dice)
+    ctx_a = opening + " ".join(f"{start} {step}" for start, step in told[:at])
+    ctx_b = told[at][0]
+    return {
+        "ind": number,
+        "activity_label": title.capitalize(),
+        "ctx_a": ctx_a,
+        "ctx_b": ctx_b,
+        "ctx": f"{ctx_a} {ctx_b}",
+        "endings": [f"{ending}." for ending in endings],
+        "label": str(label),
+    }
+
+
+def _steps_of_others(title: str) -> list[str]:
+    return [step for name, steps in knowledge.ACTIVITIES.items() if name != title for step in steps]
+
+
+def lambada(_world: World, dice: Dice, _number: int) -> Item:
+    """Ask for the last word of a story, which was said before."""
+    while True:
+        text = everyday_texts.story_to_its_last_word(dice)
+        context, _, last = text.rpartition(" ")
+        if last in context.replace(".", " ").replace(",", " ").split():
+            return {"text": text}
+
+
+def winogrande(_world: World, dice: Dice, _number: int) -> Item:
+    """Ask which of two a property is said of."""
+    before, meant, after = everyday_texts.which_of_two(dice)
+    at = dice.whole(0, 1)
+    options = dice.shuffled(meant)
+    return {
+        "sentence": f"{before}_{after[at]}",
+        "option1": options[0],
+        "option2": options[1],
+        "answer": str(1 + options.index(meant[at])),
+    }
+
+
+def copa(_world: World, dice: Dice, number: int) -> Item:
+    """Ask for the effect of what somebody did, or for its cause."""
+    did, then = everyday_texts.cause_and_effect(dice)
+    who = GRAMMAR.say("[<First>|The <role>|The <adj> <role>]", dice)
+    asks_effect = dice.chance(0.5)
+    given, right = (did, then) if asks_effect else (then, did)
+    pool = [pair[asks_effect] for pair in knowledge.CAUSES]
+    choices, label = _one_of(right, _others(pool, right, 1, dice), dice)
+    return {
+        "premise": f"{who} {given}.",
+        "choice1": f"{who} {choices[0]}.",
+        "choice2": f"{who} {choices[1]}.",
+        "question": "effect" if asks_effect else "cause",
+        "idx": number,
+        "label": label,
+    }
+
+
+def arc_easy(world: World, dice: Dice, number: int) -> Item:
+    """Ask for a plain fact of an entity, or for simple science."""
+    if dice.chance(0.3):
+        asked, right = science_question(dice)
+        wrong = _others([end for _, end in knowledge.SCIENCE], right, 3, dice)
+        return _arc(f"easy_{number}", asked, right, wrong, dice)
+    return _fact(world, dice, f"easy_{number}", hard=False)
+
+
+def arc_challenge(world: World, dice: Dice, number: int) -> Item:
+    """Ask for a name, a year or a habit that only its own articles tell."""
+    return _fact(world, dice, f"challenge_{number}", hard=True)
+
+
+def _fact(world: World, dice: Dice, name: str, *, hard: bool) -> Item:
+    while True:
+        group, facts = subject(world, dice)
+        asked, answer = dice.pick(QUESTIONS[group])
+        if any(f"<{field}>" in answer for field in HARD_FACTS) == hard:
+            break
+    right = GRAMMAR.say(answer, dice, facts)
+    all_answers = [GRAMMAR.say(answer, dice, other) for other in getattr(world, group)]
+    wrong = _others(all_answers, right, 3, dice)
+    return _arc(name, GRAMMAR.say(asked, dice, facts), right, wrong, dice)
+
+
+def _arc(name: str, asked: str, right: str, wrong: list[str], dice: Dice) -> Item:
+    choices, at = _one_of(right, wrong, dice)
+    labels = ["A", "B", "C", "D"][: len(choices)]
+    return {
+        "id": name,
+        "question": asked,
+        "choices": {"text": choices, "label": labels},
+        "answerKey": labels[at],
+    }
+
+
+def piqa(_world: World, dice: Dice, _number: int) -> Item:
+    """Ask which of two things serves a goal, in words of the text or in words it does not use."""
+    goal, means = everyday_texts.goal_and_tool(dice)
+    wrong = _others([tool for _, tool in knowledge.TOOLS], means, 1, dice)
+    choices, label = _one_of(means, wrong, dice)
+    asks, answers = dice.pick(PIQA_FORMS)
+    return {
+        "goal": asks.format(goal),
+        "sol1": answers.format(choices[0]),
+        "sol2": answers.format(choices[1]),
+        "label": label,
+    }
+
+
+def mathqa(_world: World, dice: Dice, _number: int) -> Item:
+    """Ask for the result of a small calculation; wrong results are near it."""
+    asked, result = everyday_texts.calculation(dice)
+    near = [n for n in range(max(1, result - 12), result + 13) if n != result]
+    choices, at = _one_of(str(result), [str(n) for n in dice.some(near, 4)], dice)
+    return {
+        "Problem": asked,
+        "Rationale": f"The answer is {result}.",
+        "options": " , ".join(f"{a} ) {b}" for a, b in zip(LETTERS, choices, strict=True)),
+        "correct": LETTERS[at],
+        "annotated_formula": "",
+        "linear_formula": "",
+        "category": "general",
+    }
+
+
+def pubmedqa(_world: World, dice: Dice, number: int) -> Item:
+    """Ask what a study concludes: yes, no or maybe."""
+    context, asked, answer = everyday_texts.study(dice)
+    return {
+        "QUESTION": asked,
+        "CONTEXTS": [context],
+        "LABELS": ["RESULTS"],
+        "MESHES": [],
+        "YEAR": str(1990 + number % 30),
+        "final_decision": answer,
+        "LONG_ANSWER": lines(dice, 1, 1),
+    }
+
+
+WRITERS: dict[str, Callable[[World, Dice, int], Item]] = {
+    "hellaswag": hellaswag,
+    "lambada": lambada,
+    "winogrande": winogrande,
+    "copa": copa,
+    "arc_easy": arc_easy,
+    "arc_challenge": arc_challenge,
+    "piqa": piqa,
+    "mathqa": mathqa,
+    "pubmedqa": pubmedqa,
+}
