@@ -90,6 +90,50 @@ def test_the_option_and_the_hash() -> None:
     assert default_texts(nano=False) == {"pile": "hub", "wikitext": "hub"}
 
 
+def test_a_data_folder_may_hold_the_texts(tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "pile_validation.jsonl").write_text('{"text": "one"}\n{"text": "two"}\n')
+    (tmp_path / "pile_validation.md").write_text("not a text")
+    wanted = default_texts(nano=False, data=str(tmp_path))
+    assert wanted == {"pile": str(tmp_path / "deep/pile_validation.jsonl"), "wikitext": "hub"}
+    assert default_texts(nano=True, data=str(tmp_path))["wikitext"] == "nano"
+    (tmp_path / "wikitext_validation.txt").write_text("all of it")
+    assert read_texts(default_texts(nano=False, data=str(tmp_path))) == {
+        "pile": ("one", "two"),
+        "wikitext": ("all of it",),
+    }
+    (tmp_path / "wikitext_validation.csv").write_text("text\nmore\n")
+    with pytest.raises(UserError, match=r"two files for the text wikitext: .*--text wikitext=FILE"):
+        default_texts(nano=False, data=str(tmp_path))
+
+
+def test_a_data_folder_that_is_none(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no folder at"):
+        default_texts(nano=False, data=str(tmp_path / "none"))
+    assert set(default_texts(nano=True, data="hub").values()) == {"hub"}
+    assert set(default_texts(nano=False, data="nano").values()) == {"nano"}
+
+
+def test_the_real_data_folder_has_wikitext(shared: Path) -> None:
+    found = default_texts(nano=False, data=str(shared / "data"))
+    assert found["pile"] == "hub"
+    assert Path(found["wikitext"]).name == "wikitext_validation.csv"
+
+
+def test_a_text_of_the_hub_can_be_pinned(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def rows(location: str, limit: int | None = None) -> list[dict[str, str]]:
+        asked.append(location)
+        return [{"text": "a"}]
+
+    monkeypatch.setattr("unlearnbench.texts.dataset_rows", rows)
+    assert read_texts({"pile": "hub@abc123"}) == {"pile": ("a",)}
+    read_texts({"wikitext": "hub"})
+    assert asked[0].endswith("pile-val-backup::validation@abc123")
+    assert "@" not in asked[1]
+
+
 def test_the_nano_world_s_texts() -> None:
     found = read_texts(default_texts(nano=True))
     assert list(found) == ["pile", "wikitext"]

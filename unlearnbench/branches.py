@@ -115,7 +115,7 @@ def prefill_batches(
     Padding needs no mask: it stands to the right of everything a causal model reads.
     Raises `UserError` for a network whose memory is not keys and values per token.
     """
-    _check_cache(model)
+    check_cache(model)
     n_rows, width = input_ids.shape
     logits_bytes = 4 * width * model.network.config.get_text_config().vocab_size
     step = max(1, min(batch_size, _MEMORY_BYTES // logits_bytes))
@@ -145,7 +145,7 @@ def _argmax(logits: Tensor) -> Tensor:
     return logits.argmax(-1).cpu()
 
 
-def _check_cache(model: "LanguageModel") -> None:
+def check_cache(model: "LanguageModel") -> None:
     layers = DynamicCache(config=model.network.config).layers
     if any(type(layer) not in (DynamicLayer, DynamicSlidingWindowLayer) for layer in layers):
         raise UserError(

@@ -8,7 +8,7 @@ from typing import Any
 
 from unlearnbench.errors import UserError
 from unlearnbench.forget_sources.rows import text_of_file
-from unlearnbench.forget_sources.tables import read_table
+from unlearnbench.forget_sources.tables import SUFFIXES, read_table
 from unlearnbench.hashing import text_sha256
 from unlearnbench.hub_data import dataset_rows
 
@@ -22,22 +22,31 @@ _NANO_NAMES = {"wikitext": "wiki"}  # its WikiText is an encyclopaedia of its ow
 _HEADING = re.compile(r"^ = [^=].* = \n?$")
 
 
-def default_texts(nano: bool) -> dict[str, str]:
-    """The texts of the two worlds, as `read_texts` takes them."""
-    return dict.fromkeys(_ON_HUB, "nano" if nano else "hub")
+def default_texts(nano: bool, data: str | None = None) -> dict[str, str]:
+    """The two texts that nobody named, as `read_texts` takes them.
+
+    `data` is what --data says: 'hub', 'nano' or a folder, anywhere under which a text may be
+    as NAME_validation.jsonl, .csv, .parquet or .txt; one that is not there is that of the
+    model's world.  Raises `UserError` for a folder that is not there or has a text twice.
+    """
+    world = "nano" if nano else "hub"
+    if data is None or data in ("hub", "nano"):
+        return dict.fromkeys(_ON_HUB, data or world)
+    return {name: _in_folder(name, data) or world for name in _ON_HUB}
 
 
 def read_texts(wanted: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
     """Documents by text name; `wanted` says for each name where it is.
 
-    'hub': its validation split on the Hugging Face hub ('pile' and 'wikitext');
-    'nano': the nano world's; else a file: .jsonl, .csv or .parquet with a field `text` per
-    document, .txt as one document.  A hub text that cannot be had is left out
+    'hub' or 'hub@COMMIT': its validation split on the Hugging Face hub ('pile' and
+    'wikitext'); 'nano': the nano world's; else a file: .jsonl, .csv or .parquet with a field
+    `text` per document, .txt as one document.  A hub text that cannot be had is left out
     with one warning, never counted as empty; a bad file raises `UserError`.
     """
     found: dict[str, tuple[str, ...]] = {}
     for name, place in wanted.items():
-        documents = _from_hub(name) if place == "hub" else _from_disk(name, place)
+        hub, _, commit = place.partition("@")
+        documents = _from_hub(name, commit) if hub == "hub" else _from_disk(name, place)
         if documents is not None:
             found[name] = documents
     return found
@@ -58,11 +67,26 @@ def parse_text_option(option: str) -> tuple[str, str]:
     return name, place
 
 
-def _from_hub(name: str) -> tuple[str, ...] | None:
+def _in_folder(name: str, data: str) -> str | None:
+    folder = Path(data).expanduser()
+    if not folder.is_dir():
+        raise UserError(f"no folder at {data}; --data takes a folder with the sets' files")
+    files = sorted(folder.rglob(f"{name}_validation.*"))
+    there = [file for file in files if file.suffix in (*SUFFIXES, ".txt") and file.is_file()]
+    if len(there) > 1:
+        raise UserError(
+            f"two files for the text {name}: {there[0]} and {there[1]}; keep one of them, or name "
+            f"it: --text {name}=FILE"
+        )
+    return str(there[0]) if there else None
+
+
+def _from_hub(name: str, commit: str) -> tuple[str, ...] | None:
     if name not in _ON_HUB:
         raise UserError(f"no text '{name}' on the hub; give a file: --text {name}=FILE")
+    location = f"{_ON_HUB[name]}@{commit}" if commit else _ON_HUB[name]
     try:
-        rows = dataset_rows(_ON_HUB[name], limit=None if name == "wikitext" else MAX_DOCUMENTS)
+        rows = dataset_rows(location, limit=None if name == "wikitext" else MAX_DOCUMENTS)
     except UserError as error:
         warnings.warn(
             f"perplexity on {name} is left out: {error}; or give a file: --text {name}=FILE",

@@ -1,0 +1,91 @@
+"""Replies in four sets of conversations: Table I's Dia Avg."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from statistics import fmean, stdev
+from typing import TYPE_CHECKING
+
+from unlearnbench.dialogue_prompt import SPEAKER, conversation_prompt
+from unlearnbench.evaluation_sets import DIALOGUE_SETS
+from unlearnbench.metrics.token_f1 import token_f1
+from unlearnbench.registry import register
+from unlearnbench.settings import setting
+from unlearnbench.task import Metric, Score, Task, TaskContext
+
+if TYPE_CHECKING:
+    from unlearnbench.evaluation_sets import EvaluationSet
+    from unlearnbench.model import LanguageModel
+
+AVERAGE = "dia_avg"
+
+
+def _metric(name: str, title: str, in_score: bool = False) -> Metric:
+    label = f"{title} (F1)"
+    return Metric(name, label, higher_is_better=True, unit="%", scale=100.0, in_score=in_score)
+
+
+@register
+@dataclass(kw_only=True)
+class Dialogue(Task):
+    """Token F1 of the replies to four sets of conversations, and their mean."""
+
+    name = "dialogue"
+    source = (
+        "ParlAI's F1; Dinan et al. 2019, Rashkin et al. 2019, Smith et al. 2020, "
+        "Komeili et al. 2021"
+    )
+    needs = DIALOGUE_SETS
+    metrics = (
+        _metric(AVERAGE, "Dia Avg.", in_score=True),
+        *(_metric(name, name.replace("_", " ").title().replace(" Of ", " of ")) for name in needs),
+    )
+
+    new_tokens: int = setting(32, "tokens of a reply at most", minimum=1)
+    batch_size: int = setting(16, "conversations at a time: memory and speed", minimum=1)
+
+    def measure(self, model: "LanguageModel", context: TaskContext) -> dict[str, Score]:
+        """F1 by set and, where all four are there, their unweighted mean; `outputs` by set."""
+        scores = {}
+        for name in self.needs:
+            if (given := context.sets.get(name)) and given.rows:
+                scores[name] = self._score(model, given, context.limit)
+        if len(scores) < len(self.needs):
+            return scores
+        return {AVERAGE: average(scores), **scores}
+
+    def _score(self, model: "LanguageModel", given: "EvaluationSet", limit: int | None) -> Score:
+        from unlearnbench.replies import write_replies
+
+        rows = given.rows[:limit]
+        asked = {row["doc_id"]: conversation_prompt(row["turns"]) for row in rows}
+        prompts = [prompt for prompt, _ in asked.values()]
+        written = write_replies(model, prompts, SPEAKER, self.new_tokens, self.batch_size)
+        replies = {doc: reply.strip() for doc, reply in zip(asked, written, strict=True)}
+        f1 = {doc: token_f1(replies[doc], [reference]) for doc, (_, reference) in asked.items()}
+        return Score(
+            value=fmean(f1.values()),
+            stderr=stdev(f1.values()) / math.sqrt(len(f1)) if len(f1) > 1 else None,
+            n=len(f1),
+            higher_is_better=True,
+            documents=f1,
+            outputs=replies,
+            degenerate=len(replies) > 1 and len(set(replies.values())) == 1,
+        )
+
+
+def average(scores: Mapping[str, Score]) -> Score:
+    """The unweighted mean of the sets; its standard error takes them as independent.
+
+    Outcomes by document stay with the sets, which weigh them; degenerate if every set is.
+    """
+    parts = list(scores.values())
+    errors = [part.stderr for part in parts if part.stderr is not None]
+    known = len(errors) == len(parts)
+    return Score(
+        value=fmean(part.value for part in parts),
+        stderr=math.hypot(*errors) / len(parts) if known else None,
+        n=sum(part.n for part in parts),
+        higher_is_better=True,
+        degenerate=all(part.degenerate for part in parts),
+    )
