@@ -145,7 +145,7 @@ def _texts(experiment: "Experiment", is_nano: bool) -> dict[str, tuple[str, ...]
     given = dict(parse_text_option(option) for option in experiment.text)
     if experiment.tasks and "perplexity" not in experiment.tasks:
         return {}  # nobody looks at them; do not fetch them
-    return read_texts({**default_texts(is_nano), **given})
+    return read_texts({**default_texts(is_nano, experiment.data), **given})
 
 
 def _sets(

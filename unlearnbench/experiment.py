@@ -75,13 +75,14 @@ class Experiment:
     )
     text: tuple[str, ...] = setting(
         (),
-        "NAME=FILE, a text to measure perplexity on: pile and wikitext are the table's own, any "
-        "other is also measured",
+        "NAME=FILE or NAME=hub@COMMIT, a text to measure perplexity on: pile and wikitext are "
+        "the table's own, any other is also measured",
         commas=False,
     )
     data: str | None = setting(
         None,
-        "folder of the classification and dialogue sets; default: the hub, or the nano world",
+        "folder of the classification and dialogue sets, and of pile_validation.* and "
+        "wikitext_validation.*; default: the hub, or the nano world",
     )
     data_revision: tuple[str, ...] = setting(
         (), "NAME=COMMIT, the state of a set on the hub; default: its newest"

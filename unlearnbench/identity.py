@@ -32,7 +32,7 @@ def harness_sha256() -> str:
     """
     here = Path(__file__).resolve().parent
     digest = hashlib.sha256()
-    measuring = ("*.py", "metrics/*.py", "forget_sources/*.py")
+    measuring = ("*.py", "metrics/*.py", "forget_sources/*.py", "evaluation_sets/*.py")
     for path in sorted(path for pattern in measuring for path in here.glob(pattern)):
         if path.stem not in _SHOWS_OR_STORES:
             digest.update(path.name.encode() + b"\0" + path.read_bytes())
@@ -48,6 +48,7 @@ _SHOWS_OR_STORES = {
     "grid",
     "identity",
     "normalized",
+    "parlai_sets",
     "progress",
     "published",
     "registry",

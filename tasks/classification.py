@@ -1,0 +1,129 @@
+"""Nine classification tasks: Table I's Cls Avg. column, and a column for each."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev
+from typing import TYPE_CHECKING, Any
+
+from unlearnbench.evaluation_sets import CLASSIFICATION_SETS
+from unlearnbench.progress import logger
+from unlearnbench.registry import register
+from unlearnbench.settings import setting
+from unlearnbench.task import Metric, Score, Task, TaskContext
+
+if TYPE_CHECKING:
+    from unlearnbench.model import LanguageModel
+    from unlearnbench.tasks._lm_eval import Answer
+
+_TITLES = {
+    "hellaswag": "HellaSwag",
+    "lambada": "LAMBADA",
+    "winogrande": "WinoGrande",
+    "copa": "COPA",
+    "arc_easy": "ARC-Easy",
+    "arc_challenge": "ARC-Challenge",
+    "piqa": "PIQA",
+    "mathqa": "MathQA",
+    "pubmedqa": "PubMedQA",
+}
+# What the data call the choices, where that is not their position from 0.
+_LETTERS = {"winogrande": "12", "mathqa": "abcde"}
+
+
+def _accuracy(name: str, label: str, in_score: bool) -> Metric:
+    return Metric(name, label, True, unit="%", scale=100.0, in_score=in_score)
+
+
+@register
+@dataclass(kw_only=True)
+class Classification(Task):
+    """Accuracy of nine question sets by summed log-likelihood, through lm-eval, and its mean.
+
+    The protocol's `task_prompts` chooses lm-eval's own prompts or the released plain ones.
+    """
+
+    name = "classification"
+    source = (
+        "lm-eval's tasks (Gao et al.), scored over the model in memory; SPEC: validation splits"
+    )
+    needs = CLASSIFICATION_SETS
+    metrics = (
+        _accuracy("cls_avg", "Cls Avg. (ACC)", in_score=True),
+        *(_accuracy(name, f"{_TITLES[name]} (ACC)", False) for name in CLASSIFICATION_SETS),
+    )
+
+    batch_size: int = setting(8, "choices that are scored at a time", minimum=1)
+
+    def measure(self, model: "LanguageModel", context: TaskContext) -> dict[str, Score]:
+        """Accuracy by set, of the sets there are; `cls_avg` only if all nine were measured."""
+        sets = {name: context.sets[name] for name in self.needs if name in context.sets}
+        if not sets:
+            return {}
+        from unlearnbench.tasks._lm_eval import answers
+
+        style = context.protocol.task_prompts
+        found = answers(model, sets, style, self.batch_size, context.limit)
+        asked = {name: len(each.rows[: context.limit]) for name, each in sets.items()}
+        _tell_of_unscorable(found, asked)
+        scores = {name: score_of(name, given) for name, given in found.items() if given}
+        average = average_of(scores) if len(scores) == len(self.needs) else None
+        return scores if average is None else {"cls_avg": average, **scores}
+
+
+def score_of(name: str, given: "Sequence[Answer]") -> Score:
+    """Accuracy with the standard error of a mean of zeros and ones; one answer or more.
+
+    Degenerate: the same answer to every document, that is the same word (PubMedQA) or the
+    same position among the choices; a word to be guessed (LAMBADA) has no such answer.
+    """
+    correct = {answer.row["doc_id"]: float(answer.is_correct) for answer in given}
+    choices = {answer.choice for answer in given}
+    return Score(
+        value=fmean(correct.values()),
+        stderr=_stderr(list(correct.values())),
+        n=len(given),
+        higher_is_better=True,
+        documents=correct,
+        outputs={a.row["doc_id"]: _said(name, a) for a in given if a.choice is not None},
+        degenerate=len(given) > 1 and len(choices) == 1 and choices != {None},
+    )
+
+
+def average_of(scores: Mapping[str, Score]) -> Score:
+    """The unweighted mean of the sets' accuracies; its error is that of independent sets.
+
+    Degenerate only if every set with choices is.
+    """
+    with_choices = [score for score in scores.values() if score.outputs]
+    errors = [score.stderr for score in scores.values()]
+    known = [error for error in errors if error is not None]
+    return Score(
+        value=fmean(score.value for score in scores.values()),
+        stderr=math.hypot(*known) / len(errors) if len(known) == len(errors) else None,
+        n=sum(score.n for score in scores.values()),
+        higher_is_better=True,
+        degenerate=bool(with_choices) and all(score.degenerate for score in with_choices),
+    )
+
+
+def _stderr(values: list[float]) -> float | None:
+    return stdev(values) / math.sqrt(len(values)) if len(values) > 1 else None
+
+
+def _said(name: str, answer: "Answer") -> str:
+    """The answer as the data write it: a label, or the choice's position from 0."""
+    choice: Any = answer.choice
+    if name == "pubmedqa":
+        return answer.text
+    labels = answer.row["choices"]["label"] if name.startswith("arc_") else _LETTERS.get(name, "")
+    return str(labels[choice] if choice < len(labels) else choice)
+
+
+def _tell_of_unscorable(found: "Mapping[str, Sequence[Answer]]", asked: Mapping[str, int]) -> None:
+    missing = {name: asked[name] - len(given) for name, given in found.items()}
+    told = [f"{count} of {asked[name]} in {name}" for name, count in missing.items() if count]
+    if told:
+        logger.warning(
+            "documents left out, as a choice does not fit the model's context: %s", ", ".join(told)
+        )
