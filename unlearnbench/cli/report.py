@@ -1,7 +1,9 @@
 """`unlearnbench report`: the comparison of what lies in a results folder, in any format."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -10,6 +12,10 @@ from unlearnbench.cli.describe import first_sentence
 from unlearnbench.errors import UserError
 from unlearnbench.registry import load_plugin_file
 
+if TYPE_CHECKING:
+    from unlearnbench.table import Note
+
+NO_JUDGE = "none"
 SOME_FAILED = 1
 
 
@@ -35,6 +41,12 @@ class _ReportCommand(click.Command):
 @click.argument("folder", default="results", type=click.Path(path_type=Path), metavar="[DIR]")
 @click.option("-o", "output", type=click.Path(path_type=Path), help="write to this file")
 @click.option(
+    "--judge",
+    "judge_id",
+    metavar="ID",
+    help="whose scores fill the GPT column, or none  [default: the only judge there is]",
+)
+@click.option(
     "--plugin",
     multiple=True,
     metavar="FILE",
@@ -43,13 +55,16 @@ class _ReportCommand(click.Command):
     callback=lambda _c, _p, files: [load_plugin_file(Path(f)) for f in files],
     help="a .py file with reports",
 )
-def report(folder: Path, output: Path | None, report_name: str | None = None) -> int:
+def report(
+    folder: Path, output: Path | None, judge_id: str | None, report_name: str | None = None
+) -> int:
     """Print the comparison of the results in DIR (default: results).
 
     Files that are no results are named on stderr and left out, and the exit status is 1.
     """
     results, n_damaged = read_results(folder)
-    text = render(results, report_name or "plain")
+    judged, notes = judged_results(results, folder, judge_id)
+    text = render(judged, report_name or "plain", notes)
     if output is None:
         click.echo(text.rstrip("\n"))
     else:
@@ -76,11 +91,32 @@ def read_results(folder: Path) -> tuple[list[Any], int]:
     return kept, len(damages)
 
 
-def render(results: list[Any], report_name: str) -> str:
-    """The results as the report of that name."""
+def judged_results(
+    results: list[Any], folder: Path, judge_id: str | None = None
+) -> "tuple[list[Any], list[Note]]":
+    """The results with a judge's scores from the folder, and what a table says about them.
+
+    Without an id it is the only judge there is, if there is one; `none` leaves it out.
+    Raises `UserError` for an unknown judge, and if none was chosen of several.
+    """
+    from unlearnbench.judging.joining import JudgeScores, judge_note, with_judge_scores
+    from unlearnbench.judging.replies import JudgeFiles
+
+    files = JudgeFiles(folder)
+    judge = None if judge_id == NO_JUDGE else files.named(judge_id)
+    if judge is None:
+        return results, []
+    scores = JudgeScores(judge, files.load(judge))
+    return with_judge_scores(results, scores), [judge_note(results, scores)]
+
+
+def render(results: list[Any], report_name: str, notes: "Sequence[Note]" = ()) -> str:
+    """The results as the report of that name, with these notes under the table's own."""
     from unlearnbench.table import build_table
 
-    rendered: str = registry.find("reports", report_name)().render(build_table(results))
+    table = build_table(results)
+    noted = replace(table, notes=(*table.notes, *notes))
+    rendered: str = registry.find("reports", report_name)().render(noted)
     return rendered
 
 
