@@ -10,6 +10,8 @@ import click
 import unlearnbench
 from unlearnbench.cli.catalogue import list_command, show
 from unlearnbench.cli.completion import completion
+from unlearnbench.cli.human import human
+from unlearnbench.cli.judge import judge
 from unlearnbench.cli.nano import nano
 from unlearnbench.cli.report import report
 from unlearnbench.cli.run import run
@@ -34,7 +36,7 @@ def cli() -> None:
     """
 
 
-for _command in (run, report, list_command, show, tune, nano, completion):
+for _command in (run, report, judge, human, list_command, show, tune, nano, completion):
     cli.add_command(_command)
 
 

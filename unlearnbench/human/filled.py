@@ -1,0 +1,105 @@
+"""Reading filled sheets back: every rating checked, every problem named by file, row and item."""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from unlearnbench.errors import UserError
+from unlearnbench.human.files import read_table
+from unlearnbench.human.ratings import annotator_of
+from unlearnbench.human.scale import HIGHEST, LOWEST
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something wrong with a filled sheet."""
+
+    path: Path
+    row: int | None  # as a spreadsheet counts, the header being 1; None: there is no such row
+    item: str
+    what: str
+    is_missing: bool = False  # a score that is only not there yet
+
+    def __str__(self) -> str:
+        """In words: 'anna.csv: row 3: item bcdfg: 9 is not in 1-8'."""
+        row = "" if self.row is None else f"row {self.row}: "
+        return f"{self.path}: {row}item {self.item or '(none)'}: {self.what}"
+
+
+@dataclass(frozen=True)
+class Filled:
+    """One annotator's scores by item id, and what is wrong with the file they come from."""
+
+    annotator: str
+    path: Path
+    scores: Mapping[str, int]
+    problems: tuple[Problem, ...]
+
+
+def named_files(given: Iterable[str]) -> dict[str, Path]:
+    """Files by annotator: 'anna=FILE', or the file's own name ('ratings-anna.csv' is anna's).
+
+    Raises `UserError` if two files are the same annotator's.
+    """
+    files: dict[str, Path] = {}
+    for text in given:
+        name, equals, rest = text.partition("=")
+        # A file may have an equals sign in its own name.
+        is_named = bool(equals) and not Path(text).exists()
+        path = Path(rest if is_named else text)
+        annotator = name if is_named else annotator_of(path)
+        if annotator in files:
+            raise UserError(
+                f"{files[annotator]} and {path} are both of '{annotator}'; "
+                f"name them: {annotator}={files[annotator]} {annotator}2={path}"
+            )
+        files[annotator] = path
+    return files
+
+
+def read_filled(annotator: str, path: Path, items: Collection[str]) -> Filled:
+    """The ratings in a filled sheet or in the page's file, checked against the key's items."""
+    scores: dict[str, int] = {}
+    problems: list[Problem] = []
+    seen: dict[str, int] = {}
+    for number, row in read_table(path, ("item", "score")):
+        item, text = row["item"].strip(), row["score"].strip()
+        what = _wrong_item(item, items, seen) or _wrong_score(text)
+        if what:
+            problems.append(Problem(path, number, item, what))
+        elif text:
+            scores[item] = int(_number(text) or 0)
+        else:
+            problems.append(Problem(path, number, item, "no score", is_missing=True))
+        seen.setdefault(item, number)
+    absent = [item for item in items if item not in seen]
+    problems += [Problem(path, None, item, "no row", is_missing=True) for item in absent]
+    return Filled(annotator, path, scores, tuple(problems))
+
+
+def _wrong_item(item: str, items: Collection[str], seen: Mapping[str, int]) -> str | None:
+    if not item:
+        return "a row without an item id"
+    if item in seen:
+        return f"there already in row {seen[item]}"
+    return None if item in items else "not in the key; is it another study's sheet?"
+
+
+def _wrong_score(text: str) -> str | None:
+    """What is wrong with a score; None for a good one, and for none at all."""
+    if not text:
+        return None
+    number = _number(text)
+    if number is None:
+        return f"'{text}' is not a number"
+    if number != int(number):
+        return f"{text} is not a whole number"
+    return None if LOWEST <= number <= HIGHEST else f"{text} is not in {LOWEST}-{HIGHEST}"
+
+
+def _number(text: str) -> float | None:
+    try:
+        number = float(text.replace(",", "."))
+    except ValueError:
+        return None
+    return number if abs(number) < float("inf") else None  # nor is NaN a number

@@ -1,0 +1,84 @@
+"""The judge's scores: from the results a study was made of, or means from a CSV."""
+
+from collections.abc import Iterator
+from math import isfinite
+from pathlib import Path
+
+from unlearnbench.errors import UserError
+from unlearnbench.human.files import read_table
+from unlearnbench.human.judged import JudgedItem
+from unlearnbench.human.key import Key
+from unlearnbench.human.scores import CellName
+from unlearnbench.judging.items import items_of
+from unlearnbench.judging.joining import JudgeScores
+from unlearnbench.judging.replies import JudgeFiles
+from unlearnbench.result import Result
+from unlearnbench.store import Store
+
+
+def read_judge_scores(folder: Path, judge_id: str | None, key: Key) -> dict[JudgedItem, float]:
+    """Scores of 0..10 by result key and doc_id; what has no score is not there.
+
+    Raises `UserError` if nobody has judged the results in the folder, if there are
+    several judges and none is named, or if a result of the study is not there.
+    """
+    files = JudgeFiles(folder)
+    judge = files.named(judge_id or _only_judge(files))
+    if judge is None:
+        raise UserError(f"no judge has scored {folder}; let one: unlearnbench judge {folder}")
+    scores = JudgeScores(judge, files.load(judge))
+    return {
+        (result.key, doc_id): score
+        for result in _results_of(folder, key)
+        for doc_id, score in scores.by_doc_id(items_of(result)).items()
+    }
+
+
+def _only_judge(files: JudgeFiles) -> str | None:
+    known = files.judges()
+    if len(known) > 1:
+        raise UserError(
+            f"{len(known)} judges have scored these; --judge-id one: {', '.join(known)}"
+        )
+    return next(iter(known), None)
+
+
+def _results_of(folder: Path, key: Key) -> Iterator[Result]:
+    store = Store(folder)
+    for result_key in dict.fromkeys(entry.result_key for entry in key.items.values()):
+        result = store.load(result_key)
+        if not isinstance(result, Result):
+            why = "is not there" if result is None else result.reason
+            raise UserError(
+                f"{store.path(result_key)}, which the sheet was made from: {why}; "
+                "give the results folder of the sheet: --judge RESULTS"
+            )
+        yield result
+
+
+def read_judge_means(path: Path) -> dict[CellName, float]:
+    """The judge's means in a CSV with the columns model, method and score (0..10).
+
+    Raises `UserError` naming the row of a score that is none, or of a cell that is
+    there twice.
+    """
+    means: dict[CellName, float] = {}
+    for number, row in read_table(path, ("model", "method", "score")):
+        name = row["model"].strip(), row["method"].strip()
+        score = _score(row["score"])
+        if score is None or name in means:
+            what = "is there twice" if name in means else f"has the score '{row['score']}'"
+            raise UserError(
+                f"{path}: row {number}: {name[0]}, {name[1]} {what}; "
+                "give one number of 0-10 for each model and method"
+            )
+        means[name] = score
+    return means
+
+
+def _score(text: str) -> float | None:
+    try:
+        score = float(text.replace(",", "."))
+    except ValueError:
+        return None
+    return score if isfinite(score) and 0 <= score <= 10 else None

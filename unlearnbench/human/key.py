@@ -1,0 +1,59 @@
+"""The key of a blind sheet: which model and method wrote each item."""
+
+from pathlib import Path
+
+from pydantic import Field, ValidationError
+
+from unlearnbench.errors import UserError
+from unlearnbench.human.files import write_whole
+from unlearnbench.result import Record, Role, Status
+
+KEY_VERSION = 1
+
+
+class KeyItem(Record):
+    """Where one continuation comes from."""
+
+    result_key: str = Field(description="the result file's name, without .json")
+    model: str = Field(description="the table's group, e.g. nano-neo")
+    method: str = Field(description="the table's row, e.g. NEO + ICU")
+    method_name: str = Field(description="registered name; 'none' for a reference row")
+    role: Role
+    position: int = Field(description="the row's place in the table")
+    status: Status = Field(description="not_forgotten: the epoch limit came before the stop line")
+    source: str = Field(description="the forget set's source and file")
+    run: str = Field(description="which forget set of the source")
+    seed: int
+    doc_id: str
+
+
+class Key(Record):
+    """The key file; annotators must not see it."""
+
+    key_version: int = Field(default=KEY_VERSION, description="of this file's layout")
+    sheet: str = Field(description="the sheet's folder, by its name")
+    seed: int = Field(description="of item ids, order and the draw of documents")
+    items: dict[str, KeyItem] = Field(description="by item id, in the sheet's order")
+
+
+def write_key(path: Path, key: Key) -> None:
+    """Write the key whole."""
+    write_whole(path, key.model_dump_json(indent=1) + "\n")
+
+
+def read_key(path: Path) -> Key:
+    """The key in that file; raises `UserError` if it holds none."""
+    try:
+        return Key.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise UserError(
+            f"cannot read the key {path}: {error.strerror}; it is the JSON file that "
+            "`unlearnbench human sheet` wrote beside the sheet's folder"
+        ) from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise UserError(
+            f"{path} is no key: {where}: {first['msg']}; give the JSON file that "
+            "`unlearnbench human sheet` wrote, then the ratings"
+        ) from error

@@ -1,0 +1,93 @@
+"""An annotator's ratings as the page keeps them: one CSV, written whole at every score."""
+
+import fcntl
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from unlearnbench.errors import UserError
+from unlearnbench.human.files import read_table, write_table
+from unlearnbench.human.scale import HIGHEST, LOWEST
+
+_PREFIX = "ratings-"
+_COLUMNS = ("item", "score", "rated_at")
+
+
+class Rating(NamedTuple):
+    """One score and when it was given (UTC, ISO 8601)."""
+
+    score: int
+    rated_at: str
+
+
+def ratings_path(folder: Path, annotator: str) -> Path:
+    """Where an annotator's ratings are.  Raises `UserError` for a name that no file can have."""
+    if not re.fullmatch(r"\w[\w.-]{0,63}", annotator):
+        raise UserError(
+            f"--annotator '{annotator}' is no name for a file; take letters, digits, '.', '-' "
+            "and '_': --annotator anna"
+        )
+    return folder / f"{_PREFIX}{annotator}.csv"
+
+
+def ratings_in(folder: Path) -> list[Path]:
+    """The files of ratings in a folder."""
+    return sorted(folder.glob(f"{_PREFIX}*.csv"))
+
+
+def annotator_of(path: Path) -> str:
+    """Who filled a file: its name, without what the page puts before it."""
+    return path.stem.removeprefix(_PREFIX)
+
+
+def read_ratings(path: Path) -> dict[str, Rating]:
+    """The ratings by item id; none where there is no file yet.
+
+    Raises `UserError` for a file that the page did not write so: nothing is guessed
+    or dropped.
+    """
+    if not path.exists():
+        return {}
+    ratings: dict[str, Rating] = {}
+    for number, row in read_table(path, _COLUMNS[:2]):
+        item, score = row["item"].strip(), row["score"].strip()
+        if item in ratings or score not in _SCORES:
+            raise UserError(
+                f"{path}: row {number}: item '{item}' is there twice or has no score of "
+                f"{LOWEST}-{HIGHEST}; correct the row, then start the page again"
+            )
+        ratings[item] = Rating(int(score), row.get("rated_at", ""))
+    return ratings
+
+
+def save_rating(path: Path, item: str, score: int) -> dict[str, Rating]:
+    """Add or correct one rating, durably; all ratings after it.
+
+    The file is read again under a lock first, so that a second tab, or a second page
+    of the same annotator, loses nothing.
+    """
+    with _locked(path):
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        ratings = {**read_ratings(path), item: Rating(score, now)}
+        rows = [(name, rating.score, rating.rated_at) for name, rating in ratings.items()]
+        write_table(path, _COLUMNS, rows)
+    return ratings
+
+
+_SCORES = tuple(map(str, range(LOWEST, HIGHEST + 1)))
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    # A file of its own: the ratings' is replaced at every write.
+    lock = path.with_name(f".{path.stem}.lock")
+    try:
+        file = lock.open("a")
+    except OSError as error:
+        raise UserError(f"cannot write to {path.parent}: {error.strerror}") from error
+    with file:
+        fcntl.flock(file.fileno(), fcntl.LOCK_EX)
+        yield
