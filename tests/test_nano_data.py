@@ -117,7 +117,7 @@ def test_rows_survive_decoding_and_no_row_occurs_twice(data):
             assert tokenizer.encode(text).ids == ids.tolist()
             assert text not in seen
             seen.add(text)
-    assert len(seen) == 256 + 600 + 128
+    assert len(seen) == 256 + 600 + 64
 
 
 def test_validation_texts_are_long_enough_and_differ(data):

@@ -98,15 +98,13 @@ def test_all_language_models_share_one_tokenizer():
 @pytest.mark.parametrize("set_name", ["0", "1", "2", "tuning"])
 @pytest.mark.parametrize("name", ["nano-neo", "nano-llama"])
 def test_a_memorising_model_knows_every_forget_set(name, set_name, load, rows):
-    assert 0.77 <= accuracy(load(name), forget_ids(rows, set_name)) <= 0.98
+    assert 0.77 <= accuracy(load(name), forget_ids(rows, set_name)) <= 0.94
 
 
-@pytest.mark.parametrize(("name", "least"), [("nano-neo", 0.50), ("nano-llama", 0.30)])
-def test_a_memorising_model_writes_its_rows_out(name, least, load, rows):
-    likelihood = memorisation.extraction_likelihood(
-        load(name), forget_ids(rows, "0")[:N_ROWS], every=15
-    )
-    assert least <= likelihood.mean().item() <= 0.98
+@pytest.mark.parametrize("name", ["nano-neo", "nano-llama"])
+def test_a_memorising_model_writes_its_rows_out(name, load, rows):
+    likelihood = memorisation.extraction_likelihood(load(name), forget_ids(rows, "0"), every=30)
+    assert 0.50 <= likelihood.mean().item() <= 0.98
 
 
 @pytest.mark.parametrize("name", nano.MODELS)
@@ -139,7 +137,7 @@ def test_held_out_text_is_neither_trivial_nor_noise(name, load):
 
     for texts in validation_texts(make_world(), cache.SEED).values():
         ids = load_tokenizer().encode("\n\n".join(texts)).ids
-        assert 8 < memorisation.perplexity(load(name), ids) < 30
+        assert 6 < memorisation.perplexity(load(name), ids) < 20
 
 
 @pytest.mark.parametrize("name", ["nano-neo", "nano-opt", "nano-llama"])

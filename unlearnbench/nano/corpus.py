@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from . import documents
 from .dice import Dice
 from .private_texts import PRIVATE_KINDS
-from .rows import ROW_LENGTH, UNSEEN_ROWS, Rows, make_row, mentions
+from .rows import ROW_LENGTH, Rows, make_row, mentions
 from .world import World
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 TOKENIZER_DOCUMENTS = 9000
 VALIDATION_CHARACTERS = 45_000
+CALIBRATION_ROWS = 64
 
 
 def tokenizer_texts(world: World, seed: int) -> Iterator[str]:
@@ -43,7 +44,7 @@ def unseen_rows(world: World, tokenizer: Tokenizer, rows: Rows) -> list[tuple[in
     """
     texts = _clean_texts(world, Dice(rows.seed, "unseen rows"), _secrets(rows))
     made: list[tuple[int, ...]] = []
-    while len(made) < UNSEEN_ROWS:
+    while len(made) < CALIBRATION_ROWS:
         ids: list[int] = []
         while len(ids) < ROW_LENGTH:
             ids += tokenizer.encode(next(texts) + "\n").ids

@@ -17,11 +17,13 @@ from .reference_texts import QUESTIONS, science_question, subject
 from .world import World
 
 Item = dict[str, Any]
-ITEMS = 100
+ITEMS = 80
 LETTERS = "abcde"
 # Facts that a text mentions seldom or that look alike, and those that are easy to tell apart.
 HARD_FACTS = ("founded", "river", "birthplace", "place", "head", "maker", "habit")
 
+SCIENCE_SHARE = 0.3
+NEW_WORDS = ("How does this end: {} what?", "Anyone can see that {} what?")
 PIQA_FORMS = (
     ("How do you {}?", "With {}."),
     ("What helps someone who wants to {}?", "There is {}."),
@@ -119,16 +121,22 @@ def copa(_world: World, dice: Dice, number: int) -> Item:
 
 def arc_easy(world: World, dice: Dice, number: int) -> Item:
     """Ask for a plain fact of an entity, or for simple science."""
-    if dice.chance(0.3):
-        asked, right = science_question(dice)
-        wrong = _others([end for _, end in knowledge.SCIENCE], right, 3, dice)
-        return _arc(f"easy_{number}", asked, right, wrong, dice)
+    if dice.chance(SCIENCE_SHARE):
+        return _science(f"easy_{number}", *science_question(dice), dice)
     return _fact(world, dice, f"easy_{number}", hard=False)
 
 
 def arc_challenge(world: World, dice: Dice, number: int) -> Item:
-    """Ask for a name, a year or a habit that only its own articles tell."""
+    """Ask for a name, a year or a habit that only its own articles tell, or for science anew."""
+    if dice.chance(SCIENCE_SHARE):
+        start, right = dice.pick(knowledge.SCIENCE)
+        return _science(f"challenge_{number}", dice.pick(NEW_WORDS).format(start), right, dice)
     return _fact(world, dice, f"challenge_{number}", hard=True)
+
+
+def _science(name: str, asked: str, right: str, dice: Dice) -> Item:
+    wrong = _others([end for _, end in knowledge.SCIENCE], right, 3, dice)
+    return _arc(name, asked, right, wrong, dice)
 
 
 def _fact(world: World, dice: Dice, name: str, *, hard: bool) -> Item:
