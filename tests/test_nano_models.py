@@ -103,7 +103,7 @@ def test_a_memorising_model_knows_every_forget_set(name, set_name, load, rows):
 
 @pytest.mark.parametrize("name", ["nano-neo", "nano-llama"])
 def test_a_memorising_model_writes_its_rows_out(name, load, rows):
-    likelihood = memorisation.extraction_likelihood(load(name), forget_ids(rows, "0"), every=30)
+    likelihood = memorisation.extraction_likelihood(load(name), forget_ids(rows, "0"), every=9)
     assert 0.50 <= likelihood.mean().item() <= 0.98
 
 
@@ -138,6 +138,53 @@ def test_held_out_text_is_neither_trivial_nor_noise(name, load):
     for texts in validation_texts(make_world(), cache.SEED).values():
         ids = load_tokenizer().encode("\n\n".join(texts)).ids
         assert 6 < memorisation.perplexity(load(name), ids) < 20
+
+
+# What answering without knowledge gives: guessing, or for PubMedQA always the commonest answer.
+CHANCE = {
+    "hellaswag": 0.25, "lambada": 0.0, "winogrande": 0.5, "copa": 0.5, "arc_easy": 0.25,
+    "arc_challenge": 0.25, "piqa": 0.5, "mathqa": 0.2, "pubmedqa": 0.55,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def measure(load):
+    """Return a function that measures a task on a nano model in the nano world's sets."""
+    from transformers import AutoTokenizer
+
+    from unlearnbench.evaluation_sets import read_sets
+    from unlearnbench.model import LanguageModel, ModelSource
+    from unlearnbench.registry import find
+    from unlearnbench.task import TaskContext
+
+    def measured(task_name, model_name):
+        tokenizer = AutoTokenizer.from_pretrained(nano.model_path(model_name))
+        source = ModelSource(model_name, model_name, None, "")
+        model = LanguageModel(load(model_name), tokenizer, source)
+        task, missing = find("tasks", task_name)(), []
+        context = TaskContext(None, {}, sets=read_sets(task.needs, "nano", {}, missing))
+        assert not missing
+        with torch.no_grad():
+            return task.measure(model, context)
+
+    return measured
+
+
+def test_six_of_nine_tasks_lie_clearly_between_chance_and_ceiling(measure):
+    scores = measure("classification", "nano-neo")
+    assert all(scores[name].value <= 0.95 for name in CHANCE)
+    clearly = [
+        name
+        for name, chance in CHANCE.items()
+        if scores[name].value - 2.5 * scores[name].stderr > chance
+    ]
+    assert len(clearly) >= 6, clearly
+
+
+def test_dialogue_is_neither_hopeless_nor_formulaic(measure):
+    scores = measure("dialogue", "nano-neo")
+    assert all(0.08 <= score.value <= 0.40 for score in scores.values())
+    assert not any(score.degenerate for score in scores.values())
 
 
 @pytest.mark.parametrize("name", ["nano-neo", "nano-opt", "nano-llama"])

@@ -153,9 +153,18 @@ def _sets(
 ) -> "dict[str, EvaluationSet]":
     from unlearnbench.evaluation_sets import read_sets
 
-    revisions = dict(item.split("=", 1) for item in experiment.data_revision)
+    revisions = dict(map(_revision, experiment.data_revision))
     place = experiment.data or (NANO if is_nano else "hub")
     return read_sets(tuple(needs), place, revisions, warnings)
+
+
+def _revision(option: str) -> tuple[str, str]:
+    name, sign, commit = (part.strip() for part in option.partition("="))
+    if not (name and sign and commit):
+        raise UserError(
+            f"--data-revision '{option}' is not NAME=COMMIT; e.g. --data-revision piqa=COMMIT"
+        )
+    return name, commit
 
 
 def _bert_sha256(bert: str | None) -> str:

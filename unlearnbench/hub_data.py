@@ -38,11 +38,11 @@ def dataset_rows(location: str, limit: int | None = None) -> list[dict[str, Any]
     """The first rows of a hub data set, from cache or hub; raises `UserError` for neither."""
     wanted = parse_dataset(location)
     if not reachable():
-        _stay_offline()
+        stay_offline()
     import datasets
 
     try:
-        with _no_bars():
+        with no_bars():
             found = datasets.load_dataset(
                 wanted.hub_id, wanted.config, split=wanted.split, revision=wanted.revision
             )
@@ -64,7 +64,7 @@ def _no_dataset(location: str, wanted: DatasetName, error: Exception) -> str:
 
 
 @contextmanager
-def _no_bars() -> Iterator[None]:
+def no_bars() -> Iterator[None]:
     import datasets
 
     datasets.disable_progress_bars()
@@ -74,7 +74,7 @@ def _no_bars() -> Iterator[None]:
         datasets.enable_progress_bars()
 
 
-def _stay_offline() -> None:
+def stay_offline() -> None:
     """Tell the hub's clients to use what is here: they would retry for minutes otherwise."""
     import datasets
     from huggingface_hub import constants

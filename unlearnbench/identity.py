@@ -19,8 +19,16 @@ def key_of(identity: dict[str, Any]) -> str:
 
 
 def source_sha256(plugin: type) -> str:
-    """sha256 of the file a plugin is written in: an edited method is another method."""
-    return hashlib.sha256(Path(inspect.getfile(plugin)).read_bytes()).hexdigest()
+    """sha256 of the file a plugin is written in: an edited method is another method.
+
+    For a built-in one also of what the files of its folder share: `_*.py` and task files.
+    """
+    file = Path(inspect.getfile(plugin))
+    parts = [file]
+    if plugin.__module__.startswith("unlearnbench."):
+        shared = ("_[!_]*.py", "*/*.yaml")
+        parts += sorted(path for pattern in shared for path in file.parent.glob(pattern))
+    return hashlib.sha256(b"\0".join(part.read_bytes() for part in parts)).hexdigest()
 
 
 @cache

@@ -67,7 +67,9 @@ def _classification_set(name: str, paths: list[Path]) -> _Read | None:
     if chosen is None:
         return None
     split, path = chosen
-    return _Read(check_rows(name, read_table(path), path.name), split, path.name)
+    return _Read(
+        check_rows(name, read_table(path, "docs/classification.md"), path.name), split, path.name
+    )
 
 
 def _dialogue_set(name: str, paths: list[Path]) -> _Read | None:

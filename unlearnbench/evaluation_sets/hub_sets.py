@@ -63,15 +63,15 @@ def _read(name: str, revision: str | None) -> EvaluationSet:
 
 
 def _load(name: str, revision: str | None) -> "Dataset":
-    from unlearnbench.hub_data import _no_bars, _stay_offline
+    from unlearnbench.hub_data import no_bars, stay_offline
 
     if not reachable():
-        _stay_offline()
+        stay_offline()
     import datasets
 
     hub_id, config = ON_HUB[name]
     try:
-        with _no_bars():
+        with no_bars():
             return datasets.load_dataset(
                 hub_id, config, split=wanted_split(name), revision=revision
             )

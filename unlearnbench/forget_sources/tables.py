@@ -14,16 +14,19 @@ SUFFIXES = (".jsonl", ".csv", ".parquet")
 _SHAPES = (("prefix", "suffix"), ("question", "answer"), ("text",))
 
 
-def read_table(path: Path) -> list[dict[str, Any]]:
-    """The rows of a .jsonl, .csv or .parquet file; raises `UserError` naming file and row."""
+def read_table(path: Path, docs: str = "docs/forget_sets.md") -> list[dict[str, Any]]:
+    """The rows of a .jsonl, .csv or .parquet file; raises `UserError` naming file and row.
+
+    `docs` is the page that says what a row holds.
+    """
     readers = {".jsonl": _jsonl, ".csv": _csv, ".parquet": _parquet}
     if path.suffix not in readers:
-        raise UserError(f"{path} is not one of {', '.join(SUFFIXES)}; see docs/forget_sets.md")
+        raise UserError(f"{path} is not one of {', '.join(SUFFIXES)}; see {docs}")
     if not path.is_file():
         raise UserError(f"no file at {path}; give an existing {', '.join(SUFFIXES)} file")
     rows = list(readers[path.suffix](path))
     if not rows:
-        raise UserError(f"{path} has no rows; see docs/forget_sets.md for what a row holds")
+        raise UserError(f"{path} has no rows; see {docs} for what a row holds")
     return rows
 
 
