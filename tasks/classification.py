@@ -45,7 +45,8 @@ class Classification(Task):
 
     name = "classification"
     source = (
-        "lm-eval's tasks (Gao et al.), scored over the model in memory; SPEC: validation splits"
+        "lm-eval's tasks (Gao et al.), scored over the model in memory; validation splits, "
+        "LAMBADA's test split"
     )
     needs = CLASSIFICATION_SETS
     metrics = (

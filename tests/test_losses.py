@@ -85,7 +85,7 @@ def kl(network: Any, second: Any, pairs: Sequences, protocol: Protocol) -> Tenso
 
 
 def expected(name: str, network: Any, second: Any, batch: UnlearnBatch) -> Tensor:
-    """Each method's objective, from SPEC's table."""
+    """Each method's objective, from the paper's equations."""
     protocol = batch.protocol
     rows = batch.forget_set.rows.select(ROWS)
     pairs = batch.forget_set.pairs().select(ROWS)

@@ -35,7 +35,7 @@ LM_EVAL_FILES = {
 
 
 def prompt_and_choices(name, row):
-    """What SPEC says the released prompts are, and which choice is right."""
+    """What the released prompts are, and which choice is right."""
     if name == "hellaswag":
         return row["ctx"], [" " + e for e in row["endings"]], int(row["label"])
     if name == "winogrande":

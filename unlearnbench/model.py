@@ -99,7 +99,7 @@ class LanguageModel:
 
     @contextmanager
     def training(self) -> Iterator[None]:
-        """Gradients on, dropout still off (SPEC §2): the paper trains without it."""
+        """Gradients on, dropout still off: the paper trains without it."""
         # eval() is kept: it is what switches every dropout off, whatever the architecture.
         self.network.requires_grad_(True)
         try:

@@ -144,7 +144,9 @@ class Result(Record):
     method: MethodRecord
     forget_set: ForgetSetRecord
     protocol_name: str = Field(description="paper or released, before single settings")
-    protocol: dict[str, Any] = Field(description="every protocol setting (SPEC §3)")
+    protocol: dict[str, Any] = Field(
+        description="every protocol setting: unlearnbench show protocol"
+    )
     stop: StopRecord
     sets: dict[str, EvaluationSetRecord] = Field(
         default_factory=dict, description="by name: the questions and conversations measured with"

@@ -2,7 +2,7 @@
 
 A start whose next token the model gets right continues exactly as the start after
 it, so only the misses of one teacher-forced pass are decoded: all starts before a
-miss share its continuation (SPEC: 3,871,744 forward tokens for 128 rows otherwise).
+miss share its continuation (the released code: 3,871,744 forward tokens for 128 rows otherwise).
 """
 
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Perplexity of a text in windows (SPEC: documents joined, 512 tokens, mean window NLL)."""
+"""Perplexity of a text in windows: documents joined, 512 tokens, mean window NLL."""
 
 import math
 import statistics
