@@ -74,12 +74,12 @@ def test_a_file_without_rates_is_a_user_error(tmp_path):
     assert read_learning_rates(path) == TUNED
 
 
-def tried(rate, outcome, ppl=(10.0, 10.0), el=0.0, ma=0.5, max_epochs=20):
+def tried(rate, outcome, ppl=(10.0, 10.0), el=0.0, ma=0.5, max_epochs=20, n_epochs=3):
     """The result of one candidate rate, with a stop line at EL 0.05, MA 0.6."""
     result = make_result(rate=rate)
     result.method.settings.update(learning_rate=rate, max_epochs=max_epochs)
     last = EpochRecord(epoch=3, metrics={"el": el, "ma": ma})
-    result.trace = UnlearnTrace(outcome=outcome, n_epochs=3, epochs=[last])
+    result.trace = UnlearnTrace(outcome=outcome, n_epochs=n_epochs, epochs=[last])
     result.scores = {
         "perplexity": {
             f"text{i}": Score(value=value, n=1, higher_is_better=False)
@@ -103,6 +103,13 @@ def test_tuning_takes_the_rate_that_keeps_most_utility_among_those_that_forget()
     # The mean of logarithms decides: sqrt(10 * 40) = 20 > 19, though 25 is not the mean of 19s.
     assert (best.learning_rate, best.reached) == (2e-4, True)
     assert [c.learning_rate for c in best.candidates] == [1e-5, 1e-4, 2e-4, 5e-4]
+
+
+def test_tuning_leaves_half_of_the_epochs_to_harder_forget_sets():
+    late = tried(1e-5, "forgotten", (2.0, 2.0), n_epochs=11)
+    early = tried(1e-4, "forgotten", (9.0, 9.0), n_epochs=10)
+    assert chosen_from(late, early).learning_rate == 1e-4
+    assert chosen_from(late, tried(1e-4, "not_forgotten")).learning_rate == 1e-5
 
 
 def test_tuning_prefers_the_smaller_of_equal_rates():
@@ -160,7 +167,7 @@ def test_a_file_of_before_the_stop_line_was_kept_is_read(tmp_path):
 
 
 def test_a_collapsed_only_grid_still_names_a_rate_and_flags_it():
-    best = choose(chosen_from(tried(5e-4, "collapsed"), tried(1e-4, "collapsed")).candidates)
+    best = choose(chosen_from(tried(5e-4, "collapsed"), tried(1e-4, "collapsed")).candidates, 8)
     assert (best.learning_rate, best.reached) == (1e-4, False)
 
 

@@ -13,9 +13,9 @@ from unlearnbench.protocol import Protocol
 LARGE = 1_000_000_000
 
 RULE = (
-    "among the rates that reach the stop line within the epoch limit without collapse, the one "
-    "with the lowest mean log perplexity over the validation texts, the smaller of equals; if "
-    "none reaches it, the one that ends nearest to it"
+    "of the rates that reach the stop line without collapse within half of the epoch limit, or if "
+    "none does within all of it, the one with the lowest mean log perplexity over the validation "
+    "texts, the smaller of equals; if none reaches it, the one that ends nearest to it"
 )
 
 

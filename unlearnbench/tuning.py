@@ -72,11 +72,16 @@ def mean_log_perplexity(result: Result) -> float | None:
     return fsum(map(log, values)) / len(values)
 
 
-def choose(candidates: Sequence[Candidate]) -> Tuned:
-    """Apply the rule (`RULE`) to the rates tried for one method."""
+def choose(candidates: Sequence[Candidate], max_epochs: int) -> Tuned:
+    """Apply the rule (`RULE`) to the rates tried for one method.
+
+    Half of the epoch limit, because a rate that needs nearly all of it on one forget set
+    would miss the line on the next.
+    """
     reached = [c for c in candidates if c.reached and c.mean_log_perplexity is not None]
+    early = [c for c in reached if 2 * c.n_epochs <= max_epochs]
     if reached:
-        best = min(reached, key=lambda c: (c.mean_log_perplexity, c.learning_rate))
+        best = min(early or reached, key=lambda c: (c.mean_log_perplexity, c.learning_rate))
     else:
         best = min(
             candidates, key=lambda c: (c.distance is None, c.distance or 0.0, c.learning_rate)
@@ -95,8 +100,10 @@ def learning_rates(results: Sequence[Result]) -> LearningRates:
     """
     first = results[0]
     by_method: dict[str, list[Candidate]] = {}
+    limit_of: dict[str, int] = {}
     for result in results:
         by_method.setdefault(result.method.name, []).append(candidate_of(result))
+        limit_of[result.method.name] = result.method.settings["max_epochs"]
     limits = {result.method.settings["max_epochs"] for result in results}
     grid = {c.learning_rate for candidates in by_method.values() for c in candidates}
     return LearningRates(
@@ -109,5 +116,5 @@ def learning_rates(results: Sequence[Result]) -> LearningRates:
         stop=first.stop.source,
         max_epochs=limits.pop() if len(limits) == 1 else None,
         grid=sorted(grid),
-        methods={name: choose(found) for name, found in sorted(by_method.items())},
+        methods={name: choose(found, limit_of[name]) for name, found in sorted(by_method.items())},
     )
