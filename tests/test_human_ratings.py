@@ -136,12 +136,20 @@ def test_all_problems_of_a_file_are_listed(tmp_path):
         ("item,mark\nbcd,1\n", "no column 'score'"),
         ("item,score,Score\nbcd,1,2\n", "twice the column 'score'"),
         ("", "no column 'item'"),
-        ("item,score\nbcd," + "x" * 200_000, "is no CSV"),
     ],
 )
 def test_a_file_that_is_no_filled_sheet_is_refused(tmp_path, content, message):
     with pytest.raises(UserError, match=message):
         filled(tmp_path, content)
+
+
+def test_what_the_csv_reader_refuses_is_refused_with_the_file(tmp_path):
+    limit = csv.field_size_limit(1000)  # one for the whole process
+    try:
+        with pytest.raises(UserError, match="is no CSV"):
+            filled(tmp_path, "item,score\nbcd," + "x" * 2000)
+    finally:
+        csv.field_size_limit(limit)
 
 
 def test_annotators_are_named_by_file_or_by_hand(tmp_path):
