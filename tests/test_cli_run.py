@@ -184,6 +184,7 @@ def test_a_failing_cell_costs_only_itself(undisturbed, world, tmp_path):
         (("--forget-set", "./nowhere"), "no forget set at"),
         (("--runs", "7"), "unknown run '7'"),
         (("--stop", "calibrated"), "--unseen"),
+        (("--data-revision", "piqa"), "'piqa' is not NAME=COMMIT"),
         (("--bert", "./nowhere"), "nowhere"),
         (("--plugin", "nowhere.py"), "no plugin file"),
         (("--text", "nofile"), "NAME=FILE"),

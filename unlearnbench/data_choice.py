@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from unlearnbench.errors import UserError
+from unlearnbench.settings import name_and_value
 
 if TYPE_CHECKING:
     from unlearnbench.evaluation_sets import EvaluationSet
@@ -159,12 +160,7 @@ def _sets(
 
 
 def _revision(option: str) -> tuple[str, str]:
-    name, sign, commit = (part.strip() for part in option.partition("="))
-    if not (name and sign and commit):
-        raise UserError(
-            f"--data-revision '{option}' is not NAME=COMMIT; e.g. --data-revision piqa=COMMIT"
-        )
-    return name, commit
+    return name_and_value(option, "--data-revision", "NAME=COMMIT", "piqa=COMMIT")
 
 
 def _bert_sha256(bert: str | None) -> str:

@@ -69,4 +69,5 @@ _SHOWS_OR_STORES = {
     "table_rows",
     "tuned_rates",
     "tuning",
+    "whole_files",
 }

@@ -135,6 +135,14 @@ def parse_setting(owner: type, owner_name: str, name: str, text: Any) -> Any:
         ) from None
 
 
+def name_and_value(option: str, flag: str, form: str, example: str) -> tuple[str, str]:
+    """The two sides of an option such as NAME=FILE; raises `UserError` if one is missing."""
+    name, sign, value = (part.strip() for part in option.partition("="))
+    if not (name and sign and value):
+        raise UserError(f"{flag} '{option}' is not {form}; e.g. {flag} {example}")
+    return name, value
+
+
 def describe_type(type_: Any) -> str:
     """A type in words: 'one of a, b', 'a number', 'a whole number'."""
     if get_origin(type_) is Literal:

@@ -16,6 +16,9 @@ from pathlib import Path
 
 from unlearnbench.errors import UserError
 from unlearnbench.result import SCHEMA_VERSION, Result
+from unlearnbench.whole_files import write_whole
+
+ANOTHER_FOLDER = "choose another --out"
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class Store:
     def save(self, result: Result) -> Path:
         """Write a result so that a reader sees all of it or nothing, even after a power cut."""
         path = self.path(result.key)
-        _write_whole(path, result.model_dump_json(indent=1))
+        write_whole(path, result.model_dump_json(indent=1), ANOTHER_FOLDER)
         return path
 
     def load(self, key: str) -> Result | Damage | None:
@@ -69,13 +72,13 @@ class Store:
         name = hashlib.sha256(toml.encode()).hexdigest()[:12]
         path = self.folder / "experiments" / f"{name}.toml"
         if not path.exists():
-            _write_whole(path, toml)
+            write_whole(path, toml, ANOTHER_FOLDER)
         return path
 
     def save_log(self, key: str, text: str) -> Path:
         """Keep the traceback of a cell that failed."""
         path = self.folder / "logs" / f"{key}.log"
-        _write_whole(path, text)
+        write_whole(path, text, ANOTHER_FOLDER)
         return path
 
     @contextmanager
@@ -145,38 +148,11 @@ def _read(path: Path) -> Result | Damage:
     return result
 
 
-def _write_whole(path: Path, text: str) -> None:
-    _make(path.parent)
-    temporary = path.parent / f".{path.stem}.{os.getpid()}.tmp"
-    try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise UserError(f"cannot write {path}: {error.strerror}; choose another --out") from error
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    # Without this the rename itself can be lost; not every file system can do it.
-    with suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
 def _make(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(
-            f"cannot write to {folder}: {error.strerror}; choose another --out"
-        ) from error
+        raise UserError(f"cannot write to {folder}: {error.strerror}; {ANOTHER_FOLDER}") from error
 
 
 def _take(descriptor: int, folder: Path) -> None:

@@ -11,6 +11,7 @@ from unlearnbench.forget_sources.rows import text_of_file
 from unlearnbench.forget_sources.tables import SUFFIXES, read_table
 from unlearnbench.hashing import text_sha256
 from unlearnbench.hub_data import dataset_rows
+from unlearnbench.settings import name_and_value
 
 MAX_DOCUMENTS = 500  # as in the released validation files
 _ON_HUB = {
@@ -59,12 +60,7 @@ def texts_sha256(texts: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
 
 def parse_text_option(option: str) -> tuple[str, str]:
     """NAME=FILE as name and file; raises `UserError` for anything else."""
-    name, sign, place = (part.strip() for part in option.partition("="))
-    if not (name and sign and place):
-        raise UserError(
-            f"--text '{option}' is not NAME=FILE; e.g. --text wikitext=validation.jsonl"
-        )
-    return name, place
+    return name_and_value(option, "--text", "NAME=FILE", "wikitext=validation.jsonl")
 
 
 def _in_folder(name: str, data: str) -> str | None:

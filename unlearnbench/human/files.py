@@ -2,31 +2,18 @@
 
 import csv
 import io
-import os
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
+from unlearnbench import whole_files
 from unlearnbench.errors import UserError
 
 SEPARATORS = (",", ";", "\t")
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a file so that a reader sees all of it or the old one, even after a power cut."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("w", encoding="utf-8", newline="") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        _sync_folder(path.parent)
-    except OSError as error:
-        with suppress(OSError):  # the first error is the one to tell
-            temporary.unlink(missing_ok=True)
-        raise UserError(f"cannot write {path}: {error.strerror}; is the disk full?") from error
+    """Write one of the study's files whole; raises `UserError` where that cannot be done."""
+    whole_files.write_whole(path, text, "is the disk full?")
 
 
 def write_table(path: Path, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
@@ -76,12 +63,3 @@ def _text(path: Path) -> str:
     except UnicodeDecodeError:
         # A Western spreadsheet's plain "CSV"; what is read of it (items, scores) is ASCII.
         return content.decode("cp1252", errors="replace")
-
-
-def _sync_folder(folder: Path) -> None:
-    # Without this the rename itself can be lost.
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
