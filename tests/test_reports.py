@@ -60,7 +60,7 @@ def test_json_is_strict_and_whole(table: Table) -> None:
     rows = {row["label"]: row for row in document["groups"][0]["rows"]}
     assert rows["NEO + KUMPR"]["cells"]["pile_ppl"] == {
         "mean": "inf", "std": None, "n": 2, "n_documents": [128], "n_degenerate": 0, "rank": None,
-        "text": ">1000",
+        "low": None, "high": None, "indistinct": False, "text": ">1000",
     }  # fmt: skip
     assert rows["NEO + ICU (alpha=0.1)"]["settings"]["alpha"] == 0.1
     assert rows["OPT"]["cells"]["lambada"]["mean"] == 28.0

@@ -11,6 +11,7 @@ from unlearnbench.result import Result, Role, StopRecord
 
 # Footnote markers of rows.
 NOT_FORGOTTEN, LEFT_OUT, UNEQUAL, PARTIAL = "†", "‡", "§", "¶"
+INDISTINCT = "≈"  # a footnote marker of cells
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,9 @@ class Cell:
     n_documents: tuple[int, ...] = ()  # the numbers of documents it was measured on
     n_degenerate: int = 0  # runs in which every document got the same answer
     rank: int | None = None  # 1 best, 2 second among the compared rows, as printed
+    low: float | None = None  # 95% interval of the mean over documents, these runs held fixed
+    high: float | None = None
+    indistinct: bool = False  # the best, but not told apart from the second by a paired test
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,7 @@ class Run:
     forget_set: str
     content_sha256: str
     seed: int
+    key: str = field(default="", compare=False)  # of the result that was used
 
 
 @dataclass(frozen=True)

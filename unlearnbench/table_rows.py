@@ -173,7 +173,7 @@ def _latest(results: Iterable[Result]) -> list[Result]:
 
 
 def _run(result: Result) -> Run:
-    return Run(result.forget_set.run, result.forget_set.content_sha256, result.seed)
+    return Run(result.forget_set.run, result.forget_set.content_sha256, result.seed, result.key)
 
 
 def _failure(result: Result) -> str | None:

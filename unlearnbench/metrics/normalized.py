@@ -25,6 +25,8 @@ def z_scores(values: Sequence[float], higher_is_better: bool) -> list[float]:
     if _constant(values):
         return [0.0] * len(values)
     mean, spread = fmean(values), pstdev(values)
+    if spread == 0.0:  # they differ by less than a float can square
+        return [0.0] * len(values)
     return [_signed((v - mean) / spread, higher_is_better) for v in values]
 
 
