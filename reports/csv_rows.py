@@ -11,6 +11,7 @@ from unlearnbench.report import Report
 
 if TYPE_CHECKING:
     from unlearnbench.columns import Column
+    from unlearnbench.document import Document
     from unlearnbench.table import Cell, Group, Row, Table
 
 
@@ -21,19 +22,25 @@ class Csv(Report):
 
     name: ClassVar[str] = "csv"
 
-    def render(self, table: "Table") -> str:
+    suffix: ClassVar[str] = ".csv"
+
+    def render(self, document: "Document") -> str:
         """Uncapped values in printed units (EL10 in percent); an empty field was not measured."""
-        columns = (*table.columns, *table.other_columns)
-        lines = [
-            {**_identity(group, row), **_values(row, columns)}
-            for group in table.groups
-            for row in group.rows
-        ]
-        text = io.StringIO()
-        writer = csv.DictWriter(text, list(lines[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(lines)
-        return text.getvalue()
+        return "\n".join(map(_table, document.tables))
+
+
+def _table(table: "Table") -> str:
+    columns = (*table.columns, *table.other_columns)
+    lines = [
+        {**_identity(group, row), **_values(row, columns)}
+        for group in table.groups
+        for row in group.rows
+    ]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(lines[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines)
+    return text.getvalue()
 
 
 def _identity(group: "Group", row: "Row") -> dict[str, object]:

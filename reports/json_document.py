@@ -10,6 +10,7 @@ from unlearnbench.registry import register
 from unlearnbench.report import Report
 
 if TYPE_CHECKING:
+    from unlearnbench.document import Document
     from unlearnbench.table import Group, Row, Table
 
 SCHEMA_VERSION = 1
@@ -22,16 +23,19 @@ class Json(Report):
 
     name: ClassVar[str] = "json"
 
-    def render(self, table: "Table") -> str:
+    suffix: ClassVar[str] = ".json"
+
+    def render(self, document: "Document") -> str:
         """Uncapped values in printed units; one that is not finite is the text 'inf' or 'nan'."""
-        document = {
+        (table,) = document.tables
+        printed = {
             "schema_version": SCHEMA_VERSION,
             "columns": [asdict(column) for column in table.columns],
             "other_columns": [asdict(column) for column in table.other_columns],
             "groups": [_group(group, table) for group in table.groups],
             "notes": [asdict(note) for note in table.notes],
         }
-        return json.dumps(_plain(document), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        return json.dumps(_plain(printed), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _group(group: "Group", table: "Table") -> dict[str, Any]:

@@ -11,6 +11,7 @@ from unlearnbench.report import Report
 
 if TYPE_CHECKING:
     from unlearnbench.columns import Column
+    from unlearnbench.document import Document
     from unlearnbench.table import Group, Note, Row, Table
 
 _RANK = {1: r"\textbf{{{}}}", 2: r"\underline{{{}}}", None: "{}"}
@@ -53,11 +54,17 @@ class Latex(Report):
 
     name: ClassVar[str] = "latex"
 
-    def render(self, table: "Table") -> str:
-        """The standalone document; `fragment` is the part to paste into a paper."""
-        return _DOCUMENT.format(self.fragment(table))
+    suffix: ClassVar[str] = ".tex"
 
-    def fragment(self, table: "Table") -> str:
+    def render(self, document: "Document") -> str:
+        """The standalone document; `fragment` is the part to paste into a paper."""
+        return _DOCUMENT.format(self.fragment(document))
+
+    def fragment(self, document: "Document") -> str:
+        """The floats alone; they need the packages booktabs and graphicx."""
+        return "\n\n".join(map(self._table, document.tables))
+
+    def _table(self, table: "Table") -> str:
         """The table floats alone; they need the packages booktabs and graphicx."""
         names = ", ".join(escape(group.title) for group in table.groups)
         caption = (

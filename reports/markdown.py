@@ -9,6 +9,7 @@ from unlearnbench.report import Report
 
 if TYPE_CHECKING:
     from unlearnbench.columns import Column
+    from unlearnbench.document import Document
     from unlearnbench.table import Group, Row, Table
 
 _RANK = {1: "**{}**", 2: "<ins>{}</ins>", None: "{}"}
@@ -25,11 +26,17 @@ class Markdown(Report):
 
     name: ClassVar[str] = "markdown"
 
-    def render(self, table: "Table") -> str:
+    suffix: ClassVar[str] = ".md"
+
+    def render(self, document: "Document") -> str:
         """One table per group under its heading, then the notes."""
-        groups = [_group(group, table) for group in table.groups]
-        notes = [_LEGEND, *(f"{note.marker} {note.text}".strip() for note in table.notes)]
-        return "\n\n".join([*groups, "\n".join(f"- {_escaped(n)}" for n in notes)]) + "\n"
+        return "\n".join(map(_table, document.tables))
+
+
+def _table(table: "Table") -> str:
+    groups = [_group(group, table) for group in table.groups]
+    notes = [_LEGEND, *(f"{note.marker} {note.text}".strip() for note in table.notes)]
+    return "\n\n".join([*groups, "\n".join(f"- {_escaped(n)}" for n in notes)]) + "\n"
 
 
 def _group(group: "Group", table: "Table") -> str:

@@ -12,6 +12,7 @@ from unlearnbench.report import Report
 
 if TYPE_CHECKING:
     from unlearnbench.columns import Column
+    from unlearnbench.document import Document
     from unlearnbench.table import Group, Row, Table
 
 _RANK = {1: "¹", 2: "²", None: " "}
@@ -29,8 +30,11 @@ class Plain(Report):
 
     width: int | None = None  # characters; None: the terminal's, or unlimited in a pipe or file
 
-    def render(self, table: "Table") -> str:
-        """One block per group, then the notes."""
+    def render(self, document: "Document") -> str:
+        """The blocks one under the other."""
+        return "\n".join(self._table(table) for table in document.tables)
+
+    def _table(self, table: "Table") -> str:
         width = self.width or _terminal_width()
         blocks = [_group(group, table, width) for group in table.groups]
         notes = [_LEGEND, *(f"{note.marker} {note.text}".strip() for note in table.notes)]

@@ -8,7 +8,7 @@ import click
 from unlearnbench.cli.describe import describe, first_sentence
 from unlearnbench.registry import load_plugin_file
 
-KINDS = ("methods", "models", "tasks", "reports")
+KINDS = ("methods", "models", "tasks", "reports", "sections", "experiments")
 PLUGIN_HELP = "a .py file with methods, tasks or reports"
 
 

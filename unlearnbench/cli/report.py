@@ -1,7 +1,6 @@
 """`unlearnbench report`: the comparison of what lies in a results folder, in any format."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,8 @@ from unlearnbench.errors import UserError
 from unlearnbench.registry import load_plugin_file
 
 if TYPE_CHECKING:
+    from unlearnbench.document import Document
+    from unlearnbench.result import Result
     from unlearnbench.table import Note
 
 NO_JUDGE = "none"
@@ -64,7 +65,8 @@ def report(
     """
     results, n_damaged = read_results(folder)
     judged, notes = judged_results(results, folder, judge_id)
-    text = render(judged, report_name or "plain", notes)
+    document = make_document(judged, notes)
+    text = registry.find("reports", report_name or "plain")().render(document)
     if output is None:
         click.echo(text.rstrip("\n"))
     else:
@@ -110,14 +112,12 @@ def judged_results(
     return with_judge_scores(results, scores), [judge_note(results, scores)]
 
 
-def render(results: list[Any], report_name: str, notes: "Sequence[Note]" = ()) -> str:
-    """The results as the report of that name, with these notes under the table's own."""
-    from unlearnbench.table import build_table
+def make_document(results: "Sequence[Result]", notes: "Sequence[Note]" = ()) -> "Document":
+    """The results' comparison table as a document, with these notes under the table's own."""
+    from unlearnbench import sections
+    from unlearnbench.findings import findings_of
 
-    table = build_table(results)
-    noted = replace(table, notes=(*table.notes, *notes))
-    rendered: str = registry.find("reports", report_name)().render(noted)
-    return rendered
+    return sections.make_document(findings_of(results, notes))
 
 
 def _write(path: Path, text: str) -> None:

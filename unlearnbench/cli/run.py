@@ -68,7 +68,8 @@ def _interrupted(plan: "Plan", store: "Store") -> int:
 
 
 def _finish(plan: "Plan", outcome: "Outcome") -> int:
-    from unlearnbench.cli.report import render
+    from unlearnbench.cli.report import make_document
+    from unlearnbench.registry import find
 
     # A result from before keeps the place its method had then; the order asked for is this run's.
     results = [
@@ -77,7 +78,8 @@ def _finish(plan: "Plan", outcome: "Outcome") -> int:
         if c.key in outcome.results
     ]
     if any(result.status != "failed" for result in results):
-        click.echo(render(results, "plain").rstrip("\n"))
+        text = find("reports", "plain")().render(make_document(results))
+        click.echo(text.rstrip("\n"))
     for result in results:
         if result.status == "failed":
             click.echo(f"unlearnbench: failed: {result.label}: {result.error}", err=True)

@@ -1,0 +1,45 @@
+"""What a set of results says: every part computed once, before any format is chosen."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from unlearnbench.result import Result
+from unlearnbench.table import Note, Row, Table, build_table
+
+if TYPE_CHECKING:
+    from unlearnbench.human.studies import StudyFindings
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Results, and what is computed from them when a section or a figure first asks for it."""
+
+    results: tuple[Result, ...]
+    title: str = ""
+    notes: tuple[Note, ...] = ()  # under the comparison table, besides its own
+    axes: tuple[str, ...] = ()  # settings that the rows vary on purpose: 'alpha', 'beta'
+    published: Mapping[str, str] = field(default_factory=dict)  # the printed table to lay beside
+    doc_ids: tuple[str, ...] = ()  # rows of the forget set to show; empty: chosen by a stated rule
+    human: "StudyFindings | None" = None  # people's ratings, where a folder has any
+
+    @cached_property
+    def table(self) -> Table:
+        """The comparison table, with intervals over documents and doubtful firsts marked."""
+        table = build_table(self.results)
+        return replace(table, notes=(*table.notes, *self.notes))
+
+    @cached_property
+    def by_key(self) -> dict[str, Result]:
+        """The results by key."""
+        return {result.key: result for result in self.results}
+
+    def results_of(self, row: Row) -> list[Result]:
+        """The results in a row's means, in the order of its runs."""
+        return [self.by_key[run.key] for run in row.runs]
+
+
+def findings_of(results: Sequence[Result], notes: Sequence[Note] = ()) -> Findings:
+    """The findings of results that belong to no named experiment."""
+    return Findings(tuple(results), notes=tuple(notes))
