@@ -40,6 +40,7 @@ class Cell:
     el_epochs: Literal["all", "deciding"] = "all"
     limit: int | None = None
     task_limit: int | None = None
+    variant: str = ""  # of a named experiment; tells titles apart, changes no number
     identity: dict[str, Any] = field(default_factory=dict)
 
     @cached_property
@@ -51,7 +52,8 @@ class Cell:
     def title(self) -> str:
         """What a person calls it: 'nano-neo: NEO + ICU, forget set 0, seed 42'."""
         seed = f", seed {self.seed}" if self.role == "method" else ""
-        return f"{self.group}: {self.label}, forget set {self.run}{seed}"
+        label = f"{self.label} {self.variant}".strip()
+        return f"{self.group}: {label}, forget set {self.run}{seed}"
 
 
 def identity_of(cell: Cell) -> dict[str, Any]:

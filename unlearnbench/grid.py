@@ -1,7 +1,7 @@
 """From an experiment to its cells: models x methods x forget sets x seeds, and references."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -50,6 +50,14 @@ class Plan:
         )
 
 
+def make_plans(experiments: Sequence[Experiment], download: bool = True) -> list[Plan]:
+    """The plan of each; what several of them ask in the same words is looked up once."""
+    for file in dict.fromkeys(file for e in experiments for file in e.plugin):
+        registry.load_plugin_file(Path(file))
+    looked_up: dict[Any, Any] = {}
+    return [_Planner(e, download, True, looked_up).plan() for e in experiments]
+
+
 def make_plan(experiment: Experiment, download: bool = True, with_tuned_rates: bool = True) -> Plan:
     """Check everything an experiment asks and lay out its cells; loads no weights.
 
@@ -60,15 +68,21 @@ def make_plan(experiment: Experiment, download: bool = True, with_tuned_rates: b
     """
     for file in experiment.plugin:
         registry.load_plugin_file(Path(file))
-    return _Planner(experiment, download, with_tuned_rates).plan()
+    return _Planner(experiment, download, with_tuned_rates, {}).plan()
 
 
 class _Planner:
     """The parts of a plan that are looked up once."""
 
-    def __init__(self, experiment: Experiment, download: bool, with_tuned_rates: bool) -> None:
+    def __init__(
+        self,
+        experiment: Experiment,
+        download: bool,
+        with_tuned_rates: bool,
+        looked_up: dict[Any, Any],
+    ) -> None:
         self.experiment, self.download = experiment, download
-        self.with_tuned_rates = with_tuned_rates
+        self.with_tuned_rates, self.looked_up = with_tuned_rates, looked_up
         self.methods = chosen_plugins("methods", experiment.methods)
         self.tasks = chosen_plugins("tasks", experiment.tasks)
         self.overrides: Overrides = parse_set(experiment.settings, {**self.methods, **self.tasks})
@@ -81,16 +95,26 @@ class _Planner:
         if not self.experiment.model:
             raise UserError("no model given; take --model nano-neo (all: unlearnbench list models)")
         _check_revision(self.experiment)
-        models = [
-            choose_model(self.experiment, name, self.download) for name in self.experiment.model
-        ]
-        needs = tuple(dict.fromkeys(name for task in self.tasks.values() for name in task.needs))
-        chosen = [
-            (model, choose_data(self.experiment, model, needs, self.warnings)) for model in models
-        ]
+        models = [self._model(self.experiment, name) for name in self.experiment.model]
+        chosen = [(model, self._data(model)) for model in models]
         cells = [c for model, data in chosen for c in self._of_model(model, data)]
         distinct = {cell.key: cell for cell in cells}
         return Plan(tuple(distinct.values()), tuple(self.warnings), self._workers(models))
+
+    def _model(self, experiment: Experiment, name: str) -> ModelChoice:
+        asked = ("model", _without_methods(experiment), name)
+        if asked not in self.looked_up:
+            self.looked_up[asked] = choose_model(experiment, name, self.download)
+        found: ModelChoice = self.looked_up[asked]
+        return found
+
+    def _data(self, model: ModelChoice) -> DataChoice:
+        needs = tuple(dict.fromkeys(name for task in self.tasks.values() for name in task.needs))
+        asked = ("data", _without_methods(self.experiment), model.asked, needs)
+        if asked not in self.looked_up:
+            self.looked_up[asked] = choose_data(self.experiment, model, needs, self.warnings)
+        found: DataChoice = self.looked_up[asked]
+        return found
 
     def _of_model(self, model: ModelChoice, data: DataChoice) -> Iterator[Cell]:
         for role in self.references:
@@ -119,7 +143,7 @@ class _Planner:
             return None
         try:
             # A revision is one of the main model's repository.
-            return choose_model(replace(self.experiment, revision=None), name, self.download)
+            return self._model(replace(self.experiment, revision=None), name)
         except UserError as error:
             self.warnings.append(f"reference row '{role}' is left out: {error}")
             return None
@@ -199,6 +223,11 @@ class _Planner:
         if self.experiment.workers > 0:
             return self.experiment.workers
         return min(2, _cores()) if all(model.is_nano for model in models) else 1
+
+
+def _without_methods(experiment: Experiment) -> Experiment:
+    """What of an experiment decides its models and data."""
+    return replace(experiment, methods=(), settings=())
 
 
 def chosen_plugins(kind: str, names: tuple[str, ...]) -> dict[str, Any]:

@@ -18,6 +18,11 @@ def key_of(identity: dict[str, Any]) -> str:
     return hashlib.sha256(canonical(identity).encode()).hexdigest()
 
 
+def question_in(identity: dict[str, Any]) -> str:
+    """What a cell asks, whatever software answers it."""
+    return canonical({name: part for name, part in identity.items() if name != "software"})
+
+
 def source_sha256(plugin: type) -> str:
     """sha256 of the file a plugin is written in: an edited method is another method.
 
@@ -50,8 +55,12 @@ def harness_sha256() -> str:
 _SHOWS_OR_STORES = {
     "__main__",
     "columns",
+    "continuations",
+    "document",
     "estimate",
     "experiment",
+    "figure",
+    "findings",
     "footnotes",
     "grid",
     "identity",
@@ -61,6 +70,8 @@ _SHOWS_OR_STORES = {
     "published",
     "registry",
     "report",
+    "result_files",
+    "result_index",
     "runner",
     "set_options",
     "store",

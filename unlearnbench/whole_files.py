@@ -7,7 +7,7 @@ from pathlib import Path
 from unlearnbench.errors import UserError
 
 
-def write_whole(path: Path, text: str, remedy: str) -> None:
+def write_whole(path: Path, content: str | bytes, remedy: str) -> None:
     """Write a file, and its folder, so that a reader sees all of it or the old one.
 
     Raises `UserError` with what to do about it, `remedy`, where it cannot be written.
@@ -15,9 +15,8 @@ def write_whole(path: Path, text: str, remedy: str) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Line ends stay as they are given: a spreadsheet's CSV has its own.
-        with temporary.open("w", encoding="utf-8", newline="") as file:
-            file.write(text)
+        with temporary.open("wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)

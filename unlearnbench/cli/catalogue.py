@@ -1,6 +1,7 @@
 """`unlearnbench list` and `show`: what there is, from the code's own declarations."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -17,7 +18,7 @@ PLUGIN_HELP = "a .py file with methods, tasks or reports"
 @click.option("--json", "as_json", is_flag=True, help="for programs")
 @click.option("--plugin", multiple=True, metavar="FILE", help=PLUGIN_HELP)
 def list_command(kind: str, as_json: bool, plugin: tuple[str, ...]) -> None:
-    """Print the names of methods, models, tasks or reports, with one sentence each."""
+    """Print the names of what there is of a kind, with one sentence each."""
     for file in plugin:
         load_plugin_file(Path(file))
     known = sentences(kind)
@@ -33,18 +34,42 @@ def list_command(kind: str, as_json: bool, plugin: tuple[str, ...]) -> None:
 @click.argument("name")
 @click.option("--plugin", multiple=True, metavar="FILE", help=PLUGIN_HELP)
 def show(name: str, plugin: tuple[str, ...]) -> None:
-    """Describe a method, model, task or report by name, or 'protocol' or 'result'."""
+    """Describe anything that `list` names, or 'protocol', 'result' or 'experiment'."""
     for file in plugin:
         load_plugin_file(Path(file))
     click.echo(describe(name))
 
 
+def _models() -> dict[str, str]:
+    from unlearnbench.model_aliases import aliases
+
+    return {name: str(alias) for name, alias in aliases().items()}
+
+
+def _sections() -> dict[str, str]:
+    from unlearnbench import sections
+
+    own = {name: sections.summary(name) for name in sections.names()}
+    return {**own, **{name: first_sentence(kind) for name, kind in sections.figures().items()}}
+
+
+def _experiments() -> dict[str, str]:
+    from unlearnbench.experiments.definition import find_experiment, shipped
+
+    return {name: f"{find_experiment(name).definition.summary}." for name in shipped()}
+
+
+_OTHERS: dict[str, Callable[[], dict[str, str]]] = {
+    "models": _models,
+    "sections": _sections,
+    "experiments": _experiments,
+}
+
+
 def sentences(kind: str) -> dict[str, str]:
     """The first sentence about each thing of a kind, by name."""
-    if kind == "models":
-        from unlearnbench.model_aliases import aliases
-
-        return {name: str(alias) for name, alias in aliases().items()}
+    if kind in _OTHERS:
+        return _OTHERS[kind]()
     from unlearnbench import registry
 
     plugins: dict[str, type] = getattr(registry, kind)()

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from unlearnbench import registry
 from unlearnbench.errors import unknown
+from unlearnbench.experiments.definition import Definition, Variant, find_experiment, shipped
 from unlearnbench.model_aliases import ModelAlias, aliases
 from unlearnbench.protocol import Protocol
 from unlearnbench.settings import settings_of
@@ -23,16 +24,23 @@ def describe(name: str) -> str:
     """The page about a method, model, task or report, the protocol or the result's schema."""
     known = aliases()
 
-    fixed: dict[str, Callable[[], str]] = {"protocol": _protocol, "result": result_schema}
+    fixed: dict[str, Callable[[], str]] = {
+        "protocol": _protocol,
+        "result": result_schema,
+        "experiment": _definition,
+    }
     if name in fixed:
         return fixed[name]()
+    if name in shipped():
+        return find_experiment(name).text.rstrip()
     for kind in registry.KINDS:
         plugins: dict[str, type] = getattr(registry, kind)()
         if name in plugins:
             return _plugin(kind, name, plugins[name])
     if name in known:
         return _model(known[name])
-    raise unknown("name", name, [*fixed, *_all_names(), *known], "unlearnbench list methods")
+    names = [*fixed, *_all_names(), *known, *shipped()]
+    raise unknown("name", name, names, "unlearnbench list methods")
 
 
 def _all_names() -> Iterator[str]:
@@ -78,6 +86,16 @@ def _protocol() -> str:
         lines.append(f"  {one.name}  ({one.kind})")
         lines.append(f"      {one.meaning}")
         lines.append(f"      paper: {one.text()}; released: {getattr(released, one.name)}")
+    return "\n".join(lines)
+
+
+def _definition() -> str:
+    lines = ["An experiment is a TOML file: unlearnbench run --experiment FILE.toml", ""]
+    for part, where in ((Definition, "the file"), (Variant, "each [[variants]]")):
+        lines += [f"Keys of {where}:"]
+        for name, field in part.model_fields.items():
+            lines.append(f"  {name}  {field.description or ''}".rstrip())
+    lines += ["", "One to copy: unlearnbench show nano-ablation > mine.toml"]
     return "\n".join(lines)
 
 

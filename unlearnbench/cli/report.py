@@ -1,22 +1,21 @@
-"""`unlearnbench report`: the comparison of what lies in a results folder, in any format."""
+"""`unlearnbench report`: what lies in a results folder, in any format."""
 
-from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from unlearnbench import registry
 from unlearnbench.cli.describe import first_sentence
+from unlearnbench.cli.findings import Shown, read_results, shown_in
+from unlearnbench.cli.output import report_for, write_every_format, write_report
 from unlearnbench.errors import UserError
 from unlearnbench.registry import load_plugin_file
 
 if TYPE_CHECKING:
     from unlearnbench.document import Document
-    from unlearnbench.result import Result
-    from unlearnbench.table import Note
 
-NO_JUDGE = "none"
 SOME_FAILED = 1
 
 
@@ -40,7 +39,31 @@ class _ReportCommand(click.Command):
 
 @click.command(cls=_ReportCommand)
 @click.argument("folder", default="results", type=click.Path(path_type=Path), metavar="[DIR]")
-@click.option("-o", "output", type=click.Path(path_type=Path), help="write to this file")
+@click.option(
+    "-o",
+    "output",
+    metavar="PATH",
+    help="write to this file, in the format of its suffix; to a folder (DIR/): in every format",
+)
+@click.option(
+    "--experiment", metavar="NAME", help="of the results those of this experiment, and its figures"
+)
+@click.option(
+    "--sections",
+    metavar="A,B",
+    default="",
+    help="what to print, see: unlearnbench list sections  [default: the experiment's, or table]",
+)
+@click.option(
+    "--beside-published", is_flag=True, help="the paper's printed values beside these, instead"
+)
+@click.option(
+    "--compare",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="another results folder: what differs from DIR in it, instead",
+)
+@click.option("--document", "doc_id", metavar="ID", help="the row that cases and process show")
 @click.option(
     "--judge",
     "judge_id",
@@ -57,71 +80,58 @@ class _ReportCommand(click.Command):
     help="a .py file with reports",
 )
 def report(
-    folder: Path, output: Path | None, judge_id: str | None, report_name: str | None = None
+    folder: Path,
+    output: str | None,
+    experiment: str | None,
+    sections: str,
+    beside_published: bool,
+    compare: Path | None,
+    doc_id: str | None,
+    judge_id: str | None,
+    report_name: str | None = None,
 ) -> int:
     """Print the comparison of the results in DIR (default: results).
 
     Files that are no results are named on stderr and left out, and the exit status is 1.
+    A run that is still going does no harm: what it has finished is reported.
     """
-    results, n_damaged = read_results(folder)
-    judged, notes = judged_results(results, folder, judge_id)
-    document = make_document(judged, notes)
-    text = registry.find("reports", report_name or "plain")().render(document)
-    if output is None:
-        click.echo(text.rstrip("\n"))
-    else:
-        _write(output, text)
+    shown, n_damaged = _read(folder, experiment, judge_id)
+    if doc_id is not None:
+        shown = replace(shown, findings=replace(shown.findings, doc_ids=(doc_id,)))
+    if beside_published:
+        shown = replace(shown, sections=("beside-published",))
+    if sections:
+        shown = replace(shown, sections=tuple(filter(None, map(str.strip, sections.split(",")))))
+    document = shown.document()
+    if compare is not None:
+        other, more = _read(compare, experiment, judge_id)
+        n_damaged += more
+        document = _comparison(shown, other, (str(folder), str(compare)))
+    _print(document, report_name, output, experiment or "report")
     return SOME_FAILED if n_damaged else 0
 
 
-def read_results(folder: Path) -> tuple[list[Any], int]:
-    """The current results of a folder and how many files there are none, named on stderr."""
-    from unlearnbench.store import Store, newest
-
-    results, damages = Store(folder).load_all()
-    for damage in damages:
-        click.echo(f"unlearnbench: left out {damage.path}: {damage.reason}", err=True)
-    kept, superseded = newest(results)
-    if superseded:
-        click.echo(
-            f"unlearnbench: left out {len(superseded)} results of older software that were "
-            "measured again",
-            err=True,
-        )
-    if not kept:
-        raise UserError(f"no results in {folder}; make some with: unlearnbench run --out {folder}")
-    return kept, len(damages)
+def _read(folder: Path, experiment: str | None, judge_id: str | None) -> tuple[Shown, int]:
+    results, n_damaged = read_results(folder)
+    return shown_in(folder, results, experiment, judge_id), n_damaged
 
 
-def judged_results(
-    results: list[Any], folder: Path, judge_id: str | None = None
-) -> "tuple[list[Any], list[Note]]":
-    """The results with a judge's scores from the folder, and what a table says about them.
+def _comparison(first: Shown, second: Shown, names: tuple[str, str]) -> "Document":
+    from unlearnbench.document import Document
+    from unlearnbench.sections.comparison import comparison_blocks
 
-    Without an id it is the only judge there is, if there is one; `none` leaves it out.
-    Raises `UserError` for an unknown judge, and if none was chosen of several.
-    """
-    from unlearnbench.judging.joining import JudgeScores, judge_note, with_judge_scores
-    from unlearnbench.judging.replies import JudgeFiles
-
-    files = JudgeFiles(folder)
-    judge = None if judge_id == NO_JUDGE else files.named(judge_id)
-    if judge is None:
-        return results, []
-    scores = JudgeScores(judge, files.load(judge))
-    return with_judge_scores(results, scores), [judge_note(results, scores)]
+    blocks = comparison_blocks(first.findings, second.findings, names)
+    return Document(f"{names[0]} and {names[1]}", blocks, first.findings)
 
 
-def make_document(results: "Sequence[Result]", notes: "Sequence[Note]" = ()) -> "Document":
-    """The results' comparison table as a document, with these notes under the table's own."""
-    from unlearnbench import sections
-    from unlearnbench.findings import findings_of
-
-    return sections.make_document(findings_of(results, notes))
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text if text.endswith("\n") else text + "\n", encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}; choose another -o") from error
+def _print(document: "Document", name: str | None, output: str | None, stem: str) -> None:
+    if output is None:
+        text = registry.find("reports", name or "plain")().render(document)
+        click.echo(text.rstrip("\n"))
+    elif name is None and (output.endswith("/") or Path(output).is_dir()):
+        write_every_format(document, Path(output), Path(stem).stem)
+    else:
+        path = Path(output)
+        if path.is_dir():
+            raise UserError(f"{output} is a folder; give a file, or no --{name}")
+        write_report(report_for(name, path), document, path)

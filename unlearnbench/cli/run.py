@@ -1,15 +1,20 @@
 """`unlearnbench run`: from flags and a configuration file to stored results and a table."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from unlearnbench.cli.options import given, options_of
+from unlearnbench.cli.plan import print_plan
 from unlearnbench.experiment import Experiment
 
 if TYPE_CHECKING:
+    from unlearnbench.experiments.definition import Named
+    from unlearnbench.experiments.recorded import PlannedCell
     from unlearnbench.grid import Plan
+    from unlearnbench.result import Result
     from unlearnbench.runner import Outcome
     from unlearnbench.store import Store
 
@@ -19,40 +24,89 @@ INTERRUPTED = 130
 @click.command()
 @options_of(Experiment)
 @click.option("--config", type=click.Path(path_type=Path), help="a TOML file of options; flags win")
+@click.option(
+    "--experiment",
+    "name",
+    metavar="NAME",
+    help="a table or figure of the paper, or a .toml file of one's own; flags win",
+)
 @click.option("--dry-run", is_flag=True, help="print the grid and what it costs; run nothing")
-def run(config: Path | None, dry_run: bool, **options: Any) -> int:
+def run(config: Path | None, name: str | None, dry_run: bool, **options: Any) -> int:
     """Make models forget, measure what they forgot and what they still can, print the table.
 
-    Cells that have a result in --out already are not run again.
+    Cells that have a result in --out already are not run again.  With --experiment the
+    grid is that of `unlearnbench list experiments`, and `unlearnbench report
+    --experiment NAME` prints what it is for.
     """
-    values = Experiment.from_toml(config) if config else {}
-    experiment = Experiment.parse({**values, **given(options)})
-    from unlearnbench.grid import make_plan
-    from unlearnbench.store import Store
-
-    store = Store(Path(experiment.out))
-    plan = make_plan(experiment, download=not dry_run)
-    for warning in plan.warnings:
+    values = {**(Experiment.from_toml(config) if config else {}), **given(options)}
+    asked = (
+        _plan_of(values, download=not dry_run) if name is None else _named(name, values, dry_run)
+    )
+    for warning in asked.plan.warnings:
         click.echo(f"unlearnbench: {warning}", err=True)
     if dry_run:
-        _print_plan(plan, store)
+        print_plan(asked.plan, asked.store)
         return 0
-    return _run(experiment, plan, store)
+    return _run(asked)
 
 
-def _run(experiment: Experiment, plan: "Plan", store: "Store") -> int:
+@dataclass(frozen=True)
+class _Asked:
+    """What is to be run: one experiment, or the variants of a named one as one grid."""
+
+    experiments: tuple[Experiment, ...]
+    plan: "Plan"
+    named: "Named | None" = None
+    cells: "tuple[PlannedCell, ...]" = ()
+
+    @property
+    def store(self) -> "Store":
+        from unlearnbench.store import Store
+
+        return Store(Path(self.experiments[0].out))
+
+
+def _plan_of(values: dict[str, Any], download: bool) -> _Asked:
+    from unlearnbench.grid import make_plan
+
+    experiment = Experiment.parse(values)
+    return _Asked((experiment,), make_plan(experiment, download))
+
+
+def _named(name: str, flags: dict[str, Any], dry_run: bool) -> _Asked:
+    from unlearnbench.experiments.definition import find_experiment
+    from unlearnbench.experiments.planning import plan_experiment
+
+    named = find_experiment(name)
+    planned = plan_experiment(named, flags, download=not dry_run)
+    return _Asked(planned.experiments, planned.plan, named, planned.cells)
+
+
+def _run(asked: _Asked) -> int:
     from unlearnbench.runner import is_first_process, run_beside, run_grid
 
+    plan, store = asked.plan, asked.store
     if not is_first_process():  # under `accelerate launch` the first one writes and talks
         run_beside(plan.cells, store)
         return 0
     with store.lock():
-        store.save_experiment(experiment.to_toml())
+        _keep(asked)
+        plugins = tuple(dict.fromkeys(file for e in asked.experiments for file in e.plugin))
         try:
-            outcome = run_grid(plan.cells, store, plan.workers, experiment.plugin)
+            outcome = run_grid(plan.cells, store, plan.workers, plugins)
         except KeyboardInterrupt:
             return _interrupted(plan, store)
-    return _finish(plan, outcome)
+    return _finish(asked, outcome)
+
+
+def _keep(asked: _Asked) -> None:
+    """Keep what was asked beside the results, before the first of them is there."""
+    for experiment in asked.experiments:
+        asked.store.save_experiment(experiment.to_toml())
+    if asked.named is not None:
+        from unlearnbench.experiments.recorded import record
+
+        record(asked.store.folder, asked.named, asked.cells)
 
 
 def _interrupted(plan: "Plan", store: "Store") -> int:
@@ -67,19 +121,15 @@ def _interrupted(plan: "Plan", store: "Store") -> int:
     return INTERRUPTED
 
 
-def _finish(plan: "Plan", outcome: "Outcome") -> int:
-    from unlearnbench.cli.report import make_document
-    from unlearnbench.registry import find
-
+def _finish(asked: _Asked, outcome: "Outcome") -> int:
     # A result from before keeps the place its method had then; the order asked for is this run's.
     results = [
         outcome.results[c.key].model_copy(update={"position": c.position})
-        for c in plan.cells
+        for c in asked.plan.cells
         if c.key in outcome.results
     ]
     if any(result.status != "failed" for result in results):
-        text = find("reports", "plain")().render(make_document(results))
-        click.echo(text.rstrip("\n"))
+        click.echo(_shown(asked, results).rstrip("\n"))
     for result in results:
         if result.status == "failed":
             click.echo(f"unlearnbench: failed: {result.label}: {result.error}", err=True)
@@ -92,27 +142,12 @@ def _finish(plan: "Plan", outcome: "Outcome") -> int:
     return 1 if outcome.n_failed else 0
 
 
-def _print_plan(plan: "Plan", store: "Store") -> None:
-    from unlearnbench.estimate import examination_tokens, in_words, training_memory, training_tokens
-    from unlearnbench.runner import is_finished
+def _shown(asked: _Asked, results: "list[Result]") -> str:
+    from unlearnbench.cli.findings import NO_JUDGE, shown_in
+    from unlearnbench.registry import find
 
-    for cell in plan.cells:
-        state = "done" if is_finished(store.load(cell.key)) else "to do"
-        size = plan.size(cell)
-        bound = "at most" if cell.data.has_fixed_length(cell.run) else "or so"
-        tokens = training_tokens(size) + examination_tokens(size)
-        cost = f"{tokens:.3g} forward tokens {bound}"
-        memory = f"{in_words(training_memory(size))} and activations"
-        trained = f"  {cost}  {memory}" if cell.role == "method" else ""
-        click.echo(f"{cell.key[:12]}  {state:<5}  {cell.title}{trained}")
-    done = sum(is_finished(store.load(cell.key)) for cell in plan.cells)
-    click.echo(f"{len(plan.cells)} cells, {done} done; {plan.workers} at a time")
-    click.echo(
-        "Tokens are an upper bound: every epoch up to the limit, every EL start decoded on its "
-        "own; measuring the tasks comes on top."
-    )
-    if not all(cell.data.has_fixed_length(cell.run) for cell in plan.cells):
-        click.echo(
-            "'or so': rows of free text are counted as the benchmark's, 100 tokens (200 with "
-            "protocol.sequence=all), and may be longer."
-        )
+    name = asked.named.name if asked.named else None
+    # Judges are chosen in a report; here is no place to ask which.
+    shown = shown_in(asked.store.folder, results, name, NO_JUDGE)
+    text: str = find("reports", "plain")().render(shown.document())
+    return text

@@ -7,6 +7,7 @@ file lists its sections; the name of a figure stands for that figure.
 import importlib
 import pkgutil
 from collections.abc import Callable, Sequence
+from types import ModuleType
 
 from unlearnbench import registry
 from unlearnbench.document import Block, Document, Picture
@@ -33,9 +34,17 @@ def section(name: str) -> Section:
         return lambda findings: _picture(name, findings)
     if name not in names():
         raise unknown("section", name, [*names(), *figures()], "unlearnbench list sections")
-    module = importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
-    found: Section = module.blocks
+    found: Section = _module(name).blocks
     return found
+
+
+def summary(name: str) -> str:
+    """The first line about a section, as `unlearnbench list sections` prints it."""
+    return (_module(name).__doc__ or "").split("\n")[0]
+
+
+def _module(name: str) -> ModuleType:
+    return importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
 
 
 def names() -> list[str]:

@@ -1,0 +1,121 @@
+"""From a results folder to findings: which results count, with judges, people and experiment."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from unlearnbench.errors import UserError
+
+if TYPE_CHECKING:
+    from unlearnbench.document import Document
+    from unlearnbench.experiments.recorded import Selection
+    from unlearnbench.findings import Findings
+    from unlearnbench.result import Result
+    from unlearnbench.table import Note
+
+NO_JUDGE = "none"
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Findings and what a report prints of them."""
+
+    findings: "Findings"
+    sections: tuple[str, ...] = ("table",)
+    notes: "tuple[Note, ...]" = ()
+
+    def document(self) -> "Document":
+        """The report's blocks."""
+        from unlearnbench.sections import make_document
+
+        return make_document(self.findings, self.sections, self.notes)
+
+
+def read_results(folder: Path) -> "tuple[list[Result], int]":
+    """The current results of a folder and how many files there are none, named on stderr."""
+    from unlearnbench.store import Store, newest
+
+    results, damages = Store(folder).load_all()
+    for damage in damages:
+        click.echo(f"unlearnbench: left out {damage.path}: {damage.reason}", err=True)
+    kept, superseded = newest(results)
+    if superseded:
+        click.echo(
+            f"unlearnbench: left out {len(superseded)} results of older software that were "
+            "measured again",
+            err=True,
+        )
+    if not kept:
+        raise UserError(f"no results in {folder}; make some with: unlearnbench run --out {folder}")
+    return kept, len(damages)
+
+
+def shown_in(
+    folder: Path,
+    results: "Sequence[Result]",
+    experiment: str | None = None,
+    judge_id: str | None = None,
+) -> Shown:
+    """What a report shows of a folder's results: all of them, or those of a named experiment.
+
+    Raises `UserError` for an experiment that was not run into the folder, for an unknown
+    judge, and if none was chosen of several.
+    """
+    from unlearnbench.experiments.recorded import select
+
+    if experiment is None:
+        return Shown(_findings(results, folder, judge_id))
+    selection = select(folder, experiment, results)
+    if not selection.results:
+        raise UserError(
+            f"none of the {len(selection.missing)} cells of {selection.named.name} has a result "
+            f"yet; go on with: unlearnbench run --experiment {experiment} --out {folder}"
+        )
+    definition = selection.named.definition
+    findings = replace(
+        _findings(selection.results, folder, judge_id),
+        title=definition.title,
+        axes=definition.axes,
+        published=definition.published,
+    )
+    return Shown(findings, definition.sections, _missing(selection))
+
+
+def _findings(results: "Sequence[Result]", folder: Path, judge_id: str | None) -> "Findings":
+    from unlearnbench.findings import Findings
+
+    judged, notes = _judged(list(results), folder, judge_id)
+    return Findings(tuple(judged), notes=tuple(notes))
+
+
+def _judged(
+    results: "list[Result]", folder: Path, judge_id: str | None
+) -> "tuple[list[Result], list[Note]]":
+    """The results with a judge's scores from the folder, and what a table says about them.
+
+    Without an id it is the only judge there is, if there is one; `none` leaves it out.
+    """
+    from unlearnbench.judging.joining import JudgeScores, judge_note, with_judge_scores
+    from unlearnbench.judging.replies import JudgeFiles
+
+    files = JudgeFiles(folder)
+    judge = None if judge_id == NO_JUDGE else files.named(judge_id)
+    if judge is None:
+        return results, []
+    scores = JudgeScores(judge, files.load(judge))
+    return with_judge_scores(results, scores), [judge_note(results, scores)]
+
+
+def _missing(selection: "Selection") -> "tuple[Note, ...]":
+    """What a reader must know while the experiment is still going, or was cut short."""
+    from unlearnbench.table import Note
+
+    missing = selection.missing
+    if not missing:
+        return ()
+    total = len(missing) + len(selection.results)
+    named = ", ".join(cell.title for cell in missing[:3]) + ("" if len(missing) <= 3 else ", …")
+    return (Note("missing", f"{len(missing)} of {total} cells have no result yet: {named}."),)

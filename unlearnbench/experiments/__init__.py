@@ -1,0 +1,1 @@
+"""Experiments by name: each a small TOML file beside this one, to be run, copied and changed."""

@@ -1,0 +1,134 @@
+"""The definition of a named experiment: what is run, in which variants, and what is shown."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from unlearnbench.errors import UserError, unknown
+from unlearnbench.experiment import Experiment
+from unlearnbench.settings import settings_of
+
+FOLDER = Path(__file__).parent
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Variant(_Part):
+    """The experiment once, with settings of its own on top."""
+
+    settings: tuple[str, ...] = Field(default=(), description="as --set: METHOD.NAME=VALUE")
+    label: str | None = Field(
+        default=None,
+        description="stands behind a method's name in its rows ('w/o L_kl'); without one, "
+        "rows that differ are told apart by the settings in which they do",
+    )
+
+
+class Definition(_Part):
+    """A file of `unlearnbench/experiments`, or one of a user's own."""
+
+    title: str = Field(description="of the report")
+    summary: str = Field(default="", description="what `unlearnbench list experiments` prints")
+    sections: tuple[str, ...] = Field(
+        default=("table",), description="what its report is made of: unlearnbench list sections"
+    )
+    axes: tuple[str, ...] = Field(
+        default=(), description="the settings that its variants differ in"
+    )
+    published: dict[str, str] = Field(
+        default_factory=dict,
+        description="the printed table to lay beside: table, source (v1, v2), params (125M)",
+    )
+    run: dict[str, Any] = Field(description="options of `unlearnbench run`, as in a --config file")
+    variants: tuple[Variant, ...] = Field(
+        default=(Variant(),), description="each runs all of [run] with settings of its own"
+    )
+
+    @property
+    def variant_names(self) -> list[str]:
+        """What tells each variant from the others: its label, or its settings in brackets."""
+        return [_variant_name(variant) for variant in self.variants]
+
+    def experiments(self, flags: Mapping[str, Any]) -> list[Experiment]:
+        """One experiment per variant; flags win, their settings come after the variant's.
+
+        Raises `UserError` for an option or value that is none.
+        """
+        given = {**self.run, **flags}
+        own, asked = tuple(self.run.get("settings", ())), tuple(flags.get("settings", ()))
+        return [
+            Experiment.parse({**given, "settings": (*own, *variant.settings, *asked)})
+            for variant in self.variants
+        ]
+
+
+def _variant_name(variant: Variant) -> str:
+    if variant.label is not None or not variant.settings:
+        return variant.label or ""
+    return f"({', '.join(text.partition('.')[2] for text in variant.settings)})"
+
+
+@dataclass(frozen=True)
+class Named:
+    """A definition with its name and the text it was read from."""
+
+    name: str
+    definition: Definition
+    text: str
+
+
+def shipped() -> dict[str, Path]:
+    """The files of the experiments that come with the package, by name."""
+    return {path.stem: path for path in sorted(FOLDER.glob("*.toml"))}
+
+
+def find_experiment(name: str) -> Named:
+    """The experiment of that name, or in that .toml file.
+
+    Raises `UserError` naming the nearest if there is none, or what is wrong with the file.
+    """
+    path = shipped().get(name, Path(name).expanduser())
+    if path.suffix != ".toml":
+        raise unknown("experiment", name, shipped(), "unlearnbench list experiments")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"cannot read the experiment {path}: {error}; see: unlearnbench list experiments"
+        ) from error
+    return Named(path.stem, parse_definition(text, str(path)), text)
+
+
+def parse_definition(text: str, where: str) -> Definition:
+    """The definition that a TOML text holds; `where` is its place in messages."""
+    try:
+        definition = Definition.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"{where} is not TOML: {error}") from error
+    except ValidationError as error:
+        raise _misfit(error, where) from error
+    known = settings_of(Experiment)
+    for name in definition.run:
+        if name not in known:
+            raise unknown(f"option in [run] of {where}", name, known, "unlearnbench run --help")
+    return definition
+
+
+def _misfit(error: ValidationError, where: str) -> UserError:
+    first = error.errors()[0]
+    key = ".".join(map(str, first["loc"]))
+    if first["type"] == "extra_forbidden":
+        owner = Variant if key.startswith("variants") else Definition
+        return unknown(
+            f"key in {where}",
+            str(first["loc"][-1]),
+            owner.model_fields,
+            "unlearnbench show experiment",
+        )
+    return UserError(f"{where}: {key}: {first['msg']}; see: unlearnbench show experiment")

@@ -1,0 +1,123 @@
+"""Which cells belong to an experiment, kept in the results folder so that a report finds them.
+
+OUT/experiments/<name>.<id>.json holds one run's definition and what its cells ask.  A report
+takes the cells of all runs of that name together, also of those that are still going, and
+whichever command and version of the software measured them.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from unlearnbench.errors import UserError, unknown
+from unlearnbench.experiments.definition import (
+    Named,
+    find_experiment,
+    parse_definition,
+    shipped,
+)
+from unlearnbench.identity import question_in
+from unlearnbench.result import Record, Result
+from unlearnbench.whole_files import write_whole
+
+if TYPE_CHECKING:
+    from unlearnbench.cell import Cell
+
+
+class PlannedCell(Record):
+    """A cell of an experiment, measured or not."""
+
+    question: str  # sha256 of what it asks, whatever software answers it
+    title: str
+    position: int
+    label: str | None = None  # of its variant
+
+
+class Recorded(Record):
+    """One run of a named experiment."""
+
+    name: str
+    definition: str  # the text of its file
+    cells: list[PlannedCell]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The results of one experiment, and the cells that have none yet."""
+
+    named: Named
+    results: tuple[Result, ...]
+    missing: tuple[PlannedCell, ...]
+
+
+def record(folder: Path, named: Named, cells: Sequence[PlannedCell]) -> Path:
+    """Keep the cells of a run that begins; the same ones are kept once."""
+    recorded = Recorded(name=named.name, definition=named.text, cells=list(cells))
+    text = recorded.model_dump_json(indent=1)
+    digest = hashlib.sha256(text.encode()).hexdigest()[:12]
+    path = folder / "experiments" / f"{named.name}.{digest}.json"
+    if not path.exists():
+        write_whole(path, text, "choose another --out")
+    return path
+
+
+def recorded_names(folder: Path) -> list[str]:
+    """The experiments of which a folder holds runs."""
+    return sorted({path.name.split(".")[0] for path in folder.glob("experiments/*.json")})
+
+
+def select(folder: Path, name: str, results: Sequence[Result]) -> Selection:
+    """Of the folder's results those of the experiment, in its order, under its labels.
+
+    Raises `UserError` if it was never run into this folder, or its record is damaged.
+    """
+    stem = Path(name).stem if name.endswith(".toml") else name
+    paths = sorted(folder.glob(f"experiments/{stem}.*.json"), key=lambda path: path.stat().st_mtime)
+    if not paths:
+        command = f"unlearnbench run --experiment {name} --out {folder}"
+        raise unknown(f"experiment in {folder}", stem, recorded_names(folder), command)
+    records = [_read(path) for path in paths]
+    planned = {cell.question: cell for one in records for cell in one.cells}
+    asked = {_digest(question_in(result.identity)): result for result in results}
+    shown = tuple(_placed(asked[q], cell) for q, cell in planned.items() if q in asked)
+    missing = tuple(cell for question, cell in planned.items() if question not in asked)
+    return Selection(_definition_of(name, records[-1]), shown, missing)
+
+
+def planned_cell(cell: "Cell", position: int, label: str | None) -> PlannedCell:
+    """The cell of a plan as an experiment's record keeps it."""
+    question = _digest(question_in(cell.identity))
+    return PlannedCell(question=question, title=cell.title, position=position, label=label)
+
+
+def _definition_of(name: str, latest: Recorded) -> Named:
+    """The file's if it is still there, which may show other sections by now; else the kept one."""
+    if name in shipped() or Path(name).is_file():
+        return find_experiment(name)
+    definition = parse_definition(latest.definition, f"the kept definition of {latest.name}")
+    return Named(latest.name, definition, latest.definition)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _placed(result: Result, cell: PlannedCell) -> Result:
+    """The result at its place in the experiment, under its variant's label."""
+    label = f"{result.label} {cell.label}".strip() if cell.label else result.label
+    return result.model_copy(update={"position": cell.position, "label": label})
+
+
+def _read(path: Path) -> Recorded:
+    try:
+        return Recorded.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        reason = str(error).split("\n")[0]
+        raise UserError(
+            f"damaged: {path}: {reason}; delete it and run the experiment again, "
+            "which measures nothing twice"
+        ) from error
