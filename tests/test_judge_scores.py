@@ -309,9 +309,9 @@ def test_every_report_fills_the_gpt_column(
     assert float(lines["OPT"]["gpt_mean"]) == pytest.approx(mean)
     assert lines["NEO + KL"]["gpt_mean"] == ""
     document = json.loads(texts["json"])
-    rows = {row["label"]: row["cells"] for row in document["groups"][0]["rows"]}
+    rows = {row["label"]: row["cells"] for row in document["blocks"][0]["groups"][0]["rows"]}
     assert rows["NEO + ICU"]["gpt"]["mean"] == pytest.approx(mean)
-    assert [n["kind"] for n in document["notes"]].count("judge") == 1
+    assert [n["kind"] for n in document["blocks"][0]["notes"]].count("judge") == 1
 
 
 def test_gpt_counts_in_the_scores_once_all_compared_rows_have_it(
@@ -322,7 +322,7 @@ def test_gpt_counts_in_the_scores_once_all_compared_rows_have_it(
     fill(tmp_path, JUDGE, results[:1], "Final score: 2")
     fill(tmp_path, JUDGE, results[1:], "Final score: 6")
     assert status_of(["report", str(tmp_path), "--json"]) == 0
-    (group,) = json.loads(capsys.readouterr().out)["groups"]
+    (group,) = json.loads(capsys.readouterr().out)["blocks"][0]["groups"]
     assert "gpt" in group["scored"]
     opt, icu = (row["cells"] for row in group["rows"])
     # BERTScore is the same in both rows, so the scores are those of GPT alone.

@@ -54,7 +54,7 @@ def judge(folder: Path, dry_run: bool, listing: bool, **options: Any) -> int:
 
 
 def _select(folder: Path, asked: JudgeOptions) -> "tuple[Selection, int]":
-    from unlearnbench.cli.report import read_results
+    from unlearnbench.cli.findings import read_results
     from unlearnbench.judging.selection import select
 
     results, n_damaged = read_results(folder)

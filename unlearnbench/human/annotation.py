@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from unlearnbench.errors import UserError
-from unlearnbench.human.ratings import ratings_path, read_ratings, save_rating
+from unlearnbench.human.ratings import (
+    RULE_PREFIX,
+    annotator_of,
+    ratings_in,
+    ratings_path,
+    read_ratings,
+    save_rating,
+)
 from unlearnbench.human.scale import HIGHEST, LOWEST, RULES, SCALE, TASK
 from unlearnbench.human.sheet import Item, read_sheet
 
@@ -25,10 +32,12 @@ class AnnotationStudy:
     def open(cls, sheet: Path, annotator: str | None) -> "AnnotationStudy":
         """The study of a sheet, or of the sheet in a folder; ratings lie beside it.
 
-        Raises `UserError` for a file that is no sheet, or ratings that cannot be read.
+        Raises `UserError` for a file that is no sheet, ratings that cannot be read, or a
+        rehearsal, which rules rate.
         """
         name = annotator or _login_name()
         folder = sheet if sheet.is_dir() else sheet.parent
+        _refuse_rules(folder, name)
         study = cls(read_sheet(sheet), name, ratings_path(folder, name))
         study.n_rated()  # damaged ratings are told now, not at the first score
         return study
@@ -63,6 +72,19 @@ class AnnotationStudy:
     @cached_property
     def _ids(self) -> set[str]:
         return {item.item for item in self.items}
+
+
+def _refuse_rules(folder: Path, annotator: str) -> None:
+    if annotator.startswith(RULE_PREFIX):
+        raise UserError(
+            f"--annotator '{annotator}' is a rule's name: rules begin with '{RULE_PREFIX}'; take "
+            "your own: --annotator anna"
+        )
+    if any(annotator_of(path).startswith(RULE_PREFIX) for path in ratings_in(folder)):
+        raise UserError(
+            f"{folder} is a rehearsal: rules have rated it, and people are never mixed with them; "
+            "make people a sheet: unlearnbench human sheet RESULTS --out FOLDER"
+        )
 
 
 def _login_name() -> str:

@@ -17,12 +17,17 @@ def write_whole(path: Path, text: str) -> None:
 
 
 def write_table(path: Path, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Write a CSV that spreadsheets open as what it is: UTF-8 with its mark, commas."""
+    """Write a CSV that spreadsheets open as what it is."""
+    write_whole(path, table_text(header, rows))
+
+
+def table_text(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """A CSV as spreadsheets want it: a byte-order mark for UTF-8, commas, CR LF."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\r\n")
     writer.writerow(header)
     writer.writerows(rows)
-    write_whole(path, "\ufeff" + text.getvalue())
+    return "\ufeff" + text.getvalue()
 
 
 def read_table(path: Path, needed: Sequence[str]) -> list[tuple[int, dict[str, str]]]:

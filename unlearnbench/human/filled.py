@@ -1,12 +1,12 @@
 """Reading filled sheets back: every rating checked, every problem named by file, row and item."""
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from unlearnbench.errors import UserError
 from unlearnbench.human.files import read_table
-from unlearnbench.human.ratings import annotator_of
+from unlearnbench.human.ratings import RATED_BY, annotator_of
 from unlearnbench.human.scale import HIGHEST, LOWEST
 
 
@@ -34,6 +34,13 @@ class Filled:
     path: Path
     scores: Mapping[str, int]
     problems: tuple[Problem, ...]
+    is_by_rule: bool = False  # no person gave them: the file says so, whatever its name
+
+    def only(self, items: Collection[str]) -> "Filled":
+        """The scores and problems of those items."""
+        scores = {item: score for item, score in self.scores.items() if item in items}
+        problems = tuple(problem for problem in self.problems if problem.item in items)
+        return replace(self, scores=scores, problems=problems)
 
 
 def named_files(given: Iterable[str]) -> dict[str, Path]:
@@ -62,7 +69,8 @@ def read_filled(annotator: str, path: Path, items: Collection[str]) -> Filled:
     scores: dict[str, int] = {}
     problems: list[Problem] = []
     seen: dict[str, int] = {}
-    for number, row in read_table(path, ("item", "score")):
+    rows = read_table(path, ("item", "score"))
+    for number, row in rows:
         item, text = row["item"].strip(), row["score"].strip()
         what = _wrong_item(item, items, seen) or _wrong_score(text)
         if what:
@@ -74,7 +82,8 @@ def read_filled(annotator: str, path: Path, items: Collection[str]) -> Filled:
         seen.setdefault(item, number)
     absent = [item for item in items if item not in seen]
     problems += [Problem(path, None, item, "no row", is_missing=True) for item in absent]
-    return Filled(annotator, path, scores, tuple(problems))
+    is_by_rule = any(row.get(RATED_BY) for _, row in rows)
+    return Filled(annotator, path, scores, tuple(problems), is_by_rule)
 
 
 def _wrong_item(item: str, items: Collection[str], seen: Mapping[str, int]) -> str | None:

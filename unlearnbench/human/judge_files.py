@@ -9,8 +9,10 @@ from unlearnbench.human.files import read_table
 from unlearnbench.human.judged import JudgedItem
 from unlearnbench.human.key import Key
 from unlearnbench.human.scores import CellName
+from unlearnbench.human.stand_ins import check_judge
 from unlearnbench.judging.items import items_of
 from unlearnbench.judging.joining import JudgeScores
+from unlearnbench.judging.records import Judge
 from unlearnbench.judging.replies import JudgeFiles
 from unlearnbench.result import Result
 from unlearnbench.store import Store
@@ -19,13 +21,10 @@ from unlearnbench.store import Store
 def read_judge_scores(folder: Path, judge_id: str | None, key: Key) -> dict[JudgedItem, float]:
     """Scores of 0..10 by result key and doc_id; what has no score is not there.
 
-    Raises `UserError` if nobody has judged the results in the folder, if there are
-    several judges and none is named, or if a result of the study is not there.
+    Raises `UserError` as `judge_of` does, or if a result of the study is not there.
     """
     files = JudgeFiles(folder)
-    judge = files.named(judge_id or _only_judge(files))
-    if judge is None:
-        raise UserError(f"no judge has scored {folder}; let one: unlearnbench judge {folder}")
+    judge = judge_of(files, judge_id, key)
     scores = JudgeScores(judge, files.load(judge))
     return {
         (result.key, doc_id): score
@@ -34,13 +33,26 @@ def read_judge_scores(folder: Path, judge_id: str | None, key: Key) -> dict[Judg
     }
 
 
-def _only_judge(files: JudgeFiles) -> str | None:
-    known = files.judges()
-    if len(known) > 1:
+def judge_of(files: JudgeFiles, judge_id: str | None, key: Key) -> Judge:
+    """The judge to set beside a study: a language model beside people, a rule beside rules.
+
+    Raises `UserError` if there is none, if there are several and none is named, or if the named
+    one is of the other kind.
+    """
+    if judge_id is not None and (judge := files.named(judge_id)) is not None:
+        check_judge(key, judge_id, judge.is_rule)
+        return judge
+    fitting = {n: j for n, j in files.judges().items() if j.is_rule == bool(key.stand_ins)}
+    if len(fitting) > 1:
         raise UserError(
-            f"{len(known)} judges have scored these; --judge-id one: {', '.join(known)}"
+            f"{len(fitting)} judges have scored these; --judge-id one: {', '.join(fitting)}"
         )
-    return next(iter(known), None)
+    if not fitting:
+        command = "human rehearse" if key.stand_ins else "judge"
+        raise UserError(
+            f"no judge has scored {files.results}; let one: unlearnbench {command} {files.results}"
+        )
+    return next(iter(fitting.values()))
 
 
 def _results_of(folder: Path, key: Key) -> Iterator[Result]:

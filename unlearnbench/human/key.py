@@ -33,12 +33,22 @@ class Key(Record):
     key_version: int = Field(default=KEY_VERSION, description="of this file's layout")
     sheet: str = Field(description="the sheet's folder, by its name")
     seed: int = Field(description="of item ids, order and the draw of documents")
+    stand_ins: dict[str, str] = Field(
+        default_factory=dict,
+        description="by annotator, the formula of the rule that rates in a person's place: a "
+        "rehearsal; empty: people rate",
+    )
     items: dict[str, KeyItem] = Field(description="by item id, in the sheet's order")
 
 
 def write_key(path: Path, key: Key) -> None:
     """Write the key whole."""
-    write_whole(path, key.model_dump_json(indent=1) + "\n")
+    write_whole(path, key_text(key))
+
+
+def key_text(key: Key) -> str:
+    """The key as it is written."""
+    return key.model_dump_json(indent=1) + "\n"
 
 
 def read_key(path: Path) -> Key:

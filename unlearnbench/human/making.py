@@ -1,6 +1,6 @@
 """Making a study's files: the folder annotators get, and the key beside it."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -62,10 +62,18 @@ class StudyFiles:
     def write(self, drawn: Sequence[Drawn], seed: int) -> None:
         """Write key, instructions and sheet, each whole; the key first, for it is the map."""
         self.refuse_to_overwrite()
-        items = {one.item.item: one.key for one in drawn}
-        write_key(self.key, Key(sheet=self.folder.resolve().name, seed=seed, items=items))
+        write_key(self.key, key_of(self, drawn, seed))
         write_whole(self.instructions, instructions())
         write_sheet(self.sheet, [one.item for one in drawn])
+
+
+def key_of(
+    files: StudyFiles, drawn: Sequence[Drawn], seed: int, stand_ins: Mapping[str, str] | None = None
+) -> Key:
+    """The key of what was drawn; with `stand_ins`, formulas by name, that of a rehearsal."""
+    items = {one.item.item: one.key for one in drawn}
+    sheet = files.folder.resolve().name
+    return Key(sheet=sheet, seed=seed, stand_ins=dict(stand_ins or {}), items=items)
 
 
 def of_runs(results: Iterable[Result], runs: Sequence[str]) -> list[Result]:

@@ -14,6 +14,8 @@ from unlearnbench.human.scale import HIGHEST, LOWEST
 
 _PREFIX = "ratings-"
 _COLUMNS = ("item", "score", "rated_at")
+RATED_BY = "rated_by"  # a column in the files of rules only
+RULE_PREFIX = "rule-"  # of annotators that are rules; no person's name begins so
 
 
 class Rating(NamedTuple):

@@ -12,6 +12,7 @@ from unlearnbench.human.correlation import mean_interval, pearson
 from unlearnbench.human.filled import Filled
 from unlearnbench.human.key import Key, KeyItem
 from unlearnbench.human.scale import normalised_human_score
+from unlearnbench.human.stand_ins import check_unmixed
 from unlearnbench.result import Record
 
 CellName = tuple[str, str]  # model and method, as in the key
@@ -64,14 +65,23 @@ class CellScore(Record):
 class StudyScores(Record):
     """The whole record of a study."""
 
+    stand_ins: dict[str, str] = Field(
+        default_factory=dict,
+        description="by annotator, the formula of the rule in a person's place; empty: people",
+    )
     annotators: list[AnnotatorScores]
     agreement: Agreement
     cells: list[CellScore]
 
 
 def study_scores(key: Key, filled: Sequence[Filled]) -> StudyScores:
-    """The record of a key and its filled sheets, all joined by item id."""
+    """The record of a key and its filled sheets, all joined by item id.
+
+    Raises `UserError` where people and rules would be mixed.
+    """
+    check_unmixed(key, filled)
     return StudyScores(
+        stand_ins=key.stand_ins,
         annotators=[_annotator(one, len(key.items)) for one in filled],
         agreement=_agreement(key, filled),
         cells=[_cell(name, items, filled) for name, items in cells_of(key).items()],

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from unlearnbench.errors import UserError
-from unlearnbench.human.files import read_table, write_table
+from unlearnbench.human.files import read_table, table_text, write_whole
 
 SHEET_NAME = "sheet.csv"
 TEXTS = ("prefix", "reference", "continuation")
@@ -23,8 +23,13 @@ class Item(NamedTuple):
 
 def write_sheet(path: Path, items: Iterable[Item]) -> None:
     """Write the sheet in the given order."""
+    write_whole(path, sheet_text(items))
+
+
+def sheet_text(items: Iterable[Item]) -> str:
+    """The sheet as it is written."""
     rows = [(one.item, *map(guarded, one[1:]), "") for one in items]
-    write_table(path, ("item", *TEXTS, "score"), rows)
+    return table_text(("item", *TEXTS, "score"), rows)
 
 
 def read_sheet(place: Path) -> list[Item]:

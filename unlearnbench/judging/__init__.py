@@ -9,4 +9,5 @@ asking.py    many questions, a few at a time, until all are answered or it is ho
 records.py   who judged, and a reply
 replies.py   the files beside the results that keep every reply
 joining.py   from replies to the scores a report shows
+stand_in.py  a stated rule in the judge's place, marked as one, to rehearse without a model
 """

@@ -14,6 +14,8 @@ from unlearnbench.task import Score
 
 TASK, METRIC = "judge", "gpt"
 RECORD = MetricRecord(name=METRIC, task=TASK, label="GPT", higher_is_better=True, decimals=2)
+# What a rule gives is no measurement: it says so in the heading and counts in no normalised score.
+STAND_IN = RECORD.model_copy(update={"label": "GPT (rule)", "in_score": False})
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,11 @@ class JudgeScores:
 
     judge: Judge
     replies: Mapping[str, Reply]
+
+    @property
+    def record(self) -> MetricRecord:
+        """The column that the scores fill."""
+        return STAND_IN if self.judge.is_rule else RECORD
 
     def by_doc_id(self, items: Mapping[str, Item]) -> dict[str, float]:
         """The scores of items by doc_id; one without a score is left out."""
@@ -74,7 +81,10 @@ def with_judge_scores(results: Sequence[Result], judge_scores: JudgeScores) -> l
     Scores are 0 to 10 and found by the texts of the document itself, so neither the order
     of rows nor that of replies can matter.  A result without any score is left as it is.
     """
-    return [_with_score(result, judge_scores.by_doc_id(items_of(result))) for result in results]
+    return [
+        _with_score(result, judge_scores.by_doc_id(items_of(result)), judge_scores.record)
+        for result in results
+    ]
 
 
 def score_of(by_doc_id: Mapping[str, float]) -> Score:
@@ -91,15 +101,26 @@ def score_of(by_doc_id: Mapping[str, float]) -> Score:
 
 def judge_note(results: Sequence[Result], judge_scores: JudgeScores) -> Note:
     """Who gave the GPT scores, and whose means are over fewer continuations than there are."""
-    judge, by_row = judge_scores.judge, _coverage_by_row(results, judge_scores)
+    by_row = _coverage_by_row(results, judge_scores)
     told = [f"{row} {found}" for row, found in by_row.items() if found.scored < found.total]
     bare = [row for row, found in by_row.items() if not found.total]
     return Note(
         "judge",
-        f"GPT: mean score, 0 to 10, given by {judge.judge_model} at {judge.endpoint} "
-        f"(judge {judge.id}, wording {judge.prompt_sha256[:8]})."
+        _who(judge_scores.judge)
         + (f" Not every continuation has a score: {', '.join(told)}." if told else "")
         + (f" No continuations are stored for {', '.join(bare)}." if bare else ""),
+    )
+
+
+def _who(judge: Judge) -> str:
+    if judge.is_rule:
+        return (
+            f"{STAND_IN.label}: a stand-in, in no s_z and s_m: mean score, 0 to 10, by rule "
+            f"{judge.judge_model}, no language model: {judge.prompt}"
+        )
+    return (
+        f"{RECORD.label}: mean score, 0 to 10, given by {judge.judge_model} at {judge.endpoint} "
+        f"(judge {judge.id}, wording {judge.prompt_sha256[:8]})."
     )
 
 
@@ -114,13 +135,13 @@ def _coverage_by_row(results: Sequence[Result], judge_scores: JudgeScores) -> di
     return by_row
 
 
-def _with_score(result: Result, scores: Mapping[str, float]) -> Result:
+def _with_score(result: Result, scores: Mapping[str, float], record: MetricRecord) -> Result:
     if not scores:
         return result
     metrics = [m for m in result.metrics if (m.task, m.name) != (TASK, METRIC)]
     return result.model_copy(
         update={
-            "metrics": [*metrics, RECORD],
+            "metrics": [*metrics, record],
             "scores": {**result.scores, TASK: {METRIC: score_of(scores)}},
         }
     )

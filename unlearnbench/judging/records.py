@@ -10,6 +10,9 @@ from unlearnbench.identity import canonical
 from unlearnbench.judging.parsing import parse_score
 from unlearnbench.judging.rubric import Prompt
 
+#: The endpoint of a rule that stands in for a judge; no server's name has a space in it.
+NO_MODEL = "a rule, no language model"
+
 
 class Judge(BaseModel):
     """Who judged: scores of two that differ in any of this are never mixed."""
@@ -28,6 +31,11 @@ class Judge(BaseModel):
         return cls(
             judge_model=model, endpoint=endpoint, prompt_sha256=prompt.sha256, prompt=prompt.text
         )
+
+    @property
+    def is_rule(self) -> bool:
+        """Whether it is a stand-in: a rule that scored where no language model was asked."""
+        return self.endpoint == NO_MODEL
 
     @property
     def id(self) -> str:

@@ -47,17 +47,23 @@ class JudgeFiles:
     def named(self, judge_id: str | None) -> Judge | None:
         """The judge of that id, or the only one there is; None if there is none.
 
-        Raises `UserError` for an unknown id, and naming them all if none was chosen of several.
+        A rule that stands in for a judge is taken by itself only where no language model has
+        judged.  Raises `UserError` for an unknown id, and naming them all if none was chosen of
+        several.
         """
         known = self.judges()
-        if judge_id is None and len(known) > 1:
-            raise UserError(
-                f"{len(known)} judges have scored these results; choose one with "
-                f"unlearnbench report --judge ID, or --judge none: {', '.join(known)}"
-            )
         if judge_id is not None and judge_id not in known:
             raise unknown("judge", judge_id, known, f"unlearnbench judge {self.results} --list")
-        return known[judge_id] if judge_id is not None else next(iter(known.values()), None)
+        if judge_id is not None:
+            return known[judge_id]
+        candidates = [one for one in known.values() if not one.is_rule] or [*known.values()]
+        if len(candidates) > 1:
+            raise UserError(
+                f"{len(candidates)} judges have scored these results; choose one with "
+                "unlearnbench report --judge ID, or --judge none: "
+                + ", ".join(one.id for one in candidates)
+            )
+        return next(iter(candidates), None)
 
     def load(self, judge: Judge) -> dict[str, Reply]:
         """The latest reply by item; a last line that a killed run left half-written is none."""
@@ -70,7 +76,11 @@ class JudgeFiles:
 
     @contextmanager
     def writing(self, judge: Judge) -> Iterator[Callable[[Reply], None]]:
-        """Yields what appends a reply durably; one process at a time, else `UserError`."""
+        """Yields what appends a reply; one process at a time, else `UserError`.
+
+        What a server has answered is on disk before the next question; what a rule gives can be
+        had again and is not waited for.
+        """
         path = self.replies_path(judge.id)
         with _refusals(path):
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -84,12 +94,15 @@ class JudgeFiles:
             def append(reply: Reply) -> None:
                 with _refusals(path):
                     file.write(reply.model_dump_json().encode() + b"\n")
-                    file.flush()
-                    os.fsync(file.fileno())
+                    if not judge.is_rule:
+                        file.flush()
+                        os.fsync(file.fileno())
 
             try:
                 yield append
             finally:
+                with _refusals(path):
+                    file.flush()
                 # A mistyped name or address leaves no judge behind.
                 if not self._has_replies(judge.id):
                     path.with_suffix(".json").unlink(missing_ok=True)
