@@ -120,7 +120,9 @@ class EpochLog:
     def _at_the_limit(self, record: EpochRecord) -> tuple[Outcome, str] | None:
         if record.epoch < self._method.max_epochs:
             return None
-        reached = f"el {record.metrics['el']:.4f}, ma {record.metrics['ma']:.4f}"
+        el = record.metrics["el"]
+        known = "not measured" if math.isnan(el) else f"{el:.4f}"
+        reached = f"el {known}, ma {record.metrics['ma']:.4f}"
         return "not_forgotten", f"not under the stop line at the epoch limit ({reached})"
 
     def _examined(self, trained_on: Sequence[int]) -> EpochRecord:

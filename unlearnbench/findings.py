@@ -27,7 +27,9 @@ class Findings:
     @cached_property
     def table(self) -> Table:
         """The comparison table, with intervals over documents and doubtful firsts marked."""
-        table = build_table(self.results)
+        from unlearnbench.statistics.marking import with_intervals
+
+        table = with_intervals(build_table(self.results), self.by_key)
         return replace(table, notes=(*table.notes, *self.notes))
 
     @cached_property

@@ -52,7 +52,8 @@ class Row:
     origins: Mapping[str, str] = field(default_factory=dict)
     stops: tuple[StopRecord, ...] = ()  # distinct ones, as its method applies them
     runs: tuple[Run, ...] = ()  # those in the means
-    n_not_forgotten: int = 0  # of them
+    failed_runs: tuple[Run, ...] = ()  # those that are not, in the order of `failures`
+    n_not_forgotten: int = 0  # of `runs`
     failures: tuple[str, ...] = ()  # why each run that is not in the means is left out
     n_superseded: int = 0  # older results of the same cell, left out
     markers: str = ""  # footnotes: † ‡ § ¶

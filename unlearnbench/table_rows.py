@@ -159,6 +159,7 @@ def _row(results: list[Result], suffix: str, columns: Sequence[Column]) -> Row:
         stops=_distinct_stops(results),
         runs=tuple(_run(r) for r in used),
         n_not_forgotten=sum(r.status == "not_forgotten" for r in used),
+        failed_runs=tuple(_run(r) for r in latest if _failure(r) is not None),
         failures=tuple(f for r in latest if (f := _failure(r)) is not None),
         n_superseded=len(results) - len(latest),
     )

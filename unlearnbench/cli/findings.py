@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from unlearnbench.result import Result
     from unlearnbench.table import Note
 
-NO_JUDGE = "none"
+NONE = "none"  # for a judge or a study: leave it out
 
 
 @dataclass(frozen=True)
@@ -58,16 +58,18 @@ def shown_in(
     results: "Sequence[Result]",
     experiment: str | None = None,
     judge_id: str | None = None,
+    study: str | None = None,
 ) -> Shown:
     """What a report shows of a folder's results: all of them, or those of a named experiment.
 
-    Raises `UserError` for an experiment that was not run into the folder, for an unknown
-    judge, and if none was chosen of several.
+    Without an id the judge is the only one there is, if there is one, and so is the study of
+    people's ratings; 'none' leaves it out.  Raises `UserError` for an experiment that was not
+    run into the folder, for an unknown judge or study, and if none was chosen of several.
     """
     from unlearnbench.experiments.recorded import select
 
     if experiment is None:
-        return Shown(_findings(results, folder, judge_id))
+        return Shown(_findings(results, folder, judge_id, study))
     selection = select(folder, experiment, results)
     if not selection.results:
         raise UserError(
@@ -76,7 +78,7 @@ def shown_in(
         )
     definition = selection.named.definition
     findings = replace(
-        _findings(selection.results, folder, judge_id),
+        _findings(selection.results, folder, judge_id, study),
         title=definition.title,
         axes=definition.axes,
         published=definition.published,
@@ -84,25 +86,28 @@ def shown_in(
     return Shown(findings, definition.sections, _missing(selection))
 
 
-def _findings(results: "Sequence[Result]", folder: Path, judge_id: str | None) -> "Findings":
+def _findings(
+    results: "Sequence[Result]", folder: Path, judge_id: str | None, study: str | None
+) -> "Findings":
     from unlearnbench.findings import Findings
+    from unlearnbench.human.studies import read_studies
 
     judged, notes = _judged(list(results), folder, judge_id)
-    return Findings(tuple(judged), notes=tuple(notes))
+    ratings = read_studies(folder, judge_id, study, {result.key for result in results})
+    for warning in ratings.warnings if ratings else ():
+        click.echo(f"unlearnbench: {warning}", err=True)
+    return Findings(tuple(judged), notes=tuple(notes), human=ratings)
 
 
 def _judged(
     results: "list[Result]", folder: Path, judge_id: str | None
 ) -> "tuple[list[Result], list[Note]]":
-    """The results with a judge's scores from the folder, and what a table says about them.
-
-    Without an id it is the only judge there is, if there is one; `none` leaves it out.
-    """
+    """The results with a judge's scores from the folder, and what a table says about them."""
     from unlearnbench.judging.joining import JudgeScores, judge_note, with_judge_scores
     from unlearnbench.judging.replies import JudgeFiles
 
     files = JudgeFiles(folder)
-    judge = None if judge_id == NO_JUDGE else files.named(judge_id)
+    judge = None if judge_id == NONE else files.named(judge_id)
     if judge is None:
         return results, []
     scores = JudgeScores(judge, files.load(judge))

@@ -71,6 +71,11 @@ class _ReportCommand(click.Command):
     help="whose scores fill the GPT column, or none  [default: the only judge there is]",
 )
 @click.option(
+    "--study",
+    metavar="NAME",
+    help="whose ratings the section 'human' shows, or none  [default: the only study there is]",
+)
+@click.option(
     "--plugin",
     multiple=True,
     metavar="FILE",
@@ -88,6 +93,7 @@ def report(
     compare: Path | None,
     doc_id: str | None,
     judge_id: str | None,
+    study: str | None,
     report_name: str | None = None,
 ) -> int:
     """Print the comparison of the results in DIR (default: results).
@@ -95,7 +101,7 @@ def report(
     Files that are no results are named on stderr and left out, and the exit status is 1.
     A run that is still going does no harm: what it has finished is reported.
     """
-    shown, n_damaged = _read(folder, experiment, judge_id)
+    shown, n_damaged = _read(folder, experiment, judge_id, study)
     if doc_id is not None:
         shown = replace(shown, findings=replace(shown.findings, doc_ids=(doc_id,)))
     if beside_published:
@@ -104,16 +110,18 @@ def report(
         shown = replace(shown, sections=tuple(filter(None, map(str.strip, sections.split(",")))))
     document = shown.document()
     if compare is not None:
-        other, more = _read(compare, experiment, judge_id)
+        other, more = _read(compare, experiment, judge_id, study)
         n_damaged += more
         document = _comparison(shown, other, (str(folder), str(compare)))
     _print(document, report_name, output, experiment or "report")
     return SOME_FAILED if n_damaged else 0
 
 
-def _read(folder: Path, experiment: str | None, judge_id: str | None) -> tuple[Shown, int]:
+def _read(
+    folder: Path, experiment: str | None, judge_id: str | None, study: str | None
+) -> tuple[Shown, int]:
     results, n_damaged = read_results(folder)
-    return shown_in(folder, results, experiment, judge_id), n_damaged
+    return shown_in(folder, results, experiment, judge_id, study), n_damaged
 
 
 def _comparison(first: Shown, second: Shown, names: tuple[str, str]) -> "Document":

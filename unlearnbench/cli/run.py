@@ -76,8 +76,11 @@ def _plan_of(values: dict[str, Any], download: bool) -> _Asked:
 def _named(name: str, flags: dict[str, Any], dry_run: bool) -> _Asked:
     from unlearnbench.experiments.definition import find_experiment
     from unlearnbench.experiments.planning import plan_experiment
+    from unlearnbench.sections import section
 
     named = find_experiment(name)
+    for one in named.definition.sections:
+        section(one)  # an unknown one is told now, not when all is measured
     planned = plan_experiment(named, flags, download=not dry_run)
     return _Asked(planned.experiments, planned.plan, named, planned.cells)
 
@@ -143,11 +146,11 @@ def _finish(asked: _Asked, outcome: "Outcome") -> int:
 
 
 def _shown(asked: _Asked, results: "list[Result]") -> str:
-    from unlearnbench.cli.findings import NO_JUDGE, shown_in
+    from unlearnbench.cli.findings import NONE, shown_in
     from unlearnbench.registry import find
 
     name = asked.named.name if asked.named else None
-    # Judges are chosen in a report; here is no place to ask which.
-    shown = shown_in(asked.store.folder, results, name, NO_JUDGE)
+    # Judges and studies are chosen in a report; here is no place to ask which.
+    shown = shown_in(asked.store.folder, results, name, NONE, NONE)
     text: str = find("reports", "plain")().render(shown.document())
     return text
