@@ -67,7 +67,6 @@ _SHOWS_OR_STORES = {
     "normalized",
     "parlai_sets",
     "progress",
-    "published",
     "registry",
     "report",
     "result_files",

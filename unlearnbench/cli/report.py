@@ -60,8 +60,8 @@ class _ReportCommand(click.Command):
 @click.option(
     "--compare",
     type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="another results folder: what differs from DIR in it, instead",
+    metavar="A",
+    help="A and DIR beside each other, instead: what differs, and whether it is told apart",
 )
 @click.option("--document", "doc_id", metavar="ID", help="the row that cases and process show")
 @click.option(
@@ -108,11 +108,12 @@ def report(
         shown = replace(shown, sections=("beside-published",))
     if sections:
         shown = replace(shown, sections=tuple(filter(None, map(str.strip, sections.split(",")))))
-    document = shown.document()
-    if compare is not None:
-        other, more = _read(compare, experiment, judge_id, study)
+    if compare is None:
+        document = shown.document()
+    else:  # `--compare A B`: B is the argument, and what is looked at is the step from A to B
+        first, more = _read(compare, experiment, judge_id, study)
         n_damaged += more
-        document = _comparison(shown, other, (str(folder), str(compare)))
+        document = _comparison(first, shown, _names(compare, folder))
     _print(document, report_name, output, experiment or "report")
     return SOME_FAILED if n_damaged else 0
 
@@ -130,6 +131,12 @@ def _comparison(first: Shown, second: Shown, names: tuple[str, str]) -> "Documen
 
     blocks = comparison_blocks(first.findings, second.findings, names)
     return Document(f"{names[0]} and {names[1]}", blocks, first.findings)
+
+
+def _names(first: Path, second: Path) -> tuple[str, str]:
+    """The folders' own names, or their paths where these are the same."""
+    names = first.resolve().name, second.resolve().name
+    return names if names[0] != names[1] else (str(first), str(second))
 
 
 def _print(document: "Document", name: str | None, output: str | None, stem: str) -> None:

@@ -18,6 +18,7 @@ from unlearnbench.table import Note
 
 Section = Callable[[Findings], tuple[Block, ...]]
 DEFAULT = ("table",)
+_OF_TWO = ("comparison",)  # needs the findings of two folders, so it is no section by itself
 
 
 def make_document(
@@ -50,7 +51,8 @@ def _module(name: str) -> ModuleType:
 def names() -> list[str]:
     """The sections there are, figures not among them."""
     found = (module.name for module in pkgutil.iter_modules(__path__))
-    return [name.replace("_", "-") for name in found if not name.startswith("_")]
+    alone = (name for name in found if not name.startswith("_") and name not in _OF_TWO)
+    return [name.replace("_", "-") for name in alone]
 
 
 def figures() -> dict[str, type[Figure]]:
