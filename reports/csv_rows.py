@@ -1,46 +1,89 @@
-"""The table as comma-separated values."""
+"""The document's tables as comma-separated values."""
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, count
 from typing import TYPE_CHECKING, ClassVar
 
+from unlearnbench.columns import ABSENT, SCORE_NAMES
+from unlearnbench.document import Case, Listing, Picture
 from unlearnbench.registry import register
 from unlearnbench.report import Report
+from unlearnbench.table import Table
+
+from ._pictures import safe_name
+from ._texts import fact_names
 
 if TYPE_CHECKING:
     from unlearnbench.columns import Column
-    from unlearnbench.document import Document
-    from unlearnbench.table import Cell, Group, Row, Table
+    from unlearnbench.document import Block, Document
+    from unlearnbench.table import Cell, Group, Row
 
 
 @register
 @dataclass(frozen=True)
 class Csv(Report):
-    """One line per row of the table: mean, standard deviation and runs of every metric."""
+    """One line per row of the table: mean, deviation, runs and interval of every metric."""
 
     name: ClassVar[str] = "csv"
 
     suffix: ClassVar[str] = ".csv"
 
     def render(self, document: "Document") -> str:
-        """Uncapped values in printed units (EL10 in percent); an empty field was not measured."""
-        return "\n".join(map(_table, document.tables))
+        """The tables of all blocks with an empty line between them; pictures are left out.
+
+        Uncapped values in printed units (EL10 in percent); an empty field was not measured.
+        A model's text is whole, with its line ends.
+        """
+        return "\n".join(_by_name(document).values())
+
+    def files(self, document: "Document", stem: str) -> dict[str, bytes]:
+        """One table per file: STEM.csv for the comparison or a lone block, else STEM-NAME.csv."""
+        return {
+            f"{stem}{name}{self.suffix}": text.encode() for name, text in _by_name(document).items()
+        }
 
 
-def _table(table: "Table") -> str:
+def _by_name(document: "Document") -> dict[str, str]:
+    """The text of each table by what its file's name ends in."""
+    blocks = [block for block in document.blocks if not isinstance(block, Picture)]
+    named: dict[str, str] = {}
+    for block in blocks:
+        name = "" if isinstance(block, Table) or len(blocks) == 1 else f"-{safe_name(block.name)}"
+        numbered = (f"{name}-{i}" for i in count(2))
+        unused = next(n for n in chain([name], numbered) if n not in named)
+        named[unused] = _text(_lines(block))
+    return named
+
+
+def _lines(block: "Block") -> Iterable[Sequence[object]]:
+    match block:
+        case Table():
+            return _table(block)
+        case Listing():
+            return _listing(block)
+        case Case():
+            return _case(block)
+        case Picture():
+            return []
+
+
+def _text(lines: Iterable[Sequence[object]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(lines)
+    return text.getvalue()
+
+
+def _table(table: "Table") -> list[Sequence[object]]:
     columns = (*table.columns, *table.other_columns)
     lines = [
         {**_identity(group, row), **_values(row, columns)}
         for group in table.groups
         for row in group.rows
     ]
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(lines[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(lines)
-    return text.getvalue()
+    return [list(lines[0]), *(list(line.values()) for line in lines)]
 
 
 def _identity(group: "Group", row: "Row") -> dict[str, object]:
@@ -60,23 +103,43 @@ def _identity(group: "Group", row: "Row") -> dict[str, object]:
     }
 
 
-def _values(row: "Row", columns: Sequence["Column"]) -> dict[str, object]:
+def _values(row: "Row", columns: Sequence["Column"]) -> Mapping[str, object]:
     values: dict[str, object] = {}
     for column in columns:
-        values.update(_triple(column.name, row.cells.get(column.name)))
+        values.update(_fields(column.name, row.cells.get(column.name)))
     return values
 
 
-def _triple(name: str, cell: "Cell | None") -> dict[str, object]:
-    if name in ("s_z", "s_m"):
+def _fields(name: str, cell: "Cell | None") -> dict[str, object]:
+    if name in SCORE_NAMES:
         return {name: _number(cell.mean if cell else None)}
     return {
         f"{name}_mean": _number(cell.mean if cell else None),
         f"{name}_std": _number(cell.std if cell else None),
         f"{name}_n": cell.n if cell else 0,
+        f"{name}_low": _number(cell.low if cell else None),
+        f"{name}_high": _number(cell.high if cell else None),
     }
 
 
 def _number(value: float | None) -> str:
     # Ten digits: more than is known, and the same on every machine.
     return "" if value is None else f"{value:.10g}"
+
+
+def _listing(listing: "Listing") -> list[Sequence[object]]:
+    rows = [["" if cell == ABSENT else cell for cell in row] for row in listing.rows]
+    return [listing.headers, *rows]
+
+
+def _case(case: "Case") -> list[Sequence[object]]:
+    names = fact_names(case)
+    given = [[label, text] + [""] * len(names) for label, text in _given(case)]
+    written = [
+        [p.label, p.text, *(dict(p.facts).get(name, "") for name in names)] for p in case.passages
+    ]
+    return [["label", "text", *names], *given, *written]
+
+
+def _given(case: "Case") -> list[tuple[str, str]]:
+    return [("prefix", case.prefix), ("reference", case.reference)]

@@ -1,22 +1,31 @@
-"""The table as Markdown."""
+"""The document as Markdown."""
 
 import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from unlearnbench.document import Case, Listing, Picture
 from unlearnbench.registry import register
 from unlearnbench.report import Report
+from unlearnbench.table import INDISTINCT, Table
+
+from ._intervals import TITLE, interval_columns, interval_text
+from ._pictures import picture_files
+from ._texts import one_line, passages_of
 
 if TYPE_CHECKING:
     from unlearnbench.columns import Column
-    from unlearnbench.document import Document
-    from unlearnbench.table import Group, Row, Table
+    from unlearnbench.document import Block, Document
+    from unlearnbench.table import Group, Note, Row
 
 _RANK = {1: "**{}**", 2: "<ins>{}</ins>", None: "{}"}
 _LEGEND = (
     "Bold is the best and underlined the second best of the compared rows; "
     "equal as printed is equal in rank."
 )
+
+Text = Callable[["Group", "Row", "Column"], str]
 
 
 @register
@@ -29,29 +38,53 @@ class Markdown(Report):
     suffix: ClassVar[str] = ".md"
 
     def render(self, document: "Document") -> str:
-        """One table per group under its heading, then the notes."""
-        return "\n".join(map(_table, document.tables))
+        """One table per group under its heading, then the notes; of a picture its caption only."""
+        return _text(document, None)
+
+    def files(self, document: "Document", stem: str) -> dict[str, bytes]:
+        """STEM.md and beside it the pictures that it shows."""
+        pictures = picture_files(document, stem, "png")
+        links = {figure: name for figure, (name, _) in pictures.items()}
+        text = _text(document, links)
+        return {stem + self.suffix: text.encode(), **dict(pictures.values())}
 
 
-def _table(table: "Table") -> str:
-    groups = [_group(group, table) for group in table.groups]
-    notes = [_LEGEND, *(f"{note.marker} {note.text}".strip() for note in table.notes)]
-    return "\n\n".join([*groups, "\n".join(f"- {_escaped(n)}" for n in notes)]) + "\n"
+def _text(document: "Document", links: Mapping[str, str] | None) -> str:
+    parts = [f"## {_escaped(document.title)}"] if document.title else []
+    parts += [_notes(document.notes)] if document.notes else []
+    for block in document.blocks:
+        parts += _block(block, links)
+    return "\n\n".join(parts) + "\n"
 
 
-def _group(group: "Group", table: "Table") -> str:
-    from tabulate import tabulate
+def _block(block: "Block", links: Mapping[str, str] | None) -> Iterator[str]:
+    """A block's paragraphs."""
+    match block:
+        case Table():
+            yield from _table(block)
+        case Listing():
+            yield from _listing(block)
+        case Case():
+            yield from _case(block)
+        case Picture():
+            yield from _picture(block, links)
 
-    size = f" ({group.parameters} parameters)" if group.parameters else ""
-    columns = table.columns
-    body = tabulate(
-        [[_label(row), *(_cell(group, row, c) for c in columns)] for row in group.rows],
-        headers=["", *(_escaped(f"{c.label} {c.arrow}".strip()) for c in columns)],
-        colalign=("left", *("right" for _ in columns)),
-        tablefmt="pipe",
-        disable_numparse=True,
-    )
-    return f"### {_escaped(group.title)}{size}\n\n{body}"
+
+def _table(table: "Table") -> Iterator[str]:
+    for group in table.groups:
+        size = f" ({group.parameters} parameters)" if group.parameters else ""
+        yield f"### {_escaped(group.title)}{size}"
+        yield _group(group, table.columns, _cell)
+        if told := interval_columns([group], table.columns):
+            yield f"{TITLE}:"
+            yield _group(group, told, interval_text)
+    yield _notes(table.notes, _LEGEND)
+
+
+def _group(group: "Group", columns: Sequence["Column"], text: Text) -> str:
+    headers = ["", *(f"{c.label} {c.arrow}".strip() for c in columns)]
+    rows = [[_label(row), *(text(group, row, c) for c in columns)] for row in group.rows]
+    return _pipes(headers, rows, 1)
 
 
 def _label(row: "Row") -> str:
@@ -63,9 +96,61 @@ def _cell(group: "Group", row: "Row", column: "Column") -> str:
     text = _RANK[cell.rank if cell else None].format(group.text(row, column))
     spread = group.spread(row, column)
     told = f" ±{spread}" if cell is not None and cell.std is not None and spread != "–" else ""
-    return text + group.flag(row, column) + told
+    doubt = INDISTINCT if cell and cell.indistinct else ""
+    return text + group.flag(row, column) + doubt + told
+
+
+def _listing(listing: Listing) -> Iterator[str]:
+    yield f"### {_escaped(listing.title)}"
+    rows = [[_escaped(cell) for cell in row] for row in listing.rows]
+    yield _pipes(listing.headers, rows, listing.n_labels)
+    if listing.notes:
+        yield _notes(listing.notes)
+
+
+def _pipes(headers: Sequence[str], rows: Sequence[Sequence[str]], n_labels: int) -> str:
+    from tabulate import tabulate
+
+    return tabulate(
+        rows,
+        headers=[_escaped(header) for header in headers],
+        colalign=["left" if i < n_labels else "right" for i in range(len(headers))],
+        tablefmt="pipe",
+        disable_numparse=True,
+    )
+
+
+def _case(case: Case) -> Iterator[str]:
+    yield f"### {_escaped(case.title)}"
+    for passage in passages_of(case):
+        facts = ", ".join(f"{name} {value}" for name, value in passage.facts)
+        yield f"**{_quoted(passage.label)}**" + (f" – {_escaped(facts)}" if facts else "")
+        yield f"> {_quoted(passage.text)}"
+    if case.notes:
+        yield _notes(case.notes)
+
+
+def _picture(picture: Picture, links: Mapping[str, str] | None) -> Iterator[str]:
+    if links is not None and picture.figure not in links:
+        return  # these results have nothing to show in it
+    caption = _quoted(one_line(picture.caption))
+    if links is not None:
+        yield f"![{caption}]({links[picture.figure]})"
+    yield f"**Figure** ({picture.figure}): {caption}"
+
+
+def _notes(notes: Sequence["Note"], legend: str = "") -> str:
+    texts = [legend, *(f"{note.marker} {note.text}".strip() for note in notes)]
+    return "\n".join(f"- {_escaped(text)}" for text in texts if text)
 
 
 def _escaped(text: str) -> str:
-    """Text that Markdown prints as it is; single underscores and '<' before a space already do."""
-    return re.sub(r"([\\`*|\[\]]|__|<(?! ))", r"\\\1", text)
+    """Our own words; single underscores and '<' before a space already print as they are."""
+    return re.sub(r"([\\`*|\[\]]|__|<(?! ))", r"\\\1", one_line(text))
+
+
+def _quoted(text: str) -> str:
+    """Anybody's words in one line: no sign in them is markup."""
+    escaped = re.sub(r"([\\`*_{}\[\]<>|~&$!#])", r"\\\1", text)
+    # At its start a line may also be a list or a rule.
+    return re.sub(r"^(\d*)([-+=.)])", r"\1\\\2", escaped)

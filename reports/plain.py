@@ -1,24 +1,34 @@
-"""The table for a terminal; the default."""
+"""The document for a terminal; the default."""
 
 import shutil
 import sys
-import textwrap
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from textwrap import fill
 from typing import TYPE_CHECKING, ClassVar
 
+from unlearnbench.columns import SCORE_NAMES
+from unlearnbench.document import Case, Listing, Picture
 from unlearnbench.registry import register
 from unlearnbench.report import Report
+from unlearnbench.table import INDISTINCT, Table
+
+from ._intervals import TITLE, interval_columns, interval_text
+from ._plain_columns import side_by_side
+from ._texts import head_lines, one_line, passages_of
 
 if TYPE_CHECKING:
     from unlearnbench.columns import Column
-    from unlearnbench.document import Document
-    from unlearnbench.table import Group, Row, Table
+    from unlearnbench.document import Block, Document
+    from unlearnbench.table import Group, Note, Row
 
-_RANK = {1: "¹", 2: "²", None: " "}
+_RANK = {1: "¹", 2: "²", None: ""}
 _LEGEND = "¹ best, ² second best of the compared rows; equal as printed is equal in rank."
+_LINE = 100  # characters; longer lines of prose are hard to read
 
-Text = Callable[["Row", "Column"], str]
+Text = Callable[["Row", "Column"], tuple[str, str]]  # a cell, and the marks after it
 
 
 @register
@@ -31,81 +41,109 @@ class Plain(Report):
     width: int | None = None  # characters; None: the terminal's, or unlimited in a pipe or file
 
     def render(self, document: "Document") -> str:
-        """The blocks one under the other."""
-        return "\n".join(self._table(table) for table in document.tables)
-
-    def _table(self, table: "Table") -> str:
+        """The title and what holds for the whole, then the blocks one under the other."""
         width = self.width or _terminal_width()
-        blocks = [_group(group, table, width) for group in table.groups]
-        notes = [_LEGEND, *(f"{note.marker} {note.text}".strip() for note in table.notes)]
-        lines = [textwrap.fill(note, min(width, 100), subsequent_indent="  ") for note in notes]
-        return "\n\n".join([*blocks, "\n".join(lines)]) + "\n"
+        head = [_underlined(document.title)] if document.title else []
+        notes = [_notes(document.notes, width)] if document.notes else []
+        blocks = ["\n\n".join(_block(block, width)) for block in document.blocks]
+        return "\n\n".join([*head, *notes, "\n\n\n".join(blocks)]) + "\n"
 
 
 def _terminal_width() -> int:
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else 10_000
 
 
-def _group(group: "Group", table: "Table", width: int) -> str:
-    size = f": {group.parameters} parameters" if group.parameters else ""
-    columns = table.columns
-    parts = [f"{group.title}{size}", *_tables(group, columns, width, _ranked(group))]
-    if any(len(row.runs) > 1 for row in group.rows):
-        measured = [c for c in columns if c.name not in ("s_z", "s_m")]  # scores have no spread
-        parts.append("Standard deviation over runs")
-        parts += _tables(group, measured, width, group.spread)
-    return "\n\n".join(parts)
+def _underlined(title: str) -> str:
+    return f"{one_line(title)}\n{'=' * len(one_line(title))}"
+
+
+def _block(block: "Block", width: int) -> Iterator[str]:
+    """A block's paragraphs."""
+    match block:
+        case Table():
+            yield from _table(block, width)
+        case Listing():
+            yield from _listing(block, width)
+        case Case():
+            yield from _case(block, width)
+        case Picture():
+            yield _wrapped(f"Figure ({block.figure}): {one_line(block.caption)}", width)
+
+
+def _table(table: "Table", width: int) -> Iterator[str]:
+    for group in table.groups:
+        size = f": {group.parameters} parameters" if group.parameters else ""
+        yield f"{group.title}{size}"
+        yield from _columns(group, table.columns, width, _ranked(group))
+        if any(len(row.runs) > 1 for row in group.rows):
+            measured = [c for c in table.columns if c.name not in SCORE_NAMES]  # have no spread
+            yield "Standard deviation over runs"
+            yield from _columns(group, measured, width, _unmarked(group.spread))
+        if told := interval_columns([group], table.columns):
+            yield TITLE
+            yield from _columns(group, told, width, _unmarked(partial(interval_text, group)))
+    yield _notes(table.notes, width, _LEGEND)
 
 
 def _ranked(group: "Group") -> Text:
-    def text(row: "Row", column: "Column") -> str:
+    def text(row: "Row", column: "Column") -> tuple[str, str]:
         cell = row.cells.get(column.name)
-        flag = group.flag(row, column)
-        return group.text(row, column) + flag + _RANK[cell.rank if cell else None]
+        doubt = INDISTINCT if cell and cell.indistinct else ""
+        rank = _RANK[cell.rank if cell else None]
+        return group.text(row, column), group.flag(row, column) + doubt + rank
 
     return text
 
 
-def _tables(group: "Group", columns: Sequence["Column"], width: int, text: Text) -> Iterator[str]:
-    labels = [f"{row.label} {row.markers}".strip() for row in group.rows]
-    printed = {c.name: [*_header(c), *(text(row, c) for row in group.rows)] for c in columns}
-    for block in _blocks(columns, printed, width - max(map(len, labels))):
-        yield _ruled(["", "", *labels], [printed[c.name] for c in block])
+def _unmarked(printed: Callable[["Row", "Column"], str]) -> Text:
+    def text(row: "Row", column: "Column") -> tuple[str, str]:
+        return printed(row, column), ""
+
+    return text
 
 
-def _ruled(labels: Sequence[str], columns: Sequence[Sequence[str]]) -> str:
-    """The columns side by side, a rule under the first two lines."""
-    from tabulate import tabulate
-
-    # As tabulate's own headers these two lines would widen every column.
-    lines = tabulate(
-        list(zip(labels, *columns, strict=True)),
-        colalign=("left", *("right" for _ in columns)),
-        tablefmt="plain",
-        disable_numparse=True,
-        preserve_whitespace=True,
-    ).split("\n")
-    rule = "-" * max(map(len, lines))
-    return "\n".join(line.rstrip() for line in [*lines[:2], rule, *lines[2:]])
+def _columns(group: "Group", columns: Sequence["Column"], width: int, text: Text) -> Iterator[str]:
+    labels = ["", "", *(f"{row.label} {row.markers}".strip() for row in group.rows)]
+    return side_by_side([labels], [_column(group, c, text) for c in columns], 2, width)
 
 
-def _header(column: "Column") -> tuple[str, str]:
-    # One place to the right, where the cells have their rank.
-    first, second = column.header
-    return f"{first} ", f"{second} "
+def _column(group: "Group", column: "Column", text: Text) -> list[str]:
+    cells = [text(row, column) for row in group.rows]
+    # The marks have a place of their own, so that digits stand under digits.
+    room = max((len(marks) for _, marks in cells), default=0)
+    heads = [line + " " * room for line in column.header]
+    return [*heads, *(value + marks.ljust(room) for value, marks in cells)]
 
 
-def _blocks(
-    columns: Sequence["Column"], printed: dict[str, list[str]], width: int
-) -> list[list["Column"]]:
-    """The columns in as many blocks as fit into the width, at least one column each."""
-    blocks: list[list[Column]] = [[]]
-    left = width
-    for column in columns:
-        needed = 2 + max(map(len, printed[column.name]))
-        if needed > left and blocks[-1]:
-            blocks.append([])
-            left = width
-        blocks[-1].append(column)
-        left -= needed
-    return blocks
+def _listing(listing: Listing, width: int) -> Iterator[str]:
+    heads = head_lines(listing.headers)
+    lines = [*heads, *listing.rows]
+    columns = [[one_line(cell) for cell in column] for column in zip(*lines, strict=True)]
+    labels, values = columns[: listing.n_labels], columns[listing.n_labels :]
+    yield _wrapped(one_line(listing.title), width)
+    yield from side_by_side(labels, values, len(heads), width)
+    if listing.notes:
+        yield _notes(listing.notes, width)
+
+
+def _case(case: Case, width: int) -> Iterator[str]:
+    yield _wrapped(one_line(case.title), width)
+    for passage in passages_of(case):
+        facts = ", ".join(f"{name} {value}" for name, value in passage.facts)
+        label = f"{passage.label}: {facts}" if facts else passage.label
+        yield f"{_wrapped(label, width)}\n{_wrapped(passage.text, width, '  ')}"
+    if case.notes:
+        yield _notes(case.notes, width)
+
+
+def _notes(notes: Sequence["Note"], width: int, legend: str = "") -> str:
+    texts = [legend, *(f"{note.marker} {one_line(note.text)}".strip() for note in notes)]
+    lines = (fill(text, min(width, _LINE), subsequent_indent="  ") for text in texts if text)
+    return "\n".join(lines)
+
+
+def _wrapped(text: str, width: int, indent: str = "") -> str:
+    # A Chinese character, say, is as wide as two letters.
+    is_wide = any(unicodedata.east_asian_width(c) in "WF" for c in text)
+    line = min(width, _LINE) // (2 if is_wide else 1)
+    return fill(text, max(line, 20), initial_indent=indent, subsequent_indent=indent)

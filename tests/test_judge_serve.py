@@ -122,5 +122,5 @@ def test_a_real_server_fills_the_gpt_column(
     assert all((reply.prompt_tokens or 0) > 300 for reply in replies)
     assert {reply.completion_tokens for reply in replies} <= {4, 5}
     assert status_of(["report", str(folder), "--json"]) == 0
-    (group,) = json.loads(capsys.readouterr().out)["groups"]
+    (group,) = json.loads(capsys.readouterr().out)["blocks"][0]["groups"]
     assert {row["cells"]["gpt"]["text"] for row in group["rows"]} == {"6.50"}

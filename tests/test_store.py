@@ -83,7 +83,7 @@ def test_an_absent_result_is_none(tmp_path):
         (b"", "damaged"),
         (b'{"schema_version": 1', "damaged"),
         (b"\xff\xfe\x00", "damaged"),
-        (b"[1, 2]", "schema version None"),
+        (b"[1, 2]", "holds a list"),
         (b'{"schema_version": 0}', "schema version 0"),
         (b'{"schema_version": 1}', "not a result: key"),
     ],

@@ -3,6 +3,7 @@
 OUT/cells/<key>.json       one result, written whole or not at all
 OUT/experiments/<id>.toml  the resolved configuration of every run
 OUT/logs/<key>.log         the traceback of a cell that failed
+OUT/summary/cells.txt      makes reading many results quick; can be deleted at any time
 OUT/lock                   held while a run writes here
 """
 
@@ -15,18 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unlearnbench.errors import UserError
-from unlearnbench.result import SCHEMA_VERSION, Result
+from unlearnbench.result import Result
+from unlearnbench.stored.folder import ResultFolder
+from unlearnbench.stored.one_file import Damage, read_file
 from unlearnbench.whole_files import write_whole
 
 ANOTHER_FOLDER = "choose another --out"
-
-
-@dataclass(frozen=True)
-class Damage:
-    """A file among the results that is not one, and why."""
-
-    path: Path
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -53,19 +48,18 @@ class Store:
     def load(self, key: str) -> Result | Damage | None:
         """The result of that key, what is wrong with its file, or None where there is none."""
         path = self.path(key)
-        return _read(path) if path.exists() else None
+        if not path.exists():
+            return None
+        found = read_file(path)
+        return found if isinstance(found, Damage) else found.result
 
     def load_all(self) -> tuple[list[Result], list[Damage]]:
-        """Every result in the order of keys, and every file that is none."""
-        results: list[Result] = []
-        damages: list[Damage] = []
-        for path in sorted(self.cells.glob("*.json")):
-            found = _read(path)
-            if isinstance(found, Damage):
-                damages.append(found)
-            else:
-                results.append(found)
-        return results, damages
+        """Every result in the order of keys, and every file that is none.
+
+        Parts that no table looks at are read from the file when asked for, so that thousands of
+        results fit in memory.  Raises `UserError` for a folder that cannot be looked into.
+        """
+        return ResultFolder(self.cells, self.folder / "summary" / "cells.txt").read()
 
     def save_experiment(self, toml: str) -> Path:
         """Keep the configuration of a run; the same one is kept once."""
@@ -123,29 +117,6 @@ def question_of(result: Result) -> str:
     from unlearnbench.identity import canonical
 
     return canonical({k: v for k, v in result.identity.items() if k != "software"})
-
-
-def _read(path: Path) -> Result | Damage:
-    from pydantic import ValidationError
-    from pydantic_core import from_json
-
-    from unlearnbench.identity import key_of
-
-    try:
-        raw = from_json(path.read_bytes())
-        version = raw.get("schema_version") if isinstance(raw, dict) else None
-        if version != SCHEMA_VERSION:
-            return Damage(path, f"schema version {version}, this program reads {SCHEMA_VERSION}")
-        result = Result.model_validate(raw)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        return Damage(path, f"not a result: {where}: {first['msg']}")
-    except (OSError, ValueError) as error:
-        return Damage(path, f"damaged: {error}")
-    if result.key != path.stem or result.key != key_of(result.identity):
-        return Damage(path, "the key is not that of its content; the file was edited or renamed")
-    return result
 
 
 def _make(folder: Path) -> None:

@@ -162,6 +162,5 @@ def _dtype(beside: Beside) -> str:
 
 def _judge(beside: Beside) -> str:
     judged = any("gpt" in line.own.cells for line in beside.matched if line.own)
-    rule = any(column.label == "GPT (rule)" for column in beside.table.columns)
-    whose = "a rule's, no language model" if rule else "another judge's"
-    return f"GPT: the printed scores are GPT-4's, these {whose}." if judged else ""
+    told = "GPT: the printed scores are GPT-4's, these another judge's, or a rule's in its place."
+    return told if judged else ""
