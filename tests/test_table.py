@@ -374,3 +374,15 @@ def test_no_results_name_the_command() -> None:
 )  # fmt: skip
 def test_parameter_counts_are_short(count: int | None, text: str) -> None:
     assert Group("g", (), count).parameters == text
+
+
+def test_another_tokenizer_of_the_same_forget_set_is_the_same_run():
+    """OPT's token ids differ from GPT-Neo's; its row is over the same forget set nonetheless."""
+    asked = {"forget_set": {"run": "0", "sha256": "source"}}
+    made = []
+    for label, role, digest in (("NEO + ICU", "method", "a"), ("OPT", "dedup", "b")):
+        one = result(label, role=role, identity=asked)
+        known = one.forget_set.model_copy(update={"content_sha256": digest})
+        made.append(one.model_copy(update={"forget_set": known}))
+    (group,) = build_table(made).groups
+    assert [row.markers for row in group.rows] == ["", ""]

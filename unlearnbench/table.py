@@ -34,7 +34,7 @@ class Run:
     """What tells the runs of one row apart."""
 
     forget_set: str
-    content_sha256: str
+    content_sha256: str  # of the forget set in its source, whatever the tokenizer
     seed: int
     key: str = field(default="", compare=False)  # of the result that was used
 

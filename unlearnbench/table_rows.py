@@ -174,7 +174,10 @@ def _latest(results: Iterable[Result]) -> list[Result]:
 
 
 def _run(result: Result) -> Run:
-    return Run(result.forget_set.run, result.forget_set.content_sha256, result.seed, result.key)
+    # By what was asked to be forgotten: the token ids are others under another tokenizer (OPT's).
+    asked = (result.identity.get("forget_set") or {}).get("sha256")
+    content = asked or result.forget_set.content_sha256
+    return Run(result.forget_set.run, content, result.seed, result.key)
 
 
 def _failure(result: Result) -> str | None:

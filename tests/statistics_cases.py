@@ -1,0 +1,92 @@
+"""Builders of outcomes and results that the tests of the statistics share."""
+
+import hashlib
+import runpy
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from unlearnbench.columns import Column
+from unlearnbench.result import ForgetSetRecord, MetricRecord, Result
+from unlearnbench.statistics.outcomes import Outcomes, Stratum
+from unlearnbench.statistics.runs import RunKey
+from unlearnbench.task import Score
+
+golden_result = runpy.run_path(str(Path(__file__).parent / "golden" / "make_results.py"))["result"]
+
+MA = Column("ma", "MA (%)", False, "forgetting", "ma", 100.0, 1, True)
+AVERAGE = Column("cls_avg", "Cls Avg. (ACC)", True, "classification", "cls_avg", 100.0, 1, True)
+PILE = Column("pile_ppl", "Pile (PPL)", False, "perplexity", "pile_ppl", 1.0, 1, True, True)
+COLUMNS = (MA, AVERAGE, PILE)
+
+
+def outcomes(strata: Sequence[ArrayLike], is_exp: bool = False) -> Outcomes:
+    """A cell of strata [R, D] that weigh alike, each with its own set and runs."""
+    made = []
+    for at, given in enumerate(strata):
+        values = np.atleast_2d(np.asarray(given, dtype=float))
+        n_runs, n_documents = values.shape
+        names = tuple(f"{i:05d}" for i in range(n_documents))
+        runs = tuple(RunKey("set", seed) for seed in range(n_runs))
+        weights = np.full(n_runs, 1.0 / (n_runs * len(strata)))
+        made.append(Stratum(str(at), names, runs, values, weights))
+    return Outcomes(tuple(made), is_exp)
+
+
+def score(documents: Mapping[str, float], value: float | None = None) -> Score:
+    """A score with these documents; its value is their mean unless given."""
+    mean = float(np.mean(list(documents.values()))) if documents else 0.0
+    value = mean if value is None else value
+    return Score(value=value, n=len(documents), higher_is_better=True, documents=dict(documents))
+
+
+def numbered(values: ArrayLike, start: int = 0) -> dict[str, float]:
+    """Documents by number."""
+    return {str(start + i): float(v) for i, v in enumerate(np.asarray(values))}
+
+
+def result(
+    label: str,
+    run: str = "0",
+    *,
+    ma: ArrayLike | None = None,
+    sets: Mapping[str, ArrayLike] | None = None,
+    nll: ArrayLike | None = None,
+    **changes: Any,
+) -> Result:
+    """A result whose metrics have these outcomes by document."""
+    scores: dict[str, dict[str, Score]] = {}
+    if ma is not None:
+        scores["forgetting"] = {"ma": score(numbered(ma))}
+    if sets is not None:
+        parts = {name: score(numbered(values)) for name, values in sets.items()}
+        mean = float(np.mean([part.value for part in parts.values()]))
+        scores["classification"] = {"cls_avg": score({}, mean), **parts}
+    if nll is not None:
+        documents = numbered(nll)
+        scores["perplexity"] = {"pile_ppl": score(documents, float(np.exp(np.mean(nll))))}
+    sha = hashlib.sha256(run.encode()).hexdigest()
+    given = ForgetSetRecord(name="x", run=run, content_sha256=sha, doc_ids=["0"])
+    fields = {"metrics": _records(scores), "scores": scores, "forget_set": given, **changes}
+    made: Result = golden_result(label, run=run, **fields_of(changes))
+    key = hashlib.sha256(repr((label, run, made.seed, made.group)).encode()).hexdigest()
+    return made.model_copy(update={**fields, "key": key})
+
+
+def fields_of(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The changes that the golden builder must know: they shape other fields."""
+    return {name: changes[name] for name in ("role", "seed", "group") if name in changes}
+
+
+def _records(scores: Mapping[str, Mapping[str, Score]]) -> list[MetricRecord]:
+    return [
+        MetricRecord(
+            name=c.metric, task=c.task, label=c.label, higher_is_better=bool(c.higher_is_better),
+            scale=c.scale, decimals=c.decimals, capped=c.capped,
+        )
+        for c in COLUMNS
+        if c.metric in scores.get(c.task, {})
+    ]  # fmt: skip
