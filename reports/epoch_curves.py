@@ -1,0 +1,180 @@
+"""How forgetting goes on, epoch by epoch, and what is left of utility at the end."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from unlearnbench.registry import register
+
+from ._curves import AT_THE_END, Curve, Panel, method_rows, panels_of
+from ._drawing import FOREGROUND, LINE_OF_ROLE, StyledFigure, style
+from ._quantities import listed_groups, names_of, quantity, row_names
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Drawing
+
+    from unlearnbench.findings import Findings
+    from unlearnbench.table import Group, Row, Table
+
+    from ._drawing import Mark
+
+MOST_WITH_RUNS = 8  # more rows than this, and their single runs would be a thicket
+Panels = dict[str, tuple[Panel, ...]]  # by group
+
+
+@register
+@dataclass(frozen=True)
+class EpochCurves(StyledFigure):
+    """Forgetting over epochs, one line per row with its single runs, and utility at the end."""
+
+    name: ClassVar[str] = "epoch-curves"
+
+    def draw(self, findings: "Findings") -> "Drawing | None":
+        """Panels per group; None if no run has a trace."""
+        panels = panels_of(findings)
+        with style(self.name):
+            return _drawing(panels, names_of(findings.table)) if panels else None
+
+    def caption(self, findings: "Findings") -> str:
+        """What the lines are, where a mean ends, and when each row ended."""
+        panels = panels_of(findings)
+        if not panels:
+            return "No curves: no run that was measured has a trace of its epochs."
+        told = [
+            f"Forgetting over epochs, epoch 0 being the model before unlearning: "
+            f"{listed_groups(findings.table)}.",
+            "Strong line: the mean over runs, as long as all of them last. "
+            f"{_of_runs(panels)} A large marker is a run's end, hollow if it did not reach the "
+            "stop line (dashed).",
+            _of_gaps(panels),
+            _of_utility(findings.table),
+            *(_of_epochs(findings, group) for group in findings.table.groups),
+        ]
+        return " ".join(filter(None, told))
+
+
+def _shows_runs(panels: Sequence[Panel]) -> bool:
+    return max(len(panel.curves) for panel in panels) <= MOST_WITH_RUNS
+
+
+def _of_runs(panels: Panels) -> str:
+    if all(map(_shows_runs, panels.values())):
+        return "Thin: single runs."
+    return f"Thin: single runs, left out where there are more than {MOST_WITH_RUNS} rows."
+
+
+def _of_gaps(panels: Panels) -> str:
+    gaps = {
+        panel.title.partition(" (")[0]
+        for own in panels.values()
+        for panel in own
+        if not panel.title.endswith("at the end")
+        for each in panel.curves
+        for run in each.runs
+        if run.has_gaps
+    }
+    told = ", ".join(sorted(gaps))
+    return f"{told} was not measured after every epoch; nothing is drawn there." if gaps else ""
+
+
+def _of_utility(table: "Table") -> str:
+    found = [q for name in AT_THE_END if (q := quantity(table, name)) is not None]
+    if not found:
+        return ""
+    names = " and ".join(q.column.label for q in found)
+    meanings = " ".join(q.meaning for q in found if q.meaning)
+    return (
+        f"{names} are measured only after the last epoch: a point per run, the level before "
+        f"unlearning dotted. {meanings}"
+    ).strip()
+
+
+def _of_epochs(findings: "Findings", group: "Group") -> str:
+    told = {row_names(group)[r.label]: _epochs(findings, r) for r in method_rows(group)}
+    if len(told) > MOST_WITH_RUNS:
+        told = {f"{len(told)} rows": sorted({n for epochs in told.values() for n in epochs})}
+    rows = [f"{name} {', '.join(map(str, n)) or 'no run'}" for name, n in told.items()]
+    missed = [f"{r.label} in {r.n_not_forgotten}" for r in group.rows if r.n_not_forgotten]
+    late = f" Stop line not reached: {', '.join(missed)}." if missed else ""
+    return f"Epochs of each run in {group.title}: {'; '.join(rows)}.{late}" if rows else ""
+
+
+def _epochs(findings: "Findings", row: "Row") -> list[int]:
+    return [r.trace.n_epochs for r in findings.results_of(row) if r.trace is not None]
+
+
+def _drawing(panels: Panels, names: list[str]) -> "Drawing":
+    from ._drawing import grid_of_axes, grid_shape, marks, new_drawing, parts_of
+
+    looks = marks(names)
+    n_rows = [grid_shape(len(own), 3)[0] for own in panels.values()]
+    drawing = new_drawing(1.55 * sum(n_rows) + 0.3 + 0.16 * (1 + len(looks) // 3))
+    parts = parts_of(drawing, list(panels), n_rows)
+    for own, part in zip(panels.values(), parts, strict=True):
+        all_axes = grid_of_axes(part, len(own), 3)
+        for panel, axes in zip(own, all_axes, strict=True):
+            _draw_panel(axes, panel, looks, _shows_runs(own))
+            axes.set_xlim(-0.3, _longest(own) + 0.3)
+        for lowest in all_axes[-grid_shape(len(own), 3)[1] :]:  # of each column
+            lowest.set_xlabel("epoch")
+    _explain(drawing, panels, looks)
+    return drawing
+
+
+def _longest(panels: Sequence[Panel]) -> int:
+    return max(len(run.values) for p in panels for each in p.curves for run in each.runs) - 1
+
+
+def _draw_panel(axes: "Axes", panel: Panel, marks: "dict[str, Mark]", with_runs: bool) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    from ._drawing import log_axis
+
+    if panel.is_log:
+        axes.set_yscale("log")
+    for line in panel.lines:
+        axes.axhline(line, color=FOREGROUND, linewidth=0.8, linestyle="--")
+    if panel.before is not None:
+        axes.axhline(
+            panel.before, color=FOREGROUND, linewidth=0.8, linestyle=LINE_OF_ROLE["before"]
+        )
+    for each in panel.curves:
+        _draw_curve(axes, each, marks[each.name], with_runs)
+    axes.set_title(panel.title)
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    if panel.is_log:
+        log_axis(axes, "y")
+
+
+def _draw_curve(axes: "Axes", each: Curve, mark: "Mark", with_runs: bool) -> None:
+    for run in each.runs if with_runs else ():
+        before_end = list(range(len(run.values) - 1))
+        # A value between two gaps is no line; without a marker it would not be seen.
+        axes.plot(run.values, color=mark.colour, linewidth=0.5, alpha=0.6, markersize=1.5,
+                  marker=mark.marker if run.has_gaps else "", markevery=before_end)  # fmt: skip
+    axes.plot(each.mean, color=mark.colour, linewidth=1.4, linestyle=mark.dashes,
+              marker=mark.marker, markersize=2.5)  # fmt: skip
+    for run in each.runs:
+        face = "none" if run.outcome == "not_forgotten" else mark.colour
+        axes.plot(len(run.values) - 1, run.values[-1], mark.marker, color=mark.colour,
+                  markerfacecolor=face, markersize=4.5, zorder=4)  # fmt: skip
+
+
+def _explain(drawing: "Drawing", panels: Panels, marks: "dict[str, Mark]") -> None:
+    from matplotlib.lines import Line2D
+
+    from ._drawing import legend, reference_lines
+
+    shown = {each.name for own in panels.values() for panel in own for each in panel.curves}
+    handles: dict[str, object] = {
+        name: Line2D([], [], color=m.colour, marker=m.marker, linestyle=m.dashes, markersize=4.5)
+        for name, m in marks.items()
+        if name in shown
+    }
+    flat = [panel for own in panels.values() for panel in own]
+    if any(panel.lines for panel in flat):
+        handles["stop line"] = Line2D([], [], color=FOREGROUND, linestyle="--", linewidth=0.8)
+    if any(panel.before is not None for panel in flat):
+        handles |= reference_lines(["before"])
+    legend(drawing, handles)

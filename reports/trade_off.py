@@ -1,0 +1,185 @@
+"""What forgetting costs: memorisation accuracy against utility, with the Pareto front."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from unlearnbench.registry import register
+
+from ._drawing import FOREGROUND, LINE_OF_ROLE, StyledFigure, style
+from ._planes import Plane, Point, planes_of, spread
+from ._quantities import listed_groups, names_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Drawing
+
+    from unlearnbench.findings import Findings
+
+    from ._drawing import Mark
+
+MOST_WITH_RUNS = 8  # more rows than this, and their runs and whiskers would be a thicket
+_FRONT = 3.0  # points wide and pale, so that it shows under whiskers
+
+
+@register
+@dataclass(frozen=True)
+class TradeOff(StyledFigure):
+    """Forgetting (MA) against perplexity, classification and dialogue, with the Pareto front."""
+
+    name: ClassVar[str] = "trade-off"
+
+    def draw(self, findings: "Findings") -> "Drawing | None":
+        """A row of planes per group; None if no compared row has MA and a utility."""
+        planes = planes_of(findings)
+        with style(self.name):
+            return _drawing(planes, names_of(findings.table)) if planes else None
+
+    def caption(self, findings: "Findings") -> str:
+        """The axes, what is a point and a whisker, how the front is made and who is on it."""
+        planes = planes_of(findings)
+        if not planes:
+            return "No trade-off plane: no compared row has both MA and a measure of utility."
+        told = [
+            f"Forgetting against utility: {listed_groups(findings.table)}. To the left is "
+            "forgotten more, up is more useful (perplexity on a turned log axis).",
+            *dict.fromkeys(p.utility.meaning for p in planes),
+            f"Large: a row's means, hollow where the utility is the cap; small: its runs; "
+            f"whiskers: one sample standard deviation over two or more runs{_left_out(planes)}.",
+            "Pale line: the Pareto front of the compared rows' means, lower MA and better utility "
+            "being better as in the table; beyond the stop line (dash-dotted) a lower MA is no "
+            "further success.",
+            *(_of_group(own) for own in _by_group(planes).values()),
+        ]
+        return " ".join(filter(None, told))
+
+
+def _by_group(planes: Sequence[Plane]) -> dict[str, list[Plane]]:
+    groups = dict.fromkeys(p.group for p in planes)
+    return {group: [p for p in planes if p.group == group] for group in groups}
+
+
+def _left_out(planes: Sequence[Plane]) -> str:
+    if all(map(_shows_runs, planes)):
+        return ""
+    return f" (no runs and whiskers where there are more than {MOST_WITH_RUNS} rows)"
+
+
+def _shows_runs(plane: Plane) -> bool:
+    return len(plane.points) <= MOST_WITH_RUNS
+
+
+def _of_group(planes: Sequence[Plane]) -> str:
+    """Who is on the front of each plane, where the references stand, who has no place."""
+    fronts = [f"{p.utility.column.label}: {_front(p)}" for p in planes]
+    told = f"Front in {planes[0].group} (MA, utility), {'; '.join(fronts)}."
+    references = [
+        f"{point.name} has MA {point.mean[0]:.1f}, " + ", ".join(_levels(planes, point))
+        for point in planes[0].references
+    ]
+    if references:
+        told += (
+            " Dotted and dashed: utility before unlearning and of the retrained model, a star "
+            f"where the MA is in the plane: {'; '.join(references)}."
+        )
+    missing = [f"{name} in {p.utility.column.label}" for p in planes for name in p.missing]
+    return told + (f" Without a finite value: {', '.join(missing)}." if missing else "")
+
+
+def _front(plane: Plane) -> str:
+    on = sorted((p for p in plane.points if p.on_front), key=lambda p: p.mean)
+    return ", ".join(f"{p.name} ({p.mean[0]:.1f}, {_utility(plane, p)})" for p in on)
+
+
+def _levels(planes: Sequence[Plane], reference: Point) -> list[str]:
+    return [
+        f"{plane.utility.column.label} {_utility(plane, point)}"
+        for plane in planes
+        for point in plane.references
+        if point.name == reference.name
+    ]
+
+
+def _utility(plane: Plane, point: Point) -> str:
+    return plane.utility.printed(point.mean[1], point.is_bound)
+
+
+def _drawing(planes: Sequence[Plane], names: list[str]) -> "Drawing":
+    from ._drawing import grid_of_axes, legend, marks, new_drawing, parts_of
+
+    looks = marks(names)
+    groups = _by_group(planes)
+    drawing = new_drawing(2.3 * len(groups) + 0.2 + 0.16 * (1 + len(looks) // 3))
+    for own, part in zip(groups.values(), parts_of(drawing, list(groups)), strict=True):
+        for plane, axes in zip(own, grid_of_axes(part, len(own), 3), strict=True):
+            _draw_plane(axes, plane, looks)
+    legend(drawing, _handles(planes, looks))
+    return drawing
+
+
+def _draw_plane(axes: "Axes", plane: Plane, marks: "dict[str, Mark]") -> None:
+    from ._drawing import log_axis
+
+    if plane.is_log:
+        axes.set_yscale("log")
+    for point in plane.points:
+        _draw_point(axes, plane, point, marks[point.name])
+    _draw_front(axes, plane)
+    for stop in plane.stop_lines:
+        axes.axvline(stop, color=FOREGROUND, linewidth=0.8, linestyle="-.")
+    left, right = axes.get_xlim()  # without the references: before unlearning is far to the right
+    for point in plane.references:
+        _draw_reference(axes, point, left < point.mean[0] < right)
+    if plane.is_log:
+        log_axis(axes, "y")
+        axes.invert_yaxis()
+    axes.set_xlabel(plane.forgetting.title)
+    axes.set_title(plane.utility.title)
+
+
+def _draw_point(axes: "Axes", plane: Plane, point: Point, mark: "Mark") -> None:
+    x, y = point.mean
+    for run in point.runs if _shows_runs(plane) else ():
+        axes.plot(*run, mark.marker, color=mark.colour, markersize=2.5, alpha=0.6,
+                  markeredgewidth=0)  # fmt: skip
+    reach = spread(plane, point) if _shows_runs(plane) else None
+    if reach is not None:
+        across, up = ([[below], [above]] for below, above in reach)
+        axes.errorbar(x, y, xerr=across, yerr=up, color=mark.colour, linewidth=0.7)
+    face = "none" if point.is_bound else mark.colour
+    axes.plot(x, y, mark.marker, color=mark.colour, markerfacecolor=face, markersize=6,
+              markeredgecolor=mark.colour if point.is_bound else "white",
+              markeredgewidth=1.2 if point.is_bound else 0.5, zorder=4)  # fmt: skip
+
+
+def _draw_reference(axes: "Axes", point: Point, is_inside: bool) -> None:
+    x, y = point.mean
+    dashes = LINE_OF_ROLE[point.role]
+    axes.axhline(y, color=FOREGROUND, linewidth=0.8, linestyle=dashes, zorder=1.5)
+    if is_inside:
+        axes.plot(x, y, "*", color=FOREGROUND, markersize=7, scalex=False)
+
+
+def _draw_front(axes: "Axes", plane: Plane) -> None:
+    """Steps from the most forgetting to the most useful: what lies right of and under it loses."""
+    on = sorted({p.mean for p in plane.points if p.on_front})
+    axes.step([x for x, _ in on], [y for _, y in on], where="post", color=FOREGROUND,
+              linewidth=_FRONT, alpha=0.25, zorder=1)  # fmt: skip
+
+
+def _handles(planes: Sequence[Plane], marks: "dict[str, Mark]") -> dict[str, object]:
+    from matplotlib.lines import Line2D
+
+    from ._drawing import reference_lines
+
+    shown = {p.name for plane in planes for p in plane.points}
+    handles: dict[str, object] = {
+        name: Line2D([], [], color=m.colour, marker=m.marker, linestyle="", markersize=5)
+        for name, m in marks.items()
+        if name in shown
+    }
+    handles["Pareto front"] = Line2D([], [], color=FOREGROUND, linewidth=_FRONT, alpha=0.25)
+    handles |= reference_lines({point.role for plane in planes for point in plane.references})
+    if any(plane.stop_lines for plane in planes):
+        handles["stop line"] = Line2D([], [], color=FOREGROUND, linestyle="-.")
+    return handles
