@@ -10,11 +10,15 @@ import pytest
 
 from unlearnbench import registry
 from unlearnbench.cli import status_of
+from unlearnbench.cli.catalogue import KINDS
 from unlearnbench.cli.pages import pages
 from unlearnbench.settings import settings_of
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"  # also when a wheel is tested
-HEAVY = {"torch", "transformers", "numpy", "datasets", "trl", "accelerate", "rich"}
+HEAVY = {
+    "torch", "transformers", "numpy", "datasets", "trl", "accelerate", "rich", "matplotlib",
+    "scipy", "jinja2",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -27,10 +31,14 @@ HEAVY = {"torch", "transformers", "numpy", "datasets", "trl", "accelerate", "ric
         ["list", "models"],
         ["list", "tasks"],
         ["list", "reports"],
+        ["list", "sections"],
+        ["list", "experiments"],
         ["show", "icu"],
         ["show", "protocol"],
         ["show", "result"],
         ["show", "neo-1.3b"],
+        ["show", "experiment"],
+        ["show", "nano-table1"],
         ["completion", "fish"],
     ],
     ids=" ".join,
@@ -46,7 +54,7 @@ def test_help_list_and_show_load_nothing_heavy(command):
     assert done.stderr == ""
 
 
-@pytest.mark.parametrize("kind", ["methods", "models", "tasks", "reports"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_list_prints_a_sentence_per_name_and_json_the_same(kind, capsys):
     assert status_of(["list", kind]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -108,7 +116,7 @@ def test_every_option_of_run_is_a_field_of_the_experiment():
     from unlearnbench.cli.run import run
     from unlearnbench.experiment import Experiment
 
-    options = {parameter.name for parameter in run.params} - {"config", "dry_run"}
+    options = {parameter.name for parameter in run.params} - {"config", "name", "dry_run"}
     assert options == set(Experiment.__dataclass_fields__)
 
 

@@ -7,6 +7,7 @@ from stored_cases import SPOILT, WHOLE, edited, full_result
 
 from unlearnbench.cli import status_of
 from unlearnbench.errors import UserError
+from unlearnbench.identity import key_of
 from unlearnbench.store import Damage, Store
 
 
@@ -147,3 +148,22 @@ def test_nothing_but_damage_is_a_user_error(tmp_path, capsys):
     told = capsys.readouterr().err
     assert "left out" in told
     assert "no results" in told
+
+
+@pytest.mark.parametrize(
+    ("identity", "part"),
+    [
+        ({"tasks": []}, "tasks"),
+        ({"tasks": {"settings": "x"}}, "tasks.settings"),
+        ({"tasks": {"settings": {"perplexity": 1}}}, "tasks.settings.perplexity"),
+        ({"texts": "x"}, "texts"),
+        ({"sets": 3}, "sets"),
+        ({"encoders": ["a"]}, "encoders"),
+        ({"forget_set": "0"}, "forget_set"),
+    ],
+)
+def test_an_identity_of_another_shape_is_no_result(store, identity, part):
+    """Its key fits, and a table would stumble over it."""
+    misshapen = {"identity": identity, "key": key_of(identity)}
+    path = store.save(full_result(seed=9).model_copy(update=misshapen))
+    assert f"identity.{part}: not a table of names" in read(store)[path.name]

@@ -11,6 +11,12 @@ from unlearnbench.table import Note, Row, Table, build_table
 if TYPE_CHECKING:
     from unlearnbench.human.studies import StudyFindings
 
+MANY = 2000  # results: above it their documents alone take longer to read than the table
+_WITHOUT_INTERVALS = Note(
+    "intervals",
+    f"No intervals and no tests: more than {MANY} results; choose fewer with --experiment.",
+)
+
 
 @dataclass(frozen=True)
 class Findings:
@@ -29,13 +35,21 @@ class Findings:
         """The comparison table, with intervals over documents and doubtful firsts marked."""
         from unlearnbench.statistics.marking import with_intervals
 
-        table = with_intervals(build_table(self.results), self.by_key)
+        table = build_table(self.results)
+        if len(self.results) > MANY:
+            return replace(table, notes=(*table.notes, _WITHOUT_INTERVALS, *self.notes))
+        table = with_intervals(table, self.by_key)
         return replace(table, notes=(*table.notes, *self.notes))
 
     @cached_property
     def by_key(self) -> dict[str, Result]:
         """The results by key."""
         return {result.key: result for result in self.results}
+
+    @cached_property
+    def images(self) -> dict[tuple[str, str], bytes | None]:
+        """The figures that were drawn so far, by name and kind of file; formats share them."""
+        return {}
 
     def results_of(self, row: Row) -> list[Result]:
         """The results in a row's means, in the order of its runs."""

@@ -112,11 +112,11 @@ def _rows(results: list[Result], columns: Sequence[Column]) -> list[Row]:
     """References first, then methods in the order in which they were asked for."""
     variants = list(_split(results, lambda r: (r.role, r.label, _frozen(_facets(r)))).values())
     families = _split(variants, lambda v: (v[0].role, v[0].label))
-    rows = []
-    for variant in sorted(variants, key=_position):
-        family = families[variant[0].role, variant[0].label]
-        rows.append(_row(variant, _suffix(variant[0], family), columns))
-    return rows
+    differing = {name: _differing_facets(family) for name, family in families.items()}
+    return [
+        _row(v, _suffix(v[0], differing[v[0].role, v[0].label]), columns)
+        for v in sorted(variants, key=_position)
+    ]
 
 
 def _position(variant: list[Result]) -> tuple[int, int, str, str]:
@@ -134,11 +134,16 @@ def _facets(result: Result) -> dict[str, Any]:
     return facets
 
 
-def _suffix(result: Result, family: Sequence[list[Result]]) -> str:
-    """' (alpha=0.1)' where rows would otherwise have the same label."""
+def _differing_facets(family: Sequence[list[Result]]) -> list[str]:
+    """What tells rows apart that would otherwise have the same label."""
     differing = _differing([_facets(variant[0]) for variant in family])
-    if differing != ["weights"]:
-        differing = [name for name in differing if name != "weights"]
+    if differing == ["weights"]:
+        return differing
+    return [name for name in differing if name != "weights"]
+
+
+def _suffix(result: Result, differing: Sequence[str]) -> str:
+    """' (alpha=0.1)'; empty where nothing differs."""
     facets = _facets(result)
     told = ", ".join(f"{n}={format_value(facets[n])}" for n in differing if n in facets)
     return f" ({told})" if told else ""

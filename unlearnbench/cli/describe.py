@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from unlearnbench import registry
 from unlearnbench.errors import unknown
-from unlearnbench.experiments.definition import Definition, Variant, find_experiment, shipped
 from unlearnbench.model_aliases import ModelAlias, aliases
 from unlearnbench.protocol import Protocol
 from unlearnbench.settings import settings_of
@@ -22,8 +21,9 @@ def first_sentence(plugin: type) -> str:
 
 def describe(name: str) -> str:
     """The page about a method, model, task or report, the protocol or the result's schema."""
-    known = aliases()
+    from unlearnbench.experiments.definition import find_experiment, shipped
 
+    known = aliases()
     fixed: dict[str, Callable[[], str]] = {
         "protocol": _protocol,
         "result": result_schema,
@@ -90,6 +90,8 @@ def _protocol() -> str:
 
 
 def _definition() -> str:
+    from unlearnbench.experiments.definition import Definition, Variant
+
     lines = ["An experiment is a TOML file: unlearnbench run --experiment FILE.toml", ""]
     for part, where in ((Definition, "the file"), (Variant, "each [[variants]]")):
         lines += [f"Keys of {where}:"]

@@ -37,8 +37,12 @@ def results_page() -> str:
         "One JSON file per cell, `OUT/cells/<key>.json`.  The key is the sha256 of the field\n"
         "`identity`: whatever can change a number is in it, so a changed setting, datum, model\n"
         "file or package version is another file.  A file is written whole or not at all; one\n"
-        "that is no result of this schema version is named and left out by `unlearnbench report`.\n"
+        "that is damaged, half-written, edited or of another schema version is named with the\n"
+        "reason and left out by `unlearnbench report`, whose exit status is then 1.\n"
         "`NaN` and `Infinity` stand for themselves, as Python's `json` writes them.\n\n"
+        "Of many results `unlearnbench report` keeps a summary, `OUT/summary/cells.txt`, so that the\n"
+        "next table is quick.  An entry counts only while its file is unchanged; the summary can be\n"
+        "deleted at any time.\n\n"
         "Made from the schema (`unlearnbench show result`); a test compares them.\n\n"
         f"```text\n{result_schema()}\n```\n"
     )

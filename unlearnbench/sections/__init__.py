@@ -4,10 +4,11 @@ One module, one section; its name with hyphens is the section's.  An experiment'
 file lists its sections; the name of a figure stands for that figure.
 """
 
+import ast
 import importlib
 import pkgutil
 from collections.abc import Callable, Sequence
-from types import ModuleType
+from pathlib import Path
 
 from unlearnbench import registry
 from unlearnbench.document import Block, Document, Picture
@@ -35,17 +36,19 @@ def section(name: str) -> Section:
         return lambda findings: _picture(name, findings)
     if name not in names():
         raise unknown("section", name, [*names(), *figures()], "unlearnbench list sections")
-    found: Section = _module(name).blocks
+    found: Section = importlib.import_module(f"{__name__}.{_module_name(name)}").blocks
     return found
 
 
 def summary(name: str) -> str:
     """The first line about a section, as `unlearnbench list sections` prints it."""
-    return (_module(name).__doc__ or "").split("\n")[0]
+    # Read, not imported: a list must not load what a section computes with.
+    path = Path(__path__[0]) / f"{_module_name(name)}.py"
+    return (ast.get_docstring(ast.parse(path.read_bytes())) or "").split("\n")[0]
 
 
-def _module(name: str) -> ModuleType:
-    return importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
+def _module_name(section_name: str) -> str:
+    return section_name.replace("-", "_")
 
 
 def names() -> list[str]:

@@ -89,6 +89,8 @@ def _result(path: Path, content: bytes) -> Result | Damage:
             return Damage(path, "damaged: a whole number of more than 64 bits")
         if not isinstance(result.protocol.get("perplexity_cap"), int | float | None):
             return Damage(path, "not a result: protocol.perplexity_cap: not a number")
+        if (misshapen := _misshapen(result.identity)) is not None:
+            return Damage(path, f"not a result: identity.{misshapen}: not a table of names")
     except ValidationError as error:
         return Damage(path, _first_error(error))
     except (ValueError, RecursionError) as error:
@@ -113,6 +115,18 @@ def _foreign(raw: Any) -> str | None:
         f"schema version {version} of {age} unlearnbench; this one reads {SCHEMA_VERSION} "
         "and can measure it again: unlearnbench run"
     )
+
+
+def _misshapen(identity: dict[str, Any]) -> str | None:
+    """Which of an identity's parts that tables read is of another shape; the rest is free."""
+    parts = {name: identity.get(name) for name in ("tasks", "texts", "sets", "encoders")}
+    if isinstance(parts["tasks"], dict):
+        settings = parts["tasks"].get("settings")
+        parts["tasks.settings"] = settings
+        if isinstance(settings, dict):
+            parts |= {f"tasks.settings.{name}": value for name, value in settings.items()}
+    parts["forget_set"] = identity.get("forget_set")
+    return next((n for n, part in parts.items() if not isinstance(part, dict | None)), None)
 
 
 _KINDS = {list: "a list", str: "a text", type(None): "null", bool: "true or false"}
