@@ -9,7 +9,8 @@ from types import SimpleNamespace
 import pytest
 from test_store import make_result
 
-from unlearnbench import environment, estimate, grid
+from unlearnbench import environment, estimate
+from unlearnbench import planner as planning
 from unlearnbench.cell_run import _stop_record
 from unlearnbench.errors import UserError
 from unlearnbench.examine import StopLine
@@ -178,7 +179,8 @@ def test_mean_log_perplexity_is_that_of_the_texts():
 
 
 def planner(**changes):
-    return grid._Planner(Experiment(**changes), download=False, with_tuned_rates=True)
+    asked = Experiment(**changes)
+    return planning.Planner(asked, download=False, with_tuned_rates=True, looked_up={})
 
 
 @pytest.mark.parametrize(
@@ -192,7 +194,7 @@ def planner(**changes):
 def test_a_reference_row_is_one_for_these_data_and_of_its_own_revision(
     role, is_nano, found, monkeypatch
 ):
-    monkeypatch.setattr(grid, "choose_model", lambda asked, name, _: (name, asked.revision))
+    monkeypatch.setattr(planning, "choose_model", lambda asked, name, _: (name, asked.revision))
     alias = SimpleNamespace(references={"dedup": "nano-opt", "retrained": "nano-retrained"})
     model, data = SimpleNamespace(alias=alias, asked="nano-neo"), SimpleNamespace(is_nano=is_nano)
     for asked, n_warnings in (("auto", 0), (role, found is None)):

@@ -66,6 +66,8 @@ _SHOWS_OR_STORES = {
     "identity",
     "normalized",
     "parlai_sets",
+    "plan_choices",
+    "planner",
     "progress",
     "registry",
     "report",

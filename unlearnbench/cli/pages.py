@@ -40,9 +40,9 @@ def results_page() -> str:
         "that is damaged, half-written, edited or of another schema version is named with the\n"
         "reason and left out by `unlearnbench report`, whose exit status is then 1.\n"
         "`NaN` and `Infinity` stand for themselves, as Python's `json` writes them.\n\n"
-        "Of many results `unlearnbench report` keeps a summary, `OUT/summary/cells.txt`, so that the\n"
-        "next table is quick.  An entry counts only while its file is unchanged; the summary can be\n"
-        "deleted at any time.\n\n"
+        "Of many results `unlearnbench report` keeps a summary, `OUT/summary/cells.txt`, so that\n"
+        "the next table is quick.  An entry counts only while its file is unchanged; the summary\n"
+        "can be deleted at any time.\n\n"
         "Made from the schema (`unlearnbench show result`); a test compares them.\n\n"
         f"```text\n{result_schema()}\n```\n"
     )

@@ -93,7 +93,7 @@ def _rates(text: str | None) -> tuple[float, ...]:
 
 
 def _default_path(asked: Experiment) -> Path:
-    from unlearnbench.grid import choose_model
+    from unlearnbench.model_choice import choose_model
     from unlearnbench.tuned_rates import FILE_NAME, shipped_path
 
     shipped = shipped_path(choose_model(asked, asked.model[0]))
