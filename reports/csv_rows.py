@@ -112,13 +112,23 @@ def _values(row: "Row", columns: Sequence["Column"]) -> Mapping[str, object]:
 
 def _fields(name: str, cell: "Cell | None") -> dict[str, object]:
     if name in SCORE_NAMES:
-        return {name: _number(cell.mean if cell else None)}
+        return {name: _number(cell.mean if cell else None), **_place(name, cell)}
     return {
         f"{name}_mean": _number(cell.mean if cell else None),
         f"{name}_std": _number(cell.std if cell else None),
         f"{name}_n": cell.n if cell else 0,
         f"{name}_low": _number(cell.low if cell else None),
         f"{name}_high": _number(cell.high if cell else None),
+        **_place(name, cell),
+    }
+
+
+def _place(name: str, cell: "Cell | None") -> dict[str, object]:
+    """Best and second best as printed, and whether a test told the best from the second."""
+    is_best = cell is not None and cell.rank == 1
+    return {
+        f"{name}_rank": cell.rank if cell and cell.rank else "",
+        f"{name}_indistinct": str(cell.indistinct).lower() if cell and is_best else "",
     }
 
 

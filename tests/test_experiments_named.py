@@ -142,7 +142,9 @@ def test_flags_win_and_settings_come_last():
         ("title = 'x'\nsection = []\n[run]", "did you mean 'sections'"),
         ("title = 'x'\n[run]\nmodle = 'a'", "did you mean 'model'"),
         ("title = 'x'\n[run]\n[[variants]]\nlable = 'a'", "did you mean 'label'"),
-        ("title = 'x'\n[run]\n[[variants]]\nsettings = 3", "variants.0.settings"),
+        ("title = 'x'\n[run]\n[[variants]]\nsettings = 'a'", "variants.0.settings: not a list"),
+        ("title = 'x'\nvariants = []\n[run]", "variants"),
+        ("title = 'x'\n[run]\n[published]\ntabel = 'table1'", "did you mean 'table'"),
         ("title = ", "own.toml is not TOML"),
         ("title = 'x'\naxes = 'alpha'\n[run]", "axes"),
     ],
@@ -230,15 +232,30 @@ def test_what_is_missing_is_said_while_a_run_is_going(own, tmp_path):
 
 def test_an_experiment_that_was_not_run_there_is_told_with_the_nearest(own, tmp_path):
     record(tmp_path, own, [planned(asked("NEO + ICU"))])
-    with pytest.raises(UserError, match=r"did you mean 'own'.*unlearnbench run --experiment ownn"):
+    with pytest.raises(UserError, match=r"did you mean 'own'.*run it with: unlearnbench run --exp"):
         select(tmp_path, "ownn", [])
 
 
-def test_a_damaged_record_is_named(own, tmp_path):
-    path = record(tmp_path, own, [planned(asked("NEO + ICU"))])
-    path.write_text(path.read_text()[:40])
-    with pytest.raises(UserError, match=path.name):
-        select(tmp_path, "own", [])
+def test_names_with_dots_are_kept_apart(own, tmp_path):
+    one, two = asked("NEO + ICU"), asked("NEO + KL")
+    record(tmp_path, own, [planned(one)])
+    record(tmp_path, dataclasses.replace(own, name="own.v2"), [planned(two)])
+    assert recorded_names(tmp_path) == ["own", "own.v2"]
+    for name, expected in (("own", one), ("own.v2", two), ("own.v2.toml", two)):
+        (found,) = select(tmp_path, name, [one, two]).results
+        assert found.key == expected.key
+
+
+def test_a_damaged_record_is_named_and_costs_only_itself(own, tmp_path, capsys):
+    one = asked("NEO + ICU")
+    broken = record(tmp_path, own, [planned(asked("NEO + KL"))])
+    broken.write_text(broken.read_text()[:40])
+    with pytest.raises(UserError, match=broken.name):
+        select(tmp_path, "own", [one])
+    record(tmp_path, own, [planned(one)])
+    assert len(select(tmp_path, "own", [one]).results) == 1
+    assert shown_in(tmp_path, [one], "own").n_damaged == 1
+    assert f"{broken}: damaged: " in capsys.readouterr().err
 
 
 def test_the_kept_definition_serves_where_the_file_is_gone(own, tmp_path):
@@ -313,3 +330,60 @@ def test_a_cell_that_variants_share_stands_once():
     assert [cell.label for cell in planned_cells.cells] == [None, "", "w/o L_lrn", "w/o L_kl"]
     positions = [cell.position for cell in planned_cells.plan.cells]
     assert positions == sorted(positions)
+
+
+# Options of `report`
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--sections", "pairs", "--beside-published"], "ask for different reports"),
+        (["--sections", "pairs", "--compare", "."], "ask for different reports"),
+        (["--sections", ","], "names none"),
+        (["--sections", "piars"], "did you mean 'pairs'"),
+        (["--document", "1", "--compare", "."], "--document has no place"),
+        (["--trade-off", "-o", "a.docx"], "a figure is written as pdf, png, svg"),
+        (["--trade-off"], "-o trade-off.pdf"),
+        (["-o", "a.pdf"], "name a figure"),
+        (["--experiment", "nano-table1"], "holds no run of experiment 'nano-table1'"),
+    ],
+)
+def test_options_that_cannot_both_hold_are_one_clear_line(ran, options, told, capsys):
+    out, _, _ = ran
+    assert status_of(["report", str(out), *options]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert told in error
+
+
+def test_a_figure_is_written_as_its_suffix_says(ran, tmp_path):
+    out, _, _ = ran
+    for suffix, start in (("pdf", b"%PDF"), ("png", b"\x89PNG"), ("svg", b"<?xml")):
+        path = tmp_path / f"a.{suffix}"
+        assert status_of(["report", str(out), "--score-bars", "-o", str(path)]) == 0
+        assert path.read_bytes().startswith(start)
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_a_report_of_a_plugin_file_is_a_flag(ran, tmp_path, capsys):
+    """The example of docs/report.md."""
+    text = (Path(__file__).parents[1] / "docs" / "report.md").read_text(encoding="utf-8")
+    example = text.split("```python\n")[2].split("```")[0]
+    plugin = tmp_path / "ranking.py"
+    plugin.write_text(example, encoding="utf-8")
+    out, _, _ = ran
+    assert status_of(["report", str(out), "--plugin", str(plugin), "--ranking"]) == 0
+    assert "KUMPR" in capsys.readouterr().out
+
+
+def test_a_second_run_of_a_name_prints_all_of_it(ran, capsys):
+    """What an earlier run measured is not said to be missing."""
+    _, path, options = ran
+    third = '[[variants]]\nlabel = "third"\nsettings = ["kumpr.max_epochs=3"]\n'
+    path.write_text(RUN.split("[[variants]]")[0] + third)
+    assert status_of(["run", "--experiment", str(path), *options]) == 0
+    shown = capsys.readouterr().out
+    assert "KUMPR third" in shown
+    assert "KUMPR longer" in shown
+    assert "no result yet" not in shown

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+import unlearnbench
 from unlearnbench import registry
 from unlearnbench.errors import UserError
 from unlearnbench.identity import source_sha256
@@ -101,3 +102,10 @@ def test_an_edited_plugin_has_another_hash(tmp_path):
     before = source_sha256(plugin)
     path.write_text(path.read_text() + "\n# changed\n")
     assert source_sha256(plugin) != before
+
+
+def test_what_is_left_out_of_the_harness_hash_exists():
+    from unlearnbench.identity import _SHOWS_OR_STORES
+
+    here = Path(unlearnbench.__path__[0])
+    assert [name for name in sorted(_SHOWS_OR_STORES) if not any(here.rglob(f"{name}.py"))] == []

@@ -13,7 +13,7 @@ from unlearnbench.errors import UserError
 from unlearnbench.findings import Findings
 from unlearnbench.protocol import Protocol
 from unlearnbench.result import Environment, Result
-from unlearnbench.sections.comparison import blocks, comparison_blocks
+from unlearnbench.sections._comparison import comparison_blocks
 from unlearnbench.task import Score
 
 _made = runpy.run_path(str(Path(__file__).parent / "golden" / "make_results.py"))
@@ -163,8 +163,3 @@ def test_several_groups_are_matched_by_name_and_others_named():
     assert notes(last, "only") == "Only in old: neo-125m. Only in new: gpt2."
     with pytest.raises(UserError, match="no model in common: nano-neo, neo-125m against gpt2"):
         compared(first, second[1:])
-
-
-def test_as_a_section_it_names_the_command():
-    with pytest.raises(UserError, match="report --compare A B"):
-        blocks(Findings((result(),)))

@@ -27,10 +27,10 @@ def findings(folder, results=None, judge_id=None):
     results, files = results or cells(), JudgeFiles(folder)
     human, judge = read_studies(folder, judge_id), files.named(judge_id)
     if judge is None:
-        return Findings(tuple(results), human=human)
+        return Findings(tuple(results), read_human=lambda: human)
     scores = JudgeScores(judge, files.load(judge))
     judged = with_judge_scores(results, scores)
-    return Findings(tuple(judged), notes=(judge_note(results, scores),), human=human)
+    return Findings(tuple(judged), notes=(judge_note(results, scores),), read_human=lambda: human)
 
 
 def listing(folder, results=None):
@@ -167,7 +167,9 @@ def test_without_both_the_listing_says_what_to_run(results):
 
 
 def test_what_was_left_out_is_told(results):
-    found = Findings(tuple(cells()), human=StudyFindings(warnings=("left out study x: broken",)))
+    found = Findings(
+        tuple(cells()), read_human=lambda: StudyFindings(warnings=("left out study x: broken",))
+    )
     (one,) = blocks(found)
     assert notes(one)["left_out"] == "Left out study x: broken."
     out, key = draw(results, "people")

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from io import BytesIO
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, get_args
 
 from unlearnbench.errors import UserError
 from unlearnbench.report import Report
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from unlearnbench.findings import Findings
 
 Format = Literal["pdf", "png", "svg"]
+KINDS: dict[str, Format] = {kind: kind for kind in get_args(Format)}
 
 
 class Figure(Report):

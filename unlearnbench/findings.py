@@ -1,6 +1,6 @@
 """What a set of results says: every part computed once, before any format is chosen."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -28,7 +28,7 @@ class Findings:
     axes: tuple[str, ...] = ()  # settings that the rows vary on purpose: 'alpha', 'beta'
     published: Mapping[str, str] = field(default_factory=dict)  # the printed table to lay beside
     doc_ids: tuple[str, ...] = ()  # rows of the forget set to show; empty: chosen by a stated rule
-    human: "StudyFindings | None" = None  # people's ratings, where a folder has any
+    read_human: "Callable[[], StudyFindings | None] | None" = None  # people's ratings
 
     @cached_property
     def table(self) -> Table:
@@ -40,6 +40,11 @@ class Findings:
             return replace(table, notes=(*table.notes, _WITHOUT_INTERVALS, *self.notes))
         table = with_intervals(table, self.by_key)
         return replace(table, notes=(*table.notes, *self.notes))
+
+    @cached_property
+    def human(self) -> "StudyFindings | None":
+        """People's ratings, where the folder has any; raises `UserError` if they are not clear."""
+        return self.read_human() if self.read_human is not None else None
 
     @cached_property
     def by_key(self) -> dict[str, Result]:

@@ -71,8 +71,6 @@ _SHOWS_OR_STORES = {
     "progress",
     "registry",
     "report",
-    "result_files",
-    "result_index",
     "runner",
     "set_options",
     "store",

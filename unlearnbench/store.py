@@ -114,9 +114,9 @@ def newest(results: list[Result]) -> tuple[list[Result], list[Result]]:
 
 def question_of(result: Result) -> str:
     """What a result answers, whatever software measured it."""
-    from unlearnbench.identity import canonical
+    from unlearnbench.identity import question_in
 
-    return canonical({k: v for k, v in result.identity.items() if k != "software"})
+    return question_in(result.identity)
 
 
 def _make(folder: Path) -> None:

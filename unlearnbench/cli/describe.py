@@ -21,6 +21,7 @@ def first_sentence(plugin: type) -> str:
 
 def describe(name: str) -> str:
     """The page about a method, model, task or report, the protocol or the result's schema."""
+    from unlearnbench import sections
     from unlearnbench.experiments.definition import find_experiment, shipped
 
     known = aliases()
@@ -33,13 +34,15 @@ def describe(name: str) -> str:
         return fixed[name]()
     if name in shipped():
         return find_experiment(name).text.rstrip()
+    if name in sections.names():
+        return f"{name} (section)\n\n{sections.summary(name)}"
     for kind in registry.KINDS:
         plugins: dict[str, type] = getattr(registry, kind)()
         if name in plugins:
             return _plugin(kind, name, plugins[name])
     if name in known:
         return _model(known[name])
-    names = [*fixed, *_all_names(), *known, *shipped()]
+    names = [*fixed, *_all_names(), *known, *shipped(), *sections.names()]
     raise unknown("name", name, names, "unlearnbench list methods")
 
 
@@ -90,10 +93,14 @@ def _protocol() -> str:
 
 
 def _definition() -> str:
-    from unlearnbench.experiments.definition import Definition, Variant
+    from unlearnbench.experiments.definition import Definition, Published, Variant
 
     lines = ["An experiment is a TOML file: unlearnbench run --experiment FILE.toml", ""]
-    for part, where in ((Definition, "the file"), (Variant, "each [[variants]]")):
+    for part, where in (
+        (Definition, "the file"),
+        (Published, "published"),
+        (Variant, "each [[variants]]"),
+    ):
         lines += [f"Keys of {where}:"]
         for name, field in part.model_fields.items():
             lines.append(f"  {name}  {field.description or ''}".rstrip())

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ class Shown:
     findings: "Findings"
     sections: tuple[str, ...] = ("table",)
     notes: "tuple[Note, ...]" = ()
+    n_damaged: int = 0  # files left out that should have been part of it
 
     def document(self) -> "Document":
         """The report's blocks."""
@@ -81,9 +83,11 @@ def shown_in(
         _findings(selection.results, folder, judge_id, study),
         title=definition.title,
         axes=definition.axes,
-        published=definition.published,
+        published=definition.published.model_dump(exclude_none=True),
     )
-    return Shown(findings, definition.sections, _missing(selection))
+    for damage in selection.damages:
+        click.echo(f"unlearnbench: left out {damage}", err=True)
+    return Shown(findings, definition.sections, _missing(selection), len(selection.damages))
 
 
 def _findings(
@@ -92,11 +96,11 @@ def _findings(
     from unlearnbench.findings import Findings
     from unlearnbench.human.studies import read_studies
 
+    keys = {result.key for result in results}
     judged, notes = _judged(list(results), folder, judge_id)
-    ratings = read_studies(folder, judge_id, study, {result.key for result in results})
-    for warning in ratings.warnings if ratings else ():
-        click.echo(f"unlearnbench: {warning}", err=True)
-    return Findings(tuple(judged), notes=tuple(notes), human=ratings)
+    # Read when a section asks for them: two studies to choose from are no matter of a table.
+    ratings = partial(read_studies, folder, judge_id, study, keys)
+    return Findings(tuple(judged), notes=tuple(notes), read_human=ratings)
 
 
 def _judged(

@@ -11,6 +11,7 @@ from unlearnbench.whole_files import write_whole
 
 if TYPE_CHECKING:
     from unlearnbench.document import Document
+    from unlearnbench.figure import Figure
     from unlearnbench.report import Report
 
 ANOTHER = "choose another -o"
@@ -24,19 +25,40 @@ def report_for(name: str | None, path: Path) -> "Report":
     kinds = {kind.suffix: kind for kind in _formats()}
     if path.suffix not in kinds:
         known = ", ".join(sorted(kinds))
-        raise UserError(f"-o {path}: no format has the suffix '{path.suffix}'; take one of {known}")
+        raise UserError(
+            f"-o {path}: no format has the suffix '{path.suffix}'; take one of {known}, "
+            "or name a figure: --trade-off -o trade-off.pdf"
+        )
     chosen: Report = kinds[path.suffix]()
     return chosen
 
 
 def write_report(report: "Report", document: "Document", path: Path) -> None:
-    """Write the report to that file, and beside it whatever files it needs."""
-    written = report.files(document, path.stem)
+    """Write the report to that file, and beside it whatever files it needs.
+
+    Raises `UserError` if there is nothing to show, and for a suffix that no picture has.
+    """
+    from unlearnbench.figure import Figure
+
+    if isinstance(report, Figure):
+        written = _picture(report, document, path)
+    else:
+        written = report.files(document, path.stem)
     if not written:
         raise UserError(f"{report.name} has nothing to show of these results")
     for name, content in written.items():
-        own = name == path.stem + report.suffix
+        own = name in (path.name, path.stem + report.suffix)
         _write(path if own else path.parent / name, content)
+
+
+def _picture(figure: "Figure", document: "Document", path: Path) -> dict[str, bytes]:
+    from unlearnbench.figure import KINDS
+
+    kind = KINDS.get(path.suffix.removeprefix("."))
+    if kind is None:
+        raise UserError(f"-o {path}: a figure is written as {', '.join(KINDS)}")
+    image = figure.image(document.findings, kind)
+    return {} if image is None else {path.name: image}
 
 
 def write_every_format(document: "Document", folder: Path, stem: str) -> None:

@@ -1,5 +1,6 @@
 """`unlearnbench report`: what lies in a results folder, in any format."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +23,12 @@ SOME_FAILED = 1
 class _ReportCommand(click.Command):
     """Has one flag per registered report, found when the command is used."""
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Load the plugins first: the flags of their reports are looked up before any is read."""
+        for file in _plugin_files(args):
+            load_plugin_file(Path(file))
+        return super().parse_args(ctx, args)
+
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         flags: list[click.Parameter] = [
             click.Option(
@@ -35,6 +42,14 @@ class _ReportCommand(click.Command):
         ]
         own = super().get_params(ctx)
         return [*own[:-1], *flags, own[-1]]
+
+
+def _plugin_files(arguments: Sequence[str]) -> Iterator[str]:
+    for place, argument in enumerate(arguments):
+        if argument == "--plugin":
+            yield from arguments[place + 1 : place + 2]
+        elif argument.startswith("--plugin="):
+            yield argument.partition("=")[2]
 
 
 @click.command(cls=_ReportCommand)
@@ -51,7 +66,6 @@ class _ReportCommand(click.Command):
 @click.option(
     "--sections",
     metavar="A,B",
-    default="",
     help="what to print, see: unlearnbench list sections  [default: the experiment's, or table]",
 )
 @click.option(
@@ -79,16 +93,14 @@ class _ReportCommand(click.Command):
     "--plugin",
     multiple=True,
     metavar="FILE",
-    is_eager=True,
-    expose_value=False,
-    callback=lambda _c, _p, files: [load_plugin_file(Path(f)) for f in files],
+    expose_value=False,  # loaded before the options are parsed
     help="a .py file with reports",
 )
 def report(
     folder: Path,
     output: str | None,
     experiment: str | None,
-    sections: str,
+    sections: str | None,
     beside_published: bool,
     compare: Path | None,
     doc_id: str | None,
@@ -101,33 +113,53 @@ def report(
     Files that are no results are named on stderr and left out, and the exit status is 1.
     A run that is still going does no harm: what it has finished is reported.
     """
-    shown, n_damaged = _read(folder, experiment, judge_id, study)
+    chosen = _chosen(sections, beside_published, compare, doc_id)
+    shown = _read(folder, experiment, judge_id, study)
+    n_damaged = shown.n_damaged
     if doc_id is not None:
         shown = replace(shown, findings=replace(shown.findings, doc_ids=(doc_id,)))
-    if beside_published:
-        shown = replace(shown, sections=("beside-published",))
-    if sections:
-        shown = replace(shown, sections=tuple(filter(None, map(str.strip, sections.split(",")))))
     if compare is None:
-        document = shown.document()
+        document = replace(shown, sections=chosen or shown.sections).document()
     else:  # `--compare A B`: B is the argument, and what is looked at is the step from A to B
-        first, more = _read(compare, experiment, judge_id, study)
-        n_damaged += more
+        first = _read(compare, experiment, judge_id, study)
+        n_damaged += first.n_damaged
         document = _comparison(first, shown, _names(compare, folder))
     _print(document, report_name, output, experiment or "report")
     return SOME_FAILED if n_damaged else 0
 
 
-def _read(
-    folder: Path, experiment: str | None, judge_id: str | None, study: str | None
-) -> tuple[Shown, int]:
+def _chosen(
+    sections: str | None, beside_published: bool, compare: Path | None, doc_id: str | None
+) -> tuple[str, ...]:
+    """The sections asked for by flag; empty: the experiment's own, or the table.
+
+    Raises `UserError` for flags of which one would be ignored.
+    """
+    flags = {"--sections": sections is not None, "--beside-published": beside_published}
+    given = [
+        flag for flag, is_given in (flags | {"--compare": compare is not None}).items() if is_given
+    ]
+    if len(given) > 1:
+        raise UserError(f"{' and '.join(given)} ask for different reports; give one of them")
+    if doc_id is not None and compare is not None:
+        raise UserError("--document has no place in --compare; leave one of them out")
+    if sections is None:
+        return ("beside-published",) if beside_published else ()
+    chosen = tuple(filter(None, map(str.strip, sections.split(","))))
+    if not chosen:
+        raise UserError("--sections names none; see: unlearnbench list sections")
+    return chosen
+
+
+def _read(folder: Path, experiment: str | None, judge_id: str | None, study: str | None) -> Shown:
     results, n_damaged = read_results(folder)
-    return shown_in(folder, results, experiment, judge_id, study), n_damaged
+    shown = shown_in(folder, results, experiment, judge_id, study)
+    return replace(shown, n_damaged=shown.n_damaged + n_damaged)
 
 
 def _comparison(first: Shown, second: Shown, names: tuple[str, str]) -> "Document":
     from unlearnbench.document import Document
-    from unlearnbench.sections.comparison import comparison_blocks
+    from unlearnbench.sections._comparison import comparison_blocks
 
     blocks = comparison_blocks(first.findings, second.findings, names)
     return Document(f"{names[0]} and {names[1]}", blocks, first.findings)
@@ -144,7 +176,7 @@ def _print(document: "Document", name: str | None, output: str | None, stem: str
         text = registry.find("reports", name or "plain")().render(document)
         click.echo(text.rstrip("\n"))
     elif name is None and (output.endswith("/") or Path(output).is_dir()):
-        write_every_format(document, Path(output), Path(stem).stem)
+        write_every_format(document, Path(output), Path(stem).name.removesuffix(".toml"))
     else:
         path = Path(output)
         if path.is_dir():

@@ -148,8 +148,11 @@ def _finish(asked: _Asked, outcome: "Outcome") -> int:
 def _shown(asked: _Asked, results: "list[Result]") -> str:
     from unlearnbench.cli.findings import NONE, shown_in
     from unlearnbench.registry import find
+    from unlearnbench.store import newest
 
     name = asked.named.name if asked.named else None
+    if name is not None:  # earlier runs of the experiment are part of it
+        results = newest(asked.store.load_all()[0])[0]
     # Judges and studies are chosen in a report; here is no place to ask which.
     shown = shown_in(asked.store.folder, results, name, NONE, NONE)
     text: str = find("reports", "plain")().render(shown.document())

@@ -30,6 +30,14 @@ class Variant(_Part):
     )
 
 
+class Published(_Part):
+    """The printed table that an experiment stands beside; what is left open is guessed."""
+
+    table: str | None = Field(default=None, description="table1, alpha-beta, ...")
+    source: str | None = Field(default=None, description="the paper's version: v1 or v2")
+    params: str | None = Field(default=None, description="the printed size: 125M, 1.3B, 2.7B")
+
+
 class Definition(_Part):
     """A file of `unlearnbench/experiments`, or one of a user's own."""
 
@@ -41,13 +49,15 @@ class Definition(_Part):
     axes: tuple[str, ...] = Field(
         default=(), description="the settings that its variants differ in"
     )
-    published: dict[str, str] = Field(
-        default_factory=dict,
-        description="the printed table to lay beside: table, source (v1, v2), params (125M)",
+    published: Published = Field(
+        default=Published(),
+        description="the printed table to lay beside, with its three keys: table, source, params",
     )
     run: dict[str, Any] = Field(description="options of `unlearnbench run`, as in a --config file")
     variants: tuple[Variant, ...] = Field(
-        default=(Variant(),), description="each runs all of [run] with settings of its own"
+        default=(Variant(),),
+        min_length=1,
+        description="each runs all of [run] with settings of its own",
     )
 
     @property
@@ -99,8 +109,9 @@ def find_experiment(name: str) -> Named:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
         raise UserError(
-            f"cannot read the experiment {path}: {error}; see: unlearnbench list experiments"
+            f"cannot read the experiment {path}: {reason}; see: unlearnbench list experiments"
         ) from error
     return Named(path.stem, parse_definition(text, str(path)), text)
 
@@ -124,11 +135,13 @@ def _misfit(error: ValidationError, where: str) -> UserError:
     first = error.errors()[0]
     key = ".".join(map(str, first["loc"]))
     if first["type"] == "extra_forbidden":
-        owner = Variant if key.startswith("variants") else Definition
+        owners: dict[str, type[BaseModel]] = {"variants": Variant, "published": Published}
+        owner = owners.get(str(first["loc"][0]), Definition)
         return unknown(
             f"key in {where}",
             str(first["loc"][-1]),
             owner.model_fields,
             "unlearnbench show experiment",
         )
-    return UserError(f"{where}: {key}: {first['msg']}; see: unlearnbench show experiment")
+    problem = 'not a list, as in ["a", "b"]' if first["type"] == "tuple_type" else first["msg"]
+    return UserError(f"{where}: {key}: {problem}; see: unlearnbench show experiment")

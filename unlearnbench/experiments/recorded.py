@@ -8,12 +8,13 @@ whichever command and version of the software measured them.
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from unlearnbench.errors import UserError, unknown
+from unlearnbench.errors import UserError
 from unlearnbench.experiments.definition import (
     Named,
     find_experiment,
@@ -52,6 +53,7 @@ class Selection:
     named: Named
     results: tuple[Result, ...]
     missing: tuple[PlannedCell, ...]
+    damages: tuple[str, ...] = ()  # a sentence per record that could not be read
 
 
 def record(folder: Path, named: Named, cells: Sequence[PlannedCell]) -> Path:
@@ -67,25 +69,39 @@ def record(folder: Path, named: Named, cells: Sequence[PlannedCell]) -> Path:
 
 def recorded_names(folder: Path) -> list[str]:
     """The experiments of which a folder holds runs."""
-    return sorted({path.name.split(".")[0] for path in folder.glob("experiments/*.json")})
+    return sorted({_name_of(path) for path in folder.glob("experiments/*.json")})
+
+
+def _name_of(path: Path) -> str:
+    return path.name.rsplit(".", 2)[0]  # NAME.<id>.json; a name may have dots of its own
 
 
 def select(folder: Path, name: str, results: Sequence[Result]) -> Selection:
     """Of the folder's results those of the experiment, in its order, under its labels.
 
-    Raises `UserError` if it was never run into this folder, or its record is damaged.
+    Raises `UserError` if it was never run into this folder.
     """
-    stem = Path(name).stem if name.endswith(".toml") else name
-    paths = sorted(folder.glob(f"experiments/{stem}.*.json"), key=lambda path: path.stat().st_mtime)
-    if not paths:
-        command = f"unlearnbench run --experiment {name} --out {folder}"
-        raise unknown(f"experiment in {folder}", stem, recorded_names(folder), command)
-    records = [_read(path) for path in paths]
+    stem = Path(name).name.removesuffix(".toml")
+    paths = [path for path in folder.glob("experiments/*.json") if _name_of(path) == stem]
+    read = [_read(path) for path in sorted(paths, key=lambda path: path.stat().st_mtime)]
+    records = [one for one in read if isinstance(one, Recorded)]
+    damages = tuple(one for one in read if isinstance(one, str))
+    if not records:
+        raise _never_run(folder, name, stem, damages)
     planned = {cell.question: cell for one in records for cell in one.cells}
     asked = {_digest(question_in(result.identity)): result for result in results}
     shown = tuple(_placed(asked[q], cell) for q, cell in planned.items() if q in asked)
     missing = tuple(cell for question, cell in planned.items() if question not in asked)
-    return Selection(_definition_of(name, records[-1]), shown, missing)
+    return Selection(_definition_of(name, records[-1]), shown, missing, damages)
+
+
+def _never_run(folder: Path, name: str, stem: str, damages: Sequence[str]) -> UserError:
+    there = recorded_names(folder)
+    near = get_close_matches(stem, there, n=1, cutoff=0.5)
+    hint = f" (did you mean '{near[0]}'?)" if near and not damages else ""
+    held = f"it holds {', '.join(there)}" if there else "it holds none"
+    why = damages[0] if damages else f"{folder} holds no run of experiment '{stem}'{hint}; {held}"
+    return UserError(f"{why}; run it with: unlearnbench run --experiment {name} --out {folder}")
 
 
 def planned_cell(cell: "Cell", position: int, label: str | None) -> PlannedCell:
@@ -112,12 +128,13 @@ def _placed(result: Result, cell: PlannedCell) -> Result:
     return result.model_copy(update={"position": cell.position, "label": label})
 
 
-def _read(path: Path) -> Recorded:
+def _read(path: Path) -> Recorded | str:
+    """The record in a file, or what is wrong with it."""
     try:
         return Recorded.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
-        reason = str(error).split("\n")[0]
-        raise UserError(
-            f"damaged: {path}: {reason}; delete it and run the experiment again, "
-            "which measures nothing twice"
-        ) from error
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        return f"{path}: damaged: {place + ': ' if place else ''}{first['msg']}"
+    except OSError as error:
+        return f"{path}: cannot be read: {error.strerror}"

@@ -19,7 +19,6 @@ from unlearnbench.table import Note
 
 Section = Callable[[Findings], tuple[Block, ...]]
 DEFAULT = ("table",)
-_OF_TWO = ("comparison",)  # needs the findings of two folders, so it is no section by itself
 
 
 def make_document(
@@ -54,8 +53,7 @@ def _module_name(section_name: str) -> str:
 def names() -> list[str]:
     """The sections there are, figures not among them."""
     found = (module.name for module in pkgutil.iter_modules(__path__))
-    alone = (name for name in found if not name.startswith("_") and name not in _OF_TWO)
-    return [name.replace("_", "-") for name in alone]
+    return [name.replace("_", "-") for name in found if not name.startswith("_")]
 
 
 def figures() -> dict[str, type[Figure]]:

@@ -9,9 +9,11 @@ from unlearnbench.findings import Findings
 from unlearnbench.published.matching import Beside, Line
 from unlearnbench.published.printed import number
 from unlearnbench.published.shared_scores import SharedScores, shared_scores
-from unlearnbench.table import INDISTINCT, Cell
+from unlearnbench.sections._study_rows import names_here
+from unlearnbench.table import Cell
 from unlearnbench.table_rows import format_value
 
+INSIDE = "~"  # a footnote marker: no test, so not the sign of one
 _SPREADS = 2  # standard deviations over runs within which a printed value may well be one's own
 _SCORES = (S_Z, S_M)
 
@@ -94,14 +96,14 @@ class Comparison:
             return ABSENT
         if column in _SCORES and not self.has_same_scores:
             return ABSENT  # over other rows or metrics: no difference to take
-        mark = INDISTINCT if self.is_inside(line, column) else ""
+        mark = INSIDE if self.is_inside(line, column) else ""
         return signed(column, own - printed) + mark
 
     def _own(self, line: Line, column: Column) -> float | None:
         if line.own is None:
             return None
         if column.name == "human":
-            return _human(self.findings, self.beside.group.name, line.own.label)
+            return _human(self.findings, self.beside.group.title, line.own.label)
         return line.own.mean(column.name)
 
     def _shared(self, line: Line, own: bool) -> tuple[str, ...]:
@@ -141,5 +143,7 @@ def _human(findings: Findings, model: str, label: str) -> float | None:
     study = findings.human
     if study is None or study.scores is None or study.is_rehearsal:
         return None
-    found = (c.mean for c in study.scores.cells if (c.model, c.method) == (model, label))
+    names = names_here(findings, study)
+    own = (model, label)
+    found = (c.mean for c in study.scores.cells if names.get((c.model, c.method)) == own)
     return next(found, None)

@@ -7,12 +7,12 @@ from unlearnbench.findings import Findings
 from unlearnbench.footnotes import listed
 from unlearnbench.published.differences import sentences
 from unlearnbench.published.matching import Beside
-from unlearnbench.sections._beside_cells import Comparison
-from unlearnbench.table import INDISTINCT, Note
+from unlearnbench.sections._beside_cells import INSIDE, Comparison
+from unlearnbench.table import Note
 
 _INSIDE = (
     "The printed value is inside this run's 95% interval over documents, or within two standard "
-    "deviations over its runs."
+    "deviations over its runs; no test, since the printed value's own spread is not known."
 )
 
 
@@ -21,7 +21,7 @@ def of_listing(beside: Beside, comparison: Comparison, findings: Findings) -> tu
     notes = []
     inside = (comparison.is_inside(line, c) for line in beside.matched for c in comparison.columns)
     if any(inside):
-        notes.append(Note("inside", _INSIDE, INDISTINCT))
+        notes.append(Note("inside", _INSIDE, INSIDE))
     if any(text.startswith(">") for line in beside.lines for text in comparison.printed(line)):
         notes.append(Note("cap", "No difference where a value is only known to be over the cap."))
     if S_Z in comparison.columns:

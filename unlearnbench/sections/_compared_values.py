@@ -15,7 +15,6 @@ from unlearnbench.table import Row
 if TYPE_CHECKING:
     from unlearnbench.statistics.paired import PairedComparison
 
-LEVEL = 0.05
 LARGE = 1000
 
 
@@ -39,6 +38,8 @@ class Value:
     @property
     def is_sure(self) -> bool:
         """Whether the difference is told apart from none."""
+        from unlearnbench.statistics.paired import LEVEL
+
         return self.p is not None and self.p < LEVEL
 
     @property

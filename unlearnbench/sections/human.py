@@ -1,6 +1,6 @@
 """The human section: people's score and the judge's, per model and method, and Pearson's r."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from unlearnbench.columns import ABSENT
@@ -8,13 +8,14 @@ from unlearnbench.document import Listing
 from unlearnbench.human.printing import interval_text, method_text, number_text
 from unlearnbench.judging.joining import METRIC, RECORD, TASK
 from unlearnbench.sections._human_notes import notes_of_judge, notes_of_study
+from unlearnbench.sections._study_rows import names_here
 from unlearnbench.table import NOT_FORGOTTEN
 
 if TYPE_CHECKING:
     from unlearnbench.columns import Column
     from unlearnbench.findings import Findings
     from unlearnbench.human.judged import JudgedCell
-    from unlearnbench.human.scores import CellScore
+    from unlearnbench.human.scores import CellName, CellScore
     from unlearnbench.human.studies import StudyFindings
 
 NAME = "human"
@@ -31,22 +32,26 @@ def blocks(findings: "Findings") -> tuple[Listing, ...]:
 def _of_study(findings: "Findings", study: "StudyFindings") -> Listing:
     judged = {(one.model, one.method): one for one in study.judge.cells} if study.judge else {}
     cells = study.scores.cells if study.scores else []
+    names = names_here(findings, study)
     by = " (rules)" if study.is_rehearsal else ""
     judge = "Judge (rule)" if study.is_rehearsal else "Judge"
     return Listing(
         NAME,
         "Rehearsal of the human study, by rules" if study.is_rehearsal else "Human study",
         ("Model", "Method", f"Human score{by}", "95% interval", judge, "Documents", "Ratings"),
-        tuple(_line(cell, judged.get((cell.model, cell.method))) for cell in cells),
+        tuple(_line(cell, names, judged.get((cell.model, cell.method))) for cell in cells),
         n_labels=2,
         notes=notes_of_study(findings, study),
     )
 
 
-def _line(cell: "CellScore", judged: "JudgedCell | None") -> tuple[str, ...]:
+def _line(
+    cell: "CellScore", names: "Mapping[CellName, CellName]", judged: "JudgedCell | None"
+) -> tuple[str, ...]:
+    model, method = names.get((cell.model, cell.method), (cell.model, cell.method))
     return (
-        cell.model,
-        method_text(cell),
+        model,
+        method_text(cell.model_copy(update={"method": method})),
         number_text(cell.normalised),
         interval_text(cell.low, cell.high),
         ABSENT if judged is None else number_text(judged.judge),

@@ -7,7 +7,7 @@ from itertools import combinations
 
 from unlearnbench.columns import SCORE_NAMES, Column
 from unlearnbench.result import Result
-from unlearnbench.statistics.marking_notes import notes_on
+from unlearnbench.statistics.marking_notes import few_runs, notes_on
 from unlearnbench.statistics.outcomes import Outcomes
 from unlearnbench.statistics.paired import (
     ALL_PAIRS_UP_TO,
@@ -20,7 +20,7 @@ from unlearnbench.statistics.paired import (
 )
 from unlearnbench.statistics.resampling import intervals
 from unlearnbench.statistics.sign_flip import p_values
-from unlearnbench.statistics.stability import first_shares
+from unlearnbench.statistics.stability import count_common_runs, first_shares
 from unlearnbench.table import Cell, Group, Row, Table
 
 FIRST_SHARE = 0.95  # of the resamplings of runs: first in fewer is not surely first
@@ -48,7 +48,8 @@ def with_intervals(table: Table, results: Mapping[str, Result]) -> Table:
         changes.setdefault(place, {})["indistinct"] = True
     groups = tuple(_with(group, at, changes) for at, group in enumerate(table.groups))
     notes = notes_on(table, bool(ends), {name for _, _, name in (*marked, *by_score)}, untested)
-    return replace(table, groups=groups, notes=(*table.notes, *notes))
+    n_runs = [count_common_runs(group, results) for group in table.groups]
+    return replace(table, groups=groups, notes=(*table.notes, *notes, *few_runs(table, n_runs)))
 
 
 def _outcomes(table: Table, results: Mapping[str, Result]) -> dict[Place, Outcomes | None]:

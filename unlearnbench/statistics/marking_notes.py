@@ -12,6 +12,8 @@ _INTERVALS = (
     "documents, all alike, or not finite."
 )
 
+ENOUGH = 5  # runs, from which on equal rows go unmarked in fewer than 5% of tables
+
 
 def notes_on(
     table: Table, has_intervals: bool, marked: set[str], untested: Sequence[tuple[int, str]]
@@ -23,6 +25,27 @@ def notes_on(
         yield Note("untested", _untested(table, untested))
     if has_intervals:
         yield Note("intervals", _INTERVALS)
+
+
+def few_runs(table: Table, n_runs: Sequence[int]) -> Iterator[Note]:
+    """What a first by s_z or s_m without a mark is worth where there are few runs to resample."""
+    few = {g.title: n for g, n in zip(table.groups, n_runs, strict=True) if g.scored and n < ENOUGH}
+    for n in sorted(set(few.values())):
+        titles = [title for title, count in few.items() if count == n]
+        where = f"{listed(titles)}: " if len(titles) < len(table.groups) else ""
+        yield Note("few_runs", f"{where}{_few_runs(n)}")
+
+
+def _few_runs(n: int) -> str:
+    if n < 2:
+        return (
+            "s_z and s_m: the rows have fewer than two runs in common, so the first bears no "
+            f"{INDISTINCT} whether or not it should."
+        )
+    return (
+        f"s_z and s_m: with {n} runs to resample, the first of equal rows goes unmarked in more "
+        f"than 5% of tables; read an absent {INDISTINCT} with care."
+    )
 
 
 def _indistinct(table: Table, marked: set[str]) -> str:

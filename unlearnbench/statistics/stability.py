@@ -41,8 +41,8 @@ def rank_stability(
     counted = tuple(column for column in columns if column.in_score)
     if len(rows) < 2 or not group.scored:
         return Stability(labels)
-    values, n_runs = _values_of_common_runs(rows, counted, results_by_key)
-    shares = _shares(values, counted, group.cap) if n_runs > 1 else {}
+    n_runs = count_common_runs(group, results_by_key)
+    shares = first_shares(group, columns, results_by_key)
     metrics = [column for column in counted if column.name in group.scored]
     less_metric = {
         left.name: _first(rows, [c for c in metrics if c is not left], group.cap)
@@ -71,22 +71,31 @@ def first_shares(
     counted = tuple(column for column in columns if column.in_score)
     if len(group.compared) < 2 or not group.scored:
         return {}
-    values, n_runs = _values_of_common_runs(group.compared, counted, results_by_key)
-    return _shares(values, counted, group.cap) if n_runs > 1 else {}
+    values = _values_of_common_runs(group.compared, counted, results_by_key)
+    return _shares(values, counted, group.cap) if values.shape[2] > 1 else {}
+
+
+def count_common_runs(group: Group, results_by_key: Mapping[str, Result]) -> int:
+    """How many runs every compared row has."""
+    results = _results_of(group.compared, results_by_key)
+    return len(common_runs([tuple(map(run_key, of_row)) for of_row in results]))
+
+
+def _results_of(rows: Sequence[Row], results_by_key: Mapping[str, Result]) -> list[list[Result]]:
+    return [[results_by_key[r.key] for r in row.runs if r.key in results_by_key] for row in rows]
 
 
 def _values_of_common_runs(
     rows: Sequence[Row], columns: Sequence[Column], results_by_key: Mapping[str, Result]
-) -> tuple[Array, int]:
-    """[rows, metrics, runs] values in printed units, NaN where not measured; number of runs."""
-    found = [[results_by_key.get(run.key) for run in row.runs] for row in rows]
-    results = [[result for result in of_row if result is not None] for of_row in found]
+) -> Array:
+    """[rows, metrics, runs] values in printed units, NaN where not measured."""
+    results = _results_of(rows, results_by_key)
     runs = common_runs([tuple(map(run_key, of_row)) for of_row in results])
     values = np.full((len(rows), len(columns), len(runs)), np.nan)
     for at, places in enumerate(runs):
         for row, place in enumerate(places):
             values[row, :, at] = [_value(results[row][place], column) for column in columns]
-    return values, len(runs)
+    return values
 
 
 def _value(result: Result, column: Column) -> float:

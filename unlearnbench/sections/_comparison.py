@@ -1,6 +1,7 @@
 """Two results folders side by side: what differs in how they were made, and in what came out."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from unlearnbench.document import Block, Listing
 from unlearnbench.errors import UserError
@@ -13,11 +14,6 @@ from unlearnbench.sections._provenance import Fact, differing_facts, differing_s
 from unlearnbench.table import Group, Note
 
 NAME = "comparison"
-
-
-def blocks(findings: Findings) -> tuple[Block, ...]:  # noqa: ARG001
-    """There is nothing to compare one folder with; raises `UserError`."""
-    raise UserError("a comparison needs two results folders: unlearnbench report --compare A B")
 
 
 def comparison_blocks(
@@ -151,6 +147,4 @@ def _only(
 
 
 def _noted(listing: Listing, more: tuple[Note, ...]) -> Listing:
-    from dataclasses import replace
-
     return replace(listing, notes=(*listing.notes, *more))
