@@ -1,0 +1,100 @@
+"""How the results were made, and what is absent from them and why."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from unlearnbench.columns import EPOCHS, SCORE_NAMES
+from unlearnbench.document import Document
+from unlearnbench.footnotes import listed, runs
+from unlearnbench.result import Result
+from unlearnbench.table import Group, Table
+from unlearnbench.table_rows import differing_protocol_settings, format_value
+
+MAKING = ("stop_line", "protocol", "epoch_limit", "learning_rate", "means")
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Names and values under a title."""
+
+    title: str
+    rows: tuple[tuple[str, str], ...]
+
+
+def protocols(table: Table) -> tuple[Facts, ...]:
+    """Every protocol setting per group; those that depart from the named protocol are marked."""
+    return tuple(
+        Facts(f"Protocol of {group.title}", _protocol(group))
+        for group in table.groups
+        if group.protocol
+    )
+
+
+def sentences(table: Table) -> tuple[str, ...]:
+    """The table's notes on the stop line, the protocol, the epoch limit and the rates."""
+    return tuple(note.text for note in table.notes if note.kind in MAKING)
+
+
+def software(results: Sequence[Result]) -> Facts:
+    """What ran where and when; of versions that differ, how many results each has."""
+    environments = [result.environment for result in results]
+    names = dict.fromkeys(name for e in environments for name in e.packages)
+    started = sorted(result.started_at for result in results)
+    versions = ((name, _told(e.packages.get(name, "absent") for e in environments))
+                for name in names)  # fmt: skip
+    rows = (
+        ("Results", str(len(results))),
+        ("Started", listed(dict.fromkeys((started[0], started[-1])), " to ") if started else ""),
+        ("Device", _told(result.model.device for result in results)),
+        ("Platform", _told(e.platform for e in environments)),
+        ("Threads", _told(str(e.n_threads) for e in environments)),
+        ("Git commit", _told(_commit(e.git_commit, e.git_dirty) for e in environments)),
+        ("Python", _told(e.python for e in environments)),
+        *versions,
+    )
+    return Facts("Machine and software", rows)
+
+
+def absent(document: Document) -> tuple[str, ...]:
+    """Sentences on what one would look for in vain."""
+    table = document.findings.table
+    found = [sentence for group in table.groups for sentence in _absent(group, table)]
+    return (*found, *(note.text for note in document.notes))
+
+
+def _protocol(group: Group) -> tuple[tuple[str, str], ...]:
+    own = differing_protocol_settings(group.protocol_name, dict(group.protocol))
+    return (
+        ("protocol", group.protocol_name),
+        *(
+            (name, format_value(value) + (" (set for this run)" if name in own else ""))
+            for name, value in group.protocol.items()
+        ),
+    )
+
+
+def _absent(group: Group, table: Table) -> Iterable[str]:
+    for row in group.rows:
+        total = len(row.failures) + len(row.runs)
+        for reason, n in Counter(row.failures).items():
+            yield f"{group.title}, {row.label}: {n} of {runs(total)} left out: {reason}"
+    skipped = (EPOCHS.name, *SCORE_NAMES)
+    for column in table.columns:
+        without = [r.label for r in group.rows if r.runs and column.name not in r.cells]
+        if column.name not in skipped and without:
+            whose = listed(without) if len(without) < len(group.rows) else "any row"
+            yield f"{group.title}: {column.label} was not measured for {whose}."
+
+
+def _commit(commit: str | None, dirty: bool | None) -> str:
+    if commit is None:
+        return "none: not run from a checkout"
+    return commit + (" with uncommitted changes" if dirty else "")
+
+
+def _told(values: Iterable[str]) -> str:
+    counts = Counter(values)
+    if len(counts) == 1:
+        return next(iter(counts))
+    return listed((f"{value} ({runs(n)})" for value, n in counts.most_common()), "; ")
