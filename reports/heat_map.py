@@ -52,7 +52,7 @@ class HeatMap(StyledFigure):
 
 
 def _told(value: Any) -> str:
-    from unlearnbench.table_rows import format_value
+    from unlearnbench.conditions import format_value
 
     return format_value(value)
 

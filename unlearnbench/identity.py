@@ -55,6 +55,7 @@ def harness_sha256() -> str:
 _SHOWS_OR_STORES = {
     "__main__",
     "columns",
+    "conditions",
     "continuations",
     "document",
     "estimate",
@@ -69,6 +70,7 @@ _SHOWS_OR_STORES = {
     "plan_choices",
     "planner",
     "progress",
+    "ranking",
     "registry",
     "report",
     "runner",

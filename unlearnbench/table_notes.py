@@ -5,10 +5,10 @@ from functools import partial
 
 from unlearnbench import footnotes
 from unlearnbench.columns import EPOCHS, PAPER_COLUMNS, Column
+from unlearnbench.conditions import differing_protocol_settings, format_value
 from unlearnbench.footnotes import described, listed, runs, span
 from unlearnbench.result import StopRecord
 from unlearnbench.table import LEFT_OUT, NOT_FORGOTTEN, PARTIAL, UNEQUAL, Group, Note
-from unlearnbench.table_rows import differing_protocol_settings, format_value
 
 Sentence = Callable[[Group], str]
 

@@ -5,11 +5,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from unlearnbench.columns import EPOCHS, SCORE_NAMES
+from unlearnbench.conditions import differing_protocol_settings, format_value
 from unlearnbench.document import Document
 from unlearnbench.footnotes import listed, runs
 from unlearnbench.result import Result
 from unlearnbench.table import Group, Table
-from unlearnbench.table_rows import differing_protocol_settings, format_value
 
 MAKING = ("stop_line", "protocol", "epoch_limit", "learning_rate", "means")
 

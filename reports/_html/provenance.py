@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from unlearnbench.conditions import format_value
 from unlearnbench.result import Result
-from unlearnbench.table_rows import format_value
 
 from .texts import Pool
 

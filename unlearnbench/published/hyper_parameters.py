@@ -1,9 +1,9 @@
 """In which hyper-parameters one's own methods departed from the paper's: a sentence each."""
 
+from unlearnbench.conditions import format_value
 from unlearnbench.footnotes import listed, span
 from unlearnbench.published.matching import Beside, weights_of
 from unlearnbench.table import Row
-from unlearnbench.table_rows import format_value
 
 LEARNING_RATE = 5e-6  # the paper's for every size; its released code takes 2e-6 above 10^9
 

@@ -50,7 +50,7 @@ class PrintedRow:
 
     @property
     def _written(self) -> dict[str, str]:
-        from unlearnbench.table_rows import format_value
+        from unlearnbench.conditions import format_value
 
         return {name: format_value(value) for name, value in self.settings.items()}
 

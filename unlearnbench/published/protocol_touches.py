@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from unlearnbench.conditions import format_value
 from unlearnbench.learning_rates import LARGE
 from unlearnbench.protocol import RELEASED
-from unlearnbench.table_rows import format_value
 
 EVERY = ("kumpr", "kl", "dpo", "llmu", "icu")
 _CONTINUATIONS = ("bertscore_f1", "entropy", "gpt", "human")

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from unlearnbench.columns import SCORE_NAMES, Column
 from unlearnbench.published.matching import Beside
 from unlearnbench.published.tables import row_of
-from unlearnbench.table import Group, Row, compare
+from unlearnbench.ranking import compare
+from unlearnbench.table import Group, Row
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from unlearnbench.columns import ABSENT, PAPER_COLUMNS, S_M, S_Z, Column
+from unlearnbench.conditions import format_value
 from unlearnbench.findings import Findings
 from unlearnbench.published.matching import Beside, Line
 from unlearnbench.published.printed import number
 from unlearnbench.published.shared_scores import SharedScores, shared_scores
 from unlearnbench.sections._study_rows import names_here
 from unlearnbench.table import Cell
-from unlearnbench.table_rows import format_value
 
 INSIDE = "~"  # a footnote marker: no test, so not the sign of one
 _SPREADS = 2  # standard deviations over runs within which a printed value may well be one's own

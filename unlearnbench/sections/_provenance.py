@@ -4,10 +4,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from unlearnbench.columns import ABSENT
+from unlearnbench.conditions import format_value
 from unlearnbench.result import Result
 from unlearnbench.sections._matched_rows import Matched
 from unlearnbench.table import Row
-from unlearnbench.table_rows import format_value
 
 Fact = tuple[str, str, str]  # what, in the first, in the second
 
