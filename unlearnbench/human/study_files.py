@@ -36,7 +36,7 @@ class Study:
             return self, []
         names = dict.fromkeys(f"{entry.model}, {entry.method}" for entry in outside)
         told = f"left out {len(outside)} items of study {self.name}, which come from results that "
-        told += f"are not in this report: {'; '.join(names)}"
+        told += f"are not in this report: {'; '.join(list(names)[:3])}{'; …' * (len(names) > 3)}"
         key = self.key.model_copy(update={"items": items})
         filled = (one.only(items) for one in self.filled)
         kept = replace(self, key=key, filled=tuple(one for one in filled if one.scores))
