@@ -1,6 +1,7 @@
 """Shared fixtures: offline, one thread, the real data where it is."""
 
 import os
+import shutil
 from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -13,6 +14,9 @@ import unlearnbench
 # Processes that tests start use the package under test, be it a wheel or the checkout.
 os.environ["PYTHONSAFEPATH"] = "1"
 os.environ["PYTHONPATH"] = str(Path(unlearnbench.__file__).resolve().parents[1])
+
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -31,3 +35,16 @@ def shared() -> Path:
     if not path.is_dir():
         pytest.skip(f"real data not found at {path}; set UNLEARNBENCH_SHARED to its folder")
     return path
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """The machine's own Chromium; the test is skipped where it or playwright is absent."""
+    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if path is None:
+        pytest.skip(f"no browser found, looked for: {', '.join(BROWSERS)}")
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()

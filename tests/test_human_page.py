@@ -1,7 +1,5 @@
 """The annotation page in headless Chromium: rate, reload, resume, correct, finish."""
 
-import shutil
-
 import pytest
 from test_human_server import serving
 from test_human_sheet import DOCUMENTS, cell, cells, make_sheet
@@ -10,21 +8,7 @@ from unlearnbench.human.key import read_key
 from unlearnbench.human.ratings import read_ratings
 from unlearnbench.task import Score
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 HOSTILE = "<script>document.title='owned'</script><b>bold</b><img src=x onerror=alert(1)>"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """The machine's own Chromium; the test is skipped where it or playwright is absent."""
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    path = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if path is None:
-        pytest.skip(f"no browser found, looked for: {', '.join(BROWSERS)}")
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

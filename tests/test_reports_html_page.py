@@ -1,26 +1,9 @@
 """The HTML page in headless Chromium: sort, sources, texts, epochs, dark, narrow, hostile."""
 
-import shutil
-
 import pytest
 from test_human_page import CONTRAST
 from test_reports_html import HOSTILE, N_DOCUMENTS, ODD, REFERENCE, cell, cells, rendered
 from test_reports_html import one_figure as one_figure  # its figures are those of every page here
-
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """The machine's own Chromium; the test is skipped where it or playwright is absent."""
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    path = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if path is None:
-        pytest.skip(f"no browser found, looked for: {', '.join(BROWSERS)}")
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

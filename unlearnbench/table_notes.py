@@ -135,7 +135,7 @@ def _means(group: Group) -> str:
     start = f"{runs(len(most.runs)).capitalize()} ({described(most)}), {n_rows} rows per forget set"
     if len(most.runs) == 1:
         return f"{start}: no spread can be given."
-    return f"{start}; values are means over runs, ± their sample standard deviation."
+    return f"{start}; values are means over runs, their spread the sample standard deviation."
 
 
 def _by_setting(group: Group, name: str, title: str) -> str:
