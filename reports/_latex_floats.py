@@ -29,8 +29,10 @@ _FIT = r"""\ifdim\wd0>\linewidth\sbox0{{\resizebox{{\linewidth}}{{!}}{{\usebox0}
 \dimen0=\dimexpr\textheight-{other}\relax
 \ifdim\dimen0<.4\textheight\dimen0=.4\textheight\fi
 \ifdim\dimexpr\ht0+\dp0\relax>\dimen0\sbox0{{\resizebox*{{!}}{{\dimen0}}{{\usebox0}}}}\fi
-\usebox0"""
-_BELOW = r"\par\medskip\usebox2"
+"""
+_BELOW = r"""\dimen2=\dimexpr\textheight-\ht0-\dp0-{other}\relax
+\ifdim\dimexpr\ht2+\dp2\relax>\dimen2\sbox2{{\resizebox*{{!}}{{\dimen2}}{{\usebox2}}}}\fi
+\usebox0\par\medskip\usebox2"""
 _FIGURE = r"""\begin{{figure}}[{placement}]
 \centering
 \sbox0{{\includegraphics{{{file}}}}}%
@@ -54,7 +56,7 @@ def table_float(page: Page, caption: str, tabular: str, notes: str = "") -> str:
         caption=caption,
         tabular=tabular,
         notes=_NOTES.format(notes) if notes else "",
-        fit=_fit(caption, r"\ht2-\dp2-" if notes else "") + (_BELOW if notes else ""),
+        fit=_fit(caption, has_notes=bool(notes)),
     )
 
 
@@ -63,10 +65,13 @@ def figure_float(page: Page, caption: str, file: str) -> str:
     return _FIGURE.format(placement=page.placement, caption=caption, file=file, fit=_fit(caption))
 
 
-def _fit(caption: str, notes: str = "") -> str:
+def _fit(caption: str, has_notes: bool = False) -> str:
+    """Scale what is too wide or too high for the page beside its caption; notes give way last."""
     # However long caption and notes are, the table keeps two fifths of the page.
-    n_lines = math.ceil(shown_length(caption) / 100)
-    return _FIT.format(other=f"{notes}{48 + 14 * n_lines}pt")
+    other = f"{48 + 14 * math.ceil(shown_length(caption) / 100)}pt"
+    if not has_notes:
+        return _FIT.format(other=other) + r"\usebox0"
+    return _FIT.format(other=rf"\ht2-\dp2-{other}") + _BELOW.format(other=other)
 
 
 def tabular(columns: str, heads: Sequence[str], lines: Sequence[str]) -> str:
