@@ -70,17 +70,11 @@ class Mark:
 class StyledFigure(Figure):
     """A figure whose files have the common style, whatever the user's own matplotlib settings."""
 
-    def image(self, findings: "Findings", kind: Format) -> bytes | None:
+    def make_image(self, findings: "Findings", kind: Format) -> bytes | None:
         """The picture as a file: fonts embedded, SVG text as text on a transparent ground."""
-        drawn = findings.images
-        if (self.name, kind) not in drawn:
-            drawn[self.name, kind] = self._styled(findings, kind)
-        return drawn[self.name, kind]
-
-    def _styled(self, findings: "Findings", kind: Format) -> bytes | None:
         # A PNG is looked at on its own; the others lie on a page that has a colour.
         with style(self.name, ground="white" if kind == "png" else "none"):
-            image = super().image(findings, kind)
+            image = super().make_image(findings, kind)
         return _without_group_ids(image) if image is not None and kind == "svg" else image
 
 

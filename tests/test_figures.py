@@ -104,20 +104,20 @@ def test_the_five_figures_are_registered_and_say_what_they_are() -> None:
 @pytest.mark.parametrize("kind", ["pdf", "png", "svg"])
 def test_a_file_is_the_same_bytes_each_time(kind: Any) -> None:
     figure, starts = find("reports", "trade-off")(), {"pdf": b"%PDF", "png": b"\x89PNG"}
-    image = figure.image(forgetting(), kind)
+    image = figure.make_image(forgetting(), kind)
     assert image.startswith(starts.get(kind, b"<?xml"))
-    assert image == figure.image(forgetting(), kind)
+    assert image == figure.make_image(forgetting(), kind)
 
 
 def test_fonts_in_a_pdf_are_truetype() -> None:
-    pdf = find("reports", "heat-map")().image(swept(), "pdf")
+    pdf = find("reports", "heat-map")().make_image(swept(), "pdf")
     assert b"/FontFile2" in pdf
     assert b"/Type3" not in pdf
 
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_an_svg_has_text_one_colour_of_lines_and_no_ids_that_clash(name: str) -> None:
-    svg = find("reports", name)().image(FINDINGS[name](), "svg").decode()
+    svg = find("reports", name)().make_image(FINDINGS[name](), "svg").decode()
     root = ElementTree.fromstring(svg)
     assert any("MA" in (e.text or "") for e in root.iter() if e.tag.endswith("}text"))
     assert _drawing.FOREGROUND in svg
@@ -147,7 +147,7 @@ def test_a_caption_is_sentences_even_where_there_is_nothing_to_draw(name: str) -
     figure = find("reports", name)()
     failed = Findings((result("NEO + KL", status="failed", scores={}, metrics=[], trace=None),))
     assert figure.draw(failed) is None
-    assert figure.image(failed, "svg") is None
+    assert figure.make_image(failed, "svg") is None
     for findings in (failed, FINDINGS[name]()):
         assert re.fullmatch(r"\S.*\.", figure.caption(findings))
 
@@ -156,9 +156,9 @@ def test_a_users_matplotlib_settings_neither_change_a_figure_nor_are_changed() -
     import matplotlib
 
     figure, findings = find("reports", "heat-map")(), swept()
-    plain = figure.image(findings, "png")
+    plain = figure.make_image(findings, "png")
     with matplotlib.rc_context({"font.size": 20, "axes.facecolor": "red", "text.usetex": False}):
-        assert figure.image(findings, "png") == plain
+        assert figure.make_image(findings, "png") == plain
         assert matplotlib.rcParams["font.size"] == 20
 
 
@@ -473,3 +473,10 @@ def test_the_means_of_no_row_are_left_standing_where_a_run_was_lost() -> None:
     assert curve.mean == pytest.approx([90.0, 50.0])
     assert len(curve.runs) == 1
     assert epoch_curves.EpochCurves().caption(findings).endswith("ICU 1.")
+
+
+def test_formats_share_a_figure_that_was_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    figure, findings = find("reports", "trade-off")(), forgetting()
+    first = figure.image(findings, "png")
+    monkeypatch.setattr(type(figure), "draw", lambda *_: pytest.fail("drawn again"))
+    assert figure.image(findings, "png") is first

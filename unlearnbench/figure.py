@@ -31,7 +31,14 @@ class Figure(Report):
         """What it shows, in sentences; also the text for those who do not see it."""
 
     def image(self, findings: "Findings", kind: Format) -> bytes | None:
-        """The picture as a file of that kind, the same bytes each time; None if there is none."""
+        """The picture as a file of that kind, drawn once for all formats; None if there is none."""
+        drawn = findings.images
+        if (self.name, kind) not in drawn:
+            drawn[self.name, kind] = self.make_image(findings, kind)
+        return drawn[self.name, kind]
+
+    def make_image(self, findings: "Findings", kind: Format) -> bytes | None:
+        """What `image` gives, drawn anew: the same bytes each time."""
         drawing = self.draw(findings)
         if drawing is None:
             return None

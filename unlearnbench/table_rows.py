@@ -97,7 +97,7 @@ def _suffix(result: Result, differing: Sequence[str]) -> str:
 
 def _row(results: list[Result], suffix: str, columns: Sequence[Column]) -> Row:
     latest = _latest(results)
-    used = [r for r in latest if _failure(r) is None]
+    used = [r for r in latest if failure_of(r) is None]
     first = results[0]
     return Row(
         label=first.label + suffix,
@@ -110,8 +110,8 @@ def _row(results: list[Result], suffix: str, columns: Sequence[Column]) -> Row:
         stops=_distinct_stops(results),
         runs=tuple(_run(r) for r in used),
         n_not_forgotten=sum(r.status == "not_forgotten" for r in used),
-        failed_runs=tuple(_run(r) for r in latest if _failure(r) is not None),
-        failures=tuple(f for r in latest if (f := _failure(r)) is not None),
+        failed_runs=tuple(_run(r) for r in latest if failure_of(r) is not None),
+        failures=tuple(f for r in latest if (f := failure_of(r)) is not None),
         n_superseded=len(results) - len(latest),
     )
 
@@ -131,7 +131,7 @@ def _run(result: Result) -> Run:
     return Run(result.forget_set.run, content, result.seed, result.key)
 
 
-def _failure(result: Result) -> str | None:
+def failure_of(result: Result) -> str | None:
     """Why a result is no part of a mean; None if it is."""
     if result.status == "failed":
         return result.error or "failed"

@@ -6,6 +6,7 @@ from unlearnbench.columns import Column
 from unlearnbench.findings import Findings
 from unlearnbench.result import Result
 from unlearnbench.table import Group, Row
+from unlearnbench.table_rows import failure_of
 
 
 def rows_with_runs(findings: Findings) -> Iterator[tuple[Group, list[tuple[Row, list[Result]]]]]:
@@ -24,8 +25,7 @@ def _all_of(row: Row, findings: Findings) -> list[Result]:
 
 def has_failed(result: Result) -> bool:
     """Whether the result is no part of a mean: it broke off, or its model collapsed."""
-    collapsed = result.trace is not None and result.trace.outcome == "collapsed"
-    return result.status == "failed" or collapsed
+    return failure_of(result) is not None
 
 
 def value(result: Result, column: Column) -> float | None:
