@@ -217,7 +217,7 @@ def test_calibrated_line_is_measured_on_unseen_rows(world, tmp_path):
 
 
 def test_two_workers_give_the_same_numbers(undisturbed, world, tmp_path):
-    status, table, told = cli(*world.options(tmp_path, "--workers", "2"))
+    status, table, told = cli(*world.options(tmp_path, "--jobs", "2"))
     assert (status, table) == (0, undisturbed[1]), told
     assert all_numbers(tmp_path) == all_numbers(undisturbed[0])
 
@@ -226,16 +226,17 @@ def test_a_cell_that_kills_its_worker_is_the_only_one_lost(undisturbed, world, t
     deadly = tmp_path / "deadly.py"
     deadly.write_text(DEADLY)
     options = world.options(tmp_path, methods="deadly,kumpr,push")
-    status, _, told = cli(*options, "--plugin", deadly, "--workers", "2")
+    status, _, told = cli(*options, "--plugin", deadly, "--jobs", "2", "--retries", "1")
     assert status == 1, told
-    assert "one at a time" in told
-    assert "its worker process died" in told
-    assert "3 cells run, 0 from before, 1 failed" in told
-    assert sorted(r.label for r in Store(tmp_path).load_all()[0]) == [
-        "model (before unlearning)",
-        "model + KUMPR",
-        "model + Push",
-    ]
+    assert "its process ended with exit status 9; it is run again" in told
+    assert "4 cells run, 0 from before, 1 failed" in told
+    errors = {r.label: r.error for r in Store(tmp_path).load_all()[0]}
+    assert errors == {
+        "model (before unlearning)": None,
+        "model + Deadly": "its process ended with exit status 9 (2 attempts)",
+        "model + KUMPR": None,
+        "model + Push": None,
+    }
 
 
 def test_the_order_of_rows_is_the_one_asked_for_now(undisturbed, world):

@@ -62,7 +62,7 @@ def test_toml_gives_back_the_same_experiment(tmp_path):
         ({"limit": "-3"}, "at least 1"),
         ({"task_limit": 0}, "--task-limit 0 is not"),
         ({"threads": "-1"}, "a whole number, at least 0"),
-        ({"workers": "-1"}, "a whole number, at least 0"),
+        ({"jobs": "-1"}, "a whole number or none, at least 0"),
         ({"max_epochs": "0"}, "at least 1"),
         ({"seeds": "1,-2"}, "at least 0"),
     ],

@@ -204,10 +204,10 @@ def test_a_reference_row_is_one_for_these_data_and_of_its_own_revision(
 
 
 def test_processes_of_accelerate_take_one_cell_at_a_time(monkeypatch):
-    ours = planner(workers=3)
-    assert ours._workers([]) == 3
+    ours = planner(jobs=3)
+    assert ours._jobs([]) == 3
     monkeypatch.setenv("WORLD_SIZE", "2")
-    assert ours._workers([]) == 1
+    assert ours._jobs([]) == 0
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
-"""The store: whole files or none, damage named, one writer at a time."""
+"""The store: whole files or none, damage named, the first of several writers wins."""
 
+import errno
 import json
 import math
 import os
@@ -20,6 +21,7 @@ from unlearnbench.result import (
 )
 from unlearnbench.store import Damage, Store, newest
 from unlearnbench.task import Score
+from unlearnbench.whole_files import write_new, write_whole
 
 
 def make_result(version="1", started_at="2026-01-01T00:00:00+00:00", value=0.5, **identity):
@@ -115,31 +117,63 @@ def test_temporary_files_of_a_killed_writer_are_removed(tmp_path):
     left = store.cells / ".abc.999999.tmp"
     left.write_text('{"half')
     assert store.load_all() == ([], [])
-    with store.lock():
+    with store.writing():
         assert not left.exists()
 
 
-def test_a_second_writer_is_told_who_holds_the_folder(tmp_path):
+def test_a_second_writer_shares_the_folder_and_leaves_the_first_ones_files(tmp_path):
     other = (
         "import sys; from pathlib import Path\n"
         "from unlearnbench.store import Store\n"
-        "from unlearnbench.errors import UserError\n"
-        "try:\n"
-        "    with Store(Path(sys.argv[1])).lock(): print('got it')\n"
-        "except UserError as error: print(error)\n"
+        "with Store(Path(sys.argv[1])).writing(): print('got it')\n"
     )
     command = [sys.executable, "-c", other, str(tmp_path)]
-    with Store(tmp_path).lock():
+    store = Store(tmp_path)
+    store.cells.mkdir(parents=True)
+    with store.writing():
+        half = store.cells / ".abc.tmp"
+        half.write_text('{"half')
         told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-        assert f"process {os.getpid()}" in told
-        assert "another --out" in told
-    after = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert after.strip() == "got it"
+        assert (told, half.exists()) == ("got it\n", True)
+    subprocess.run(command, check=True, capture_output=True)
+    assert not half.exists()
+
+
+def test_of_two_results_of_a_cell_the_first_finished_one_is_kept(tmp_path):
+    store = Store(tmp_path)
+    first, second = (make_result(started_at=f"2026-01-0{day}T00:00:00+00:00") for day in (1, 2))
+    assert first.key == second.key
+    assert store.commit(first) is first
+    assert store.commit(second).started_at == first.started_at
+    assert store.load(first.key).started_at == first.started_at
+    assert [p.name for p in store.cells.iterdir()] == [f"{first.key}.json"]
+
+
+@pytest.mark.parametrize("content", ["", '{"half', None])
+def test_a_failed_or_damaged_result_gives_way(tmp_path, content):
+    store, result = Store(tmp_path), make_result()
+    if content is None:
+        store.save(result.model_copy(update={"status": "failed", "error": "lost"}))
+    else:
+        write_whole(store.path(result.key), content, "")
+    assert store.commit(result) is result
+    assert store.load(result.key).status == "ok"
+
+
+def test_a_file_system_without_hard_links_keeps_the_first_file_too(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    path = tmp_path / "new.txt"
+    assert write_new(path, "first", "")
+    assert not write_new(path, "second", "")
+    assert (path.read_text(), list(tmp_path.iterdir())) == ("first", [path])
 
 
 def test_a_folder_that_cannot_be_written_is_a_user_error(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="another --out"), Store(tmp_path / "file").lock():
+    with pytest.raises(UserError, match="another --out"), Store(tmp_path / "file").writing():
         pass
 
 

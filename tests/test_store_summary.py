@@ -174,7 +174,7 @@ def test_a_killed_reader_leaves_nothing_that_a_writer_does_not_clear(store):
     left = summary(store).with_name(".cells.txt.999999.tmp")
     left.write_text("half")
     assert seeds(store) == list(range(N))
-    with store.lock():
+    with store.writing():
         assert not left.exists()
         assert summary(store).exists()
 
@@ -229,7 +229,7 @@ from stored_cases import full_result
 from unlearnbench.store import Store
 store = Store(Path(sys.argv[1]))
 print("ready", flush=True)
-with store.lock():
+with store.writing():
     for turn in range(6):
         for seed in range(20):
             store.save(full_result(seed, started_at=f"2026-01-0{turn + 1}"))

@@ -68,7 +68,7 @@ class TinyWorld:
                 "forgetting,perplexity",
             ),
             *("--set", "kumpr.learning_rate=1e-3", "--max-epochs", "2", "--threads", "1"),
-            *("--device", "cpu", "--out", str(out)),
+            *("--device", "cpu", "--jobs", "0", "--out", str(out)),
             *more,
         ]
 

@@ -59,6 +59,7 @@ class Cell:
 def identity_of(cell: Cell) -> dict[str, Any]:
     """Everything that can change a cell's numbers; the software stands apart from the question."""
     is_method = cell.role == "method"
+    training = cell.model.strategy.identity if is_method else {}
     return {
         "schema_version": SCHEMA_VERSION,
         "role": cell.role,
@@ -79,6 +80,8 @@ def identity_of(cell: Cell) -> dict[str, Any]:
             "pairs": cell.data.encoder_sha256 if is_method else "",
         },
         "threads": cell.threads,
+        # Only where it differs from the plain way: results of before it could are still the same.
+        **({"training": training} if training else {}),
         "software": {
             "packages": package_versions(),
             "harness": harness_sha256(),

@@ -1,5 +1,6 @@
 """Runs one cell: load the model, make it forget, measure, and give the whole record back."""
 
+import logging
 import time
 import traceback
 from collections.abc import Callable
@@ -78,10 +79,16 @@ def run_cell(cell: "Cell") -> Finished:
         _unlearn_and_measure(cell, so_far)
     except Exception as problem:  # a third party's method may raise anything; the others go on
         error, trace = _in_one_line(problem), traceback.format_exc()
-        logger.error("%s failed:\n%s", cell.title, trace.rstrip())
+        logger.debug("%s failed:\n%s", cell.title, trace.rstrip())
     seconds = time.perf_counter() - started
     result = _result(cell, so_far, error, started_at.isoformat(timespec="seconds"), seconds)
     return Finished(result, trace)
+
+
+def lost_result(cell: "Cell", reason: str) -> Result:
+    """The result of a cell whose process is gone: failed, with what is known from outside."""
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    return _result(cell, _Progressing(), reason, now, 0.0)
 
 
 def _unlearn_and_measure(cell: "Cell", so_far: _Progressing) -> None:
@@ -121,16 +128,19 @@ def _unlearn(cell: "Cell", model: "LanguageModel", forget_set: "ForgetSet") -> "
 
 
 def _narrator(title: str, every: float = 20.0) -> "Callable[[UnlearnProgress], None]":
-    """Logs where a long unlearning run stands, at most once in so many seconds."""
+    """Logs where an unlearning run stands; shows it at most once in so many seconds."""
     last = time.monotonic()
 
     def tell(now: "UnlearnProgress") -> None:
         nonlocal last
-        if now.record is None or time.monotonic() - last < every:
+        if now.record is None:
             return
-        last = time.monotonic()
+        is_due = time.monotonic() - last >= every
+        if is_due:
+            last = time.monotonic()
         means = ", ".join(f"{name} {value:.3f}" for name, value in now.record.metrics.items())
-        logger.info("  %s: epoch %d of %d: %s", title, now.epoch, now.max_epochs, means)
+        level = logging.INFO if is_due else logging.DEBUG
+        logger.log(level, "  %s: epoch %d of %d: %s", title, now.epoch, now.max_epochs, means)
 
     return tell
 

@@ -89,9 +89,51 @@ class Experiment:
     )
     plugin: tuple[str, ...] = setting((), "a .py file with methods or tasks", commas=False)
     trust_remote_code: bool = setting(False, "run Python code that comes with a model")
+    allow_pickle: bool = setting(
+        False, "read pickled weights (.bin) where there are no safetensors; they can run any code"
+    )
+    batch_size: int | None = setting(
+        None,
+        "rows per optimisation step of every method, over all processes; default: the method's own",
+        minimum=1,
+    )
+    gradient_accumulation_steps: int = setting(
+        1, "parts in which a batch is taken, to save memory; changes no number", minimum=1
+    )
+    gradient_checkpointing: bool = setting(
+        False, "compute activations again instead of keeping them: less memory, a third slower"
+    )
+    mixed_precision: Literal["no", "bf16"] = setting(
+        "no", "bf16: compute in bfloat16 over float32 weights"
+    )
+    deepspeed: str | None = setting(
+        None, "zero2, zero3 or a DeepSpeed configuration file; under a launcher of processes"
+    )
+    save_models: bool = setting(False, "keep every unlearned model whole under OUT/models")
     out: str = setting("results", "folder of the results")
-    workers: int = setting(
-        0, "cells at a time; 0: two for nano models if there are cores, else one", minimum=0
+    launcher: Literal["local", "ray"] = setting(
+        "local", "run cells on this machine, or on a Ray cluster"
+    )
+    jobs: int | None = setting(
+        None,
+        "cells at a time, each in a process of its own; 0: in this process; default: two for nano "
+        "models if there are cores, else one; with Ray as many as fit",
+        minimum=0,
+    )
+    shard: str | None = setting(
+        None, "i/n: run only the i-th of n equal parts of the grid, for job arrays"
+    )
+    cell_timeout: float | None = setting(
+        None, "minutes after which a cell is stopped and counted as failed", above=0
+    )
+    retries: int = setting(
+        2, "how often a cell is run again whose process or machine was lost", minimum=0
+    )
+    ray_address: str | None = setting(
+        None, "a running Ray cluster, e.g. auto or ray://host:10001; default: one of its own here"
+    )
+    gpus_per_cell: float | None = setting(
+        None, "GPUs that a cell asks for; default: one where there are any", minimum=0
     )
 
     @classmethod

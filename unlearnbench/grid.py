@@ -17,7 +17,7 @@ class Plan:
 
     cells: tuple[Cell, ...]
     warnings: tuple[str, ...]
-    workers: int
+    jobs: int  # cells at a time, each in a process of its own; 0: in this process
 
     def size(self, cell: Cell) -> Size:
         """What a cell's cost estimate is made of."""

@@ -73,7 +73,6 @@ _SHOWS_OR_STORES = {
     "ranking",
     "registry",
     "report",
-    "runner",
     "set_options",
     "store",
     "table",

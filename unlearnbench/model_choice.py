@@ -8,6 +8,7 @@ from unlearnbench.device import choose_device, choose_dtype
 from unlearnbench.errors import UserError
 from unlearnbench.model import ModelSource
 from unlearnbench.model_aliases import ModelAlias, aliases
+from unlearnbench.strategy import Strategy, strategy_of
 
 if TYPE_CHECKING:
     from unlearnbench.experiment import Experiment
@@ -27,6 +28,8 @@ class ModelChoice:
     device: str
     device_name: str
     trust_remote_code: bool
+    allow_pickle: bool = False
+    strategy: Strategy = Strategy()
 
     @property
     def alias(self) -> ModelAlias | None:
@@ -88,6 +91,8 @@ def choose_model(experiment: "Experiment", name: str, download: bool = True) -> 
         device=device,
         device_name=device_name,
         trust_remote_code=experiment.trust_remote_code,
+        allow_pickle=experiment.allow_pickle,
+        strategy=strategy_of(experiment),
     )
 
 

@@ -1,6 +1,5 @@
 """Lays out one experiment's cells: models x methods x forget sets x seeds, and references."""
 
-import os
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from typing import Any
@@ -22,6 +21,7 @@ from unlearnbench.plan_choices import (
 )
 from unlearnbench.result import Role
 from unlearnbench.set_options import Overrides, parse_set, protocol_of
+from unlearnbench.strategy import n_processes
 from unlearnbench.tuned_rates import tuned_rates_for
 
 REFERENCE_LABELS = {
@@ -61,7 +61,7 @@ class Planner:
         chosen = [(model, self._data(model)) for model in models]
         cells = [c for model, data in chosen for c in self._of_model(model, data)]
         distinct = {cell.key: cell for cell in cells}
-        return Plan(tuple(distinct.values()), tuple(self.warnings), self._workers(models))
+        return Plan(tuple(distinct.values()), tuple(self.warnings), self._jobs(models))
 
     def _model(self, experiment: Experiment, name: str) -> ModelChoice:
         asked = ("model", _without_methods(experiment), name)
@@ -137,6 +137,9 @@ class Planner:
         if self.experiment.max_epochs is not None and "max_epochs" not in explicit:
             chosen.values["max_epochs"] = self.experiment.max_epochs
             chosen.origins["max_epochs"] = "--max-epochs"
+        if self.experiment.batch_size is not None and "batch_size" not in explicit:
+            chosen.values["batch_size"] = self.experiment.batch_size
+            chosen.origins["batch_size"] = "--batch-size"
         return chosen
 
     def _method(
@@ -179,11 +182,11 @@ class Planner:
     def _position(self, method: str) -> int:
         return list(self.methods).index(method) if method in self.methods else 0
 
-    def _workers(self, models: list[ModelChoice]) -> int:
-        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-            return 1  # `accelerate launch` has started the processes; each cell is trained by all
-        if self.experiment.workers > 0:
-            return self.experiment.workers
+    def _jobs(self, models: list[ModelChoice]) -> int:
+        if n_processes() > 1:
+            return 0  # `accelerate launch` has started the processes; each cell is trained by all
+        if self.experiment.jobs is not None:
+            return self.experiment.jobs
         return min(2, cores()) if all(model.is_nano for model in models) else 1
 
 

@@ -1,10 +1,11 @@
-"""The talk on stderr: a bar on a terminal, otherwise one line per cell."""
+"""The talk on stderr: live bars on a terminal, otherwise one line per cell."""
 
 import logging
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 logger = logging.getLogger("unlearnbench")
@@ -14,51 +15,119 @@ class Progress(Protocol):
     """Told what is going on."""
 
     def start(self, title: str) -> None:
-        """A cell begins."""
+        """A cell begins, perhaps not for the first time."""
 
-    def finish(self, title: str, outcome: str) -> None:
+    def finish(self, title: str, outcome: str, failed: bool) -> None:
+        """A cell has ended for good."""
+
+
+@dataclass
+class Tally:
+    """How far a grid is; times are of the monotonic clock, which nobody can set."""
+
+    total: int
+    running: dict[str, float] = field(default_factory=dict)  # title -> began
+    n_done: int = 0
+    n_failed: int = 0
+    began: float = field(default_factory=lambda: time.monotonic())
+
+    def start(self, title: str) -> None:
+        """A cell begins."""
+        self.running[title] = time.monotonic()
+
+    def finish(self, title: str, failed: bool) -> None:
         """A cell has ended."""
+        self.running.pop(title, None)
+        self.n_done += 1
+        self.n_failed += failed
+
+    @property
+    def seconds(self) -> float:
+        """Since the first cell."""
+        return time.monotonic() - self.began
+
+    @property
+    def seconds_left(self) -> float | None:
+        """If the rest goes on as fast as what is done; None before anything is."""
+        if not self.n_done:
+            return None
+        return self.seconds / self.n_done * (self.total - self.n_done)
+
+    def state(self) -> str:
+        """'2 running, 1 failed, about 5 min left'."""
+        parts = [f"{len(self.running)} running"] if self.running else []
+        parts += [f"{self.n_failed} failed"] if self.n_failed else []
+        left = self.seconds_left
+        if left is not None and self.n_done < self.total:
+            parts.append(f"about {duration(left)} left")
+        return ", ".join(parts)
+
+
+def duration(seconds: float) -> str:
+    """'40 s', '5 min', '3 h 20 min', '2 d 4 h'."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 24:
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    return f"{hours // 24} d {hours % 24} h"
 
 
 class Lines:
     """One line per finished cell, for logs and pipes."""
 
     def __init__(self, total: int) -> None:
-        self.total, self.done, self.began = total, 0, time.monotonic()
+        self.tally = Tally(total)
 
     def start(self, title: str) -> None:
-        """Nothing: the line comes at the end."""
+        """Nothing is printed: the line comes at the end."""
+        self.tally.start(title)
 
-    def finish(self, title: str, outcome: str) -> None:
+    def finish(self, title: str, outcome: str, failed: bool) -> None:
         """Print the line."""
-        self.done += 1
-        minutes, seconds = divmod(int(time.monotonic() - self.began), 60)
+        tally = self.tally
+        tally.finish(title, failed)
+        minutes, seconds = divmod(int(tally.seconds), 60)
+        state = tally.state()
         print(
-            f"[{self.done}/{self.total}] {minutes}:{seconds:02d} {title}: {outcome}",
+            f"[{tally.n_done}/{tally.total}] {minutes}:{seconds:02d} {title}: {outcome}"
+            + (f" ({state})" if state else ""),
             file=sys.stderr,
             flush=True,
         )
 
 
 class Bar:
-    """A bar over the cells, with the finished ones listed above it."""
+    """A bar over the cells with one line per running cell under it, finished ones above."""
 
     def __init__(self, bar: Any, total: int) -> None:
-        self.bar, self.task = bar, bar.add_task("starting", total=total)
+        self.bar, self.tally = bar, Tally(total)
+        self.all = bar.add_task("starting", total=total)
+        self.lines: dict[str, Any] = {}
 
     def start(self, title: str) -> None:
-        """Name the cell beside the bar."""
-        self.bar.update(self.task, description=title)
+        """A line for the cell, with the time it takes."""
+        self.tally.start(title)
+        if title in self.lines:
+            self.bar.remove_task(self.lines.pop(title))
+        self.lines[title] = self.bar.add_task(title, total=None)
+        self.bar.update(self.all, description=self.tally.state())
 
-    def finish(self, title: str, outcome: str) -> None:
+    def finish(self, title: str, outcome: str, failed: bool) -> None:
         """Print the cell's outcome above the bar and move it on."""
+        self.tally.finish(title, failed)
+        if title in self.lines:
+            self.bar.remove_task(self.lines.pop(title))
         self.bar.console.print(f"{title}: {outcome}", markup=False, highlight=False)
-        self.bar.advance(self.task)
+        self.bar.update(self.all, advance=1, description=self.tally.state())
 
 
 @contextmanager
 def progress(total: int) -> Iterator[Progress]:
-    """A bar if a person watches, else lines; log records of the harness go the same way."""
+    """Bars if a person watches, else lines; log records of the harness go the same way."""
     if not sys.stderr.isatty():
         with _logging_to(logging.StreamHandler(sys.stderr)):
             yield Lines(total)
@@ -67,7 +136,7 @@ def progress(total: int) -> Iterator[Progress]:
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as RichProgress
 
-    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (BarColumn(24), MofNCompleteColumn(), TimeElapsedColumn())
     console = Console(stderr=True)
     with (
         RichProgress(
@@ -89,6 +158,7 @@ class _ConsoleHandler(logging.Handler):
 
 @contextmanager
 def _logging_to(handler: logging.Handler) -> Iterator[None]:
+    handler.setLevel(logging.INFO)  # a cell's own log has the rest
     logger.addHandler(handler)
     level, logger.propagate = logger.level, False
     logger.setLevel(logging.INFO)

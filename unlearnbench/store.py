@@ -2,24 +2,27 @@
 
 OUT/cells/<key>.json       one result, written whole or not at all
 OUT/experiments/<id>.toml  the resolved configuration of every run
-OUT/logs/<key>.log         the traceback of a cell that failed
+OUT/logs/<key>.log         what a cell said while it ran; the traceback of one that failed
+OUT/models/<key>/          the unlearned model, where it was asked for
 OUT/summary/cells.txt      makes reading many results quick; can be deleted at any time
-OUT/lock                   held while a run writes here
+OUT/claims/<key>           locked by the process that computes the cell
+OUT/lock                   shared by all processes that write here
 """
 
 import fcntl
 import hashlib
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from unlearnbench.errors import UserError
 from unlearnbench.result import Result
+from unlearnbench.stored.claims import Claims
 from unlearnbench.stored.folder import ResultFolder
 from unlearnbench.stored.one_file import Damage, read_file
-from unlearnbench.whole_files import write_whole
+from unlearnbench.whole_files import write_new, write_whole
 
 ANOTHER_FOLDER = "choose another --out"
 
@@ -45,6 +48,21 @@ class Store:
         write_whole(path, result.model_dump_json(indent=1), ANOTHER_FOLDER)
         return path
 
+    def commit(self, result: Result) -> Result:
+        """Keep a result unless the cell has a finished one already; the one that is kept.
+
+        Of two processes that computed the same cell, whatever locks their file system
+        knows, the first one's result stays.
+        """
+        path, content = self.path(result.key), result.model_dump_json(indent=1)
+        if write_new(path, content, ANOTHER_FOLDER):
+            return result
+        found = self.load(result.key)
+        if isinstance(found, Result) and found.status != "failed":
+            return found
+        write_whole(path, content, ANOTHER_FOLDER)
+        return result
+
     def load(self, key: str) -> Result | Damage | None:
         """The result of that key, what is wrong with its file, or None where there is none."""
         path = self.path(key)
@@ -69,30 +87,26 @@ class Store:
             write_whole(path, toml, ANOTHER_FOLDER)
         return path
 
-    def save_log(self, key: str, text: str) -> Path:
-        """Keep the traceback of a cell that failed."""
-        path = self.folder / "logs" / f"{key}.log"
-        write_whole(path, text, ANOTHER_FOLDER)
-        return path
+    def claims(self) -> Claims:
+        """The claims of this process on cells of the folder."""
+        return Claims(self.folder / "claims")
 
     @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Hold the folder; raises `UserError` naming the process that holds it already."""
+    def writing(self) -> Iterator[None]:
+        """Take part in writing the folder; any number of processes may at the same time.
+
+        The first one clears what killed ones have left.  Raises `UserError` where the
+        folder cannot be written.
+        """
         _make(self.folder)
-        # "a+" keeps the holder's line readable when the lock is not ours.
-        with (self.folder / "lock").open("a+") as file:
-            _take(file.fileno(), self.folder)
-            file.truncate(0)
-            file.write(f"process {os.getpid()}\n")
-            file.flush()
-            self._remove_temporary_files()
-            try:
-                yield
-            finally:
-                file.truncate(0)
+        with _opened_lock(self.folder / "lock") as file:
+            if _is_taken(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB):
+                self._remove_temporary_files()
+            fcntl.flock(file.fileno(), fcntl.LOCK_SH)
+            yield
 
     def _remove_temporary_files(self) -> None:
-        # Only the holder of the lock writes here, so these were left by one that was killed.
+        # Nobody else writes here, so these were left by one that was killed.
         for path in self.folder.glob("*/.*.tmp"):
             path.unlink(missing_ok=True)
 
@@ -126,13 +140,24 @@ def _make(folder: Path) -> None:
         raise UserError(f"cannot write to {folder}: {error.strerror}; {ANOTHER_FOLDER}") from error
 
 
-def _take(descriptor: int, folder: Path) -> None:
+@contextmanager
+def _opened_lock(path: Path) -> Iterator[IO[str]]:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        with suppress(OSError):
-            holder = (folder / "lock").read_text().strip()
+        file = path.open("a")
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}; {ANOTHER_FOLDER}") from error
+    with file:
+        yield file
+
+
+def _is_taken(descriptor: int, how: int) -> bool:
+    try:
+        fcntl.flock(descriptor, how)
+    except BlockingIOError:
+        return False
+    except OSError as error:
         raise UserError(
-            f"{folder} is being written by {holder or 'another process'}; "
-            "wait for it or choose another --out"
-        ) from None
+            f"cannot lock the results folder: {error.strerror}; results need a file system with "
+            f"locks (Lustre: mounted with flock): {ANOTHER_FOLDER}"
+        ) from error
+    return True

@@ -1,8 +1,11 @@
 """Files that are written whole or not at all, and survive a power cut."""
 
+import errno
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from uuid import uuid4
 
 from unlearnbench.errors import UserError
 
@@ -12,18 +15,51 @@ def write_whole(path: Path, content: str | bytes, remedy: str) -> None:
 
     Raises `UserError` with what to do about it, `remedy`, where it cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with _written_beside(path, content, remedy) as temporary:
+        temporary.replace(path)
+
+
+def write_new(path: Path, content: str | bytes, remedy: str) -> bool:
+    """Write a file unless there is one of that name; whether it was written.
+
+    Of several processes that try, on one machine or many, exactly one succeeds.
+    Raises `UserError` as `write_whole` does.
+    """
+    with _written_beside(path, content, remedy) as temporary:
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            return False
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            if path.exists():  # the best that such a file system can do
+                return False
+            temporary.replace(path)
+    return True
+
+
+# What file systems without hard links answer.
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
+
+
+@contextmanager
+def _written_beside(path: Path, content: str | bytes, remedy: str) -> Iterator[Path]:
+    """A temporary file with that content, on disk; it is gone afterwards, the folder synced."""
+    # Not by process number: on another machine another process may have the same.
+    temporary = path.with_name(f".{path.name}.{uuid4().hex[:12]}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
             file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
+        yield temporary
     except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}; {remedy}") from error
+    finally:
         with suppress(OSError):  # the first error is the one to tell
             temporary.unlink(missing_ok=True)
-        raise UserError(f"cannot write {path}: {error.strerror}; {remedy}") from error
     _sync_folder(path.parent)
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 def print_plan(plan: "Plan", store: "Store") -> None:
     """Print every cell with its state and an upper bound of its cost."""
     from unlearnbench.estimate import examination_tokens, in_words, training_memory, training_tokens
-    from unlearnbench.runner import is_finished
+    from unlearnbench.launching.grid_run import is_finished
 
     for cell in plan.cells:
         state = "done" if is_finished(store.load(cell.key)) else "to do"
@@ -24,7 +24,7 @@ def print_plan(plan: "Plan", store: "Store") -> None:
         trained = f"  {cost}  {memory}" if cell.role == "method" else ""
         click.echo(f"{cell.key[:12]}  {state:<5}  {cell.title}{trained}")
     done = sum(is_finished(store.load(cell.key)) for cell in plan.cells)
-    click.echo(f"{len(plan.cells)} cells, {done} done; {plan.workers} at a time")
+    click.echo(f"{len(plan.cells)} cells, {done} done; {plan.jobs} at a time")
     click.echo(
         "Tokens are an upper bound: every epoch up to the limit, every EL start decoded on its "
         "own; measuring the tasks comes on top."

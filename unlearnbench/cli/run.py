@@ -1,5 +1,8 @@
 """`unlearnbench run`: from flags and a configuration file to stored results and a table."""
 
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,11 +14,14 @@ from unlearnbench.cli.plan import print_plan
 from unlearnbench.experiment import Experiment
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from unlearnbench.cell import Cell
     from unlearnbench.experiments.definition import Named
     from unlearnbench.experiments.recorded import PlannedCell
     from unlearnbench.grid import Plan
+    from unlearnbench.launching.grid_run import Outcome
     from unlearnbench.result import Result
-    from unlearnbench.runner import Outcome
     from unlearnbench.store import Store
 
 INTERRUPTED = 130
@@ -65,6 +71,18 @@ class _Asked:
 
         return Store(Path(self.experiments[0].out))
 
+    @property
+    def share(self) -> "tuple[Cell, ...]":
+        """The cells of the grid that this run is to see to."""
+        from unlearnbench.launching.choosing import share_of
+
+        return share_of(self.plan.cells, self.experiments[0].shard)
+
+    @property
+    def is_part(self) -> bool:
+        """Whether other runs see to the rest."""
+        return self.experiments[0].shard is not None
+
 
 def _plan_of(values: dict[str, Any], download: bool) -> _Asked:
     from unlearnbench.grid import make_plan
@@ -86,20 +104,37 @@ def _named(name: str, flags: dict[str, Any], dry_run: bool) -> _Asked:
 
 
 def _run(asked: _Asked) -> int:
-    from unlearnbench.runner import is_first_process, run_beside, run_grid
+    from unlearnbench.launching.choosing import HowToRun, run_grid
+    from unlearnbench.launching.together import is_first_process, run_beside
 
-    plan, store = asked.plan, asked.store
+    store = asked.store
     if not is_first_process():  # under `accelerate launch` the first one writes and talks
-        run_beside(plan.cells, store)
+        run_beside(asked.share, store)
         return 0
-    with store.lock():
+    plugins = tuple(file for e in asked.experiments for file in e.plugin)
+    with store.writing():
         _keep(asked)
-        plugins = tuple(dict.fromkeys(file for e in asked.experiments for file in e.plugin))
         try:
-            outcome = run_grid(plan.cells, store, plan.workers, plugins)
+            with _terminating_as_interrupt():
+                how = HowToRun.of(asked.experiments[0], asked.plan.jobs, plugins)
+                outcome = run_grid(asked.share, store, how)
         except KeyboardInterrupt:
-            return _interrupted(plan, store)
+            return _interrupted(asked)
     return _finish(asked, outcome)
+
+
+@contextmanager
+def _terminating_as_interrupt() -> Iterator[None]:
+    """A batch system's polite end (SIGTERM) is Ctrl-C's: claims are given back, workers ended."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _keep(asked: _Asked) -> None:
@@ -112,30 +147,40 @@ def _keep(asked: _Asked) -> None:
         record(asked.store.folder, asked.named, asked.cells)
 
 
-def _interrupted(plan: "Plan", store: "Store") -> int:
-    from unlearnbench.runner import is_finished
-
-    done = sum(is_finished(store.load(cell.key)) for cell in plan.cells)
+def _interrupted(asked: _Asked) -> int:
+    done, cells = _n_done(asked.share, asked.store), len(asked.share)
     click.echo(
-        f"unlearnbench: interrupted; {done} of {len(plan.cells)} cells are done, "
+        f"unlearnbench: interrupted; {done} of {cells} cells are done, "
         "run the same command to go on",
         err=True,
     )
     return INTERRUPTED
 
 
+def _n_done(cells: "Sequence[Cell]", store: "Store") -> int:
+    from unlearnbench.launching.grid_run import is_finished
+
+    return sum(is_finished(store.load(cell.key)) for cell in cells)
+
+
 def _finish(asked: _Asked, outcome: "Outcome") -> int:
     # A result from before keeps the place its method had then; the order asked for is this run's.
     results = [
         outcome.results[c.key].model_copy(update={"position": c.position})
-        for c in asked.plan.cells
+        for c in asked.share
         if c.key in outcome.results
     ]
-    if any(result.status != "failed" for result in results):
+    if asked.is_part:
+        done, cells = _n_done(asked.plan.cells, asked.store), len(asked.plan.cells)
+        hint = "see: unlearnbench report" if done == cells else "the rest is other shards'"
+        click.echo(f"unlearnbench: {done} of {cells} cells of the grid are done; {hint}", err=True)
+    elif any(result.status != "failed" for result in results):
         click.echo(_shown(asked, results).rstrip("\n"))
     for result in results:
         if result.status == "failed":
-            click.echo(f"unlearnbench: failed: {result.label}: {result.error}", err=True)
+            log = asked.store.folder / "logs" / f"{result.key}.log"
+            told = f"unlearnbench: failed: {result.label}: {result.error} (log: {log})"
+            click.echo(told, err=True)
     n_new = len(results) - outcome.n_cached
     click.echo(
         f"unlearnbench: {n_new} cells run, {outcome.n_cached} from before, "

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from unlearnbench.learning_rates import LearningRates
 
 # What has no meaning here: tuning trains no reference rows and measures perplexity only.
-_LEFT_OUT = ("runs", "references", "tasks", "learning_rates")
+_LEFT_OUT = ("runs", "references", "tasks", "learning_rates", "shard", "save_models")
 _OPTIONS = tuple(n for n in Experiment.__dataclass_fields__ if n not in _LEFT_OUT)
 
 
@@ -52,8 +52,8 @@ def tune(run_name: str, grid: str | None, output: Path | None, **options: Any) -
 
 def _tune(asked: Experiment, grid: tuple[float, ...]) -> tuple["LearningRates", int]:
     from unlearnbench.grid import chosen_plugins, make_plan
+    from unlearnbench.launching.choosing import HowToRun, run_grid
     from unlearnbench.registry import load_plugin_file
-    from unlearnbench.runner import run_grid
     from unlearnbench.store import Store
     from unlearnbench.tuning import learning_rates, tuning_experiments
 
@@ -68,13 +68,13 @@ def _tune(asked: Experiment, grid: tuple[float, ...]) -> tuple["LearningRates", 
     if not all(cell.data.texts for cell in cells):
         raise UserError("tune chooses by perplexity and needs a text: --text wikitext=FILE")
     store = Store(Path(asked.out))
-    with store.lock():
-        outcome = run_grid(cells, store, plans[0].workers, asked.plugin)
+    with store.writing():
+        outcome = run_grid(cells, store, HowToRun.of(asked, plans[0].jobs))
     results = [outcome.results[c.key] for c in cells if c.key in outcome.results]
     if not results:
-        raise UserError(f"no rate could be tried: {next(iter(outcome.lost.values()), 'no cells')}")
+        raise UserError("no rate could be tried: the grid has no cells")
     # A collapsed candidate is an answer, not a failure of the run.
-    n_failed = len(outcome.lost) + sum(r.status == "failed" and r.trace is None for r in results)
+    n_failed = sum(r.status == "failed" and r.trace is None for r in results)
     return learning_rates(results), n_failed
 
 

@@ -47,7 +47,7 @@ def _joint(plans: Sequence[Plan], variants: Sequence[str]) -> Plan:
             placed = replace(cell, position=cell.position + number * step, variant=told)
             cells.setdefault(cell.key, placed)
     warnings = dict.fromkeys(warning for plan in plans for warning in plan.warnings)
-    return Plan(tuple(cells.values()), tuple(warnings), max(plan.workers for plan in plans))
+    return Plan(tuple(cells.values()), tuple(warnings), max(plan.jobs for plan in plans))
 
 
 def _labels(plans: Sequence[Plan], labels: Sequence[str | None]) -> dict[str, str | None]:

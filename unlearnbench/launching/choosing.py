@@ -1,0 +1,98 @@
+"""From a run's options to the launcher that runs its cells, and the part of the grid it takes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from unlearnbench.cell import Cell
+from unlearnbench.errors import UserError
+from unlearnbench.experiment import Experiment
+from unlearnbench.launching.cell_logs import CellLogs
+from unlearnbench.launching.grid_run import GridRun, Outcome, load_finished
+from unlearnbench.launching.launcher import Launcher
+from unlearnbench.progress import progress
+from unlearnbench.store import Store
+
+
+@dataclass(frozen=True)
+class HowToRun:
+    """What of an experiment says where and how its cells run, and nothing of what they are."""
+
+    launcher: str  # local, ray
+    jobs: int  # cells at a time; 0: in this process; with Ray 0 is as many as fit
+    plugins: tuple[str, ...]
+    timeout: float | None  # seconds
+    retries: int
+    ray_address: str | None
+    gpus_per_cell: float | None
+
+    @classmethod
+    def of(cls, experiment: Experiment, jobs: int, plugins: Sequence[str] = ()) -> "HowToRun":
+        """That of an experiment whose plan has settled the number of jobs."""
+        asked = experiment.cell_timeout
+        return cls(
+            launcher=experiment.launcher,
+            jobs=(experiment.jobs or 0) if experiment.launcher == "ray" else jobs,
+            plugins=tuple(dict.fromkeys((*experiment.plugin, *plugins))),
+            timeout=None if asked is None else asked * 60,
+            retries=experiment.retries,
+            ray_address=experiment.ray_address,
+            gpus_per_cell=experiment.gpus_per_cell,
+        )
+
+
+def run_grid(cells: Sequence[Cell], store: Store, how: HowToRun) -> Outcome:
+    """Run what is missing or failed of these cells; the results of all.
+
+    Raises `UserError` where nothing can be launched, or results cannot be written.
+    """
+    outcome = Outcome()
+    missing = load_finished(cells, store, outcome)
+    if missing:
+        logs = CellLogs(store.folder / "logs")
+        with progress(len(missing)) as told:
+            launcher = _launcher(missing, how, logs)
+            GridRun(store, launcher, told, logs, how.retries).run(missing, outcome)
+    return outcome
+
+
+def _launcher(missing: Sequence[Cell], how: HowToRun, logs: CellLogs) -> Launcher:
+    if how.launcher == "ray":
+        from unlearnbench.launching.ray_cluster import RayCluster
+
+        return RayCluster(how, logs)
+    # A single cell needs nobody to survive it, unless somebody must be able to stop it.
+    if how.jobs == 0 or (len(missing) == 1 and how.timeout is None):
+        from unlearnbench.launching.in_process import InProcess
+
+        return InProcess(logs)
+    from unlearnbench.launching.local_processes import LocalProcesses
+
+    jobs = min(how.jobs, len(missing))
+    return LocalProcesses(jobs, logs, how.plugins, how.timeout, _n_gpus(missing))
+
+
+def _n_gpus(cells: Sequence[Cell]) -> int:
+    """The GPUs that worker processes share out; none if a certain one was asked for."""
+    if not all(cell.model.device == "cuda" for cell in cells):
+        return 0
+    import torch
+
+    return torch.cuda.device_count()
+
+
+def share_of(cells: Sequence[Cell], shard: str | None) -> tuple[Cell, ...]:
+    """The cells of shard 'i/n': every n-th from the i-th on; all without a shard.
+
+    The shards of a grid have no cell in common and leave none out, whatever is done
+    already.  Raises `UserError` for a text of another form.
+    """
+    if shard is None:
+        return tuple(cells)
+    first, _, count = shard.partition("/")
+    if not (_is_number(first) and _is_number(count) and 1 <= int(first) <= int(count)):
+        raise UserError(f"--shard {shard!r} is not i/n with i from 1 to n; e.g. --shard 1/4")
+    return tuple(cells[int(first) - 1 :: int(count)])
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) < 10

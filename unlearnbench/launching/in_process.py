@@ -1,0 +1,33 @@
+"""Cells one after the other in this very process: for a debugger, and for a single cell."""
+
+from unlearnbench.cell import Cell
+from unlearnbench.cell_run import run_cell
+from unlearnbench.launching.launcher import Ended, Listener
+from unlearnbench.launching.worker import listened_to
+
+
+class InProcess:
+    """Runs a cell when it is waited for."""
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+        self._next: Cell | None = None
+
+    def room(self) -> int:
+        """One, until a cell was started."""
+        return 0 if self._next else 1
+
+    def start(self, cell: Cell) -> None:
+        """Keep the cell for the next `wait`."""
+        self._next = cell
+
+    def wait(self, seconds: float) -> list[Ended]:  # noqa: ARG002 - it takes as long as it takes
+        """Run the cell that was started."""
+        cell, self._next = self._next, None
+        if cell is None:
+            return []
+        with listened_to(lambda record: self._listener(cell, record)):
+            return [Ended(cell, run_cell(cell))]
+
+    def close(self) -> None:
+        """Nothing runs beside this process."""

@@ -1,0 +1,149 @@
+"""Cells in processes of their own on this machine: one that dies takes nothing else along."""
+
+import multiprocessing
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from multiprocessing import connection
+from signal import Signals
+from typing import Any
+
+from unlearnbench.cell import Cell
+from unlearnbench.launching.launcher import Ended, Listener, Lost
+from unlearnbench.launching.worker import serve
+
+
+class LocalProcesses:
+    """At most `jobs` cells at a time, each in a worker process that takes one after the other.
+
+    Every worker has a pipe of its own: whatever happens to one, the others go on.
+    """
+
+    def __init__(
+        self,
+        jobs: int,
+        listener: Listener,
+        plugins: Sequence[str] = (),
+        timeout: float | None = None,  # seconds a cell may take
+        n_gpus: int = 0,
+    ) -> None:
+        self._listener, self._plugins, self._timeout = listener, tuple(plugins), timeout
+        self._gpus: list[int | None] = [
+            slot % n_gpus if n_gpus > 1 else None for slot in range(jobs)
+        ]
+        self._idle: list[_Worker] = []
+        self._busy: list[_Worker] = []
+
+    def room(self) -> int:
+        """Jobs that have no cell."""
+        return len(self._gpus) - len(self._busy)
+
+    def start(self, cell: Cell) -> None:
+        """Give the cell to a worker that waits for one, else to a new one."""
+        worker = self._idle.pop() if self._idle else self._new()
+        worker.begin(cell, self._timeout)
+        self._busy.append(worker)
+
+    def wait(self, seconds: float) -> list[Ended]:
+        """What has ended; hands on what the cells log in the meantime."""
+        if not self._busy:
+            return []
+        connection.wait([w.talk for w in self._busy], self._until_next_deadline(seconds))
+        return [ended for worker in list(self._busy) if (ended := self._look_at(worker))]
+
+    def close(self) -> None:
+        """Kill every worker."""
+        for worker in [*self._idle, *self._busy]:
+            worker.kill()
+        self._idle, self._busy = [], []
+
+    def _new(self) -> "_Worker":
+        taken = [w.gpu for w in [*self._idle, *self._busy]]
+        free = list(self._gpus)
+        for gpu in taken:
+            free.remove(gpu)
+        return _Worker.spawned(self._plugins, free[0])
+
+    def _until_next_deadline(self, seconds: float) -> float:
+        now = time.monotonic()
+        return min([seconds, *(max(0.0, w.deadline - now) for w in self._busy if w.deadline)])
+
+    def _look_at(self, worker: "_Worker") -> Ended | None:
+        cell = worker.cell
+        if cell is None:
+            return None
+        outcome = worker.outcome(lambda record: self._listener(cell, record))
+        if outcome is None:
+            return None
+        self._busy.remove(worker)
+        if worker.is_usable:
+            self._idle.append(worker)
+        return Ended(cell, outcome)
+
+
+@dataclass
+class _Worker:
+    """A worker process as its parent sees it."""
+
+    process: Any
+    talk: Any  # our end of its pipe
+    gpu: int | None
+    cell: Cell | None = None
+    deadline: float | None = None  # of the monotonic clock, which nobody can set
+    is_usable: bool = True
+
+    @classmethod
+    def spawned(cls, plugins: tuple[str, ...], gpu: int | None) -> "_Worker":
+        # A forked child would inherit torch's threads in a broken state.
+        context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe()
+        process = context.Process(target=serve, args=(theirs, plugins, gpu), daemon=True)
+        process.start()
+        theirs.close()  # else its end would never be seen
+        return cls(process, ours, gpu)
+
+    def begin(self, cell: Cell, timeout: float | None) -> None:
+        self.cell = cell
+        self.deadline = None if timeout is None else time.monotonic() + timeout
+        try:
+            self.talk.send(cell)
+        except OSError:  # it died while it was idle; `outcome` will find its pipe closed
+            self.is_usable = False
+
+    def outcome(self, listener: Any) -> Any:
+        """What became of its cell, if that is known by now."""
+        try:
+            while self.talk.poll():
+                kind, content = self.talk.recv()
+                if kind == "log":
+                    listener(content)
+                    continue
+                self.cell = None
+                return content if kind == "done" else Lost(content, again=False)
+        except (EOFError, OSError):
+            return Lost(self._death())
+        if self.deadline is not None and time.monotonic() > self.deadline:
+            self.kill()
+            return Lost("it took longer than --cell-timeout allows", again=False)
+        return None
+
+    def _death(self) -> str:
+        self.kill()
+        code = self.process.exitcode
+        if code is None or code >= 0:
+            return f"its process ended with exit status {code}"
+        return f"its process was killed by signal {-code} ({_signal_name(-code)})"
+
+    def kill(self) -> None:
+        self.is_usable = False
+        self.process.join(0.2)  # one that has just died tells its own exit status
+        self.process.kill()
+        self.process.join()
+        self.talk.close()
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return Signals(number).name
+    except ValueError:
+        return "unknown"
