@@ -22,7 +22,7 @@ def full_result(
 ) -> Result:
     """A method's result with texts, outcomes, outputs and rows; its numbers depend on the seed."""
     identity = {
-        "method": {"name": "icu", "settings": {"alpha": 0.5}},
+        "method": {"name": "icu", "settings": {"alpha": 0.5, "caps": [1, None]}},
         "software": {"packages": {f"package-{i}": "1.0" for i in range(9)}},
         "seed": seed,
     }

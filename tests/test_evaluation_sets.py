@@ -358,5 +358,6 @@ def test_the_real_files_are_in_these_schemas(shared):
         "blended_skill_talk": 1009,
         "wizard_of_internet": 516,
     }
-    assert len(warnings) == 1
+    assert len(warnings) == 2
     assert warnings[0].startswith("mathqa: ")
+    assert warnings[1].startswith("lambada: 2 of 5153 rows repeat an earlier one")

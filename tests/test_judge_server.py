@@ -329,10 +329,10 @@ def test_cells_that_cannot_be_judged_are_named(tmp_path: Path, capsys: Output) -
 @pytest.mark.parametrize(
     ("more", "told"),
     [
-        (("--base-url", ""), "no --base-url"),
-        (("--judge-model", ""), "no --judge-model"),
+        (("--base-url", ""), "--base-url '' is not text"),
+        (("--judge-model", ""), "--judge-model '' is not text"),
         (("--limit", "0"), "--limit '0' is not"),
-        (("--timeout", "inf"), "--timeout must end"),
+        (("--timeout", "inf"), "--timeout 'inf' is not a number, above 0"),
         (("--timeout", "nan"), "--timeout 'nan' is not"),
         (("--retries", "-1"), "--retries '-1' is not"),
         (("--methods", "icq"), "did you mean 'icu'?"),

@@ -11,12 +11,13 @@ from test_store import make_result
 
 from unlearnbench import environment, estimate
 from unlearnbench import planner as planning
-from unlearnbench.cell_run import _stop_record
+from unlearnbench.cell_record import _stop_record
 from unlearnbench.errors import UserError
 from unlearnbench.examine import StopLine
 from unlearnbench.experiment import Experiment
 from unlearnbench.identity import canonical, key_of
 from unlearnbench.learning_rates import (
+    Candidate,
     LearningRates,
     Tuned,
     choose_settings,
@@ -28,6 +29,14 @@ from unlearnbench.task import Score
 from unlearnbench.trace import EpochRecord, UnlearnTrace
 from unlearnbench.tuning import choose, distance_to_line, learning_rates, mean_log_perplexity
 
+TRIED = Candidate(
+    learning_rate=1e-4,
+    reached=True,
+    outcome="forgotten",
+    n_epochs=3,
+    distance=0.0,
+    mean_log_perplexity=2.0,
+)
 TUNED = LearningRates(
     model="m",
     weights_sha256="0",
@@ -35,7 +44,7 @@ TUNED = LearningRates(
     run="tuning",
     protocol="paper",
     grid=[1e-4],
-    methods={"kumpr": Tuned(learning_rate=1e-4, reached=True, candidates=[])},
+    methods={"kumpr": Tuned(learning_rate=1e-4, reached=True, candidates=[TRIED])},
 )
 RELEASED = Protocol.named("released")
 

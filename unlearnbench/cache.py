@@ -1,8 +1,13 @@
-"""Where computed things are kept between runs: always safe to delete."""
+"""Where computed things are kept between runs: always safe to delete, never believed unchecked."""
 
+import hashlib
 import os
 import tempfile
+import warnings
+from contextlib import suppress
 from pathlib import Path
+
+_N_DIGEST = 32  # bytes of SHA-256
 
 
 def cache_root() -> Path:
@@ -13,11 +18,29 @@ def cache_root() -> Path:
     return Path(base) / "unlearnbench"
 
 
+def read_entry(path: Path) -> bytes | None:
+    """What `write_entry` put there under this very name; None if it is absent or damaged."""
+    try:
+        stored = path.read_bytes()
+    except OSError:
+        return None
+    digest, content = stored[:_N_DIGEST], stored[_N_DIGEST:]
+    return content if digest == _digest(path, content) else None
+
+
+def write_entry(path: Path, content: bytes) -> None:
+    """Keep computed bytes with a checksum over them and their name.
+
+    One entry copied over another is thereby noticed as damage is.
+    """
+    write_atomically(path, _digest(path, content) + content)
+
+
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file so that nobody ever sees half of it.
 
     A cache that cannot be written (a full disk, a read-only home) costs the time
-    to compute again, never the run.
+    to compute again and a warning, never the run.
     """
     temporary = ""
     try:
@@ -26,6 +49,17 @@ def write_atomically(path: Path, content: bytes) -> None:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
         Path(temporary).replace(path)
-    except OSError:
+    except OSError as error:
+        warnings.warn(
+            f"cannot write {path} ({error.strerror or error}); what it would keep is computed "
+            "again each time: free it, or set UNLEARNBENCH_CACHE to another folder",
+            stacklevel=2,
+        )
+    finally:
         if temporary:
-            Path(temporary).unlink(missing_ok=True)
+            with suppress(OSError):  # it is gone once it has its name
+                Path(temporary).unlink(missing_ok=True)
+
+
+def _digest(path: Path, content: bytes) -> bytes:
+    return hashlib.sha256(path.name.encode() + b"\0" + content).digest()

@@ -28,6 +28,7 @@ class DataChoice:
     runs: tuple[str, ...]
     is_nano: bool
     stop: Literal["paper", "calibrated"]
+    forget_sha256: dict[str, str]  # by run: of all its files, when the run was planned
     encoder: str | None  # of pairs; None: the default one
     bert: str | None  # of BERTScore; None: the default one
     encoder_sha256: str  # empty if it cannot be had: methods that ask for pairs will say so
@@ -49,7 +50,7 @@ class DataChoice:
 
     def identity(self, run: str) -> dict[str, Any]:
         """What of a forget set can change a number; its folder's place and name cannot."""
-        return {"run": run, "sha256": self.source.sha256(run)}
+        return {"run": run, "sha256": self.forget_sha256[run]}
 
     def doc_ids(self, run: str, limit: int | None) -> tuple[str, ...]:
         """The rows a run asks to forget, in order."""
@@ -58,9 +59,17 @@ class DataChoice:
     def read_forget_set(
         self, run: str, limit: int | None, model: "LanguageModel", examiner: "Examiner"
     ) -> "ForgetSet":
-        """The forget set, tokenised for the model."""
+        """The forget set, tokenised for the model.
+
+        Raises `UserError` where its files are no longer those of the cell's identity.
+        """
         from unlearnbench.forget_set import read_forget_set
 
+        if self.source.sha256(run) != self.forget_sha256[run]:
+            raise UserError(
+                f"the files of forget set '{self.source.title(run)}' have changed since this run "
+                "began; run the same command again"
+            )
         return read_forget_set(
             self.source, run, model, examiner.protocol, examiner, limit, encoder=self.encoder
         )
@@ -75,7 +84,7 @@ def choose_data(
     """Open the forget sets, texts, encoders and evaluation sets an experiment asks for.
 
     `needs` names the evaluation sets that its tasks read.
-    Raises `UserError` for any that cannot be had; the encoder of pairs costs a
+    Raises `UserError` for any that cannot be had or used; the encoder of pairs costs a
     warning only, because not every method asks for pairs.
     """
     from unlearnbench.forget_sources import ForgetRequest
@@ -91,6 +100,8 @@ def choose_data(
     )
     is_nano = request.forget_set == NANO
     source = _open(request)
+    digests = {run: source.sha256(run) for run in source.runs}
+    warnings += _told_at_first_look(source, experiment, model, warnings)
     texts = _texts(experiment, is_nano)
     encoder = experiment.encoder or (NANO if is_nano else None)
     bert = experiment.bert or (NANO if is_nano else None)
@@ -99,6 +110,7 @@ def choose_data(
         runs=source.runs,
         is_nano=is_nano,
         stop=_stop(experiment, source, is_nano),
+        forget_sha256=digests,
         encoder=encoder,
         bert=bert,
         encoder_sha256=_encoder_sha256(encoder, warnings),
@@ -107,6 +119,19 @@ def choose_data(
         texts_identity=texts_sha256(texts),
         sets=_sets(experiment, is_nano, needs, warnings),
     )
+
+
+def _told_at_first_look(
+    source: "ForgetSource", experiment: "Experiment", model: "ModelChoice", told: Sequence[str]
+) -> list[str]:
+    """Warnings about the forget sets' rows as this model reads them, but those told already."""
+    from unlearnbench.forget_sources.first_look import look_at
+    from unlearnbench.set_options import parse_set, protocol_of
+
+    own = [text for text in experiment.settings if text.strip().startswith("protocol.")]
+    protocol = protocol_of(experiment.protocol, parse_set(own, {}))
+    found = look_at(source, model, protocol, experiment.limit)
+    return [warning for warning in found if warning not in told]
 
 
 @lru_cache(maxsize=8)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from unlearnbench.errors import UserError
-from unlearnbench.forget_sources.rows import text_of_file
+from unlearnbench.forget_sources.reading import TwiceError, parse_json, text_of_file
 
 _SHAPE = 'needs {"text": {"0": ["turn", "reply"], ...}}; see docs/dialogue.md'
 
@@ -20,7 +20,9 @@ def read_dialogue_file(path: Path) -> list[dict[str, Any]]:
     """
     rows = _rows_by_key(path)
     for key, turns in rows.items():
-        _check_turns(turns, f"{path.name}, row '{key}'")
+        if not key.strip():
+            raise UserError(f"{path.name}: a row has no name, {key!r:.60}; give it one; {_SHAPE}")
+        _check_turns(turns, f"{path.name}, row {key!r:.60}")
     return [{"doc_id": key, "turns": turns} for key, turns in rows.items()]
 
 
@@ -33,8 +35,8 @@ def write_dialogue_file(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
 def _rows_by_key(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(text_of_file(path), object_pairs_hook=_without_twins)
-    except _TwiceError as error:
+        content = parse_json(text_of_file(path))
+    except TwiceError as error:
         raise UserError(f"{path.name}: row {error} is there twice; rename one") from error
     except ValueError as error:
         raise UserError(f"{path.name}: not JSON ({error}); {_SHAPE}") from error
@@ -65,16 +67,3 @@ def _check_turns(turns: Any, where: str) -> None:
 
 def _what(value: Any) -> str:
     return "missing" if value is None else type(value).__name__
-
-
-class _TwiceError(Exception):
-    """A key that an object has twice; the second value would silently replace the first."""
-
-
-def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in made:
-            raise _TwiceError(repr(key))
-        made[key] = value
-    return made

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from unlearnbench.errors import UserError, unknown
-from unlearnbench.settings import setting, settings_of
+from unlearnbench.secret_values import check_absent
+from unlearnbench.settings import quoted, setting, settings_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +30,7 @@ class Experiment:
     runs: tuple[str, ...] = setting(
         (), "which forget sets of the source; default: all but 'tuning'"
     )
-    seeds: tuple[int, ...] = setting((42,), "one cell per seed", minimum=0)
+    seeds: tuple[int, ...] = setting((42,), "one cell per seed", minimum=0, maximum=2**32 - 1)
     protocol: Literal["paper", "released"] = setting(
         "paper", "follow the paper or its released code where they differ"
     )
@@ -90,7 +91,9 @@ class Experiment:
     plugin: tuple[str, ...] = setting((), "a .py file with methods or tasks", commas=False)
     trust_remote_code: bool = setting(False, "run Python code that comes with a model")
     allow_pickle: bool = setting(
-        False, "read pickled weights (.bin) where there are no safetensors; they can run any code"
+        False,
+        "read pickled weights (.bin) where there are no safetensors: tensors only, by torch's "
+        "own rules",
     )
     batch_size: int | None = setting(
         None,
@@ -146,18 +149,19 @@ class Experiment:
         for name in given:
             if name not in known:
                 raise unknown("option", name, known, "unlearnbench run --help")
+        check_absent({_spelled(known[name], spelling): value for name, value in given.items()})
         return cls(**{name: _parse(known[name], value, spelling) for name, value in given.items()})
 
     @classmethod
     def from_toml(cls, path: Path) -> dict[str, Any]:
         """The values a configuration file gives, by field name; raises `UserError` on bad TOML."""
         try:
-            given = tomllib.loads(path.read_text(encoding="utf-8"))
+            given = tomllib.loads(path.read_bytes().decode())
         except OSError as error:
             raise UserError(
                 f"cannot read {path}: {error.strerror}; give an existing --config"
             ) from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except (ValueError, RecursionError) as error:  # not TOML, or digits or nesting without end
             raise UserError(f"{path} is not TOML: {error}") from error
         return given
 
@@ -171,11 +175,15 @@ class Experiment:
         )
 
 
+def _spelled(known: Any, spelling: str) -> str:
+    return spelling.format(known.flag if spelling.startswith("-") else known.name)
+
+
 def _parse(known: Any, value: Any, spelling: str) -> Any:
     try:
         return known.parse(value)
     except (ValueError, TypeError):
-        name = spelling.format(known.flag if spelling.startswith("-") else known.name)
+        name = _spelled(known, spelling)
         raise UserError(
-            f"{name} {value!r} is not {known.kind}; see: unlearnbench run --help"
+            f"{name} {quoted(value)} is not {known.kind}; see: unlearnbench run --help"
         ) from None

@@ -67,7 +67,7 @@ def read_forget_set(
 
     def find_pairs() -> list[int]:
         if not len(pool):
-            raise _no_pool(title)
+            raise _no_pool(title, len(found.pool or ()))
         wanted, offered = _texts(model, rows), _texts(model, pool)
         return find_neighbours(wanted, offered, encoder, protocol.neighbour_metric)
 
@@ -92,7 +92,13 @@ def read_unseen(
     if unseen is None:
         return None
     rows = unseen.select(range(len(unseen))[:limit])
-    return rows.encode(model, protocol, only_fitting=True)
+    fitting = rows.encode(model, protocol, only_fitting=True)
+    if not len(fitting):
+        raise UserError(
+            f"all {len(rows)} unseen rows are longer than the {model.max_length} tokens that "
+            f"{model.source.name} reads; give others: --unseen FILE, or use --stop paper"
+        )
+    return fitting
 
 
 def _pool(
@@ -117,7 +123,12 @@ def _texts(model: "LanguageModel", rows: "Sequences") -> list[str]:
     return model.tokenizer.batch_decode([rows.tokens(i) for i in range(len(rows))])
 
 
-def _no_pool(title: str) -> UserError:
+def _no_pool(title: str, n_offered: int) -> UserError:
+    if n_offered:
+        return UserError(
+            f"forget set '{title}' has no pool to draw pairs from: all {n_offered} rows offered "
+            "are rows to forget or too long for the model; give others: --pool FILE"
+        )
     return UserError(
         f"forget set '{title}' has no pool to draw pairs from; give one: --pool FILE, "
         "or leave rows over with --limit M"

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from unlearnbench.cache import cache_root, write_atomically
+from unlearnbench.cache import cache_root, read_entry, write_entry
 
 if TYPE_CHECKING:
     from unlearnbench.sequences import Sequences
@@ -20,10 +20,10 @@ def file_sha256(path: Path) -> str:
         return _hash_file(path)
     stamp = f"{path.resolve()}\n{status.st_size}\n{status.st_mtime_ns}"
     remembered = cache_root() / "hashes" / text_sha256(stamp)
-    if remembered.is_file() and len(digest := remembered.read_text().strip()) == 64:
-        return digest
+    if (kept := read_entry(remembered)) is not None:
+        return kept.decode()
     digest = _hash_file(path)
-    write_atomically(remembered, digest.encode())
+    write_entry(remembered, digest.encode())
     return digest
 
 

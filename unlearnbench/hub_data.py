@@ -46,10 +46,11 @@ def dataset_rows(location: str, limit: int | None = None) -> list[dict[str, Any]
             found = datasets.load_dataset(
                 wanted.hub_id, wanted.config, split=wanted.split, revision=wanted.revision
             )
+        chosen = found if limit is None else found.select(range(min(limit, len(found))))
+        # Here too: a damaged file in the library's cache shows when its rows are read.
+        return [dict(row) for row in chosen]
     except Exception as error:  # datasets raises a different kind for each way to fail
         raise UserError(_no_dataset(location, wanted, error)) from error
-    chosen = found if limit is None else found.select(range(min(limit, len(found))))
-    return [dict(row) for row in chosen]
 
 
 def _no_dataset(location: str, wanted: DatasetName, error: Exception) -> str:

@@ -1,14 +1,14 @@
 """Which learning rate and batch size a cell uses, and the sentence that says why."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
 from unlearnbench.errors import UserError
 from unlearnbench.protocol import Protocol
+from unlearnbench.stored.strict_json import first_error, parsed, read_regular
 
 LARGE = 1_000_000_000
 
@@ -19,31 +19,43 @@ RULE = (
 )
 
 
-class Candidate(BaseModel):
+Rate = Annotated[float, Field(gt=0)]
+
+
+class _Part(BaseModel):
+    # A number that is none would be trained with, and only the loss would tell.
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+class Candidate(_Part):
     """One learning rate that was tried."""
 
-    learning_rate: float
+    learning_rate: Rate
     reached: bool = Field(description="the stop line was reached within the epoch limit")
     outcome: str = Field(description="forgotten, not_forgotten, collapsed or failed")
-    n_epochs: int
+    n_epochs: int = Field(ge=0)
     distance: float | None = Field(
         description="how far EL and MA ended above the line, summed; null for a collapsed model"
     )
     mean_log_perplexity: float | None = Field(description="over the validation texts")
 
 
-class Tuned(BaseModel):
+class Tuned(_Part):
     """The rate chosen for one method, with everything it was chosen from."""
 
-    learning_rate: float
+    learning_rate: Rate
     reached: bool = Field(description="false: no rate reached the stop line")
     candidates: list[Candidate]
 
+    @model_validator(mode="after")
+    def _is_a_candidate(self) -> "Tuned":
+        if self.learning_rate not in [one.learning_rate for one in self.candidates]:
+            raise ValueError(f"{self.learning_rate} is none of the candidates")
+        return self
 
-class LearningRates(BaseModel):
+
+class LearningRates(_Part):
     """The file that `unlearnbench tune` writes."""
-
-    model_config = ConfigDict(extra="forbid")
 
     rule: str = RULE
     model: str
@@ -52,8 +64,8 @@ class LearningRates(BaseModel):
     run: str
     protocol: str
     stop: Literal["paper", "calibrated"] | None = None  # not known of files of the first version
-    max_epochs: int | None = None
-    grid: list[float]
+    max_epochs: int | None = Field(default=None, ge=1)
+    grid: list[Rate]
     methods: dict[str, Tuned]
     #: How the run that reads the file departs from the tuning; not part of the file.
     _departure: str = PrivateAttr(default="")
@@ -84,14 +96,20 @@ class Chosen:
 def read_learning_rates(path: Path) -> LearningRates:
     """The tuned rates in a file; raises `UserError` if it holds none."""
     try:
-        return LearningRates.model_validate(json.loads(path.read_text(encoding="utf-8")))
+        return LearningRates.model_validate(parsed(read_regular(path)), strict=True)
     except OSError as error:
-        raise UserError(f"cannot read learning rates {path}: {error.strerror}") from error
-    except (ValueError, ValidationError) as error:
-        first = str(error).split("\n")[0]
         raise UserError(
-            f"{path} holds no learning rates ({first}); write one with: unlearnbench tune"
+            f"cannot read learning rates {path}: {error.strerror}; give the file that "
+            "`unlearnbench tune` wrote"
         ) from error
+    except ValidationError as error:
+        raise _none(path, first_error(error)) from error
+    except ValueError as error:
+        raise _none(path, " ".join(str(error).split())) from error
+
+
+def _none(path: Path, why: str) -> UserError:
+    return UserError(f"{path} holds no learning rates ({why}); write one with: unlearnbench tune")
 
 
 def choose_settings(

@@ -1,6 +1,5 @@
 """Pairs (eq. 2): each target's nearest neighbour in the pool, by sentence embeddings."""
 
-import hashlib
 import io
 import logging
 from collections.abc import Sequence
@@ -8,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from unlearnbench import hub
-from unlearnbench.cache import cache_root, write_atomically
+from unlearnbench.cache import cache_root, read_entry, write_entry
 from unlearnbench.errors import UserError
 from unlearnbench.hashing import text_sha256
 from unlearnbench.model_source import is_path, weights_sha256
+from unlearnbench.side_models import data_only
 
 if TYPE_CHECKING:
     import numpy as np
@@ -76,7 +76,10 @@ def nearest(targets: "np.ndarray", candidates: "np.ndarray", metric: Metric) -> 
 
 
 def embed(texts: Sequence[str], folder: Path) -> "np.ndarray":
-    """[N, d] float32 normalised sentence embeddings, from the cache if they are there whole."""
+    """[N, d] float32 normalised sentence embeddings, from the cache if they are there whole.
+
+    Raises `UserError` for an encoder whose vectors are no numbers: they have no neighbours.
+    """
     import numpy as np
 
     key = text_sha256(weights_sha256(folder), *texts)
@@ -87,23 +90,24 @@ def embed(texts: Sequence[str], folder: Path) -> "np.ndarray":
     vectors = _sentence_encoder(folder).encode(
         list(texts), normalize_embeddings=True, convert_to_numpy=True, show_progress_bar=False
     )
+    made = np.asarray(vectors, dtype=np.float32)
+    if not np.isfinite(made).all():
+        raise UserError(
+            f"the sentence encoder in {folder} gives NaN or infinity; copy it again or give "
+            "another: --encoder DIR"
+        )
     buffer = io.BytesIO()
-    np.save(buffer, np.asarray(vectors, dtype=np.float32))
-    content = buffer.getvalue()
-    write_atomically(path, hashlib.sha256(content).digest() + content)
-    return np.asarray(vectors, dtype=np.float32)
+    np.save(buffer, made)
+    write_entry(path, buffer.getvalue())
+    return made
 
 
 def _read_cached(path: Path, n_rows: int) -> "np.ndarray | None":
     """The embeddings in a cache file; None if there is none or it is damaged."""
     import numpy as np
 
-    try:
-        stored = path.read_bytes()
-    except OSError:
-        return None
-    digest, content = stored[:32], stored[32:]
-    if hashlib.sha256(content).digest() != digest:
+    content = read_entry(path)
+    if content is None:
         return None
     vectors = np.load(io.BytesIO(content), allow_pickle=False)
     return vectors if vectors.ndim == 2 and len(vectors) == n_rows else None
@@ -121,7 +125,7 @@ def encoder_folder(encoder: str) -> Path:
             raise UserError(
                 f"no sentence encoder in {folder}: no config.json; give a folder: --encoder DIR"
             )
-        return folder
+        return data_only(folder, "the sentence encoder", "--encoder")
     found = hub.snapshot(encoder, None)
     if found is None:
         raise UserError(
@@ -129,7 +133,7 @@ def encoder_folder(encoder: str) -> Path:
             f"cannot be reached; where it can: hf download {encoder}, or give a folder: "
             "--encoder DIR"
         )
-    return found
+    return data_only(found, "the sentence encoder", "--encoder")
 
 
 def _sentence_encoder(folder: Path) -> "SentenceTransformer":

@@ -4,6 +4,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from unlearnbench.errors import UserError, unknown
+from unlearnbench.typed_values import is_storable, value_of
 
 
 def setting(
@@ -14,15 +15,17 @@ def setting(
     commas: bool = True,
     minimum: float | None = None,
     above: float | None = None,
+    maximum: float | None = None,
 ) -> Any:
     """A dataclass field with a default and the sentence that `unlearnbench show` prints.
 
     `flag` is the command line's name for it, if not the field's own; with `commas`
     false a tuple's text is one item, whatever it holds (paths, NAME=FILE).  A number
-    under `minimum`, or not over `above`, is refused; a subclass that gives the field
-    another default keeps both bounds unless it sets its own.
+    under `minimum`, over `maximum` or not over `above` is refused; a subclass that gives
+    the field another default keeps the bounds unless it sets its own.
     """
-    meta = {"meaning": meaning, "flag": flag, "commas": commas, "minimum": minimum, "above": above}
+    bounds = {"minimum": minimum, "above": above, "maximum": maximum}
+    meta = {"meaning": meaning, "flag": flag, "commas": commas, **bounds}
     return field(default=default, metadata=meta)
 
 
@@ -38,13 +41,15 @@ class Setting:
     commas: bool = True
     minimum: float | None = None
     above: float | None = None
+    maximum: float | None = None
 
     @property
     def kind(self) -> str:
         """Its type in words with its bounds: 'a whole number, at least 1'."""
         at_least = "" if self.minimum is None else f", at least {self.minimum:g}"
         over = "" if self.above is None else f", above {self.above:g}"
-        return describe_type(self.type) + at_least + over
+        at_most = "" if self.maximum is None else f", at most {self.maximum:.10g}"
+        return describe_type(self.type) + at_least + over + at_most
 
     @property
     def choices(self) -> tuple[Any, ...]:
@@ -62,17 +67,29 @@ class Setting:
         return self.type is bool
 
     def parse(self, value: Any) -> Any:
-        """The value of this setting's type that text or TOML stands for.
+        """The value of this setting's type that text or TOML stands for; nothing is guessed.
 
-        Raises `ValueError` or `TypeError` where it stands for none.
+        A list can be one item, or (with `commas`) text with commas.  An empty one stands only
+        where the default is empty.  Raises `ValueError` or `TypeError` where it stands for none.
         """
         if not self.is_list:
-            return self._within_bounds(_convert(self.type, value))
-        given = [value] if isinstance(value, str | int | float) else list(value)
-        if self.commas:
-            given = [part.strip() for item in given for part in str(item).split(",")]
-        values = (_convert(get_args(self.type)[0], item) for item in given if item != "")
-        return tuple(map(self._within_bounds, values))
+            return self._within_bounds(value_of(self.type, value))
+        items = self._items(value)
+        values = tuple(self._within_bounds(value_of(get_args(self.type)[0], i)) for i in items)
+        if not values and (self.default or (value != [] and value != ())):
+            raise ValueError(value)
+        return values
+
+    def _items(self, value: Any) -> list[Any]:
+        """What a list has in it, blank items left out."""
+        given = list(value) if isinstance(value, list | tuple) else [value]
+        if not self.commas:
+            return [item for item in given if item != ""]
+        # runs = [0, 1] means the forget sets called '0' and '1'; no other text is a number.
+        texts = [str(item) if type(item) is int and is_storable(item) else item for item in given]
+        parts = (item.split(",") if isinstance(item, str) else [item] for item in texts)
+        stripped = (part.strip() if isinstance(part, str) else part for of in parts for part in of)
+        return [part for part in stripped if part != ""]
 
     def _within_bounds(self, value: Any) -> Any:
         if isinstance(value, int | float):
@@ -80,6 +97,8 @@ class Setting:
             if self.minimum is not None and not value >= self.minimum:
                 raise ValueError(value)
             if self.above is not None and not value > self.above:
+                raise ValueError(value)
+            if self.maximum is not None and not value <= self.maximum:
                 raise ValueError(value)
         return value
 
@@ -103,6 +122,7 @@ def settings_of(owner: type) -> dict[str, Setting]:
             f.metadata.get("commas", True),
             _bound(owner, f.name, "minimum"),
             _bound(owner, f.name, "above"),
+            _bound(owner, f.name, "maximum"),
         )
         for f in fields(owner)
         if f.init
@@ -130,7 +150,7 @@ def parse_setting(owner: type, owner_name: str, name: str, text: Any) -> Any:
         return known[name].parse(text)
     except (ValueError, TypeError):
         raise UserError(
-            f"{owner_name}.{name}={text!r} is not {known[name].kind}; "
+            f"{owner_name}.{name}={quoted(text)} is not {known[name].kind}; "
             f"see: unlearnbench show {owner_name}"
         ) from None
 
@@ -143,6 +163,15 @@ def name_and_value(option: str, flag: str, form: str, example: str) -> tuple[str
     return name, value
 
 
+def quoted(value: Any, longest: int = 100) -> str:
+    """A value as a message shows it: on one line, not endless."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # Python writes no number of thousands of digits
+        text = f"<{type(value).__name__}>"
+    return text if len(text) <= longest else f"{text[:longest]}…"
+
+
 def describe_type(type_: Any) -> str:
     """A type in words: 'one of a, b', 'a number', 'a whole number'."""
     if get_origin(type_) is Literal:
@@ -153,43 +182,3 @@ def describe_type(type_: Any) -> str:
         return "a list of " + describe_type(get_args(type_)[0]).removeprefix("a ")
     names = {float: "a number", int: "a whole number", bool: "true or false", str: "text"}
     return names.get(type_, "none" if type_ is type(None) else str(type_))
-
-
-_TRUTH = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
-
-
-def _convert(type_: Any, value: Any) -> Any:
-    if get_origin(type_) is Literal:
-        return _one_of(get_args(type_), value)
-    if get_origin(type_) is Union or type(type_).__name__ == "UnionType":
-        return _first_that_fits(get_args(type_), value)
-    if type_ is type(None):
-        return _one_of((None,), None if str(value).lower() in ("none", "") else value)
-    if type_ is bool:
-        return _one_of_truth(value)
-    if type_ is int and isinstance(value, float | bool):
-        raise ValueError(value)
-    return type_(value)
-
-
-def _one_of(allowed: tuple[Any, ...], value: Any) -> Any:
-    for choice in allowed:
-        if value == choice or str(value) == str(choice):
-            return choice
-    raise ValueError(value)
-
-
-def _one_of_truth(value: Any) -> bool:
-    if str(value).lower() not in _TRUTH:
-        raise ValueError(value)
-    return _TRUTH[str(value).lower()]
-
-
-def _first_that_fits(types: tuple[Any, ...], value: Any) -> Any:
-    # None is tried first so that "none" is not taken for text.
-    for type_ in sorted(types, key=lambda t: t is not type(None)):
-        try:
-            return _convert(type_, value)
-        except (ValueError, TypeError):
-            continue
-    raise ValueError(value)

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from unlearnbench.errors import UserError
-from unlearnbench.forget_sources.rows import text_of_file
+from unlearnbench.forget_sources.reading import text_of_file
+from unlearnbench.forget_sources.repeats import count_repeats
 from unlearnbench.forget_sources.tables import SUFFIXES, read_table
 from unlearnbench.hashing import text_sha256
 from unlearnbench.hub_data import dataset_rows
@@ -83,13 +84,13 @@ def _from_hub(name: str, commit: str) -> tuple[str, ...] | None:
     location = f"{_ON_HUB[name]}@{commit}" if commit else _ON_HUB[name]
     try:
         rows = dataset_rows(location, limit=None if name == "wikitext" else MAX_DOCUMENTS)
+        texts = _texts(rows, location)
     except UserError as error:
         warnings.warn(
             f"perplexity on {name} is left out: {error}; or give a file: --text {name}=FILE",
             stacklevel=3,
         )
         return None
-    texts = [str(row["text"]) for row in rows]
     documents = join_articles(texts) if name == "wikitext" else texts
     return tuple(documents[:MAX_DOCUMENTS])
 
@@ -115,13 +116,25 @@ def _from_disk(name: str, place: str) -> tuple[str, ...]:
 
 
 def _documents(rows: list[dict[str, Any]], path: Path) -> tuple[str, ...]:
-    for at, row in enumerate(rows):
-        if not isinstance(row.get("text"), str):
-            raise UserError(f"{path.name}, row {at}: needs a field 'text' with a document's text")
-    documents = tuple(row["text"] for row in rows if row["text"].strip())
+    texts = _texts(rows, path.name)
+    documents = tuple(text for text in texts if text.strip())
     if not documents:
         raise UserError(f"{path} holds no text: every row's 'text' is empty")
+    if n_blank := len(texts) - len(documents):
+        warnings.warn(
+            f"{path.name}: {n_blank} of its {len(texts)} documents are blank and left out",
+            stacklevel=4,
+        )
+    if told := count_repeats(documents, [f"document {at}" for at in range(len(documents))]):
+        warnings.warn(f"{path.name}: {told}", stacklevel=4)
     return documents
+
+
+def _texts(rows: list[dict[str, Any]], name: str) -> list[str]:
+    for at, row in enumerate(rows):
+        if not isinstance(row.get("text"), str):
+            raise UserError(f"{name}, row {at}: needs a field 'text' with a document's text")
+    return [row["text"] for row in rows]
 
 
 def _nano_file(name: str) -> Path:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from unlearnbench.errors import UserError
 from unlearnbench.hashing import text_sha256
 
 if TYPE_CHECKING:
@@ -92,6 +93,16 @@ def _guard(tokenizer: "PreTrainedTokenizerBase") -> str:
     return ""
 
 
+_EVERY_BYTE = {bytes([byte]) for byte in range(256)}
+
+
+def _not_byte_level() -> UserError:
+    return UserError(
+        "rows of token ids can be read for a model of another vocabulary only if theirs is a "
+        "byte-level BPE (GPT-2's kind); give the rows as text: --forget-set FILE.jsonl"
+    )
+
+
 @dataclass(frozen=True)
 class ByteLevelText:
     """Turns ids of a byte-level BPE vocabulary (GPT-2's, the nano world's) back into text."""
@@ -100,18 +111,23 @@ class ByteLevelText:
 
     @classmethod
     def of(cls, tokenizer: "PreTrainedTokenizerBase") -> "ByteLevelText":
-        """The table of a tokenizer's tokens."""
+        """The table of a tokenizer's tokens; raises `UserError` for another kind of tokenizer."""
         from transformers.convert_slow_tokenizer import bytes_to_unicode
 
         to_byte = {character: byte for byte, character in bytes_to_unicode().items()}
         tokens = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
         special = set(tokenizer.all_special_tokens)
-        return cls(
-            tuple(
+        try:
+            table = tuple(
                 token.encode() if token in special else bytes(to_byte[c] for c in token)
                 for token in tokens
             )
-        )
+        except (KeyError, TypeError) as error:  # a character or an id that stands for no byte
+            raise _not_byte_level() from error
+        # Words of plain letters look like bytes too, but do not hold every byte there is.
+        if not set(table) >= _EVERY_BYTE:
+            raise _not_byte_level()
+        return cls(table)
 
     def spans(self, spans: Sequence[Sequence[int]]) -> list[str]:
         """Texts of consecutive spans of one sequence; joined, they are the sequence's text.

@@ -1,5 +1,6 @@
 """Evaluation sets: questions and conversations, each in the schema its real data set has."""
 
+import json
 from collections.abc import Mapping, Sequence
 
 from unlearnbench.errors import UserError, unknown
@@ -10,6 +11,7 @@ from unlearnbench.evaluation_sets.evaluation_set import (
 )
 from unlearnbench.evaluation_sets.folder import read_folder
 from unlearnbench.evaluation_sets.hub_sets import ON_HUB, read_hub
+from unlearnbench.forget_sources.repeats import count_repeats
 
 __all__ = ["CLASSIFICATION_SETS", "DIALOGUE_SETS", "EvaluationSet", "read_sets"]
 
@@ -30,8 +32,19 @@ def read_sets(
         found = _read_nano(names, said)
     else:
         found = read_folder(names, place, said)
+    said += _repeats(found)
     warnings += [line for line in said if line not in warnings]  # a grid reads once per model
     return found
+
+
+def _repeats(found: Mapping[str, EvaluationSet]) -> list[str]:
+    """One line per set that has rows twice."""
+    lines = []
+    for name, made in found.items():
+        rows = [json.dumps({**row, "doc_id": ""}, sort_keys=True) for row in made.rows]
+        if told := count_repeats(rows, [row["doc_id"] for row in made.rows]):
+            lines.append(f"{name}: {told}")
+    return lines
 
 
 def _read_nano(names: Sequence[str], warnings: list[str]) -> dict[str, EvaluationSet]:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from unlearnbench.errors import UserError
 from unlearnbench.evaluation_sets.evaluation_set import EvaluationSet, wanted_split
@@ -58,7 +58,7 @@ def _read(name: str, revision: str | None) -> EvaluationSet:
     if revision and not _is_of(revision, commit):
         raise UserError(f"{hub_id} is on this machine at {commit}, not at {revision}")
     source = ":".join(part for part in ("hf", hub_id, config) if part)
-    checked = check_rows(name, (dict(row) for row in rows), f"{source} at {commit}")
+    checked = check_rows(name, _read_out(rows, source), f"{source} at {commit}")
     return EvaluationSet.of(name, checked, wanted_split(name), source, commit)
 
 
@@ -77,6 +77,15 @@ def _load(name: str, revision: str | None) -> "Dataset":
             )
     except Exception as error:  # datasets raises a different kind for each way to fail
         raise UserError(f"{hub_id}: {first_line(error)}" if reachable() else _OFFLINE) from error
+
+
+def _read_out(rows: "Dataset", source: str) -> list[dict[str, Any]]:
+    try:
+        return [dict(row) for row in rows]
+    except Exception as error:  # of a damaged file in the library's cache: a dozen kinds
+        raise UserError(
+            f"{source} cannot be read from the cache ({first_line(error)}); delete its folder there"
+        ) from error
 
 
 def _is_of(revision: str, commit: str | None) -> bool:

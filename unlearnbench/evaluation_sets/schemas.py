@@ -1,6 +1,6 @@
 """The schemas of the nine classification sets: the fields of the real data, and what they allow."""
 
-import json
+import re
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
 
@@ -8,6 +8,7 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
+    ConfigDict,
     Field,
     ValidationError,
     ValidationInfo,
@@ -15,6 +16,7 @@ from pydantic import (
 )
 
 from unlearnbench.errors import UserError
+from unlearnbench.forget_sources.reading import parse_json
 
 
 def _not_blank(value: str) -> str:
@@ -28,29 +30,41 @@ def _parsed(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     try:
-        return json.loads(value)
+        return parse_json(value)
     except ValueError:
         return value  # the field's own type says what is wrong with it
 
 
 def _number_as_text(value: Any) -> Any:
-    return str(value) if isinstance(value, int) else value
+    return str(value) if type(value) is int else value
 
 
+def _text_as_number(value: Any) -> Any:
+    # What a CSV cell holds, or a published label that is written as text.
+    return int(value) if isinstance(value, str) and _WHOLE.fullmatch(value) else value
+
+
+_WHOLE = re.compile("-?[0-9]{1,18}")
 Text = Annotated[str, AfterValidator(_not_blank)]
-Either = Annotated[int, Field(ge=0, le=1)]  # position of one of two
+Either = Annotated[int, BeforeValidator(_text_as_number), Field(ge=0, le=1)]  # place, of two
 
 
-class HellaSwag(BaseModel):
+class Row(BaseModel):
+    """A row whose fields are what they are: no number is taken for text, no truth for 1."""
+
+    model_config = ConfigDict(strict=True)
+
+
+class HellaSwag(Row):
     activity_label: str
     ctx_a: str
     ctx_b: str
     ctx: Text
     endings: Annotated[list[str], BeforeValidator(_parsed), Field(min_length=4, max_length=4)]
-    label: Annotated[int, Field(ge=0, le=3)]
+    label: Annotated[int, BeforeValidator(_text_as_number), Field(ge=0, le=3)]
 
 
-class Lambada(BaseModel):
+class Lambada(Row):
     text: Text
 
     @field_validator("text")
@@ -62,7 +76,7 @@ class Lambada(BaseModel):
         return text
 
 
-class WinoGrande(BaseModel):
+class WinoGrande(Row):
     sentence: Text
     option1: Text
     option2: Text
@@ -76,7 +90,7 @@ class WinoGrande(BaseModel):
         return sentence
 
 
-class Copa(BaseModel):
+class Copa(Row):
     premise: Text
     choice1: Text
     choice2: Text
@@ -84,7 +98,7 @@ class Copa(BaseModel):
     label: Either
 
 
-class Choices(BaseModel):
+class Choices(Row):
     text: Annotated[list[Text], Field(min_length=2)]
     label: list[str]
 
@@ -97,7 +111,7 @@ class Choices(BaseModel):
         return label
 
 
-class Arc(BaseModel):
+class Arc(Row):
     question: Text
     choices: Annotated[Choices, BeforeValidator(_parsed)]
     answerKey: str
@@ -107,18 +121,19 @@ class Arc(BaseModel):
     def _is_a_label(cls, key: str, info: ValidationInfo) -> str:
         choices = info.data.get("choices")
         if choices is not None and key not in choices.label:
-            raise ValueError(f"'{key}' is not among the labels {', '.join(choices.label)}")
+            labels = ", ".join(map(repr, choices.label))
+            raise ValueError(f"{key!r:.60} is not among the labels {labels:.100}")
         return key
 
 
-class Piqa(BaseModel):
+class Piqa(Row):
     goal: Text
     sol1: Text
     sol2: Text
     label: Either
 
 
-class MathQa(BaseModel):
+class MathQa(Row):
     Problem: Text
     options: Text
     correct: Literal["a", "b", "c", "d", "e"]
@@ -131,7 +146,7 @@ class MathQa(BaseModel):
         return options
 
 
-class PubMedQa(BaseModel):
+class PubMedQa(Row):
     QUESTION: Text
     CONTEXTS: Annotated[list[str], BeforeValidator(_parsed), Field(min_length=1)]
     final_decision: Literal["yes", "no", "maybe"]

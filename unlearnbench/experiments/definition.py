@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from unlearnbench.errors import UserError, unknown
 from unlearnbench.experiment import Experiment
 from unlearnbench.settings import settings_of
+from unlearnbench.stored.strict_json import read_regular
 
 FOLDER = Path(__file__).parent
 
@@ -44,7 +45,9 @@ class Definition(_Part):
     title: str = Field(description="of the report")
     summary: str = Field(default="", description="what `unlearnbench list experiments` prints")
     sections: tuple[str, ...] = Field(
-        default=("table",), description="what its report is made of: unlearnbench list sections"
+        default=("table",),
+        min_length=1,
+        description="what its report is made of: unlearnbench list sections",
     )
     axes: tuple[str, ...] = Field(
         default=(), description="the settings that its variants differ in"
@@ -71,11 +74,18 @@ class Definition(_Part):
         Raises `UserError` for an option or value that is none.
         """
         given = {**self.run, **flags}
-        own, asked = tuple(self.run.get("settings", ())), tuple(flags.get("settings", ()))
+        own, asked = _settings_in(self.run), _settings_in(flags)
         return [
             Experiment.parse({**given, "settings": (*own, *variant.settings, *asked)})
             for variant in self.variants
         ]
+
+
+def _settings_in(options: Mapping[str, Any]) -> tuple[str, ...]:
+    """What options say as --set, which a file may also write as a single text."""
+    if "settings" not in options:
+        return ()
+    return Experiment.parse({"settings": options["settings"]}).settings
 
 
 def _variant_name(variant: Variant) -> str:
@@ -103,32 +113,52 @@ def find_experiment(name: str) -> Named:
 
     Raises `UserError` naming the nearest if there is none, or what is wrong with the file.
     """
-    path = shipped().get(name, Path(name).expanduser())
+    path = shipped().get(name) or _in_home(name)
     if path.suffix != ".toml":
         raise unknown("experiment", name, shipped(), "unlearnbench list experiments")
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_regular(path).decode()
+    except (OSError, ValueError) as error:  # a ValueError: a name with a NUL, or not UTF-8
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
         raise UserError(
             f"cannot read the experiment {path}: {reason}; see: unlearnbench list experiments"
         ) from error
-    return Named(path.stem, parse_definition(text, str(path)), text)
+    definition = parse_definition(text, str(path))
+    _check_options(definition, str(path))
+    return Named(path.stem, definition, text)
+
+
+def _in_home(name: str) -> Path:
+    try:
+        return Path(name).expanduser()
+    except RuntimeError:  # '~nobody/x.toml'
+        return Path(name)
 
 
 def parse_definition(text: str, where: str) -> Definition:
-    """The definition that a TOML text holds; `where` is its place in messages."""
+    """The definition that a TOML text holds; `where` is its place in messages.
+
+    What its [run] says is not looked at: of a run that is over it is history.  Raises `UserError`
+    for a text that holds no definition.
+    """
     try:
-        definition = Definition.model_validate(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
-        raise UserError(f"{where} is not TOML: {error}") from error
+        return Definition.model_validate(tomllib.loads(text))
     except ValidationError as error:
         raise _misfit(error, where) from error
+    except (ValueError, RecursionError) as error:  # not TOML, or a number or nesting without end
+        raise UserError(f"{where} is not TOML: {error}") from error
+
+
+def _check_options(definition: Definition, where: str) -> None:
+    """Raise `UserError` for an option of [run] or a value that is none."""
     known = settings_of(Experiment)
     for name in definition.run:
         if name not in known:
             raise unknown(f"option in [run] of {where}", name, known, "unlearnbench run --help")
-    return definition
+    try:
+        definition.experiments({})
+    except UserError as error:  # it names the option, not the file
+        raise UserError(f"{where}: [run]: {error}") from error
 
 
 def _misfit(error: ValidationError, where: str) -> UserError:

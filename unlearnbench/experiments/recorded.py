@@ -23,6 +23,7 @@ from unlearnbench.experiments.definition import (
 )
 from unlearnbench.identity import question_in
 from unlearnbench.result import Record, Result
+from unlearnbench.stored.strict_json import first_error, parsed, read_regular
 from unlearnbench.whole_files import write_whole
 
 if TYPE_CHECKING:
@@ -60,8 +61,7 @@ def record(folder: Path, named: Named, cells: Sequence[PlannedCell]) -> Path:
     """Keep the cells of a run that begins; the same ones are kept once."""
     recorded = Recorded(name=named.name, definition=named.text, cells=list(cells))
     text = recorded.model_dump_json(indent=1)
-    digest = hashlib.sha256(text.encode()).hexdigest()[:12]
-    path = folder / "experiments" / f"{named.name}.{digest}.json"
+    path = folder / "experiments" / f"{named.name}.{_id_of(text.encode())}.json"
     if not path.exists():
         write_whole(path, text, "choose another --out")
     return path
@@ -70,6 +70,18 @@ def record(folder: Path, named: Named, cells: Sequence[PlannedCell]) -> Path:
 def recorded_names(folder: Path) -> list[str]:
     """The experiments of which a folder holds runs."""
     return sorted({_name_of(path) for path in folder.glob("experiments/*.json")})
+
+
+def _id_of(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:12]
+
+
+def _age(path: Path) -> tuple[int, str]:
+    """The later a record was written, the greater; a link that leads nowhere is the oldest."""
+    try:
+        return path.stat().st_mtime_ns, path.name
+    except OSError:  # reading it says what is wrong
+        return 0, path.name
 
 
 def _name_of(path: Path) -> str:
@@ -83,7 +95,7 @@ def select(folder: Path, name: str, results: Sequence[Result]) -> Selection:
     """
     stem = Path(name).name.removesuffix(".toml")
     paths = [path for path in folder.glob("experiments/*.json") if _name_of(path) == stem]
-    read = [_read(path) for path in sorted(paths, key=lambda path: path.stat().st_mtime)]
+    read = [_read(path) for path in sorted(paths, key=_age)]
     records = [one for one in read if isinstance(one, Recorded)]
     damages = tuple(one for one in read if isinstance(one, str))
     if not records:
@@ -131,10 +143,14 @@ def _placed(result: Result, cell: PlannedCell) -> Result:
 def _read(path: Path) -> Recorded | str:
     """The record in a file, or what is wrong with it."""
     try:
-        return Recorded.model_validate_json(path.read_bytes())
+        content = read_regular(path)
+        record = Recorded.model_validate(parsed(content), strict=True)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(map(str, first["loc"]))
-        return f"{path}: damaged: {place + ': ' if place else ''}{first['msg']}"
+        return f"{path}: damaged: {first_error(error)}"
+    except ValueError as error:
+        return f"{path}: damaged: {' '.join(str(error).split())}"
     except OSError as error:
         return f"{path}: cannot be read: {error.strerror}"
+    if path.name != f"{record.name}.{_id_of(content)}.json":
+        return f"{path}: damaged: its name is not that of its content; it was edited or renamed"
+    return record

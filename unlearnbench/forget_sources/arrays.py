@@ -1,18 +1,21 @@
 """The extraction benchmark's files: token ids in three .npy arrays, row numbers in a CSV."""
 
-import csv
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unlearnbench.errors import UserError
 from unlearnbench.forget_sources.rows import TokenRows
+from unlearnbench.forget_sources.table_files import csv_rows
 from unlearnbench.forget_sources.vocabularies import RowVocabulary
 
 if TYPE_CHECKING:
     import numpy as np
 
-SPANS = ("preprefix", "prefix", "suffix")
+# Tokens of each span, in the order of a row: one file copied over another is noticed by them.
+SPANS = {"preprefix": 100, "prefix": 50, "suffix": 50}
+_ROW_NUMBER = re.compile("[0-9]{1,18}")
 
 
 def read_doc_ids(path: Path, n_rows: int, folder: Path) -> list[int]:
@@ -20,35 +23,49 @@ def read_doc_ids(path: Path, n_rows: int, folder: Path) -> list[int]:
 
     The CSV's text is not used: it is the released decoding, which does not give the ids back.
     """
-    csv.field_size_limit(1 << 30)
-    with path.open(newline="", encoding="utf-8") as file:
-        cells = [row.get("doc_id") for row in csv.DictReader(file)]
-    if not cells:
-        raise UserError(f"{path} has no rows; a forget set needs at least one doc_id")
-    numbers: list[int] = []
-    for at, cell in enumerate(cells):
-        if cell is None or not cell.strip().isdecimal():
-            raise UserError(f"{path}, row {at}: doc_id {cell!r} is not a row number of {folder}")
-        if int(cell) >= n_rows:
+    numbers: dict[int, int] = {}
+    for at, row in enumerate(csv_rows(path)):
+        number = _row_number(row, n_rows, folder, f"{path}, row {at}")
+        if (before := numbers.setdefault(number, at)) != at:
             raise UserError(
-                f"{path}, row {at}: doc_id {cell} is beyond the {n_rows} rows of {folder}"
+                f"{path}, row {at}: doc_id {number} is there twice (also in row {before}); "
+                "each row can be forgotten once"
             )
-        numbers.append(int(cell))
-    if len(set(numbers)) < len(numbers):
-        twice = next(n for n in numbers if numbers.count(n) > 1)
-        raise UserError(f"{path}: doc_id {twice} is there twice; each row can be forgotten once")
-    return numbers
+    if not numbers:
+        raise UserError(f"{path} has no rows; a forget set needs at least one doc_id")
+    return list(numbers)
+
+
+def _row_number(row: dict[str, str], n_rows: int, folder: Path, where: str) -> int:
+    if "doc_id" not in row:
+        raise UserError(
+            f"{where}: no column 'doc_id' (it has {', '.join(map(repr, row)):.100}); "
+            f"it names the rows of {folder}"
+        )
+    cell = row["doc_id"].strip()
+    if not _ROW_NUMBER.fullmatch(cell):
+        raise UserError(f"{where}: doc_id {cell!r:.40} is not a row number of {folder}")
+    if int(cell) >= n_rows:
+        raise UserError(f"{where}: doc_id {cell} is beyond the {n_rows} rows of {folder}")
+    return int(cell)
 
 
 def read_rows(folder: Path) -> TokenRows:
     """[N] every row of an extraction folder; raises `UserError` naming the file that is wrong."""
-    arrays = {span: _read_array(path) for span, path in array_files(folder).items()}
+    files = array_files(folder)
+    arrays = {span: _read_array(path) for span, path in files.items()}
     counts = {span: len(array) for span, array in arrays.items()}
     if len(set(counts.values())) > 1:
-        raise UserError(f"the .npy files of {folder} have different numbers of rows: {counts}")
+        raise UserError(
+            f"the .npy files of {folder} have different numbers of rows: {counts}; "
+            "copy all three from one place"
+        )
+    vocabulary = vocabulary_of(folder)
+    for span, array in arrays.items():
+        _check_array(array, span, files[span], vocabulary)
     doc_ids = tuple(map(str, range(counts["suffix"])))
     preprefix, prefix, suffix = (arrays[span] for span in SPANS)
-    return TokenRows(preprefix, prefix, suffix, doc_ids, vocabulary_of(folder))
+    return TokenRows(preprefix, prefix, suffix, doc_ids, vocabulary)
 
 
 def array_files(folder: Path) -> dict[str, Path]:
@@ -57,24 +74,46 @@ def array_files(folder: Path) -> dict[str, Path]:
 
 
 def _read_array(path: Path) -> "np.ndarray":
+    """A file's array of whole numbers [rows, tokens]; nothing in the file is ever unpickled."""
     import numpy as np
 
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        mapped = np.lib.format.open_memmap(path, mode="r")
+        n_more = path.stat().st_size - mapped.offset - mapped.nbytes
+        array = np.array(mapped)  # a file that shrinks while it is mapped kills the process
     except FileNotFoundError as error:
         raise UserError(
             f"{path} is missing; copy all of train_{{preprefix,prefix,suffix}}.npy"
         ) from error
-    except (OSError, ValueError, EOFError) as error:
+    except Exception as error:  # a header is parsed as Python, which fails in any way it likes
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UserError(
-            f"{path} is not a readable .npy file ({error}); download it again"
+            f"{path} is not a readable .npy file ({first[:200]}); download it again"
         ) from error
+    if n_more > 0:
+        raise UserError(f"{path} goes on after its array; it is damaged, download it again")
     if array.ndim != 2 or array.dtype.kind not in "ui" or 0 in array.shape:
         raise UserError(
             f"{path} holds {array.dtype} of shape {list(array.shape)}; "
             "expected whole numbers [rows, tokens]"
         )
     return array
+
+
+def _check_array(array: "np.ndarray", span: str, path: Path, vocabulary: RowVocabulary) -> None:
+    if array.shape[1] != SPANS[span]:
+        raise UserError(
+            f"{path} has {array.shape[1]} tokens per row where the benchmark's has {SPANS[span]}; "
+            "is it another file of the three?"
+        )
+    wrong = (array < 0) | (array >= vocabulary.size)
+    if wrong.any():
+        row = int(wrong.any(axis=1).argmax())
+        token = int(array[row][wrong[row]][0])
+        raise UserError(
+            f"{path}, row {row}: token id {token} is not one of the {vocabulary.size} of "
+            f"{vocabulary.title}; ids of another vocabulary need its tokenizer.json beside them"
+        )
 
 
 def vocabulary_of(folder: Path) -> RowVocabulary:
@@ -92,6 +131,7 @@ def is_nano_world(folder: Path) -> bool:
     """Whether these are the nano world's rows: its manifest names the world's version."""
     manifest = folder.parent / "manifest.json"
     try:
-        return "world_version" in json.loads(manifest.read_text())
-    except (OSError, ValueError):
+        found = json.loads(manifest.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
         return False
+    return isinstance(found, dict) and "world_version" in found

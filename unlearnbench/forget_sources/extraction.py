@@ -1,6 +1,5 @@
 """The extraction benchmark: three .npy arrays of token ids, and CSVs that name rows by doc_id."""
 
-import csv
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +19,7 @@ from unlearnbench.forget_sources.source import (
     choose_runs,
     run_order,
 )
+from unlearnbench.forget_sources.table_files import csv_header
 from unlearnbench.hashing import files_sha256, text_sha256
 
 
@@ -35,9 +35,10 @@ class ExtractionSource(ForgetSource):
 
     def sha256(self, run: str) -> str:
         """Digest of the run's doc ids and of the row files, unseen ones included."""
+        numbers = self.doc_ids(run)  # first: it says what is wrong with a file that is none
         folders = [self.folder, *([self.unseen_folder] if self.unseen_folder else [])]
         arrays = [files_sha256(array_files(folder).values()) for folder in folders]
-        return text_sha256(",".join(map(str, self.doc_ids(run))), *arrays)
+        return text_sha256(",".join(map(str, numbers)), *arrays)
 
     def title(self, run: str) -> str:
         """Source and file of a run."""
@@ -87,6 +88,7 @@ def open_extraction(request: ForgetRequest) -> ExtractionSource | None:
             f"{folder} holds rows but no CSV with doc_ids of a forget set; "
             "give one: --forget-set PATH/lm_extraction_128_0.csv --rows " + str(folder)
         )
+    _check_options(request, folder)
     files = name_runs(found)
     asked = tuple(files) if given else request.runs
     runs = choose_runs(asked, tuple(files), folder.name)
@@ -95,6 +97,20 @@ def open_extraction(request: ForgetRequest) -> ExtractionSource | None:
         raise UserError(f"{unseen} has no train_suffix.npy; --unseen takes a folder like {folder}")
     name = "nano" if is_nano_world(folder) else folder.resolve().name
     return ExtractionSource(name, folder, files, runs, unseen if _is_extraction(unseen) else None)
+
+
+def _check_options(request: ForgetRequest, folder: Path) -> None:
+    """Options for forget sets of text would otherwise be taken and never looked at."""
+    if request.pool is not None:
+        raise UserError(
+            f"--pool {request.pool} is for forget sets of text; the pool of {folder.name} is the "
+            "rest of its rows: drop it"
+        )
+    if request.refusals is not None:
+        raise UserError(
+            f"--refusals {request.refusals} are for questions and answers, and {folder.name} "
+            "holds running text: drop it"
+        )
 
 
 def name_runs(files: list[Path]) -> dict[str, Path]:
@@ -123,18 +139,13 @@ def _doc_id_files(place: Path) -> list[Path]:
 
 def _has_doc_ids(path: Path) -> bool:
     # A row of texts may have a doc_id too; the published CSVs hold one column of text at most.
-    header = _header(path) if path.suffix == ".csv" else []
+    header = csv_header(path) if path.suffix == ".csv" and path.is_file() else []
     return "doc_id" in header and not {"prefix", "question"} & set(header)
 
 
 def _names_corpus(path: Path) -> bool:
-    header = _header(path)
+    header = csv_header(path)
     return "corpus" in header or "text" not in header
-
-
-def _header(path: Path) -> list[str]:
-    with path.open(newline="", encoding="utf-8", errors="replace") as file:
-        return next(csv.reader(file), [])
 
 
 def _find_rows(request: ForgetRequest, place: Path, found: list[Path]) -> Path | None:

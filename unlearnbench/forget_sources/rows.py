@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from typing import Protocol as Interface
 
 from unlearnbench.errors import UserError
@@ -31,6 +30,9 @@ class Rows(Interface):
 
     def select(self, rows: Sequence[int]) -> "Rows":
         """The rows at those places, in that order."""
+
+    def contents(self, protocol: "Protocol") -> list[Any]:
+        """What tells each row from others, whatever its name; known without a model."""
 
     def encode(
         self, model: "LanguageModel", protocol: "Protocol", only_fitting: bool = False
@@ -79,10 +81,21 @@ class TokenRows:
         if self.vocabulary.is_of(model):
             prefixes = np.concatenate(given, axis=1).tolist()
             parts = list(zip(prefixes, self.suffix.tolist(), strict=True))
-            return assemble(model, parts, self.doc_ids, only_fitting)
+            return assemble(model, parts, self.doc_ids, self._where(), only_fitting)
         spans = [span.tolist() for span in (*given, self.suffix)]
         texts = self.vocabulary.texts(list(zip(*spans, strict=True)))
-        return assemble(model, _encode_spans(model, texts), self.doc_ids, only_fitting)
+        parts = _encode_spans(model, texts)
+        return assemble(model, parts, self.doc_ids, self._where(), only_fitting)
+
+    def contents(self, protocol: "Protocol") -> list[bytes]:
+        """What tells each row from others: the ids that this protocol shows a model."""
+        import numpy as np
+
+        given = [self.preprefix, self.prefix] if protocol.sequence == "all" else [self.prefix]
+        return [row.tobytes() for row in np.concatenate([*given, self.suffix], axis=1)]
+
+    def _where(self) -> list[str]:
+        return [f"row {doc_id} of the extraction set" for doc_id in self.doc_ids]
 
 
 Parts = tuple[list[int], list[int]]  # given tokens, suffix tokens
@@ -125,6 +138,10 @@ class TextRows:
         """The rows at those places, in that order."""
         return TextRows(tuple(self.rows[i] for i in rows))
 
+    def contents(self, protocol: "Protocol") -> list[tuple[str, str | None]]:  # noqa: ARG002
+        """What tells each row from others: its text."""
+        return [(row.prefix, row.suffix) for row in self.rows]
+
     def encode(
         self, model: "LanguageModel", protocol: "Protocol", only_fitting: bool = False
     ) -> "Sequences":
@@ -141,7 +158,8 @@ class TextRows:
         ]
         for row, (given, suffix) in zip(self.rows, parts, strict=True):
             _check_length(row, given, suffix)
-        return assemble(model, parts, self.doc_ids, only_fitting)
+        where = [row.where for row in self.rows]
+        return assemble(model, parts, self.doc_ids, where, only_fitting)
 
 
 def split_running_text(ids: list[int], length: int) -> tuple[list[int], list[int]]:
@@ -171,22 +189,28 @@ def assemble(
     model: "LanguageModel",
     parts: Sequence[Parts],
     doc_ids: tuple[str, ...],
+    where: Sequence[str],
     only_fitting: bool = False,
 ) -> "Sequences":
-    """[N, L] `BOS? given suffix`, padded on the right.
+    """[N, L] `BOS? given suffix`, padded on the right; `where` is what errors call each row.
 
-    Raises `UserError` for a row longer than the model's context, unless `only_fitting`.
+    Raises `UserError` for a row without a token to forget, and, unless `only_fitting`, for one
+    longer than the model's context.
     """
     import torch
 
     from unlearnbench.sequences import Sequences
 
+    for (_, suffix), name in zip(parts, where, strict=True):
+        if not suffix:
+            raise UserError(f"{name}: no token to forget for {model.source.name}; remove the row")
     bos = model.bos_token_id_to_prepend
     head = [] if bos is None else [bos]
     made = [(head + a, head + a + b, doc) for (a, b), doc in zip(parts, doc_ids, strict=True)]
     fitting = [row for row in made if len(row[1]) <= model.max_length]
     if len(fitting) < len(made) and not only_fitting:
-        raise _too_long(model, *max(made, key=lambda row: len(row[1]))[1:])
+        longest = max(range(len(made)), key=lambda at: len(made[at][1]))
+        raise _too_long(model, where[longest], len(made[longest][1]))
     width = max((len(row) for _, row, _ in fitting), default=0)
     pad = model.pad_token_id
     padded = [row + [pad] * (width - len(row)) for _, row, _ in fitting]
@@ -199,20 +223,8 @@ def assemble(
     )
 
 
-def _too_long(model: "LanguageModel", ids: list[int], doc_id: str) -> UserError:
+def _too_long(model: "LanguageModel", where: str, n_tokens: int) -> UserError:
     return UserError(
-        f"row {doc_id} has {len(ids)} tokens for {model.source.name}, which reads at most "
+        f"{where}: has {n_tokens} tokens for {model.source.name}, which reads at most "
         f"{model.max_length}; take a model with a longer context or shorter rows"
     )
-
-
-def text_of_file(path: Path) -> str:
-    """A file's text; raises `UserError` where it cannot be read as UTF-8."""
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise UserError(
-            f"{path} is not UTF-8 text: {error.reason} at byte {error.start}"
-        ) from error
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}") from error

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from unlearnbench.errors import unknown
+from unlearnbench.errors import UserError, unknown
 
 if TYPE_CHECKING:
     from unlearnbench.forget_sources.rows import Rows
@@ -69,10 +69,18 @@ def run_order(run: str) -> tuple[int, int, str]:
 
 
 def read_refusals(given: str | None, beside: Path | None) -> tuple[str, ...]:
-    """The "don't know" answers of a file: the one given, else `idontknow.txt` beside the data."""
-    from unlearnbench.forget_sources.rows import text_of_file
+    """The "don't know" answers of a file: the one given, else `idontknow.txt` beside the data.
 
-    path = Path(given) if given else beside / "idontknow.txt" if beside else None
+    One per line; blank lines are none.  Raises `UserError` for a file without any: a method
+    would otherwise take something else for them.
+    """
+    from unlearnbench.forget_sources.reading import text_of_file
+
+    path = Path(given).expanduser() if given else beside / "idontknow.txt" if beside else None
     if path is None or (given is None and not path.is_file()):
         return ()
-    return tuple(line.strip() for line in text_of_file(path).splitlines() if line.strip())
+    # Not splitlines(): that also breaks at characters that may stand in a sentence.
+    answers = tuple(line.strip() for line in text_of_file(path).split("\n") if line.strip())
+    if not answers:
+        raise UserError(f"{path} holds no answer; write one per line, or give another: --refusals")
+    return answers

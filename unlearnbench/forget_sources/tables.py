@@ -1,15 +1,20 @@
 """Tables of text: JSONL, CSV and Parquet files, and their rows as prefix and suffix."""
 
-import csv
-import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from unlearnbench.errors import UserError
-from unlearnbench.forget_sources.rows import TextRow, TextRows, text_of_file
+from unlearnbench.forget_sources.rows import TextRow, TextRows
+from unlearnbench.forget_sources.table_files import csv_rows, jsonl_rows, parquet_rows
 
-SUFFIXES = (".jsonl", ".csv", ".parquet")
+_READERS: dict[str, Callable[[Path], Iterable[dict[str, Any]]]] = {
+    ".jsonl": jsonl_rows,
+    ".csv": csv_rows,
+    ".parquet": parquet_rows,
+}
+SUFFIXES = tuple(_READERS)
 # The columns a row is made of, in order of preference.
 _SHAPES = (("prefix", "suffix"), ("question", "answer"), ("text",))
 
@@ -19,12 +24,11 @@ def read_table(path: Path, docs: str = "docs/forget_sets.md") -> list[dict[str, 
 
     `docs` is the page that says what a row holds.
     """
-    readers = {".jsonl": _jsonl, ".csv": _csv, ".parquet": _parquet}
-    if path.suffix not in readers:
+    if path.suffix not in _READERS:
         raise UserError(f"{path} is not one of {', '.join(SUFFIXES)}; see {docs}")
     if not path.is_file():
         raise UserError(f"no file at {path}; give an existing {', '.join(SUFFIXES)} file")
-    rows = list(readers[path.suffix](path))
+    rows = list(_READERS[path.suffix](path))
     if not rows:
         raise UserError(f"{path} has no rows; see {docs} for what a row holds")
     return rows
@@ -34,14 +38,19 @@ def text_rows(table: Iterable[Mapping[str, Any]], name: str) -> TextRows:
     """Rows of `text`, `prefix` + `suffix` or `question` + `answer`, with an optional `doc_id`.
 
     A question is written as `Question: ...`, then `Answer:` on the next line, as the
-    prefix; the answer, after a space, is the suffix.  `doc_id` defaults to the row number.
+    prefix; the answer, after a space, is the suffix.  Every row has a `doc_id` or none
+    has; it is then the row number.
     Raises `UserError` naming the row and the field that is missing, empty or no text.
     """
     rows = list(table)
     shape = _shape(rows[0], name) if rows else ()
-    made = tuple(_text_row(row, shape, name, at) for at, row in enumerate(rows))
-    _check_doc_ids(made)
-    return TextRows(made)
+    names = _doc_ids(rows, name)
+    return TextRows(
+        tuple(
+            _text_row(row, shape, doc_id, f"{name}, row {at}")
+            for at, (row, doc_id) in enumerate(zip(rows, names, strict=True))
+        )
+    )
 
 
 def as_question(question: str) -> str:
@@ -64,20 +73,29 @@ def _shape(row: Mapping[str, Any], name: str) -> tuple[str, ...]:
             other = next(column for column in shape if column not in half)
             raise UserError(f"{name}, row 0: has '{half[0]}' but no '{other}'; add that field")
     raise UserError(
-        f"{name}, row 0: has {', '.join(map(str, row)) or 'no fields'}; needs text, "
-        "prefix and suffix, or question and answer: see docs/forget_sets.md"
+        f"{name}, row 0: has {_listed(row)}; needs text, "
+        f"prefix and suffix, or question and answer{_nearest(row)}: see docs/forget_sets.md"
     )
 
 
-def _text_row(row: Mapping[str, Any], shape: tuple[str, ...], name: str, at: int) -> TextRow:
-    where = f"{name}, row {at}"
+def _listed(row: Mapping[str, Any]) -> str:
+    listed = ", ".join(" ".join(str(field).split()) or repr(field) for field in row)
+    return f"{listed:.100}" or "no fields"
+
+
+def _nearest(row: Mapping[str, Any]) -> str:
+    for column in (column for shape in _SHAPES for column in shape):
+        written = {str(field).strip().casefold(): str(field) for field in row}
+        if near := get_close_matches(column, list(written), n=1, cutoff=0.8):
+            return f" (rename {written[near[0]]!r:.40} to '{column}'?)"
+    return ""
+
+
+def _text_row(row: Mapping[str, Any], shape: tuple[str, ...], doc_id: str, where: str) -> TextRow:
     values = [_field(row, column, where) for column in shape]
-    doc_id = row.get("doc_id")
-    given = doc_id is not None and str(doc_id) != ""
     if shape == ("question", "answer"):
         values = [as_question(values[0]), as_answer(values[1])]
-    suffix = values[1] if len(values) == 2 else None
-    return TextRow(str(doc_id) if given else str(at), values[0], suffix, where)
+    return TextRow(doc_id, values[0], values[1] if len(values) == 2 else None, where)
 
 
 def _field(row: Mapping[str, Any], column: str, where: str) -> str:
@@ -91,49 +109,31 @@ def _field(row: Mapping[str, Any], column: str, where: str) -> str:
     return value
 
 
-def _check_doc_ids(rows: tuple[TextRow, ...]) -> None:
-    seen: dict[str, str] = {}
-    for row in rows:
-        if row.doc_id in seen:
+def _doc_ids(rows: list[Mapping[str, Any]], name: str) -> list[str]:
+    """Each row's own doc_id, or its number where no row has one; raises `UserError` for twins."""
+    given = [_doc_id(row, f"{name}, row {at}") for at, row in enumerate(rows)]
+    if not any(given):
+        return [str(at) for at in range(len(rows))]
+    seen: dict[str, int] = {}
+    for at, doc_id in enumerate(given):
+        if not doc_id:
             raise UserError(
-                f"{row.where}: doc_id '{row.doc_id}' is already that of {seen[row.doc_id]}"
+                f"{name}, row {at}: field 'doc_id' is missing; every row needs one, or none has it"
             )
-        seen[row.doc_id] = row.where
-
-
-def _jsonl(path: Path) -> Iterator[dict[str, Any]]:
-    for at, line in enumerate(line for line in text_of_file(path).split("\n") if line.strip()):
-        try:
-            row = json.loads(line)
-        except ValueError as error:
+        if (before := seen.setdefault(doc_id, at)) != at:
             raise UserError(
-                f"{path.name}, row {at}: not JSON ({error}); one object per line"
-            ) from error
-        if not isinstance(row, dict):
-            raise UserError(
-                f"{path.name}, row {at}: {type(row).__name__}, not an object with fields"
+                f"{name}, row {at}: doc_id {doc_id!r:.60} is already that of {name}, row {before}"
             )
-        yield row
+    return [str(doc_id) for doc_id in given]
 
 
-def _csv(path: Path) -> Iterator[dict[str, Any]]:
-    csv.field_size_limit(1 << 30)
-    text_of_file(path)  # says what is wrong with an unreadable file
-    with path.open(newline="", encoding="utf-8") as file:
-        for at, row in enumerate(csv.DictReader(file)):
-            if None in row:
-                raise UserError(
-                    f"{path.name}, row {at}: more fields than the header names; quote commas"
-                )
-            yield row
-
-
-def _parquet(path: Path) -> Iterator[dict[str, Any]]:
-    import pyarrow
-    import pyarrow.parquet
-
-    try:
-        yield from pyarrow.parquet.read_table(path).to_pylist()
-    except (pyarrow.ArrowException, OSError) as error:
-        first = str(error).splitlines()[0]
-        raise UserError(f"{path} is not a readable Parquet file ({first})") from error
+def _doc_id(row: Mapping[str, Any], where: str) -> str:
+    value = row.get("doc_id")
+    if value is None:
+        return ""
+    # A number that is no whole one (NaN, 3.0) is a table's way to say that it lost the name.
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise UserError(
+            f"{where}: field 'doc_id' is {type(value).__name__}, not text or a whole number"
+        )
+    return "" if isinstance(value, str) and not value.strip() else str(value)

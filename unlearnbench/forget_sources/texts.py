@@ -84,6 +84,10 @@ def open_texts(request: ForgetRequest) -> TextSource:
     """The text source a request means; raises `UserError` if it is no file, folder or data set."""
     tables = _tables(request.forget_set)
     location = request.forget_set
+    if request.rows is not None:
+        raise UserError(
+            f"--rows {request.rows} is for CSVs of doc_ids, and {location} holds texts: drop it"
+        )
     on_hub = location.startswith("hf:")
     place = None if on_hub else Path(location).expanduser()
     name = location if place is None else place.resolve().stem
@@ -109,6 +113,11 @@ def _tables(location: str) -> dict[str, TextTable]:
     files = [p for p in sorted(place.glob("*")) if p.suffix in SUFFIXES] if place.is_dir() else []
     if files:
         return _one_per_file(files)
+    if place.suffix in (".json", ".txt") and place.is_file():
+        raise UserError(
+            f"{place} is no table of rows; write one object per line, "
+            f'{{"text": "..."}}, and call it {place.stem}.jsonl'
+        )
     raise UserError(
         f"no forget set at '{location}': needs a folder with train_*.npy and doc_id CSVs, a "
         f"{', '.join(SUFFIXES)} file or folder, hf:owner/name, or 'nano'; see docs/forget_sets.md"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from unlearnbench import hub
 from unlearnbench.errors import UserError
-from unlearnbench.vocabulary import ByteLevelText, vocabulary_sha256
+from unlearnbench.vocabulary import GPT2_SIZE, ByteLevelText, vocabulary_sha256
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -31,6 +31,16 @@ class RowVocabulary:
 
     folder: Path | None = None
     beside: tuple[Path, ...] = ()  # where a GPT-2 tokenizer may lie: data folders
+
+    @property
+    def size(self) -> int:
+        """Number of tokens; GPT-2's is known without its tokenizer."""
+        return GPT2_SIZE if self.folder is None else len(self.tokenizer)
+
+    @property
+    def title(self) -> str:
+        """What an error calls it."""
+        return "GPT-2" if self.folder is None else f"the tokenizer in {self.folder}"
 
     def is_of(self, model: "LanguageModel") -> bool:
         """Whether the ids mean the same tokens to this model."""
@@ -74,13 +84,18 @@ def _has_tokenizer(folder: Path) -> bool:
 
 
 def _read(folder: Path) -> "PreTrainedTokenizerBase":
-    from transformers import AutoTokenizer, GPT2Tokenizer
+    from transformers import AutoTokenizer, GPT2Tokenizer, PreTrainedTokenizerFast
 
     try:
         if (folder / "tokenizer.json").is_file() and (folder / "tokenizer_config.json").is_file():
-            return AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
+            return AutoTokenizer.from_pretrained(
+                str(folder), local_files_only=True, trust_remote_code=False
+            )
+        if (folder / "tokenizer.json").is_file():
+            return PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"))
         return GPT2Tokenizer(vocab=str(folder / "vocab.json"), merges=str(folder / "merges.txt"))
     except Exception as error:  # a damaged file surfaces as any of half a dozen types
         raise UserError(
-            f"cannot read the tokenizer in {folder}: {type(error).__name__}: {error}"
+            f"cannot read the tokenizer in {folder}: {type(error).__name__}: "
+            f"{hub.first_line(error)[:200]}; copy it again"
         ) from error

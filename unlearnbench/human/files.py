@@ -7,6 +7,7 @@ from pathlib import Path
 
 from unlearnbench import whole_files
 from unlearnbench.errors import UserError
+from unlearnbench.stored.strict_json import read_regular
 
 SEPARATORS = (",", ";", "\t")
 
@@ -30,41 +31,64 @@ def table_text(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     return "\ufeff" + text.getvalue()
 
 
-def read_table(path: Path, needed: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
+def read_table(
+    path: Path, needed: Sequence[str], known: Sequence[str] = (), in_any_code: bool = True
+) -> list[tuple[int, dict[str, str]]]:
     """The rows of a CSV by column name, each with its number as a spreadsheet counts it.
 
     Separated by comma, semicolon or tab, in any order of columns, names in any case,
     with or without a byte-order mark.  The first row is the header and has number 1;
-    empty rows are left out.  Raises `UserError` if the file cannot be read or a
-    `needed` column is missing or there twice.
+    empty rows are left out.  Text that is no Unicode is taken for a Western spreadsheet's
+    where only ASCII is read of it (`in_any_code`).  Raises `UserError` if the file cannot be
+    read, a `needed` column is missing, one of these or of the `known` ones is there twice, or
+    a row has more fields than the header.
     """
-    text = _text(path)
-    separator = max(SEPARATORS, key=lambda sign: text.split("\n", 1)[0].count(sign))
-    try:
-        rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=separator))
-    except csv.Error as error:
-        raise UserError(f"{path} is no CSV file: {error}; save it as CSV (UTF-8)") from error
+    rows = _rows(path, _text(path, in_any_code))
     header = [name.strip().casefold() for name in rows[0]] if rows else []
-    for name in needed:
-        if header.count(name) != 1:
+    for name in (*needed, *known):
+        if header.count(name) > 1 or (name in needed and name not in header):
             found = "twice the column" if name in header else "no column"
-            raise UserError(f"{path} has {found} '{name}'; it has: {', '.join(header) or 'none'}")
-    return [
-        (number, dict(zip(header, [*row, *[""] * len(header)], strict=False)))
-        for number, row in enumerate(rows[1:], start=2)
-        if any(field.strip() for field in row)
-    ]
+            raise UserError(f"{path} has {found} '{name}'; it has: {_told(header) or 'none'}")
+    numbered = [(n, row) for n, row in enumerate(rows[1:], start=2) if any(map(str.strip, row))]
+    for number, row in numbered:
+        # An unquoted comma in a text, or in 3,5, has moved all that follows.
+        if any(map(str.strip, row[len(header) :])):
+            raise UserError(
+                f"{path}: row {number}: {len(row)} fields, and the header has {len(header)}; "
+                "put text with a separator in quotation marks"
+            )
+    blank = [""] * len(header)
+    return [(n, dict(zip(header, [*row, *blank], strict=False))) for n, row in numbered]
 
 
-def _text(path: Path) -> str:
+def _rows(path: Path, text: str) -> list[list[str]]:
+    separator = max(SEPARATORS, key=lambda sign: text.split("\n", 1)[0].count(sign))
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     try:
-        content = path.read_bytes()
+        return list(lines)
+    except csv.Error as error:  # strict: a quotation that never ends is a file cut off
+        raise UserError(
+            f"{path} is no CSV file: line {lines.line_num}: {error}; save it as CSV (UTF-8)"
+        ) from error
+
+
+def _told(header: Sequence[str]) -> str:
+    told = ", ".join(header)
+    return told if len(told) <= 200 else f"{told[:200]}…"
+
+
+def _text(path: Path, in_any_code: bool) -> str:
+    try:
+        content = read_regular(path)
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}; give a CSV file") from error
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")):  # a spreadsheet's "Unicode text"
-        return content.decode("utf-16", errors="replace")
+    # A spreadsheet's "Unicode text" begins with one of these two marks.
+    code = "utf-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
     try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        # A Western spreadsheet's plain "CSV"; what is read of it (items, scores) is ASCII.
+        return content.decode(code)
+    except UnicodeDecodeError as error:
+        if code == "utf-16" or not in_any_code:
+            raise UserError(
+                f"{path} is no Unicode text from byte {error.start} on; save it as CSV (UTF-8)"
+            ) from error
         return content.decode("cp1252", errors="replace")

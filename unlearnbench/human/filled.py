@@ -1,5 +1,6 @@
 """Reading filled sheets back: every rating checked, every problem named by file, row and item."""
 
+import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -46,15 +47,29 @@ class Filled:
 def named_files(given: Iterable[str]) -> dict[str, Path]:
     """Files by annotator: 'anna=FILE', or the file's own name ('ratings-anna.csv' is anna's).
 
-    Raises `UserError` if two files are the same annotator's.
+    Raises `UserError` if two files are the same annotator's, or one is nobody's.
     """
+    return _by_annotator(map(_named_file, given))
+
+
+def _named_file(text: str) -> tuple[str, Path]:
+    name, equals, rest = text.partition("=")
+    # A file may have an equals sign in its own name.
+    if equals and not Path(text).exists():
+        return name.strip(), Path(rest)
+    return annotator_of(Path(text)), Path(text)
+
+
+def files_in(folder: Path) -> dict[str, Path]:
+    """The tables in a folder by annotator; raises `UserError` if two are the same one's."""
+    return _by_annotator((annotator_of(path), path) for path in sorted(folder.glob("*.csv")))
+
+
+def _by_annotator(given: Iterable[tuple[str, Path]]) -> dict[str, Path]:
     files: dict[str, Path] = {}
-    for text in given:
-        name, equals, rest = text.partition("=")
-        # A file may have an equals sign in its own name.
-        is_named = bool(equals) and not Path(text).exists()
-        path = Path(rest if is_named else text)
-        annotator = name if is_named else annotator_of(path)
+    for annotator, path in given:
+        if not annotator.strip():
+            raise UserError(f"{path} names no annotator; give one: anna={path}")
         if annotator in files:
             raise UserError(
                 f"{files[annotator]} and {path} are both of '{annotator}'; "
@@ -65,18 +80,21 @@ def named_files(given: Iterable[str]) -> dict[str, Path]:
 
 
 def read_filled(annotator: str, path: Path, items: Collection[str]) -> Filled:
-    """The ratings in a filled sheet or in the page's file, checked against the key's items."""
+    """The ratings in a filled sheet or in the page's file, checked against the key's items.
+
+    Raises `UserError` for a file that is no table of them.
+    """
     scores: dict[str, int] = {}
     problems: list[Problem] = []
     seen: dict[str, int] = {}
-    rows = read_table(path, ("item", "score"))
+    rows = read_table(path, ("item", "score"), (RATED_BY,))
     for number, row in rows:
         item, text = row["item"].strip(), row["score"].strip()
         what = _wrong_item(item, items, seen) or _wrong_score(text)
         if what:
             problems.append(Problem(path, number, item, what))
         elif text:
-            scores[item] = int(_number(text) or 0)
+            scores[item] = int(number_in(text) or 0)
         else:
             problems.append(Problem(path, number, item, "no score", is_missing=True))
         seen.setdefault(item, number)
@@ -98,7 +116,7 @@ def _wrong_score(text: str) -> str | None:
     """What is wrong with a score; None for a good one, and for none at all."""
     if not text:
         return None
-    number = _number(text)
+    number = number_in(text)
     if number is None:
         return f"'{text}' is not a number"
     if number != int(number):
@@ -106,9 +124,10 @@ def _wrong_score(text: str) -> str | None:
     return None if LOWEST <= number <= HIGHEST else f"{text} is not in {LOWEST}-{HIGHEST}"
 
 
-def _number(text: str) -> float | None:
-    try:
-        number = float(text.replace(",", "."))
-    except ValueError:
-        return None
-    return number if abs(number) < float("inf") else None  # nor is NaN a number
+# Three digits behind a sign may be thousands: 3,000.
+_NUMBER = re.compile(r"[+-]?[0-9]{1,15}(?:[.,][0-9]{1,2})?", re.ASCII)
+
+
+def number_in(text: str) -> float | None:
+    """The number that a spreadsheet's field shows, '3', '3.0' or '3,0'; None if it is none."""
+    return float(text.replace(",", ".")) if _NUMBER.fullmatch(text) else None

@@ -1,7 +1,7 @@
 """The judge's scores: from the results a study was made of, or means from a CSV."""
 
+import re
 from collections.abc import Iterator
-from math import isfinite
 from pathlib import Path
 
 from unlearnbench.errors import UserError
@@ -89,8 +89,10 @@ def read_judge_means(path: Path) -> dict[CellName, float]:
 
 
 def _score(text: str) -> float | None:
-    try:
-        score = float(text.replace(",", "."))
-    except ValueError:
+    if not _NUMBER.fullmatch(text.strip()):
         return None
-    return score if isfinite(score) and 0 <= score <= 10 else None
+    score = float(text.replace(",", "."))
+    return score if 0 <= score <= 10 else None
+
+
+_NUMBER = re.compile(r"[0-9]{1,2}(?:[.,][0-9]{0,30})?")

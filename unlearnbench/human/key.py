@@ -7,6 +7,7 @@ from pydantic import Field, ValidationError
 from unlearnbench.errors import UserError
 from unlearnbench.human.files import write_whole
 from unlearnbench.result import Record, Role, Status
+from unlearnbench.stored.strict_json import first_error, parsed, read_regular
 
 KEY_VERSION = 1
 
@@ -54,16 +55,39 @@ def key_text(key: Key) -> str:
 def read_key(path: Path) -> Key:
     """The key in that file; raises `UserError` if it holds none."""
     try:
-        return Key.model_validate_json(path.read_bytes())
+        key = Key.model_validate(parsed(read_regular(path)), strict=True)
     except OSError as error:
         raise UserError(
             f"cannot read the key {path}: {error.strerror}; it is the JSON file that "
             "`unlearnbench human sheet` wrote beside the sheet's folder"
         ) from error
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
-        raise UserError(
-            f"{path} is no key: {where}: {first['msg']}; give the JSON file that "
-            "`unlearnbench human sheet` wrote, then the ratings"
-        ) from error
+        raise _no_key(path, first_error(error)) from error
+    except ValueError as error:
+        raise _no_key(path, f"the file: {' '.join(str(error).split())}") from error
+    if (why := _contradiction(key)) is not None:
+        raise _no_key(path, why)
+    return key
+
+
+def _no_key(path: Path, why: str) -> UserError:
+    return UserError(
+        f"{path} is no key: {why}; give the JSON file that `unlearnbench human sheet` wrote, "
+        "then the ratings"
+    )
+
+
+def _contradiction(key: Key) -> str | None:
+    """What no key of ours says, though every field has its type."""
+    if key.key_version != KEY_VERSION:
+        return f"key_version: {key.key_version}, and this version reads {KEY_VERSION}"
+    if not key.items:
+        return "items: there are none"
+    places: dict[tuple[str, str], str] = {}
+    for item, entry in key.items.items():
+        if not item.strip():
+            return "items: one has an empty id"
+        twin = places.setdefault((entry.result_key, entry.doc_id), item)
+        if twin != item:
+            return f"items: {item} and {twin} are the same continuation"
+    return None

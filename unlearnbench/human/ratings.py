@@ -2,7 +2,7 @@
 
 import fcntl
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -54,15 +54,29 @@ def read_ratings(path: Path) -> dict[str, Rating]:
     if not path.exists():
         return {}
     ratings: dict[str, Rating] = {}
-    for number, row in read_table(path, _COLUMNS[:2]):
+    rows = read_table(path, _COLUMNS[:2], _COLUMNS[2:])
+    _refuse_other_columns(path, rows)
+    for number, row in rows:
         item, score = row["item"].strip(), row["score"].strip()
-        if item in ratings or score not in _SCORES:
+        if not item or item in ratings or score not in _SCORES:
             raise UserError(
-                f"{path}: row {number}: item '{item}' is there twice or has no score of "
+                f"{path}: row {number}: item '{item}' is empty, there twice or has no score of "
                 f"{LOWEST}-{HIGHEST}; correct the row, then start the page again"
             )
         ratings[item] = Rating(int(score), row.get("rated_at", ""))
     return ratings
+
+
+def _refuse_other_columns(path: Path, rows: Iterable[tuple[int, Mapping[str, str]]]) -> None:
+    """The page writes the file anew at every score: what else stands in it would be lost."""
+    others = sorted({n for _, row in rows for n, value in row.items() if value} - set(_COLUMNS))
+    if RATED_BY in others:
+        raise UserError(f"{path}: a rule gave these scores; a person takes another --annotator")
+    if others:
+        raise UserError(
+            f"{path} has a column '{others[0]}', which the page would lose; take it out, or take "
+            "another --annotator"
+        )
 
 
 def save_rating(path: Path, item: str, score: int) -> dict[str, Rating]:

@@ -1,6 +1,8 @@
 """The page's server: for this machine only; every rating is on disk before the answer."""
 
+import hmac
 import json
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from http import HTTPStatus
@@ -10,6 +12,7 @@ from typing import Any, ClassVar
 
 from unlearnbench.errors import UserError
 from unlearnbench.human.annotation import AnnotationStudy
+from unlearnbench.stored.strict_json import parsed
 
 LOOPBACK = "127.0.0.1"
 _LONGEST_REQUEST = 1000  # bytes; an item id and a score need fewer than 100
@@ -29,12 +32,15 @@ _HEADERS = {
 }
 
 
-def make_server(study: AnnotationStudy, port: int) -> ThreadingHTTPServer:
+def make_server(study: AnnotationStudy, port: int, token: str = "") -> ThreadingHTTPServer:
     """The server, listening on the loopback address; port 0 takes any free one.
 
-    Raises `UserError` if the port is taken.
+    With a `token` every path begins with it, so that only who was told the page's address can
+    use it: other accounts of this machine reach the port, too.  Raises `UserError` if the port is
+    taken.
     """
-    handler = type("Handler", (_Handler,), {"study": study})
+    root = f"/{token}/" if token else "/"
+    handler = type("Handler", (_Handler,), {"study": study, "root": root})
     try:
         return ThreadingHTTPServer((LOOPBACK, port), handler)
     except OSError as error:
@@ -44,21 +50,23 @@ def make_server(study: AnnotationStudy, port: int) -> ThreadingHTTPServer:
 
 
 def address_of(server: ThreadingHTTPServer) -> str:
-    """The page's address."""
-    return f"http://{LOOPBACK}:{server.server_port}/"
+    """The page's address, its token included."""
+    handler: Any = server.RequestHandlerClass
+    return f"http://{LOOPBACK}:{server.server_port}{handler.root}"
 
 
 class _Handler(BaseHTTPRequestHandler):
     study: ClassVar[AnnotationStudy]
+    root: ClassVar[str] = "/"
 
     def do_GET(self) -> None:
         """The page, or the study's state."""
         if not self._is_own():
             self._refuse(HTTPStatus.FORBIDDEN, "only this machine's own page may ask")
-        elif self.path in _PAGES:
-            name, kind = _PAGES[self.path]
+        elif self._page() in _PAGES:
+            name, kind = _PAGES[self._page()]
             self._send(HTTPStatus.OK, kind, (files(__package__) / name).read_bytes())
-        elif self.path == "/study":
+        elif self._page() == "/study":
             self._answer(self.study.state)
         else:
             self._refuse(HTTPStatus.NOT_FOUND, "there is no such page")
@@ -68,19 +76,19 @@ class _Handler(BaseHTTPRequestHandler):
         length = self.headers.get("Content-Length", "")
         if not self._is_own():
             self._refuse(HTTPStatus.FORBIDDEN, "only this machine's own page may rate")
-        elif self.path != "/rating":
+        elif self._page() != "/rating":
             self._refuse(HTTPStatus.NOT_FOUND, "there is no such page")
         # A form of another site can send anything but this type without asking first.
         elif self.headers.get_content_type() != "application/json":
             self._refuse(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "a rating is JSON")
-        elif not length.isdigit() or int(length) > _LONGEST_REQUEST:
+        elif not re.fullmatch("[0-9]{1,4}", length) or int(length) > _LONGEST_REQUEST:
             self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "a rating is short")
         else:
             body = self.rfile.read(int(length))
             self._answer(lambda: {"rated": self._rate(body)})
 
     def _rate(self, body: bytes) -> int:
-        sent = json.loads(body)
+        sent = parsed(body)
         if not isinstance(sent, dict):
             raise ValueError("a rating has an item and a score")
         return self.study.rate(sent.get("item"), sent.get("score"))
@@ -96,6 +104,13 @@ class _Handler(BaseHTTPRequestHandler):
         return self.headers.get("Host", "") in hosts and (
             origin is None or origin in {f"http://{host}" for host in hosts}
         )
+
+    def _page(self) -> str:
+        """What is asked for: the path without the token; empty, which is nothing, without it."""
+        given = self.path[: len(self.root)].encode()
+        # In the same time however much of it is right.
+        is_told = hmac.compare_digest(given, self.root.encode())
+        return self.path[len(self.root) - 1 :] if is_told else ""
 
     def _answer(self, make: Any) -> None:
         try:

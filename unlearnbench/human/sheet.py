@@ -41,7 +41,7 @@ def read_sheet(place: Path) -> list[Item]:
     path = place / SHEET_NAME if place.is_dir() else place
     if not path.is_file():
         raise UserError(f"no sheet at {path}; make one with: unlearnbench human sheet --out FOLDER")
-    rows = read_table(path, ("item", *TEXTS))
+    rows = read_table(path, ("item", *TEXTS), in_any_code=False)
     items = [Item(row["item"].strip(), *(plain(row[name]) for name in TEXTS)) for _, row in rows]
     seen: set[str] = set()
     for (number, _), one in zip(rows, items, strict=True):

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from unlearnbench.errors import UserError
-from unlearnbench.human.filled import Filled, named_files, read_filled
+from unlearnbench.human.filled import Filled, files_in, read_filled
 from unlearnbench.human.key import Key, read_key
 from unlearnbench.human.sheet import SHEET_NAME
 from unlearnbench.human.stand_ins import why_mixed
@@ -74,8 +74,7 @@ def _without_key(folder: Path) -> list[str]:
 
 def _study(folder: Path, key: Key) -> Study:
     # The sheet itself is among them: somebody may have filled it instead of a copy.
-    files = named_files(str(path) for path in sorted(folder.glob("*.csv")))
-    found = [_read(name, path, key) for name, path in files.items()]
+    found = [_read(name, path, key) for name, path in files_in(folder).items()]
     filled = tuple(one for one in found if isinstance(one, Filled) and one.scores)
     warnings = [one for one in found if isinstance(one, str)]
     if not filled and not warnings:

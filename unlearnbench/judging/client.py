@@ -1,9 +1,9 @@
 """One question to an OpenAI-compatible server: an answer, or why there is none."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
 from unlearnbench.judging.endpoint import Endpoint, Key
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 _HOPELESS_STATUS = (401, 402, 404, 405)
 _NO_CREDIT = "insufficient_quota"
 _LONGEST_REASON = 300
+_NO_COUNT = 2**31  # tokens that no reply has
 
 
 class _Message(BaseModel):
@@ -25,9 +26,14 @@ class _Choice(BaseModel):
     finish_reason: str | None = None
 
 
+def _count(value: Any) -> int | None:
+    """A number of tokens; None for what is none: the answer has been paid for all the same."""
+    return value if type(value) is int and 0 <= value < _NO_COUNT else None
+
+
 class _Usage(BaseModel):
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
+    prompt_tokens: Annotated[int | None, BeforeValidator(_count)] = None
+    completion_tokens: Annotated[int | None, BeforeValidator(_count)] = None
 
 
 class Answer(BaseModel):

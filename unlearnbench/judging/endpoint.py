@@ -1,6 +1,7 @@
 """Where the judge is asked, and the key, which leaves the process in a request header only."""
 
 import os
+import re
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -9,6 +10,9 @@ from unlearnbench.errors import UserError
 VARIABLE = "OPENAI_API_KEY"
 _PLACEHOLDER = "none"  # the client wants a key where a local server does not
 _SHORTEST = 8  # a shorter one ('EMPTY', 'none') is no secret, and may be a word of a reply
+# Stricter than addresses are, so that no client takes one apart in another way than we do.
+_SIGNS = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]+")
+_HOST = re.compile(r"(?:.*@)?(?:[\w][\w.-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?", re.ASCII)
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -81,12 +85,13 @@ def parse_endpoint(text: str) -> Endpoint:
     example = "give the server's root: --base-url http://127.0.0.1:8000/v1"
     try:
         parts = urlsplit(text.strip())
-        is_url = parts.scheme in _DEFAULT_PORTS and bool(parts.hostname) and parts.port != 0
+        is_written_as_one = _SIGNS.fullmatch(text.strip()) and _HOST.fullmatch(parts.netloc)
+        is_url = bool(is_written_as_one) and parts.scheme in _DEFAULT_PORTS and parts.port != 0
     except ValueError:  # a port that is no number
         is_url = False
     if not is_url:
         raise UserError(f"--base-url is no http or https address; {example}")
-    if parts.username or parts.password or parts.query or parts.fragment:
+    if "@" in parts.netloc or "?" in text or "#" in text:
         # Not repeated: what stands there may be the key.
         raise UserError(
             f"--base-url has a password, '?' or '#' in it; {example} and the key as {VARIABLE}"

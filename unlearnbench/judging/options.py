@@ -1,12 +1,11 @@
 """What `unlearnbench judge` can be asked; each field is a flag."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from unlearnbench.errors import UserError
-from unlearnbench.settings import setting, settings_of
+from unlearnbench.settings import quoted, setting, settings_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,14 +44,10 @@ class JudgeOptions:
                 values[name] = known[name].parse(text)
             except (ValueError, TypeError):
                 raise UserError(
-                    f"--{known[name].flag} {text!r} is not {known[name].kind}; "
+                    f"--{known[name].flag} {quoted(text)} is not {known[name].kind}; "
                     "see: unlearnbench judge --help"
                 ) from None
         return cls(**values)
-
-    def __post_init__(self) -> None:
-        if not math.isfinite(self.timeout):
-            raise UserError("--timeout must end: give seconds, e.g. --timeout 60")
 
     def whom(self) -> tuple[str, str]:
         """Address and model; raises `UserError` if one was not given."""

@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 LOWEST, HIGHEST = 0.0, 10.0
 
+# Characters that nobody sees, such as a space of no width: '7\u200b5' reads as 75.
+_UNSEEN = re.compile("[\u00ad\u200b-\u200f\u2060-\u2064\ufeff]")
 # What marks text up without meaning anything: **9**, `9`, "9", \boxed{9}, [9], $9$.
 _DECORATION = re.compile(r"\\(?:boxed|text|mathbf)|[*_`#\"'“”‘’{}\[\]$\\]")
 _SPACE = re.compile(r"\s+")
@@ -29,9 +31,10 @@ _NUMBER = re.compile(r"\s*\(?\s*([0-9]+(?:\.[0-9]+)?|\.[0-9]+)")
 _OUT_OF = re.compile(r"\s*(?:/|out\s+of)\s*(?:a\s+(?:possible|maximum\s+of)\s+)?", re.I)
 _TEN = re.compile(r"(?:10(?:\.0+)?|ten)(?![\w%]|\.[0-9])", re.I)
 # What makes the number before it another number, or one of several: 7-8, 7 or 8, 7.5.2, 70%.
+_BETWEEN = r"[-‐‑‒–—―⸺⸻﹘﹣－−~〜～…→⇒±,;:&|/+.·٫٬،．，､、⁄∕／]"
 _MORE = re.compile(
-    r"[\w+]|-\w|[ \t]*(?:%|percent\b|[-–—−~…][ \t]*\.?[0-9]|[,;:&|/+.][ \t]*\.?[0-9]"
-    r"|(?:to|and|through)[ \t]+\.?[0-9]|or\b|\.?[0-9])",
+    rf"[\w+]|-\w|[ \t]*(?:[%‰٪％﹪]|percent\b|{_BETWEEN}[ \t]*\.?\d"
+    r"|(?:to|and|through)[ \t]+\.?\d|or\b|\.?\d)",
     re.IGNORECASE,
 )
 
@@ -64,7 +67,7 @@ def _plain(reply: str) -> str:
     off; some servers leave out the opening tag.
     """
     answer = reply.rpartition("</think>")[2].partition("<think>")[0]
-    bare = _DECORATION.sub(" ", answer)
+    bare = _DECORATION.sub(" ", _UNSEEN.sub("", answer))
     return _SPACE.sub(lambda run: "\n" if "\n" in run[0] else " ", bare)
 
 

@@ -49,15 +49,17 @@ class Judge(BaseModel):
 class Reply(BaseModel):
     """One answer of the judge, whole."""
 
-    item: str = Field(description="sha256 of prefix, reference and candidate")
+    item: str = Field(
+        pattern="^[0-9a-f]{64}$", description="sha256 of prefix, reference and candidate"
+    )
     cell: str = Field(description="key of the first result the item stands in")
     doc_id: str
     reply: str
     finish_reason: str | None = Field(description="'length': cut off at max_tokens")
-    max_tokens: int
+    max_tokens: int = Field(ge=0)
     served_model: str | None = Field(default=None, description="what the server says answered")
-    prompt_tokens: int | None = Field(default=None, description="as the server counts them")
-    completion_tokens: int | None = None
+    prompt_tokens: int | None = Field(default=None, ge=0, description="as the server counts them")
+    completion_tokens: int | None = Field(default=None, ge=0)
     at: str = Field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
     @property

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from unlearnbench.errors import UserError, unknown
 from unlearnbench.judging.records import Judge, Reply
 from unlearnbench.judging.rubric import Prompt
+from unlearnbench.stored.strict_json import first_error, parsed, read_regular
 
 FOLDER = "judge"
 
@@ -111,8 +112,8 @@ class JudgeFiles:
 
 def _read_judge(path: Path) -> Judge:
     try:
-        judge = Judge.model_validate_json(_read_bytes(path))
-    except ValidationError as error:
+        judge = Judge.model_validate(parsed(_read_bytes(path)), strict=True)
+    except ValueError as error:
         raise _damaged(path, error) from error
     if judge.id != path.stem or Prompt(judge.prompt).sha256 != judge.prompt_sha256:
         raise UserError(
@@ -124,22 +125,33 @@ def _read_judge(path: Path) -> Judge:
 
 def _read_reply(path: Path, number: int, line: bytes) -> Reply:
     try:
-        return Reply.model_validate_json(line)
-    except ValidationError as error:
+        fields = parsed(line)
+        if isinstance(fields, dict):
+            # The reply is what counts; what was read from it is there for people to look at.
+            fields.pop("score", None)
+        return Reply.model_validate(fields, strict=True, extra="forbid")
+    except ValueError as error:
         raise _damaged(path, error, number) from error
 
 
-def _damaged(path: Path, error: ValidationError, line: int | None = None) -> UserError:
+def _damaged(path: Path, error: ValueError, line: int | None = None) -> UserError:
     where = f"{path}, line {line}," if line else str(path)
     return UserError(
-        f"{where} is damaged: {error.errors()[0]['msg']}; delete "
+        f"{where} is damaged: {_told(error)}; delete "
         f"{'that line' if line else 'it'} and ask again what it held: unlearnbench judge"
     )
 
 
+def _told(error: ValueError) -> str:
+    """What is wrong, in one line."""
+    if isinstance(error, ValidationError):
+        return first_error(error)
+    return " ".join(str(error).split())
+
+
 def _read_bytes(path: Path) -> bytes:
     with _refusals(path, "read"):
-        return path.read_bytes()
+        return read_regular(path)
 
 
 def _save_judge(path: Path, judge: Judge) -> None:
@@ -156,7 +168,7 @@ def _save_judge(path: Path, judge: Judge) -> None:
 
 def _drop_unfinished_line(path: Path) -> None:
     """Cut off what stands behind the last line break: half a reply, which will be asked again."""
-    content = path.read_bytes()
+    content = read_regular(path)
     whole = content.rfind(b"\n") + 1
     if whole < len(content):
         os.truncate(path, whole)

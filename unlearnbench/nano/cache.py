@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import hashlib
 import json
 import shutil
@@ -45,11 +46,19 @@ def data_path(refresh: bool = False) -> Path:
     """Return the folder with the data, generated if absent (or ``refresh``), hashes checked."""
     manifest = shipped_manifest()
     folder = cache_root() / f"nano-{data_key(manifest['files'])}"
-    if refresh and folder.is_dir():
-        shutil.rmtree(folder)
-    if not folder.is_dir():
-        _generate_into(folder)
-    check(folder, manifest["files"])
+    try:
+        if refresh and folder.is_dir():
+            shutil.rmtree(folder)
+        if not folder.is_dir():
+            if folder.exists():
+                raise FileExistsError(errno.EEXIST, "a file is in the way")
+            _generate_into(folder)
+    except OSError as error:
+        raise UserError(
+            f"cannot write the nano world's data to {folder} ({error.strerror or error}); free "
+            "the place, or set UNLEARNBENCH_CACHE to another folder"
+        ) from error
+    check(folder, manifest)
     return folder
 
 
@@ -58,14 +67,34 @@ def data_key(files: dict[str, str]) -> str:
     return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def check(folder: Path, files: dict[str, str]) -> None:
-    """Raise unless every file of the manifest is there with its hash."""
-    wrong = [name for name, digest in sorted(files.items()) if _digest(folder / name) != digest]
+def check(folder: Path, manifest: dict[str, Any]) -> None:
+    """Raise unless every file of the manifest is there with its hash, and no other file."""
+    expected = {**manifest["files"], MANIFEST: _sha256(_manifest_text(manifest))}
+    wrong = [name for name, digest in sorted(expected.items()) if _digest(folder / name) != digest]
     if wrong:
         raise UserError(
             f"nano data in {folder} does not match the shipped hashes ({', '.join(wrong[:3])}); "
             f"delete that folder and run again"
         )
+    # A file too many would be read as one more forget set or evaluation set.
+    if strange := sorted(_visible_files(folder) - set(expected)):
+        raise UserError(
+            f"nano data in {folder} has files that are not its own ({', '.join(strange[:3])}); "
+            f"delete that folder and run again"
+        )
+
+
+def _visible_files(folder: Path) -> set[str]:
+    names = (path.relative_to(folder) for path in folder.rglob("*") if not path.is_dir())
+    return {name.as_posix() for name in names if not name.name.startswith(".")}
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _manifest_text(manifest: dict[str, Any]) -> str:
+    return json.dumps(manifest, indent=1) + "\n"
 
 
 def _digest(path: Path) -> str:
@@ -118,7 +147,7 @@ def write_data(
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     files = {path.relative_to(folder).as_posix(): _digest(path) for path in paths}
     manifest = {"seed": seed, "world_version": WORLD_VERSION, "files": files}
-    _write(folder / MANIFEST, json.dumps(manifest, indent=1) + "\n")
+    _write(folder / MANIFEST, _manifest_text(manifest))
     return files
 
 

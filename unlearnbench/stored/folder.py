@@ -12,7 +12,7 @@ from unlearnbench.result import Result
 from unlearnbench.stored.entry import result_of
 from unlearnbench.stored.many_files import read_files
 from unlearnbench.stored.one_file import Damage, Stamp
-from unlearnbench.stored.summary import Summary, read_summary, write_summary
+from unlearnbench.stored.summary import NO_ENTRY, Summary, read_summary, write_summary
 
 WORTH_KEEPING = 100  # new entries; fewer are made again sooner than the summary is written
 
@@ -34,7 +34,7 @@ class ResultFolder:
         with _no_garbage_collection():
             try:
                 return self._read(stamps, known)
-            except (ValueError, LookupError):  # an entry of the summary is none
+            except NO_ENTRY:  # the summary has one that is none
                 return self._read(stamps, Summary())
 
     def _read(

@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from unlearnbench.identity import key_of
 from unlearnbench.result import SCHEMA_VERSION, Result
+from unlearnbench.stored.contradictions import contradiction
+from unlearnbench.stored.strict_json import first_error, refuse_repeated_names
 
 LARGEST_INTEGER = 2**63 - 1
 
@@ -64,6 +67,12 @@ def read_file(path: Path) -> StampedResult | Damage:
     return found if isinstance(found, Damage) else StampedResult(found, Stamp.of(status))
 
 
+def fault_in(result: Result) -> str | None:
+    """Why a result could not be read again once it is written; None if it can be."""
+    found = _result(Path(f"{result.key}.json"), result.model_dump_json(indent=1).encode())
+    return found.reason if isinstance(found, Damage) else None
+
+
 def _content(path: Path) -> tuple[os.stat_result, bytes | None]:
     """Status and content of what is open, whatever takes its name in between; None: no file."""
     # Without O_NONBLOCK a pipe would wait for a writer.
@@ -76,28 +85,35 @@ def _result(path: Path, content: bytes) -> Result | Damage:
     from pydantic import ValidationError
     from pydantic_core import from_json
 
-    from unlearnbench.identity import key_of
-
     try:
         raw = from_json(content)
         if (foreign := _foreign(raw)) is not None:
             return Damage(path, foreign)
         # Strictly: a file of ours has no text where a number belongs, and no other fields.
         result = Result.model_validate(raw, strict=True, extra="forbid")
+        wrong = _misfit(result) or contradiction(result)
         key = key_of(result.identity)
-        if _has_huge_integer(result.model_dump(exclude=LONG_PARTS)):
-            return Damage(path, "damaged: a whole number of more than 64 bits")
-        if not isinstance(result.protocol.get("perplexity_cap"), int | float | None):
-            return Damage(path, "not a result: protocol.perplexity_cap: not a number")
-        if (misshapen := _misshapen(result.identity)) is not None:
-            return Damage(path, f"not a result: identity.{misshapen}: not a table of names")
+        # What is written as we write it repeats nothing, and looking for that takes as long again.
+        if wrong is None and content != result.model_dump_json(indent=1).encode():
+            refuse_repeated_names(content)
     except ValidationError as error:
-        return Damage(path, _first_error(error))
+        return Damage(path, f"not a result: {first_error(error)}")
     except (ValueError, RecursionError) as error:
-        return Damage(path, f"damaged: {error}")
+        return Damage(path, f"damaged: {' '.join(str(error).split())}")
     if result.key != path.stem or result.key != key:
         return Damage(path, "the key is not that of its content; the file was edited or renamed")
-    return result
+    return result if wrong is None else Damage(path, f"not a result: {wrong}")
+
+
+def _misfit(result: Result) -> str | None:
+    """What of the parts that any value fits into is of a shape that no table can show."""
+    if _has_huge_integer(result.model_dump(exclude=LONG_PARTS)):
+        return "a whole number of more than 64 bits"
+    cap = result.protocol.get("perplexity_cap")
+    if cap is not None and not (type(cap) in (int, float) and cap > 0):
+        return "protocol.perplexity_cap: not a number above 0"
+    misshapen = _misshapen(result.identity)
+    return None if misshapen is None else f"identity.{misshapen}"
 
 
 def _foreign(raw: Any) -> str | None:
@@ -119,22 +135,23 @@ def _foreign(raw: Any) -> str | None:
 
 def _misshapen(identity: dict[str, Any]) -> str | None:
     """Which of an identity's parts that tables read is of another shape; the rest is free."""
-    parts = {name: identity.get(name) for name in ("tasks", "texts", "sets", "encoders")}
+    parts = {name: identity.get(name) for name in (*_OF_TEXTS, "tasks", "forget_set")}
     if isinstance(parts["tasks"], dict):
         settings = parts["tasks"].get("settings")
         parts["tasks.settings"] = settings
         if isinstance(settings, dict):
             parts |= {f"tasks.settings.{name}": value for name, value in settings.items()}
-    parts["forget_set"] = identity.get("forget_set")
-    return next((n for n, part in parts.items() if not isinstance(part, dict | None)), None)
+    for name, part in parts.items():
+        if not isinstance(part, dict | None):
+            return f"{name}: not a table of names"
+        if name in _OF_TEXTS and not all(isinstance(text, str) for text in (part or {}).values()):
+            return f"{name}: a digest that is no text"
+    sha256 = (parts["forget_set"] or {}).get("sha256")
+    return None if isinstance(sha256, str | None) else "forget_set.sha256: not a text"
 
 
+_OF_TEXTS = ("texts", "sets", "encoders")  # digests by name
 _KINDS = {list: "a list", str: "a text", type(None): "null", bool: "true or false"}
-
-
-def _first_error(error: Any) -> str:
-    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    return f"not a result: {'.'.join(map(str, first['loc']))}: {first['msg']}"
 
 
 def _has_huge_integer(value: Any) -> bool:

@@ -24,6 +24,8 @@ from unlearnbench.stored.one_file import Stamp
 from unlearnbench.whole_files import write_whole
 
 FORMAT = 1
+#: What comes of a text that is not what an entry, or the summary, is made of.
+NO_ENTRY = (ValueError, LookupError, TypeError, AttributeError, StopIteration, RecursionError)
 
 
 @dataclass
@@ -52,7 +54,7 @@ def read_summary(path: Path) -> Summary:
         lines = iter(body.split(b"\n"))
         common = {digest: text.encode() for digest, text in json.loads(next(lines)).items()}
         return Summary(dict(_entries(lines)), Common(common))
-    except (OSError, ValueError, RecursionError):
+    except (OSError, *NO_ENTRY):
         return Summary()
 
 
