@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 class Dpo(GradientMethod):
     """Direct preference optimisation: the neighbour, or a refusal, is preferred to the target.
 
-    The preference loss is optimised by trl's DPO trainer; the released code's
-    cross-entropy (`dpo_loss`) by the same loop as every other method.
+    The preference loss is optimised by trl's DPO trainer; over several processes, in parts
+    or with less memory by the same loop as every other method, as is the released code's
+    cross-entropy (`dpo_loss`).
     """
 
     name: ClassVar[str] = "dpo"
@@ -40,15 +41,26 @@ class Dpo(GradientMethod):
     beta: float = setting(0.1, "how far the preference may move from the original model")
 
     def unlearn(self, model: "LanguageModel", forget_set: "ForgetSet") -> "UnlearnTrace":
-        """Train `model` in place, by trl or by the epoch loop, as the protocol says."""
-        if forget_set.protocol.dpo_loss == "cross_entropy":
+        """Train `model` in place, by trl or by the epoch loop, as protocol and strategy say."""
+        if forget_set.protocol.dpo_loss == "cross_entropy" or model.strategy.identity:
             return super().unlearn(model, forget_set)
         from unlearnbench.preference import unlearn_by_preference
 
         return unlearn_by_preference(self, model, forget_set, self.beta)
 
-    def loss(self, batch: "UnlearnBatch") -> "dict[str, Tensor]":
-        """The released loss: the neighbour's tokens as the target's labels, plus NLL(x_lrn)."""
-        from unlearnbench.losses import dpo_released_loss
+    def prepare(self, model: "LanguageModel", forget_set: "ForgetSet") -> None:
+        """Choose what each row is to say instead."""
+        from unlearnbench.preference_loss import preferred_sequences
 
+        if forget_set.protocol.dpo_loss == "preference":
+            self._preferred = preferred_sequences(model, forget_set, self.seed)
+
+    def loss(self, batch: "UnlearnBatch") -> "dict[str, Tensor]":
+        """-log sigmoid(beta margin), or the released loss: the neighbour's tokens as the target's
+        labels, plus NLL(x_lrn)."""
+        from unlearnbench.losses import dpo_released_loss
+        from unlearnbench.preference_loss import preference_loss
+
+        if batch.protocol.dpo_loss == "preference":
+            return preference_loss(batch, self._preferred, self.beta)
         return dpo_released_loss(batch.neighbour_label_nll, batch.pair_nll)

@@ -9,16 +9,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from unlearnbench.errors import UserError
 from unlearnbench.losses import (
     kl_divergence,
     predictors_of,
     reduce_tokens,
     reference_cross_entropy,
     span_mask,
+    suffix_mask,
     token_nll,
 )
 from unlearnbench.reference import References
 from unlearnbench.scoring import TokenScores, position_logits, score_tokens
+from unlearnbench.shares import Part
 
 if TYPE_CHECKING:
     from unlearnbench.forget_set import ForgetSet
@@ -48,6 +51,7 @@ class UnlearnBatch:
     random: torch.Generator  # for whatever a method draws; seeded by its seed
     references: References
     network: Callable[..., Any] | None = field(default=None, repr=False)
+    part: Part | None = None  # of a larger batch; None: these rows are all of it
 
     @classmethod
     def of(
@@ -61,6 +65,13 @@ class UnlearnBatch:
     def protocol(self) -> "Protocol":
         """How losses are summed, and over what."""
         return self.forget_set.protocol
+
+    @cached_property
+    def whole(self) -> "UnlearnBatch":
+        """The batch that this is a part of, or itself: draw for its rows, score one's own."""
+        if self.part is None or self.part.is_whole:
+            return self
+        return replace(self, index=self.part.batch, part=None)
 
     @cached_property
     def rows(self) -> "Sequences":
@@ -80,7 +91,7 @@ class UnlearnBatch:
     @property
     def target_nll(self) -> Tensor:
         """NLL(x_tgt), nats."""
-        return self._target.nll(self.protocol.loss_reduction)
+        return self._nll(self._target, lambda whole: whole._target_mask)
 
     @property
     def target_nll_per_row(self) -> Tensor:
@@ -100,7 +111,7 @@ class UnlearnBatch:
     @property
     def pair_nll(self) -> Tensor:
         """NLL(x_lrn), nats."""
-        return self._pair.nll(self.protocol.loss_reduction)
+        return self._nll(self._pair, lambda whole: whole._pair_mask)
 
     @property
     def pair_nll_per_row(self) -> Tensor:
@@ -119,7 +130,8 @@ class UnlearnBatch:
         frozen = self.references.pair_logits(self.index)
         logits = self._all_pair_logits if released else self.pair_logits
         values = (reference_cross_entropy if released else kl_divergence)(frozen, logits)
-        return reduce_tokens(values, len(self.index), self.protocol.loss_reduction)
+        n_tokens = self._n_tokens(lambda whole: kl_positions(whole.pairs, whole.protocol))
+        return reduce_tokens(values, len(self.index), self.protocol.loss_reduction, n_tokens)
 
     @cached_property
     def neighbour_label_nll(self) -> Tensor:
@@ -129,26 +141,63 @@ class UnlearnBatch:
         """
         width = self.rows.input_ids.shape[1]
         labels = F.pad(self.pairs.input_ids, (0, width - self.pairs.input_ids.shape[1]))
-        counted = span_mask(self.pairs, self.protocol)
-        counted = F.pad(counted, (0, width - counted.shape[1]))
-        target = span_mask(self.rows, self.protocol)
-        both = counted[target].to(self.model.device)
-        values = token_nll(self.target_logits[both], labels[target & counted].to(self.model.device))
-        return reduce_tokens(values, len(self.index), self.protocol.loss_reduction)
+        both = self._both_masks
+        seen = both[self._target_mask].to(self.model.device)
+        values = token_nll(self.target_logits[seen], labels[both].to(self.model.device))
+        n_tokens = self._n_tokens(lambda whole: whole._both_masks)
+        return reduce_tokens(values, len(self.index), self.protocol.loss_reduction, n_tokens)
 
     def nll_of(self, sequences: "Sequences") -> Tensor:
-        """NLL of other sequences' suffixes, nats: what stands before a suffix is only context."""
-        suffix_only = replace(self.protocol, loss_span="suffix", pad_tokens="ignore")
-        mask = span_mask(sequences, suffix_only)
-        return self._score(sequences, mask).nll(self.protocol.loss_reduction)
+        """NLL of other sequences' suffixes, nats: what stands before a suffix is only context.
+
+        One sequence per row of `whole`, in its order; raises `UserError` for another number.
+        """
+        return self._nll(self._suffixes(sequences), lambda _: suffix_mask(sequences))
+
+    def nll_of_per_row(self, sequences: "Sequences") -> Tensor:
+        """[B] nats of the suffixes, of those of the `whole`'s sequences that are this part's."""
+        return self._suffixes(sequences).nll_per_row
+
+    def _suffixes(self, sequences: "Sequences") -> TokenScores:
+        if len(sequences) != len(self.whole.index):
+            raise UserError(
+                f"a loss scored {len(sequences)} sequences in a batch of {len(self.whole.index)} "
+                "rows; make one for each of batch.whole.rows (docs/methods.md)"
+            )
+        if self.whole is not self and self.part is not None:
+            sequences = self._trimmed(sequences.select(self.part.positions))
+        return self._score(sequences, suffix_mask(sequences))
+
+    def _nll(self, scores: TokenScores, mask_of: "Callable[[UnlearnBatch], Tensor]") -> Tensor:
+        return scores.nll(self.protocol.loss_reduction, self._n_tokens(mask_of))
+
+    def _n_tokens(self, mask_of: "Callable[[UnlearnBatch], Tensor]") -> float | None:
+        """What a part divides its sum over tokens by; None where nothing is to be put right."""
+        if self.whole is self or self.part is None or self.protocol.loss_reduction == "sum":
+            return None
+        return self.part.tokens_of(int(mask_of(self.whole).sum()))
+
+    @cached_property
+    def _target_mask(self) -> Tensor:
+        return span_mask(self.rows, self.protocol)
+
+    @cached_property
+    def _pair_mask(self) -> Tensor:
+        return span_mask(self.pairs, self.protocol)
+
+    @cached_property
+    def _both_masks(self) -> Tensor:
+        """[B, L] where both a target and its neighbour have a token that counts."""
+        width = self.rows.input_ids.shape[1]
+        return self._target_mask & F.pad(self._pair_mask, (0, width - self._pair_mask.shape[1]))
 
     @cached_property
     def _target(self) -> TokenScores:
-        return self._score(self.rows, span_mask(self.rows, self.protocol))
+        return self._score(self.rows, self._target_mask)
 
     @cached_property
     def _pair(self) -> TokenScores:
-        mask = span_mask(self.pairs, self.protocol)
+        mask = self._pair_mask
         if self.protocol.kl_term == "divergence":
             return self._score(self.pairs, mask)
         # The released KL looks everywhere; one pass serves both terms.

@@ -23,6 +23,8 @@ def choose_device(asked: str) -> tuple[str, str]:
     if asked == "auto" and not torch.cuda.is_available():
         return "cpu", "cpu"
     name = "cuda" if asked == "auto" else asked
+    if name == "cuda" and "LOCAL_RANK" in os.environ:  # each of a launcher's processes has its own
+        name = f"cuda:{os.environ['LOCAL_RANK']}"
     try:
         device = torch.device(name)
         torch.empty(0, device=device)

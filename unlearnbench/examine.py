@@ -3,9 +3,11 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import nan
 from statistics import fmean
 from typing import TYPE_CHECKING, Literal
 
+from unlearnbench import ranks
 from unlearnbench.errors import UserError
 from unlearnbench.protocol import Protocol
 from unlearnbench.trace import RowRecord
@@ -59,6 +61,7 @@ class Examiner:
     ) -> list[RowRecord]:
         """One record per row, in the rows' order; its cost is the phase 'examine'.
 
+        Several processes examine some of the rows each, and all get all the records.
         `forgotten` is by the paper's thresholds; a run puts its method's decision there.
         BERTScore and BLEU compare the decoded continuation with the decoded suffix.
         With `el_epochs` 'deciding' and a `ma_line`, EL is NaN (not measured) unless
@@ -70,9 +73,19 @@ class Examiner:
 
         with model.meter.phase("examine"), torch.no_grad():
             if ma_line is not None and self.el_epochs == "deciding":
-                ma = memorisation_accuracy(model, rows, self.protocol, self.batch_size)
+                ma = ranks.over_ranks(
+                    len(rows),
+                    lambda own: memorisation_accuracy(
+                        model, rows.select(own), self.protocol, self.batch_size
+                    ),
+                )
                 if fmean(ma) >= ma_line:
-                    return self._records(model, rows, [float("nan")] * len(rows), ma)
+                    return ranks.over_ranks(
+                        len(rows),
+                        lambda own: self._records(
+                            model, rows.select(own), [nan] * len(own), [ma[i] for i in own]
+                        ),
+                    )
             return self._examined_once(model, rows)
 
     def means(self, records: Sequence[RowRecord]) -> dict[str, float]:
@@ -88,14 +101,19 @@ class Examiner:
         return under_el and under_ma if rule == "and" else under_el or under_ma
 
     def _examined_once(self, model: "LanguageModel", rows: "Sequences") -> list[RowRecord]:
-        from unlearnbench.metrics.extraction import extraction_scores
-
         state = _state_sha256(model, rows)
         if state not in self._last:
-            known = extraction_scores(model, rows, self.protocol, self.n, self.batch_size)
             self._last.clear()
-            self._last[state] = self._records(model, rows, known.el, known.ma)
+            self._last[state] = ranks.over_ranks(
+                len(rows), lambda own: self._fully(model, rows.select(own))
+            )
         return [record.model_copy() for record in self._last[state]]
+
+    def _fully(self, model: "LanguageModel", rows: "Sequences") -> list[RowRecord]:
+        from unlearnbench.metrics.extraction import extraction_scores
+
+        known = extraction_scores(model, rows, self.protocol, self.n, self.batch_size)
+        return self._records(model, rows, known.el, known.ma)
 
     def _records(
         self, model: "LanguageModel", rows: "Sequences", el: list[float], ma: list[float]
@@ -143,11 +161,16 @@ def measure_stop_line(
         raise UserError(
             "--stop calibrated needs rows the model never saw: --unseen FILE, or use --stop paper"
         )
+
+    def known(own: list[int]) -> list[tuple[float, float]]:
+        rows = unseen.select(own)
+        scores = extraction_scores(model, rows, examiner.protocol, examiner.n, examiner.batch_size)
+        return list(zip(scores.el, scores.ma, strict=True))
+
     with torch.no_grad():
-        scores = extraction_scores(
-            model, unseen, examiner.protocol, examiner.n, examiner.batch_size
-        )
-    el, ma = wilson_upper_bound(scores.el), normal_upper_bound(scores.ma)
+        scores = ranks.over_ranks(len(unseen), known)
+    el = wilson_upper_bound([el for el, _ in scores])
+    ma = normal_upper_bound([ma for _, ma in scores])
     return StopLine(el, ma, "calibrated", len(unseen))
 
 

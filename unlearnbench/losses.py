@@ -39,6 +39,13 @@ def span_mask(sequences: "Sequences", protocol: "Protocol") -> Tensor:
     return counted & (at > sequences.n_bos)
 
 
+def suffix_mask(sequences: "Sequences") -> Tensor:
+    """[B, L] bool, the suffixes' own tokens, whatever the protocol counts."""
+    at = torch.arange(sequences.input_ids.shape[1])[None, :]
+    inside = (at >= sequences.n_given[:, None]) & (at < sequences.lengths[:, None])
+    return inside & (at > sequences.n_bos)
+
+
 def predictors_of(mask: Tensor) -> Tensor:
     """[B, L] bool, the positions whose output predicts the masked tokens: one to the left."""
     predictors = torch.zeros_like(mask)
@@ -51,8 +58,15 @@ def token_nll(logits: Tensor, labels: Tensor) -> Tensor:
     return F.cross_entropy(logits.float(), labels, reduction="none")
 
 
-def reduce_tokens(values: Tensor, n_rows: int, reduction: Reduction) -> Tensor:
-    """One number from `values` [N] of all counted tokens: their sum per row, or their mean."""
+def reduce_tokens(
+    values: Tensor, n_rows: int, reduction: Reduction, n_tokens: float | None = None
+) -> Tensor:
+    """One number from `values` [N] of all counted tokens: their sum per row, or their mean.
+
+    `n_tokens`, where the values are part of a batch, is what their sum is divided by for 'mean'.
+    """
+    if reduction == "mean" and n_tokens is not None:
+        return values.sum() / n_tokens
     return values.sum() / max(n_rows if reduction == "sum" else len(values), 1)
 
 

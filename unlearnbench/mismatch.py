@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 def random_completions(batch: "UnlearnBatch") -> Sequences:
     """[B, L''] each target's given tokens, continued by the suffix of a random row of the pool.
 
+    Of the whole batch, also where it is taken in parts: what a row gets does not depend on that.
     Raises `UserError` if the pool has no suffix to offer.
     """
-    pool, rows = batch.forget_set.pool, batch.rows
+    pool, rows = batch.forget_set.pool, batch.whole.rows
     candidates = (pool.lengths > pool.n_given).nonzero().flatten()
     if len(candidates) == 0:
         raise UserError(

@@ -1,16 +1,19 @@
 """A causal language model with its tokenizer, and where it came from."""
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from unlearnbench.meter import Meter
+from unlearnbench.strategy import Strategy
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
+    from torch.utils.hooks import RemovableHandle
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
@@ -35,12 +38,20 @@ class LanguageModel:
     tokenizer: "PreTrainedTokenizerBase"
     source: ModelSource
     meter: Meter = field(default_factory=Meter)
+    strategy: Strategy = field(default_factory=Strategy)  # how it is trained
 
     def __post_init__(self) -> None:
         self.network.eval()
-        # The body is hooked, not the whole network: a loss may call body and head on their own.
-        # Its decoder, because OPT's network calls that past its base model.
-        self.network.get_decoder().register_forward_pre_hook(self._count, with_kwargs=True)
+        self._counting = self._counted()
+
+    def copied(self) -> "LanguageModel":
+        """A second network with the same weights; what goes through it counts here too."""
+        self._counting.remove()  # else the copy would count into a copy of this model
+        try:
+            network = copy.deepcopy(self.network)
+        finally:
+            self._counting = self._counted()
+        return replace(self, network=network)
 
     @property
     def device(self) -> "torch.device":
@@ -107,6 +118,12 @@ class LanguageModel:
         finally:
             self.network.zero_grad(set_to_none=True)
             self.network.eval()
+
+    def _counted(self) -> "RemovableHandle":
+        # The body is hooked, not the whole network: a loss may call body and head on their own.
+        # Its decoder, because OPT's network calls that past its base model.
+        decoder = self.network.get_decoder()
+        return decoder.register_forward_pre_hook(self._count, with_kwargs=True)
 
     def _count(self, _module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         tokens = kwargs.get("input_ids", args[0] if args else None)

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from unlearnbench.errors import UserError
-from unlearnbench.losses import span_mask
+from unlearnbench.losses import span_mask, suffix_mask
 from unlearnbench.scoring import output_head, position_logits, reading_head_input, score_tokens
+from unlearnbench.shared_costs import counted_once
 
 if TYPE_CHECKING:
     from unlearnbench.forget_set import ForgetSet
@@ -85,7 +86,8 @@ class References:
         if self._pairs is None:
             self._need_theta_0("the pairs' distribution")
             pairs = self._forget_set.pairs()
-            self._pairs = FrozenReference.of(self._model, pairs, self._kl_positions(pairs))
+            with counted_once(self._model):
+                self._pairs = FrozenReference.of(self._model, pairs, self._kl_positions(pairs))
         return self._pairs.logits(rows)
 
     def nll_per_row(self, which: str) -> Tensor:
@@ -95,14 +97,24 @@ class References:
             self._nll[which] = self._score(which)
         return self._nll[which]
 
-    @torch.no_grad()
+    def suffix_nll_per_row(self, name: str, sequences: "Sequences") -> Tensor:
+        """[M] nats of other sequences' suffixes under theta_0; kept under their name."""
+        if (kept := f"suffixes of {name}") not in self._nll:
+            self._need_theta_0(f"the {kept}' likelihood")
+            self._nll[kept] = self._score_all(sequences, suffix_mask(sequences))
+        return self._nll[kept]
+
     def _score(self, which: str) -> Tensor:
         chosen = self._forget_set.rows if which == "rows" else self._forget_set.pairs()
-        mask = span_mask(chosen, self._forget_set.protocol)
+        return self._score_all(chosen, span_mask(chosen, self._forget_set.protocol))
+
+    @torch.no_grad()
+    def _score_all(self, chosen: "Sequences", mask: Tensor) -> Tensor:
         parts = torch.arange(len(chosen)).split(_ROWS_AT_ONCE)
-        return torch.cat(
-            [score_tokens(self._model, chosen.select(p), mask[p]).nll_per_row for p in parts]
-        )
+        with counted_once(self._model):
+            return torch.cat(
+                [score_tokens(self._model, chosen.select(p), mask[p]).nll_per_row for p in parts]
+            )
 
     def _kl_positions(self, pairs: "Sequences") -> Tensor:
         from unlearnbench.batch import kl_positions

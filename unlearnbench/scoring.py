@@ -35,9 +35,9 @@ class TokenScores:
         """[B] nats, summed over each row's counted tokens."""
         return sum_rows(self.token_nll, self.counts)
 
-    def nll(self, reduction: Reduction) -> Tensor:
-        """The batch's negative log-likelihood in nats under the protocol's reduction."""
-        return reduce_tokens(self.token_nll, len(self.counts), reduction)
+    def nll(self, reduction: Reduction, n_tokens: float | None = None) -> Tensor:
+        """The batch's negative log-likelihood in nats; `n_tokens` as `reduce_tokens` takes it."""
+        return reduce_tokens(self.token_nll, len(self.counts), reduction, n_tokens)
 
 
 def score_tokens(

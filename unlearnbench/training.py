@@ -1,17 +1,16 @@
 """The epoch loop that gradient methods inherit: they write a loss, and nothing else."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from unlearnbench.device import make_current
 from unlearnbench.method import Method
 
 if TYPE_CHECKING:
     import torch
-    from accelerate import Accelerator
     from torch import Tensor
 
     from unlearnbench.batch import UnlearnBatch
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from unlearnbench.forget_set import ForgetSet
     from unlearnbench.model import LanguageModel
     from unlearnbench.protocol import Protocol
-    from unlearnbench.reference import References
     from unlearnbench.trace import RowRecord, UnlearnTrace
 
 ADAM_BETAS = (0.9, 0.98)
@@ -32,7 +30,8 @@ class GradientMethod(Method):
     One epoch visits every active row once, in an order drawn from `seed`; after
     each epoch the forget set is examined and the stop rule asked.  The same seed
     gives the same weights on CPU bit for bit, and the global generators are
-    neither read nor changed.
+    neither read nor changed.  A batch may be taken in parts, by several processes:
+    `loss` is asked for each part, and its terms are means over the batch's rows.
     """
 
     @abstractmethod
@@ -63,73 +62,28 @@ class GradientMethod(Method):
         log = EpochLog(self, model, forget_set)
         log.before()
         if not log.ended:
-            with model.meter.phase("unlearn"), model.training():
+            with agreed_pairs(forget_set), model.meter.phase("unlearn"), model.training():
                 self.prepare(model, forget_set)
                 self._epochs(model, forget_set, log)
         return log.trace
 
     def _epochs(self, model: "LanguageModel", forget_set: "ForgetSet", log: "EpochLog") -> None:
         from unlearnbench.reference import References
+        from unlearnbench.steps import steps_for
 
-        steps = _Steps(model, self.learning_rate)
         order, random = seeded_generator(self.seed, "order"), seeded_generator(self.seed, "draws")
         references = References(model, forget_set)
-        while not log.ended:
-            batches = shuffled_batches(log.active, self.batch_size, order)
-            for index in batches:
-                batch = steps.batch(forget_set, index, random, references)
-                if not steps.take(self.loss(batch), log, len(batches)):
-                    return
-                references.model_has_changed()
-            log.epoch_done()
-
-
-class _Steps:
-    """Optimisation steps on one device or, under `accelerate launch`, on several."""
-
-    def __init__(self, model: "LanguageModel", learning_rate: float) -> None:
-        import torch
-
-        self.model = model
-        self.accelerator = accelerator_for(model)
-        optimizer = torch.optim.Adam(
-            model.network.parameters(), lr=learning_rate, betas=ADAM_BETAS, weight_decay=0.0
-        )
-        self.network, self.optimizer = self.accelerator.prepare(model.network, optimizer)
-
-    def batch(
-        self,
-        forget_set: "ForgetSet",
-        index: list[int],
-        random: "torch.Generator",
-        references: "References",
-    ) -> "UnlearnBatch":
-        """This process's share of the batch; all of it where there is one process."""
-        from unlearnbench.batch import UnlearnBatch
-
-        with self.accelerator.split_between_processes(index, apply_padding=True) as share:
-            return UnlearnBatch(self.model, forget_set, share, random, references, self.network)
-
-    def take(self, terms: "dict[str, Tensor]", log: "EpochLog", n_batches: int) -> bool:
-        """One step; false, and nothing changed, if a term is NaN or infinite."""
-        values = {name: float(self._mean(term.detach())) for name, term in terms.items()}
-        if not log.batch_done(values, n_batches):
-            return False
-        self.optimizer.zero_grad(set_to_none=True)
-        self.accelerator.backward(sum(terms.values()))
-        self.optimizer.step()
-        return True
-
-    def _mean(self, value: "Tensor") -> "Tensor":
-        return self.accelerator.gather(value).mean()
-
-
-def accelerator_for(model: "LanguageModel") -> "Accelerator":
-    """The accelerator of the device that the model is on."""
-    from accelerate import Accelerator
-
-    make_current(model.device)  # else it would move the model to the first GPU
-    return Accelerator(cpu=model.device.type == "cpu")
+        with steps_for(model, self.learning_rate) as steps:
+            while not log.ended:
+                batches = shuffled_batches(log.active, self.batch_size, order)
+                for index in batches:
+                    losses = steps.losses(self.loss, forget_set, index, random, references)
+                    if not log.batch_done(losses, len(batches)):
+                        return
+                    steps.take()
+                    references.model_has_changed()
+                steps.bring_home()
+                log.epoch_done()
 
 
 def seeded_generator(seed: int, purpose: str) -> "torch.Generator":
@@ -148,3 +102,16 @@ def shuffled_batches(
 
     shuffled = [rows[i] for i in torch.randperm(len(rows), generator=order).tolist()]
     return [shuffled[i : i + batch_size] for i in range(0, len(shuffled), batch_size)]
+
+
+@contextmanager
+def agreed_pairs(forget_set: "ForgetSet") -> Iterator[None]:
+    """Within, several processes take the pairs that the first of them finds."""
+    from unlearnbench import ranks
+
+    find = forget_set.find_pairs
+    forget_set.find_pairs = lambda: ranks.from_first(find)
+    try:
+        yield
+    finally:
+        forget_set.find_pairs = find

@@ -3,6 +3,7 @@
 from unlearnbench.cell import Cell
 from unlearnbench.cell_run import run_cell
 from unlearnbench.launching.launcher import Ended, Listener
+from unlearnbench.launching.together import call_others
 from unlearnbench.launching.worker import listened_to
 
 
@@ -26,6 +27,7 @@ class InProcess:
         cell, self._next = self._next, None
         if cell is None:
             return []
+        call_others(cell.key)
         with listened_to(lambda record: self._listener(cell, record)):
             return [Ended(cell, run_cell(cell))]
 

@@ -1,21 +1,37 @@
-"""One cell over several processes that a launcher such as `accelerate launch` has started."""
+"""The processes that a launcher has started: the first one leads, the others follow."""
 
-import os
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
+from typing import Any
 
+from unlearnbench import ranks
 from unlearnbench.cell import Cell
-from unlearnbench.cell_run import run_cell
-from unlearnbench.launching.grid_run import is_finished
-from unlearnbench.store import Store
+from unlearnbench.errors import UserError
 
 
-def is_first_process() -> bool:
-    """Whether this is the only process of a run, or the first that `accelerate launch` started."""
-    return int(os.environ.get("RANK", "0")) == 0
+@contextmanager
+def leading() -> Iterator[None]:
+    """In the first process: the others are dismissed when all is done well.
+
+    If it is not, this process ends, and the launcher ends the others.
+    """
+    yield
+    call_others(None)
 
 
-def run_beside(cells: Sequence[Cell], store: Store) -> None:
-    """Take part in the training of every missing cell; the first process keeps the results."""
-    missing = [cell for cell in cells if not is_finished(store.load(cell.key))]
-    for cell in missing:
-        run_cell(cell)
+def call_others(key: str | None) -> None:
+    """In the first process: have the others take part in a cell, or go home."""
+    ranks.from_first(lambda: key)
+
+
+def follow(cells: Mapping[str, Cell], run: Callable[[Cell], Any]) -> None:
+    """In every other process: take part in the cells that the first one calls for, by key."""
+    with redirect_stdout(sys.stderr):
+        while (key := ranks.from_first(lambda: "")) is not None:
+            if key not in cells:
+                raise UserError(
+                    "the processes of this run have laid out different grids; give all of them "
+                    "the same files and options"
+                )
+            run(cells[key])
