@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from unlearnbench.figure import Figure, Format
+from unlearnbench.visible_text import visible
+
+from ._texts import one_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -75,7 +78,7 @@ class StyledFigure(Figure):
         # A PNG is looked at on its own; the others lie on a page that has a colour.
         with style(self.name, ground="white" if kind == "png" else "none"):
             image = super().make_image(findings, kind)
-        return _without_group_ids(image) if image is not None and kind == "svg" else image
+        return _harmless(_without_group_ids(image)) if image and kind == "svg" else image
 
 
 @contextmanager
@@ -108,7 +111,7 @@ def parts_of(
         return [drawing]
     parts: Any = drawing.subfigures(len(titles), 1, height_ratios=heights)
     for part, title in zip(parts, titles, strict=True):
-        part.suptitle(title, fontsize=8, fontweight="bold")
+        part.suptitle(one_line(title), fontsize=8, fontweight="bold")
     return list(parts)
 
 
@@ -142,7 +145,7 @@ def marks(names: Iterable[str]) -> dict[str, Mark]:
 
 def wrapped(label: str, width: int = 26, at_hyphens: bool = False) -> str:
     """A label in lines that fit beside a panel."""
-    return textwrap.fill(label, width, break_on_hyphens=at_hyphens)
+    return textwrap.fill(one_line(label), width, break_on_hyphens=at_hyphens)
 
 
 def legend(drawing: "Drawing", handles: Mapping[str, Any]) -> None:
@@ -210,3 +213,8 @@ def _colours() -> dict[str, str]:
 def _without_group_ids(svg: bytes) -> bytes:
     # 'axes_1' and the like point to nothing, and would be there twice in a page of two figures.
     return re.sub(rb' id="[A-Za-z0-9.]+_\d+"', b"", svg)
+
+
+def _harmless(svg: bytes) -> bytes:
+    # A control character in a name would make it no XML; of our own there is none.
+    return visible(svg.decode()).encode()

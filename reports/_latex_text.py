@@ -42,8 +42,13 @@ def superscript(markers: str) -> str:
 def _word(word: str, longest: int) -> str:
     if len(word) <= longest:
         return escape(word)
-    parts = re.findall("[^_=/]*[_=/]|[^_=/]+", word)
-    return _AFTER_SIGN.join(_part(part, longest) for part in parts)
+    first, *others = re.findall("[^_=/]*[_=/]|[^_=/]+", word)
+    return _AFTER_SIGN.join([_part(first, longest), *(_apart(_part(p, longest)) for p in others)])
+
+
+def _apart(latex: str) -> str:
+    """Text after a place to break: 'minus' would be read as a part of its glue."""
+    return "{}" + latex if latex.lower().startswith("minus") else latex
 
 
 def _part(part: str, longest: int) -> str:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, count
@@ -21,6 +22,12 @@ if TYPE_CHECKING:
     from unlearnbench.document import Block, Document
     from unlearnbench.table import Cell, Group, Row
 
+# What begins a formula in spreadsheets, the last four in East Asian ones.
+# Text that has an apostrophe there already gets another, so that all can be taken off again.
+_FORMULA = re.compile(r"'*[=+\-@\t\r＝＋－＠]")
+_NUMBER = r"[-+]?(?:\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?|inf|nan|∞)"
+_NUMBERS = re.compile(rf"{_NUMBER}(?: to {_NUMBER})?")  # a difference, or an interval of one
+
 
 @register
 @dataclass(frozen=True)
@@ -35,7 +42,8 @@ class Csv(Report):
         """The tables of all blocks with an empty line between them; pictures are left out.
 
         Uncapped values in printed units (EL10 in percent); an empty field was not measured.
-        A model's text is whole, with its line ends.
+        A model's text is whole, with its line ends; but what a spreadsheet would take for a
+        formula has an apostrophe in front.
         """
         return "\n".join(_by_name(document).values())
 
@@ -51,7 +59,10 @@ def _by_name(document: "Document") -> dict[str, str]:
     blocks = [block for block in document.blocks if not isinstance(block, Picture)]
     named: dict[str, str] = {}
     for block in blocks:
-        name = "" if isinstance(block, Table) or len(blocks) == 1 else f"-{safe_name(block.name)}"
+        name = ""
+        if not isinstance(block, Table) and len(blocks) > 1:
+            # A name of 255 characters is the most that file systems take.
+            name = f"-{safe_name(block.name)[:100]}"
         numbered = (f"{name}-{i}" for i in count(2))
         unused = next(n for n in chain([name], numbered) if n not in named)
         named[unused] = _text(_lines(block))
@@ -72,8 +83,16 @@ def _lines(block: "Block") -> Iterable[Sequence[object]]:
 
 def _text(lines: Iterable[Sequence[object]]) -> str:
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(lines)
+    csv.writer(text, lineterminator="\n").writerows([list(map(_harmless, line)) for line in lines])
     return text.getvalue()
+
+
+def _harmless(value: object) -> object:
+    """The value, or its text as no spreadsheet takes for a formula and every file can hold."""
+    if not isinstance(value, str):
+        return value
+    text = re.sub("[\ud800-\udfff]", "\ufffd", value)  # half characters have no bytes
+    return f"'{text}" if _FORMULA.match(text) and not _NUMBERS.fullmatch(text) else text
 
 
 def _table(table: "Table") -> list[Sequence[object]]:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, is_dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -39,7 +40,13 @@ class Json(Report):
             "blocks": [_block(block) for block in document.blocks],
             "notes": document.notes,
         }
-        return json.dumps(_plain(printed), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        text = json.dumps(_plain(printed), indent=1, ensure_ascii=False, allow_nan=False)
+        # What a terminal may take for a command; JSON's own controls are escaped already.
+        return re.sub("[\x7f-\x9f\ud800-\udfff]", _escaped, text) + "\n"
+
+
+def _escaped(sign: re.Match[str]) -> str:
+    return f"\\u{ord(sign[0]):04x}"
 
 
 def _block(block: "Block") -> dict[str, Any]:

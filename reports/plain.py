@@ -67,13 +67,13 @@ def _block(block: "Block", width: int) -> Iterator[str]:
         case Case():
             yield from _case(block, width)
         case Picture():
-            yield _wrapped(f"Figure ({block.figure}): {one_line(block.caption)}", width)
+            yield _wrapped(one_line(f"Figure ({block.figure}): {block.caption}"), width)
 
 
 def _table(table: "Table", width: int) -> Iterator[str]:
     for group in table.groups:
         size = f": {group.parameters} parameters" if group.parameters else ""
-        yield f"{group.title}{size}"
+        yield f"{one_line(group.title)}{size}"
         yield from _columns(group, table.columns, width, _ranked(group))
         if any(len(row.runs) > 1 for row in group.rows):
             measured = [c for c in table.columns if c.name not in SCORE_NAMES]  # have no spread
@@ -103,7 +103,7 @@ def _unmarked(printed: Callable[["Row", "Column"], str]) -> Text:
 
 
 def _columns(group: "Group", columns: Sequence["Column"], width: int, text: Text) -> Iterator[str]:
-    labels = ["", "", *(f"{row.label} {row.markers}".strip() for row in group.rows)]
+    labels = ["", "", *(f"{one_line(row.label)} {row.markers}".strip() for row in group.rows)]
     return side_by_side([labels], [_column(group, c, text) for c in columns], 2, width)
 
 
@@ -111,7 +111,7 @@ def _column(group: "Group", column: "Column", text: Text) -> list[str]:
     cells = [text(row, column) for row in group.rows]
     # The marks have a place of their own, so that digits stand under digits.
     room = max((len(marks) for _, marks in cells), default=0)
-    heads = [line + " " * room for line in column.header]
+    heads = [one_line(line) + " " * room for line in column.header]
     return [*heads, *(value + marks.ljust(room) for value, marks in cells)]
 
 
@@ -129,7 +129,7 @@ def _listing(listing: Listing, width: int) -> Iterator[str]:
 def _case(case: Case, width: int) -> Iterator[str]:
     yield _wrapped(one_line(case.title), width)
     for passage in passages_of(case):
-        facts = ", ".join(f"{name} {value}" for name, value in passage.facts)
+        facts = ", ".join(f"{one_line(name)} {value}" for name, value in passage.facts)
         label = f"{passage.label}: {facts}" if facts else passage.label
         yield f"{_wrapped(label, width)}\n{_wrapped(passage.text, width, '  ')}"
     if case.notes:

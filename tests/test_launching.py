@@ -123,7 +123,7 @@ class Script:
 
 
 def cell(result):
-    return SimpleNamespace(key=result.key, title=f"cell {result.seed}")
+    return SimpleNamespace(key=result.key, title=f"cell {result.seed}", models=None)
 
 
 def finished(result):

@@ -20,6 +20,7 @@ from transformers import GPTNeoConfig, GPTNeoForCausalLM, PreTrainedTokenizerFas
 
 from unlearnbench import hub, model_choice
 from unlearnbench.errors import UserError
+from unlearnbench.experiment import Experiment
 from unlearnbench.model_aliases import aliases
 from unlearnbench.model_loading import load_model
 from unlearnbench.model_source import ModelFacts, model_facts, weights_sha256
@@ -82,9 +83,7 @@ def test_auto_is_float32_for_a_large_model_on_a_gpu_too(
     monkeypatch.setattr("unlearnbench.model_source.model_facts", lambda *_: large)
     monkeypatch.setattr(model_choice, "choose_device", lambda _: ("cuda", "cuda some GPU"))
     for asked, dtype in (("auto", "float32"), ("bfloat16", "bfloat16")):
-        wanted: Any = SimpleNamespace(
-            revision=None, trust_remote_code=False, device="auto", dtype=asked
-        )
+        wanted = Experiment.parse({"dtype": asked})
         assert model_choice.choose_model(wanted, str(saved)).dtype == dtype
 
 

@@ -40,6 +40,7 @@ class Cell:
     el_epochs: Literal["all", "deciding"] = "all"
     limit: int | None = None
     task_limit: int | None = None
+    models: str | None = None  # folder to keep the unlearned model in; changes no number
     variant: str = ""  # of a named experiment; tells titles apart, changes no number
     identity: dict[str, Any] = field(default_factory=dict)
 
@@ -82,11 +83,16 @@ def identity_of(cell: Cell) -> dict[str, Any]:
         "threads": cell.threads,
         # Only where it differs from the plain way: results of before it could are still the same.
         **({"training": training} if training else {}),
-        "software": {
-            "packages": package_versions(),
-            "harness": harness_sha256(),
-            "plugins": _plugins(cell),
-        },
+        "software": software_of(cell),
+    }
+
+
+def software_of(cell: Cell) -> dict[str, Any]:
+    """What this process would compute the cell with."""
+    return {
+        "packages": package_versions(),
+        "harness": harness_sha256(),
+        "plugins": _plugins(cell),
     }
 
 

@@ -4,37 +4,33 @@ import logging
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from unlearnbench.environment import describe_environment, fix_randomness
+from unlearnbench import ranks
+from unlearnbench.after_unlearning import Given, check_unlearned
+from unlearnbench.cell_record import Progressing, result_of
+from unlearnbench.environment import fix_randomness
 from unlearnbench.errors import UserError
 from unlearnbench.examination import make_examiner
-from unlearnbench.method import Method
+from unlearnbench.measured_scores import check_scores, columns_of
+from unlearnbench.process_state import put_back_after
 from unlearnbench.progress import logger
 from unlearnbench.registry import find
-from unlearnbench.result import (
-    EvaluationSetRecord,
-    ForgetSetRecord,
-    MethodRecord,
-    MetricRecord,
-    ModelRecord,
-    PhaseRecord,
-    Result,
-    Status,
-    StopRecord,
-)
-from unlearnbench.task import TaskContext
+from unlearnbench.result import MetricRecord, Result
+from unlearnbench.secret_values import redact
+from unlearnbench.shared_costs import sum_costs
+from unlearnbench.stored.one_file import fault_in
+from unlearnbench.task import Score, TaskContext
+from unlearnbench.visible_text import visible
 
 if TYPE_CHECKING:
     from unlearnbench.cell import Cell
     from unlearnbench.epochs import UnlearnProgress
-    from unlearnbench.evaluation_sets import EvaluationSet
     from unlearnbench.forget_set import ForgetSet
     from unlearnbench.model import LanguageModel
-    from unlearnbench.sequences import Sequences
-    from unlearnbench.task import Score
     from unlearnbench.trace import UnlearnTrace
 
 
@@ -55,53 +51,74 @@ class Finished:
         return f"{self.result.status.replace('_', ' ')}{epochs}, {self.result.seconds:.0f} s"
 
 
-@dataclass
-class _Progressing:
-    """What is known of a cell so far; a failure is recorded with as much of it as there is."""
-
-    model: "LanguageModel | None" = None
-    forget_set: "ForgetSet | None" = None
-    trace: "UnlearnTrace | None" = None
-    metrics: list[MetricRecord] = field(default_factory=list)
-    scores: dict[str, dict[str, "Score"]] = field(default_factory=dict)
-
-
 def run_cell(cell: "Cell") -> Finished:
     """Run one cell from a fresh model; depends on nothing that ran before in this process.
 
     Whatever goes wrong inside becomes a failed result; only an interrupt passes.
     """
     started_at, started = datetime.now(UTC), time.perf_counter()
-    so_far = _Progressing()
+    so_far = Progressing()
     error, trace = None, ""
     fix_randomness(cell.seed, cell.threads)
     try:
-        _unlearn_and_measure(cell, so_far)
-    except Exception as problem:  # a third party's method may raise anything; the others go on
-        error, trace = _in_one_line(problem), traceback.format_exc()
+        with ranks.together():
+            _unlearn_and_measure(cell, so_far)
+            sum_costs(so_far.model)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as problem:  # a third party's method may even exit; the others go on
+        error, trace = _in_one_line(problem), redact(traceback.format_exc())
         logger.debug("%s failed:\n%s", cell.title, trace.rstrip())
     seconds = time.perf_counter() - started
-    result = _result(cell, so_far, error, started_at.isoformat(timespec="seconds"), seconds)
+    result = _recorded(cell, so_far, error, started_at.isoformat(timespec="seconds"), seconds)
     return Finished(result, trace)
+
+
+def _recorded(
+    cell: "Cell", so_far: Progressing, error: str | None, started_at: str, seconds: float
+) -> Result:
+    """The cell's result; a failed one if what a plugin put into it could not be read again."""
+    try:
+        result = result_of(cell, so_far, error, started_at, seconds)
+        wrong = fault_in(result)
+    except Exception as problem:  # of pydantic, or of what the plugin did to the forget set
+        wrong = _in_one_line(problem)
+    if wrong is None:
+        return result
+    told = error or f"its result cannot be stored: {wrong}"
+    return result_of(cell, Progressing(), told, started_at, seconds)
 
 
 def lost_result(cell: "Cell", reason: str) -> Result:
     """The result of a cell whose process is gone: failed, with what is known from outside."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    return _result(cell, _Progressing(), reason, now, 0.0)
+    return result_of(cell, Progressing(), reason, now, 0.0)
 
 
-def _unlearn_and_measure(cell: "Cell", so_far: _Progressing) -> None:
+def _unlearn_and_measure(cell: "Cell", so_far: Progressing) -> None:
     so_far.model = model = cell.model.load()
     examiner = make_examiner(cell, model)
     forget_set = cell.data.read_forget_set(cell.run, cell.limit, model, examiner)
     so_far.forget_set = forget_set
     if cell.role == "method":
+        model.strategy = cell.model.strategy
         so_far.trace = _unlearn(cell, model, forget_set)
         if so_far.trace.outcome == "collapsed":
             return  # there is nothing left to measure
-    # Whatever a method drew, measuring starts from the same state for every method.
-    fix_randomness(cell.seed, cell.threads)
+        _save(cell, model)
+    _measure(cell, model, forget_set, so_far)
+
+
+def _save(cell: "Cell", model: "LanguageModel") -> None:
+    if cell.models is not None:
+        from unlearnbench.saved_models import save_model
+
+        save_model(model, Path(cell.models) / cell.key)
+
+
+def _measure(
+    cell: "Cell", model: "LanguageModel", forget_set: "ForgetSet", so_far: Progressing
+) -> None:
     context = TaskContext(
         forget_set,
         cell.data.texts,
@@ -109,21 +126,33 @@ def _unlearn_and_measure(cell: "Cell", so_far: _Progressing) -> None:
         protocol=cell.protocol,
         limit=cell.task_limit,
     )
-    for name, settings in cell.tasks.items():
-        task = find("tasks", name)(**settings)
-        with model.meter.phase("measure"):
-            scores = task.measure(model, context)
+    tasks = {name: find("tasks", name)(**settings) for name, settings in cell.tasks.items()}
+
+    def measured(name: str) -> "dict[str, Score]":
+        # Whatever a method or another task drew, every task starts from the same state.
+        fix_randomness(cell.seed, cell.threads)
+        with model.meter.phase("measure"), put_back_after():
+            told = tasks[name].measure(model, context)
+        return check_scores(tasks[name], told)
+
+    for name, scores in ranks.each_by_one(list(tasks), measured):
+        task = tasks[name]
         so_far.scores[task.name] = scores
-        so_far.metrics += [MetricRecord(task=name, **asdict(m)) for m in task.measured(scores)]
+        so_far.metrics += [
+            MetricRecord(task=name, **asdict(column)) for column in columns_of(task, scores)
+        ]
 
 
 def _unlearn(cell: "Cell", model: "LanguageModel", forget_set: "ForgetSet") -> "UnlearnTrace":
     from unlearnbench.epochs import listening
 
-    method = find("methods", cell.method)(**cell.settings)
-    with listening(_narrator(cell.title)):
-        trace: UnlearnTrace = method.unlearn(model, forget_set)
+    given = Given.to(model, forget_set)
+    with put_back_after(), listening(_narrator(cell.title)):
+        method = find("methods", cell.method)(**cell.settings)
+        told = method.unlearn(model, forget_set)
+    trace = check_unlearned(told, model, forget_set, given)
     model.network.eval()
+    ranks.same_weights(model)
     return trace
 
 
@@ -145,125 +174,8 @@ def _narrator(title: str, every: float = 20.0) -> "Callable[[UnlearnProgress], N
     return tell
 
 
-def _status(error: str | None, trace: "UnlearnTrace | None") -> tuple[Status, str | None]:
-    if error is not None:
-        return "failed", error
-    if trace is not None and trace.outcome == "collapsed":
-        return "failed", f"collapsed: {trace.reason}"
-    if trace is not None and trace.outcome == "not_forgotten":
-        return "not_forgotten", None
-    return "ok", None
-
-
-def _result(
-    cell: "Cell", so_far: _Progressing, error: str | None, started_at: str, seconds: float
-) -> Result:
-    status, message = _status(error, so_far.trace)
-    return Result(
-        key=cell.key,
-        identity=cell.identity,
-        status=status,
-        error=message,
-        role=cell.role,
-        group=cell.group,
-        label=cell.label,
-        model=_model_record(cell, so_far.model),
-        method=MethodRecord(
-            name=cell.method,
-            label=cell.method_label,
-            settings=cell.settings,
-            origins=cell.origins,
-        ),
-        forget_set=_forget_set_record(cell, so_far),
-        protocol_name=cell.protocol_name,
-        protocol=asdict(cell.protocol),
-        stop=_stop_record(cell, so_far.forget_set),
-        sets={name: _set_record(found) for name, found in cell.data.sets.items()},
-        seed=cell.seed,
-        position=cell.position,
-        metrics=so_far.metrics,
-        scores=so_far.scores,
-        trace=so_far.trace,
-        costs=_costs(so_far.model),
-        environment=describe_environment(),
-        started_at=started_at,
-        seconds=seconds,
-    )
-
-
-def _model_record(cell: "Cell", model: "LanguageModel | None") -> ModelRecord:
-    source = cell.model.source
-    return ModelRecord(
-        name=source.name,
-        location=source.location,
-        revision=source.revision,
-        weights_sha256=source.weights_sha256,
-        architecture=cell.model.architecture,
-        n_parameters=model.n_parameters if model else cell.model.n_parameters,
-        dtype=cell.model.dtype,
-        device=cell.model.device_name,
-    )
-
-
-def _forget_set_record(cell: "Cell", so_far: _Progressing) -> ForgetSetRecord:
-    forget_set, model = so_far.forget_set, so_far.model
-    if forget_set is None or model is None:
-        return ForgetSetRecord(
-            name=cell.data.source.title(cell.run),
-            run=cell.run,
-            content_sha256="",
-            doc_ids=list(cell.data.doc_ids(cell.run, cell.limit)),
-        )
-    pairs = forget_set._pairs
-    return ForgetSetRecord(
-        name=forget_set.name,
-        run=forget_set.run,
-        content_sha256=forget_set.content_sha256,
-        doc_ids=list(forget_set.rows.doc_ids),
-        prefixes=_by_doc_id(model, forget_set.rows, forget_set.rows.prefix),
-        suffixes=_by_doc_id(model, forget_set.rows, forget_set.rows.suffix),
-        pair_doc_ids=list(pairs.doc_ids) if pairs is not None else [],
-    )
-
-
-def _by_doc_id(
-    model: "LanguageModel", rows: "Sequences", part: "Callable[[int], list[int]]"
-) -> dict[str, str]:
-    return {doc_id: model.decode(part(row)) for row, doc_id in enumerate(rows.doc_ids)}
-
-
-def _set_record(found: "EvaluationSet") -> EvaluationSetRecord:
-    return EvaluationSetRecord(
-        source=found.source,
-        split=found.split,
-        revision=found.revision,
-        n=len(found.rows),
-        sha256=found.sha256,
-    )
-
-
-def _stop_record(cell: "Cell", forget_set: "ForgetSet | None") -> StopRecord:
-    """The line as this row's method applies it, its own rule and threshold included."""
-    method: Any = find("methods", cell.method) if cell.role == "method" else Method
-    rule = method.stop_rule(cell.protocol)
-    if forget_set is None:  # it failed before the line was known
-        return StopRecord(source=cell.stop, el=float("nan"), ma=float("nan"), rule=rule)
-    line = forget_set.examiner.stop_line
-    return StopRecord(
-        source=line.source,
-        el=line.el,
-        ma=method.ma_threshold(cell.protocol, line),
-        rule=rule,
-        n_unseen=line.n_unseen,
-    )
-
-
-def _costs(model: "LanguageModel | None") -> dict[str, PhaseRecord]:
-    if model is None:
-        return {}
-    return {name: PhaseRecord(**asdict(cost)) for name, cost in model.meter.phases.items()}
-
-
-def _in_one_line(error: Exception) -> str:
-    text = " ".join(str(error).split())[:500]
+def _in_one_line(error: BaseException) -> str:
+    # A file name that is no text comes with characters that cannot be written.
+    said = str(error).encode("utf-8", "backslashreplace").decode()
+    text = redact(visible(" ".join(said.split())))[:500]
     return text if isinstance(error, UserError) else f"{type(error).__name__}: {text}"

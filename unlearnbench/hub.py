@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unlearnbench.errors import UserError
+from unlearnbench.weight_files import has_weights
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
 _SECONDS = 5.0  # an unreachable hub must cost seconds, not the client's minutes of retries
 _MODEL_FILES = ("*.safetensors", "*.json", "*.txt", "*.model", "*.jinja", "*.py")
+_PICKLED_FILES = ("pytorch_model*.bin",)
 
 
 @cache
@@ -28,34 +30,24 @@ def reachable() -> bool:
     return True
 
 
-def snapshot(hub_id: str, revision: str | None, download: bool = True) -> Path | None:
+def snapshot(
+    hub_id: str, revision: str | None, download: bool = True, allow_pickle: bool = False
+) -> Path | None:
     """The folder with a hub model's files, fetched if it is not here; None if it cannot be had.
 
     Without a revision the cached copy of `main` is taken as it is, so that a
     model does not change under a running experiment.  Where `main` holds no
-    safetensors, the hub's own conversion (a pull request by its bot) is used.
+    safetensors, the hub's own conversion (a pull request by its bot) is used, and where there
+    is none, the pickled weights if they are allowed.
     """
-    for ref in (revision,) if revision else ("main", *_cached_conversions(hub_id)):
-        folder = _cached(hub_id, ref)
-        if folder is not None and has_weights(folder):
-            return folder
+    refs = (revision,) if revision else ("main", *_cached_conversions(hub_id))
+    folders = [folder for ref in refs if (folder := _cached(hub_id, ref)) is not None]
+    for pickled in (False, True) if allow_pickle else (False,):
+        if found := next((f for f in folders if has_weights(f, pickled)), None):
+            return found
     if not (download and reachable()):
         return None
-    return _download(hub_id, revision)
-
-
-def has_weights(folder: Path) -> bool:
-    """Whether a folder holds safetensors weights, all shards of its index included."""
-    import json
-
-    index = folder / "model.safetensors.index.json"
-    if not index.is_file():
-        return any(folder.glob("*.safetensors"))
-    try:
-        shards = set(json.loads(index.read_text())["weight_map"].values())
-    except (ValueError, KeyError, AttributeError):
-        return False
-    return all((folder / shard).is_file() for shard in shards)
+    return _download(hub_id, revision, allow_pickle)
 
 
 def commit_of(folder: Path) -> str | None:
@@ -97,12 +89,13 @@ def _cached_conversions(hub_id: str) -> list[str]:
     return sorted(str(path.relative_to(refs)) for path in refs.glob("refs/pr/*"))
 
 
-def _download(hub_id: str, revision: str | None) -> Path:
+def _download(hub_id: str, revision: str | None, allow_pickle: bool = False) -> Path:
     from huggingface_hub import HfApi, snapshot_download
 
+    patterns = [*_MODEL_FILES, *(_PICKLED_FILES if allow_pickle else ())]
     try:
-        chosen = revision or _revision_with_safetensors(HfApi(), hub_id)
-        found = snapshot_download(hub_id, revision=chosen, allow_patterns=list(_MODEL_FILES))
+        chosen = revision or _revision_with_safetensors(HfApi(), hub_id, allow_pickle)
+        found = snapshot_download(hub_id, revision=chosen, allow_patterns=patterns)
     except UserError:
         raise
     except Exception as error:  # the hub's many errors are one thing to the user: not to be had
@@ -113,7 +106,7 @@ def _download(hub_id: str, revision: str | None) -> Path:
     return Path(found)
 
 
-def _revision_with_safetensors(api: "HfApi", hub_id: str) -> str:
+def _revision_with_safetensors(api: "HfApi", hub_id: str, allow_pickle: bool = False) -> str:
     """`main`, or the ref of the hub bot's conversion where main holds only pickled weights."""
     names = api.list_repo_files(hub_id)
     if any(name.endswith(".safetensors") for name in names):
@@ -121,10 +114,12 @@ def _revision_with_safetensors(api: "HfApi", hub_id: str) -> str:
     for discussion in api.get_repo_discussions(hub_id, discussion_type="pull_request"):
         if discussion.author == "SFconvertbot" and discussion.git_reference:
             return str(discussion.git_reference)
+    if allow_pickle:
+        return "main"
     raise UserError(
         f"'{hub_id}' holds no safetensors weights, and pickled ones are not loaded; convert it at "
         "https://huggingface.co/spaces/safetensors/convert and give the pull request: "
-        "--revision refs/pr/N"
+        "--revision refs/pr/N, or load them: --allow-pickle"
     )
 
 

@@ -23,9 +23,11 @@ def question_in(identity: dict[str, Any]) -> str:
     return canonical({name: part for name, part in identity.items() if name != "software"})
 
 
+@cache
 def source_sha256(plugin: type) -> str:
     """sha256 of the file a plugin is written in: an edited method is another method.
 
+    Read once in a process, like the plugin itself: a later edit is nothing that it runs.
     For a built-in one also of what the files of its folder share: `_*.py` and task files.
     """
     file = Path(inspect.getfile(plugin))
@@ -73,6 +75,7 @@ _SHOWS_OR_STORES = {
     "ranking",
     "registry",
     "report",
+    "secret_values",
     "set_options",
     "store",
     "table",
@@ -80,5 +83,6 @@ _SHOWS_OR_STORES = {
     "table_rows",
     "tuned_rates",
     "tuning",
+    "visible_text",
     "whole_files",
 }

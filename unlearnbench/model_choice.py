@@ -1,11 +1,9 @@
 """A model as a run needs it before any weights are loaded: identity, size, device, dtype."""
 
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from unlearnbench.device import choose_device, choose_dtype
-from unlearnbench.errors import UserError
 from unlearnbench.model import ModelSource
 from unlearnbench.model_aliases import ModelAlias, aliases
 from unlearnbench.strategy import Strategy, strategy_of
@@ -29,7 +27,7 @@ class ModelChoice:
     device_name: str
     trust_remote_code: bool
     allow_pickle: bool = False
-    strategy: Strategy = Strategy()
+    strategy: Strategy = field(default_factory=Strategy)
 
     @property
     def alias(self) -> ModelAlias | None:
@@ -61,7 +59,12 @@ class ModelChoice:
 
         dtype: Any = self.dtype
         return load_model(
-            self.asked, self.source.revision, self.device, dtype, self.trust_remote_code
+            self.asked,
+            self.source.revision,
+            self.device,
+            dtype,
+            self.trust_remote_code,
+            self.allow_pickle,
         )
 
 
@@ -73,11 +76,12 @@ def choose_model(experiment: "Experiment", name: str, download: bool = True) -> 
     from unlearnbench.model_source import absent, find_folder, model_facts
 
     revision = experiment.revision
-    folder = find_folder(name, revision, download)
-    if folder is None:
-        raise absent(name, revision)
-    _check_weights(folder)
-    facts = model_facts(name, revision, experiment.trust_remote_code)
+    found = find_folder(name, revision, download, experiment.allow_pickle)
+    facts = (
+        model_facts(name, revision, experiment.trust_remote_code, experiment.allow_pickle)
+        if found is not None
+        else None
+    )
     if facts is None:
         raise absent(name, revision)
     device, device_name = choose_device(experiment.device)
@@ -94,18 +98,3 @@ def choose_model(experiment: "Experiment", name: str, download: bool = True) -> 
         allow_pickle=experiment.allow_pickle,
         strategy=strategy_of(experiment),
     )
-
-
-def _check_weights(folder: Path) -> None:
-    """Read the weight files' headers: a half copied file is told now, not in every cell."""
-    from safetensors import SafetensorError, safe_open
-
-    for path in sorted(folder.glob("*.safetensors")):
-        try:
-            # numpy: torch need not be loaded to read a header
-            with safe_open(str(path), framework="numpy") as tensors:
-                tensors.keys()
-        except (SafetensorError, OSError) as error:
-            raise UserError(
-                f"{path} is damaged ({str(error)[:80]}); download or copy it again"
-            ) from error

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any
 from unlearnbench.device import Dtype, choose_device, choose_dtype
 from unlearnbench.errors import UserError
 from unlearnbench.model import LanguageModel
+from unlearnbench.model_configuration import check_layers, in_one_line, read_configuration
 from unlearnbench.model_source import absent, find_folder, resolve, source_of
+from unlearnbench.model_tokenizer import read_tokenizer
+from unlearnbench.weight_files import check_headers, is_pickled, weight_files
 
 if TYPE_CHECKING:
-    from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PretrainedConfig, PreTrainedModel
 
 
 def load_model(
@@ -20,55 +23,58 @@ def load_model(
     device: str = "auto",
     dtype: Dtype = "auto",
     trust_remote_code: bool = False,
+    allow_pickle: bool = False,
 ) -> LanguageModel:
     """Load a causal language model with its tokenizer, in eval mode.
 
     `device` auto is a CUDA device if there is one, else the CPU; 'mps' is taken when
     asked for.  `dtype` auto is float32: 16-bit files are widened.  A model asked for in 16
     bits is trained in them, and loses updates that are under its weights' resolution.
-    Only safetensors weights are read, and Python code that comes with a model is run only
-    with `trust_remote_code`.
+    Pickled weights are read only with `allow_pickle`, where there are no safetensors, and Python
+    code that comes with a model is run only with `trust_remote_code`.
 
-    Raises `UserError` where the model cannot be had or is no causal language model.
+    Raises `UserError` where the model cannot be had, is damaged or is no causal language model.
     """
-    folder = find_folder(name, revision)
+    folder = find_folder(name, revision, allow_pickle=allow_pickle)
     if folder is None:
         raise absent(name, revision)
     target = choose_device(device)[0]
+    files = weight_files(folder, allow_pickle)
     with _quiet():
         config = read_configuration(folder, trust_remote_code)
-        network = _network(folder, config, choose_dtype(dtype), trust_remote_code)
-        tokenizer = _tokenizer(folder, trust_remote_code)
+        network = _network(folder, config, files, choose_dtype(dtype), trust_remote_code)
+        tokenizer = read_tokenizer(folder, config.vocab_size, trust_remote_code)
+    _check_finite(network, folder)
     network.to(target)  # type: ignore[arg-type]  # its decorator hides the signature
     return LanguageModel(network, tokenizer, source_of(name, resolve(name)[1], folder))
 
 
-def read_configuration(folder: Path, trust_remote_code: bool) -> "PretrainedConfig":
-    """A model folder's configuration; raises `UserError` if it is no causal language model's."""
-    from transformers import AutoConfig
+def check_model(
+    folder: Path,
+    config: "PretrainedConfig",
+    trust_remote_code: bool = False,
+    allow_pickle: bool = False,
+) -> int:
+    """Everything that can be seen of a model's files without its numbers; no memory is taken.
 
-    try:
-        config = AutoConfig.from_pretrained(
-            str(folder), local_files_only=True, trust_remote_code=trust_remote_code
-        )
-    except Exception as error:  # each architecture checks its own fields in its own way
-        if "trust_remote_code" in str(error):
-            raise UserError(
-                f"the model in {folder.name} comes with Python code of its own; "
-                "read it, then allow it with --trust-remote-code"
-            ) from error
-        raise UserError(f"cannot read {folder / 'config.json'}: {_line(error)}") from error
-    names = getattr(config, "architectures", None) or []
-    if names and not any(n.endswith(("ForCausalLM", "LMHeadModel")) for n in names):
-        raise UserError(
-            f"{folder.name} is a {names[0]}, no causal language model; "
-            "see: unlearnbench list models"
-        )
-    return config
+    Number of parameters, tied ones once.  Raises `UserError` where files are damaged, or weights,
+    configuration and tokenizer do not belong together.
+    """
+    files = weight_files(folder, allow_pickle)
+    check_layers(folder, check_headers(files))
+    with _quiet():
+        network = _network(folder, config, files, "float32", trust_remote_code, device_map="meta")
+        read_tokenizer(folder, config.vocab_size, trust_remote_code)
+    return sum(p.numel() for p in network.parameters())
 
 
 def _network(
-    folder: Path, config: "PretrainedConfig", dtype: str, trust_remote_code: bool
+    folder: Path,
+    config: "PretrainedConfig",
+    files: tuple[Path, ...],
+    dtype: str,
+    trust_remote_code: bool,
+    **place: str,
 ) -> "PreTrainedModel":
     import torch
     from transformers import AutoModelForCausalLM
@@ -78,52 +84,49 @@ def _network(
             str(folder),
             config=config,
             dtype=getattr(torch, dtype),
-            use_safetensors=True,
+            use_safetensors=not is_pickled(files),
+            weights_only=True,  # of a pickle: tensors, and nothing that acts
             local_files_only=True,
             trust_remote_code=trust_remote_code,
             output_loading_info=True,
+            ignore_mismatched_sizes=True,  # told below, by name
+            **place,
         )
     except Exception as error:  # safetensors, torch and transformers each have their own kinds
         raise UserError(
-            f"cannot load the weights in {folder}: {_line(error)}; download or copy them again"
+            f"cannot load the weights in {folder}: {in_one_line(error)}; "
+            "download or copy them again"
         ) from error
     network, report = loaded
-    # Missing parameters would be drawn at random, and nobody would notice.
+    _check_complete(folder, report)
+    return network
+
+
+def _check_complete(folder: Path, report: dict[str, Any]) -> None:
+    """Raises `UserError` for parameters that would be drawn at random, and nobody would notice."""
+    for name, in_file, in_config in sorted(report["mismatched_keys"]):
+        raise UserError(
+            f"the weights in {folder} do not fit its config.json: {name} is "
+            f"{list(in_file)} in the file and {list(in_config)} by config.json; "
+            "download or copy both again"
+        )
     if missing := sorted(report["missing_keys"]):
         raise UserError(
             f"the weights in {folder} lack {len(missing)} parameters of its config.json "
             f"({missing[0]}, ...); download or copy them again"
         )
-    return network
 
 
-def count_parameters(config: "PretrainedConfig", trust_remote_code: bool = False) -> int:
-    """Number of parameters of a configuration, tied ones once; no memory is taken for them."""
-    import torch
-    from transformers import AutoModelForCausalLM
-
-    with torch.device("meta"):
-        network = AutoModelForCausalLM.from_config(config, trust_remote_code=trust_remote_code)
-    network.tie_weights()
-    return sum(p.numel() for p in network.parameters())
-
-
-def _tokenizer(folder: Path, trust_remote_code: bool) -> "PreTrainedTokenizerBase":
-    from transformers import AutoTokenizer
-
-    try:
-        tokenizer: Any = AutoTokenizer.from_pretrained(
-            str(folder), local_files_only=True, trust_remote_code=trust_remote_code
-        )
-        if len(tokenizer) > 0:
-            return tokenizer
-        problem = "it is empty"
-    except Exception as error:  # a missing file surfaces as any of half a dozen types
-        problem = _line(error)
-    raise UserError(
-        f"no tokenizer can be read from {folder}: {problem}; "
-        "copy tokenizer.json and tokenizer_config.json beside the weights"
-    )
+def _check_finite(network: "PreTrainedModel", folder: Path) -> None:
+    """Raises `UserError` for a weight that is no number: every loss would be none either."""
+    for name, values in network.named_parameters():
+        # The sum of squares of large finite weights may overflow, their extremes cannot.
+        low, high = values.detach().aminmax() if values.numel() else (values.sum(),) * 2
+        if not bool(low.isfinite() & high.isfinite()):
+            raise UserError(
+                f"the weights in {folder} hold NaN or infinity ({name}); download or copy them "
+                "again, or train them again"
+            )
 
 
 @contextmanager
@@ -138,8 +141,3 @@ def _quiet() -> Iterator[None]:
         yield
     finally:
         logging.set_verbosity(level)
-
-
-def _line(error: Exception) -> str:
-    text = (str(error).strip().splitlines() or [""])[0]
-    return f"{type(error).__name__}: {text[:200]}"

@@ -9,6 +9,7 @@ from unlearnbench.errors import UserError, unknown
 from unlearnbench.hashing import files_sha256
 from unlearnbench.model import ModelSource
 from unlearnbench.model_aliases import ModelAlias, aliases
+from unlearnbench.weight_files import has_weights, weight_files
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 # What can change a model's numbers besides its weights, sentence encoders' modules included; a
@@ -18,6 +19,7 @@ _IDENTITY = ("*.safetensors", "config.json", "tokenizer.json", "tokenizer_config
              "added_tokens.json", "modules.json", "sentence_bert_config.json",
              "config_sentence_transformers.json", "*.py",
              "[0-9]*_*/config.json", "[0-9]*_*/*.safetensors")  # fmt: skip
+_PICKLED = "pytorch_model*.bin"  # where there are no safetensors, so that these are read
 
 
 @dataclass(frozen=True)
@@ -31,15 +33,20 @@ class ModelFacts:
 
 
 def model_facts(
-    name: str, revision: str | None = None, trust_remote_code: bool = False
+    name: str,
+    revision: str | None = None,
+    trust_remote_code: bool = False,
+    allow_pickle: bool = False,
 ) -> ModelFacts | None:
     """Identity, architecture and size of a model that is on this machine; None if it is not.
 
-    Raises `UserError` for a name that stands for no model or files that are none.
+    Raises `UserError` for a name that stands for no model and for files that are none, are
+    damaged or do not belong together.
     """
-    from unlearnbench.model_loading import count_parameters, read_configuration
+    from unlearnbench.model_configuration import read_configuration
+    from unlearnbench.model_loading import check_model
 
-    folder = find_folder(name, revision, download=False)
+    folder = find_folder(name, revision, download=False, allow_pickle=allow_pickle)
     if folder is None:
         return None
     config = read_configuration(folder, trust_remote_code)
@@ -47,7 +54,7 @@ def model_facts(
     return ModelFacts(
         source_of(name, resolve(name)[1], folder),
         architecture,
-        count_parameters(config, trust_remote_code),
+        check_model(folder, config, trust_remote_code, allow_pickle),
         int(config.vocab_size),
     )
 
@@ -58,9 +65,18 @@ def source_of(name: str, location: str, folder: Path) -> ModelSource:
 
 
 def weights_sha256(folder: Path) -> str:
-    """sha256 over the names and bytes of weights, configuration and tokenizer, in name order."""
-    found = {path for pattern in _IDENTITY for path in folder.glob(pattern)}
-    return files_sha256(found, folder)
+    """sha256 over the names and bytes of weights, configuration and tokenizer, in name order.
+
+    Raises `UserError` for a file that cannot be read.
+    """
+    patterns = _IDENTITY if has_weights(folder) else (*_IDENTITY, _PICKLED)
+    found = {path for pattern in patterns for path in folder.glob(pattern)}
+    try:
+        return files_sha256(found, folder)
+    except OSError as error:
+        raise UserError(
+            f"cannot read {error.filename}: {error.strerror}; download or copy it again"
+        ) from error
 
 
 def resolve(name: str) -> tuple[ModelAlias | None, str]:
@@ -85,17 +101,20 @@ def is_path(name: str) -> bool:
     return name.startswith((".", "/", "~")) or Path(name).is_dir()
 
 
-def find_folder(name: str, revision: str | None, download: bool = True) -> Path | None:
+def find_folder(
+    name: str, revision: str | None, download: bool = True, allow_pickle: bool = False
+) -> Path | None:
     """The folder with the model's files; None for a hub model that is not here.
 
-    Raises `UserError` where a local folder is no model folder.
+    Raises `UserError` where a local folder is no model folder, or holds only pickled weights and
+    these are not allowed.
     """
     alias, location = resolve(name)
     if alias is not None and alias.folder is not None:
         return alias.folder
     if alias is None and is_path(name):
-        return _checked(Path(name).expanduser())
-    return hub.snapshot(location, revision, download)
+        return _checked(Path(name).expanduser(), allow_pickle)
+    return hub.snapshot(location, revision, download, allow_pickle)
 
 
 def absent(name: str, revision: str | None) -> UserError:
@@ -108,25 +127,19 @@ def absent(name: str, revision: str | None) -> UserError:
     )
 
 
-def _checked(folder: Path) -> Path:
-    if not folder.is_dir():
-        raise UserError(f"no model folder at {folder}; give an existing one or: --model nano-neo")
-    if not (folder / "config.json").is_file():
-        raise UserError(
-            f"{folder} is no model folder: it has no config.json; save_pretrained() makes one"
-        )
-    if not hub.has_weights(folder):
-        raise UserError(f"{folder} {_without_weights(folder)}")
+def _checked(folder: Path, allow_pickle: bool) -> Path:
+    try:
+        if not folder.is_dir():
+            what = "it is a file" if folder.exists() else "give an existing one"
+            raise UserError(f"no model folder at {folder}: {what}; or: --model nano-neo")
+        if not (folder / "config.json").is_file():
+            raise UserError(
+                f"{folder} is no model folder: it has no config.json; save_pretrained() makes one"
+            )
+        weight_files(folder, allow_pickle)
+    except OSError as error:  # a folder that one may not look into
+        raise UserError(f"cannot look into {folder}: {error.strerror}; make it readable") from error
     return folder
-
-
-def _without_weights(folder: Path) -> str:
-    if any(folder.glob("*.bin")):
-        return (
-            "holds only pickled weights (.bin), which are not loaded; rewrite it as safetensors: "
-            "from_pretrained(folder).save_pretrained(folder, safe_serialization=True)"
-        )
-    return "holds no complete safetensors weights; copy all *.safetensors files into it"
 
 
 def _shown(name: str) -> str:

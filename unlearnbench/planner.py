@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 from unlearnbench.cell import Cell, identity_of
@@ -176,8 +177,14 @@ class Planner:
             el_epochs=el_epochs_of(experiment, data),
             limit=experiment.limit,
             task_limit=experiment.task_limit,
+            models=self._models_folder(parts["role"]),
         )
         return replace(cell, identity=identity_of(cell))
+
+    def _models_folder(self, role: Role) -> str | None:
+        # Absolute: a cell may run elsewhere than where it was asked for.
+        kept = self.experiment.save_models and role == "method"
+        return str(Path(self.experiment.out).absolute() / "models") if kept else None
 
     def _position(self, method: str) -> int:
         return list(self.methods).index(method) if method in self.methods else 0

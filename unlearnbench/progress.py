@@ -4,9 +4,12 @@ import logging
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
+
+from unlearnbench.secret_values import redact
+from unlearnbench.visible_text import visible
 
 logger = logging.getLogger("unlearnbench")
 
@@ -92,12 +95,9 @@ class Lines:
         tally.finish(title, failed)
         minutes, seconds = divmod(int(tally.seconds), 60)
         state = tally.state()
-        print(
-            f"[{tally.n_done}/{tally.total}] {minutes}:{seconds:02d} {title}: {outcome}"
-            + (f" ({state})" if state else ""),
-            file=sys.stderr,
-            flush=True,
-        )
+        line = f"[{tally.n_done}/{tally.total}] {minutes}:{seconds:02d} {title}: {outcome}"
+        with suppress(OSError):  # nobody can be told that stderr is on a full disk
+            print(visible(line) + (f" ({state})" if state else ""), file=sys.stderr, flush=True)
 
 
 class Bar:
@@ -105,7 +105,7 @@ class Bar:
 
     def __init__(self, bar: Any, total: int) -> None:
         self.bar, self.tally = bar, Tally(total)
-        self.all = bar.add_task("starting", total=total)
+        self.all = bar.add_task("starting", total=total, count=f"0/{total}")
         self.lines: dict[str, Any] = {}
 
     def start(self, title: str) -> None:
@@ -113,7 +113,7 @@ class Bar:
         self.tally.start(title)
         if title in self.lines:
             self.bar.remove_task(self.lines.pop(title))
-        self.lines[title] = self.bar.add_task(title, total=None)
+        self.lines[title] = self.bar.add_task(title, total=None, count="")
         self.bar.update(self.all, description=self.tally.state())
 
     def finish(self, title: str, outcome: str, failed: bool) -> None:
@@ -122,7 +122,8 @@ class Bar:
         if title in self.lines:
             self.bar.remove_task(self.lines.pop(title))
         self.bar.console.print(f"{title}: {outcome}", markup=False, highlight=False)
-        self.bar.update(self.all, advance=1, description=self.tally.state())
+        count = f"{self.tally.n_done}/{self.tally.total}"
+        self.bar.update(self.all, advance=1, count=count, description=self.tally.state())
 
 
 @contextmanager
@@ -133,18 +134,23 @@ def progress(total: int) -> Iterator[Progress]:
             yield Lines(total)
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as RichProgress
 
-    columns = (BarColumn(24), MofNCompleteColumn(), TimeElapsedColumn())
+    said = (TextColumn("{task.fields[count]}"), TextColumn("{task.description}", markup=False))
     console = Console(stderr=True)
     with (
-        RichProgress(
-            *columns, TextColumn("{task.description}", markup=False), console=console
-        ) as bar,
+        RichProgress(BarColumn(24), TimeElapsedColumn(), *said, console=console) as bar,
         _logging_to(_ConsoleHandler(console)),
     ):
         yield Bar(bar, total)
+
+
+class _Harmless(logging.Formatter):
+    """Messages may hold a plugin's words: no secrets, and nothing that a terminal would obey."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return redact(visible(super().format(record)))
 
 
 class _ConsoleHandler(logging.Handler):
@@ -153,12 +159,13 @@ class _ConsoleHandler(logging.Handler):
         self.console = console
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.console.print(record.getMessage(), markup=False, highlight=False)
+        self.console.print(self.format(record), markup=False, highlight=False)
 
 
 @contextmanager
 def _logging_to(handler: logging.Handler) -> Iterator[None]:
     handler.setLevel(logging.INFO)  # a cell's own log has the rest
+    handler.setFormatter(_Harmless())
     logger.addHandler(handler)
     level, logger.propagate = logger.level, False
     logger.setLevel(logging.INFO)

@@ -79,7 +79,7 @@ def load_plugin_file(path: Path) -> ModuleType:
         spec.loader.exec_module(module)
     except UserError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UserError(
             f"plugin {path} failed to import: {type(error).__name__}: {error}"
         ) from error

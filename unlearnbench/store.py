@@ -11,6 +11,7 @@ OUT/lock                   shared by all processes that write here
 
 import fcntl
 import hashlib
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -98,7 +99,9 @@ class Store:
         The first one clears what killed ones have left.  Raises `UserError` where the
         folder cannot be written.
         """
-        _make(self.folder)
+        _make(self.cells)
+        if not os.access(self.cells, os.W_OK):  # told now, not when the first result is there
+            raise UserError(f"cannot write to {self.cells}; {ANOTHER_FOLDER}")
         with _opened_lock(self.folder / "lock") as file:
             if _is_taken(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB):
                 self._remove_temporary_files()

@@ -2,34 +2,19 @@
 
 import json
 import math
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-# What shows nothing, turns the direction of the rest, breaks a line unseen, or cannot be written.
-_UNSEEN = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
-)
+from unlearnbench.visible_text import visible
+
 # Within <script> only these can end or change what a browser reads.
 _IN_SCRIPT = {ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&\u2028\u2029"}
-
-
-def visible(text: str) -> str:
-    """The text with every sign that one cannot see, or that would reorder the rest, shown."""
-    return _UNSEEN.sub(_sign, text)
 
 
 def embedded_json(value: Any) -> str:
     """JSON that can stand in a <script> element; numbers that JSON does not know are null."""
     text = json.dumps(_plain(value), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return text.translate(_IN_SCRIPT)
-
-
-def _sign(found: re.Match[str]) -> str:
-    code = ord(found[0])
-    if code < 0x20:
-        return chr(0x2400 + code)  # Unicode's pictures of control characters
-    return "\ufffd" if 0xD800 <= code < 0xE000 else f"⟨U+{code:04X}⟩"
 
 
 def _plain(value: Any) -> Any:

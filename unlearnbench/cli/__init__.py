@@ -3,6 +3,7 @@
 import sys
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TextIO
 
 import click
@@ -17,6 +18,8 @@ from unlearnbench.cli.report import report
 from unlearnbench.cli.run import run
 from unlearnbench.cli.tune import tune
 from unlearnbench.errors import UserError
+from unlearnbench.secret_values import redact
+from unlearnbench.visible_text import visible
 
 INTERRUPTED = 130
 USAGE = 2
@@ -71,7 +74,16 @@ def _status_of(arguments: Sequence[str] | None) -> int:
     except BrokenPipeError:  # the reader of stdout (`| head`) has seen enough
         sys.stderr.close()
         return 0
+    except OSError as error:
+        return _complain(_system_said(error))
     return done if isinstance(done, int) else 0
+
+
+def _system_said(error: OSError) -> str:
+    if error.filename is None:
+        return f"cannot write the answer: {error.strerror}; free some disk, run it again"
+    # A path that the system does not even look at: too long, or in a folder that is closed.
+    return f"cannot use {error.filename}: {error.strerror}; give another path"
 
 
 def _warn(
@@ -82,9 +94,15 @@ def _warn(
     file: TextIO | None = None,  # noqa: ARG001
     line: str | None = None,  # noqa: ARG001
 ) -> None:
-    click.echo(f"unlearnbench: warning: {' '.join(str(message).split())}", err=True)
+    click.echo(f"unlearnbench: warning: {_harmless(str(message))}", err=True)
 
 
 def _complain(message: str) -> int:
-    click.echo(f"unlearnbench: error: {' '.join(message.split())}", err=True)
+    with suppress(OSError):  # stderr may be on the very disk that is full
+        click.echo(f"unlearnbench: error: {_harmless(message)}", err=True)
     return USAGE
+
+
+def _harmless(message: str) -> str:
+    """One line, without secrets of the environment and without what a terminal would obey."""
+    return redact(visible(" ".join(message.split())))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from unlearnbench.errors import UserError
+from unlearnbench.visible_text import visible
 
 if TYPE_CHECKING:
     from unlearnbench.document import Document
@@ -42,7 +43,8 @@ def read_results(folder: Path) -> "tuple[list[Result], int]":
 
     results, damages = Store(folder).load_all()
     for damage in damages:
-        click.echo(f"unlearnbench: left out {damage.path}: {damage.reason}", err=True)
+        told = visible(f"{damage.path}: {damage.reason}")
+        click.echo(f"unlearnbench: left out {told}", err=True)
     kept, superseded = newest(results)
     if superseded:
         click.echo(
@@ -86,7 +88,7 @@ def shown_in(
         published=definition.published.model_dump(exclude_none=True),
     )
     for damage in selection.damages:
-        click.echo(f"unlearnbench: left out {damage}", err=True)
+        click.echo(f"unlearnbench: left out {visible(damage)}", err=True)
     return Shown(findings, definition.sections, _missing(selection), len(selection.damages))
 
 

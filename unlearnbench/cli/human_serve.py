@@ -1,6 +1,7 @@
 """`unlearnbench human serve`: the page that a sheet is rated on."""
 
 from pathlib import Path
+from secrets import token_urlsafe
 from typing import TYPE_CHECKING
 
 import click
@@ -27,13 +28,14 @@ def serve(sheet: Path, annotator: str | None, port: int, open_browser: bool) -> 
 
     Every score is saved at once to ratings-ANNOTATOR.csv beside the sheet; the same
     command again goes on at the first text without a score.  The page can be reached
-    from this machine only.  Ctrl-C ends it.
+    from this machine only, at the address that is printed, a new one each time.
+    Ctrl-C ends it.
     """
     from unlearnbench.human.annotation import AnnotationStudy
     from unlearnbench.human.server import address_of, make_server
 
     study = AnnotationStudy.open(sheet, annotator)
-    server = make_server(study, port)
+    server = make_server(study, port, token_urlsafe(16))
     try:
         click.echo(address_of(server))
         click.echo(f"unlearnbench: rating as {study.annotator}; Ctrl-C ends", err=True)

@@ -1,5 +1,6 @@
 """`unlearnbench report`: what lies in a results folder, in any format."""
 
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from unlearnbench.cli.findings import Shown, read_results, shown_in
 from unlearnbench.cli.output import report_for, write_every_format, write_report
 from unlearnbench.errors import UserError
 from unlearnbench.registry import load_plugin_file
+from unlearnbench.visible_text import visible
 
 if TYPE_CHECKING:
     from unlearnbench.document import Document
@@ -173,8 +175,9 @@ def _names(first: Path, second: Path) -> tuple[str, str]:
 
 def _print(document: "Document", name: str | None, output: str | None, stem: str) -> None:
     if output is None:
-        text = registry.find("reports", name or "plain")().render(document)
-        click.echo(text.rstrip("\n"))
+        text = registry.find("reports", name or "plain")().render(document).rstrip("\n")
+        # Some formats hold texts exactly as a model wrote them; a terminal would obey them.
+        click.echo(visible(text) if sys.stdout.isatty() else text)
     elif name is None and (output.endswith("/") or Path(output).is_dir()):
         write_every_format(document, Path(output), Path(stem).name.removesuffix(".toml"))
     else:

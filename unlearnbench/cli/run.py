@@ -104,18 +104,21 @@ def _named(name: str, flags: dict[str, Any], dry_run: bool) -> _Asked:
 
 
 def _run(asked: _Asked) -> int:
+    from unlearnbench import ranks
     from unlearnbench.launching.choosing import HowToRun, run_grid
-    from unlearnbench.launching.together import is_first_process, run_beside
+    from unlearnbench.launching.together import follow, leading
 
     store = asked.store
-    if not is_first_process():  # under `accelerate launch` the first one writes and talks
-        run_beside(asked.share, store)
+    if not ranks.is_first():  # under `accelerate launch` the first one writes and talks
+        from unlearnbench.cell_run import run_cell
+
+        follow({cell.key: cell for cell in asked.share}, run_cell)
         return 0
     plugins = tuple(file for e in asked.experiments for file in e.plugin)
     with store.writing():
         _keep(asked)
         try:
-            with _terminating_as_interrupt():
+            with _terminating_as_interrupt(), leading():
                 how = HowToRun.of(asked.experiments[0], asked.plan.jobs, plugins)
                 outcome = run_grid(asked.share, store, how)
         except KeyboardInterrupt:

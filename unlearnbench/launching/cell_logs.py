@@ -7,6 +7,8 @@ from pathlib import Path
 
 from unlearnbench.cell import Cell
 from unlearnbench.progress import logger
+from unlearnbench.secret_values import redact
+from unlearnbench.visible_text import visible
 
 
 class CellLogs:
@@ -31,8 +33,8 @@ class CellLogs:
         now = time.strftime("%Y-%m-%d %H:%M:%S")
         with suppress(OSError):
             self.folder.mkdir(parents=True, exist_ok=True)
-            with self.path(cell).open("a", encoding="utf-8") as file:
-                file.writelines(f"{now} {line}\n" for line in text.splitlines())
+            with self.path(cell).open("a", encoding="utf-8", errors="backslashreplace") as file:
+                file.writelines(f"{now} {line}\n" for line in redact(visible(text)).splitlines())
 
     def __call__(self, cell: Cell, record: logging.LogRecord) -> None:
         """Keep a record; pass it on to whoever watches the run, unless it came from here."""

@@ -60,8 +60,10 @@ def _launcher(missing: Sequence[Cell], how: HowToRun, logs: CellLogs) -> Launche
         from unlearnbench.launching.ray_cluster import RayCluster
 
         return RayCluster(how, logs)
-    # A single cell needs nobody to survive it, unless somebody must be able to stop it.
-    if how.jobs == 0 or (len(missing) == 1 and how.timeout is None):
+    if how.jobs == 0 and how.timeout is not None:
+        raise UserError("--cell-timeout needs a process that can be stopped; give --jobs 1 or more")
+    # A single cell of ours needs nobody to survive it; a plugin may take its process along.
+    if how.jobs == 0 or (len(missing) == 1 and how.timeout is None and not how.plugins):
         from unlearnbench.launching.in_process import InProcess
 
         return InProcess(logs)

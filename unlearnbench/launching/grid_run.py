@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from unlearnbench.cell import Cell
 from unlearnbench.cell_run import Finished, lost_result
@@ -38,12 +39,17 @@ def is_finished(found: Result | Damage | None) -> bool:
     return isinstance(found, Result) and found.status != "failed"
 
 
+def has_model(cell: Cell) -> bool:
+    """Whether the unlearned model is there, if it is to be kept."""
+    return cell.models is None or (Path(cell.models) / cell.key).is_dir()
+
+
 def load_finished(cells: Sequence[Cell], store: Store, outcome: Outcome) -> list[Cell]:
     """Put what is stored already into the outcome; the cells that are missing or failed."""
     missing = []
     for cell in cells:
         found = store.load(cell.key)
-        if isinstance(found, Result) and is_finished(found):
+        if isinstance(found, Result) and is_finished(found) and has_model(cell):
             outcome.results[cell.key] = found
             outcome.n_cached += 1
             continue
@@ -94,7 +100,12 @@ class GridRun:
             if self._launcher.room() <= 0:
                 return
             cell = self._todo.popleft()
-            if not self._claims.take(cell.key):
+            try:
+                is_ours = self._claims.take(cell.key)
+            except UserError as error:  # a full disk: what is running may still be kept
+                self._give_up(error)
+                return
+            if not is_ours:
                 self._todo.append(cell)  # another run has it: look again later
             elif not self._is_done_meanwhile(cell, outcome):
                 self._start(cell, 1)
@@ -102,7 +113,7 @@ class GridRun:
     def _is_done_meanwhile(self, cell: Cell, outcome: Outcome) -> bool:
         """Whether another run has finished the cell since this one looked first."""
         found = self._store.load(cell.key)
-        if not isinstance(found, Result) or not is_finished(found):
+        if not isinstance(found, Result) or not is_finished(found) or not has_model(cell):
             return False
         self._keep(cell, found, outcome)
         outcome.n_cached += 1
@@ -144,9 +155,13 @@ class GridRun:
             return self._store.commit(result)
         except UserError as error:
             logger.error("%s; %s", error, rescue(result, self._store.folder))
-            self._unwritable = error
-            self._todo.clear()  # what could not be kept need not be computed
+            self._give_up(error)
             return result
+
+    def _give_up(self, error: UserError) -> None:
+        """Start no more: what could not be kept need not be computed."""
+        self._unwritable = error
+        self._todo.clear()
 
     def _keep(self, cell: Cell, result: Result, outcome: Outcome) -> None:
         outcome.results[cell.key] = result

@@ -2,15 +2,17 @@
 
 import multiprocessing
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from logging import LogRecord
 from multiprocessing import connection
 from signal import Signals
 from typing import Any
 
 from unlearnbench.cell import Cell
+from unlearnbench.cell_run import Finished
 from unlearnbench.launching.launcher import Ended, Listener, Lost
-from unlearnbench.launching.worker import serve
+from unlearnbench.launching.worker import BROKEN, DONE, LOG, serve
 
 
 class LocalProcesses:
@@ -41,7 +43,7 @@ class LocalProcesses:
     def start(self, cell: Cell) -> None:
         """Give the cell to a worker that waits for one, else to a new one."""
         worker = self._idle.pop() if self._idle else self._new()
-        worker.begin(cell, self._timeout)
+        worker.begin(cell)
         self._busy.append(worker)
 
     def wait(self, seconds: float) -> list[Ended]:
@@ -72,7 +74,7 @@ class LocalProcesses:
         cell = worker.cell
         if cell is None:
             return None
-        outcome = worker.outcome(lambda record: self._listener(cell, record))
+        outcome = worker.outcome(lambda record: self._listener(cell, record), self._timeout)
         if outcome is None:
             return None
         self._busy.remove(worker)
@@ -102,25 +104,31 @@ class _Worker:
         theirs.close()  # else its end would never be seen
         return cls(process, ours, gpu)
 
-    def begin(self, cell: Cell, timeout: float | None) -> None:
-        self.cell = cell
-        self.deadline = None if timeout is None else time.monotonic() + timeout
+    def begin(self, cell: Cell) -> None:
+        self.cell, self.deadline = cell, None
         try:
             self.talk.send(cell)
         except OSError:  # it died while it was idle; `outcome` will find its pipe closed
             self.is_usable = False
 
-    def outcome(self, listener: Any) -> Any:
+    def outcome(
+        self, listener: Callable[[LogRecord], None], timeout: float | None
+    ) -> Finished | Lost | None:
         """What became of its cell, if that is known by now."""
         try:
             while self.talk.poll():
                 kind, content = self.talk.recv()
-                if kind == "log":
+                if kind in (DONE, BROKEN):
+                    self.cell = None
+                    return content if kind == DONE else Lost(content, again=False)
+                if kind == LOG:
                     listener(content)
-                    continue
-                self.cell = None
-                return content if kind == "done" else Lost(content, again=False)
+                elif timeout is not None:  # it began: what came before was starting the worker
+                    self.deadline = time.monotonic() + timeout
         except (EOFError, OSError):
+            return Lost(self._death())
+        # A child that the cell left behind keeps the pipe open, so its end need not be seen.
+        if not self.process.is_alive() and not self.talk.poll():
             return Lost(self._death())
         if self.deadline is not None and time.monotonic() > self.deadline:
             self.kill()

@@ -10,19 +10,11 @@ from unlearnbench.store import Store
 
 
 def rescue(result: Result, folder: Path) -> str:
-    """Keep a result outside its folder; says where it is and how to put it back.
-
-    Raises `UserError` if it cannot be written there either.
-    """
-    path = Store(_elsewhere()).save(result)
-    cells = shlex.quote(str(folder / "cells"))
-    return f"the result is kept in {path}; when there is room: mv {shlex.quote(str(path))} {cells}/"
-
-
-def _elsewhere() -> Path:
+    """Keep a result outside its folder; says where it is and how to put it back, or that it is
+    lost."""
     try:
-        return Path(tempfile.mkdtemp(prefix="unlearnbench-"))
-    except OSError as error:
-        raise UserError(
-            f"cannot keep a result anywhere: {error.strerror}; free some disk"
-        ) from error
+        path = Store(Path(tempfile.mkdtemp(prefix="unlearnbench-"))).save(result)
+    except (UserError, OSError) as error:
+        return f"the result of {result.label} is lost, it cannot be kept elsewhere either: {error}"
+    cells = shlex.quote(str(folder.absolute() / "cells"))
+    return f"the result is kept in {path}; when there is room: mv {shlex.quote(str(path))} {cells}/"

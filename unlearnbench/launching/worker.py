@@ -11,17 +11,20 @@ from logging.handlers import QueueHandler
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from unlearnbench.cell import Cell, software_of
 from unlearnbench.cell_run import run_cell
 from unlearnbench.progress import logger
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
+BEGAN, LOG, DONE, BROKEN = "began", "log", "done", "broken"
+
 
 def serve(talk: "Connection[Any, Any]", plugins: Sequence[str], gpu: int | None) -> None:
     """Run the cells that come through `talk` until it closes; send log records and results back.
 
-    Messages to the parent are ('log', record), ('done', Finished) and ('broken', why).
+    Messages to the parent are (BEGAN, None), (LOG, record), (DONE, Finished), (BROKEN, why).
     """
     if gpu is not None:  # before anything asks CUDA which devices there are
         os.environ["CUDA_VISIBLE_DEVICES"] = str(gpu)
@@ -38,7 +41,11 @@ def serve(talk: "Connection[Any, Any]", plugins: Sequence[str], gpu: int | None)
             talk.send((kind, content))
 
     while (cell := _next(talk)) is not None:
-        with listened_to(lambda record: send("log", record)):
+        send(BEGAN, None)
+        if edited := _edited_since(cell):
+            send(BROKEN, f"{edited} was edited since this run began; start it again")
+            continue
+        with listened_to(lambda record: send(LOG, record)):
             finished = run_cell(cell)
         _send_result(send, finished)
 
@@ -51,6 +58,14 @@ def load_plugins(files: Sequence[str]) -> None:
         load_plugin_file(Path(file))
 
 
+def _edited_since(cell: Cell) -> str | None:
+    """What would make this process compute something else than the cell's key says."""
+    here, planned = software_of(cell), cell.identity["software"]
+    plugins = here["plugins"].items()
+    edited = (f"'{name}'" for name, sha in plugins if planned["plugins"].get(name) != sha)
+    return next(edited, None) or (None if here == planned else "unlearnbench")
+
+
 def _next(talk: "Connection[Any, Any]") -> Any:
     try:
         return talk.recv()
@@ -60,9 +75,9 @@ def _next(talk: "Connection[Any, Any]") -> Any:
 
 def _send_result(send: Callable[[str, Any], None], finished: Any) -> None:
     try:
-        send("done", finished)
+        send(DONE, finished)
     except Exception as error:  # what a plugin put into its result need not be picklable
-        send("broken", f"its result cannot be sent: {type(error).__name__}: {error}")
+        send(BROKEN, f"its result cannot be sent: {type(error).__name__}: {error}")
 
 
 @contextmanager
@@ -97,6 +112,7 @@ def _end_with_parent(end: Callable[[int], object] = os._exit) -> None:
     parent = parent_process()
     if parent is None:
         return
+    _be_killed_with_parent(parent.pid)
     sentinel = parent.sentinel
 
     def watch() -> None:
@@ -104,3 +120,14 @@ def _end_with_parent(end: Callable[[int], object] = os._exit) -> None:
         end(1)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def _be_killed_with_parent(parent: int | None) -> None:
+    """On Linux the kernel sees to it, even while foreign code lets no other thread run."""
+    import ctypes
+
+    set_death_signal = 1  # PR_SET_PDEATHSIG
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(set_death_signal, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != parent:  # it died before it was asked
+            os._exit(1)

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from unlearnbench.errors import UserError
+from unlearnbench.side_models import data_only
 
 DEFAULT_BERT = "bert-base-uncased"
 NANO = "nano"
@@ -12,6 +13,7 @@ NANO = "nano"
 def bert_folder(bert: str | None) -> Path:
     """The folder of a BERT: the default one, 'nano', a hub id or a folder of one's own.
 
+    Its weights are safetensors and it brings no Python code, whatever a run allows its model.
     Raises `UserError` where it is neither on this machine nor to be had from the hub.
     """
     from unlearnbench import hub
@@ -23,12 +25,12 @@ def bert_folder(bert: str | None) -> Path:
         return encoder_path()
     name = bert or DEFAULT_BERT
     if is_path(name):
-        return _checked(Path(name).expanduser())
+        return data_only(_checked(Path(name).expanduser()), "the BERT", "--bert")
     # The hub knows the default one under its owner's name; bert-score's table, without it.
     found = hub.snapshot(f"google-bert/{name}" if name == DEFAULT_BERT else name, None)
     if found is None:
         raise _absent(name)
-    return found
+    return data_only(found, "the BERT", "--bert")
 
 
 def bert_layers(bert: str | None, folder: Path) -> int:

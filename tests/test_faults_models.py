@@ -1,0 +1,296 @@
+"""Models that are damaged or half copied: one line, exit status 2, and nothing lost."""
+
+import contextlib
+import io
+import json
+import os
+import shutil
+import struct
+from pathlib import Path
+
+import pytest
+import tiny
+
+from unlearnbench import registry
+from unlearnbench.cli import status_of
+
+WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def world(tmp_path_factory):
+    """The files of a run; the cache and the plugins that runs load are gone afterwards."""
+    world = tiny.build(tmp_path_factory.mktemp("tiny"))
+    for kind in registry.KINDS:
+        getattr(registry, kind)()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("UNLEARNBENCH_CACHE", str(world.folder / "cache"))
+        patch.setattr(registry, "_plugins", {k: dict(v) for k, v in registry._plugins.items()})
+        yield world
+
+
+@pytest.fixture(scope="module")
+def measured(world, tmp_path_factory):
+    """A folder with the results of the undamaged model."""
+    out = tmp_path_factory.mktemp("measured")
+    status, _, told = cli(*options(world, world.folder / "model", out))
+    assert status == 0, told
+    return out
+
+
+@pytest.fixture
+def model(world, tmp_path):
+    """A copy of the model that a test may damage."""
+    return Path(shutil.copytree(world.folder / "model", tmp_path / "model"))
+
+
+def options(world, model, out):
+    """One method's quickest run of a model."""
+    given = world.options(out, "--jobs", "0", "--references", "none", methods="kumpr")
+    given[given.index("--model") + 1] = str(model)
+    given[given.index("--max-epochs") + 1] = "1"
+    return given
+
+
+def cli(*arguments):
+    """Run a command line in this process: exit status, stdout, stderr."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        status = status_of([str(a) for a in arguments])
+    return status, out.getvalue(), err.getvalue()
+
+
+def contents(folder):
+    return {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def refused(world, model, out):
+    """What is said of a model before anything runs; the results that there were are untouched."""
+    before = contents(out)
+    status, shown, told = cli(*options(world, model, out))
+    assert (status, shown) == (2, ""), told
+    assert told.count("\n") == 1, told
+    assert told.startswith("unlearnbench: error: ")
+    assert "Traceback" not in told
+    assert contents(out) == before
+    return told
+
+
+def cut(name, n_bytes):
+    """Keep the first bytes of a file, or all but the last with a negative number."""
+
+    def damage(folder):
+        path = folder / name
+        path.write_bytes(path.read_bytes()[:n_bytes])
+
+    return damage
+
+
+def written(name, content):
+    return lambda folder: (folder / name).write_bytes(content)
+
+
+def configured(name="config.json", **changes):
+    def damage(folder):
+        known = json.loads((folder / name).read_text())
+        (folder / name).write_text(json.dumps(known | changes))
+
+    return damage
+
+
+def without(field):
+    def damage(folder):
+        known = json.loads((folder / "config.json").read_text())
+        del known[field]
+        (folder / "config.json").write_text(json.dumps(known))
+
+    return damage
+
+
+def indexed(*names, rename=None):
+    """An index that names these files; the weights are moved away or to one of the names."""
+
+    def damage(folder):
+        if rename:
+            (folder / WEIGHTS).rename(folder / rename)
+        places = {f"tensor{i}": name for i, name in enumerate(names)}
+        (folder / INDEX).write_text(json.dumps({"metadata": {}, "weight_map": places}))
+
+    return damage
+
+
+def huge_header(folder):
+    """A header that claims to be longer than any file."""
+    data = (folder / WEIGHTS).read_bytes()
+    (folder / WEIGHTS).write_bytes(struct.pack("<Q", 1 << 60) + data[8:])
+
+
+def shifted(folder):
+    """A header whose tensors lie behind the end of the file."""
+    data = (folder / WEIGHTS).read_bytes()
+    size = struct.unpack("<Q", data[:8])[0]
+    header = json.loads(data[8 : 8 + size])
+    last = max((n for n in header if n != "__metadata__"), key=lambda n: header[n]["data_offsets"])
+    header[last]["shape"][0] *= 1000
+    header[last]["data_offsets"][1] += 1 << 40
+    text = json.dumps(header).encode()
+    (folder / WEIGHTS).write_bytes(struct.pack("<Q", len(text)) + text + data[8 + size :])
+
+
+def dangling(name):
+    def damage(folder):
+        (folder / name).unlink()
+        (folder / name).symlink_to(folder.parent / "blobs" / "gone")
+
+    return damage
+
+
+def foreign_vocabulary(folder):
+    """A tokenizer of a larger vocabulary than the model's."""
+    tokenizer = json.loads((folder / "tokenizer.json").read_text())
+    vocabulary = tokenizer["model"]["vocab"]
+    vocabulary["foreign"] = 50256
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+
+
+FAULTS = {
+    "weights empty": (written(WEIGHTS, b""), "model.safetensors is damaged"),
+    "weights cut in the header": (cut(WEIGHTS, 100), "model.safetensors is damaged"),
+    "weights cut in the data": (cut(WEIGHTS, -10), "not fully covered"),
+    "weights with more behind": (
+        lambda f: (f / WEIGHTS).write_bytes((f / WEIGHTS).read_bytes() + b"x"),
+        "model.safetensors is damaged",
+    ),
+    "weights are garbage": (written(WEIGHTS, b"garbage" * 99), "model.safetensors is damaged"),
+    "weights with a huge header": (huge_header, "model.safetensors is damaged"),
+    "weights beyond the file": (shifted, "model.safetensors is damaged"),
+    "weights are gone": (dangling(WEIGHTS), "links to weights that are gone"),
+    "a shard is missing": (
+        indexed("model-1.safetensors", "model-2.safetensors", rename="model-1.safetensors"),
+        "1 of 2 files of its index are missing (model-2.safetensors)",
+    ),
+    "an index leads out": (indexed("../x.safetensors"), "names '../x.safetensors'"),
+    "an index leads to the root": (indexed("/etc/x.safetensors"), "names '/etc/x.safetensors'"),
+    "an index names a pickle": (indexed("pytorch_model.bin"), "names 'pytorch_model.bin'"),
+    "an index names no file": (indexed(), "it names no file"),
+    "an index of numbers": (indexed(3), "names '3'"),
+    "an index is no JSON": (written(INDEX, b"{"), "has no weight_map"),
+    "an index is a list": (written(INDEX, b"[]"), "has no weight_map"),
+    "configuration cut": (cut("config.json", -30), "config.json: it is no JSON"),
+    "configuration empty": (written("config.json", b""), "config.json: it is no JSON"),
+    "configuration in bytes": (written("config.json", b"\xff\x00"), "config.json: it is no JSON"),
+    "configuration too deep": (written("config.json", b"[" * 99_999), "config.json: it is no JSON"),
+    "configuration is a list": (written("config.json", b"[]"), "it holds no JSON object"),
+    "configuration of text": (configured(hidden_size="wide"), "cannot read"),
+    "configuration of minus one": (configured(vocab_size=-1), "negative dimension"),
+    "configuration without a type": (without("model_type"), "model_type"),
+    "another architecture": (configured(model_type="never-heard-of"), "never-heard-of"),
+    "no causal language model": (
+        configured(architectures=["BertForMaskedLM"]),
+        "no causal language model",
+    ),
+    "a smaller vocabulary": (configured(vocab_size=50), "do not fit its config.json"),
+    "a huge vocabulary": (configured(vocab_size=10**14), "do not fit its config.json"),
+    "a huge width": (configured(hidden_size=2**40), "size calculation overflowed"),
+    "a million layers": (
+        configured(
+            model_type="llama", architectures=[], intermediate_size=8, num_hidden_layers=10**6
+        ),
+        "declares 1000000 layers",
+    ),
+    "layers that contradict": (configured(num_layers=3), "config.json: "),
+    "a layer too many": (
+        configured(
+            num_layers=4,
+            attention_types=[[["global", "local"], 2]],
+            attention_layers=["global", "local"] * 2,
+        ),
+        "lack 26 parameters of its config.json (transformer.h.2.",
+    ),
+    "weights named elsewhere": (
+        configured(transformers_weights="adapter_model.bin"),
+        "transformers_weights",
+    ),
+    "an adapter": (written("adapter_config.json", b"{}"), "holds an adapter"),
+    "tokenizer cut": (cut("tokenizer.json", -50), "no tokenizer can be read"),
+    "tokenizer empty": (written("tokenizer.json", b""), "no tokenizer can be read"),
+    "tokenizer is garbage": (written("tokenizer.json", b"\x00" * 99), "no tokenizer can be read"),
+    "tokenizer of nothing": (written("tokenizer.json", b"{}"), "no tokenizer can be read"),
+    "tokenizer of another model": (
+        foreign_vocabulary,
+        "'foreign' has id 50256 and the model knows ids 0 to 96",
+    ),
+    "tokenizer's settings cut": (cut("tokenizer_config.json", 9), "no tokenizer can be read"),
+    "tokenizer's settings a list": (
+        written("tokenizer_config.json", b"[]"),
+        "no tokenizer can be read",
+    ),
+    "tokenizer gone": (dangling("tokenizer.json"), "no tokenizer can be read"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_damaged_model_is_told_before_anything_runs(fault, world, measured, model):
+    damage, said = FAULTS[fault]
+    damage(model)
+    assert said in refused(world, model, measured)
+
+
+def test_a_file_is_no_model_folder(world, measured, tmp_path):
+    (tmp_path / "model").write_text("a file")
+    assert "it is a file" in refused(world, tmp_path / "model", measured)
+
+
+@pytest.mark.parametrize("name", ["", WEIGHTS, "config.json", "tokenizer.json"])
+def test_what_one_may_not_read_is_told(name, world, measured, model):
+    (model / name).chmod(0)
+    if os.access(model / name, os.R_OK):
+        pytest.skip("this user may read everything")
+    try:
+        assert "ermission denied" in refused(world, model, measured)
+    finally:
+        (model / name).chmod(0o700)
+
+
+@pytest.mark.parametrize("name", [WEIGHTS, "config.json"])
+def test_a_cached_model_whose_blobs_are_gone_is_told(
+    name, world, measured, model, tmp_path, monkeypatch
+):
+    from huggingface_hub import constants
+
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    repository = tmp_path / "cache" / "models--some--neo"
+    snapshot = repository / "snapshots" / commit
+    shutil.copytree(model, snapshot)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(commit)
+    (snapshot / name).unlink(missing_ok=True)
+    (snapshot / name).symlink_to(f"../../blobs/{'0' * 64}")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    told = refused(world, "some/neo", measured)
+    assert ("hf download some/neo" if name == WEIGHTS else "No such file") in told
+
+
+def test_what_is_not_needed_may_be_missing(world, model, tmp_path):
+    (model / "generation_config.json").unlink()
+    status, _, told = cli(*options(world, model, tmp_path / "out"))
+    assert status == 0, told
+
+
+@pytest.mark.parametrize("wrong", ["nan", "inf"])
+def test_weights_that_are_no_numbers_fail_the_cell_and_nothing_else(
+    wrong, world, measured, model, tmp_path
+):
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(model / WEIGHTS)
+    weights["transformer.h.1.mlp.c_fc.weight"][3, 5] = float(wrong)
+    save_file(weights, model / WEIGHTS, metadata={"format": "pt"})
+    out = Path(shutil.copytree(measured, tmp_path / "out"))
+    before = contents(out / "cells")
+    status, _, told = cli(*options(world, model, out))
+    assert status == 1
+    assert "hold NaN or infinity (transformer.h.1.mlp.c_fc.weight)" in told
+    after = contents(out / "cells")
+    assert len(after) == len(before) + 1
+    assert before.items() <= after.items()

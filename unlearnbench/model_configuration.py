@@ -1,0 +1,92 @@
+"""A model folder's config.json: what it says, and that it asks for nothing foreign."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from unlearnbench.errors import UserError
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
+
+_LAYERS = ("num_hidden_layers", "num_layers", "n_layer", "n_layers")
+
+
+def read_configuration(folder: Path, trust_remote_code: bool) -> "PretrainedConfig":
+    """A model folder's configuration; raises `UserError` if it is no causal language model's."""
+    from transformers import AutoConfig
+
+    _check_foreign(folder, trust_remote_code)
+    try:
+        config = AutoConfig.from_pretrained(
+            str(folder), local_files_only=True, trust_remote_code=trust_remote_code
+        )
+    except Exception as error:  # each architecture checks its own fields in its own way
+        if "trust_remote_code" in str(error):
+            raise _has_code(folder) from error
+        raise UserError(f"cannot read {folder / 'config.json'}: {in_one_line(error)}") from error
+    names = getattr(config, "architectures", None) or []
+    if names and not any(n.endswith(("ForCausalLM", "LMHeadModel")) for n in names):
+        raise UserError(
+            f"{folder.name} is a {names[0]}, no causal language model; "
+            "see: unlearnbench list models"
+        )
+    if not isinstance(getattr(config, "vocab_size", None), int):
+        raise UserError(f"cannot read {folder / 'config.json'}: it has no vocab_size")
+    return config
+
+
+def check_layers(folder: Path, n_tensors: int) -> None:
+    """Raises `UserError` for more layers than tensors: building them alone could take hours."""
+    declared = raw_configuration(folder)
+    layers = max((n for name in _LAYERS if type(n := declared.get(name)) is int), default=0)
+    if 0 < n_tensors < layers:
+        raise UserError(
+            f"{folder / 'config.json'} declares {layers} layers, and the weights hold {n_tensors} "
+            "tensors; download or copy both again"
+        )
+
+
+def raw_configuration(folder: Path, name: str = "config.json") -> Mapping[str, Any]:
+    """What stands in a JSON file of a model folder; raises `UserError` if it holds no object."""
+    path = folder / name
+    try:
+        content = json.loads(path.read_bytes())
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"cannot read {path}: it is no JSON ({in_one_line(error)})") from error
+    if not isinstance(content, dict):
+        raise UserError(f"cannot read {path}: it holds no JSON object; copy it again")
+    return content
+
+
+def in_one_line(error: Exception) -> str:
+    """An error's kind and the beginning of its message."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+
+
+def _check_foreign(folder: Path, trust_remote_code: bool) -> None:
+    """What transformers would follow out of the folder, or run, on the word of a JSON file."""
+    declared = raw_configuration(folder)
+    kernels = [value for name, value in declared.items() if name.endswith("_implementation")]
+    if any("/" in str(value) for value in kernels) and not trust_remote_code:
+        raise _has_code(folder)  # owner/name is a kernel, fetched from the hub and run
+    if "transformers_weights" in declared:
+        raise UserError(
+            f"{folder / 'config.json'} names its weights (transformers_weights), which is not "
+            "followed; call them model.safetensors and remove it"
+        )
+    if (folder / "adapter_config.json").is_file():
+        raise UserError(
+            f"{folder} holds an adapter (adapter_config.json), which is not applied; merge it "
+            "and save the whole model: merge_and_unload().save_pretrained(folder)"
+        )
+
+
+def _has_code(folder: Path) -> UserError:
+    return UserError(
+        f"the model in {folder.name} comes with Python code of its own; "
+        "read it, then allow it with --trust-remote-code"
+    )
