@@ -18,7 +18,9 @@ def file_sha256(path: Path) -> str:
     status = path.stat()
     if status.st_size < _REMEMBER_FROM:
         return _hash_file(path)
-    stamp = f"{path.resolve()}\n{status.st_size}\n{status.st_mtime_ns}"
+    # The time of any change, too, which nobody can set: copies may keep the time of writing.
+    when = f"{status.st_mtime_ns}\n{status.st_ctime_ns}\n{status.st_ino}"
+    stamp = f"{path.resolve()}\n{status.st_size}\n{when}"
     remembered = cache_root() / "hashes" / text_sha256(stamp)
     if (kept := read_entry(remembered)) is not None:
         return kept.decode()

@@ -104,13 +104,13 @@ class Store:
             raise UserError(f"cannot write to {self.cells}; {ANOTHER_FOLDER}")
         with _opened_lock(self.folder / "lock") as file:
             if _is_taken(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB):
-                self._remove_temporary_files()
+                self._remove_leftovers()
             fcntl.flock(file.fileno(), fcntl.LOCK_SH)
             yield
 
-    def _remove_temporary_files(self) -> None:
+    def _remove_leftovers(self) -> None:
         # Nobody else writes here, so these were left by one that was killed.
-        for path in self.folder.glob("*/.*.tmp"):
+        for path in (*self.folder.glob("*/.*.tmp"), *self.folder.glob("claims/*")):
             path.unlink(missing_ok=True)
 
 
@@ -118,15 +118,27 @@ def newest(results: list[Result]) -> tuple[list[Result], list[Result]]:
     """The results without those that a newer version of the software has measured again.
 
     Two results answer the same question if their identities agree outside `software`.
+    What the installed version measured counts as the newest, whatever a clock said then.
     Returns the kept ones in the given order, and the superseded ones.
     """
     latest: dict[str, Result] = {}
     for result in results:
         question = question_of(result)
-        if question not in latest or latest[question].started_at < result.started_at:
+        if question not in latest or _age(latest[question]) < _age(result):
             latest[question] = result
     kept = {result.key for result in latest.values()}
     return [r for r in results if r.key in kept], [r for r in results if r.key not in kept]
+
+
+def _age(result: Result) -> tuple[bool, str]:
+    """Sorts results from the oldest to the newest."""
+    from unlearnbench.environment import package_versions
+    from unlearnbench.identity import harness_sha256
+
+    software = result.identity.get("software")
+    known = software if isinstance(software, dict) else {}
+    made_with = known.get("packages"), known.get("harness")
+    return made_with == (package_versions(), harness_sha256()), result.started_at
 
 
 def question_of(result: Result) -> str:

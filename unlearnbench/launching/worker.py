@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from unlearnbench.cell import Cell, software_of
 from unlearnbench.cell_run import run_cell
+from unlearnbench.errors import UserError
 from unlearnbench.progress import logger
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def serve(talk: "Connection[Any, Any]", plugins: Sequence[str], gpu: int | None)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     _end_with_parent()
     logger.propagate = False
-    load_plugins(plugins)
+    broken = load_plugins(plugins)
     lock = threading.Lock()
 
     def send(kind: str, content: Any) -> None:
@@ -42,28 +43,34 @@ def serve(talk: "Connection[Any, Any]", plugins: Sequence[str], gpu: int | None)
 
     while (cell := _next(talk)) is not None:
         send(BEGAN, None)
-        if edited := _edited_since(cell):
-            send(BROKEN, f"{edited} was edited since this run began; start it again")
+        if told := broken or _edited_since(cell):
+            send(BROKEN, told)
             continue
         with listened_to(lambda record: send(LOG, record)):
             finished = run_cell(cell)
         _send_result(send, finished)
 
 
-def load_plugins(files: Sequence[str]) -> None:
-    """Register the plugins of files in this process, too."""
+def load_plugins(files: Sequence[str]) -> str | None:
+    """Register the plugins of files in this process, too; what is wrong with one of them now."""
     from unlearnbench.registry import load_plugin_file
 
-    for file in files:
-        load_plugin_file(Path(file))
+    try:
+        for file in files:
+            load_plugin_file(Path(file))
+    except UserError as error:
+        return str(error)
+    return None
 
 
 def _edited_since(cell: Cell) -> str | None:
     """What would make this process compute something else than the cell's key says."""
     here, planned = software_of(cell), cell.identity["software"]
+    if here == planned:
+        return None
     plugins = here["plugins"].items()
     edited = (f"'{name}'" for name, sha in plugins if planned["plugins"].get(name) != sha)
-    return next(edited, None) or (None if here == planned else "unlearnbench")
+    return f"{next(edited, 'unlearnbench')} was edited since this run began; start it again"
 
 
 def _next(talk: "Connection[Any, Any]") -> Any:
