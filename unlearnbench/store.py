@@ -101,7 +101,7 @@ class Store:
         """
         _make(self.cells)
         if not os.access(self.cells, os.W_OK):  # told now, not when the first result is there
-            raise UserError(f"cannot write to {self.cells}; {ANOTHER_FOLDER}")
+            raise UserError(f"cannot write to {self.cells}: it is read-only; {ANOTHER_FOLDER}")
         with _opened_lock(self.folder / "lock") as file:
             if _is_taken(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB):
                 self._remove_leftovers()
