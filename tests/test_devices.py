@@ -190,11 +190,13 @@ def test_bfloat16_computes_in_it_over_float32_weights() -> None:
     assert torch.cosine_similarity(change, wanted, dim=0) > 0.9
 
 
-def test_identity_of_the_plain_way_is_empty() -> None:
+def test_identity_of_the_plain_way_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Strategy().identity == {}
+    monkeypatch.setattr("unlearnbench.strategy.version", lambda name: f"{name} 1")
     assert Strategy(deepspeed="/x/y.json", deepspeed_sha256="abc").identity == {
         "deepspeed": "file",
         "deepspeed_sha256": "abc",
+        "deepspeed_version": "deepspeed 1",
     }
 
 
@@ -216,6 +218,7 @@ def test_accelerates_own_choices_hold_where_the_experiment_says_nothing(
 
 def test_one_gpu_for_several_processes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "0")
     with pytest.raises(UserError, match="--device cuda:1 is one GPU"):
         strategy_of(Experiment(device="cuda:1"))
 

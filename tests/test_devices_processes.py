@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -179,7 +180,11 @@ def test_accelerate_launch_with_deepspeed_of_its_own(
     assert done.returncode == 0, done.stderr
     found = by_method(out)
     check_equal(found["kumpr"], alone["kumpr"])
-    assert found["kumpr"].identity["training"] == {"deepspeed": "zero2", "n_processes": 2}
+    assert found["kumpr"].identity["training"] == {
+        "deepspeed": "zero2",
+        "deepspeed_version": version("deepspeed"),
+        "n_processes": 2,
+    }
 
 
 @pytest.mark.slow

@@ -25,8 +25,8 @@ FAILING = {
     "none": ("return None", "returned NoneType, not an UnlearnTrace"),
     "a_dict": ("return {'outcome': 'forgotten'}", "returned dict, not an UnlearnTrace"),
     "no_epochs": (
-        AFTER + "return trace.model_copy(update={'n_epochs': 7})",
-        "says 7 epochs, and the last in it is 2",
+        AFTER + "return trace.model_copy(update={'n_epochs': 1})",
+        "says 1 epochs, and the last in it is 2",
     ),
     "epochs_twice": (
         AFTER + "return trace.model_copy(update={'epochs': trace.epochs + trace.epochs[-1:]})",
@@ -50,7 +50,7 @@ FAILING = {
         "measured NaN for",
     ),
     "tokens": (AFTER + "model.tokenizer.add_tokens(['new'])" + RETURN, "changed the tokenizer"),
-    "padding": (AFTER + "model.tokenizer.pad_token = 'kab'" + RETURN, "changed the tokenizer"),
+    "ending": (AFTER + "model.tokenizer.eos_token = 'kab'" + RETURN, "changed the tokenizer"),
     "other_tokenizer": (
         AFTER + "import copy\nmodel.tokenizer = copy.deepcopy(model.tokenizer)\n"
         "model.tokenizer.add_tokens(['new'])" + RETURN,
@@ -89,6 +89,7 @@ STEALTHY = {
     "silence": "import logging\nlogging.disable()\nlogging.getLogger('unlearnbench').handlers = []",
     "hook": AFTER + "model.network.register_forward_hook(lambda m, a, out: None)" + RETURN,
     "configuration": AFTER + "model.network.config.eos_token_id = 5" + RETURN,
+    "padding": AFTER + "model.tokenizer.pad_token = 'kab'" + RETURN,
     "nan_metrics": AFTER + "trace.epochs[-1].metrics['el'] = float('nan')" + RETURN,
     "child": "import subprocess\nsubprocess.Popen(['sleep', '3'])",
 }

@@ -1,5 +1,6 @@
 """Who runs which cell: claims, shares, retries, and what a person is told meanwhile."""
 
+import errno
 import logging
 import os
 import subprocess
@@ -15,7 +16,7 @@ from test_store import make_result
 from unlearnbench import progress
 from unlearnbench.cell_run import Finished
 from unlearnbench.errors import UserError
-from unlearnbench.launching import grid_run
+from unlearnbench.launching import grid_run, worker
 from unlearnbench.launching.cell_logs import CellLogs
 from unlearnbench.launching.choosing import share_of
 from unlearnbench.launching.grid_run import GridRun, Outcome
@@ -243,3 +244,38 @@ def test_time_left_is_that_of_the_cells_done(monkeypatch):
     tally.finish("a", failed=True)
     assert tally.seconds_left == 240
     assert tally.state() == "1 running, 1 failed, about 4 min left"
+
+
+def test_a_worker_keeps_to_the_gpus_that_its_run_may_see(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2, GPU-8f")
+    assert [worker._name_of(gpu) for gpu in (0, 1)] == ["2", "GPU-8f"]
+    for nothing_hidden in ("", None):
+        if nothing_hidden is None:
+            monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+        else:
+            monkeypatch.setenv("CUDA_VISIBLE_DEVICES", nothing_hidden)
+        assert worker._name_of(1) == "1"
+
+
+def test_a_claim_waits_while_no_more_files_can_be_opened(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    claims = Claims(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", refuse)
+        assert not claims.take("k")
+    assert claims.take("k")
+
+
+def test_cells_of_another_run_say_nothing_of_ones_own_speed(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    tally = progress.Tally(total=10)
+    for title in "abc":
+        tally.finish(title, failed=False)
+    assert tally.seconds_left is None
+    tally.start("d")
+    now[0] += 10
+    tally.finish("d", failed=False)
+    assert tally.seconds_left == 60

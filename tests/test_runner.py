@@ -216,6 +216,9 @@ def test_processes_of_accelerate_take_one_cell_at_a_time(monkeypatch):
     ours = planner(jobs=3)
     assert ours._jobs([]) == 3
     monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(UserError, match="RANK is not there"):
+        ours._jobs([])
+    monkeypatch.setenv("RANK", "0")
     assert ours._jobs([]) == 0
 
 

@@ -36,10 +36,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Finished:
-    """A cell's result and, if it failed, where."""
+    """A cell that ran to its end, be it a failure."""
 
     result: Result
-    traceback: str = ""
 
     @property
     def summary(self) -> str:
@@ -58,7 +57,7 @@ def run_cell(cell: "Cell") -> Finished:
     """
     started_at, started = datetime.now(UTC), time.perf_counter()
     so_far = Progressing()
-    error, trace = None, ""
+    error = None
     fix_randomness(cell.seed, cell.threads)
     try:
         with ranks.together():
@@ -67,11 +66,11 @@ def run_cell(cell: "Cell") -> Finished:
     except KeyboardInterrupt:
         raise
     except BaseException as problem:  # a third party's method may even exit; the others go on
-        error, trace = _in_one_line(problem), redact(traceback.format_exc())
-        logger.debug("%s failed:\n%s", cell.title, trace.rstrip())
+        error = _in_one_line(problem)
+        logger.debug("%s failed:\n%s", cell.title, redact(traceback.format_exc()).rstrip())
     seconds = time.perf_counter() - started
     result = _recorded(cell, so_far, error, started_at.isoformat(timespec="seconds"), seconds)
-    return Finished(result, trace)
+    return Finished(result)
 
 
 def _recorded(
@@ -92,7 +91,7 @@ def _recorded(
 def lost_result(cell: "Cell", reason: str) -> Result:
     """The result of a cell whose process is gone: failed, with what is known from outside."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    return result_of(cell, Progressing(), reason, now, 0.0)
+    return result_of(cell, Progressing(), _harmless(reason), now, 0.0)
 
 
 def _unlearn_and_measure(cell: "Cell", so_far: Progressing) -> None:
@@ -150,7 +149,9 @@ def _unlearn(cell: "Cell", model: "LanguageModel", forget_set: "ForgetSet") -> "
     with put_back_after(), listening(_narrator(cell.title)):
         method = find("methods", cell.method)(**cell.settings)
         told = method.unlearn(model, forget_set)
-    trace = check_unlearned(told, model, forget_set, given)
+    # Where several processes train the cell, all of them must know if one has come off badly.
+    traces = ranks.gathered(lambda: check_unlearned(told, model, forget_set, given))
+    trace = traces[ranks.rank()]
     model.network.eval()
     ranks.same_weights(model)
     return trace
@@ -175,7 +176,11 @@ def _narrator(title: str, every: float = 20.0) -> "Callable[[UnlearnProgress], N
 
 
 def _in_one_line(error: BaseException) -> str:
-    # A file name that is no text comes with characters that cannot be written.
-    said = str(error).encode("utf-8", "backslashreplace").decode()
-    text = redact(visible(" ".join(said.split())))[:500]
+    text = _harmless(str(error))
     return text if isinstance(error, UserError) else f"{type(error).__name__}: {text}"
+
+
+def _harmless(text: str) -> str:
+    # A file name that is no text comes with characters that cannot be written.
+    said = text.encode("utf-8", "backslashreplace").decode()
+    return redact(visible(" ".join(said.split())))[:500]

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from unlearnbench.forget_sources import ForgetRequest, ForgetSource
     from unlearnbench.model import LanguageModel
     from unlearnbench.model_choice import ModelChoice
+    from unlearnbench.protocol import Protocol
 
 NANO = "nano"
 
@@ -78,6 +79,7 @@ class DataChoice:
 def choose_data(
     experiment: "Experiment",
     model: "ModelChoice",
+    protocol: "Protocol",
     needs: Sequence[str],
     warnings: list[str],
 ) -> DataChoice:
@@ -101,7 +103,7 @@ def choose_data(
     is_nano = request.forget_set == NANO
     source = _open(request)
     digests = {run: source.sha256(run) for run in source.runs}
-    warnings += _told_at_first_look(source, experiment, model, warnings)
+    warnings += _told_at_first_look(source, experiment.limit, model, protocol, warnings)
     texts = _texts(experiment, is_nano)
     encoder = experiment.encoder or (NANO if is_nano else None)
     bert = experiment.bert or (NANO if is_nano else None)
@@ -122,15 +124,16 @@ def choose_data(
 
 
 def _told_at_first_look(
-    source: "ForgetSource", experiment: "Experiment", model: "ModelChoice", told: Sequence[str]
+    source: "ForgetSource",
+    limit: int | None,
+    model: "ModelChoice",
+    protocol: "Protocol",
+    told: Sequence[str],
 ) -> list[str]:
     """Warnings about the forget sets' rows as this model reads them, but those told already."""
     from unlearnbench.forget_sources.first_look import look_at
-    from unlearnbench.set_options import parse_set, protocol_of
 
-    own = [text for text in experiment.settings if text.strip().startswith("protocol.")]
-    protocol = protocol_of(experiment.protocol, parse_set(own, {}))
-    found = look_at(source, model, protocol, experiment.limit)
+    found = look_at(source, model, protocol, limit)
     return [warning for warning in found if warning not in told]
 
 

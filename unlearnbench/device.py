@@ -27,11 +27,12 @@ def choose_device(asked: str) -> tuple[str, str]:
         name = f"cuda:{os.environ['LOCAL_RANK']}"
     try:
         device = torch.device(name)
+        if device.type == "cuda":
+            # Asked without using it: a GPU may allow one process only, and that is the cell's.
+            return name, f"cuda {torch.cuda.get_device_name(device)}"
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:  # torch built without CUDA asserts
         raise UserError(f"device '{asked}' is not available here; take --device cpu") from error
-    if device.type == "cuda":
-        return name, f"cuda {torch.cuda.get_device_name(device)}"
     return name, device.type
 
 

@@ -133,7 +133,7 @@ class Experiment:
         2, "how often a cell is run again whose process or machine was lost", minimum=0
     )
     ray_address: str | None = setting(
-        None, "a running Ray cluster, e.g. auto or ray://host:10001; default: one of its own here"
+        None, "a running Ray cluster: auto or HOST:PORT; default: one of its own here"
     )
     gpus_per_cell: float | None = setting(
         None, "GPUs that a cell asks for; default: one where there are any", minimum=0

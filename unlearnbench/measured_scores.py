@@ -4,6 +4,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from unlearnbench.errors import UserError
+from unlearnbench.stored.contradictions import contradictions_of
 from unlearnbench.task import Metric, Score
 
 if TYPE_CHECKING:
@@ -19,13 +20,15 @@ def check_scores(task: "Task", scores: Any) -> dict[str, Score]:
     if not isinstance(scores, dict):
         raise UserError(
             f"task '{task.name}' returned {type(scores).__name__}, not a dict of scores by metric; "
-            "see docs/tasks.md"
+            "see unlearnbench.task.Task"
         )
     for name, score in scores.items():
         if not isinstance(score, Score):
             raise UserError(
                 f"task '{task.name}' returned {type(score).__name__} for {name!r}, not a Score"
             )
+        if (wrong := next(contradictions_of(score), None)) is not None:
+            raise UserError(f"task '{task.name}', '{name}': {wrong}")
         if math.isnan(score.value):
             raise UserError(
                 f"task '{task.name}' measured NaN for '{name}'; what cannot be measured is left out"

@@ -70,9 +70,9 @@ class LanguageModel:
 
     @property
     def pad_token_id(self) -> int:
-        """The padding token: the tokenizer's, else its end of sequence, else 0."""
+        """The padding token: the tokenizer's if the model has it, else end of sequence, else 0."""
         for candidate in (self.tokenizer.pad_token_id, self.tokenizer.eos_token_id):
-            if candidate is not None:
+            if candidate is not None and candidate < self.network.config.vocab_size:
                 return int(candidate)
         return 0
 

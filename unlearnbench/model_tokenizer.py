@@ -32,13 +32,15 @@ def read_tokenizer(
             f"no tokenizer can be read from {folder}: {problem}; "
             "copy tokenizer.json and tokenizer_config.json beside the weights"
         )
-    _check_ids(folder, ids, vocabulary_size)
+    # No text has these, unless a model that knows them wrote it: often one added for padding.
+    special = set(tokenizer.all_special_tokens)
+    _check_ids(folder, {t: i for t, i in ids.items() if t not in special}, vocabulary_size)
     return tokenizer
 
 
 def _check_ids(folder: Path, ids: dict[str, int], vocabulary_size: int) -> None:
-    highest = max(ids, key=lambda token: ids[token])
-    if ids[highest] >= vocabulary_size:
+    highest = max(ids, key=lambda token: ids[token], default="")
+    if ids.get(highest, 0) >= vocabulary_size:
         raise UserError(
             f"the tokenizer in {folder} is not this model's: its token {highest[:40]!r} has id "
             f"{ids[highest]} and the model knows ids 0 to {vocabulary_size - 1}; copy the model's "

@@ -73,9 +73,11 @@ class Planner:
 
     def _data(self, model: ModelChoice) -> DataChoice:
         needs = tuple(dict.fromkeys(name for task in self.tasks.values() for name in task.needs))
-        asked = ("data", _without_methods(self.experiment), model.asked, needs)
+        asked = ("data", _without_methods(self.experiment), self.protocol, model.asked, needs)
         if asked not in self.looked_up:
-            self.looked_up[asked] = choose_data(self.experiment, model, needs, self.warnings)
+            self.looked_up[asked] = choose_data(
+                self.experiment, model, self.protocol, needs, self.warnings
+            )
         found: DataChoice = self.looked_up[asked]
         return found
 

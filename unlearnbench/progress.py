@@ -21,7 +21,7 @@ class Progress(Protocol):
         """A cell begins, perhaps not for the first time."""
 
     def finish(self, title: str, outcome: str, failed: bool) -> None:
-        """A cell has ended for good."""
+        """A cell has ended for good, here or in another run of the same folder."""
 
 
 @dataclass
@@ -32,6 +32,7 @@ class Tally:
     running: dict[str, float] = field(default_factory=dict)  # title -> began
     n_done: int = 0
     n_failed: int = 0
+    n_elsewhere: int = 0  # of those done: by another run of the same folder
     began: float = field(default_factory=lambda: time.monotonic())
 
     def start(self, title: str) -> None:
@@ -40,7 +41,7 @@ class Tally:
 
     def finish(self, title: str, failed: bool) -> None:
         """A cell has ended."""
-        self.running.pop(title, None)
+        self.n_elsewhere += self.running.pop(title, None) is None
         self.n_done += 1
         self.n_failed += failed
 
@@ -51,10 +52,9 @@ class Tally:
 
     @property
     def seconds_left(self) -> float | None:
-        """If the rest goes on as fast as what is done; None before anything is."""
-        if not self.n_done:
-            return None
-        return self.seconds / self.n_done * (self.total - self.n_done)
+        """If the rest goes on as fast as what is done here; None before anything is."""
+        n_own = self.n_done - self.n_elsewhere
+        return self.seconds / n_own * (self.total - self.n_done) if n_own else None
 
     def state(self) -> str:
         """'2 running, 1 failed, about 5 min left'."""

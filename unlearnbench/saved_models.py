@@ -23,7 +23,7 @@ def save_model(model: "LanguageModel", folder: Path) -> None:
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(
-            prefix=f".{folder.name[:16]}-", dir=folder.parent
+            prefix=f".{folder.name[:16]}-", suffix=".tmp", dir=folder.parent
         ) as beside:
             new = Path(beside) / "new"
             _write(model, new)

@@ -2,11 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 from unlearnbench.ranks import shares
-
-Number = TypeVar("Number")
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,9 @@ OUT/lock                   shared by all processes that write here
 import fcntl
 import hashlib
 import os
+import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -105,13 +106,17 @@ class Store:
         with _opened_lock(self.folder / "lock") as file:
             if _is_taken(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB):
                 self._remove_leftovers()
-            fcntl.flock(file.fileno(), fcntl.LOCK_SH)
+            _is_taken(file.fileno(), fcntl.LOCK_SH)  # waits for one that is clearing up
             yield
 
     def _remove_leftovers(self) -> None:
         # Nobody else writes here, so these were left by one that was killed.
         for path in (*self.folder.glob("*/.*.tmp"), *self.folder.glob("claims/*")):
-            path.unlink(missing_ok=True)
+            if path.is_dir():  # a model that was being saved
+                shutil.rmtree(path, ignore_errors=True)
+                continue
+            with suppress(OSError):  # in a shared folder it may be somebody else's
+                path.unlink()
 
 
 def newest(results: list[Result]) -> tuple[list[Result], list[Result]]:
@@ -158,7 +163,7 @@ def _make(folder: Path) -> None:
 @contextmanager
 def _opened_lock(path: Path) -> Iterator[IO[str]]:
     try:
-        file = path.open("a")
+        file = path.open("a+")  # NFS shares a lock only on a file that is open for reading
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror}; {ANOTHER_FOLDER}") from error
     with file:

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Literal
 
 from unlearnbench.errors import UserError
@@ -35,12 +36,25 @@ class Strategy:
         own = asdict(self)
         if self.deepspeed_sha256:
             own["deepspeed"] = "file"  # where it lies changes nothing
-        return {name: value for name, value in own.items() if value != plain[name]}
+        if self.deepspeed is not None:
+            own["deepspeed_version"] = version("deepspeed")
+        return {name: value for name, value in own.items() if value != plain.get(name)}
 
 
 def n_processes() -> int:
-    """How many processes a launcher such as `accelerate launch` has started; 1 without one."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
+    """How many processes a launcher such as `accelerate launch` has started; 1 without one.
+
+    Raises `UserError` for an environment that says half of it, as some job templates do.
+    """
+    told = os.environ.get("WORLD_SIZE", "1")
+    if told == "1":
+        return 1
+    if not (told.isdecimal() and os.environ.get("RANK", "").isdecimal()):
+        raise UserError(
+            f"WORLD_SIZE is {told!r} in the environment, and RANK is "
+            f"{os.environ.get('RANK', 'not there')}; unset both, or start the command with torchrun"
+        )
+    return int(told)
 
 
 def strategy_of(experiment: "Experiment") -> Strategy:

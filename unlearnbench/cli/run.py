@@ -48,8 +48,11 @@ def run(config: Path | None, name: str | None, dry_run: bool, **options: Any) ->
     asked = (
         _plan_of(values, download=not dry_run) if name is None else _named(name, values, dry_run)
     )
-    for warning in asked.plan.warnings:
-        click.echo(f"unlearnbench: {warning}", err=True)
+    if _is_first():  # of the processes that a launcher has started, one talks
+        for warning in asked.plan.warnings:
+            click.echo(f"unlearnbench: {warning}", err=True)
+    if dry_run and not _is_first():
+        return 0
     if dry_run:
         print_plan(asked.plan, asked.store)
         return 0
@@ -82,6 +85,12 @@ class _Asked:
     def is_part(self) -> bool:
         """Whether other runs see to the rest."""
         return self.experiments[0].shard is not None
+
+
+def _is_first() -> bool:
+    from unlearnbench import ranks
+
+    return ranks.is_first()
 
 
 def _plan_of(values: dict[str, Any], download: bool) -> _Asked:
@@ -163,7 +172,8 @@ def _interrupted(asked: _Asked) -> int:
 def _n_done(cells: "Sequence[Cell]", store: "Store") -> int:
     from unlearnbench.launching.grid_run import is_finished
 
-    return sum(is_finished(store.load(cell.key)) for cell in cells)
+    finished = {result.key for result in store.load_all()[0] if is_finished(result)}
+    return sum(cell.key in finished for cell in cells)
 
 
 def _finish(asked: _Asked, outcome: "Outcome") -> int:

@@ -55,8 +55,11 @@ def _tune(asked: Experiment, grid: tuple[float, ...]) -> tuple["LearningRates", 
     from unlearnbench.launching.choosing import HowToRun, run_grid
     from unlearnbench.registry import load_plugin_file
     from unlearnbench.store import Store
+    from unlearnbench.strategy import n_processes
     from unlearnbench.tuning import learning_rates, tuning_experiments
 
+    if n_processes() > 1:
+        raise UserError("tune runs in one process; leave the launcher of processes out")
     for file in asked.plugin:
         load_plugin_file(Path(file))
     methods = tuple(chosen_plugins("methods", asked.methods))

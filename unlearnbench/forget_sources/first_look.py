@@ -1,7 +1,7 @@
 """What is wrong with forget sets, told before any model is loaded: else each cell would fail."""
 
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from unlearnbench.errors import UserError
 from unlearnbench.forget_sources.repeats import count_repeats
@@ -25,12 +25,13 @@ def look_at(
     """
     model = _without_weights(choice)
     unseen = source.unseen()
+    fits: dict[Any, bool] = {}
     warnings = []
     for run in source.runs:
         found, title = source.read(run, limit), source.title(run)
         found.targets.encode(model, protocol)
         warnings += _repeats(found.targets, title, protocol)
-        warnings += _look_at_pool(found, title, model, protocol)
+        warnings += _look_at_pool(found, title, model, protocol, fits)
         if unseen is not None:
             _check_unseen(unseen, found.targets, title, protocol)
     return warnings
@@ -42,9 +43,16 @@ def _repeats(targets: "Rows", title: str, protocol: "Protocol") -> list[str]:
 
 
 def _look_at_pool(
-    found: "RowsOfRun", title: str, model: "LanguageModel", protocol: "Protocol"
+    found: "RowsOfRun",
+    title: str,
+    model: "LanguageModel",
+    protocol: "Protocol",
+    fits: dict[Any, bool],
 ) -> list[str]:
-    """Warnings about a pool of text; that of the extraction benchmark is what it is."""
+    """Warnings about a pool of text; that of the extraction benchmark is what it is.
+
+    `fits` holds by content which rows are not too long: the runs of a source share most of them.
+    """
     pool, n_targets = found.pool, len(found.targets)
     if pool is None or not len(pool):
         return []  # methods that ask for pairs say so
@@ -57,7 +65,7 @@ def _look_at_pool(
         )
     warnings = []
     if isinstance(pool, TextRows):
-        n_fitting = len(pool.select(new).encode(model, protocol, only_fitting=True))
+        n_fitting = _n_fitting(pool.select(new), model, protocol, fits)
         warnings = _left_out(len(pool), len(new), n_fitting, title, model)
     if len(new) < n_targets:
         warnings.append(
@@ -65,6 +73,18 @@ def _look_at_pool(
             "some share a pair"
         )
     return warnings
+
+
+def _n_fitting(
+    pool: TextRows, model: "LanguageModel", protocol: "Protocol", fits: dict[Any, bool]
+) -> int:
+    contents = pool.contents(protocol)
+    unknown = [at for at, row in enumerate(contents) if row not in fits]
+    rows = pool.select(unknown)
+    kept = set(rows.encode(model, protocol, only_fitting=True).doc_ids)
+    for at, doc_id in zip(unknown, rows.doc_ids, strict=True):
+        fits[contents[at]] = doc_id in kept
+    return sum(fits[row] for row in contents)
 
 
 def _left_out(

@@ -3,10 +3,12 @@
 import multiprocessing
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from logging import LogRecord
 from multiprocessing import connection
 from signal import Signals
+from threading import Thread
 from typing import Any
 
 from unlearnbench.cell import Cell
@@ -92,6 +94,7 @@ class _Worker:
     gpu: int | None
     cell: Cell | None = None
     deadline: float | None = None  # of the monotonic clock, which nobody can set
+    sender: Thread | None = None  # hands it the cell
     is_usable: bool = True
 
     @classmethod
@@ -99,17 +102,20 @@ class _Worker:
         # A forked child would inherit torch's threads in a broken state.
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
-        process = context.Process(target=serve, args=(theirs, plugins, gpu), daemon=True)
+        process = context.Process(target=serve, args=(theirs, plugins, gpu))
         process.start()
         theirs.close()  # else its end would never be seen
         return cls(process, ours, gpu)
 
     def begin(self, cell: Cell) -> None:
         self.cell, self.deadline = cell, None
-        try:
+        # Beside this thread: a new worker takes seconds to start before it reads.
+        self.sender = Thread(target=self._send, args=(cell,), daemon=True)
+        self.sender.start()
+
+    def _send(self, cell: Cell) -> None:
+        with suppress(OSError):  # it died while it was idle; `outcome` will find its pipe closed
             self.talk.send(cell)
-        except OSError:  # it died while it was idle; `outcome` will find its pipe closed
-            self.is_usable = False
 
     def outcome(
         self, listener: Callable[[LogRecord], None], timeout: float | None
@@ -144,9 +150,12 @@ class _Worker:
 
     def kill(self) -> None:
         self.is_usable = False
-        self.process.join(0.2)  # one that has just died tells its own exit status
+        if self.cell is not None:
+            self.process.join(0.2)  # one that has just died tells its own exit status
         self.process.kill()
         self.process.join()
+        if self.sender is not None:
+            self.sender.join()  # nobody reads any more, so it ends
         self.talk.close()
 
 

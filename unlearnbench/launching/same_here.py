@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from unlearnbench.cell import Cell, identity_of
+from unlearnbench.cell import Cell, identity_of, software_of
 from unlearnbench.environment import package_versions
 from unlearnbench.errors import UserError
 from unlearnbench.identity import harness_sha256
@@ -34,6 +34,18 @@ def check_software(expected: Mapping[str, Any]) -> None:
         raise UserError(f"other software: {', '.join(different)}; {REMEDY}")
 
 
+def check_software_of(cell: Cell) -> None:
+    """Raise `UserError` if a plugin or unlearnbench was edited since the cell was planned."""
+    here, planned = software_of(cell), cell.identity["software"]
+    if here == planned:
+        return
+    plugins = here["plugins"].items()
+    edited = (f"'{name}'" for name, sha in plugins if planned["plugins"].get(name) != sha)
+    raise UserError(
+        f"{next(edited, 'unlearnbench')} was edited since this run began; start it again"
+    )
+
+
 def check_paths(paths: Sequence[str]) -> None:
     """Raise `UserError` for the first of these paths that does not exist on this machine."""
     for path in paths:
@@ -49,7 +61,7 @@ def check_cell(cell: Cell) -> None:
         if here[part] != expected[part]:
             raise UserError(f"{name} is another one than where the command runs; copy it again")
     _check_weights(cell)
-    _check_device(cell)
+    check_device(cell)
 
 
 def paths_of(cell: Cell) -> list[str]:
@@ -58,6 +70,7 @@ def paths_of(cell: Cell) -> list[str]:
     named = [
         *(cell.model.asked, request.forget_set, request.rows, request.pool, request.unseen),
         *(request.refusals, *request.runs, data.encoder, data.bert, cell.model.strategy.deepspeed),
+        *([] if cell.models is None else [str(Path(cell.models).parent)]),
     ]
     return [name for name in named if name and Path(name).expanduser().exists()]
 
@@ -66,7 +79,8 @@ def _check_weights(cell: Cell) -> None:
     from unlearnbench.model_source import find_folder, weights_sha256
 
     source = cell.model.source
-    folder = find_folder(cell.model.asked, source.revision, download=False)
+    pickled = cell.model.allow_pickle
+    folder = find_folder(cell.model.asked, source.revision, False, pickled)
     # One of the hub that is not here yet will be fetched at the recorded revision.
     if folder is not None and weights_sha256(folder) != source.weights_sha256:
         raise UserError(
@@ -74,7 +88,8 @@ def _check_weights(cell: Cell) -> None:
         )
 
 
-def _check_device(cell: Cell) -> None:
+def check_device(cell: Cell) -> None:
+    """Raise `UserError` if the device is not of the kind that the numbers are filed under."""
     from unlearnbench.device import choose_device
 
     name = choose_device(cell.model.device)[1]

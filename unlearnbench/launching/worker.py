@@ -11,9 +11,10 @@ from logging.handlers import QueueHandler
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unlearnbench.cell import Cell, software_of
+from unlearnbench.cell import Cell
 from unlearnbench.cell_run import run_cell
 from unlearnbench.errors import UserError
+from unlearnbench.launching.same_here import check_device, check_software_of
 from unlearnbench.progress import logger
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def serve(talk: "Connection[Any, Any]", plugins: Sequence[str], gpu: int | None)
     Messages to the parent are (BEGAN, None), (LOG, record), (DONE, Finished), (BROKEN, why).
     """
     if gpu is not None:  # before anything asks CUDA which devices there are
-        os.environ["CUDA_VISIBLE_DEVICES"] = str(gpu)
+        os.environ["CUDA_VISIBLE_DEVICES"] = _name_of(gpu)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # stdout is the answer's
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt means
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -43,12 +44,18 @@ def serve(talk: "Connection[Any, Any]", plugins: Sequence[str], gpu: int | None)
 
     while (cell := _next(talk)) is not None:
         send(BEGAN, None)
-        if told := broken or _edited_since(cell):
+        if told := broken or _unfit_for(cell):
             send(BROKEN, told)
             continue
         with listened_to(lambda record: send(LOG, record)):
             finished = run_cell(cell)
         _send_result(send, finished)
+
+
+def _name_of(gpu: int) -> str:
+    """What CUDA calls the visible GPU of that number: some may be hidden from this run."""
+    shown = [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")]
+    return shown[gpu] if shown[0] else str(gpu)
 
 
 def load_plugins(files: Sequence[str]) -> str | None:
@@ -63,14 +70,14 @@ def load_plugins(files: Sequence[str]) -> str | None:
     return None
 
 
-def _edited_since(cell: Cell) -> str | None:
-    """What would make this process compute something else than the cell's key says."""
-    here, planned = software_of(cell), cell.identity["software"]
-    if here == planned:
-        return None
-    plugins = here["plugins"].items()
-    edited = (f"'{name}'" for name, sha in plugins if planned["plugins"].get(name) != sha)
-    return f"{next(edited, 'unlearnbench')} was edited since this run began; start it again"
+def _unfit_for(cell: Cell) -> str | None:
+    """Why this process would compute something else than the cell's key says; None if not."""
+    try:
+        check_software_of(cell)
+        check_device(cell)
+    except UserError as error:
+        return str(error)
+    return None
 
 
 def _next(talk: "Connection[Any, Any]") -> Any:

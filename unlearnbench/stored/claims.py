@@ -4,6 +4,7 @@ OUT/claims/<key> is locked by whoever computes that cell.  The lock goes with it
 however that ends, so there is nothing to expire and no clock to trust.
 """
 
+import errno
 import fcntl
 import os
 from contextlib import suppress
@@ -30,6 +31,8 @@ class Claims:
         path = self.folder / key
         while True:
             descriptor = _open(path)
+            if descriptor is None:
+                return False
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -58,11 +61,14 @@ class Claims:
             self.release(key)
 
 
-def _open(path: Path) -> int:
+def _open(path: Path) -> int | None:
+    """A descriptor; None while this process has as many files open as it may."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError as error:
+        if error.errno == errno.EMFILE:
+            return None
         raise UserError(f"cannot write {path}: {error.strerror}; choose another --out") from error
 
 

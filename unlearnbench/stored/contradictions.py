@@ -97,11 +97,12 @@ def _columns(result: Result) -> Iterator[str]:
 def _scores(result: Result) -> Iterator[str]:
     for task, by_metric in result.scores.items():
         for metric, score in by_metric.items():
-            for said in _score(score):
+            for said in contradictions_of(score):
                 yield f"scores.{task}.{metric}.{said}"
 
 
-def _score(score: Score) -> Iterator[str]:
+def contradictions_of(score: Score) -> Iterator[str]:
+    """What of a score does not go together."""
     if score.n < 0:
         yield f"n: {score.n} is below 0"
     if score.documents and len(score.documents) != score.n:

@@ -94,7 +94,7 @@ def _result(path: Path, content: bytes) -> Result | Damage:
         wrong = _misfit(result) or contradiction(result)
         key = key_of(result.identity)
         # What is written as we write it repeats nothing, and looking for that takes as long again.
-        if wrong is None and content != result.model_dump_json(indent=1).encode():
+        if wrong is None and content != _as_written(result):
             refuse_repeated_names(content)
     except ValidationError as error:
         return Damage(path, f"not a result: {first_error(error)}")
@@ -103,6 +103,12 @@ def _result(path: Path, content: bytes) -> Result | Damage:
     if result.key != path.stem or result.key != key:
         return Damage(path, "the key is not that of its content; the file was edited or renamed")
     return result if wrong is None else Damage(path, f"not a result: {wrong}")
+
+
+def _as_written(result: Result) -> bytes:
+    """The file that this result was read from, if it was written as we write."""
+    # An older version's file lacks the fields that came later.
+    return result.model_dump_json(indent=1, exclude_unset=True).encode()
 
 
 def _misfit(result: Result) -> str | None:
