@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 from test_store import make_result
 
-from unlearnbench import environment, estimate
+from unlearnbench import environment
 from unlearnbench import planner as planning
 from unlearnbench.cell_record import _stop_record
 from unlearnbench.errors import UserError
@@ -240,24 +240,6 @@ def test_the_recorded_line_is_the_one_the_method_stops_at(method, protocol, sour
     stop = _stop_record(cell, SimpleNamespace(examiner=SimpleNamespace(stop_line=line)))
     assert (stop.rule, stop.ma, stop.el, stop.n_unseen) == (rule, ma, 0.04, 7)
     assert _stop_record(cell, None).rule == rule
-
-
-SIZE = estimate.Size(
-    n_rows=128,
-    length=100,
-    max_epochs=5,
-    batch_size=8,
-    n_parameters=1000,
-    vocabulary=50,
-)
-
-
-def test_estimates_are_those_of_a_count_by_hand():
-    assert estimate.training_tokens(SIZE) == sum(3 * 100 for _ in range(5) for _ in range(128))
-    starts = sum(range(1, 101))  # from start t, at most 100 - t tokens and the one that is read
-    assert estimate.examination_tokens(SIZE) == 6 * 128 * (100 + 100 + starts)
-    assert estimate.training_memory(SIZE) == 16 * 1000 + 4 * (8 * 100 * 50 * 4)
-    assert estimate.in_words(3_200_000_000) == "3.2 GB"
 
 
 def test_keys_do_not_depend_on_the_order_of_names():

@@ -66,12 +66,15 @@ class UnlearnBatch:
         """How losses are summed, and over what."""
         return self.forget_set.protocol
 
-    @cached_property
+    @property
     def whole(self) -> "UnlearnBatch":
         """The batch that this is a part of, or itself: draw for its rows, score one's own."""
-        if self.part is None or self.part.is_whole:
-            return self
-        return replace(self, index=self.part.batch, part=None)
+        # Kept apart: a batch that holds itself outlives its step, and its scores with it.
+        return self if self.part is None or self.part.is_whole else self._larger
+
+    @cached_property
+    def _larger(self) -> "UnlearnBatch":
+        return replace(self, index=self.part.batch if self.part else self.index, part=None)
 
     @cached_property
     def rows(self) -> "Sequences":

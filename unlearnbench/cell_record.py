@@ -81,6 +81,7 @@ def result_of(
         scores=so_far.scores,
         trace=so_far.trace,
         costs=_costs(so_far.model),
+        peak_memory_of=so_far.model.meter.peaks_are_of if so_far.model else "",
         environment=describe_environment(),
         started_at=started_at,
         seconds=seconds,

@@ -16,6 +16,8 @@ from unlearnbench.environment import fix_randomness
 from unlearnbench.errors import UserError
 from unlearnbench.examination import make_examiner
 from unlearnbench.measured_scores import check_scores, columns_of
+from unlearnbench.memory.advice import out_of_memory_advice
+from unlearnbench.memory.allocator import keep_small
 from unlearnbench.process_state import put_back_after
 from unlearnbench.progress import logger
 from unlearnbench.registry import find
@@ -59,6 +61,7 @@ def run_cell(cell: "Cell") -> Finished:
     so_far = Progressing()
     error = None
     fix_randomness(cell.seed, cell.threads)
+    keep_small(cell)
     try:
         with ranks.together():
             _unlearn_and_measure(cell, so_far)
@@ -66,7 +69,7 @@ def run_cell(cell: "Cell") -> Finished:
     except KeyboardInterrupt:
         raise
     except BaseException as problem:  # a third party's method may even exit; the others go on
-        error = _in_one_line(problem)
+        error = _harmless(out_of_memory_advice(problem, cell) or _in_one_line(problem))
         logger.debug("%s failed:\n%s", cell.title, redact(traceback.format_exc()).rstrip())
     seconds = time.perf_counter() - started
     result = _recorded(cell, so_far, error, started_at.isoformat(timespec="seconds"), seconds)
@@ -176,8 +179,7 @@ def _narrator(title: str, every: float = 20.0) -> "Callable[[UnlearnProgress], N
 
 
 def _in_one_line(error: BaseException) -> str:
-    text = _harmless(str(error))
-    return text if isinstance(error, UserError) else f"{type(error).__name__}: {text}"
+    return str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
 
 
 def _harmless(text: str) -> str:

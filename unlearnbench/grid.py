@@ -7,7 +7,6 @@ from typing import Any
 
 from unlearnbench import registry
 from unlearnbench.cell import Cell
-from unlearnbench.estimate import Size
 from unlearnbench.experiment import Experiment
 
 
@@ -18,18 +17,6 @@ class Plan:
     cells: tuple[Cell, ...]
     warnings: tuple[str, ...]
     jobs: int  # cells at a time, each in a process of its own; 0: in this process
-
-    def size(self, cell: Cell) -> Size:
-        """What a cell's cost estimate is made of."""
-        return Size(
-            n_rows=len(cell.data.doc_ids(cell.run, cell.limit)),
-            length=200 if cell.protocol.sequence == "all" else 100,
-            max_epochs=int(cell.settings.get("max_epochs", 0)),
-            batch_size=int(cell.settings.get("batch_size", 1)),
-            n_parameters=cell.model.n_parameters,
-            vocabulary=cell.model.vocabulary,
-            bytes_per_parameter=4 if cell.model.dtype == "float32" else 2,
-        )
 
 
 def make_plans(experiments: Sequence[Experiment], download: bool = True) -> list[Plan]:

@@ -60,7 +60,6 @@ _SHOWS_OR_STORES = {
     "conditions",
     "continuations",
     "document",
-    "estimate",
     "experiment",
     "figure",
     "findings",

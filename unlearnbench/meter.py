@@ -1,11 +1,16 @@
 """Costs counted per phase: forward tokens, generated tokens, seconds, peak memory."""
 
 import resource
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
+from typing import Literal
+
+_TRIAL = 32 << 20  # bytes
 
 
 @dataclass
@@ -52,6 +57,13 @@ class Meter:
         """Add tokens that were written by the model."""
         self._cost(self._stack[-1]).generated_tokens += tokens
 
+    @property
+    def peaks_are_of(self) -> Literal["gpu", "phase", "process so far"]:
+        """What `peak_memory_bytes` tells here: of the GPUs, of each phase, or no phase's own."""
+        if any(_allocated()):
+            return "gpu"
+        return "phase" if can_reset_peak_memory() else "process so far"
+
     def _note_peak(self, name: str) -> None:
         if name != "other":
             cost = self._cost(name)
@@ -62,17 +74,14 @@ class Meter:
 
 
 def peak_memory_bytes() -> int:
-    """Peak memory since the last reset: the GPUs' allocators, or this process's resident set."""
-    import torch
+    """Peak memory since the last reset: the GPUs' allocators, or this process's resident set.
 
+    Where the resident set's peak cannot be reset it is that of the whole process so far.
+    """
     # Of all GPUs, as a model need not be on the first; none holds anything if it is on the CPU.
-    if allocated := sum(torch.cuda.max_memory_allocated(gpu) for gpu in _gpus()):
+    if allocated := sum(_allocated()):
         return allocated
-    with suppress(OSError):
-        for line in Path("/proc/self/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return _resident_peak()
 
 
 def _reset_peak_memory() -> None:
@@ -80,8 +89,44 @@ def _reset_peak_memory() -> None:
 
     for gpu in _gpus():
         torch.cuda.reset_peak_memory_stats(gpu)
-    with suppress(OSError):  # Linux only; elsewhere the peak is that of the whole process
+    _reset_resident_peak()
+
+
+@cache
+def can_reset_peak_memory() -> bool:
+    """Whether the resident peak of a phase can be told apart: Linux, where the kernel allows it.
+
+    Some containers mount /proc so that it cannot be written, and some take the
+    write and reset nothing: so a block is taken, given back, and looked for.
+    """
+    block = bytearray(_TRIAL)
+    block[:: 1 << 12] = b"x" * len(range(0, _TRIAL, 1 << 12))
+    del block
+    before = _resident_peak()
+    return _reset_resident_peak() and _resident_peak() < before - _TRIAL // 2
+
+
+def _reset_resident_peak() -> bool:
+    try:
         Path("/proc/self/clear_refs").write_text("5")
+    except OSError:  # not Linux, or not allowed
+        return False
+    return True
+
+
+def _resident_peak() -> int:
+    with suppress(OSError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def _allocated() -> list[int]:
+    import torch
+
+    return [torch.cuda.max_memory_allocated(gpu) for gpu in _gpus()]
 
 
 def _gpus() -> range:

@@ -159,6 +159,9 @@ class Result(Record):
         default=None, description="every epoch; null for reference rows"
     )
     costs: dict[str, PhaseRecord] = Field(description="by phase: unlearn, examine, measure, ...")
+    peak_memory_of: str = Field(
+        default="", description="what the costs' peak memory is of: gpu, phase, process so far"
+    )
     environment: Environment
     started_at: str = Field(description="UTC, ISO 8601")
     seconds: float = Field(description="wall time of the whole cell")

@@ -5,26 +5,26 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from unlearnbench.cell import Cell
     from unlearnbench.grid import Plan
+    from unlearnbench.memory import MemoryNeed
     from unlearnbench.store import Store
 
 
 def print_plan(plan: "Plan", store: "Store") -> None:
-    """Print every cell with its state and an upper bound of its cost."""
-    from unlearnbench.estimate import examination_tokens, in_words, training_memory, training_tokens
+    """Print every cell with its state and an upper bound of its cost, and the memory it takes."""
     from unlearnbench.launching.grid_run import is_finished
+    from unlearnbench.memory.tokens import forward_tokens
 
-    for cell in plan.cells:
-        state = "done" if is_finished(store.load(cell.key)) else "to do"
-        size = plan.size(cell)
+    done = [is_finished(store.load(cell.key)) for cell in plan.cells]
+    for cell, finished in zip(plan.cells, done, strict=True):
+        state = "done" if finished else "to do"
         bound = "at most" if cell.data.has_fixed_length(cell.run) else "or so"
-        tokens = training_tokens(size) + examination_tokens(size)
-        cost = f"{tokens:.3g} forward tokens {bound}"
-        memory = f"{in_words(training_memory(size))} and activations"
-        trained = f"  {cost}  {memory}" if cell.role == "method" else ""
-        click.echo(f"{cell.key[:12]}  {state:<5}  {cell.title}{trained}")
-    done = sum(is_finished(store.load(cell.key)) for cell in plan.cells)
-    click.echo(f"{len(plan.cells)} cells, {done} done; {plan.jobs} at a time")
+        cost = f"  {forward_tokens(cell):.3g} forward tokens {bound}"
+        click.echo(
+            f"{cell.key[:12]}  {state:<5}  {cell.title}{cost if cell.role == 'method' else ''}"
+        )
+    click.echo(f"{len(plan.cells)} cells, {sum(done)} done; {_at_a_time(plan)}")
     click.echo(
         "Tokens are an upper bound: every epoch up to the limit, every EL start decoded on its "
         "own; measuring the tasks comes on top."
@@ -34,3 +34,69 @@ def print_plan(plan: "Plan", store: "Store") -> None:
             "'or so': rows of free text are counted as the benchmark's, 100 tokens (200 with "
             "protocol.sequence=all), and may be longer."
         )
+    _print_memory(plan)
+
+
+def _at_a_time(plan: "Plan") -> str:
+    return f"{plan.jobs} at a time" if plan.jobs else "one after the other in this process"
+
+
+def _print_memory(plan: "Plan") -> None:
+    """A line per model, method and way to train it, and what to change where it does not fit."""
+    from unlearnbench.memory import in_words
+    from unlearnbench.memory.machine import available
+    from unlearnbench.memory.prediction import predict
+
+    kinds = {_kind(cell): cell for cell in plan.cells if cell.role == "method"}
+    if not kinds:
+        return
+    click.echo("\nMemory of one process at its peak, predicted:")
+    for cell in kinds.values():
+        name = f"  {cell.model.source.name} {cell.method}{_way(cell)}"
+        try:
+            need = predict(cell)
+        except Exception as error:  # a third party's loss may raise anything; the others go on
+            click.echo(f"{name}: cannot be told ({type(error).__name__}: {error})")
+            continue
+        click.echo(f"{name}: {_in_parts(need)}")
+        room = available(cell.model.device)
+        each = room.n_bytes // max(plan.jobs, 1)
+        if need.total > each:
+            shared = f" for each of {plan.jobs}" if plan.jobs > 1 else ""
+            free = f"{in_words(each)} of {room.of} is free{shared}"
+            click.echo(f"    does not fit: {free}; {_change(cell, each)}")
+    if any(not cell.model.device.startswith("cpu") for cell in kinds.values()):
+        click.echo("  On a GPU its context comes on top, about half a GB.")
+
+
+def _kind(cell: "Cell") -> tuple[object, ...]:
+    """What decides a cell's memory."""
+    model, size = cell.model, cell.settings.get("batch_size")
+    return (model.source.name, model.dtype, model.device, model.strategy, cell.method, size)
+
+
+def _way(cell: "Cell") -> str:
+    """How it is trained, where that is not the plain way."""
+    told = [f"{name} {value}" for name, value in cell.model.strategy.identity.items()]
+    if cell.model.dtype != "float32":
+        told.append(cell.model.dtype)
+    return f" ({', '.join(told)})".replace("_", " ") if told else ""
+
+
+def _in_parts(need: "MemoryNeed") -> str:
+    """'4.1 GB, in unlearn: activations 1.75 GB, ...', the largest part first."""
+    from unlearnbench.memory import in_words
+
+    parts = sorted(need.peak.parts.items(), key=lambda part: -part[1])
+    told = ", ".join(f"{name} {in_words(n)}" for name, n in parts if n >= need.total / 200)
+    return f"{in_words(need.total)}, in {need.peak.phase}: {told}"
+
+
+def _change(cell: "Cell", room: int) -> str:
+    from unlearnbench.memory import in_words
+    from unlearnbench.memory.remedies import remedy
+
+    found = remedy(cell, room)
+    if found is None:
+        return "no option makes it fit; take a smaller model or another machine"
+    return f"it would with {found.flags} ({in_words(found.need.total)})"

@@ -14,6 +14,7 @@ from unlearnbench.errors import UserError
 from unlearnbench.launching.cell_logs import CellLogs
 from unlearnbench.launching.launcher import Ended, Launcher, Lost
 from unlearnbench.launching.rescue import rescue
+from unlearnbench.memory.advice import out_of_memory_advice
 from unlearnbench.progress import Progress, logger
 from unlearnbench.result import Result
 from unlearnbench.store import Damage, Store
@@ -144,7 +145,7 @@ class GridRun:
             self._start(cell, attempt + 1)
             return
         else:
-            result = lost_result(cell, _why_lost(ended.outcome, attempt))
+            result = lost_result(cell, _why_lost(cell, ended.outcome, attempt))
             summary = f"failed: {result.error}"
         self._logs.write(cell, summary)
         self._told.finish(cell.title, summary, failed=result.status == "failed")
@@ -168,5 +169,8 @@ class GridRun:
         self._claims.release(cell.key)
 
 
-def _why_lost(lost: Lost, attempt: int) -> str:
-    return lost.reason if attempt == 1 else f"{lost.reason} ({attempt} attempts)"
+def _why_lost(cell: Cell, lost: Lost, attempt: int) -> str:
+    reason = lost.reason
+    if "signal 9" in reason:  # nobody else kills like that, unless somebody does
+        reason = out_of_memory_advice(None, cell) or reason
+    return reason if attempt == 1 else f"{reason} ({attempt} attempts)"
