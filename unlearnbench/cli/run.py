@@ -185,7 +185,11 @@ def _finish(asked: _Asked, outcome: "Outcome") -> int:
     ]
     if asked.is_part:
         done, cells = _n_done(asked.plan.cells, asked.store), len(asked.plan.cells)
-        hint = "see: unlearnbench report" if done == cells else "the rest is other shards'"
+        hint = (
+            f"see: unlearnbench report {asked.store.folder}"
+            if done == cells
+            else "the rest is other shards'"
+        )
         click.echo(f"unlearnbench: {done} of {cells} cells of the grid are done; {hint}", err=True)
     elif any(result.status != "failed" for result in results):
         click.echo(_shown(asked, results).rstrip("\n"))

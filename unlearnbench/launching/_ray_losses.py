@@ -17,6 +17,7 @@ NO_PACKAGE = (
 
 
 LOST_MACHINES = 10  # that a cell may see before it is suspected of making them go
+RETURNS = 20  # in a row, of a cell that did not begin: more than two minutes
 
 
 def pause_after(n_returns: int) -> float:
@@ -25,6 +26,12 @@ def pause_after(n_returns: int) -> float:
     For some seconds Ray still sends cells to a machine that is gone, and each comes back at once.
     """
     return float(2 ** min(n_returns - 1, 3))
+
+
+def given_back(error: Any) -> Lost:
+    """What becomes of a cell that Ray does not get to any machine."""
+    text = " ".join(str(error).split())[:200]
+    return Lost(f"Ray gave it back {RETURNS} times: {type(error).__name__}: {text}", again=False)
 
 
 def lost(error: Any) -> Lost:

@@ -18,6 +18,7 @@ from typing import Any
 from unlearnbench.errors import UserError
 
 HOW_TO_START = "start one on its first machine with: ray start --head"
+HOW_TO_ENTER = f"{HOW_TO_START}; for one that asks for a token: export RAY_AUTH_MODE=token"
 OBJECT_STORE_BYTES = 200_000_000  # data that cells share, and results on their way
 _LONGEST_PATH = 20  # Ray's sockets lie deep below, and a socket's path has 107 characters at most
 # Ray is the means here, not the subject: it says nothing of its own, and tells nobody.
@@ -51,8 +52,10 @@ def connect(address: str | None) -> Session:
 
     Raises `UserError` where Ray is not installed, or no fitting cluster is there.
     """
-    access = _access() if address is not None else {**_PRIVATE, "RAY_AUTH_TOKEN": _token()}
-    with _environment({**_QUIET, **access}):
+    # Another's cluster is entered as the user's own RAY_AUTH_MODE says.  It has to be the
+    # cluster's: a driver that asks for tokens hears nothing from machines that have none.
+    private = {} if address is not None else {**_PRIVATE, "RAY_AUTH_TOKEN": _token()}
+    with _environment({**_QUIET, **private}):
         _check_installed()
         if address is None:
             return _start()
@@ -110,9 +113,7 @@ def _hint(text: str) -> str:
     """What to do about an error of Ray's."""
     if "ersion mismatch" in text:
         return "every machine needs the same Python and Ray"
-    if "uthenticat" in text:
-        return "every machine needs the same ~/.ray/auth_token, see: ray get-auth-token"
-    return HOW_TO_START
+    return HOW_TO_ENTER
 
 
 def _check_installed() -> None:
@@ -144,15 +145,6 @@ def _check_address(address: str) -> None:
         raise UserError(
             f"no Ray cluster at {address} ({error.strerror or error}); {HOW_TO_START}"
         ) from error
-
-
-def _access() -> dict[str, str]:
-    """A token that is here is shown, as `ray start` asks for one; a cluster without ignores it."""
-    if "RAY_AUTH_MODE" in os.environ:
-        return {}
-    kept = os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token"
-    has_token = "RAY_AUTH_TOKEN" in os.environ or Path(kept).is_file()
-    return {"RAY_AUTH_MODE": "token"} if has_token else {}
 
 
 @cache

@@ -16,6 +16,8 @@ from unlearnbench.launching._ray_logs import Hearing, Said
 from unlearnbench.launching._ray_losses import (
     LOST_MACHINES,
     MACHINE,
+    RETURNS,
+    given_back,
     is_loss_of_machine,
     lost,
     pause_after,
@@ -207,10 +209,12 @@ class RayCluster:
         try:
             kind, content = ray.get(reference)
         except RayError as error:
-            if is_loss_of_machine(error) and self._lost_machines[cell.key] < LOST_MACHINES:
-                self._again(task)
-                return None
-            return Ended(cell, lost(error))
+            if not is_loss_of_machine(error) or self._lost_machines[cell.key] >= LOST_MACHINES:
+                return Ended(cell, lost(error))
+            if self._returns[cell.key] >= RETURNS:
+                return Ended(cell, given_back(error))
+            self._again(task)
+            return None
         if kind == DONE:
             return Ended(cell, pickle.loads(content))
         return Ended(cell, Lost(content.decode(), again=False))
