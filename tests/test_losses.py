@@ -133,8 +133,10 @@ def frozen_then_moved(
 def test_objective_and_gradient_equal_the_token_by_token_ones(
     name: str, protocol: str, architecture: str
 ) -> None:
-    # LLMU's random mismatch has a test of its own; here it takes the neighbour's tokens.
-    chosen = replace(PROTOCOLS[protocol], llmu_mismatch="neighbour")
+    # LLMU's random mismatch and DPO's preference have tests of their own; here both take the
+    # neighbour's tokens.
+    neighbours = {"llmu_mismatch": "neighbour", "dpo_loss": "cross_entropy"}
+    chosen = replace(PROTOCOLS[protocol], **neighbours)
     model, second, batch, _ = frozen_then_moved(architecture, chosen, lengths=(16, 11, 13))
     network = model.network
 

@@ -101,6 +101,8 @@ def test_an_edited_plugin_has_another_hash(tmp_path):
     plugin = registry.find("methods", "given")
     before = source_sha256(plugin)
     path.write_text(path.read_text() + "\n# changed\n")
+    assert source_sha256(plugin) == before  # this process runs what it has read
+    source_sha256.cache_clear()  # as another process that reads the file now
     assert source_sha256(plugin) != before
 
 
