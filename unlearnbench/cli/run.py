@@ -140,13 +140,16 @@ def _terminating_as_interrupt() -> Iterator[None]:
     """A batch system's polite end (SIGTERM) is Ctrl-C's: claims are given back, workers ended."""
 
     def interrupt(*_: object) -> None:
+        # A second one, sent in impatience, would end the process before it has said anything.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGTERM, interrupt)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        if signal.getsignal(signal.SIGTERM) is interrupt:
+            signal.signal(signal.SIGTERM, before)
 
 
 def _keep(asked: _Asked) -> None:
