@@ -77,7 +77,8 @@ def _kind(cell: "Cell") -> tuple[object, ...]:
 
 def _way(cell: "Cell") -> str:
     """How it is trained, where that is not the plain way."""
-    told = [f"{name} {value}" for name, value in cell.model.strategy.identity.items()]
+    ways = cell.model.strategy.identity.items()
+    told = [name if value is True else f"{name} {value}" for name, value in ways]
     if cell.model.dtype != "float32":
         told.append(cell.model.dtype)
     return f" ({', '.join(told)})".replace("_", " ") if told else ""
