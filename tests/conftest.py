@@ -32,6 +32,15 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def all_plugins() -> None:
+    """Every built-in one, before a test patches the registry: a module registers itself once."""
+    from unlearnbench import registry
+
+    for kind in registry.KINDS:
+        getattr(registry, kind)()
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of real data and models; the test is skipped where it is absent."""

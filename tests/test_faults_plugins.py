@@ -18,7 +18,7 @@ RETURN = "\nreturn trace"
 FAILING = {
     "raises": ("raise RuntimeError('it is\\nbroken')", "RuntimeError: it is broken"),
     "exits": ("sys.exit(0)", "SystemExit: 0"),
-    "generator_exit": ("raise GeneratorExit", "GeneratorExit: "),
+    "generator_exit": ("raise GeneratorExit", "GeneratorExit:"),
     "bare_base": ("raise type('Mine', (BaseException,), {})('own')", "Mine: own"),
     "unwritable": ("raise ValueError('name \\udcff')", "ValueError: name \\udcff"),
     "memory": ("torch.empty(1 << 50)", "can't allocate memory"),
