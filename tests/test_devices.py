@@ -25,6 +25,7 @@ from unlearnbench.recomputing import recomputing
 from unlearnbench.reference import References
 from unlearnbench.registry import methods
 from unlearnbench.saved_models import save_model
+from unlearnbench.scoring import head_is_last
 from unlearnbench.shares import own_parts
 from unlearnbench.strategy import Strategy, strategy_of
 
@@ -114,7 +115,7 @@ def test_terms_and_gradients_of_the_parts_add_up(reduction: Any, kl_term: Any) -
     set_, index = forget_set(protocol, 7, (16, 11, 13)), [6, 1, 2, 0, 5]
     model = tiny_model()
     references = References(model, set_)
-    references.pair_logits([0])
+    references.pair_outputs([0])
     references.nll_per_row("rows")
     with torch.no_grad():
         for p in model.network.parameters():
@@ -170,6 +171,8 @@ def test_checkpointing_recomputes_every_layer_once(architecture: str) -> None:
         module.register_forward_hook(count)
     assert len(inside) == 2
     with recomputing(model):
+        assert head_is_last(model)  # looked at once, in a pass of its own
+        runs[0] = 0
         loss = UnlearnBatch.of(model, set_, range(4)).target_nll
         forward_only = runs[0]
         loss.backward()

@@ -8,9 +8,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from unlearning_fakes import (
     ARCHITECTURES,
     PAD,
+    VOCABULARY,
     forget_set,
     prefix_of,
     random_sequences,
@@ -18,13 +21,16 @@ from unlearning_fakes import (
     tiny_model,
 )
 
-from unlearnbench import losses
+from unlearnbench import head_outputs, losses
 from unlearnbench.batch import UnlearnBatch
 from unlearnbench.forget_set import ForgetSet
 from unlearnbench.model import LanguageModel
 from unlearnbench.protocol import Protocol
+from unlearnbench.reference import References
 from unlearnbench.registry import methods
+from unlearnbench.scoring import head_is_last
 from unlearnbench.sequences import Sequences
+from unlearnbench.steps import Steps
 
 PROTOCOLS = {
     "paper": Protocol(),
@@ -121,23 +127,34 @@ def frozen_then_moved(
     second = copy.deepcopy(model.network)
     set_ = forget_set(protocol, n_bos=int(architecture == "llama"), **options)
     batch = UnlearnBatch.of(model, set_, ROWS)
-    batch.references.pair_logits(ROWS)  # kept while the model is theta_0
+    batch.references.pair_outputs(ROWS)  # kept while the model is theta_0
     batch.references.nll_per_row("rows")
     moved(model)
     return model, second, batch, set_
 
 
+EVERYTHING = frozenset({"rows", "pairs", "pair_nll", "pair_kl"})
+
+
+@pytest.mark.parametrize("foreseen", [frozenset(), EVERYTHING], ids=["one by one", "together"])
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("name", ["kumpr", "kl", "icu", "dpo", "llmu"])
 def test_objective_and_gradient_equal_the_token_by_token_ones(
-    name: str, protocol: str, architecture: str
+    name: str,
+    protocol: str,
+    architecture: str,
+    foreseen: frozenset[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # LLMU's random mismatch and DPO's preference have tests of their own; here both take the
     # neighbour's tokens.
+    if foreseen:  # and the head's output three positions at a time
+        monkeypatch.setattr(head_outputs, "_BYTES_AT_ONCE", 3 * 4 * VOCABULARY)
     neighbours = {"llmu_mismatch": "neighbour", "dpo_loss": "cross_entropy"}
     chosen = replace(PROTOCOLS[protocol], **neighbours)
     model, second, batch, _ = frozen_then_moved(architecture, chosen, lengths=(16, 11, 13))
+    batch = replace(batch, foreseen=foreseen)
     network = model.network
 
     mine = sum(methods()[name]().loss(batch).values())
@@ -150,6 +167,47 @@ def test_objective_and_gradient_equal_the_token_by_token_ones(
     torch.testing.assert_close(mine, other, rtol=1e-5, atol=1e-5)
     for got, want in zip(my_gradients, gradients(network), strict=True):
         torch.testing.assert_close(got, want, rtol=1e-5, atol=1e-5)
+
+
+def test_no_tensor_of_all_positions_and_words_is_made_where_they_are_many(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(head_outputs, "_BYTES_AT_ONCE", 3 * 4 * VOCABULARY)
+    _, _, batch, _ = frozen_then_moved("gpt-neo", Protocol.named("released"), lengths=(16, 12))
+    seen = Shapes()
+    with seen:
+        sum(methods()["icu"]().loss(replace(batch, foreseen=EVERYTHING)).values()).backward()
+    wide = {shape for shape in seen.shapes if len(shape) > 1 and shape[-1] == VOCABULARY}
+    assert wide, "the head was never applied"
+    assert max(shape[-2] for shape in wide - {(32, VOCABULARY)}) == 3
+
+
+class Shapes(TorchDispatchMode):
+    """Notes the shape of every tensor that an operation makes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shapes: set[tuple[int, ...]] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        self.shapes |= {tuple(t.shape) for t in tree_leaves(made) if isinstance(t, Tensor)}
+        return made
+
+
+def test_targets_and_neighbours_go_through_the_network_together_once_both_are_known() -> None:
+    model, set_ = tiny_model(), forget_set()
+    passes: list[tuple[int, ...]] = []
+    model.network.get_decoder().register_forward_pre_hook(
+        lambda _, given: passes.append(tuple(given[0].shape))
+    )
+    head_is_last(model)
+    steps, random = Steps(model, 1e-3), torch.Generator().manual_seed(0)
+    references = References(model, set_)
+    passes.clear()
+    for _ in range(2):
+        steps.losses(methods()["icu"]().loss, set_, ROWS, random, references)
+    assert passes == [(3, 16), (3, 16), (6, 16), (6, 16)]  # targets, pairs, theta_0; then as one
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -211,7 +269,7 @@ def test_frozen_logits_equal_a_second_models(architecture: str, kl_term: Any) ->
     protocol = Protocol(kl_term=kl_term)
     _, second, batch, set_ = frozen_then_moved(architecture, protocol, lengths=(16, 12))
     pairs = set_.pairs()
-    kept = batch.references.pair_logits(ROWS)
+    kept = batch.references.pair_outputs(ROWS).logits
     position = [
         range(16)
         if kl_term == "cross_entropy"

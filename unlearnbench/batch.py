@@ -3,13 +3,14 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from unlearnbench.errors import UserError
+from unlearnbench.head_outputs import HeadOutputs
 from unlearnbench.losses import (
     kl_divergence,
     predictors_of,
@@ -19,8 +20,10 @@ from unlearnbench.losses import (
     suffix_mask,
     token_nll,
 )
+from unlearnbench.pair_scores import PairScores
 from unlearnbench.reference import References
-from unlearnbench.scoring import TokenScores, position_logits, score_tokens
+from unlearnbench.scoring import TokenScores, head_outputs, labels_of, score_tokens
+from unlearnbench.sequences import joined
 from unlearnbench.shares import Part
 
 if TYPE_CHECKING:
@@ -52,6 +55,9 @@ class UnlearnBatch:
     references: References
     network: Callable[..., Any] | None = field(default=None, repr=False)
     part: Part | None = None  # of a larger batch; None: these rows are all of it
+    # What the loss asked for in earlier batches: what it will ask for again is computed together.
+    foreseen: frozenset[str] = frozenset()
+    asked: set[str] = field(default_factory=set, repr=False)
 
     @classmethod
     def of(
@@ -114,6 +120,7 @@ class UnlearnBatch:
     @property
     def pair_nll(self) -> Tensor:
         """NLL(x_lrn), nats."""
+        self.asked.add("pair_nll")
         return self._nll(self._pair, lambda whole: whole._pair_mask)
 
     @property
@@ -129,11 +136,9 @@ class UnlearnBatch:
     @cached_property
     def pair_kl(self) -> Tensor:
         """KL[P_0 || P](x_lrn), nats (eq. 4), or the released cross-entropy (`kl_term`)."""
-        released = self.protocol.kl_term == "cross_entropy"
-        frozen = self.references.pair_logits(self.index)
-        logits = self._all_pair_logits if released else self.pair_logits
-        values = (reference_cross_entropy if released else kl_divergence)(frozen, logits)
-        n_tokens = self._n_tokens(lambda whole: kl_positions(whole.pairs, whole.protocol))
+        n_tokens = self._n_tokens(lambda whole: whole._kl_positions)
+        self.asked.add("pair_kl")
+        values = self._pair.divergence
         return reduce_tokens(values, len(self.index), self.protocol.loss_reduction, n_tokens)
 
     @cached_property
@@ -146,7 +151,8 @@ class UnlearnBatch:
         labels = F.pad(self.pairs.input_ids, (0, width - self.pairs.input_ids.shape[1]))
         both = self._both_masks
         seen = both[self._target_mask].to(self.model.device)
-        values = token_nll(self.target_logits[seen], labels[both].to(self.model.device))
+        wanted = labels[both].to(self.model.device)
+        values = self._target.outputs.select(seen).values(token_nll, wanted)
         n_tokens = self._n_tokens(lambda whole: whole._both_masks)
         return reduce_tokens(values, len(self.index), self.protocol.loss_reduction, n_tokens)
 
@@ -196,25 +202,58 @@ class UnlearnBatch:
 
     @cached_property
     def _target(self) -> TokenScores:
-        return self._score(self.rows, self._target_mask)
-
-    @cached_property
-    def _pair(self) -> TokenScores:
-        mask = self._pair_mask
-        if self.protocol.kl_term == "divergence":
-            return self._score(self.pairs, mask)
-        # The released KL looks everywhere; one pass serves both terms.
-        device, everywhere = self.model.device, predictors_of(mask).flatten()
         return TokenScores(
-            self._all_pair_logits[everywhere.to(device)],
-            self.pairs.input_ids[mask].to(device),
-            tuple(mask.sum(1).tolist()),
+            self._outputs("rows"), *labels_of(self.rows, self._target_mask, self.model.device)
         )
 
     @cached_property
-    def _all_pair_logits(self) -> Tensor:
-        positions = kl_positions(self.pairs, self.protocol)
-        return position_logits(self.model, self.pairs, positions, self.network)
+    def _kl_positions(self) -> Tensor:
+        return kl_positions(self.pairs, self.protocol)
+
+    @cached_property
+    def _pair(self) -> PairScores:
+        """[U] positions: those that predict the counted tokens, or all where the KL term looks."""
+        released = self.protocol.kl_term == "cross_entropy"
+        positions, device = self._kl_positions, self.model.device
+        ids = self.pairs.input_ids
+        labels, counts = labels_of(self.pairs, self._pair_mask, device)
+        return PairScores(
+            self._outputs("pairs"),
+            labels,
+            counts,
+            following=ids.roll(-1, dims=1)[positions].to(device),
+            counted=predictors_of(self._pair_mask)[positions].to(device),
+            frozen=lambda: self.references.pair_outputs(self.index),
+            divergence_of=reference_cross_entropy if released else kl_divergence,
+            both={"pair_nll", "pair_kl"} <= self.foreseen,
+        )
+
+    def _outputs(self, which: Literal["rows", "pairs"]) -> HeadOutputs:
+        """Of the targets where they are scored, or of the neighbours where the KL term looks."""
+        self.asked.add(which)
+        if self._takes_both:
+            return self._of_both[which]
+        one = self.rows if which == "rows" else self.pairs
+        return head_outputs(self.model, one, self._positions(which), self.network)
+
+    @property
+    def _takes_both(self) -> bool:
+        # Unequal lengths would need padding: tokens that no loss looks at.
+        return {"rows", "pairs"} <= self.foreseen and (
+            self.rows.input_ids.shape == self.pairs.input_ids.shape
+        )
+
+    def _positions(self, which: Literal["rows", "pairs"]) -> Tensor:
+        return predictors_of(self._target_mask) if which == "rows" else self._kl_positions
+
+    @cached_property
+    def _of_both(self) -> dict[str, HeadOutputs]:
+        """One pass over targets and neighbours of one length: no token more than in two."""
+        both = joined(self.rows, self.pairs)
+        positions = [self._positions(which) for which in ("rows", "pairs")]
+        outputs = head_outputs(self.model, both, torch.cat(positions), self.network)
+        parts = outputs.split([int(at.sum()) for at in positions])
+        return dict(zip(("rows", "pairs"), parts, strict=True))
 
     def _score(self, sequences: "Sequences", mask: Tensor) -> TokenScores:
         return score_tokens(self.model, sequences, mask, self.network)

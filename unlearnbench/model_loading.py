@@ -40,11 +40,14 @@ def load_model(
         raise absent(name, revision)
     target = choose_device(device)[0]
     files = weight_files(folder, allow_pickle)
+    from unlearnbench.fused_operations import fuse_operations
+
     with _quiet():
         config = read_configuration(folder, trust_remote_code)
         network = _network(folder, config, files, choose_dtype(dtype), trust_remote_code)
         tokenizer = read_tokenizer(folder, config.vocab_size, trust_remote_code)
     _check_finite(network, folder)
+    fuse_operations(network)
     network.to(target)  # type: ignore[arg-type]  # its decorator hides the signature
     return LanguageModel(network, tokenizer, source_of(name, resolve(name)[1], folder))
 

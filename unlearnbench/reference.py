@@ -3,14 +3,15 @@
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from unlearnbench.errors import UserError
+from unlearnbench.head_outputs import HeadOutputs
 from unlearnbench.losses import span_mask, suffix_mask
-from unlearnbench.scoring import output_head, position_logits, reading_head_input, score_tokens
+from unlearnbench.scoring import head_is_last, head_outputs, output_head, score_tokens
 from unlearnbench.shared_costs import counted_once
 
 if TYPE_CHECKING:
@@ -41,28 +42,24 @@ class FrozenReference:
 
         Raises `UserError` if the head's output is not the model's logits.
         """
-        head = copy.deepcopy(output_head(model)).requires_grad_(False)
+        if not head_is_last(model):
+            raise _head_is_not_last(type(model.network).__name__)
         hidden: list[Tensor] = []
         for start in range(0, len(sequences), _ROWS_AT_ONCE):
             rows = list(range(start, min(start + _ROWS_AT_ONCE, len(sequences))))
-            with reading_head_input(model) as seen:
-                logits = position_logits(model, sequences.select(rows), positions[rows])
-            if start == 0:
-                _check_head(head, seen, logits, type(model.network).__name__)
-            hidden.extend(seen[0][0].split(positions[rows].sum(1).tolist()))
-        return cls(tuple(hidden), head)
+            read = head_outputs(model, sequences.select(rows), positions[rows]).inputs
+            hidden.extend(read.split(positions[rows].sum(1).tolist()))
+        return cls(tuple(hidden), copy.deepcopy(output_head(model)).requires_grad_(False))
 
-    @torch.no_grad()
-    def logits(self, rows: Sequence[int]) -> Tensor:
-        """[N, V] the frozen model's logits at the kept positions of those sequences."""
-        logits: Tensor = self.head(torch.cat([self.hidden[row] for row in rows]))
-        return logits
+    def outputs(self, rows: Sequence[int]) -> HeadOutputs:
+        """[N, V] the frozen model's outputs at the kept positions of those sequences."""
+        head: Any = self.head
+        inputs = torch.cat([self.hidden[row] for row in rows])
+        return HeadOutputs.of(inputs, head, head.weight.shape[0])
 
 
-def _check_head(head: nn.Module, seen: list[Tensor], logits: Tensor, architecture: str) -> None:
-    if len(seen) == 1 and torch.allclose(head(seen[0][0]), logits, rtol=1e-4, atol=1e-4):
-        return
-    raise UserError(
+def _head_is_not_last(architecture: str) -> UserError:
+    return UserError(
         f"{architecture} changes its output head's result (soft-capping or scaling), so its frozen "
         "distribution cannot be kept; take a method without a KL term: --methods kumpr"
     )
@@ -81,14 +78,14 @@ class References:
         """Called after every step: theta_0 is gone, and only what was kept of it is there."""
         self._stepped = True
 
-    def pair_logits(self, rows: Sequence[int]) -> Tensor:
-        """[N, V] theta_0's logits on the pairs, where the protocol's KL term looks."""
+    def pair_outputs(self, rows: Sequence[int]) -> HeadOutputs:
+        """[N, V] theta_0's outputs on the pairs, where the protocol's KL term looks."""
         if self._pairs is None:
             self._need_theta_0("the pairs' distribution")
             pairs = self._forget_set.pairs()
             with counted_once(self._model):
                 self._pairs = FrozenReference.of(self._model, pairs, self._kl_positions(pairs))
-        return self._pairs.logits(rows)
+        return self._pairs.outputs(rows)
 
     def nll_per_row(self, which: str) -> Tensor:
         """[M] nats over the loss span under theta_0, of every target or neighbour (rows, pairs)."""

@@ -52,3 +52,14 @@ class Sequences:
     def suffix(self, row: int) -> list[int]:
         """The tokens that must be forgotten."""
         return self.input_ids[row, int(self.n_given[row]) : int(self.lengths[row])].tolist()
+
+
+def joined(first: Sequences, second: Sequences) -> Sequences:
+    """The rows of both, which are padded to the same width, one after the other."""
+    return replace(
+        first,
+        input_ids=torch.cat([first.input_ids, second.input_ids]),
+        lengths=torch.cat([first.lengths, second.lengths]),
+        n_given=torch.cat([first.n_given, second.n_given]),
+        doc_ids=first.doc_ids + second.doc_ids,
+    )

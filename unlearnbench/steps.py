@@ -30,6 +30,7 @@ class Steps:
         self.model = model  # what is trained
         self.network: Callable[..., Any] | None = None  # what is called, if not its own network
         self._n_parts = model.strategy.gradient_accumulation_steps
+        self._foreseen: frozenset[str] = frozenset()  # what the loss asked of a batch before
         make_current(model.device)
         self._optimizer = adam(model, learning_rate)
 
@@ -74,13 +75,21 @@ class Steps:
         references: "References",
     ) -> UnlearnBatch:
         return UnlearnBatch(
-            self.model, forget_set, part.rows, random, references, self.network, part
+            self.model,
+            forget_set,
+            part.rows,
+            random,
+            references,
+            self.network,
+            part,
+            self._foreseen,
         )
 
     def _part(self, loss: Loss, batch: UnlearnBatch, part: Part, is_last: bool) -> dict[str, float]:
         """Forward and backward over one part; what its terms add to those of the batch."""
         with nullcontext() if part.counts else not_counted(self.model), self._precision():
             terms = loss(batch)
+        self._foreseen |= batch.asked
         values = {name: float(weighed(term.detach(), part)) for name, term in terms.items()}
         self._backward(weighed(sum(terms.values()), part), is_last)
         return values

@@ -14,6 +14,7 @@ from unlearnbench.sequences import Sequences
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
 
+    from unlearnbench.head_outputs import HeadOutputs
     from unlearnbench.model import LanguageModel
     from unlearnbench.protocol import Protocol
     from unlearnbench.strategy import Strategy
@@ -25,11 +26,17 @@ def network_of(
     """The network of a configuration on the meta device: shapes without memory."""
     from transformers import AutoModelForCausalLM
 
+    from unlearnbench.fused_operations import fuse_operations
+
     with torch.device("meta"):
         network: PreTrainedModel = AutoModelForCausalLM.from_config(
-            config, dtype=getattr(torch, dtype), trust_remote_code=trust_remote_code
+            # Fusing marks the configuration, from which other networks are made as well.
+            copy.deepcopy(config),
+            dtype=getattr(torch, dtype),
+            trust_remote_code=trust_remote_code,
         )
     network.tie_weights()
+    fuse_operations(network)
     return network.requires_grad_(True)
 
 
@@ -63,13 +70,13 @@ class StandInReferences:
         self._model, self._rows, self._protocol, self._tally = model, rows, protocol, tally
         self._kept: Any = None
 
-    def pair_logits(self, rows: list[int]) -> Tensor:
+    def pair_outputs(self, rows: list[int]) -> "HeadOutputs":
         """[N, V]."""
         if self._kept is None:
             with self._tally.labelled(REFERENCE):
                 self._kept = self._freeze()
-        logits: Tensor = self._kept.logits(rows)
-        return logits
+        outputs: HeadOutputs = self._kept.outputs(rows)
+        return outputs
 
     def nll_per_row(self, _which: str) -> Tensor:
         """[M]; too small to count."""
