@@ -1,5 +1,6 @@
 """The examiner: its numbers are the metrics', its decisions those of eq. 5 and the stop rule."""
 
+from contextlib import contextmanager
 from dataclasses import replace
 from math import isnan
 from statistics import fmean, stdev
@@ -8,12 +9,14 @@ import pytest
 import torch
 from extraction_cases import tiny_model
 
-from unlearnbench.decoding import continue_rows
+from unlearnbench.branches import prefill_batches
+from unlearnbench.decoding import continue_prefilled, continue_rows
 from unlearnbench.errors import UserError
-from unlearnbench.examine import Examiner, StopLine, is_forgotten, measure_stop_line
+from unlearnbench.examine import Examiner, StopLine, is_forgotten
 from unlearnbench.metrics.extraction import extraction_scores
 from unlearnbench.metrics.text import sentence_bleu, token_entropy
 from unlearnbench.protocol import Protocol
+from unlearnbench.stop_line import measure_stop_line
 
 
 class Spelling:
@@ -75,14 +78,36 @@ def test_rows_are_judged_by_themselves_in_any_order(known):
         assert record.el == pytest.approx(records[record.doc_id].el, abs=1e-12)
 
 
-def test_cost_is_the_phase_examine_and_no_gradient_is_kept(known):
+def test_one_pass_serves_memorisation_extraction_and_continuations(known):
     model, rows = known
     model.meter.phases.clear()
     with torch.enable_grad():
         examiner().examine(model, rows)
-    assert model.meter.phases["examine"].forward_tokens >= rows.input_ids.numel()
-    assert model.meter.phases["examine"].generated_tokens > 0
-    assert set(model.meter.phases) == {"examine"}
+    costs = model.meter.phases
+    assert set(costs) == {"examine", "extraction", "continuations", "bertscore"}
+    with model.meter.phase("extraction alone"):
+        extraction_scores(model, rows, Protocol(), 4)
+    alone = costs["extraction alone"]
+    assert costs["extraction"].forward_tokens == alone.forward_tokens
+    assert costs["extraction"].generated_tokens == alone.generated_tokens
+    # The given tokens are known by then: what is written goes through the network, but its end.
+    written = costs["continuations"]
+    assert 0 < written.forward_tokens < written.generated_tokens
+
+
+@pytest.mark.parametrize("continuation", ["greedy", "beam"])
+@pytest.mark.parametrize("n_given", [(6, 6, 6, 6, 6), (6, 9, 4, 6, 12)], ids=["same", "mixed"])
+def test_continuations_are_the_same_after_a_pass_over_whole_rows(known, continuation, n_given):
+    model, rows = known
+    protocol = Protocol(continuation=continuation)
+    rows = replace(rows.select(range(5)), n_given=torch.tensor(n_given))
+    for batch_size in (2, 32):
+        found = [
+            ids
+            for batch, prefill in prefill_batches(model, rows.input_ids, batch_size)
+            for ids in continue_prefilled(model, rows.select(batch), prefill, protocol, 9)
+        ]
+        assert found == continue_rows(model, rows, protocol, 9, batch_size)
 
 
 @pytest.mark.parametrize(
@@ -127,20 +152,76 @@ def test_extraction_is_left_out_while_it_cannot_decide(known):
     assert not judge.reached(judge.means(spared), "and", 1.1)
 
 
+def forward_tokens(model):
+    return sum(cost.forward_tokens for cost in model.meter.phases.values())
+
+
 def test_an_unchanged_model_is_not_examined_twice(known):
     model, rows = known
     judge = examiner()
     first = judge.examine(model, rows)
-    cost = model.meter.phases["examine"].forward_tokens
+    cost = forward_tokens(model)
     first[0].active = False  # what a caller does to its records stays with it
     again = judge.examine(model, rows)
-    assert model.meter.phases["examine"].forward_tokens == cost
+    assert forward_tokens(model) == cost
     assert again[0].active
     assert [r.el for r in again] == [r.el for r in first]
+    weights = next(model.network.parameters())
     with torch.no_grad():
-        next(model.network.parameters()).data.mul_(1.5)
+        weights.data.mul_(1.5)
     judge.examine(model, rows)
-    assert model.meter.phases["examine"].forward_tokens > cost
+    assert forward_tokens(model) > cost
+    with torch.no_grad():
+        weights.data.div_(1.5)
+
+
+def test_what_acts_without_weights_is_examined_again(known):
+    model, rows = known
+    judge = examiner()
+    plain = judge.examine(model, rows)
+    head = model.network.get_output_embeddings()
+    hook = head.register_forward_hook(lambda _module, _args, logits: -logits)
+    try:
+        assert [r.ma for r in judge.examine(model, rows)] != [r.ma for r in plain]
+    finally:
+        hook.remove()
+    forward = head.forward
+    head.forward = lambda hidden: -forward(hidden)
+    try:
+        assert [r.ma for r in judge.examine(model, rows)] != [r.ma for r in plain]
+    finally:
+        del head.forward
+
+
+def test_the_first_examination_is_kept_for_others_with_its_cost(known, tmp_path, monkeypatch):
+    monkeypatch.setenv("UNLEARNBENCH_CACHE", str(tmp_path))
+    model, rows = known
+    found, costs = [], []
+    for _ in range(2):
+        model.meter.phases.clear()
+        judge = examiner(known_as=["tiny", 1])
+        with real_passes(model) as passes:
+            found.append(judge.examine(model, rows))
+        costs.append({n: replace(c, seconds=0) for n, c in model.meter.phases.items()})
+    assert found[0] == found[1]
+    assert passes == []
+    costs[0].pop("examine"), costs[1].pop("examine")  # looking it up takes its own time
+    assert costs[0] == costs[1]
+    for changes in ({"known_as": ["tiny", 2]}, {"protocol": Protocol(el_positions="suffix")}):
+        with real_passes(model) as passes:
+            examiner(**{"known_as": ["tiny", 1], **changes}).examine(model, rows)
+        assert passes
+
+
+@contextmanager
+def real_passes(model):
+    seen = []
+    head = model.network.get_output_embeddings()
+    hook = head.register_forward_pre_hook(lambda _module, _args: seen.append(1))
+    try:
+        yield seen
+    finally:
+        hook.remove()
 
 
 def test_means_are_over_rows(known):

@@ -143,7 +143,8 @@ class MaExaminer:
 
     def examine(self, model: LanguageModel, rows: Sequences, ma_line=None) -> list[RowRecord]:
         """One record per row; scripted values take the place of measured ones."""
-        logits = model.logits(rows.input_ids, rows.attention_mask)[:, :-1]
+        with model.meter.phase("examine"):
+            logits = model.logits(rows.input_ids, rows.attention_mask)[:, :-1]
         hit = (logits.argmax(-1) == rows.input_ids[:, 1:]).float()
         counted = span_mask(rows, Protocol(loss_span="all"))[:, 1:].float()
         ma = ((hit * counted).sum(1) / counted.sum(1)).tolist()

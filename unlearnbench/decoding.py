@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 from transformers import GenerationConfig
+from transformers.cache_utils import DynamicCache
 
-from unlearnbench.branches import Branch, decode_branches, prefill_batches
+from unlearnbench.branches import Branch, Prefill, decode_branches, prefill_batches
 from unlearnbench.errors import UserError
 
 if TYPE_CHECKING:
@@ -31,6 +32,17 @@ def continue_rows(
     lengths) are never used.
     Raises `UserError` where the network is too short or a row gives no token.
     """
+    check_continuable(model, rows, new_tokens)
+    given = rows.input_ids[:, : int(rows.n_given.max())]
+    continuations: list[list[int]] = []
+    for batch, prefill in prefill_batches(model, given, batch_size):
+        part = rows.select(batch)
+        continuations += continue_prefilled(model, part, prefill, protocol, new_tokens, batch_size)
+    return continuations
+
+
+def check_continuable(model: "LanguageModel", rows: "Sequences", new_tokens: int) -> None:
+    """Raises `UserError` where the network is too short or a row gives no token."""
     longest = int(rows.n_given.max()) + new_tokens
     if longest > model.max_length:
         raise UserError(
@@ -39,45 +51,68 @@ def continue_rows(
         )
     if int(rows.n_given.min()) < 1:
         raise UserError("a row without given tokens cannot be continued; give at least one token")
-    decode = _greedy if protocol.continuation == "greedy" else _beam
-    continuations = decode(model, rows, new_tokens, batch_size)
-    return [ids[:-1] if ids and ids[-1] == model.eos_token_id else ids for ids in continuations]
+
+
+def continue_prefilled(
+    model: "LanguageModel",
+    rows: "Sequences",
+    prefill: Prefill,
+    protocol: "Protocol",
+    new_tokens: int = 50,
+    batch_size: int = 32,
+) -> list[list[int]]:
+    """The same for rows whose given tokens, at least, have been through the network already."""
+    if protocol.continuation == "greedy":
+        found = _greedy(model, rows, prefill, new_tokens, batch_size)
+    else:
+        found = _beam(model, rows, prefill, new_tokens)
+    return [ids[:-1] if ids and ids[-1] == model.eos_token_id else ids for ids in found]
 
 
 def _greedy(
-    model: "LanguageModel", rows: "Sequences", new_tokens: int, batch_size: int
+    model: "LanguageModel", rows: "Sequences", prefill: Prefill, new_tokens: int, batch_size: int
 ) -> list[list[int]]:
-    given = rows.n_given.tolist()
-    continuations: list[list[int]] = []
-    for batch, prefill in prefill_batches(model, rows.input_ids[:, : max(given)], batch_size):
-        branches = [
-            Branch(i, given[r], int(prefill.predicted[i, given[r]]), given[r] + new_tokens)
-            for i, r in enumerate(batch)
-        ]
-        continuations += decode_branches(model, prefill, branches, batch_size)
-    return continuations
+    branches = [
+        Branch(row, given, int(prefill.predicted[row, given]), given + new_tokens)
+        for row, given in enumerate(rows.n_given.tolist())
+    ]
+    return decode_branches(model, prefill, branches, batch_size)
 
 
 @torch.inference_mode()
 def _beam(
-    model: "LanguageModel", rows: "Sequences", new_tokens: int, batch_size: int
+    model: "LanguageModel", rows: "Sequences", prefill: Prefill, new_tokens: int
 ) -> list[list[int]]:
-    continuations: list[list[int]] = []
-    for first in range(0, len(rows), batch_size):
-        batch = rows.select(range(first, min(first + batch_size, len(rows))))
-        prompt, mask = _left_padded(batch, model.pad_token_id)
-        with _pristine_generation(model):
-            network: Any = model.network
-            written = network.generate(
-                input_ids=prompt.to(model.device),
-                attention_mask=mask.to(model.device),
-                generation_config=_two_beams(model, new_tokens),
-            )
-        continuations += [
-            _until_eos(ids, model.eos_token_id) for ids in written[:, prompt.shape[1] :].tolist()
-        ]
+    prompt, mask = _left_padded(rows, model.pad_token_id)
+    with _pristine_generation(model):
+        network: Any = model.network
+        written = network.generate(
+            input_ids=prompt.to(model.device),
+            attention_mask=mask.to(model.device),
+            # Padding moves the columns, and what is kept would be in others.
+            past_key_values=_of_prompt(prefill, prompt.shape[1]) if mask.all() else None,
+            generation_config=_two_beams(model, new_tokens),
+        )
+    continuations = [
+        _until_eos(ids, model.eos_token_id) for ids in written[:, prompt.shape[1] :].tolist()
+    ]
     model.meter.count_generated(sum(map(len, continuations)))
     return continuations
+
+
+def _of_prompt(prefill: Prefill, width: int) -> DynamicCache | None:
+    """Keys and values of all but the prompt's last token, for two beams of each row."""
+    if width < 2:
+        return None
+    cache = DynamicCache()
+    layers: list[Any] = prefill.cache.layers
+    for number, layer in enumerate(layers):
+        known = [
+            states[:, :, : width - 1].repeat_interleave(2, dim=0)
+            for states in (layer.keys, layer.values)
+        ]
+        cache.update(*known, number)
+    return cache
 
 
 def _left_padded(rows: "Sequences", pad_token_id: int) -> tuple[Tensor, Tensor]:

@@ -126,15 +126,12 @@ class EpochLog:
         return "not_forgotten", f"not under the stop line at the epoch limit ({reached})"
 
     def _examined(self, trained_on: Sequence[int]) -> EpochRecord:
-        import torch
-
         examiner = self._forget_set.examiner
-        with torch.no_grad(), self._model.meter.phase("examine"):
-            # EL can be spared after an epoch whose MA is above its line; under 'or' it may
-            # end the run alone, and before the first epoch it is what the rest is held against.
-            rule, ma_threshold = self._stops_at()
-            line = ma_threshold if self._epochs and rule == "and" else None
-            rows = examiner.examine(self._model, self._forget_set.rows, line)
+        # EL can be spared after an epoch whose MA is above its line; under 'or' it may
+        # end the run alone, and before the first epoch it is what the rest is held against.
+        rule, ma_threshold = self._stops_at()
+        line = ma_threshold if self._epochs and rule == "and" else None
+        rows = examiner.examine(self._model, self._forget_set.rows, line)
         for index, row in enumerate(rows):
             row.active = index in trained_on
             row.forgotten = self._method.is_forgotten(row, self._forget_set.protocol)

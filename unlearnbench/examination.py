@@ -1,12 +1,13 @@
 """The examiner of one cell: BERTScore's encoder, and the stop line, measured once per model."""
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from unlearnbench import ranks
 from unlearnbench.examine import Examiner, StopLine
-from unlearnbench.identity import canonical
-from unlearnbench.meter import PhaseCost
+from unlearnbench.hashing import text_sha256
+from unlearnbench.measured_once import measured_once
 
 if TYPE_CHECKING:
     from unlearnbench.cell import Cell
@@ -16,46 +17,52 @@ if TYPE_CHECKING:
 PHASE = "calibrate"
 
 
-@dataclass(frozen=True)
-class _Measured:
-    line: StopLine
-    cost: PhaseCost
-
-
-# By model and everything else the line depends on; lives as long as the process.
-_measured: dict[str, _Measured] = {}
-
-
 def make_examiner(cell: "Cell", model: "LanguageModel") -> Examiner:
     """The examiner with the cell's stop line: the paper's, or that of the cell's main model.
 
     A measured line is kept, and its cost is put on every cell that uses it: what
     a cell reports does not depend on which one was first.
     """
-    bertscore = _bertscore(cell.data.bert)
-    examiner = Examiner(cell.protocol, StopLine(), bertscore, el_epochs=cell.el_epochs)
+    examiner = Examiner(
+        cell.protocol,
+        StopLine(),
+        _bertscore(cell.data.bert),
+        el_epochs=cell.el_epochs,
+        known_as=[cell.model.identity, cell.data.bert_sha256, cell.threads],
+    )
     if cell.stop == "paper":
         return examiner
-    place = canonical(
-        [cell.main.identity, cell.data.identity(cell.run), asdict(cell.protocol), cell.threads]
-    )
-    if place not in _measured:
-        _measured[place] = _measure(cell, model, examiner)
-    model.meter.phases[PHASE] = replace(_measured[place].cost)
-    return replace(examiner, stop_line=_measured[place].line)
+    return replace(examiner, stop_line=_stop_line(cell, model, examiner))
 
 
-def _measure(cell: "Cell", model: "LanguageModel", examiner: Examiner) -> _Measured:
+def _stop_line(cell: "Cell", model: "LanguageModel", examiner: Examiner) -> StopLine:
+    def measured() -> dict[str, object]:
+        return asdict(_measured(cell, model, examiner))
+
+    if ranks.world_size() > 1:  # which could not be sure that all of them find it, or none
+        return _measured(cell, model, examiner)
+    unseen = cell.data.source.unseen()
+    contents = [] if unseen is None else unseen.contents(cell.protocol)
+    asked = [
+        cell.main.identity,
+        text_sha256(repr((unseen and type(unseen).__name__, contents))),
+        asdict(cell.protocol),
+        cell.threads,
+    ]
+    return StopLine(**measured_once("stop_lines", asked, model.meter, measured))
+
+
+def _measured(cell: "Cell", model: "LanguageModel", examiner: Examiner) -> StopLine:
     import torch
 
-    from unlearnbench.examine import measure_stop_line
     from unlearnbench.forget_set import read_unseen
+    from unlearnbench.stop_line import measure_stop_line
 
     known = model if cell.model == cell.main else cell.main.load()
+    known.meter = model.meter
     unseen = read_unseen(cell.data.source, known, cell.protocol)
-    with torch.no_grad(), known.meter.phase(PHASE):
-        line = measure_stop_line(known, unseen, examiner)
-    return _Measured(line, known.meter.phases.pop(PHASE))
+    with torch.no_grad(), model.meter.phase(PHASE):
+        return measure_stop_line(known, unseen, examiner)
 
 
 @lru_cache(maxsize=2)

@@ -1,14 +1,14 @@
 """The examination after each epoch: how well rows are known, and whether that is forgotten."""
 
-import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from math import nan
 from statistics import fmean
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from unlearnbench import ranks
-from unlearnbench.errors import UserError
+from unlearnbench.measured_once import measured_once
+from unlearnbench.network_state import state_sha256
 from unlearnbench.protocol import Protocol
 from unlearnbench.trace import RowRecord
 
@@ -53,14 +53,18 @@ class Examiner:
     new_tokens: int = 50
     batch_size: int = 32
     el_epochs: Literal["all", "deciding"] = "all"
+    # What names the models and the machine (JSON), where the first examination may be kept.
+    known_as: Any = None
     # The last full examination: a task asks for what the last epoch has just measured.
     _last: dict[str, list[RowRecord]] = field(default_factory=dict, repr=False, compare=False)
 
     def examine(
         self, model: "LanguageModel", rows: "Sequences", ma_line: float | None = None
     ) -> list[RowRecord]:
-        """One record per row, in the rows' order; its cost is the phase 'examine'.
+        """One record per row, in the rows' order.
 
+        Its cost is in the phases 'extraction' (EL and MA), 'continuations', 'bertscore', and the
+        rest in 'examine'.
         Several processes examine some of the rows each, and all get all the records.
         `forgotten` is by the paper's thresholds; a run puts its method's decision there.
         BERTScore and BLEU compare the decoded continuation with the decoded suffix.
@@ -69,24 +73,12 @@ class Examiner:
         """
         import torch
 
-        from unlearnbench.metrics.extraction import memorisation_accuracy
-
         with model.meter.phase("examine"), torch.no_grad():
             if ma_line is not None and self.el_epochs == "deciding":
-                ma = ranks.over_ranks(
-                    len(rows),
-                    lambda own: memorisation_accuracy(
-                        model, rows.select(own), self.protocol, self.batch_size
-                    ),
-                )
-                if fmean(ma) >= ma_line:
-                    return ranks.over_ranks(
-                        len(rows),
-                        lambda own: self._records(
-                            model, rows.select(own), [nan] * len(own), [ma[i] for i in own]
-                        ),
-                    )
-            return self._examined_once(model, rows)
+                records = self._measured(model, rows, with_el=False)
+                if fmean(record.ma for record in records) >= ma_line:
+                    return records
+            return self._fully(model, rows)
 
     def means(self, records: Sequence[RowRecord]) -> dict[str, float]:
         """Mean el, ma, bertscore_f1, bleu, entropy over the rows."""
@@ -100,87 +92,90 @@ class Examiner:
         under_ma = means["ma"] < ma_threshold
         return under_el and under_ma if rule == "and" else under_el or under_ma
 
-    def _examined_once(self, model: "LanguageModel", rows: "Sequences") -> list[RowRecord]:
-        state = _state_sha256(model, rows)
+    def _fully(self, model: "LanguageModel", rows: "Sequences") -> list[RowRecord]:
+        """With EL, once per state of the weights; the first time also from an earlier run."""
+        state = state_sha256(model.network, rows)
         if state not in self._last:
+            is_first = not self._last
             self._last.clear()
-            self._last[state] = ranks.over_ranks(
-                len(rows), lambda own: self._fully(model, rows.select(own))
+            self._last[state] = (
+                self._first(model, rows, state)
+                if is_first
+                else self._measured(model, rows, with_el=True)
             )
         return [record.model_copy() for record in self._last[state]]
 
-    def _fully(self, model: "LanguageModel", rows: "Sequences") -> list[RowRecord]:
-        from unlearnbench.metrics.extraction import extraction_scores
+    def _first(self, model: "LanguageModel", rows: "Sequences", state: str) -> list[RowRecord]:
+        """Before anything is trained: what all methods would measure alike is measured once."""
+        # Several processes could not be sure that all of them find it, or none.
+        if self.known_as is None or ranks.world_size() > 1:
+            return self._measured(model, rows, with_el=True)
+        asked = [self.known_as, asdict(self.protocol), self.n, self.new_tokens, state]
+        found = measured_once(
+            "examinations",
+            asked,
+            model.meter,
+            lambda: [record.model_dump() for record in self._measured(model, rows, with_el=True)],
+        )
+        return [RowRecord(**record) for record in found]
 
-        known = extraction_scores(model, rows, self.protocol, self.n, self.batch_size)
-        return self._records(model, rows, known.el, known.ma)
-
-    def _records(
-        self, model: "LanguageModel", rows: "Sequences", el: list[float], ma: list[float]
+    def _measured(
+        self, model: "LanguageModel", rows: "Sequences", with_el: bool
     ) -> list[RowRecord]:
-        from unlearnbench.decoding import continue_rows
+        return ranks.over_ranks(
+            len(rows), lambda own: self._records(model, rows.select(own), with_el)
+        )
+
+    def _records(self, model: "LanguageModel", rows: "Sequences", with_el: bool) -> list[RowRecord]:
         from unlearnbench.metrics.text import sentence_bleu, token_entropy
 
-        ids = continue_rows(model, rows, self.protocol, self.new_tokens, self.batch_size)
-        texts = [model.decode(tokens) for tokens in ids]
+        with model.meter.phase("extraction"):
+            known = self._extracted(model, rows, with_el)
+        texts = [model.decode(each.continuation) for each in known]
         suffixes = [model.decode(rows.suffix(row)) for row in range(len(rows))]
-        f1 = self.bertscore.f1(texts, suffixes)
+        with model.meter.phase("bertscore"):
+            f1 = self.bertscore.f1(texts, suffixes)
         bleu = [sentence_bleu(*pair) for pair in zip(texts, suffixes, strict=True)]
         return [
             RowRecord(
                 doc_id=doc_id,
-                el=el[row],
-                ma=ma[row],
+                el=each.el,
+                ma=each.ma,
                 bertscore_f1=f1[row],
                 bleu=bleu[row],
-                entropy=token_entropy(ids[row]),
+                entropy=token_entropy(each.continuation),
                 forgotten=is_forgotten(f1[row], bleu[row], self.protocol.forgotten_rule),
                 continuation=texts[row],
             )
-            for row, doc_id in enumerate(rows.doc_ids)
+            for row, (doc_id, each) in enumerate(zip(rows.doc_ids, known, strict=True))
         ]
 
+    def _extracted(
+        self, model: "LanguageModel", rows: "Sequences", with_el: bool
+    ) -> "list[_Extracted]":
+        """What is asked of the network about each row, all of it after one teacher-forced pass."""
+        from unlearnbench.branches import prefill_batches
+        from unlearnbench.decoding import check_continuable, continue_prefilled
+        from unlearnbench.metrics.extraction import PrefilledRows
 
-def measure_stop_line(
-    model: "LanguageModel", unseen: "Sequences | None", examiner: Examiner
-) -> StopLine:
-    """The model's own stop line: how well rows that it never saw may seem to be known.
-
-    The one-sided 95% upper bounds of the mean EL and MA of unseen rows, measured as
-    the examiner measures (protocol, n).  A set strictly below both is known no
-    better than unseen text, as far as that many rows can tell.  MA's bound is the
-    normal one; EL's is Wilson's, because a sample of unseen rows may hold no
-    extraction at all.  Raises `UserError` without unseen rows.
-    """
-    import torch
-
-    from unlearnbench.metrics.bounds import normal_upper_bound, wilson_upper_bound
-    from unlearnbench.metrics.extraction import extraction_scores
-
-    if unseen is None or not len(unseen):
-        raise UserError(
-            "--stop calibrated needs rows the model never saw: --unseen FILE, or use --stop paper"
-        )
-
-    def known(own: list[int]) -> list[tuple[float, float]]:
-        rows = unseen.select(own)
-        scores = extraction_scores(model, rows, examiner.protocol, examiner.n, examiner.batch_size)
-        return list(zip(scores.el, scores.ma, strict=True))
-
-    with torch.no_grad():
-        scores = ranks.over_ranks(len(unseen), known)
-    el = wilson_upper_bound([el for el, _ in scores])
-    ma = normal_upper_bound([ma for _, ma in scores])
-    return StopLine(el, ma, "calibrated", len(unseen))
+        check_continuable(model, rows, self.new_tokens)
+        found: list[_Extracted] = []
+        for batch, prefill in prefill_batches(model, rows.input_ids, self.batch_size):
+            part = rows.select(batch)
+            known = PrefilledRows(model, part, prefill, self.protocol, self.n)
+            el = known.likelihood(self.batch_size) if with_el else [nan] * len(part)
+            with model.meter.phase("continuations"):
+                written = continue_prefilled(
+                    model, part, prefill, self.protocol, self.new_tokens, self.batch_size
+                )
+            found += map(_Extracted, el, known.memorisation(), written)
+        return found
 
 
-def _state_sha256(model: "LanguageModel", rows: "Sequences") -> str:
-    """A hash over the weights and the rows: equal states are equally well known."""
-    import torch
+@dataclass(frozen=True)
+class _Extracted:
+    """One row: how well it is known, and the ids that the model puts after what is given."""
 
-    digest = hashlib.sha256(repr(rows.doc_ids).encode())
-    tensors = [rows.input_ids, rows.lengths, rows.n_given, *model.network.parameters()]
-    for tensor in tensors:
-        flat = tensor.detach().contiguous().cpu().reshape(-1)
-        digest.update(flat.view(torch.uint8).numpy().data)
-    return digest.hexdigest()
+    el: float
+    ma: float
+    continuation: list[int]

@@ -59,9 +59,9 @@ def extraction_scores(
     el: list[float] = []
     ma: list[float] = []
     for batch, prefill in prefill_batches(model, rows.input_ids, batch_size):
-        part = _Batch(rows.select(batch), prefill, protocol, n, model.eos_token_id)
+        part = PrefilledRows(model, rows.select(batch), prefill, protocol, n)
         ma += part.memorisation()
-        el += part.likelihood(model, batch_size)
+        el += part.likelihood(batch_size)
     return ExtractionScores(el, ma)
 
 
@@ -71,17 +71,23 @@ def memorisation_accuracy(
     """MA (eq. 9) of every row alone: one teacher-forced pass, nothing decoded."""
     ma: list[float] = []
     for batch, prefill in prefill_batches(model, rows.input_ids, batch_size):
-        ma += _Batch(rows.select(batch), prefill, protocol, 1, model.eos_token_id).memorisation()
+        ma += PrefilledRows(model, rows.select(batch), prefill, protocol).memorisation()
     return ma
 
 
-class _Batch:
+class PrefilledRows:
     """The rows of one prefill, in columns of its matrix (BOS is column 0 where there is one)."""
 
     def __init__(
-        self, rows: "Sequences", prefill: Prefill, protocol: "Protocol", n: int, eos: int | None
+        self,
+        model: "LanguageModel",
+        rows: "Sequences",
+        prefill: Prefill,
+        protocol: "Protocol",
+        n: int = 10,
     ) -> None:
-        self.prefill, self.protocol, self.n, self.eos = prefill, protocol, n, eos
+        self.model, self.prefill, self.protocol, self.n = model, prefill, protocol, n
+        self.eos = model.eos_token_id
         self.first = rows.n_bos
         width = rows.input_ids.shape[1]
         counted = torch.full_like(rows.lengths, width)
@@ -99,10 +105,10 @@ class _Batch:
         right = self.hits[:, self.first + 1 :].sum(1).double()
         return (right / (ends - self.first - 1).clamp_min(1)).tolist()
 
-    def likelihood(self, model: "LanguageModel", batch_size: int) -> list[float]:
+    def likelihood(self, batch_size: int) -> list[float]:
         """Eq. 7: the mean overlap over the protocol's starts."""
         runs = [run for row in range(len(self.tokens)) for run in self._runs(row)]
-        tails = self._decode(model, [run for run in runs if run.open], batch_size)
+        tails = self._decode([run for run in runs if run.open], batch_size)
         sums = [0.0] * len(self.tokens)
         known = [
             last_starts(ids[self.first : end], self.n)
@@ -153,9 +159,7 @@ class _Batch:
             yield _Run(row, shared, leaves, tail, going)
             at = shared.stop
 
-    def _decode(
-        self, model: "LanguageModel", runs: list[_Run], batch_size: int
-    ) -> dict[tuple[int, int], list[int]]:
+    def _decode(self, runs: list[_Run], batch_size: int) -> dict[tuple[int, int], list[int]]:
         """The open runs' tokens by row and column, without those that change no overlap."""
         if not runs:
             return {}
@@ -170,5 +174,5 @@ class _Batch:
             self.n,
             self.protocol.el_denominator,
         )
-        tokens = decode_branches(model, self.prefill, branches, batch_size, watch)
+        tokens = decode_branches(self.model, self.prefill, branches, batch_size, watch)
         return {(b.row, b.start): ids for b, ids in zip(branches, tokens, strict=True)}
