@@ -1,135 +1,46 @@
-"""The one place where lm-eval is touched: its tasks, over rows and a network in memory."""
+"""The one place where lm-eval is touched: its tasks say what is asked, and what is right."""
 
-import copy
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from functools import lru_cache, partial
+from itertools import groupby
+from typing import TYPE_CHECKING
 
 import lm_eval.api.task
-import numpy as np
 from datasets import Dataset, are_progress_bars_disabled
 from datasets import disable_progress_bars as hide_bars
 from datasets import enable_progress_bars as show_bars
 from lm_eval.api.task import ConfigurableTask
-from lm_eval.evaluator import evaluate
-from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks._yaml_loader import load_yaml
+from lm_eval.utils import env as templates
 
-from unlearnbench.errors import UserError
+from ._questions import Question, Style, task_file
 
 if TYPE_CHECKING:
+    from lm_eval.api.instance import Instance
+
     from unlearnbench.evaluation_sets import EvaluationSet
-    from unlearnbench.model import LanguageModel
-
-Style = Literal["lm_eval", "plain"]
-
-# lm-eval's own definition of each set's task, under its folder `tasks`.
-BUILT_IN = {
-    "hellaswag": "hellaswag/hellaswag.yaml",
-    "lambada": "lambada/lambada_openai.yaml",
-    "winogrande": "winogrande/default.yaml",
-    "copa": "super_glue/copa/default.yaml",
-    "arc_easy": "arc/arc_easy.yaml",
-    "arc_challenge": "arc/arc_challenge.yaml",
-    "piqa": "piqa/piqa.yaml",
-    "mathqa": "mathqa/mathqa.yaml",
-    "pubmedqa": "pubmedqa/pubmedqa.yaml",
-}
-_NO_LIKELIHOOD = (0.0, False)  # of what cannot be scored; its document is dropped
-_MAX_LOADED = 2 * len(BUILT_IN)
-_loaded: dict[tuple[Any, ...], ConfigurableTask] = {}
 
 
-@dataclass(frozen=True)
-class Answer:
-    """What the model answered to one document."""
-
-    row: Mapping[str, Any]  # of the evaluation set
-    is_correct: bool
-    choice: int | None  # position of the likeliest choice; None where there are no choices
-    text: str  # of that choice as it was scored, or what was to be continued with
-
-
-def task_file(name: str, style: Style) -> Path:
-    """The task file of a set: lm-eval's own, or that of the released plain prompts."""
-    if style == "plain":
-        return Path(__file__).parent / "plain_prompts" / f"{name}.yaml"
-    return Path(lm_eval.__file__).parent / "tasks" / BUILT_IN[name]
+def ask(found: "EvaluationSet", style: Style, limit: int | None) -> tuple[Question, ...]:
+    """The set's questions as lm-eval's task puts them, in the order of its rows."""
+    with _quiet(), _templates_compiled_once():
+        task = _load(found, style, limit)
+        task.build_all_requests()
+        by_row = groupby(task.instances, key=lambda instance: instance.doc_id)
+        return tuple(_question(task, row, list(instances)) for row, instances in by_row)
 
 
-def answers(
-    model: "LanguageModel",
-    sets: Mapping[str, "EvaluationSet"],
-    style: Style,
-    batch_size: int,
-    limit: int | None,
-) -> dict[str, list[Answer]]:
-    """The model's answers by set, scored by lm-eval over the network as it is in memory.
-
-    A document with a choice that does not fit the model's context, or has no token of its
-    own, cannot be scored and is left out.
-    """
-    with _quiet():
-        tasks = {name: _task(found, style, limit) for name, found in sets.items()}
-        scorer = _Scorer(model, batch_size)
-        # No bootstrap: standard errors are those of means. No cache: it is not keyed by model.
-        scored = evaluate(scorer, {"tasks": tasks}, bootstrap_iters=0, log_samples=True)
-    return {
-        name: [
-            _answer(found.rows[sample["doc_id"]], sample)
-            for sample in scored["samples"][name]
-            if scorer.unscorable.isdisjoint(map(tuple, sample["arguments"]))
-        ]
-        for name, found in sets.items()
-    }
-
-
-def _answer(row: Mapping[str, Any], sample: Mapping[str, Any]) -> Answer:
-    likelihoods = [likelihood for likelihood, _ in sample["filtered_resps"]]
-    best = int(np.argmax(likelihoods))  # as lm-eval chooses: the first of equal ones
-    text = sample["arguments"][best][1].strip()
-    choice = best if len(likelihoods) > 1 else None
-    return Answer(row, bool(sample["acc"]), choice, text)
-
-
-class _Scorer(HFLM):
-    """lm-eval's interface to a Hugging Face model, around a network that is loaded already."""
-
-    def __init__(self, model: "LanguageModel", batch_size: int) -> None:
-        tokenizer = model.tokenizer
-        if tokenizer.bos_token_id is None and tokenizer.eos_token_id is None:
-            raise UserError(
-                f"{model.source.name}'s tokenizer has neither a first nor a last token; lm-eval "
-                "needs one of them: set bos_token or eos_token in tokenizer_config.json"
-            )
-        if tokenizer.pad_token_id is None:
-            tokenizer = copy.deepcopy(tokenizer)  # HFLM gives it a padding token
-        super().__init__(pretrained=model.network, tokenizer=tokenizer, batch_size=batch_size)
-        self.unscorable: set[tuple[str, str]] = set()
-
-    def loglikelihood(self, requests: Any, disable_tqdm: bool = True) -> Any:
-        return super().loglikelihood(requests, disable_tqdm)
-
-    def _loglikelihood_tokens(self, requests: Any, *more: Any, **named: Any) -> Any:
-        fits = [len(start) > 0 and 0 < len(end) <= self.max_length for _, start, end in requests]
-        fitting = [request for request, fit in zip(requests, fits, strict=True) if fit]
-        scored = iter(super()._loglikelihood_tokens(fitting, *more, **named))
-        self.unscorable |= {r[0] for r, fit in zip(requests, fits, strict=True) if not fit}
-        return [next(scored) if fit else _NO_LIKELIHOOD for fit in fits]
-
-
-def _task(found: "EvaluationSet", style: Style, limit: int | None) -> ConfigurableTask:
-    """lm-eval's task over the set's rows; kept, as it is the same for every model."""
-    key = (found.name, found.sha256, style, limit)
-    if key not in _loaded:
-        while len(_loaded) >= _MAX_LOADED:
-            del _loaded[next(iter(_loaded))]
-        _loaded[key] = _load(found, style, limit)
-    return _loaded[key]
+def _question(task: ConfigurableTask, row: int, instances: "Sequence[Instance]") -> Question:
+    requests = [tuple(instance.args) for instance in instances]
+    # What lm-eval would say to each answer a model can give; only which one is likeliest counts.
+    likeliest = range(len(requests)) if len(requests) > 1 else range(-1, 1)
+    answers = (
+        [(float(at == best), at == best) for at in range(len(requests))] for best in likeliest
+    )
+    accuracies = (task.process_results(instances[0].doc, answer)["acc"] for answer in answers)
+    return Question(row, tuple(requests), tuple(map(bool, accuracies)))
 
 
 def _load(found: "EvaluationSet", style: Style, limit: int | None) -> ConfigurableTask:
@@ -145,13 +56,22 @@ def _load(found: "EvaluationSet", style: Style, limit: int | None) -> Configurab
 
 
 @contextmanager
+def _templates_compiled_once() -> Iterator[None]:
+    # lm-eval compiles a task's templates again for every document: two thirds of the time here.
+    templates.from_string = lru_cache(templates.from_string)
+    try:
+        yield
+    finally:
+        del templates.from_string  # the class's own is back
+
+
+@contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence lm-eval's logs and bars, and tokenizers' remarks on long texts."""
+    """Silence lm-eval's logs and bars."""
     with ExitStack() as stack:
-        for name in ("lm_eval", "transformers.tokenization_utils_base"):
-            logger = logging.getLogger(name)
-            stack.callback(logger.setLevel, logger.level)
-            logger.setLevel(logging.ERROR)
+        logger = logging.getLogger("lm_eval")
+        stack.callback(logger.setLevel, logger.level)
+        logger.setLevel(logging.ERROR)
         # The bar over documents has no switch.
         bar = lm_eval.api.task.tqdm
         stack.callback(setattr, lm_eval.api.task, "tqdm", bar)

@@ -14,7 +14,7 @@ from unlearnbench.task import Metric, Score, Task, TaskContext
 
 if TYPE_CHECKING:
     from unlearnbench.model import LanguageModel
-    from unlearnbench.tasks._lm_eval import Answer
+    from unlearnbench.tasks._answers import Answer
 
 _TITLES = {
     "hellaswag": "HellaSwag",
@@ -54,14 +54,16 @@ class Classification(Task):
         *(_accuracy(name, f"{_TITLES[name]} (ACC)", False) for name in CLASSIFICATION_SETS),
     )
 
-    batch_size: int = setting(8, "choices that are scored at a time", minimum=1)
+    batch_size: int = setting(
+        8, "choices that are scored at a time at least; more where memory allows", minimum=1
+    )
 
     def measure(self, model: "LanguageModel", context: TaskContext) -> dict[str, Score]:
         """Accuracy by set, of the sets there are; `cls_avg` only if all nine were measured."""
         sets = {name: context.sets[name] for name in self.needs if name in context.sets}
         if not sets:
             return {}
-        from unlearnbench.tasks._lm_eval import answers
+        from unlearnbench.tasks._answers import answers
 
         style = context.protocol.task_prompts
         found = answers(model, sets, style, self.batch_size, context.limit)

@@ -42,36 +42,53 @@ class Dialogue(Task):
     )
 
     new_tokens: int = setting(32, "tokens of a reply at most", minimum=1)
-    batch_size: int = setting(16, "conversations at a time: memory and speed", minimum=1)
+    batch_size: int = setting(
+        16, "conversations at a time at least; more where memory allows", minimum=1
+    )
 
     def measure(self, model: "LanguageModel", context: TaskContext) -> dict[str, Score]:
         """F1 by set and, where all four are there, their unweighted mean; `outputs` by set."""
-        scores = {}
-        for name in self.needs:
-            if (given := context.sets.get(name)) and given.rows:
-                scores[name] = self._score(model, given, context.limit)
+        asked = {
+            name: _prompts_and_references(context.sets[name], context.limit)
+            for name in self.needs
+            if name in context.sets and context.sets[name].rows
+        }
+        replies = self._replies(
+            model, [prompt for each in asked.values() for prompt, _ in each.values()]
+        )
+        scores = {name: _score(each, replies) for name, each in asked.items()}
         if len(scores) < len(self.needs):
             return scores
         return {AVERAGE: average(scores), **scores}
 
-    def _score(self, model: "LanguageModel", given: "EvaluationSet", limit: int | None) -> Score:
+    def _replies(self, model: "LanguageModel", prompts: list[str]) -> dict[str, str]:
+        """What the model answers to each prompt; those of all sets go through it together."""
         from unlearnbench.replies import write_replies
 
-        rows = given.rows[:limit]
-        asked = {row["doc_id"]: conversation_prompt(row["turns"]) for row in rows}
-        prompts = [prompt for prompt, _ in asked.values()]
-        written = write_replies(model, prompts, SPEAKER, self.new_tokens, self.batch_size)
-        replies = {doc: reply.strip() for doc, reply in zip(asked, written, strict=True)}
-        f1 = {doc: token_f1(replies[doc], [reference]) for doc, (_, reference) in asked.items()}
-        return Score(
-            value=fmean(f1.values()),
-            stderr=stdev(f1.values()) / math.sqrt(len(f1)) if len(f1) > 1 else None,
-            n=len(f1),
-            higher_is_better=True,
-            documents=f1,
-            outputs=replies,
-            degenerate=len(replies) > 1 and len(set(replies.values())) == 1,
-        )
+        unique = list(dict.fromkeys(prompts))
+        written = write_replies(model, unique, SPEAKER, self.new_tokens, self.batch_size)
+        return {prompt: reply.strip() for prompt, reply in zip(unique, written, strict=True)}
+
+
+def _prompts_and_references(
+    given: "EvaluationSet", limit: int | None
+) -> dict[str, tuple[str, str]]:
+    """By `doc_id`: what the model reads, and what its reply is compared with."""
+    return {row["doc_id"]: conversation_prompt(row["turns"]) for row in given.rows[:limit]}
+
+
+def _score(asked: Mapping[str, tuple[str, str]], written: Mapping[str, str]) -> Score:
+    replies = {doc: written[prompt] for doc, (prompt, _) in asked.items()}
+    f1 = {doc: token_f1(replies[doc], [reference]) for doc, (_, reference) in asked.items()}
+    return Score(
+        value=fmean(f1.values()),
+        stderr=stdev(f1.values()) / math.sqrt(len(f1)) if len(f1) > 1 else None,
+        n=len(f1),
+        higher_is_better=True,
+        documents=f1,
+        outputs=replies,
+        degenerate=len(replies) > 1 and len(set(replies.values())) == 1,
+    )
 
 
 def average(scores: Mapping[str, Score]) -> Score:

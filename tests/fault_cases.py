@@ -6,7 +6,6 @@ PYTEST_DONT_REWRITE: the test has imported it before pytest can.
 
 import contextlib
 import ctypes
-import io
 import json
 import os
 import signal
@@ -19,9 +18,8 @@ from pathlib import Path
 
 import pytest
 import tiny
-from test_cli_run import numbers
+from tiny import cli, numbers
 
-from unlearnbench import registry
 from unlearnbench.cli import status_of
 from unlearnbench.store import Store
 
@@ -89,7 +87,7 @@ def world_files(tmp_path_factory) -> tiny.TinyWorld:
 @pytest.fixture
 def world(world_files, tmp_path) -> Iterator[tiny.TinyWorld]:
     """The files of a run; plugins that it loads are gone after the test."""
-    with at_home(world_files), pytest.MonkeyPatch.context() as patch:
+    with tiny.at_home(world_files), pytest.MonkeyPatch.context() as patch:
         patch.setenv(GATE, str(tmp_path))
         yield world_files
     for run in list(_running.values()):  # of a test that failed while they ran
@@ -97,33 +95,14 @@ def world(world_files, tmp_path) -> Iterator[tiny.TinyWorld]:
         run.wait()
 
 
-@contextlib.contextmanager
-def at_home(files: tiny.TinyWorld) -> Iterator[None]:
-    """A cache and a registry of one's own."""
-    for kind in registry.KINDS:
-        getattr(registry, kind)()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("UNLEARNBENCH_CACHE", str(files.folder / "cache"))
-        patch.setattr(registry, "_plugins", {k: dict(v) for k, v in registry._plugins.items()})
-        yield
-
-
 @pytest.fixture(scope="session")
 def undisturbed(world_files, tmp_path_factory) -> tuple[Path, str]:
     """The folder and the table of a run that nothing happened to."""
     out = tmp_path_factory.mktemp("undisturbed")
-    with at_home(world_files):
+    with tiny.at_home(world_files):
         status, table, told = cli(*world_files.options(out))
     assert status == 0, told
     return out, table
-
-
-def cli(*arguments: object) -> tuple[int, str, str]:
-    """Run a command line in this process: exit status, stdout, stderr."""
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        status = status_of([str(a) for a in arguments])
-    return status, out.getvalue(), err.getvalue()
 
 
 def with_plugin(world: tiny.TinyWorld, folder: Path, text: str, out: Path, names: str) -> list[str]:

@@ -6,7 +6,6 @@ always others, where it is marked slow (`pytest -m slow`).
 
 import contextlib
 import copy
-import io
 import json
 import math
 import os
@@ -18,8 +17,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
-from unlearnbench.cli import status_of
+from tiny import cli
 
 _ANY_SPEED = {"deadline": None, "suppress_health_check": list(HealthCheck)}
 THOROUGH = 20  # times as many examples
@@ -60,16 +58,14 @@ def new_folder() -> Iterator[Path]:
 
 def command(*arguments: object) -> tuple[int, str, str]:
     """Exit status, stdout and stderr of a command line in this process; nothing may be raised."""
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        status = status_of([str(one) for one in arguments])
-    told = err.getvalue().splitlines()
+    status, shown, told_text = cli(*arguments)
+    told = told_text.splitlines()
     assert all(line.startswith("unlearnbench: ") for line in told), told
     if status == 2:
         assert told, "a refusal without a word"
         assert told[-1].startswith("unlearnbench: error: ")
     assert status in (0, 1, 2)
-    return status, out.getvalue(), err.getvalue()
+    return status, shown, told_text
 
 
 def is_one_line(text: str) -> bool:

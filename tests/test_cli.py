@@ -1,6 +1,7 @@
 """The command line's shape: light, documented, exit codes, what list and show say."""
 
 import json
+import runpy
 import subprocess
 import sys
 from dataclasses import is_dataclass
@@ -12,13 +13,19 @@ from unlearnbench import registry
 from unlearnbench.cli import status_of
 from unlearnbench.cli.catalogue import KINDS
 from unlearnbench.cli.pages import pages
+from unlearnbench.identity import key_of
 from unlearnbench.settings import settings_of
+from unlearnbench.store import Store
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"  # also when a wheel is tested
 HEAVY = {
-    "torch", "transformers", "numpy", "datasets", "trl", "accelerate", "rich", "matplotlib",
-    "scipy", "jinja2",
+    "torch", "transformers", "tokenizers", "numpy", "datasets", "trl", "accelerate", "rich",
+    "matplotlib", "scipy", "jinja2", "pandas", "pyarrow", "lm_eval", "openai", "faiss",
+    "sentence_transformers", "sklearn", "nltk", "sacrebleu", "bert_score", "huggingface_hub", "ray",
+    "deepspeed",
 }  # fmt: skip
+HELP = {"pydantic", "importlib.metadata", "email"}  # what not even a listing may take from `--help`
+REPORT = {"numpy", "scipy"}  # for intervals
 
 
 @pytest.mark.parametrize(
@@ -27,6 +34,7 @@ HEAVY = {
         ["--help"],
         ["run", "--help"],
         ["report", "--help"],
+        ["list"],
         ["list", "methods"],
         ["list", "models"],
         ["list", "tasks"],
@@ -44,14 +52,42 @@ HEAVY = {
     ids=" ".join,
 )
 def test_help_list_and_show_load_nothing_heavy(command):
+    status, loaded, told = loaded_by(command)
+    assert (status, told) == (0, "")
+    assert not loaded & HEAVY
+
+
+def loaded_by(command: list[str], folder: Path | None = None) -> tuple[int, set[str], str]:
+    """A command's exit status, the modules in its process when it ends, and its talk."""
     code = (
         "import sys\nfrom unlearnbench.cli import status_of\n"
         f"status = status_of({command!r})\n"
-        f"print('LOADED', status, sorted({HEAVY!r} & set(sys.modules)))"
+        "print('LOADED', status, *sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.rstrip().endswith("LOADED 0 []")
-    assert done.stderr == ""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=folder
+    )
+    _, status, *loaded = done.stdout.splitlines()[-1].split()
+    return int(status), set(loaded), done.stderr
+
+
+@pytest.mark.parametrize("command", [["--help"], ["run", "--help"], ["tune", "--help"]])
+def test_help_reads_no_schema_and_looks_for_no_plugin(command):
+    status, loaded, _ = loaded_by(command)
+    assert status == 0
+    assert not loaded & (HEAVY | HELP)
+    assert not {name for name in loaded if name.startswith("unlearnbench.methods")}
+
+
+def test_a_report_loads_only_what_its_intervals_take(tmp_path):
+    golden = runpy.run_path(str(Path(__file__).parent / "golden" / "make_results.py"))
+    store = Store(tmp_path / "results")
+    for number, one in enumerate(golden["golden_results"]()):
+        identity = {"number": number}
+        store.save(one.model_copy(update={"identity": identity, "key": key_of(identity)}))
+    status, loaded, told = loaded_by(["report", "results"], tmp_path)
+    assert status == 0, told
+    assert loaded & HEAVY <= REPORT
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -1,7 +1,5 @@
 """`unlearnbench run` from end to end on a tiny model: results, resuming, failures, exit codes."""
 
-import contextlib
-import io
 import json
 import signal
 import time
@@ -9,9 +7,8 @@ from pathlib import Path
 
 import pytest
 import tiny
+from tiny import all_numbers, cli
 
-from unlearnbench import registry
-from unlearnbench.cli import status_of
 from unlearnbench.store import Store
 
 DEADLY = """
@@ -33,18 +30,12 @@ class Deadly(Method):
     def unlearn(self, model, forget_set):
         os._exit(9)
 """
-TIMES = {"started_at", "seconds", "peak_memory_bytes"}
 
 
 @pytest.fixture(scope="module", autouse=True)
 def world(tmp_path_factory):
     """The files of a run; the cache and the plugins that runs load are gone afterwards."""
-    world = tiny.build(tmp_path_factory.mktemp("tiny"))
-    for kind in registry.KINDS:
-        getattr(registry, kind)()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("UNLEARNBENCH_CACHE", str(world.folder / "cache"))
-        patch.setattr(registry, "_plugins", {k: dict(v) for k, v in registry._plugins.items()})
+    with tiny.at_home(tiny.build(tmp_path_factory.mktemp("tiny"))) as world:
         yield world
 
 
@@ -55,27 +46,6 @@ def undisturbed(world, tmp_path_factory):
     status, table, told = cli(*world.options(out))
     assert status == 0, told
     return out, table
-
-
-def cli(*arguments):
-    """Run a command line in this process: exit status, stdout, stderr."""
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        status = status_of([str(a) for a in arguments])
-    return status, out.getvalue(), err.getvalue()
-
-
-def numbers(value):
-    """A result without what depends on the clock."""
-    if isinstance(value, dict):
-        return {k: numbers(v) for k, v in value.items() if k not in TIMES}
-    return [numbers(v) for v in value] if isinstance(value, list) else value
-
-
-def all_numbers(out: Path):
-    return {
-        p.name: numbers(json.loads(p.read_text())) for p in sorted((out / "cells").glob("*.json"))
-    }
 
 
 def test_table_on_stdout_talk_on_stderr_configuration_kept(undisturbed, world):
@@ -252,6 +222,21 @@ def test_a_renamed_folder_holds_the_same_data(undisturbed, world, tmp_path):
     options = world.options(undisturbed[0], "--dry-run")
     options[options.index("--forget-set") + 1] = str(renamed)
     assert cli(*options)[1].count("to do") == 0
+
+
+def test_of_a_launchers_processes_the_first_one_talks(world, tmp_path, monkeypatch):
+    row = json.dumps({"text": " ".join(tiny.WORDS[:40])}) + "\n"
+    (tmp_path / "twice.jsonl").write_text(2 * row)
+    options = world.options(tmp_path / "out", "--dry-run", methods="push")
+    options[options.index("--forget-set") + 1] = str(tmp_path / "twice.jsonl")
+    del options[options.index("--set") : options.index("--set") + 2]  # KUMPR's
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for rank in ("0", "1"):
+        monkeypatch.setenv("RANK", rank)
+        status, shown, told = cli(*options)
+        assert status == 0, told
+        assert ("cells, 0 done" in shown, "repeats" in told) == (rank == "0", rank == "0")
+        assert rank == "0" or (shown, told) == ("", "")
 
 
 def test_killed_and_started_again_gives_the_same_table(undisturbed, world, tmp_path):

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 import tiny
 
-from unlearnbench import registry
 from unlearnbench.cli import status_of
 from unlearnbench.cli.findings import shown_in
 from unlearnbench.errors import UserError
@@ -275,14 +274,10 @@ def test_a_description_of_every_key():
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory):
     """An experiment of one's own on a tiny model, run into a folder."""
-    world = tiny.build(tmp_path_factory.mktemp("tiny"))
     out = tmp_path_factory.mktemp("ran")
-    path = world.folder / "own.toml"
-    path.write_text(RUN)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("UNLEARNBENCH_CACHE", str(world.folder / "cache"))
-        plugins = {kind: dict(known) for kind, known in registry._plugins.items()}
-        patch.setattr(registry, "_plugins", plugins)
+    with tiny.at_home(tiny.build(tmp_path_factory.mktemp("tiny"))) as world:
+        path = world.folder / "own.toml"
+        path.write_text(RUN)
         options = world.options(out)[1:]
         assert status_of(["run", "--experiment", str(path), *options]) == 0
         yield out, path, options

@@ -1,7 +1,5 @@
 """Faulty data through the command line: one clear line, the right status, all else intact."""
 
-import contextlib
-import io
 import json
 import shutil
 from pathlib import Path
@@ -12,9 +10,8 @@ import pyarrow.parquet
 import pytest
 import tiny
 from test_evaluation_sets import FILES, rows_of
+from tiny import cli
 
-from unlearnbench import registry
-from unlearnbench.cli import status_of
 from unlearnbench.store import Store
 
 TEXT = " ".join(tiny.WORDS[:40])
@@ -25,12 +22,7 @@ ROW = json.dumps({"text": TEXT}) + "\n"
 @pytest.fixture(scope="module", autouse=True)
 def world(tmp_path_factory):
     """The files of a run; the cache and the plugins that runs load are gone afterwards."""
-    world = tiny.build(tmp_path_factory.mktemp("tiny"))
-    for kind in registry.KINDS:
-        getattr(registry, kind)()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("UNLEARNBENCH_CACHE", str(world.folder / "cache"))
-        patch.setattr(registry, "_plugins", {k: dict(v) for k, v in registry._plugins.items()})
+    with tiny.at_home(tiny.build(tmp_path_factory.mktemp("tiny"))) as world:
         yield world
 
 
@@ -51,14 +43,6 @@ def untouched(world, done):
     yield done
     assert contents(done) == results
     assert cache.items() <= contents(world.folder / "cache").items()
-
-
-def cli(*arguments):
-    """Run a command line in this process: exit status, stdout, stderr."""
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        status = status_of([str(a) for a in arguments])
-    return status, out.getvalue(), err.getvalue()
 
 
 def asked(world, out, *more, methods="dpo,push", **instead):

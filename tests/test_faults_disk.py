@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 from fault_cases import (
     changed,
-    cli,
     errors,
     fill,
     forked,
@@ -24,9 +23,10 @@ from fault_cases import (
     small_disk,
     with_plugin,
 )
-from test_cli_run import all_numbers, copy
+from test_cli_run import copy
 from test_launching import Script, cell, finished, quick, run  # noqa: F401 - a fixture
 from test_store import make_result
+from tiny import all_numbers, cli
 
 from unlearnbench.errors import UserError
 from unlearnbench.store import Store

@@ -1,7 +1,5 @@
 """Models that are damaged or half copied: one line, exit status 2, and nothing lost."""
 
-import contextlib
-import io
 import json
 import os
 import shutil
@@ -10,9 +8,7 @@ from pathlib import Path
 
 import pytest
 import tiny
-
-from unlearnbench import registry
-from unlearnbench.cli import status_of
+from tiny import cli
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 
@@ -20,12 +16,7 @@ WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 @pytest.fixture(scope="module", autouse=True)
 def world(tmp_path_factory):
     """The files of a run; the cache and the plugins that runs load are gone afterwards."""
-    world = tiny.build(tmp_path_factory.mktemp("tiny"))
-    for kind in registry.KINDS:
-        getattr(registry, kind)()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("UNLEARNBENCH_CACHE", str(world.folder / "cache"))
-        patch.setattr(registry, "_plugins", {k: dict(v) for k, v in registry._plugins.items()})
+    with tiny.at_home(tiny.build(tmp_path_factory.mktemp("tiny"))) as world:
         yield world
 
 
@@ -50,14 +41,6 @@ def options(world, model, out):
     given[given.index("--model") + 1] = str(model)
     given[given.index("--max-epochs") + 1] = "1"
     return given
-
-
-def cli(*arguments):
-    """Run a command line in this process: exit status, stdout, stderr."""
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        status = status_of([str(a) for a in arguments])
-    return status, out.getvalue(), err.getvalue()
 
 
 def contents(folder):

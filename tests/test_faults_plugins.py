@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from fault_cases import changed, cli, errors, leftovers, methods, with_plugin
+from fault_cases import changed, errors, leftovers, methods, with_plugin
+from tiny import cli
 
 pytest_plugins = ["fault_cases"]
 

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from fault_cases import (
     changed,
-    cli,
     errors,
     forked_cli,
     leftovers,
@@ -19,8 +18,9 @@ from fault_cases import (
     wait_until,
     with_plugin,
 )
-from test_cli_run import all_numbers, copy
+from test_cli_run import copy
 from test_store import make_result
+from tiny import all_numbers, cli
 
 from unlearnbench.store import Store, newest
 

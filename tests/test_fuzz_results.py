@@ -31,7 +31,7 @@ from unlearnbench.result import EvaluationSetRecord, PhaseRecord, Result
 from unlearnbench.sections import make_document, names
 from unlearnbench.store import Damage, Store
 from unlearnbench.stored import folder as folder_module
-from unlearnbench.stored.strict_json import parsed
+from unlearnbench.strict_json import parsed
 
 
 def rich(seed: int) -> Result:

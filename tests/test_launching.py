@@ -2,9 +2,11 @@
 
 import errno
 import logging
+import multiprocessing
 import os
 import subprocess
 import sys
+import threading
 import time
 from types import SimpleNamespace
 
@@ -21,6 +23,7 @@ from unlearnbench.launching.cell_logs import CellLogs
 from unlearnbench.launching.choosing import share_of
 from unlearnbench.launching.grid_run import GridRun, Outcome
 from unlearnbench.launching.launcher import Ended, Lost
+from unlearnbench.launching.local_processes import _Worker
 from unlearnbench.store import Store
 from unlearnbench.stored.claims import Claims
 
@@ -170,6 +173,65 @@ def test_a_lost_cell_is_run_again_and_then_failed(tmp_path, quick):
     assert outcome.n_failed == 2
     assert {r.key for r in Store(tmp_path).load_all()[0]} == set(errors)
     assert "attempt 2" in (tmp_path / "logs" / f"{good.key}.log").read_text()
+
+
+@pytest.mark.parametrize("is_killed", [True, False])
+def test_want_of_memory_is_told_of_a_process_that_was_killed_whatever_its_words(
+    tmp_path, quick, monkeypatch, is_killed
+):
+    monkeypatch.setattr(grid_run, "out_of_memory_advice", lambda error, cell: "try a smaller one")
+    result = make_result()
+    quick[result.key] = result
+    lost = Lost("its method says: signal 9", is_killed=is_killed)
+    outcome = run(tmp_path, Script({result.key: [lost]}), [cell(result)], retries=0)
+    told = "try a smaller one" if is_killed else "its method says: signal 9"
+    assert outcome.results[result.key].error == told
+
+
+class Process:
+    """A worker process as its parent sees it, dead as soon as it is killed."""
+
+    def __init__(self, exitcode):
+        self.exitcode = exitcode
+
+    def is_alive(self):
+        return False
+
+    def kill(self):
+        pass
+
+    def join(self, timeout=None):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("exitcode", "reason", "is_killed"),
+    [
+        (-9, "its process was killed by signal 9 (SIGKILL)", True),
+        (-11, "its process was killed by signal 11 (SIGSEGV)", False),
+        (9, "its process ended with exit status 9", False),
+    ],
+)
+def test_how_a_worker_ended(exitcode, reason, is_killed):
+    ours, theirs = multiprocessing.Pipe()
+    theirs.close()
+    lost = _Worker(Process(exitcode), ours, None).outcome(lambda record: None, None)
+    assert lost == Lost(reason, is_killed=is_killed)
+
+
+def test_a_worker_is_given_up_though_a_child_of_its_holds_the_unread_pipe():
+    ours, theirs = multiprocessing.Pipe()  # as inherited by a child that does not read
+    worker_ = _Worker(Process(-9), ours, None)
+    worker_.begin(bytes(10**7))  # more than any pipe holds
+    ending = threading.Thread(target=worker_.kill, daemon=True)
+    ending.start()
+    ending.join(20)
+    assert not ending.is_alive()
+    assert not worker_.is_usable
+    theirs.close()
+    worker_.sender.join(20)
+    assert not worker_.sender.is_alive()
+    ours.close()
 
 
 def test_a_cell_of_another_run_is_waited_for(tmp_path, quick):

@@ -1,8 +1,5 @@
 """Cells on a Ray cluster: the same numbers, lost workers and machines, clear ends."""
 
-import contextlib
-import io
-import json
 import os
 import pickle
 import signal
@@ -18,9 +15,9 @@ from types import SimpleNamespace
 import psutil
 import pytest
 import tiny
+from tiny import all_numbers, cli
 
 from unlearnbench import registry
-from unlearnbench.cli import status_of
 from unlearnbench.errors import UserError
 from unlearnbench.experiment import Experiment
 from unlearnbench.grid import make_plan
@@ -31,7 +28,6 @@ from unlearnbench.store import Store
 from unlearnbench.whole_files import write_new
 
 BENCHMARK = Path(__file__).resolve().parents[1] / "benchmarks" / "grid.py"
-TIMES = {"started_at", "seconds", "peak_memory_bytes"}
 DEADLY = '''
 import os
 from dataclasses import dataclass
@@ -56,12 +52,7 @@ class Deadly(Method):
 @pytest.fixture(scope="module", autouse=True)
 def world(tmp_path_factory):
     """The files of a run; the cache and the plugins that runs load are gone afterwards."""
-    world = tiny.build(tmp_path_factory.mktemp("tiny"))
-    for kind in registry.KINDS:
-        getattr(registry, kind)()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("UNLEARNBENCH_CACHE", str(world.folder / "cache"))
-        patch.setattr(registry, "_plugins", {k: dict(v) for k, v in registry._plugins.items()})
+    with tiny.at_home(tiny.build(tmp_path_factory.mktemp("tiny"))) as world:
         yield world
 
 
@@ -99,25 +90,6 @@ def cells(world, tmp_path):
         out=str(tmp_path / "out"),
     )
     return make_plan(experiment).cells
-
-
-def cli(*arguments):
-    """Run a command line in this process: exit status, stdout, stderr."""
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        status = status_of([str(a) for a in arguments])
-    return status, out.getvalue(), err.getvalue()
-
-
-def numbers(value):
-    """A result without what depends on the clock."""
-    if isinstance(value, dict):
-        return {k: numbers(v) for k, v in value.items() if k not in TIMES}
-    return [numbers(v) for v in value] if isinstance(value, list) else value
-
-
-def all_numbers(out: Path):
-    return {p.name: numbers(json.loads(p.read_text())) for p in (out / "cells").glob("*.json")}
 
 
 def test_same_numbers_as_in_one_process_and_a_deadly_cell_fails_alone(

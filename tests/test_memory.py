@@ -4,9 +4,13 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 from transformers import GPTNeoConfig, LlamaConfig
 
 from unlearnbench.errors import UserError
@@ -14,14 +18,16 @@ from unlearnbench.memory import MemoryNeed, PhaseNeed, in_words
 from unlearnbench.memory.advice import is_out_of_memory, out_of_memory_advice
 from unlearnbench.memory.need import (
     ACTIVATIONS,
+    CACHES,
+    FILES,
     GRADIENTS,
     LOGITS,
     OPTIMISER,
     REFERENCE,
     WEIGHTS,
 )
-from unlearnbench.memory.passes import count_pass
-from unlearnbench.memory.prediction import _sharded
+from unlearnbench.memory.passes import count_pass, likelihoods, windows
+from unlearnbench.memory.prediction import _loading, _sharded
 from unlearnbench.memory.remedies import ways
 from unlearnbench.memory.stand_in import network_of
 from unlearnbench.memory.step import StepCount, StepSize, count_step
@@ -36,6 +42,14 @@ NEO = GPTNeoConfig(
     num_layers=2,
     num_heads=4,
     attention_types=[[["global", "local"], 1]],
+    max_position_embeddings=256,
+)
+DEEP = GPTNeoConfig(
+    vocab_size=500,
+    hidden_size=64,
+    num_layers=8,
+    num_heads=4,
+    attention_types=[[["global", "local"], 4]],
     max_position_embeddings=256,
 )
 LLAMA = LlamaConfig(
@@ -105,8 +119,12 @@ def test_more_rows_take_more_and_parts_less() -> None:
     assert counted(gradient_accumulation_steps=2).at_peak[ACTIVATIONS] == pytest.approx(
         small.at_peak[ACTIVATIONS], rel=0.2
     )
-    again = counted(gradient_checkpointing=True)
-    assert again.at_peak[ACTIVATIONS] < 0.5 * plain.at_peak[ACTIVATIONS]
+
+
+def test_checkpointing_keeps_the_activations_of_one_layer_at_a_time() -> None:
+    plain = counted(config=DEEP)
+    again = counted(config=DEEP, gradient_checkpointing=True)
+    assert again.at_peak[ACTIVATIONS] < 0.4 * plain.at_peak[ACTIVATIONS]
     assert again.held == plain.held
 
 
@@ -124,12 +142,63 @@ def test_keys_and_values_per_token_are_two_per_layer() -> None:
     assert count_pass(network_of(NEO, "bfloat16"), 3, 100, 500).cached == found.cached // 2
 
 
+def test_texts_are_scored_in_passes_and_pieces_of_bounded_size() -> None:
+    counted_pass = count_pass(network_of(NEO, "float32"), 1, 100, 500)
+    one = counted_pass.taken[ACTIVATIONS]
+    some = windows(counted_pass, 8, 100, 500, on_gpu=False)
+    assert some == {ACTIVATIONS: 8 * one, LOGITS: 2 * 8 * 100 * 500 * 4}
+    wide = windows(counted_pass, 10**4, 100, 10**6, on_gpu=False)
+    assert 2**24 - one < wide[ACTIVATIONS] <= 2**24
+    assert wide[LOGITS] == 2 * 2**26
+    assert windows(counted_pass, 10**4, 100, 500, on_gpu=True)[ACTIVATIONS] == 10**4 * one
+    few, many = (likelihoods(counted_pass, 8, n, 100, 500) for n in (20, 10**6))
+    assert few[CACHES] == 20 * 100 * counted_pass.cached < many[CACHES] == 2**27
+    assert few[LOGITS] == many[LOGITS] == 2 * 8 * 50 * 500 * 4
+
+
 def test_zero_shares_out_gradients_and_states() -> None:
     parts = {WEIGHTS: 800, GRADIENTS: 800, OPTIMISER: 1600, ACTIVATIONS: 50}
     two = _sharded(parts, Strategy(deepspeed="zero2", n_processes=4))
     assert two == {WEIGHTS: 800, GRADIENTS: 200, OPTIMISER: 400 + 200, ACTIVATIONS: 50}
     assert _sharded(parts, Strategy(deepspeed="zero3", n_processes=4))[WEIGHTS] == 200
     assert _sharded(parts, Strategy()) == parts
+
+
+@pytest.mark.parametrize(("stage", "shared"), [(1, ()), (2, ("g",)), (3, ("g", "w"))])
+def test_a_configuration_file_shares_out_what_its_stage_says(tmp_path, stage, shared) -> None:
+    path = tmp_path / "ds.json"
+    path.write_text(json.dumps({"zero_optimization": {"stage": stage}}))
+    parts = {WEIGHTS: 800, GRADIENTS: 800, OPTIMISER: 1600}
+    own = _sharded(parts, Strategy(deepspeed=str(path), n_processes=4))
+    assert own[OPTIMISER] == 400 + 200
+    assert own[GRADIENTS] == (200 if "g" in shared else 800)
+    assert own[WEIGHTS] == (200 if "w" in shared else 800)
+
+
+def choice(folder: Path, allow_pickle: bool = False) -> Any:
+    """A model of 250 parameters in a folder, as a run that has not loaded it knows it."""
+    (folder / "config.json").write_text("{}")
+    source = SimpleNamespace(revision=None)
+    return SimpleNamespace(
+        asked=str(folder), source=source, allow_pickle=allow_pickle, n_parameters=250
+    )
+
+
+def test_only_the_files_that_weights_come_from_are_mapped(tmp_path) -> None:
+    weights = tmp_path / "model.safetensors"
+    save_file({"w": np.zeros(250, np.float16)}, weights)
+    save_file({"w": np.zeros(9000, np.float32)}, tmp_path / "adapter.safetensors")
+    assert _loading(choice(tmp_path), "float16").parts == {WEIGHTS: 500, FILES: 0}
+    widened = _loading(choice(tmp_path), "float32").parts
+    assert widened == {WEIGHTS: 1000, FILES: weights.stat().st_size}
+
+
+def test_pickled_weights_are_beside_what_is_made_of_them_where_they_are_allowed(tmp_path) -> None:
+    (tmp_path / "pytorch_model.bin").write_bytes(bytes(1234))
+    with pytest.raises(UserError, match="--allow-pickle"):
+        _loading(choice(tmp_path), "float32")
+    found = _loading(choice(tmp_path, allow_pickle=True), "float32").parts
+    assert found == {WEIGHTS: 1000, FILES: 1234}
 
 
 def test_the_peak_is_the_largest_phase_and_the_sum_of_its_parts() -> None:
@@ -219,6 +288,7 @@ for take in (lambda: torch.empty(2**31), lambda: bytearray(2**31)):
 MEASURED = """
 import json, sys, torch
 from transformers import GPTNeoConfig, GPTNeoForCausalLM
+from unlearnbench.fused_operations import fuse_operations
 from unlearnbench.memory.allocator import return_large_blocks
 from unlearnbench.memory.stand_in import forget_set_of, model_of, rows_of
 from unlearnbench.meter import _reset_peak_memory, can_reset_peak_memory, peak_memory_bytes
@@ -235,6 +305,7 @@ def libraries():
     network = GPTNeoForCausalLM(GPTNeoConfig(**{**shape, "hidden_size": 32, "vocab_size": 50}))
     step(network, 1)
 def step(network, n):
+    fuse_operations(network)
     model = model_of(network.to(getattr(torch, dtype)), Strategy(**how))
     rows = rows_of(16, 100)
     forget_set = forget_set_of(rows, PAPER)

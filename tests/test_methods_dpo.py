@@ -23,7 +23,8 @@ from unlearnbench.examine import StopLine
 from unlearnbench.forget_set import ForgetSet
 from unlearnbench.losses import dpo_loss
 from unlearnbench.model import LanguageModel
-from unlearnbench.preference import _arguments, _keep_to_one_device, preferences_of
+from unlearnbench.preference import _arguments, _keep_to_one_device
+from unlearnbench.preference_rows import preferences_of
 from unlearnbench.protocol import Protocol
 from unlearnbench.registry import methods
 from unlearnbench.training import seeded_generator, shuffled_batches

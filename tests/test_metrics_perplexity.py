@@ -8,6 +8,7 @@ import pytest
 import torch
 from extraction_cases import shared_model, tiny_network
 
+from unlearnbench import head_outputs, pass_size
 from unlearnbench.errors import UserError
 from unlearnbench.metrics.perplexity import cut_windows, of_windows, perplexity
 from unlearnbench.model import LanguageModel, ModelSource
@@ -49,6 +50,34 @@ def test_equals_the_librarys_loss_window_by_window(architecture, bos):
     assert found.value == pytest.approx(math.exp(np.mean(nll)), rel=1e-6)
     assert found.n == len(windows)
     assert perplexity(model, DOCUMENTS, 20, batch_size=1).value == pytest.approx(found.value)
+
+
+def test_logits_of_a_window_are_never_whole_in_memory(monkeypatch):
+    model = letters_model("llama", 1)
+    expected = perplexity(model, DOCUMENTS, window=20)
+    made = []
+    model.network.get_output_embeddings().register_forward_hook(
+        lambda _head, _args, logits: made.append(logits.numel() // logits.shape[-1])
+    )
+    monkeypatch.setattr(head_outputs, "_BYTES_AT_ONCE", 4 * 60 * 7)  # 7 positions
+    found = perplexity(model, DOCUMENTS, window=20)
+    assert found.window_nll == pytest.approx(expected.window_nll, rel=1e-6)
+    assert max(made) == 7
+
+
+def test_as_many_windows_go_together_as_there_is_room_for(monkeypatch):
+    model = letters_model("gpt-neo", None)
+    rows = []
+    model.network.register_forward_pre_hook(
+        lambda _module, _args, given: rows.append(len(given["input_ids"])), with_kwargs=True
+    )
+    together = perplexity(model, ["ab" * 100], window=20, batch_size=4)
+    assert max(rows) == 4
+    rows.clear()
+    monkeypatch.setattr(pass_size, "_CPU_BYTES", 1)
+    one_by_one = perplexity(model, ["ab" * 100], window=20, batch_size=4)
+    assert set(rows) == {1}
+    assert one_by_one.window_nll == pytest.approx(together.window_nll, rel=1e-6)
 
 
 def test_windows_are_the_models_context_where_that_is_shorter():

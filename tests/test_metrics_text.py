@@ -15,6 +15,8 @@ from nltk.translate.bleu_score import sentence_bleu as nltk_bleu
 from transformers import AutoModel, AutoTokenizer
 
 from unlearnbench.errors import UserError
+from unlearnbench.metrics import text as text_metrics
+from unlearnbench.metrics import token_vectors
 from unlearnbench.metrics.bert import bert_folder, bert_layers
 from unlearnbench.metrics.text import BertScore, sentence_bleu, token_entropy
 
@@ -145,6 +147,79 @@ def test_texts_longer_than_the_encoder_are_cut(bert):
     text = tiny.sentence(random.Random(3), 600)
     assert score.f1([text], [text]) == [pytest.approx(1.0, abs=1e-5)]
     assert score.scorer._tokenizer.model_max_length == 256
+
+
+def bert_passes(score):
+    """How many texts go through the network from now on: one number per pass."""
+    passes = []
+    score.scorer._model.register_forward_hook(
+        lambda _model, _args, output: passes.append(len(output[0]))
+    )
+    return passes
+
+
+def test_what_was_read_or_scored_before_is_not_again(bert):
+    dice = random.Random(6)
+    score = BertScore(str(bert), num_layers=1, device="cpu")
+    passes = bert_passes(score)
+    references = [tiny.sentence(dice, n) for n in (8, 9, 4, 30)]
+    written = [[tiny.sentence(dice, n) for n in (3, 12, 7, 20)] for _ in range(2)]
+    first = score.f1(written[0], references)
+    assert sum(passes) == 8
+    second = score.f1([written[0][0], *written[1][1:]], references)
+    assert sum(passes) == 8 + 3  # three new candidates; references and the first pair are known
+    assert second[0] == first[0]
+    library = BERTScorer(model_type=str(bert), num_layers=1, device="cpu")
+    library._tokenizer.model_max_length = 256
+    expected = library.score(written[1][1:], references[1:])[2].tolist()
+    assert second[1:] == pytest.approx(expected, abs=1e-6)
+    # A fresh one has the same network, and nothing in its memory.
+    fresh = score.afresh()
+    assert fresh.scorer is score.scorer
+    assert fresh.f1(written[0], references) == first
+    assert sum(passes) == 8 + 3 + 8
+
+
+def test_what_is_remembered_is_bounded_and_forgetting_changes_nothing(bert, monkeypatch):
+    dice = random.Random(7)
+    score = BertScore(str(bert), num_layers=1, device="cpu")
+    pairs = [(tiny.sentence(dice, 5), tiny.sentence(dice, 9)) for _ in range(40)]
+    expected = score.f1(*zip(*pairs, strict=True))
+    monkeypatch.setattr(text_metrics, "_MAX_SCORED", 10)
+    monkeypatch.setattr(token_vectors, "_KEPT_BYTES", 20_000)
+    small = score.afresh()
+    for pair, value in zip(pairs, expected, strict=True):
+        assert small.f1([pair[0]], [pair[1]]) == pytest.approx([value], abs=1e-6)
+        assert len(small._scored) <= 10
+        assert small._vectors._n_bytes <= 20_000
+    assert small._vectors._n_bytes == sum(
+        map(token_vectors._n_bytes, small._vectors._kept.values())
+    )
+    assert small.f1(*zip(*pairs, strict=True)) == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_pair_is_scored_alike_whatever_is_scored_beside_it(bert, monkeypatch):
+    # Tokens that are unlike every token of the other text: padding must not look nearer.
+    score = BertScore(str(bert), num_layers=1, device="cpu")
+    here, there = torch.eye(4)[0], -torch.eye(4)[0] + 0.1 * torch.eye(4)[1]
+    vectors = {
+        "one": (torch.stack([here] * 3), torch.ones(3)),
+        "unlike": (torch.stack([there] * 3), torch.ones(3)),
+        "long": (torch.eye(4).repeat(3, 1), torch.ones(12)),
+    }
+    monkeypatch.setattr(token_vectors.TokenVectors, "_vectors", lambda _self, _texts: vectors)
+    alone = score.f1(["one"], ["unlike"])
+    assert alone[0] < -0.9
+    assert score.afresh().f1(["one", "long"], ["unlike", "long"]) == [alone[0], pytest.approx(1.0)]
+
+
+def test_the_same_text_on_both_sides_and_twice(bert):
+    dice = random.Random(8)
+    one, other = tiny.sentence(dice, 6), tiny.sentence(dice, 11)
+    score = BertScore(str(bert), num_layers=1, device="cpu")
+    found = score.f1([one, one, other, one], [one, other, one, other])
+    assert found[0] == pytest.approx(1.0, abs=1e-5)
+    assert found[1] == found[3] == pytest.approx(found[2], abs=1e-6)
 
 
 def test_weights_are_loaded_once_and_draw_nothing(bert):

@@ -145,14 +145,23 @@ def phase(forward: int = 0, generated: int = 0, seconds: float = 1.0, peak: int 
     )
 
 
+MEASURED = {"tasks": {"settings": {"perplexity": {}, "politeness": {}}}}
+
+
 def costly(run: str, factor: int, **more):
+    """A result with the phases of a cell; `more` of them, by name."""
     return result(
         run=run,
+        identity=MEASURED,
         costs={
+            "load": phase(seconds=2.0),
             "calibrate": phase(10**6, 10**6, 500.0, 2**40),
             "unlearn": phase(1000 * factor, 0, 2.0 * factor, factor * 2**20),
-            "examine": phase(200 * factor, 30, 1.0, 2**22),
-            "measure": phase(20, 4, 0.5, 2**20),
+            "extraction": phase(100 * factor, 25, 1.5, 2**22),
+            "examine": phase(100 * factor, 5, 0.5, 2**22),
+            "perplexity": phase(15, 0, 0.25, 2**20),
+            "politeness": phase(5, 4, 0.25, 2**20),
+            "other": phase(seconds=3.0),
             **more,
         },
         seconds=4000.0 * factor,
@@ -160,28 +169,53 @@ def costly(run: str, factor: int, **more):
 
 
 def test_costs_are_means_over_runs_without_the_shared_calibration():
-    (listing,) = listings([costly("0", 1), costly("1", 8)], costs)
-    (line,) = lines(listing)
+    whole, _ = listings([costly("0", 1), costly("1", 8)], costs)
+    (line,) = lines(whole)
     assert line["Runs"] == "2"
     assert line["Epochs"] == "5.5"
-    assert line["Unlearning (s)"] == "9.0"
     assert line["Whole cell (s)"] == "18,000"
     assert line["Tokens unlearning"] == "4,500"
     assert line["Tokens in all"] == "5,420"
     assert line["Tokens generated"] == "34"
     assert line["Peak memory (MiB)"] == "6"  # the mean of 4 and 8
-    text = " ".join(note.text for note in listing.notes)
+    text = " ".join(note.text for note in whole.notes)
     assert "500.0 s" in text
     assert "cpu, 1 thread" in text
 
 
+def test_the_time_is_shown_by_phase_with_its_shares_of_all_but_the_calibration():
+    _, time = listings([costly("0", 1), costly("1", 8)], costs)
+    assert lines(time) == [
+        {
+            "Row": "NEO + ICU",
+            "Loading": "2.0 (12%)",
+            "Unlearning": "9.0 (55%)",
+            "EL and MA": "1.5 (9%)",
+            "Examining": "0.5 (3%)",
+            "Other": "3.0 (18%)",
+            "Tasks": "0.5 (3%)",
+            "perplexity": "0.2 (2%)",
+            "politeness": "0.2 (2%)",
+        }
+    ]
+
+
 def test_a_reference_row_unlearned_nothing_and_a_plugins_phase_is_shown():
-    before = result("NEO", method="none", role="before", costs={"measure": phase(5)}, seconds=2.0)
-    (listing,) = listings([before, costly("0", 1, draft=phase(7, seconds=3.0))], costs)
-    first, second = lines(listing)
-    assert first["Unlearning (s)"] == first["Tokens unlearning"] == first["Epochs"] == ABSENT
-    assert (first["draft (s)"], second["draft (s)"]) == (ABSENT, "3.0")
+    only = {"other": phase(5)}
+    before = result("NEO", method="none", role="before", costs=only, identity=MEASURED)
+    whole, time = listings([before, costly("0", 1, draft=phase(7, seconds=3.0))], costs)
+    first, second = lines(whole)
+    assert first["Tokens unlearning"] == first["Epochs"] == ABSENT
     assert second["Tokens in all"] == "1,227"
+    first, second = lines(time)
+    assert (first["Unlearning"], first["Tasks"], first["Draft"]) == (ABSENT, ABSENT, ABSENT)
+    assert (first["Other"], second["Draft"]) == ("1.0 (100%)", "3.0 (24%)")
+
+
+def test_results_from_before_tasks_were_phases_show_what_they_know():
+    old = result(costs={"examine": phase(seconds=1.0), "measure": phase(seconds=3.0)}, seconds=9.0)
+    _, time = listings([old], costs)
+    assert lines(time) == [{"Row": "NEO + ICU", "Examining": "1.0 (25%)", "Tasks": "3.0 (75%)"}]
 
 
 def test_results_without_costs_have_no_listing():
@@ -191,7 +225,8 @@ def test_results_without_costs_have_no_listing():
 def test_several_machines_are_named_once_each():
     other = costly("1", 2)
     place = other.environment.model_copy(update={"n_threads": 4})
-    (listing,) = listings([costly("0", 1), other.model_copy(update={"environment": place})], costs)
+    both = [costly("0", 1), other.model_copy(update={"environment": place})]
+    listing, _ = listings(both, costs)
     (machine,) = [note.text for note in listing.notes if note.kind == "machine"]
     assert "1 thread, test; cpu, 4 threads, test" in machine
     assert "do not compare" in machine

@@ -63,7 +63,7 @@ def test_what_is_no_file_at_all_is_named(store):
     (store.cells / "circle.json").symlink_to("circle.json")
     os.mkfifo(store.cells / "pipe.json")
     found = read(store)
-    assert found["pipe.json"] == "not a file"
+    assert found["pipe.json"] == "cannot be read: not a file"
     assert "Is a directory" in found["folder.json"]
     assert "No such file" in found["broken.json"]
     assert "cannot be read" in found["circle.json"]

@@ -19,8 +19,8 @@ from unlearnbench.model import LanguageModel, ModelSource
 from unlearnbench.protocol import Protocol
 from unlearnbench.registry import find
 from unlearnbench.task import TaskContext
-from unlearnbench.tasks import _lm_eval, classification
-from unlearnbench.tasks._lm_eval import Answer
+from unlearnbench.tasks import _lm_eval, _questions, classification
+from unlearnbench.tasks._answers import Answer
 
 STYLES = ("lm_eval", "plain")
 BYTES = sorted(pre_tokenizers.ByteLevel.alphabet())
@@ -60,6 +60,11 @@ def measure(model, sets, style="lm_eval", limit=None, **settings):
 @pytest.fixture(scope="module")
 def sets(tmp_path_factory):
     return read(write(tmp_path_factory.mktemp("sets")))
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("UNLEARNBENCH_CACHE", str(tmp_path / "cache"))
 
 
 @pytest.fixture(scope="module")
@@ -239,22 +244,41 @@ def test_every_token_is_counted(sets):
 
 def test_nothing_is_printed(model, sets, capfd):
     logging.getLogger("lm_eval").setLevel(logging.NOTSET)
-    _lm_eval._loaded.clear()
+    _questions._kept.clear()
     measure(byte_model(context=64), sets)  # with texts that are longer than the context
     assert capfd.readouterr() == ("", "")
     assert logging.getLogger("lm_eval").level == logging.NOTSET
 
 
-def test_tasks_are_loaded_once_and_a_second_model_gets_its_own_answers(sets, monkeypatch):
-    _lm_eval._loaded.clear()
-    loads = []
-    load = _lm_eval._load
-    monkeypatch.setattr(_lm_eval, "_load", lambda *a: loads.append(a[0].name) or load(*a))
+def test_questions_are_made_once_and_a_second_model_gets_its_own_answers(sets, monkeypatch):
+    _questions._kept.clear()
+    made = []
+    ask = _lm_eval.ask
+    monkeypatch.setattr(_lm_eval, "ask", lambda *a: made.append(a[0].name) or ask(*a))
     some = {name: sets[name] for name in ("hellaswag", "piqa")}
     first, second = (measure(byte_model(seed), some) for seed in (0, 1))
-    assert loads == ["hellaswag", "piqa"]
+    assert made == ["hellaswag", "piqa"]
     assert first["hellaswag"].outputs != second["hellaswag"].outputs
     assert measure(byte_model(0), some) == first
+    # As another process would have it.
+    _questions._kept.clear()
+    assert measure(byte_model(0), some) == first
+    assert made == ["hellaswag", "piqa"]
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_questions_come_out_of_the_cache_as_they_went_in(sets, style, monkeypatch):
+    for name, found in sets.items():
+        _questions._kept.clear()
+        made = _questions.questions_of(found, style, 4)
+        assert made == _lm_eval.ask(found, style, 4), name
+        assert [question.row for question in made] == [0, 1, 2, 3]
+        _questions._kept.clear()
+        with monkeypatch.context() as patch:
+            patch.setattr(_lm_eval, "ask", None)
+            assert _questions.questions_of(found, style, 4) == made, name
+    keys = {_questions._key(sets[n], s, k) for n in sets for s in STYLES for k in (None, 4)}
+    assert len(keys) == 36
 
 
 def test_a_choice_longer_than_the_context_leaves_its_document_out(sets, caplog):
@@ -296,10 +320,10 @@ def test_always_the_same_answer_is_flagged(sets):
 def test_prompts_and_hub_read_the_same_data_sets():
     from lm_eval.tasks._yaml_loader import load_yaml
 
-    assert set(_lm_eval.BUILT_IN) == set(ON_HUB) == set(CLASSIFICATION_SETS)
+    assert set(_questions.BUILT_IN) == set(ON_HUB) == set(CLASSIFICATION_SETS)
     for name, place in ON_HUB.items():
         for style in STYLES:
-            config = load_yaml(_lm_eval.task_file(name, style))
+            config = load_yaml(_questions.task_file(name, style))
             assert (config["dataset_path"], config.get("dataset_name")) == place, (name, style)
 
 

@@ -50,6 +50,7 @@ def test_replies_are_scored_by_document(monkeypatch):
         "\nUser ",
         32,
     )
+    assert len(seen) == 1  # all sets' prompts together, each of them once
     talk = scores["wizard_of_wikipedia"]
     assert talk.documents == pytest.approx({"5": 1.0, "2": 2 / 3, "9": 0.0})
     assert talk.outputs == {"5": "Fine, THE thanks", "2": "red", "9": ""}

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from test_human_server import JSON, ask, first_item
 from test_human_sheet import cells, make_sheet
 
-from unlearnbench import registry
 from unlearnbench.cli import status_of
 from unlearnbench.errors import UserError
 from unlearnbench.human.annotation import AnnotationStudy
@@ -155,13 +154,8 @@ def test_the_page_cannot_be_bound_elsewhere(option, tmp_path, capsys):
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    world = tiny.build(tmp_path_factory.mktemp("tiny"))
-    (world.folder / "leaky.py").write_text(LEAKY)
-    for kind in registry.KINDS:
-        getattr(registry, kind)()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("UNLEARNBENCH_CACHE", str(world.folder / "cache"))
-        patch.setattr(registry, "_plugins", {k: dict(v) for k, v in registry._plugins.items()})
+    with tiny.at_home(tiny.build(tmp_path_factory.mktemp("tiny"))) as world:
+        (world.folder / "leaky.py").write_text(LEAKY)
         yield world
 
 

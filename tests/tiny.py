@@ -1,12 +1,21 @@
 """A world small enough to run whole experiments on in a test: models, texts and a plugin."""
 
+import contextlib
+import io
 import json
 import os
 import random
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import pytest
+
+from unlearnbench import registry
+from unlearnbench.cli import status_of
 
 WORDS = [a + b for a in ("ka", "lo", "mi", "ru", "se", "to", "vu", "ne") for b in "bdfgklmnprst"]
 
@@ -36,6 +45,7 @@ class Push(GradientMethod):
             raise RuntimeError("weight is negative")
         return {"forget": -self.weight * batch.target_nll}
 '''
+TIMES = {"started_at", "seconds", "peak_memory_bytes"}
 
 
 @dataclass(frozen=True)
@@ -87,6 +97,35 @@ class TinyWorld:
         process = self.start(*arguments)
         out, err = process.communicate(timeout=300)
         return subprocess.CompletedProcess(arguments, process.returncode, out, err)
+
+
+@contextlib.contextmanager
+def at_home(world: TinyWorld) -> Iterator[TinyWorld]:
+    """A cache and a registry for runs in this process, both as before when it ends."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("UNLEARNBENCH_CACHE", str(world.folder / "cache"))
+        patch.setattr(registry, "_plugins", {k: dict(v) for k, v in registry._plugins.items()})
+        yield world
+
+
+def cli(*arguments: object) -> tuple[int, str, str]:
+    """Run a command line in this process: exit status, stdout, stderr."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        status = status_of([str(a) for a in arguments])
+    return status, out.getvalue(), err.getvalue()
+
+
+def numbers(value: Any) -> Any:
+    """A result without what depends on the clock."""
+    if isinstance(value, dict):
+        return {k: numbers(v) for k, v in value.items() if k not in TIMES}
+    return [numbers(v) for v in value] if isinstance(value, list) else value
+
+
+def all_numbers(out: Path) -> dict[str, Any]:
+    """Every result of a folder by file name, without what depends on the clock."""
+    return {p.name: numbers(json.loads(p.read_text())) for p in (out / "cells").glob("*.json")}
 
 
 def sentence(dice: random.Random, n_words: int) -> str:

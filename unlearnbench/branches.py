@@ -16,12 +16,13 @@ from transformers.cache_utils import (
 )
 
 from unlearnbench.errors import UserError
+from unlearnbench.pass_size import Room
 
 if TYPE_CHECKING:
     from unlearnbench.model import LanguageModel
 
-# What the branches of one chunk, or the logits of one prefill, may take.
-_MEMORY_BYTES = 128 * 2**20
+# What the branches of one chunk, or the logits of one prefill, may take on a CPU.
+_MEMORY_BYTES = 256 * 2**20
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,7 @@ def prefill_batches(
     check_cache(model)
     n_rows, width = input_ids.shape
     logits_bytes = 4 * width * model.network.config.get_text_config().vocab_size
-    step = max(1, min(batch_size, _MEMORY_BYTES // logits_bytes))
+    step = max(1, min(batch_size, _room_bytes(model) // logits_bytes))
     for first in range(0, n_rows, step):
         batch = range(first, min(first + step, n_rows))
         yield batch, _prefill(model, input_ids[batch.start : batch.stop])
@@ -164,11 +165,11 @@ def decode_branches(
     """Each branch's tokens from its start on: greedy, up to its end, an end of sequence included.
 
     A branch that `watch` calls settled ends early.  Memory is bounded: at least
-    `batch_size` branches go together, and as many as fit in 128 MiB.
+    `batch_size` branches go together, and as many as fit in 256 MiB (on a GPU: what is free).
     """
     tokens: list[list[int]] = [[] for _ in branches]
     order = sorted(range(len(branches)), key=lambda b: branches[b].start)
-    size = max(batch_size, _MEMORY_BYTES // _bytes_per_branch(model, prefill, branches))
+    size = max(batch_size, _room_bytes(model) // _bytes_per_branch(model, prefill, branches))
     for first in range(0, len(order), size):
         chunk = order[first : first + size]
         found = _Lockstep(model, prefill, branches, chunk, watch).run()
@@ -176,6 +177,12 @@ def decode_branches(
             tokens[b] = ids
     model.meter.count_generated(sum(map(len, tokens)))
     return tokens
+
+
+def _room_bytes(model: "LanguageModel") -> int:
+    if model.device.type == "cuda":
+        return Room.of(model, 1).kept_bytes
+    return _MEMORY_BYTES
 
 
 def _bytes_per_branch(model: "LanguageModel", prefill: Prefill, branches: Sequence[Branch]) -> int:

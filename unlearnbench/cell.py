@@ -41,6 +41,7 @@ class Cell:
     limit: int | None = None
     task_limit: int | None = None
     models: str | None = None  # folder to keep the unlearned model in; changes no number
+    traces: str | None = None  # folder to write a trace of the run into; changes no number
     variant: str = ""  # of a named experiment; tells titles apart, changes no number
     identity: dict[str, Any] = field(default_factory=dict)
 

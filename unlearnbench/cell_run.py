@@ -18,6 +18,7 @@ from unlearnbench.examination import make_examiner
 from unlearnbench.measured_scores import check_scores, columns_of
 from unlearnbench.memory.advice import out_of_memory_advice
 from unlearnbench.memory.allocator import keep_small
+from unlearnbench.meter import OTHER, Meter
 from unlearnbench.process_state import put_back_after
 from unlearnbench.progress import logger
 from unlearnbench.registry import find
@@ -98,7 +99,15 @@ def lost_result(cell: "Cell", reason: str) -> Result:
 
 
 def _unlearn_and_measure(cell: "Cell", so_far: Progressing) -> None:
-    so_far.model = model = cell.model.load()
+    meter = Meter()
+    with meter.phase(OTHER):
+        with meter.phase("load"):
+            so_far.model = model = cell.model.load()
+            model.meter = meter
+        _of_loaded(cell, model, so_far)
+
+
+def _of_loaded(cell: "Cell", model: "LanguageModel", so_far: Progressing) -> None:
     examiner = make_examiner(cell, model)
     forget_set = cell.data.read_forget_set(cell.run, cell.limit, model, examiner)
     so_far.forget_set = forget_set
@@ -133,7 +142,7 @@ def _measure(
     def measured(name: str) -> "dict[str, Score]":
         # Whatever a method or another task drew, every task starts from the same state.
         fix_randomness(cell.seed, cell.threads)
-        with model.meter.phase("measure"), put_back_after():
+        with model.meter.phase(name), put_back_after():
             told = tasks[name].measure(model, context)
         return check_scores(tasks[name], told)
 

@@ -1,7 +1,7 @@
 """The data as a run needs it: forget sets, texts and the two encoders, checked early."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -103,7 +103,7 @@ def choose_data(
     is_nano = request.forget_set == NANO
     source = _open(request)
     digests = {run: source.sha256(run) for run in source.runs}
-    warnings += _told_at_first_look(source, experiment.limit, model, protocol, warnings)
+    warnings += _told_at_first_look(source, is_nano, experiment.limit, model, protocol, warnings)
     texts = _texts(experiment, is_nano)
     encoder = experiment.encoder or (NANO if is_nano else None)
     bert = experiment.bert or (NANO if is_nano else None)
@@ -125,6 +125,7 @@ def choose_data(
 
 def _told_at_first_look(
     source: "ForgetSource",
+    is_nano: bool,
     limit: int | None,
     model: "ModelChoice",
     protocol: "Protocol",
@@ -133,8 +134,32 @@ def _told_at_first_look(
     """Warnings about the forget sets' rows as this model reads them, but those told already."""
     from unlearnbench.forget_sources.first_look import look_at
 
-    found = look_at(source, model, protocol, limit)
+    def look() -> list[str]:
+        return look_at(source, model, protocol, limit)
+
+    found = _kept(source, model, protocol, limit, look) if is_nano else look()
     return [warning for warning in found if warning not in told]
+
+
+def _kept(
+    source: "ForgetSource",
+    model: "ModelChoice",
+    protocol: "Protocol",
+    limit: int | None,
+    look: Callable[[], list[str]],
+) -> list[str]:
+    """What a look at the nano world has found: it is the same each time, and needs torch."""
+    from unlearnbench.checked_files import found_in
+    from unlearnbench.identity import canonical
+    from unlearnbench.model_source import find_folder
+
+    folder = find_folder(model.asked, model.source.revision, download=False)
+    if folder is None:
+        return look()
+    digests = {source.title(run): source.sha256(run) for run in source.runs}
+    asked = canonical([model.source.weights_sha256, digests, asdict(protocol), limit])
+    found: list[str] = found_in(folder, f"look {asked}", look)
+    return found
 
 
 @lru_cache(maxsize=8)

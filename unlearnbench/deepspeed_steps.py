@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from unlearnbench import ranks
+from unlearnbench import process_group, ranks
 from unlearnbench.deepspeed_choice import configuration
 from unlearnbench.errors import UserError
 from unlearnbench.steps import Steps
@@ -108,7 +108,7 @@ def _engine(model: "LanguageModel", optimizer: torch.optim.Optimizer, asked: dic
     on_cpu = model.device.type == "cpu"
     if on_cpu:
         os.environ.setdefault("DS_ACCELERATOR", "cpu")
-    ranks.start()
+    process_group.start()
     import deepspeed
 
     logging.getLogger("DeepSpeed").setLevel(logging.ERROR)

@@ -1,6 +1,8 @@
 """Where a model runs and in which precision: the one rule for both."""
 
 import os
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from unlearnbench.errors import UserError
@@ -16,7 +18,7 @@ def choose_device(asked: str) -> tuple[str, str]:
 
     'auto' is a CUDA device if there is one, else the CPU; 'mps' is taken when asked for.
     """
-    if asked == "cpu":
+    if asked == "cpu" or (asked == "auto" and not _may_have_gpu()):
         return "cpu", "cpu"
     import torch
 
@@ -34,6 +36,14 @@ def choose_device(asked: str) -> tuple[str, str]:
     except (RuntimeError, AssertionError) as error:  # torch built without CUDA asserts
         raise UserError(f"device '{asked}' is not available here; take --device cpu") from error
     return name, device.type
+
+
+def _may_have_gpu() -> bool:
+    """Whether to ask torch, which takes seconds to load: not on a Linux without a GPU's driver."""
+    if sys.platform != "linux" or "torch" in sys.modules:
+        return True
+    drivers = ("nvidia*", "nvhost*", "nvgpu*", "nvmap", "dxg", "kfd")  # CUDA, Jetson, WSL, ROCm
+    return any(any(Path("/dev").glob(driver)) for driver in drivers)
 
 
 def choose_dtype(asked: Dtype) -> str:

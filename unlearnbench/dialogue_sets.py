@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from unlearnbench.errors import UserError
-from unlearnbench.forget_sources.reading import TwiceError, parse_json, text_of_file
+from unlearnbench.forget_sources.reading import text_of_file
+from unlearnbench.strict_json import RepeatedNameError, parsed
 
 _SHAPE = 'needs {"text": {"0": ["turn", "reply"], ...}}; see docs/dialogue.md'
 
@@ -35,9 +36,9 @@ def write_dialogue_file(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
 def _rows_by_key(path: Path) -> dict[str, Any]:
     try:
-        content = parse_json(text_of_file(path))
-    except TwiceError as error:
-        raise UserError(f"{path.name}: row {error} is there twice; rename one") from error
+        content = parsed(text_of_file(path))
+    except RepeatedNameError as error:
+        raise UserError(f"{path.name}: row {error.name!a} is there twice; rename one") from error
     except ValueError as error:
         raise UserError(f"{path.name}: not JSON ({error}); {_SHAPE}") from error
     rows = content.get("text") if isinstance(content, dict) else None

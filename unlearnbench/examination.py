@@ -26,7 +26,7 @@ def make_examiner(cell: "Cell", model: "LanguageModel") -> Examiner:
     examiner = Examiner(
         cell.protocol,
         StopLine(),
-        _bertscore(cell.data.bert),
+        _bertscore(cell.data.bert).afresh(),  # rounding must not depend on earlier cells
         el_epochs=cell.el_epochs,
         known_as=[cell.model.identity, cell.data.bert_sha256, cell.threads],
     )

@@ -113,6 +113,11 @@ class Experiment:
         None, "zero2, zero3 or a DeepSpeed configuration file; under a launcher of processes"
     )
     save_models: bool = setting(False, "keep every unlearned model whole under OUT/models")
+    profile: bool = setting(
+        False,
+        "write a trace of each cell that is run to OUT/traces/KEY.json.gz, for ui.perfetto.dev or "
+        "chrome://tracing: every phase, and the operations at the beginning of each",
+    )
     out: str = setting("results", "folder of the results")
     launcher: Literal["local", "ray"] = setting(
         "local", "run cells on this machine, or on a Ray cluster"

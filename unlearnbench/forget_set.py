@@ -68,8 +68,9 @@ def read_forget_set(
     def find_pairs() -> list[int]:
         if not len(pool):
             raise _no_pool(title, len(found.pool or ()))
-        wanted, offered = _texts(model, rows), _texts(model, pool)
-        return find_neighbours(wanted, offered, encoder, protocol.neighbour_metric)
+        with model.meter.phase("pairs"):
+            wanted, offered = _texts(model, rows), _texts(model, pool)
+            return find_neighbours(wanted, offered, encoder, protocol.neighbour_metric)
 
     return ForgetSet(
         name=title,

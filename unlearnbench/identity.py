@@ -80,6 +80,7 @@ _SHOWS_OR_STORES = {
     "table",
     "table_notes",
     "table_rows",
+    "tracing",
     "tuned_rates",
     "tuning",
     "visible_text",

@@ -8,7 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError,
 
 from unlearnbench.errors import UserError
 from unlearnbench.protocol import Protocol
-from unlearnbench.stored.strict_json import first_error, parsed, read_regular
+from unlearnbench.strict_json import first_error, parsed
+from unlearnbench.whole_files import read_regular
 
 LARGE = 1_000_000_000
 

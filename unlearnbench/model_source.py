@@ -9,7 +9,7 @@ from unlearnbench.errors import UserError, unknown
 from unlearnbench.hashing import files_sha256
 from unlearnbench.model import ModelSource
 from unlearnbench.model_aliases import ModelAlias, aliases
-from unlearnbench.weight_files import has_weights, weight_files
+from unlearnbench.weight_files import has_weights, is_pickled, weight_files
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 # What can change a model's numbers besides its weights, sentence encoders' modules included; a
@@ -43,20 +43,31 @@ def model_facts(
     Raises `UserError` for a name that stands for no model and for files that are none, are
     damaged or do not belong together.
     """
-    from unlearnbench.model_configuration import read_configuration
-    from unlearnbench.model_loading import check_model
+    from unlearnbench.checked_files import found_in
 
     folder = find_folder(name, revision, download=False, allow_pickle=allow_pickle)
     if folder is None:
         return None
+    source = source_of(name, resolve(name)[1], folder)
+
+    def check() -> tuple[str, int, int]:
+        return _check(folder, trust_remote_code, allow_pickle)
+
+    # Code that comes with a model may say something else each time.
+    is_known = not trust_remote_code and not is_pickled(weight_files(folder, allow_pickle))
+    kept = f"model {source.weights_sha256}"
+    return ModelFacts(source, *(found_in(folder, kept, check) if is_known else check()))
+
+
+def _check(folder: Path, trust_remote_code: bool, allow_pickle: bool) -> tuple[str, int, int]:
+    """Class name, number of parameters, size of the vocabulary."""
+    from unlearnbench.model_configuration import read_configuration
+    from unlearnbench.model_loading import check_model
+
     config = read_configuration(folder, trust_remote_code)
     architecture = (getattr(config, "architectures", None) or [type(config).__name__])[0]
-    return ModelFacts(
-        source_of(name, resolve(name)[1], folder),
-        architecture,
-        check_model(folder, config, trust_remote_code, allow_pickle),
-        int(config.vocab_size),
-    )
+    n_parameters = check_model(folder, config, trust_remote_code, allow_pickle)
+    return str(architecture), n_parameters, int(config.vocab_size)
 
 
 def source_of(name: str, location: str, folder: Path) -> ModelSource:

@@ -180,13 +180,17 @@ class Planner:
             limit=experiment.limit,
             task_limit=experiment.task_limit,
             models=self._models_folder(parts["role"]),
+            traces=self._folder("traces") if experiment.profile else None,
         )
         return replace(cell, identity=identity_of(cell))
 
     def _models_folder(self, role: Role) -> str | None:
-        # Absolute: a cell may run elsewhere than where it was asked for.
         kept = self.experiment.save_models and role == "method"
-        return str(Path(self.experiment.out).absolute() / "models") if kept else None
+        return self._folder("models") if kept else None
+
+    def _folder(self, name: str) -> str:
+        # Absolute: a cell may run elsewhere than where it was asked for.
+        return str(Path(self.experiment.out).absolute() / name)
 
     def _position(self, method: str) -> int:
         return list(self.methods).index(method) if method in self.methods else 0

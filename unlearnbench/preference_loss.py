@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from unlearnbench.losses import Terms, dpo_loss
 from unlearnbench.mismatch import completed
-from unlearnbench.preference import preferences_of
+from unlearnbench.preference_rows import preferences_of
 
 if TYPE_CHECKING:
     from unlearnbench.batch import UnlearnBatch

@@ -12,26 +12,20 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from datetime import timedelta
-from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from unlearnbench.errors import UserError
+from unlearnbench.process_group import start, talking_group
+from unlearnbench.shares import shares
 from unlearnbench.strategy import n_processes
 
 if TYPE_CHECKING:
-    from torch.distributed import ProcessGroup
     from torch.nn import Parameter
 
     from unlearnbench.model import LanguageModel
 
 T = TypeVar("T")
 K = TypeVar("K")
-
-# Gradients are exchanged in lockstep, so a partner that is later than this is not coming.
-LOCKSTEP_TIMEOUT = timedelta(minutes=10)
-# One process may measure a long task while the others have theirs done already.
-EXCHANGE_TIMEOUT = timedelta(hours=12)
 
 _alone: ContextVar[bool] = ContextVar("alone", default=False)
 
@@ -138,13 +132,6 @@ def share(n: int) -> list[int]:
     return shares(list(range(n)), world_size())[rank()]
 
 
-def shares(rows: Sequence[int], n: int) -> list[list[int]]:
-    """The rows in n parts of equal size, or one more in the first ones; some may be empty."""
-    size, more = divmod(len(rows), n)
-    ends = [(i + 1) * size + min(i + 1, more) for i in range(n)]
-    return [list(rows[start:end]) for start, end in zip([0, *ends], ends, strict=False)]
-
-
 def summed(make: Callable[[], dict[str, float]]) -> dict[str, float]:
     """The sums of all processes' numbers by name, added in the same order everywhere."""
     total: dict[str, float] = {}
@@ -171,7 +158,7 @@ def same_weights(model: "LanguageModel") -> None:
         return
     import torch.distributed as dist
 
-    _group()
+    start()
     for parameter in model.network.parameters():
         dist.broadcast(parameter.data, src=0)
 
@@ -184,7 +171,7 @@ def _exchange(value: Any, error: BaseException | None = None) -> list[tuple[Any,
 
     found: list[Any] = [None] * world_size()
     try:
-        dist.all_gather_object(found, (value, error and _in_words(error)), group=_group())
+        dist.all_gather_object(found, (value, error and _in_words(error)), group=talking_group())
     except RuntimeError as problem:  # the group's own word for a partner that is gone or late
         raise RankFailed(
             f"another process of this cell is gone ({_in_words(problem)}); run the same command "
@@ -203,30 +190,3 @@ def _told(found: list[tuple[Any, str | None]]) -> list[Any]:
 def _in_words(error: BaseException) -> str:
     text = " ".join(str(error).split())[:500]
     return text if isinstance(error, UserError) else f"{type(error).__name__}: {text}"
-
-
-@cache
-def _group() -> "ProcessGroup":
-    """The group that objects are exchanged in; the default one is for gradients."""
-    import torch.distributed as dist
-
-    start()
-    group: ProcessGroup = dist.new_group(backend="gloo", timeout=EXCHANGE_TIMEOUT)
-    return group
-
-
-def start() -> None:
-    """Meet the other processes; where there are none, a group of one (DeepSpeed wants one)."""
-    import torch
-    import torch.distributed as dist
-
-    if dist.is_initialized():
-        return
-    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-    if n_processes() > 1:
-        dist.init_process_group(backend, timeout=LOCKSTEP_TIMEOUT)
-    else:
-        store = dist.HashStore()
-        dist.init_process_group(
-            backend, store=store, rank=0, world_size=1, timeout=LOCKSTEP_TIMEOUT
-        )

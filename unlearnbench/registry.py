@@ -6,12 +6,14 @@ import importlib.util
 import pkgutil
 import sys
 import warnings
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from unlearnbench.errors import UserError, unknown
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 KINDS = ("methods", "tasks", "reports")
 _FILE_MODULE = "unlearnbench_plugin_"
@@ -94,6 +96,8 @@ def _known(kind: str) -> dict[str, type]:
 
 
 def _discover(kind: str) -> None:
+    from importlib.metadata import entry_points  # takes longer than all of `--help` may
+
     builtin = f"unlearnbench.{kind}"
     points = list(entry_points(group=builtin))
     # A bare checkout has no entry points of its own.
@@ -103,7 +107,7 @@ def _discover(kind: str) -> None:
         _load(point)
 
 
-def _load(point: EntryPoint) -> None:
+def _load(point: "EntryPoint") -> None:
     """Import what an entry point names; a broken one of somebody else's costs a warning only."""
     try:
         _import_tree(point.module)

@@ -1,15 +1,17 @@
 """Replies: greedy continuations of prompts of any length that end where a stop text begins."""
 
-import inspect
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from transformers.cache_utils import DynamicCache
 
 from unlearnbench.branches import Branch, Prefill, check_cache, decode_branches
 from unlearnbench.errors import UserError
+from unlearnbench.kept_pass import kept_pass
+from unlearnbench.pass_size import Room
 from unlearnbench.vocabulary import encode_starts
 
 if TYPE_CHECKING:
@@ -27,20 +29,31 @@ def write_replies(
 
     Greedy, without the model's own generation defaults; an end of sequence ends a
     reply.  A prompt too long for the network loses its beginning.  Special tokens are
-    no part of a reply.  `batch_size` changes speed and memory only.
+    no part of a reply.  At least `batch_size` prompts go together, and as many as there is
+    memory for; that changes no reply.
     Raises `UserError` for a network whose context `new_tokens` fill.
     """
     check_cache(model)
     ids = _prompt_ids(model, prompts, new_tokens)
     replies = [""] * len(ids)
-    # Neighbours in length share a batch, so that little of it is padding.
-    order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
-    for first in range(0, len(order), batch_size):
-        batch = order[first : first + batch_size]
+    for batch in _batches(Room.of(model, batch_size), list(map(len, ids)), new_tokens):
         written = _continue(model, [ids[i] for i in batch], stop, new_tokens)
         for i, tokens in zip(batch, written, strict=True):
             replies[i] = _text(model, tokens).partition(stop)[0]
     return replies
+
+
+def _batches(room: Room, lengths: list[int], new_tokens: int) -> Iterator[list[int]]:
+    """Prompts that go together; neighbours in length, so that little of a batch is padding."""
+    batch: list[int] = []
+    for i in sorted(range(len(lengths)), key=lambda i: lengths[i]):
+        more = len(batch) + 1
+        if more > room.n_rows and not room.keeps(more, lengths[i], new_tokens):
+            yield batch
+            batch = []
+        batch.append(i)
+    if batch:
+        yield batch
 
 
 def _prompt_ids(model: "LanguageModel", prompts: Sequence[str], new_tokens: int) -> list[list[int]]:
@@ -76,29 +89,16 @@ def _prefill(model: "LanguageModel", prompts: list[list[int]]) -> Prefill:
 
     Only what follows a prompt's last token is predicted; other columns hold -1.
     """
-    last = torch.tensor([len(ids) - 1 for ids in prompts])
-    width = int(last.max()) + 1
-    padded = [ids + [model.pad_token_id] * (width - len(ids)) for ids in prompts]
+    padded = pad_sequence(
+        [torch.tensor(ids) for ids in prompts], batch_first=True, padding_value=model.pad_token_id
+    )
+    ends = torch.tensor([len(ids) for ids in prompts])
     cache = DynamicCache()  # as in `branches`: without the configuration every column is kept
-    logits = _logits_after(model, torch.tensor(padded), last, cache)
-    predicted = torch.full((len(prompts), width + 1), -1)
-    predicted[torch.arange(len(prompts)), last + 1] = logits.argmax(-1).cpu()
+    last = torch.arange(padded.shape[1]) == ends[:, None] - 1
+    logits = kept_pass(model, padded, last, cache).float()
+    predicted = torch.full((len(prompts), padded.shape[1] + 1), -1)
+    predicted[torch.arange(len(prompts)), ends] = logits.argmax(-1).cpu()
     return Prefill(predicted, cache)
-
-
-def _logits_after(
-    model: "LanguageModel", input_ids: Tensor, last: Tensor, cache: DynamicCache
-) -> Tensor:
-    """[B, V] next-token scores at each row's column `last`, float32."""
-    columns, place = torch.unique(last, return_inverse=True)
-    accepted = inspect.signature(model.network.forward).parameters
-    # All columns' logits take more memory than the pass itself.
-    chosen = {"logits_to_keep": columns.to(model.device)} if "logits_to_keep" in accepted else {}
-    logits = model.network(
-        input_ids=input_ids.to(model.device), past_key_values=cache, use_cache=True, **chosen
-    ).logits
-    at = place if chosen else last
-    return logits[torch.arange(len(last), device=logits.device), at.to(logits.device)].float()
 
 
 def _text(model: "LanguageModel", tokens: list[int]) -> str:

@@ -158,7 +158,12 @@ class Result(Record):
     trace: UnlearnTrace | None = Field(
         default=None, description="every epoch; null for reference rows"
     )
-    costs: dict[str, PhaseRecord] = Field(description="by phase: unlearn, examine, measure, ...")
+    costs: dict[str, PhaseRecord] = Field(
+        description="by phase, each without those inside it: load, calibrate (of the stop line, on "
+        "every cell that uses it), pairs, unlearn, extraction (EL and MA), continuations, "
+        "bertscore, examine (the rest of an examination), each task by its name, other; a "
+        "method's or a task's own phases too"
+    )
     peak_memory_of: str = Field(
         default="", description="what the costs' peak memory is of: gpu, phase, process so far"
     )

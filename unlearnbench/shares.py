@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from unlearnbench.ranks import shares
-
 
 @dataclass(frozen=True)
 class Part:
@@ -34,6 +32,13 @@ class Part:
         """The tokens by which a sum over this part is divided so that, weighed, it adds up to
         the mean over the batch's tokens."""
         return max(n_in_batch, 1) * len(self.rows) / len(self.batch)
+
+
+def shares(rows: Sequence[int], n: int) -> list[list[int]]:
+    """The rows in n parts of equal size, or one more in the first ones; some may be empty."""
+    size, more = divmod(len(rows), n)
+    ends = [(i + 1) * size + min(i + 1, more) for i in range(n)]
+    return [list(rows[start:end]) for start, end in zip([0, *ends], ends, strict=False)]
 
 
 def own_parts(batch: Sequence[int], rank: int, n_ranks: int, n_parts: int) -> list[Part]:

@@ -14,20 +14,32 @@ PLUGIN_HELP = "a .py file with methods, tasks or reports"
 
 
 @click.command(name="list")
-@click.argument("kind", type=click.Choice(KINDS))
+@click.argument("kind", type=click.Choice(KINDS), required=False)
 @click.option("--json", "as_json", is_flag=True, help="for programs")
 @click.option("--plugin", multiple=True, metavar="FILE", help=PLUGIN_HELP)
-def list_command(kind: str, as_json: bool, plugin: tuple[str, ...]) -> None:
-    """Print the names of what there is of a kind, with one sentence each."""
+def list_command(kind: str | None, as_json: bool, plugin: tuple[str, ...]) -> None:
+    """Print the names of what there is, of one kind or of every, with one sentence each."""
     for file in plugin:
         load_plugin_file(Path(file))
-    known = sentences(kind)
     if as_json:
-        click.echo(json.dumps([{"name": n, "summary": s} for n, s in known.items()], indent=1))
-        return
+        kinds = {one: _as_records(sentences(one)) for one in KINDS if kind in (one, None)}
+        click.echo(json.dumps(kinds if kind is None else kinds[kind], indent=1))
+    elif kind is not None:
+        _print(sentences(kind))
+    else:
+        for at, one in enumerate(KINDS):
+            click.echo(f"{chr(10) * (at > 0)}{one}:")
+            _print(sentences(one), margin="  ")
+
+
+def _as_records(known: dict[str, str]) -> list[dict[str, str]]:
+    return [{"name": name, "summary": sentence} for name, sentence in known.items()]
+
+
+def _print(known: dict[str, str], margin: str = "") -> None:
     width = max(map(len, known), default=0)
     for name, sentence in known.items():
-        click.echo(f"{name:<{width}}  {sentence}")
+        click.echo(f"{margin}{name:<{width}}  {sentence}")
 
 
 @click.command()

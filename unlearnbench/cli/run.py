@@ -48,15 +48,8 @@ def run(config: Path | None, name: str | None, dry_run: bool, **options: Any) ->
     asked = (
         _plan_of(values, download=not dry_run) if name is None else _named(name, values, dry_run)
     )
-    if _is_first():  # of the processes that a launcher has started, one talks
-        for warning in asked.plan.warnings:
-            click.echo(f"unlearnbench: {warning}", err=True)
-    if dry_run and not _is_first():
-        return 0
-    if dry_run:
-        print_plan(asked.plan, asked.store)
-        return 0
-    return _run(asked)
+    _tell(asked, dry_run)
+    return 0 if dry_run else _run(asked)
 
 
 @dataclass(frozen=True)
@@ -87,10 +80,16 @@ class _Asked:
         return self.experiments[0].shard is not None
 
 
-def _is_first() -> bool:
+def _tell(asked: _Asked, dry_run: bool) -> None:
+    """Print the warnings, and the grid of a dry run; of a launcher's processes, one talks."""
     from unlearnbench import ranks
 
-    return ranks.is_first()
+    if not ranks.is_first():
+        return
+    for warning in asked.plan.warnings:
+        click.echo(f"unlearnbench: {warning}", err=True)
+    if dry_run:
+        print_plan(asked.plan, asked.store)
 
 
 def _plan_of(values: dict[str, Any], download: bool) -> _Asked:
@@ -207,6 +206,9 @@ def _finish(asked: _Asked, outcome: "Outcome") -> int:
         f"{outcome.n_failed} failed",
         err=True,
     )
+    if asked.experiments[0].profile and not n_new:
+        told = "nothing was run, so there is no trace; take another --out"
+        click.echo(f"unlearnbench: {told}", err=True)
     return 1 if outcome.n_failed else 0
 
 

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from unlearnbench.learning_rates import LearningRates
 
 # What has no meaning here: tuning trains no reference rows and measures perplexity only.
-_LEFT_OUT = ("runs", "references", "tasks", "learning_rates", "shard", "save_models")
+_LEFT_OUT = ("runs", "references", "tasks", "learning_rates", "shard", "save_models",
+             "profile")  # fmt: skip
 _OPTIONS = tuple(n for n in Experiment.__dataclass_fields__ if n not in _LEFT_OUT)
 
 

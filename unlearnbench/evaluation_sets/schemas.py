@@ -16,7 +16,7 @@ from pydantic import (
 )
 
 from unlearnbench.errors import UserError
-from unlearnbench.forget_sources.reading import parse_json
+from unlearnbench.strict_json import parsed
 
 
 def _not_blank(value: str) -> str:
@@ -30,7 +30,7 @@ def _parsed(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     try:
-        return parse_json(value)
+        return parsed(value)
     except ValueError:
         return value  # the field's own type says what is wrong with it
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from unlearnbench.errors import UserError, unknown
 from unlearnbench.experiment import Experiment
 from unlearnbench.settings import settings_of
-from unlearnbench.stored.strict_json import read_regular
+from unlearnbench.whole_files import read_regular
 
 FOLDER = Path(__file__).parent
 

@@ -23,8 +23,8 @@ from unlearnbench.experiments.definition import (
 )
 from unlearnbench.identity import question_in
 from unlearnbench.result import Record, Result
-from unlearnbench.stored.strict_json import first_error, parsed, read_regular
-from unlearnbench.whole_files import write_whole
+from unlearnbench.strict_json import first_error, parsed
+from unlearnbench.whole_files import read_regular, write_whole
 
 if TYPE_CHECKING:
     from unlearnbench.cell import Cell

@@ -1,17 +1,11 @@
-"""Files as text and as JSON: UTF-8, no NUL bytes, no field twice, no half characters."""
+"""Files as text: UTF-8, no NUL bytes."""
 
-import json
 from pathlib import Path
-from typing import Any
 
 from unlearnbench.errors import UserError
 
 _UTF8_MARK = b"\xef\xbb\xbf"  # Excel and Notepad write it in front of UTF-8; it is no content
 _OTHER_MARKS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
-
-
-class TwiceError(ValueError):
-    """A field that an object has twice; the second value would silently replace the first."""
 
 
 def decoded_file(path: Path) -> str:
@@ -44,37 +38,3 @@ def decoded_file(path: Path) -> str:
 def text_of_file(path: Path) -> str:
     """A file's text with its line ends as line feeds; raises `UserError` like `decoded_file`."""
     return decoded_file(path).replace("\r\n", "\n").replace("\r", "\n")
-
-
-def parse_json(text: str) -> Any:
-    """The value that JSON stands for.
-
-    Raises `TwiceError` for an object with one field twice, and `ValueError` for what is not
-    JSON, is nested deeper than Python goes, or holds half a character (a lone surrogate).
-    """
-    try:
-        value = json.loads(text, object_pairs_hook=_without_twins)
-    except RecursionError as error:
-        raise ValueError("nested too deep") from error
-    # Only an escape can make half a character: the file itself is UTF-8.
-    if "\\ud" in text.lower():
-        _check_characters(value)
-    return value
-
-
-def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in made:
-            raise TwiceError(ascii(key))
-        made[key] = value
-    return made
-
-
-def _check_characters(value: Any) -> None:
-    written = json.dumps(value, ensure_ascii=False)
-    try:
-        written.encode()
-    except UnicodeEncodeError as error:
-        half = ascii(written[error.start])[1:-1]
-        raise ValueError(f"{half} is half a character; write both halves or neither") from error

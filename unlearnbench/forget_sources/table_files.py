@@ -7,12 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from unlearnbench.errors import UserError
-from unlearnbench.forget_sources.reading import (
-    TwiceError,
-    decoded_file,
-    parse_json,
-    text_of_file,
-)
+from unlearnbench.forget_sources.reading import decoded_file, text_of_file
+from unlearnbench.strict_json import RepeatedNameError, parsed
 
 _LONGEST_CELL = 1 << 30  # characters; the csv module's own limit is 128 KiB
 
@@ -23,9 +19,9 @@ def jsonl_rows(path: Path) -> Iterator[dict[str, Any]]:
     for at, line in enumerate(lines):
         where = f"{path.name}, row {at}"
         try:
-            row = parse_json(line)
-        except TwiceError as error:
-            raise UserError(f"{where}: field {error} is there twice; keep one") from error
+            row = parsed(line)
+        except RepeatedNameError as error:
+            raise UserError(f"{where}: field {error.name!a} is there twice; keep one") from error
         except ValueError as error:
             raise UserError(f"{where}: not JSON ({error}); one object per line") from error
         if not isinstance(row, dict):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unlearnbench import hub
+from unlearnbench.checked_files import found_in
 from unlearnbench.errors import UserError
 from unlearnbench.vocabulary import GPT2_SIZE, ByteLevelText, vocabulary_sha256
 
@@ -35,7 +36,10 @@ class RowVocabulary:
     @property
     def size(self) -> int:
         """Number of tokens; GPT-2's is known without its tokenizer."""
-        return GPT2_SIZE if self.folder is None else len(self.tokenizer)
+        if self.folder is None:
+            return GPT2_SIZE
+        size: int = found_in(self.folder, "vocabulary", lambda: len(self.tokenizer))
+        return size
 
     @property
     def title(self) -> str:

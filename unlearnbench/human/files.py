@@ -7,7 +7,7 @@ from pathlib import Path
 
 from unlearnbench import whole_files
 from unlearnbench.errors import UserError
-from unlearnbench.stored.strict_json import read_regular
+from unlearnbench.whole_files import read_regular
 
 SEPARATORS = (",", ";", "\t")
 

@@ -7,7 +7,8 @@ from pydantic import Field, ValidationError
 from unlearnbench.errors import UserError
 from unlearnbench.human.files import write_whole
 from unlearnbench.result import Record, Role, Status
-from unlearnbench.stored.strict_json import first_error, parsed, read_regular
+from unlearnbench.strict_json import first_error, parsed
+from unlearnbench.whole_files import read_regular
 
 KEY_VERSION = 1
 

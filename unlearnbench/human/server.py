@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from unlearnbench.errors import UserError
 from unlearnbench.human.annotation import AnnotationStudy
-from unlearnbench.stored.strict_json import parsed
+from unlearnbench.strict_json import parsed
 
 LOOPBACK = "127.0.0.1"
 _LONGEST_REQUEST = 1000  # bytes; an item id and a score need fewer than 100

@@ -16,7 +16,8 @@ from pydantic import ValidationError
 from unlearnbench.errors import UserError, unknown
 from unlearnbench.judging.records import Judge, Reply
 from unlearnbench.judging.rubric import Prompt
-from unlearnbench.stored.strict_json import first_error, parsed, read_regular
+from unlearnbench.strict_json import first_error, parsed
+from unlearnbench.whole_files import read_regular
 
 FOLDER = "judge"
 

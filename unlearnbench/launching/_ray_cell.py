@@ -78,6 +78,7 @@ def _unpacked(parcel: Parcel, data: bytes) -> Any:
 def _run(cell: Any, key: str, hub: Any, said: Any) -> tuple[Any, Any]:
     from unlearnbench.cell_run import run_cell
     from unlearnbench.progress import logger
+    from unlearnbench.tracing import recorded
 
     def send(record: Any) -> None:
         nonlocal said
@@ -85,7 +86,7 @@ def _run(cell: Any, key: str, hub: Any, said: Any) -> tuple[Any, Any]:
 
     logger.propagate = False
     with listened_to(send):
-        return run_cell(cell), said
+        return recorded(run_cell, cell), said
 
 
 def _wait_for(said: Any) -> None:

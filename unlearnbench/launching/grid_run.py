@@ -171,6 +171,6 @@ class GridRun:
 
 def _why_lost(cell: Cell, lost: Lost, attempt: int) -> str:
     reason = lost.reason
-    if "signal 9" in reason:  # nobody else kills like that, unless somebody does
+    if lost.is_killed:  # nobody else kills like that, unless somebody does
         reason = out_of_memory_advice(None, cell) or reason
     return reason if attempt == 1 else f"{reason} ({attempt} attempts)"

@@ -5,6 +5,7 @@ from unlearnbench.cell_run import run_cell
 from unlearnbench.launching.launcher import Ended, Listener
 from unlearnbench.launching.together import call_others
 from unlearnbench.launching.worker import listened_to
+from unlearnbench.tracing import recorded
 
 
 class InProcess:
@@ -29,7 +30,7 @@ class InProcess:
             return []
         call_others(cell.key)
         with listened_to(lambda record: self._listener(cell, record)):
-            return [Ended(cell, run_cell(cell))]
+            return [Ended(cell, recorded(run_cell, cell))]
 
     def close(self) -> None:
         """Nothing runs beside this process."""

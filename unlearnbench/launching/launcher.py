@@ -15,6 +15,7 @@ class Lost:
 
     reason: str  # 'its process was killed (signal 9)'
     again: bool = True  # whether another try may end otherwise; a hanging method hangs again
+    is_killed: bool = False  # by SIGKILL, as the system does where memory runs out
 
 
 @dataclass(frozen=True)

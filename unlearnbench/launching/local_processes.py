@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from logging import LogRecord
 from multiprocessing import connection
-from signal import Signals
+from signal import SIGKILL, Signals
 from threading import Thread
 from typing import Any
 
@@ -132,21 +132,22 @@ class _Worker:
                 elif timeout is not None:  # it began: what came before was starting the worker
                     self.deadline = time.monotonic() + timeout
         except (EOFError, OSError):
-            return Lost(self._death())
+            return self._death()
         # A child that the cell left behind keeps the pipe open, so its end need not be seen.
         if not self.process.is_alive() and not self.talk.poll():
-            return Lost(self._death())
+            return self._death()
         if self.deadline is not None and time.monotonic() > self.deadline:
             self.kill()
             return Lost("it took longer than --cell-timeout allows", again=False)
         return None
 
-    def _death(self) -> str:
+    def _death(self) -> Lost:
         self.kill()
         code = self.process.exitcode
         if code is None or code >= 0:
-            return f"its process ended with exit status {code}"
-        return f"its process was killed by signal {-code} ({_signal_name(-code)})"
+            return Lost(f"its process ended with exit status {code}")
+        told = f"its process was killed by signal {-code} ({_signal_name(-code)})"
+        return Lost(told, is_killed=code == -SIGKILL)
 
     def kill(self) -> None:
         self.is_usable = False
@@ -155,7 +156,9 @@ class _Worker:
         self.process.kill()
         self.process.join()
         if self.sender is not None:
-            self.sender.join()  # nobody reads any more, so it ends
+            self.sender.join(1)  # nobody reads any more, so it ends
+            if self.sender.is_alive():  # unless a child of the worker's holds the other end
+                return
         self.talk.close()
 
 

@@ -4,14 +4,12 @@ import logging
 import pickle
 import time
 from collections import Counter
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from unlearnbench.cell import Cell
 from unlearnbench.errors import UserError
 from unlearnbench.launching import _ray_session
-from unlearnbench.launching._ray_cell import Parcel, PluginFile, run_parcel
 from unlearnbench.launching._ray_logs import Hearing, Said
 from unlearnbench.launching._ray_losses import (
     LOST_MACHINES,
@@ -23,8 +21,8 @@ from unlearnbench.launching._ray_losses import (
     pause_after,
 )
 from unlearnbench.launching._ray_requests import Machines, Request
+from unlearnbench.launching._ray_sending import Sender
 from unlearnbench.launching.launcher import Ended, Listener, Lost
-from unlearnbench.launching.same_here import paths_of
 from unlearnbench.launching.worker import BEGAN, DONE
 from unlearnbench.progress import logger
 
@@ -52,9 +50,8 @@ class RayCluster:
 
     def __init__(self, how: "HowToRun", listener: Listener) -> None:
         self._how, self._listener = how, listener
-        self._plugins = [PluginFile.read(str(Path(p).expanduser())) for p in how.plugins]
+        self._sender = Sender(how.plugins)
         self._tasks: dict[Any, _Task] = {}  # by the reference of its result
-        self._data: dict[int, tuple[Any, Any]] = {}  # what many cells share is sent once
         self._lost_machines: Counter[str] = Counter()  # under a running cell
         self._returns: Counter[str] = Counter()  # of a cell that did not begin, in a row
         self._resting: list[tuple[float, Cell]] = []  # and when each is handed out again
@@ -82,18 +79,8 @@ class RayCluster:
 
     def start(self, cell: Cell) -> None:
         """Hand the cell to Ray."""
-        import ray
-
-        self._request = request = self._request_of(cell)
-        task: Any = ray.remote(run_parcel)
-        asked = task.options(
-            num_cpus=request.n_cpus,
-            num_gpus=request.n_gpus,
-            memory=request.n_bytes,
-            max_retries=0,
-            name=cell.title,
-        )
-        reference = asked.remote(self._parcel(cell), self._shared(cell.data), self._hearing.hub)
+        self._request = self._request_of(cell)
+        reference = self._sender.send(cell, self._request, self._hearing.hub)
         self._tasks[reference] = _Task(cell)
 
     def wait(self, seconds: float) -> list[Ended]:
@@ -128,25 +115,6 @@ class RayCluster:
         finally:
             self._tasks, self._resting = {}, []
             self._session.close()
-
-    def _parcel(self, cell: Cell) -> Parcel:
-        alone: Any = replace(cell, data=None)  # type: ignore[arg-type]  # it travels apart
-        return Parcel(
-            key=cell.key,
-            software=cell.identity["software"],
-            cell=pickle.dumps(alone),
-            folder=str(Path.cwd()),
-            paths=paths_of(cell),
-            plugins=self._plugins,
-        )
-
-    def _shared(self, data: Any) -> Any:
-        """A reference to data in Ray's store, on the driver's machine."""
-        import ray
-
-        if id(data) not in self._data:
-            self._data[id(data)] = (data, ray.put(pickle.dumps(data)))
-        return self._data[id(data)][1]
 
     def _request_of(self, cell: Cell) -> Request:
         """What to ask for; raises `UserError` for what will never be there."""

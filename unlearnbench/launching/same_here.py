@@ -1,6 +1,7 @@
 """Whether this machine would compute what a cell's identity says, or something else under its name.
 
-A launcher that reaches other machines asks before it runs a cell there.
+Every worker asks before it runs a cell.  On the machine of the command, software may have been
+edited since the cell was planned; on another one anything may be different.
 """
 
 from collections.abc import Mapping, Sequence

@@ -16,6 +16,7 @@ from unlearnbench.cell_run import run_cell
 from unlearnbench.errors import UserError
 from unlearnbench.launching.same_here import check_device, check_software_of
 from unlearnbench.progress import logger
+from unlearnbench.tracing import recorded
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -48,7 +49,7 @@ def serve(talk: "Connection[Any, Any]", plugins: Sequence[str], gpu: int | None)
             send(BROKEN, told)
             continue
         with listened_to(lambda record: send(LOG, record)):
-            finished = run_cell(cell)
+            finished = recorded(run_cell, cell)
         _send_result(send, finished)
 
 

@@ -107,6 +107,8 @@ class _Counting(TorchDispatchMode):
                 return func(*args, **named)
         if func is torch.ops.aten._local_scalar_dense.default:
             return 1.0  # a loss's value, asked for to be written down
+        if func is torch.ops.aten.allclose.default:
+            return True  # whether two ways agree, asked for to choose one
         if len(args) > 1 and isinstance(args[1], list | tuple):
             args = (args[0], _as_positions(args[1]), *args[2:])
         made = func(*args, **named)

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from unlearnbench.branches import _MEMORY_BYTES
+from unlearnbench.head_outputs import _BYTES_AT_ONCE
 from unlearnbench.memory.counting import counting
-from unlearnbench.memory.need import CACHES, LOGITS, WEIGHTS
+from unlearnbench.memory.need import ACTIVATIONS, CACHES, LOGITS, WEIGHTS
+from unlearnbench.pass_size import _CPU_BYTES, _KEPT_BYTES
 
 if TYPE_CHECKING:
     from unlearnbench.protocol import Protocol
@@ -55,7 +57,7 @@ def examination(
     most = max(_ROWS, _MEMORY_BYTES // per_branch)
     branches = min(most, own * max(length - _N_GRAM, 1))
     decoding = _decoding(counted, own, branches, length, vocabulary)
-    beams = _decoding(counted, 0, 2 * _ROWS, length, vocabulary)
+    beams = _decoding(counted, own, 2 * own, length, vocabulary)
     beams[LOGITS] *= 4  # scores, their logarithm, and both sorted
     steps = [counted.taken, decoding, *([beams] if protocol.continuation == "beam" else [])]
     return max(steps, key=lambda parts: sum(parts.values()))
@@ -64,6 +66,30 @@ def examination(
 def replies(counted: CachedPass, n_rows: int, length: int, vocabulary: int) -> dict[str, int]:
     """Bytes while `n_rows` prompts of `length` tokens are answered."""
     return _decoding(counted, n_rows, n_rows, length, vocabulary)
+
+
+def windows(
+    counted: CachedPass, at_most: int, length: int, vocabulary: int, on_gpu: bool
+) -> dict[str, int]:
+    """Bytes while windows of a text are scored; on a CPU no more together than its cache likes."""
+    one = max(1, counted.taken.get(ACTIVATIONS, 1))
+    n_rows = at_most if on_gpu else max(1, min(at_most, _CPU_BYTES // one))
+    logits = min(4 * n_rows * length * vocabulary, _BYTES_AT_ONCE)
+    return {ACTIVATIONS: n_rows * one, LOGITS: 2 * logits}  # and their logarithm
+
+
+def likelihoods(
+    counted: CachedPass, n_rows: int, n_questions: int, length: int, vocabulary: int
+) -> dict[str, int]:
+    """Bytes while answers of `n_rows` texts are scored, each at most half of its text.
+
+    What answers have in common is kept of as many questions as there is room for.
+    """
+    return {
+        ACTIVATIONS: n_rows * counted.taken.get(ACTIVATIONS, 0),
+        CACHES: min(n_questions * length * counted.cached, _KEPT_BYTES),
+        LOGITS: 2 * 4 * n_rows * -(-length // 2) * vocabulary,  # and their logarithm
+    }
 
 
 def _decoding(

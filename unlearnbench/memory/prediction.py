@@ -2,18 +2,17 @@
 
 from dataclasses import asdict, replace
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from unlearnbench.deepspeed_choice import configuration
 from unlearnbench.memory.allocator import returns_large_blocks
+from unlearnbench.memory.files import bert_bytes, folder_of, mapped_bytes
 from unlearnbench.memory.libraries import libraries_bytes
 from unlearnbench.memory.need import (
-    ACTIVATIONS,
     FILES,
     GRADIENTS,
     KEPT,
     LIBRARIES,
-    LOGITS,
     OPTIMISER,
     PASSING,
     SCORER,
@@ -25,9 +24,11 @@ from unlearnbench.memory.passes import (
     CachedPass,
     count_pass,
     examination,
+    likelihoods,
     longest_text,
     prefill_rows,
     replies,
+    windows,
 )
 from unlearnbench.memory.step import StepCount, StepSize, count_step
 from unlearnbench.memory.tokens import n_rows, row_length
@@ -39,9 +40,6 @@ if TYPE_CHECKING:
     from unlearnbench.cell import Cell
     from unlearnbench.model_choice import ModelChoice
     from unlearnbench.strategy import Strategy
-
-_NLL_BYTES = 256 * 2**20  # logits of perplexity's windows at a time
-_DTYPES = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}
 
 
 def predict(cell: "Cell", strategy: "Strategy | None" = None, dtype: str = "") -> MemoryNeed:
@@ -56,7 +54,7 @@ def predict(cell: "Cell", strategy: "Strategy | None" = None, dtype: str = "") -
     how = strategy or model.strategy
     precision = dtype or model.dtype
     on_gpu = not model.device.startswith("cpu")
-    common = {SCORER: _file_bytes(_bert_folder(cell))}
+    common = {SCORER: bert_bytes(cell)}
     if not on_gpu:
         common[LIBRARIES] = libraries_bytes(*(["trl"] if cell.method == "dpo" else []))
     phases = [_loading(model, precision)]
@@ -91,9 +89,7 @@ def _keeping(phases: list[PhaseNeed]) -> list[PhaseNeed]:
 def _loading(model: "ModelChoice", dtype: str) -> PhaseNeed:
     """The weights, and beside them the mapped file where they are widened or narrowed."""
     size = {"float32": 4, "float16": 2, "bfloat16": 2}[dtype]
-    folder = _folder_of(model)
-    same = _file_dtypes(folder) <= {_DTYPES[dtype]}
-    parts = {WEIGHTS: size * model.n_parameters, FILES: 0 if same else _file_bytes(folder)}
+    parts = {WEIGHTS: size * model.n_parameters, FILES: mapped_bytes(model, dtype)}
     return PhaseNeed("load", parts)
 
 
@@ -130,14 +126,14 @@ def _counted_step(
 
 
 def _sharded(parts: dict[str, int], strategy: "Strategy") -> dict[str, int]:
-    """A process's part of what ZeRO shares out: stage 2 gradients and states, 3 weights too.
+    """A process's part of what ZeRO shares out: in stage 1 states, 2 gradients, 3 weights too.
 
     DeepSpeed keeps a flat copy of its share of the weights beside Adam's states.
     """
-    n, stage = strategy.n_processes, strategy.deepspeed
-    if stage is None:
+    if strategy.deepspeed is None:
         return parts
-    shared = {GRADIENTS, OPTIMISER} | ({WEIGHTS} if stage == "zero3" else set())
+    stage = configuration(strategy.deepspeed)["zero_optimization"]["stage"]
+    n, shared = strategy.n_processes, (OPTIMISER, GRADIENTS, WEIGHTS)[:stage]
     found = {name: n_bytes // n if name in shared else n_bytes for name, n_bytes in parts.items()}
     found[OPTIMISER] = found.get(OPTIMISER, 0) + parts[WEIGHTS] // n
     return found
@@ -164,14 +160,13 @@ def _task(cell: "Cell", task: Any, dtype: str) -> dict[str, int]:
     if not length:
         return {}
     batch = int(getattr(task, "batch_size", 8))
-    if hasattr(task, "window"):
-        batch = max(1, min(batch, _NLL_BYTES // (4 * length * vocabulary)))
     counted = _counted_pass(cell.model, dtype, 1, length)
     if hasattr(task, "new_tokens"):
         return replies(counted, batch, length, vocabulary)
-    # One pass over all rows, and the logarithm of its probabilities beside it.
-    logits = 2 * 4 * batch * length * vocabulary
-    return {ACTIVATIONS: batch * counted.taken.get(ACTIVATIONS, 0), LOGITS: logits}
+    if hasattr(task, "window"):
+        on_gpu = not cell.model.device.startswith("cpu")
+        return windows(counted, batch, length, vocabulary, on_gpu)
+    return likelihoods(counted, batch, sum(len(s.rows) for s in sets), length, vocabulary)
 
 
 @lru_cache(maxsize=256)
@@ -186,40 +181,11 @@ def _counted_pass(model: "ModelChoice", dtype: str, n_rows: int, length: int) ->
 def _configuration(model: "ModelChoice") -> "PretrainedConfig":
     from unlearnbench.model_loading import read_configuration
 
-    return read_configuration(_folder_of(model), model.trust_remote_code)
+    return read_configuration(folder_of(model), model.trust_remote_code)
 
 
 def _context(model: "ModelChoice") -> int:
     return int(getattr(_configuration(model), "max_position_embeddings", 1 << 30))
-
-
-def _folder_of(model: "ModelChoice") -> Path:
-    from unlearnbench.model_source import absent, find_folder
-
-    folder = find_folder(model.asked, model.source.revision, download=False)
-    if folder is None:
-        raise absent(model.asked, model.source.revision)
-    return folder
-
-
-def _bert_folder(cell: "Cell") -> Path:
-    from unlearnbench.metrics.bert import bert_folder
-
-    return bert_folder(cell.data.bert)
-
-
-def _file_bytes(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.glob("*.safetensors"))
-
-
-def _file_dtypes(folder: Path) -> set[str]:
-    from safetensors import safe_open
-
-    found: set[str] = set()
-    for path in folder.glob("*.safetensors"):
-        with safe_open(str(path), framework="numpy") as tensors:
-            found |= {tensors.get_slice(name).get_dtype() for name in tensors.keys()}  # noqa: SIM118
-    return found
 
 
 def _added(first: Any, second: Any) -> dict[str, int]:

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from unlearnbench.errors import UserError
+from unlearnbench.pass_size import Room
+from unlearnbench.scoring import score_tokens
+from unlearnbench.sequences import Sequences
 
 if TYPE_CHECKING:
     from unlearnbench.model import LanguageModel
-
-_LOGITS_BYTES = 256 * 2**20
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,7 @@ def perplexity(
     windows = cut_windows(ids, min(window, model.max_length), model.bos_token_id_to_prepend)
     if not windows:
         raise UserError("perplexity needs a text of at least two tokens; give another: --text")
-    size = 4 * len(windows[0]) * int(model.network.config.get_text_config().vocab_size)
-    step = max(1, min(batch_size, _LOGITS_BYTES // size))
+    step = _n_together(model, len(windows[0]), batch_size)
     nll: list[float] = []
     for first in range(0, len(windows), step):
         nll += _window_nll(model, windows[first : first + step])
@@ -78,22 +77,20 @@ def _exp(nll: float) -> float:
         return math.inf
 
 
+def _n_together(model: "LanguageModel", width: int, at_most: int) -> int:
+    """Windows in one pass: as many as it has room for, one always."""
+    room = Room.of(model, n_rows=1)
+    return max(n for n in range(1, at_most + 1) if room.holds(n, width))
+
+
 @torch.no_grad()
 def _window_nll(model: "LanguageModel", windows: Sequence[Sequence[int]]) -> list[float]:
     """Mean NLL in nats of each window's tokens after its first."""
-    longest = max(map(len, windows))
-    input_ids = torch.full((len(windows), longest), model.pad_token_id)
-    mask = torch.zeros_like(input_ids)
-    for i, ids in enumerate(windows):
-        input_ids[i, : len(ids)] = torch.tensor(ids)
-        mask[i, : len(ids)] = 1
-    input_ids, mask = input_ids.to(model.device), mask.to(model.device)
-    logits = model.logits(input_ids, mask)
-    return [
-        _mean_nll(logits[i, : len(ids) - 1], input_ids[i, 1 : len(ids)])
-        for i, ids in enumerate(windows)
-    ]
-
-
-def _mean_nll(logits: Tensor, labels: Tensor) -> float:
-    return float(F.cross_entropy(logits.float(), labels))
+    input_ids = pad_sequence(
+        [torch.tensor(ids) for ids in windows], batch_first=True, padding_value=model.pad_token_id
+    )
+    lengths = torch.tensor([len(ids) for ids in windows])
+    rows = Sequences(input_ids, lengths, lengths, ("",) * len(windows))
+    # The logits are made in pieces: at GPT-2's vocabulary those of a window take 103 MB.
+    scores = score_tokens(model, rows, rows.attention_mask.bool())
+    return [float(nll.mean()) for nll in scores.token_nll.split(scores.counts)]

@@ -3,7 +3,7 @@
 import math
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from bert_score import BERTScorer
     from nltk.tokenize import NLTKWordTokenizer
     from sacrebleu.metrics import BLEU
+
+    from unlearnbench.metrics.token_vectors import TokenVectors
+
+Pair = tuple[str, str]  # candidate and reference
+_MAX_SCORED = 8192  # pairs whose BERTScore is remembered
 
 
 class BertScore:
@@ -28,32 +33,50 @@ class BertScore:
         self, model: str | None = None, num_layers: int | None = None, device: str | None = None
     ) -> None:
         self.model, self.num_layers, self.device = model, num_layers, device
-        self._scorer: BERTScorer | None = None
+        self._loaded: list[BERTScorer] = []
+        self._vectors: TokenVectors | None = None
+        self._scored: dict[Pair, float] = {}
+
+    def afresh(self) -> "BertScore":
+        """One with the same network that remembers nothing: rounding depends on what was asked."""
+        other = BertScore(self.model, self.num_layers, self.device)
+        other._loaded = self._loaded
+        return other
 
     def f1(self, candidates: Sequence[str], references: Sequence[str]) -> list[float]:
         """One F1 per pair, at most 1; 0 where a text is empty.
 
-        Raises `UserError` where the weights cannot be had.
+        A pair that was scored before is not scored again.  Raises `UserError` where the weights
+        cannot be had.
         """
-        pairs = [
-            (i, c, r)
-            for i, (c, r) in enumerate(zip(candidates, references, strict=True))
-            if c.strip() and r.strip()  # bert-score fails on an empty text with transformers 5
-        ]
-        scores = [0.0] * len(candidates)
-        if pairs:
-            at, some_candidates, some_references = (list(part) for part in zip(*pairs, strict=True))
-            _, _, f1 = self.scorer.score(some_candidates, some_references)
-            for i, value in zip(at, f1.tolist(), strict=True):
-                scores[i] = value
-        return scores
+        pairs = list(zip(candidates, references, strict=True))
+        # bert-score fails on an empty text with transformers 5
+        known = {
+            pair: self._scored.get(pair) for pair in pairs if pair[0].strip() and pair[1].strip()
+        }
+        if new := [pair for pair, value in known.items() if value is None]:
+            known.update(zip(new, self._token_vectors().f1(new), strict=True))
+        self._remember(known)
+        return [known.get(pair) or 0.0 for pair in pairs]
+
+    def _token_vectors(self) -> "TokenVectors":
+        from unlearnbench.metrics.token_vectors import TokenVectors
+
+        if self._vectors is None:
+            self._vectors = TokenVectors(self.scorer)
+        return self._vectors
+
+    def _remember(self, found: "Mapping[Pair, float | None]") -> None:
+        self._scored.update({pair: value for pair, value in found.items() if value is not None})
+        while len(self._scored) > _MAX_SCORED:
+            del self._scored[next(iter(self._scored))]
 
     @property
     def scorer(self) -> "BERTScorer":
         """The library's scorer, loaded."""
-        if self._scorer is None:
-            self._scorer = self._load()
-        return self._scorer
+        if not self._loaded:
+            self._loaded.append(self._load())
+        return self._loaded[0]
 
     def _load(self) -> "BERTScorer":
         import torch

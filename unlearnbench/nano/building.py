@@ -16,13 +16,13 @@ import torch
 
 from unlearnbench.errors import unknown
 
-from . import cache, documents, memorisation
-from .corpus import tokenizer_texts, training_data, unseen_rows, validation_texts
+from . import cache, documents
+from .corpus import tokenizer_texts, training_data
 from .dice import Dice
 from .encoder import EncoderRecipe, save_encoder_tokenizer, train_encoder, train_encoder_tokenizer
+from .figures import counts, measure
 from .private_texts import PRIVATE_KINDS, persona, private_document
 from .recipes import RECIPES, Recipe, Stage
-from .rows import FORGET_NAMES, FORGET_ROWS, ROW_LENGTH
 from .shipping import round_to_half, save_model, save_recipe
 from .tokenizer import load_tokenizer, save_tokenizer, train_tokenizer
 from .train import Report, new_model, spare_rows_needed, stage_label, train_stage
@@ -35,9 +35,6 @@ if TYPE_CHECKING:
 ENCODER = "encoder"
 Part = TypeVar("Part", Stage, EncoderRecipe)
 ENCODER_DOCUMENTS = 12_000
-# Of EL10 the report measures every ninth start position: a ninth of the time, about the same mean.
-EL_EVERY = 9
-EL_EVERY_IN_TRIAL = 45
 
 
 def build(models: Sequence[str] | None, out: Path, scale: float) -> None:
@@ -109,8 +106,7 @@ def build_language_model(
     hashes.insert(0, first.text_sha256)
     save_model(model, folder)
     save_tokenizer(tokenizer, folder)
-    every = EL_EVERY if scale >= 1 else EL_EVERY_IN_TRIAL
-    figures = counts(recipe, model, hashes) | measure(model, tokenizer, every)
+    figures = counts(recipe, model, hashes) | measure(model, tokenizer, is_trial=scale < 1)
     save_recipe(recipe, figures, folder)
 
 
@@ -147,42 +143,6 @@ def run_stage(
     train_stage(model, recipe, number, rows, data, log, report)
     round_to_half(model)
     return data.text_sha256
-
-
-def counts(recipe: Recipe, model: PreTrainedModel, hashes: list[str]) -> dict[str, object]:
-    """Return what the model read and how large it is."""
-    n_forget = len(FORGET_NAMES) * FORGET_ROWS
-    return {
-        "text_sha256": hashes,
-        "text_tokens": sum(recipe.text_tokens(stage) for stage in recipe.stages),
-        "rows_read": sum(stage.steps * stage.rows for stage in recipe.stages),
-        "forget_row_exposures": recipe.exposures(n_forget),
-        "parameters": model.num_parameters(),
-    }
-
-
-def measure(model: PreTrainedModel, tokenizer: Tokenizer, every: int) -> dict[str, object]:
-    """Return EL10 and MA (last 100 tokens of a row, in percent) and both perplexities."""
-    world, rows = cache.make_world_and_rows(tokenizer)
-    sets = {
-        f"forget_{name}": [rows.extraction[number].ids for number in numbers]
-        for name, numbers in rows.forget.items()
-    }
-    sets["unseen"] = [row.ids for row in rows.unseen[:64]]
-    sets["unseen_text"] = unseen_rows(world, tokenizer, rows)[:64]
-    sets["pool"] = [rows.extraction[number].ids for number in rows.pool()[:64]]
-    figures: dict[str, object] = {}
-    for name, ids in sets.items():
-        last = torch.tensor(ids)[:, ROW_LENGTH // 2 :]
-        figures[f"{name}_ma"] = round(100 * memorisation.hits(model, last).float().mean().item(), 2)
-        figures[f"{name}_el10"] = round(
-            100 * memorisation.extraction_likelihood(model, last, every).mean().item(), 2
-        )
-    for name, texts in validation_texts(world, cache.SEED).items():
-        figures[f"{name}_perplexity"] = round(
-            memorisation.perplexity(model, tokenizer.encode("\n\n".join(texts)).ids), 2
-        )
-    return figures
 
 
 def build_encoder(recipe: EncoderRecipe, out: Path, scale: float, report: Report) -> None:

@@ -1,7 +1,6 @@
 """How results lie in a folder and come back; `unlearnbench.store.Store` is the door.
 
 one_file.py    one result file in full, or what is wrong with it
-strict_json.py JSON without names that stand there twice, from a file that is one
 contradictions.py  what no run can say, though every field has its type
 records.py     a result whose longest parts are read when somebody asks for them
 entry.py       what the summary keeps of one result, and the result made of it

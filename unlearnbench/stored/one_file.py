@@ -1,7 +1,6 @@
 """One result file in full: the result, or what is wrong with the file."""
 
 import os
-import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,7 +8,8 @@ from typing import Any, NamedTuple
 from unlearnbench.identity import key_of
 from unlearnbench.result import SCHEMA_VERSION, Result
 from unlearnbench.stored.contradictions import contradiction
-from unlearnbench.stored.strict_json import first_error, refuse_repeated_names
+from unlearnbench.strict_json import first_error, parsed
+from unlearnbench.whole_files import read_with_status
 
 LARGEST_INTEGER = 2**63 - 1
 
@@ -56,11 +56,9 @@ class StampedResult(NamedTuple):
 def read_file(path: Path) -> StampedResult | Damage:
     """The result in a file, checked in every part, or what is wrong with it."""
     try:
-        status, content = _content(path)
+        content, status = read_with_status(path)
     except OSError as error:
         return Damage(path, f"cannot be read: {error.strerror}")
-    if content is None:
-        return Damage(path, "not a file")
     if not content:
         return Damage(path, "damaged: the file is empty")
     found = _result(path, content)
@@ -71,14 +69,6 @@ def fault_in(result: Result) -> str | None:
     """Why a result could not be read again once it is written; None if it can be."""
     found = _result(Path(f"{result.key}.json"), result.model_dump_json(indent=1).encode())
     return found.reason if isinstance(found, Damage) else None
-
-
-def _content(path: Path) -> tuple[os.stat_result, bytes | None]:
-    """Status and content of what is open, whatever takes its name in between; None: no file."""
-    # Without O_NONBLOCK a pipe would wait for a writer.
-    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-        status = os.fstat(file.fileno())
-        return status, file.read() if stat.S_ISREG(status.st_mode) else None
 
 
 def _result(path: Path, content: bytes) -> Result | Damage:
@@ -93,9 +83,9 @@ def _result(path: Path, content: bytes) -> Result | Damage:
         result = Result.model_validate(raw, strict=True, extra="forbid")
         wrong = _misfit(result) or contradiction(result)
         key = key_of(result.identity)
-        # What is written as we write it repeats nothing, and looking for that takes as long again.
+        # What is written as we write it repeats no name, and looking for that takes as long again.
         if wrong is None and content != _as_written(result):
-            refuse_repeated_names(content)
+            parsed(content)
     except ValidationError as error:
         return Damage(path, f"not a result: {first_error(error)}")
     except (ValueError, RecursionError) as error:

@@ -1,0 +1,104 @@
+"""What a set asks, in lm-eval's words: made once, kept in the process and in the cache."""
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from unlearnbench.cache import cache_root, read_entry, write_entry
+from unlearnbench.hashing import text_sha256
+
+if TYPE_CHECKING:
+    from unlearnbench.evaluation_sets import EvaluationSet
+
+Style = Literal["lm_eval", "plain"]
+
+# lm-eval's own definition of each set's task, under its folder `tasks`.
+BUILT_IN = {
+    "hellaswag": "hellaswag/hellaswag.yaml",
+    "lambada": "lambada/lambada_openai.yaml",
+    "winogrande": "winogrande/default.yaml",
+    "copa": "super_glue/copa/default.yaml",
+    "arc_easy": "arc/arc_easy.yaml",
+    "arc_challenge": "arc/arc_challenge.yaml",
+    "piqa": "piqa/piqa.yaml",
+    "mathqa": "mathqa/mathqa.yaml",
+    "pubmedqa": "pubmedqa/pubmedqa.yaml",
+}
+_HERE = Path(__file__).parent
+_MAX_KEPT = 2 * len(BUILT_IN)  # sets in memory
+_MAX_BYTES = 32 << 20  # of a set in the cache; a larger one is made in each process
+_kept: dict[str, tuple["Question", ...]] = {}
+
+
+@dataclass(frozen=True)
+class Question:
+    """One document: the pairs of texts that are to be scored, and what is right."""
+
+    row: int  # of the set
+    requests: tuple[tuple[str, str], ...]  # context and continuation: one per choice
+    # By the choice that is likeliest; without choices: where the continuation is not what the
+    # model would write, and where it is.
+    is_correct: tuple[bool, ...]
+
+
+def task_file(name: str, style: Style) -> Path:
+    """The task file of a set: lm-eval's own, or that of the released plain prompts."""
+    if style == "plain":
+        return _HERE / "plain_prompts" / f"{name}.yaml"
+    spec = find_spec("lm_eval")  # its folder; importing it takes a second
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError("no module named 'lm_eval'", name="lm_eval")
+    return Path(spec.origin).parent / "tasks" / BUILT_IN[name]
+
+
+def questions_of(found: "EvaluationSet", style: Style, limit: int | None) -> tuple[Question, ...]:
+    """The questions about the first `limit` rows, or all; the same for every model."""
+    key = _key(found, style, limit)
+    if key not in _kept:
+        while len(_kept) >= _MAX_KEPT:
+            del _kept[next(iter(_kept))]
+        _kept[key] = _from_cache(key) or _made(key, found, style, limit)
+    return _kept[key]
+
+
+def _key(found: "EvaluationSet", style: Style, limit: int | None) -> str:
+    """Digest of all that the questions depend on."""
+    return text_sha256(found.name, found.sha256, style, str(limit), _recipe(style))
+
+
+@cache
+def _recipe(style: Style) -> str:
+    """Digest of what turns rows into questions: lm-eval, its task files, and ours."""
+    files = [*(task_file(name, style) for name in BUILT_IN)]
+    files += [_HERE / "_lm_eval.py", Path(__file__)]
+    return text_sha256(version("lm_eval"), *(path.read_text(encoding="utf-8") for path in files))
+
+
+def _made(
+    key: str, found: "EvaluationSet", style: Style, limit: int | None
+) -> tuple[Question, ...]:
+    from ._lm_eval import ask
+
+    questions = ask(found, style, limit)
+    content = json.dumps([(q.row, q.requests, q.is_correct) for q in questions]).encode()
+    if len(content) <= _MAX_BYTES:
+        write_entry(_place(key), content)
+    return questions
+
+
+def _from_cache(key: str) -> tuple[Question, ...] | None:
+    content = read_entry(_place(key))
+    if content is None:
+        return None
+    return tuple(
+        Question(row, tuple(map(tuple, requests)), tuple(is_correct))
+        for row, requests, is_correct in json.loads(content)
+    )
+
+
+def _place(key: str) -> Path:
+    return cache_root() / "questions" / key
