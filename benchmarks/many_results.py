@@ -65,7 +65,12 @@ class Turn:
 def main(
     like: Path | None, n_files: int, n_runs: int, report_name: str, scratch: Path | None
 ) -> None:
-    """Write the files, take the turns and print the table."""
+    """Write many result files and let `unlearnbench report` read them.
+
+    Prints wall and processor seconds, the ratio to reading and parsing the same files and
+    nothing else, and the peak memory of the largest process: when no file was read before, when
+    all were, and when one in a hundred was written again.
+    """
     patterns = [r for r in Store(like).load_all()[0] if r.scores] if like else [made_up_result()]
     with tempfile.TemporaryDirectory(dir=scratch) as name:
         folder = Path(name)

@@ -49,6 +49,7 @@ class Classification(Task):
         "LAMBADA's test split"
     )
     needs = CLASSIFICATION_SETS
+    is_of_model_alone = True
     metrics = (
         _accuracy("cls_avg", "Cls Avg. (ACC)", in_score=True),
         *(_accuracy(name, f"{_TITLES[name]} (ACC)", False) for name in CLASSIFICATION_SETS),

@@ -36,6 +36,7 @@ class Dialogue(Task):
         "Komeili et al. 2021"
     )
     needs = DIALOGUE_SETS
+    is_of_model_alone = True
     metrics = (
         _metric(AVERAGE, "Dia Avg.", in_score=True),
         *(_metric(name, name.replace("_", " ").title().replace(" Of ", " of ")) for name in needs),

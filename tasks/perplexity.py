@@ -25,6 +25,7 @@ class PerplexityTask(Task):
 
     name = "perplexity"
     source = "documents joined by a blank line, non-overlapping windows, exp of the mean window NLL"
+    is_of_model_alone = True
     metrics = (
         Metric("pile_ppl", "Pile (PPL)", higher_is_better=False, capped=True),
         Metric("wikitext_ppl", "WikiText (PPL)", higher_is_better=False, capped=True),

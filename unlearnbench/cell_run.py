@@ -14,7 +14,7 @@ from unlearnbench.after_unlearning import Given, check_unlearned
 from unlearnbench.cell_record import Progressing, result_of
 from unlearnbench.environment import fix_randomness
 from unlearnbench.errors import UserError
-from unlearnbench.examination import make_examiner
+from unlearnbench.examination import make_examiner, scores_of_untouched
 from unlearnbench.measured_scores import check_scores, columns_of
 from unlearnbench.memory.advice import out_of_memory_advice
 from unlearnbench.memory.allocator import keep_small
@@ -142,9 +142,15 @@ def _measure(
     def measured(name: str) -> "dict[str, Score]":
         # Whatever a method or another task drew, every task starts from the same state.
         fix_randomness(cell.seed, cell.threads)
-        with model.meter.phase(name), put_back_after():
-            told = tasks[name].measure(model, context)
-        return check_scores(tasks[name], told)
+
+        def measure() -> "dict[str, Score]":
+            with model.meter.phase(name), put_back_after():
+                told = tasks[name].measure(model, context)
+            return check_scores(tasks[name], told)
+
+        if cell.role != "method" and tasks[name].is_of_model_alone:
+            return scores_of_untouched(cell, name, model, measure)
+        return measure()
 
     for name, scores in ranks.each_by_one(list(tasks), measured):
         task = tasks[name]

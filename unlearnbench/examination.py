@@ -1,5 +1,6 @@
-"""The examiner of one cell: BERTScore's encoder, and the stop line, measured once per model."""
+"""What cells share: BERTScore's encoder, and what is measured of a model nobody has trained."""
 
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from unlearnbench.cell import Cell
     from unlearnbench.metrics.text import BertScore
     from unlearnbench.model import LanguageModel
+    from unlearnbench.task import Score
 
 PHASE = "calibrate"
 
@@ -63,6 +65,30 @@ def _measured(cell: "Cell", model: "LanguageModel", examiner: Examiner) -> StopL
     unseen = read_unseen(cell.data.source, known, cell.protocol)
     with torch.no_grad(), model.meter.phase(PHASE):
         return measure_stop_line(known, unseen, examiner)
+
+
+def scores_of_untouched(
+    cell: "Cell", task: str, model: "LanguageModel", measure: "Callable[[], dict[str, Score]]"
+) -> "dict[str, Score]":
+    """A task's scores of a model that nobody trained: the same beside every forget set."""
+    from unlearnbench.task import Score
+
+    if ranks.world_size() > 1:
+        return measure()
+    asked = [
+        task,
+        cell.model.identity,
+        cell.seed,
+        cell.threads,
+        {name: cell.identity[name] for name in ("protocol", "tasks", "texts", "sets", "software")},
+    ]
+    found = measured_once(
+        "scores",
+        asked,
+        model.meter,
+        lambda: {name: score.model_dump() for name, score in measure().items()},
+    )
+    return {name: Score(**score) for name, score in found.items()}
 
 
 @lru_cache(maxsize=2)

@@ -1,6 +1,6 @@
 """The examination after each epoch: how well rows are known, and whether that is forgotten."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from math import nan
 from statistics import fmean
@@ -51,7 +51,7 @@ class Examiner:
     bertscore: "BertScore"
     n: int = 10
     new_tokens: int = 50
-    batch_size: int = 32
+    batch_size: int = 64
     el_epochs: Literal["all", "deciding"] = "all"
     # What names the models and the machine (JSON), where the first examination may be kept.
     known_as: Any = None
@@ -74,11 +74,12 @@ class Examiner:
         import torch
 
         with model.meter.phase("examine"), torch.no_grad():
-            if ma_line is not None and self.el_epochs == "deciding":
-                records = self._measured(model, rows, with_el=False)
-                if fmean(record.ma for record in records) >= ma_line:
-                    return records
-            return self._fully(model, rows)
+            if ma_line is None or self.el_epochs == "all":
+                return self._once(model, rows, lambda: self._measured(model, rows, with_el=True))
+            records = self._measured(model, rows, with_el=False)
+            if fmean(record.ma for record in records) >= ma_line:
+                return records
+            return self._once(model, rows, lambda: self._with_el(model, rows, records))
 
     def means(self, records: Sequence[RowRecord]) -> dict[str, float]:
         """Mean el, ma, bertscore_f1, bleu, entropy over the rows."""
@@ -92,32 +93,52 @@ class Examiner:
         under_ma = means["ma"] < ma_threshold
         return under_el and under_ma if rule == "and" else under_el or under_ma
 
-    def _fully(self, model: "LanguageModel", rows: "Sequences") -> list[RowRecord]:
+    def _once(
+        self,
+        model: "LanguageModel",
+        rows: "Sequences",
+        measure: Callable[[], list[RowRecord]],
+    ) -> list[RowRecord]:
         """With EL, once per state of the weights; the first time also from an earlier run."""
         state = state_sha256(model.network, rows)
         if state not in self._last:
             is_first = not self._last
             self._last.clear()
-            self._last[state] = (
-                self._first(model, rows, state)
-                if is_first
-                else self._measured(model, rows, with_el=True)
-            )
+            self._last[state] = self._first(model, state, measure) if is_first else measure()
         return [record.model_copy() for record in self._last[state]]
 
-    def _first(self, model: "LanguageModel", rows: "Sequences", state: str) -> list[RowRecord]:
+    def _first(
+        self, model: "LanguageModel", state: str, measure: Callable[[], list[RowRecord]]
+    ) -> list[RowRecord]:
         """Before anything is trained: what all methods would measure alike is measured once."""
         # Several processes could not be sure that all of them find it, or none.
         if self.known_as is None or ranks.world_size() > 1:
-            return self._measured(model, rows, with_el=True)
+            return measure()
         asked = [self.known_as, asdict(self.protocol), self.n, self.new_tokens, state]
         found = measured_once(
             "examinations",
             asked,
             model.meter,
-            lambda: [record.model_dump() for record in self._measured(model, rows, with_el=True)],
+            lambda: [record.model_dump() for record in measure()],
         )
         return [RowRecord(**record) for record in found]
+
+    def _with_el(
+        self, model: "LanguageModel", rows: "Sequences", records: list[RowRecord]
+    ) -> list[RowRecord]:
+        """The records with what was left out of them."""
+        from unlearnbench.metrics.extraction import extraction_scores
+
+        def el(own: list[int]) -> list[float]:
+            chosen = rows.select(own)
+            return extraction_scores(model, chosen, self.protocol, self.n, self.batch_size).el
+
+        with model.meter.phase("extraction"):
+            found = ranks.over_ranks(len(rows), el)
+        return [
+            record.model_copy(update={"el": value})
+            for record, value in zip(records, found, strict=True)
+        ]
 
     def _measured(
         self, model: "LanguageModel", rows: "Sequences", with_el: bool

@@ -1,6 +1,7 @@
 """trl's DPO trainer, fed token ids and reporting to an epoch log; importing this imports trl."""
 
-from collections.abc import Sized
+from collections.abc import Iterator, Sized
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -81,8 +82,21 @@ class _EpochEnd(TrainerCallback):
         args: TrainingArguments,  # noqa: ARG002
         state: TrainerState,  # noqa: ARG002
         control: TrainerControl,
+        model: Any = None,
         **_: Any,
     ) -> TrainerControl:
-        self._log.epoch_done()
+        with _own_forward(model):
+            self._log.epoch_done()
         control.should_training_stop = self._log.ended
         return control
+
+
+@contextmanager
+def _own_forward(network: Any) -> Iterator[None]:
+    """Within, a network computes as its class says, as it does when the run is over."""
+    patched = vars(network).pop("forward", None)
+    try:
+        yield
+    finally:
+        if patched is not None:
+            network.forward = patched

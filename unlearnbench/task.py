@@ -74,6 +74,8 @@ class Task(ABC):
     metrics: ClassVar[tuple[Metric, ...]]
     source: ClassVar[str] = ""
     needs: ClassVar[tuple[str, ...]] = ()  # evaluation sets it reads: 'hellaswag', ...
+    # Whether it looks at no forget set: rows of untouched models are then measured once for all.
+    is_of_model_alone: ClassVar[bool] = False
 
     @abstractmethod
     def measure(self, model: "LanguageModel", context: TaskContext) -> dict[str, Score]:

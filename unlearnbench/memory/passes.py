@@ -15,7 +15,7 @@ from unlearnbench.pass_size import _CPU_BYTES, _KEPT_BYTES
 if TYPE_CHECKING:
     from unlearnbench.protocol import Protocol
 
-_ROWS = 32  # the examiner's batch
+_ROWS = 64  # the examiner's batch
 _N_GRAM = 10  # of EL; no continuation starts later
 _CHARACTERS_PER_TOKEN = 4
 

@@ -1,0 +1,1 @@
+"""Benchmarks of unlearnbench: `python -m benchmarks` sets it beside the released algorithm."""

@@ -1,0 +1,1 @@
+"""unlearnbench's own code beside the released algorithm, each in a process of its own."""
