@@ -17,6 +17,7 @@ from transformers import (
     PreTrainedModel,
 )
 
+from unlearnbench.fused_operations import fuse_operations
 from unlearnbench.model import LanguageModel, ModelSource
 from unlearnbench.sequences import Sequences
 
@@ -27,6 +28,10 @@ SOURCE = ModelSource("tiny", "tiny", None, "")
 def tiny_network(architecture: str) -> PreTrainedModel:
     torch.manual_seed(7)
     common = {"vocab_size": VOCAB, "bos_token_id": BOS, "eos_token_id": EOS, "pad_token_id": PAD}
+    if architecture == "fused gpt-neo":
+        network = tiny_network("gpt-neo")
+        fuse_operations(network)
+        return network
     if architecture == "gpt-neo":
         return GPTNeoForCausalLM(
             GPTNeoConfig(

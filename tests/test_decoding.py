@@ -43,7 +43,7 @@ def generated(model, rows, new_tokens, beams):
     return found
 
 
-@pytest.mark.parametrize("architecture", ["gpt-neo", "opt", "llama"])
+@pytest.mark.parametrize("architecture", ["gpt-neo", "fused gpt-neo", "opt", "llama"])
 @pytest.mark.parametrize(("protocol", "beams"), [(GREEDY, 1), (BEAM, 2)])
 def test_equals_generate_for_prompts_of_unequal_lengths(architecture, protocol, beams):
     model, rows = tiny_model(architecture)

@@ -22,11 +22,15 @@ from extraction_cases import (
 )
 from transformers import GenerationConfig, MambaConfig, MambaForCausalLM
 
+from unlearnbench.branches import Branch, decode_branches, prefill_batches
 from unlearnbench.errors import UserError
+from unlearnbench.fused_operations import reads_shared_columns
+from unlearnbench.lockstep import Lockstep
 from unlearnbench.metrics.extraction import ExtractionScores, extraction_scores
 from unlearnbench.model import LanguageModel
 from unlearnbench.protocol import Protocol
 from unlearnbench.sequences import Sequences
+from unlearnbench.shared_columns import Places
 
 PROTOCOLS = {
     "paper": Protocol(),
@@ -120,7 +124,7 @@ def assert_equal_to_plain(
 # --- tests ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("architecture", ["gpt-neo", "opt", "llama"])
+@pytest.mark.parametrize("architecture", ["gpt-neo", "fused gpt-neo", "opt", "llama"])
 def test_equals_plain_generation_before_and_after_unlearning(architecture: str) -> None:
     model, rows = tiny_model(architecture)
     means = []
@@ -149,11 +153,41 @@ def test_an_untrained_model_and_a_model_without_end_of_sequence() -> None:
     assert_equal_to_plain(model, rows, [Protocol(), Protocol.named("released")], n=3)
 
 
-def test_batch_size_and_memory_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    model, rows = tiny_model("llama", n_rows=9)
+@pytest.mark.parametrize("architecture", ["fused gpt-neo", "llama"])
+def test_batch_size_and_memory_change_nothing(
+    architecture: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, rows = tiny_model(architecture, n_rows=9)
     whole = extraction_scores(model, rows, Protocol(), 4, batch_size=32)
     monkeypatch.setattr("unlearnbench.branches._MEMORY_BYTES", 1)
     assert extraction_scores(model, rows, Protocol(), 4, batch_size=2) == whole
+
+
+def test_columns_before_the_first_branch_stay_with_their_rows() -> None:
+    """A network that reads them there is given copies of the later columns alone."""
+    copied = {}
+    for architecture in ("gpt-neo", "fused gpt-neo"):
+        model, rows = tiny_model(architecture)
+        ((_, prefill),) = prefill_batches(model, rows.input_ids, 32)
+        starts = [20, 20, 23, 26, 26]
+        branches = [Branch(row, start, 5, 40) for row, start in enumerate(starts)]
+        shares = reads_shared_columns(model.network)
+        lockstep = Lockstep(model, prefill, branches, range(5), None, shares)
+        copied[architecture] = lockstep.layers[0].keys.shape[2]
+        if shares:
+            assert lockstep.run() == decode_branches(model, prefill, branches)
+    assert copied == {"gpt-neo": 40, "fused gpt-neo": 20}
+
+
+def test_branches_of_a_row_stand_side_by_side() -> None:
+    rows = torch.tensor([2, 0, 2, 2, 0])
+    places = Places.of(rows, n_rows=4)
+    assert (places.n_rows, places.most) == (4, 3)
+    values = torch.arange(5.0).view(5, 1, 1, 1)
+    spread = places.by_row(values)
+    assert spread[:, 0, :, 0].tolist() == [[1, 4, 0], [0, 0, 0], [0, 2, 3], [0, 0, 0]]
+    assert torch.equal(places.by_branch(spread), values)
+    assert torch.equal(places.first(3).by_row(values[:3])[2, 0, :, 0], torch.tensor([0.0, 2, 0]))
 
 
 def test_rows_too_short_have_no_extraction_likelihood() -> None:

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from transformers.activations import NewGELUActivation
 from transformers.models.gpt_neo.modeling_gpt_neo import GPTNeoSelfAttention
 
+from unlearnbench.shared_columns import SharedColumns, shared_columns_of
+
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
@@ -23,9 +25,11 @@ class FusedSelfAttention(GPTNeoSelfAttention):
         self, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None = None
     ) -> tuple[Tensor, None]:
         """[B, H, Q, D] for the last Q of K positions; a mask is true where one looks."""
-        mask = self._window(query.shape[-2], key.shape[-2], attention_mask)
-        if query.shape[-2] == 1 and query.device.type == "cpu":
-            return self._of_one_position(query, key, value, mask), None
+        shared = shared_columns_of(key)
+        n_keys = key.shape[-2] + (len(shared) if shared else 0)
+        mask = self._window(query.shape[-2], n_keys, attention_mask)
+        if shared or (query.shape[-2] == 1 and query.device.type == "cpu"):
+            return self._of_one_position(query, key, value, mask, shared), None
         dropout = self.attn_dropout.p if self.training else 0.0
         causal = mask is None and query.shape[-2] > 1
         return F.scaled_dot_product_attention(
@@ -39,13 +43,25 @@ class FusedSelfAttention(GPTNeoSelfAttention):
         return near if mask is None else near & mask
 
     def _of_one_position(
-        self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        mask: Tensor | None,
+        shared: SharedColumns | None,
     ) -> Tensor:
         # Half of the fused kernel's time on a CPU, where it works through heads one by one.
-        weights = query.float() @ key.float().transpose(-1, -2)
+        query = query.float()
+        scores = query @ key.float().transpose(-1, -2)
+        if shared:
+            scores = torch.cat([shared.scores(query), scores], dim=-1)
         if mask is not None:
-            weights = weights.masked_fill(~mask, torch.finfo(weights.dtype).min)
-        return self.attn_dropout(weights.softmax(-1).to(value.dtype)) @ value
+            scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
+        weights = self.attn_dropout(scores.softmax(-1).to(value.dtype))
+        if not shared:
+            return weights @ value
+        before, own = weights.split([len(shared), key.shape[-2]], dim=-1)
+        return shared.mixed(before) + own @ value
 
 
 def fuse_operations(network: "PreTrainedModel") -> None:
@@ -60,3 +76,9 @@ def fuse_operations(network: "PreTrainedModel") -> None:
                 setattr(module, name, nn.GELU(approximate="tanh"))
     # The kind of mask that is made: true and false, and none where causality says it all.
     network.config._attn_implementation = "sdpa"
+
+
+def reads_shared_columns(network: "PreTrainedModel") -> bool:
+    """Whether every attention looks for columns that are handed on beside its keys."""
+    kinds = [type(m) for m in network.modules() if isinstance(m, GPTNeoSelfAttention)]
+    return bool(kinds) and set(kinds) == {FusedSelfAttention}
