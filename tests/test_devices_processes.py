@@ -111,7 +111,10 @@ def check_equal(got: Result, want: Result) -> None:
             assert got.scores[task][name].value == pytest.approx(score.value, rel=1e-5, abs=1e-6)
     for phase, cost in want.costs.items():
         # what a method looks up once, one process looks up for all
-        assert got.costs[phase].forward_tokens == cost.forward_tokens
+        of_branches = phase in ("extraction", "continuations", "calibrate")
+        # some finished branches go along until others are finished, in each process on its own
+        allowed = 0.05 * cost.forward_tokens if of_branches else 0
+        assert abs(got.costs[phase].forward_tokens - cost.forward_tokens) <= allowed
         assert got.costs[phase].generated_tokens == cost.generated_tokens
 
 

@@ -32,6 +32,9 @@ class Spelling:
 class SharedWords:
     """In the place of BERTScore: the share of words in common."""
 
+    def forget(self):
+        """It remembers nothing."""
+
     def f1(self, candidates, references):
         pairs = zip(candidates, references, strict=True)
         return [
@@ -185,6 +188,15 @@ def test_what_acts_without_weights_is_examined_again(known):
         assert [r.ma for r in judge.examine(model, rows)] != [r.ma for r in plain]
     finally:
         hook.remove()
+    # What a hash cannot tell: the same hook, acting otherwise.
+    strength = [1.0]
+    hook = head.register_forward_hook(lambda _module, _args, logits: strength[0] * logits)
+    try:
+        mild = judge.examine(model, rows)
+        strength[0] = -1.0
+        assert [r.ma for r in judge.examine(model, rows)] != [r.ma for r in mild]
+    finally:
+        hook.remove()
     forward = head.forward
     head.forward = lambda hidden: -forward(hidden)
     try:
@@ -216,12 +228,12 @@ def test_the_first_examination_is_kept_for_others_with_its_cost(known, tmp_path,
 @contextmanager
 def real_passes(model):
     seen = []
-    head = model.network.get_output_embeddings()
-    hook = head.register_forward_pre_hook(lambda _module, _args: seen.append(1))
+    count = model.meter.count_forward
+    model.meter.count_forward = lambda tokens: (seen.append(tokens), count(tokens))
     try:
         yield seen
     finally:
-        hook.remove()
+        del model.meter.count_forward
 
 
 def test_means_are_over_rows(known):

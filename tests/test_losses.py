@@ -23,6 +23,7 @@ from unlearning_fakes import (
 
 from unlearnbench import head_outputs, losses
 from unlearnbench.batch import UnlearnBatch
+from unlearnbench.errors import UserError
 from unlearnbench.forget_set import ForgetSet
 from unlearnbench.model import LanguageModel
 from unlearnbench.protocol import Protocol
@@ -195,19 +196,41 @@ class Shapes(TorchDispatchMode):
         return made
 
 
-def test_targets_and_neighbours_go_through_the_network_together_once_both_are_known() -> None:
+def test_targets_and_neighbours_go_through_the_network_together_once_both_are_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     model, set_ = tiny_model(), forget_set()
-    passes: list[tuple[int, ...]] = []
-    model.network.get_decoder().register_forward_pre_hook(
-        lambda _, given: passes.append(tuple(given[0].shape))
-    )
+    passes: list[int] = []
     head_is_last(model)
+    monkeypatch.setattr(model.meter, "count_forward", passes.append)
     steps, random = Steps(model, 1e-3), torch.Generator().manual_seed(0)
     references = References(model, set_)
-    passes.clear()
     for _ in range(2):
         steps.losses(methods()["icu"]().loss, set_, ROWS, random, references)
-    assert passes == [(3, 16), (3, 16), (6, 16), (6, 16)]  # targets, pairs, theta_0; then as one
+    assert passes == [3 * 16, 3 * 16, 6 * 16, 6 * 16]  # targets, pairs, theta_0; then as one
+
+
+def test_what_is_looked_at_without_gradients_takes_none_from_another_term() -> None:
+    model, set_ = tiny_model(), forget_set()
+    batch = replace(UnlearnBatch.of(model, set_, ROWS), foreseen=EVERYTHING)
+    with torch.no_grad():
+        weight = batch.pair_nll
+    (weight * batch.target_nll).backward()
+    assert all(p.grad is not None for p in model.network.parameters())
+
+
+def test_a_hook_on_the_logits_is_seen_by_every_score() -> None:
+    model, set_ = tiny_model(), forget_set()
+    plain = UnlearnBatch.of(model, set_, ROWS).target_nll.detach()
+    model.network.register_forward_hook(
+        lambda _module, _args, out: setattr(out, "logits", 2 * out.logits)
+    )
+    hooked = UnlearnBatch.of(model, set_, ROWS)
+    want = nll(model.network, set_.rows.select(ROWS), set_.rows.select(ROWS), Protocol())
+    torch.testing.assert_close(hooked.target_nll, want, rtol=1e-5, atol=1e-5)
+    assert not torch.allclose(want, plain, atol=1e-3)
+    with pytest.raises(UserError, match="its frozen distribution cannot be kept"):
+        _ = hooked.pair_kl
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

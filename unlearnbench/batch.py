@@ -238,6 +238,10 @@ class UnlearnBatch:
 
     @property
     def _takes_both(self) -> bool:
+        # A wrapper's passes are counted by all processes, whose parts may differ in length; what is
+        # looked at without gradients must not be what another term is trained through.
+        if self.network is not None or not torch.is_grad_enabled():
+            return False
         # Unequal lengths would need padding: tokens that no loss looks at.
         return {"rows", "pairs"} <= self.foreseen and (
             self.rows.input_ids.shape == self.pairs.input_ids.shape

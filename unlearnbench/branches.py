@@ -132,7 +132,7 @@ def _chunks(
 
 def _room_bytes(model: "LanguageModel") -> int:
     if model.device.type == "cuda":
-        return Room.of(model, 1).kept_bytes
+        return max(_MEMORY_BYTES, Room.of(model, 1).kept_bytes)
     return _MEMORY_BYTES
 
 

@@ -42,6 +42,9 @@ def _may_have_gpu() -> bool:
     """Whether to ask torch, which takes seconds to load: not on a Linux without a GPU's driver."""
     if sys.platform != "linux" or "torch" in sys.modules:
         return True
+    # A GPU's device file may come with its first use; its driver is there before.
+    if any(Path(place).exists() for place in ("/proc/driver/nvidia", "/sys/module/nvidia")):
+        return True
     drivers = ("nvidia*", "nvhost*", "nvgpu*", "nvmap", "dxg", "kfd")  # CUDA, Jetson, WSL, ROCm
     return any(any(Path("/dev").glob(driver)) for driver in drivers)
 

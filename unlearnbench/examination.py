@@ -30,7 +30,7 @@ def make_examiner(cell: "Cell", model: "LanguageModel") -> Examiner:
         StopLine(),
         _bertscore(cell.data.bert).afresh(),  # rounding must not depend on earlier cells
         el_epochs=cell.el_epochs,
-        known_as=[cell.model.identity, cell.data.bert_sha256, cell.threads],
+        known_as=[cell.model.identity, cell.data.bert, cell.data.bert_sha256, cell.threads],
     )
     if cell.stop == "paper":
         return examiner
@@ -43,15 +43,29 @@ def _stop_line(cell: "Cell", model: "LanguageModel", examiner: Examiner) -> Stop
 
     if ranks.world_size() > 1:  # which could not be sure that all of them find it, or none
         return _measured(cell, model, examiner)
-    unseen = cell.data.source.unseen()
-    contents = [] if unseen is None else unseen.contents(cell.protocol)
     asked = [
         cell.main.identity,
-        text_sha256(repr((unseen and type(unseen).__name__, contents))),
+        _unseen_sha256(cell),
         asdict(cell.protocol),
         cell.threads,
     ]
     return StopLine(**measured_once("stop_lines", asked, model.meter, measured))
+
+
+def _unseen_sha256(cell: "Cell") -> str:
+    """What the line is measured on: ids, where they are cut, and what they mean; or texts."""
+    from unlearnbench.forget_sources.rows import TokenRows
+    from unlearnbench.vocabulary import vocabulary_sha256
+
+    unseen = cell.data.source.unseen()
+    if unseen is None:
+        return ""
+    parts: list[object] = [type(unseen).__name__, unseen.contents(cell.protocol)]
+    if isinstance(unseen, TokenRows):
+        parts += [unseen.prefix.shape, unseen.suffix.shape, str(unseen.suffix.dtype)]
+        if unseen.vocabulary.folder is not None:  # else GPT-2's
+            parts.append(vocabulary_sha256(unseen.vocabulary.tokenizer, unseen.vocabulary.size))
+    return text_sha256(repr(parts))
 
 
 def _measured(cell: "Cell", model: "LanguageModel", examiner: Examiner) -> StopLine:

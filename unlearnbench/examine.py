@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from unlearnbench import ranks
 from unlearnbench.measured_once import measured_once
-from unlearnbench.network_state import state_sha256
+from unlearnbench.network_state import acts_by_weights_alone, state_sha256
 from unlearnbench.protocol import Protocol
 from unlearnbench.trace import RowRecord
 
@@ -100,6 +100,8 @@ class Examiner:
         measure: Callable[[], list[RowRecord]],
     ) -> list[RowRecord]:
         """With EL, once per state of the weights; the first time also from an earlier run."""
+        if not acts_by_weights_alone(model.network):
+            return measure()
         state = state_sha256(model.network, rows)
         if state not in self._last:
             is_first = not self._last
@@ -121,6 +123,8 @@ class Examiner:
             model.meter,
             lambda: [record.model_dump() for record in measure()],
         )
+        # What is embedded later must not depend on whether this was found or measured.
+        self.bertscore.forget()
         return [RowRecord(**record) for record in found]
 
     def _with_el(

@@ -39,6 +39,8 @@ class FusedSelfAttention(GPTNeoSelfAttention):
     def _window(self, n_queries: int, n_keys: int, mask: Tensor | None) -> Tensor | None:
         if self.attention_type != "local" or n_keys <= self.config.window_size:
             return mask
+        if mask is not None and mask.dtype != torch.bool:  # added to scores: 0 or far below
+            mask = mask >= 0
         near: Tensor = self.bias[:, :, n_keys - n_queries : n_keys, :n_keys]
         return near if mask is None else near & mask
 

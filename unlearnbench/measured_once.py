@@ -5,9 +5,11 @@ else that stands before the first training step.
 """
 
 import json
+import platform
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from hashlib import sha256
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unlearnbench.cache import cache_root, read_entry, write_entry
@@ -44,7 +46,16 @@ def _sha256(what: Any) -> str:
     from unlearnbench.environment import package_versions
     from unlearnbench.identity import canonical, harness_sha256
 
-    return sha256(canonical([package_versions(), harness_sha256(), what]).encode()).hexdigest()
+    asked = [package_versions(), harness_sha256(), _processor(), what]
+    return sha256(canonical(asked).encode()).hexdigest()
+
+
+def _processor() -> str:
+    """What rounds as this machine does, and takes as long: its processor's name."""
+    told = Path("/proc/cpuinfo")
+    lines = told.read_text().splitlines() if told.is_file() else []
+    names = {line for line in lines if line.startswith("model name")}
+    return f"{platform.machine()} {platform.processor()} {sorted(names)}"
 
 
 def _since(before: Costs, meter: "Meter") -> Costs:
@@ -58,7 +69,7 @@ def _since(before: Costs, meter: "Meter") -> Costs:
             seconds=now.seconds - then.seconds,
             peak_memory_bytes=now.peak_memory_bytes,
         )
-        if cost.seconds > 0:
+        if cost.seconds > 0 or cost.forward_tokens or cost.generated_tokens:
             spent[name] = cost
     return spent
 

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -9,27 +10,42 @@ if TYPE_CHECKING:
 
     from unlearnbench.sequences import Sequences
 
+_COUNTING = "LanguageModel._count"  # the one hook of our own
+
 
 def state_sha256(network: "nn.Module", rows: "Sequences") -> str:
-    """A hash over weights, modules, hooks and rows: equal states know the rows equally well."""
+    """A hash over weights, buffers, kinds of modules and rows: what is equal knows them equally."""
     import torch
 
-    digest = hashlib.sha256(repr((rows.doc_ids, *_modules(network))).encode())
-    tensors = [rows.input_ids, rows.lengths, rows.n_given, *network.parameters()]
+    digest = hashlib.sha256(repr((rows.doc_ids, *_kinds(network))).encode())
+    held = (*network.parameters(), *network.buffers())
+    tensors = [rows.input_ids, rows.lengths, rows.n_given, *held]
     for tensor in tensors:
         flat = tensor.detach().contiguous().cpu().reshape(-1)
         digest.update(flat.view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 
-def _modules(network: "nn.Module") -> Iterator[tuple[object, ...]]:
-    """What computes: a method may leave the weights as they are and hook something in."""
+def acts_by_weights_alone(network: "nn.Module") -> bool:
+    """Whether nothing is hooked in or put in a method's place: that could not be told by a hash."""
+    return not any(_is_patched(module) for module in network.modules())
+
+
+def _kinds(network: "nn.Module") -> Iterator[tuple[str, str]]:
+    """Name and class of every module."""
     for name, module in network.named_modules():
-        hooks = [*module._forward_pre_hooks.values(), *module._forward_hooks.values()]
-        own = [_name(hook) for hook in hooks]
-        replaced = _name(vars(module)["forward"]) if "forward" in vars(module) else ""
-        yield name, _name(type(module)), replaced, *own
+        yield name, f"{type(module).__module__}.{type(module).__qualname__}"
 
 
-def _name(called: Any) -> str:
-    return f"{getattr(called, '__module__', '')}.{getattr(called, '__qualname__', type(called))}"
+def _is_patched(module: "nn.Module") -> bool:
+    hooks = [*module._forward_pre_hooks.values(), *module._forward_hooks.values()]
+    if any(getattr(hook, "__qualname__", "") != _COUNTING for hook in hooks):
+        return True
+    return "forward" in vars(module) and not _is_recomputing(vars(module)["forward"])
+
+
+def _is_recomputing(forward: Any) -> bool:
+    """Gradient checkpointing runs the layer's own method (recomputing.py)."""
+    from torch.utils.checkpoint import checkpoint
+
+    return isinstance(forward, partial) and forward.func is checkpoint

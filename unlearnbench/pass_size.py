@@ -34,7 +34,11 @@ class Room:
         if model.device.type == "cuda":
             import torch
 
-            pass_bytes = kept_bytes = torch.cuda.mem_get_info(model.device)[0] // _GPU_SHARE
+            # What torch holds and does not use is free as well.
+            held = torch.cuda.memory_reserved(model.device)
+            free = torch.cuda.mem_get_info(model.device)[0] + held
+            free -= torch.cuda.memory_allocated(model.device)
+            pass_bytes = kept_bytes = free // _GPU_SHARE
         return cls(
             n_rows,
             pass_bytes,

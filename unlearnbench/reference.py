@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from unlearnbench.errors import UserError
 from unlearnbench.head_outputs import HeadOutputs
 from unlearnbench.losses import span_mask, suffix_mask
-from unlearnbench.scoring import head_is_last, head_outputs, output_head, score_tokens
+from unlearnbench.scoring import head_inputs, head_is_last, output_head, score_tokens
 from unlearnbench.shared_costs import counted_once
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class FrozenReference:
         hidden: list[Tensor] = []
         for start in range(0, len(sequences), _ROWS_AT_ONCE):
             rows = list(range(start, min(start + _ROWS_AT_ONCE, len(sequences))))
-            read = head_outputs(model, sequences.select(rows), positions[rows]).inputs
+            read = head_inputs(model, sequences.select(rows), positions[rows])
             hidden.extend(read.split(positions[rows].sum(1).tolist()))
         return cls(tuple(hidden), copy.deepcopy(output_head(model)).requires_grad_(False))
 

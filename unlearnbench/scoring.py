@@ -14,6 +14,7 @@ from torch.utils.hooks import RemovableHandle
 from unlearnbench.errors import UserError
 from unlearnbench.head_outputs import HeadOutputs
 from unlearnbench.losses import Reduction, predictors_of, reduce_tokens, sum_rows, token_nll
+from unlearnbench.network_state import acts_by_weights_alone
 from unlearnbench.shared_costs import not_counted
 
 if TYPE_CHECKING:
@@ -84,35 +85,55 @@ def head_outputs(
     One pass through its body; the head is applied where and when a loss looks.  `network` is
     what is called, if it is not the model's own: such a wrapper calls the head itself.
     """
-    if network is not None or not head_is_last(model):
+    # What a method has hooked in may act on the logits of some texts and not of others.
+    if network is not None or not acts_by_weights_alone(model.network) or not head_is_last(model):
         return HeadOutputs.whole(position_logits(model, sequences, positions, network))
-    head, read = output_head(model), list[Tensor]()
+    vocabulary = model.network.config.get_text_config().vocab_size
+    read = head_inputs(model, sequences, positions)
+    return HeadOutputs.of(read, output_head(model), vocabulary)
+
+
+def head_inputs(model: "LanguageModel", sequences: "Sequences", positions: Tensor) -> Tensor:
+    """[N, d] what the output head reads at the positions where `positions` [B, L] is true."""
+    read: list[Tensor] = []
 
     def keep(_head: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor]:
         read.append(args[0][positions.to(args[0].device)])
         return (args[0][:1, :1],)  # the network's own call of its head is made nothing of
 
-    with _hooked(head.register_forward_pre_hook(keep)):
+    with _hooked(output_head(model).register_forward_pre_hook(keep)):
         _pass(model.network, sequences, model.device)
-    return HeadOutputs.of(read[0], head, model.network.config.get_text_config().vocab_size)
+    return read[0]
 
 
 def head_is_last(model: "LanguageModel") -> bool:
     """Whether the network's logits are its head's output, neither scaled nor capped."""
     network = model.network
-    if network not in _heads_are_last:
-        with not_counted(model), torch.no_grad():
-            _heads_are_last[network] = _has_last_word(network, output_head(model))
-    return _heads_are_last[network]
+    if network in _heads_are_last and acts_by_weights_alone(network):
+        return _heads_are_last[network]
+    with not_counted(model), torch.no_grad():
+        found = _has_last_word(network, output_head(model))
+    if acts_by_weights_alone(network):
+        _heads_are_last[network] = found
+    return found
 
 
-def _has_last_word(network: Any, head: nn.Module) -> bool:
+def _has_last_word(network: Any, head: Any) -> bool:
     read: list[Tensor] = []
+    probe = _probe(network.config.get_text_config()).to(network.device)
     with _hooked(head.register_forward_pre_hook(lambda _head, args: read.append(args[0]))):
-        logits = network(
-            input_ids=torch.zeros(1, 2, dtype=torch.long, device=network.device)
-        ).logits
-    return len(read) == 1 and torch.allclose(head(read[0]), logits, rtol=1e-4, atol=1e-4)
+        logits = network(input_ids=probe[None]).logits.float()
+    if len(read) != 1:
+        return False
+    # Capping moves small logits little; the same product twice differs by less in any precision.
+    tolerance = 1e-5 if head.weight.dtype == torch.float32 else 1e-3
+    return torch.allclose(head(read[0]).float(), logits, rtol=tolerance, atol=tolerance)
+
+
+def _probe(config: Any) -> Tensor:
+    """[L] tokens from all over the vocabulary, as few as any network reads."""
+    length = min(32, getattr(config, "max_position_embeddings", 32))
+    return torch.linspace(0, config.vocab_size - 1, length).long()
 
 
 def _pass(network: Callable[..., Any], sequences: "Sequences", device: torch.device) -> Any:

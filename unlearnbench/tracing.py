@@ -49,8 +49,8 @@ def recorded(run: "Callable[[Cell], T]", cell: "Cell") -> T:
             result = run(cell)
         try:
             trace.write(path)
-        except OSError as error:
-            logger.warning("no trace of %s: cannot write %s: %s", cell.title, path, error.strerror)
+        except (OSError, ValueError) as error:  # a part that was cut off is no JSON
+            logger.warning("no trace of %s: cannot write %s: %s", cell.title, path, error)
         else:
             logger.info("trace of %s: %s", cell.title, path)
     return result

@@ -37,6 +37,10 @@ class BertScore:
         self._vectors: TokenVectors | None = None
         self._scored: dict[Pair, float] = {}
 
+    def forget(self) -> None:
+        """Remember no text and no pair; the network stays loaded."""
+        self._vectors, self._scored = None, {}
+
     def afresh(self) -> "BertScore":
         """One with the same network that remembers nothing: rounding depends on what was asked."""
         other = BertScore(self.model, self.num_layers, self.device)
