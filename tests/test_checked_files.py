@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -88,4 +89,5 @@ def test_the_nano_world_is_planned_again_without_torch():
         [sys.executable, "-c", PLAN], env=hidden, capture_output=True, text=True, check=True
     )
     loaded = done.stdout.splitlines()[-1]
-    assert loaded in ("[]", "['torch']"), "a machine with a GPU asks torch for its name"
+    # A machine with a GPU asks torch for its name.
+    assert loaded == ("['torch']" if any(Path("/dev").glob("nvidia*")) else "[]")
