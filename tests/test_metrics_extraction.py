@@ -22,7 +22,7 @@ from extraction_cases import (
 )
 from transformers import GenerationConfig, MambaConfig, MambaForCausalLM
 
-from unlearnbench.branches import Branch, decode_branches, prefill_batches
+from unlearnbench.branches import Branch, _chunks, decode_branches, prefill_batches
 from unlearnbench.errors import UserError
 from unlearnbench.fused_operations import reads_shared_columns
 from unlearnbench.lockstep import Lockstep
@@ -171,11 +171,13 @@ def test_columns_before_the_first_branch_stay_with_their_rows() -> None:
         ((_, prefill),) = prefill_batches(model, rows.input_ids, 32)
         starts = [20, 20, 23, 26, 26]
         branches = [Branch(row, start, 5, 40) for row, start in enumerate(starts)]
-        shares = reads_shared_columns(model.network)
-        lockstep = Lockstep(model, prefill, branches, range(5), None, shares)
+        ((chunk, n_shared),) = _chunks(
+            model, prefill, branches, 32, reads_shared_columns(model.network)
+        )
+        lockstep = Lockstep(model, prefill, branches, chunk, None, n_shared)
         copied[architecture] = lockstep.layers[0].keys.shape[2]
-        if shares:
-            assert lockstep.run() == decode_branches(model, prefill, branches)
+        plain = Lockstep(model, prefill, branches, chunk, None, 0)
+        assert lockstep.run() == plain.run() == decode_branches(model, prefill, branches)
     assert copied == {"gpt-neo": 40, "fused gpt-neo": 20}
 
 

@@ -105,8 +105,8 @@ def decode_branches(
     """
     tokens: list[list[int]] = [[] for _ in branches]
     shares = reads_shared_columns(model.network)
-    for chunk in _chunks(model, prefill, branches, batch_size, shares):
-        found = Lockstep(model, prefill, branches, chunk, watch, shares).run()
+    for chunk, n_shared in _chunks(model, prefill, branches, batch_size, shares):
+        found = Lockstep(model, prefill, branches, chunk, watch, n_shared).run()
         for b, ids in zip(chunk, found, strict=True):
             tokens[b] = ids
     model.meter.count_generated(sum(map(len, tokens)))
@@ -119,14 +119,17 @@ def _chunks(
     branches: Sequence[Branch],
     batch_size: int,
     shares_columns: bool,
-) -> Iterator[list[int]]:
-    """Indices of branches that go together, by start: what lies before it need not be copied."""
+) -> Iterator[tuple[list[int], int]]:
+    """Indices of branches that go together, by start, and how many columns stay with the rows."""
     order = sorted(range(len(branches)), key=lambda b: branches[b].start)
     width, room = max((b.end for b in branches), default=1), _room_bytes(model)
     while order:
-        n_columns = width - branches[order[0]].start if shares_columns else width
-        size = max(batch_size, room // _bytes_per_branch(model, prefill, n_columns))
-        yield order[:size]
+        start = branches[order[0]].start
+        # Reading columns in two places has its own cost: 15% where they are few, a gain of half
+        # where they are three in four.
+        n_shared = start if shares_columns and 2 * start >= width else 0
+        size = max(batch_size, room // _bytes_per_branch(model, prefill, width - n_shared))
+        yield order[:size], n_shared
         order = order[size:]
 
 

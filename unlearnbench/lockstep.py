@@ -96,7 +96,7 @@ class Lockstep:
         branches: "Sequence[Branch]",
         chunk: Sequence[int],  # indices into branches, by ascending start
         watch: "Watch | None",
-        shares_columns: bool,  # whether the network can read columns where the rows have them
+        n_shared: int,  # first columns that the network can read where the rows have them
     ) -> None:
         self.model, self.watch = model, watch
         own = [branches[b] for b in chunk]
@@ -113,7 +113,7 @@ class Lockstep:
         # Which branch of the chunk each slot of the cache holds.
         self.slots = (~self.done).nonzero()[:, 0]
         self.n_rows = len(prefill.predicted)
-        self._allocate(prefill, int(self.starts[0]) if shares_columns else 0)
+        self._allocate(prefill, n_shared)
 
     def _allocate(self, prefill: "Prefill", n_shared: int) -> None:
         rows = self.rows[self.slots].to(self.model.device)
