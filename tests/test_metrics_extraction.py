@@ -169,15 +169,19 @@ def test_columns_before_the_first_branch_stay_with_their_rows() -> None:
     for architecture in ("gpt-neo", "fused gpt-neo"):
         model, rows = tiny_model(architecture)
         ((_, prefill),) = prefill_batches(model, rows.input_ids, 32)
-        starts = [20, 20, 23, 26, 26]
-        branches = [Branch(row, start, 5, 40) for row, start in enumerate(starts)]
+        branches = [
+            Branch(row, start, 5, 40) for row in range(len(rows)) for start in (20, 20, 23, 26)
+        ]
         ((chunk, n_shared),) = _chunks(
             model, prefill, branches, 32, reads_shared_columns(model.network)
         )
         lockstep = Lockstep(model, prefill, branches, chunk, None, n_shared)
         copied[architecture] = lockstep.layers[0].keys.shape[2]
         plain = Lockstep(model, prefill, branches, chunk, None, 0)
-        assert lockstep.run() == plain.run() == decode_branches(model, prefill, branches)
+        decoded = decode_branches(model, prefill, branches)
+        assert lockstep.run() == plain.run() == [decoded[b] for b in chunk]
+        few = [Branch(0, 20, 5, 40)]
+        assert [n for _, n in _chunks(model, prefill, few, 32, shares_columns=True)] == [0]
     assert copied == {"gpt-neo": 40, "fused gpt-neo": 20}
 
 

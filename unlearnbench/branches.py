@@ -125,9 +125,10 @@ def _chunks(
     width, room = max((b.end for b in branches), default=1), _room_bytes(model)
     while order:
         start = branches[order[0]].start
-        # Reading columns in two places has its own cost: 15% where they are few, a gain of half
-        # where they are three in four.
-        n_shared = start if shares_columns and 2 * start >= width else 0
+        # Reading columns in two places has its own cost: it pays where there are many of them,
+        # and several branches to a row.
+        are_many = 2 * start >= width and len(branches) >= 2 * len(prefill.predicted)
+        n_shared = start if shares_columns and are_many else 0
         size = max(batch_size, room // _bytes_per_branch(model, prefill, width - n_shared))
         yield order[:size], n_shared
         order = order[size:]
