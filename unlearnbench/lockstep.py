@@ -52,7 +52,7 @@ class _BranchLayer(CacheLayerMixin):
         return keys, self.values[:n_branches, :, known]
 
     def _shared(self) -> SharedColumns | None:
-        if not self.n_shared or self.places is None:
+        if self.places is None:
             return None
         first = slice(self.n_shared)
         return SharedColumns(
@@ -118,7 +118,7 @@ class Lockstep:
     def _allocate(self, prefill: "Prefill", n_shared: int) -> None:
         rows = self.rows[self.slots].to(self.model.device)
         columns = range(int(self.starts[-1]), int(self.ends.max()))
-        self.places = Places.of(rows, self.n_rows)
+        self.places = Places.of(rows, self.n_rows) if n_shared else None
         self.layers = [
             _BranchLayer(layer, rows, columns, n_shared) for layer in prefill.cache.layers
         ]
@@ -137,7 +137,7 @@ class Lockstep:
 
     @torch.inference_mode()
     def _step(self, column: int, active: Tensor) -> None:
-        places = self.places.first(len(active))
+        places = self.places and self.places.first(len(active))
         for layer in self.layers:
             layer.column, layer.places = column, places
         fed = self.tokens[active, column].clamp_min(0)[:, None].to(self.model.device)
@@ -164,7 +164,8 @@ class Lockstep:
         for layer in self.layers:
             layer.keep(kept, known)
         self.slots = self.slots[going]
-        self.places = Places.of(self.rows[self.slots].to(self.model.device), self.n_rows)
+        if self.places is not None:
+            self.places = Places.of(self.rows[self.slots].to(self.model.device), self.n_rows)
 
 
 def best_tokens(logits: Tensor) -> Tensor:
