@@ -20,7 +20,7 @@ from unlearnbench.cell_run import Finished
 from unlearnbench.errors import UserError
 from unlearnbench.launching import grid_run, worker
 from unlearnbench.launching.cell_logs import CellLogs
-from unlearnbench.launching.choosing import share_of
+from unlearnbench.launching.choosing import HowToRun, in_order, share_of
 from unlearnbench.launching.grid_run import GridRun, Outcome
 from unlearnbench.launching.launcher import Ended, Lost
 from unlearnbench.launching.local_processes import _Worker
@@ -41,6 +41,34 @@ sys.stdin.read()
 def holder(folder):
     command = [sys.executable, "-c", HOLDER, str(folder)]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def sized(name, n_parameters=10, max_epochs=0):
+    """A cell as far as its cost goes; a reference row has no epochs."""
+    return SimpleNamespace(
+        title=name,
+        run="0",
+        limit=None,
+        settings={"max_epochs": max_epochs} if max_epochs else {},
+        protocol=SimpleNamespace(sequence="prefix+suffix"),
+        model=SimpleNamespace(n_parameters=n_parameters),
+        data=SimpleNamespace(doc_ids=lambda _run, _limit: range(4)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("launcher", "jobs", "order"),
+    [
+        ("local", 2, ["large", "icu", "kl", "before"]),
+        ("ray", 0, ["large", "icu", "kl", "before"]),
+        ("local", 1, ["before", "icu", "kl", "large"]),
+        ("local", 0, ["before", "icu", "kl", "large"]),
+    ],
+)
+def test_what_takes_longest_goes_first_where_several_go_at_a_time(launcher, jobs, order):
+    cells = [sized("before"), sized("icu", 10, 3), sized("kl", 10, 3), sized("large", 99, 3)]
+    how = HowToRun(launcher, jobs, (), None, 0, None, None)
+    assert [cell.title for cell in in_order(cells, how)] == order
 
 
 @pytest.mark.parametrize("end", ["kill", "close"])

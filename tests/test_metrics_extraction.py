@@ -30,7 +30,7 @@ from unlearnbench.metrics.extraction import ExtractionScores, extraction_scores
 from unlearnbench.model import LanguageModel
 from unlearnbench.protocol import Protocol
 from unlearnbench.sequences import Sequences
-from unlearnbench.shared_columns import Places
+from unlearnbench.shared_columns import Attended, Places
 
 PROTOCOLS = {
     "paper": Protocol(),
@@ -194,6 +194,20 @@ def test_branches_of_a_row_stand_side_by_side() -> None:
     assert spread[:, 0, :, 0].tolist() == [[1, 4, 0], [0, 0, 0], [0, 2, 3], [0, 0, 0]]
     assert torch.equal(places.by_branch(spread), values)
     assert torch.equal(places.first(3).by_row(values[:3])[2, 0, :, 0], torch.tensor([0.0, 2, 0]))
+
+
+@pytest.mark.parametrize("looked_at", ["all", "some", "only the second part"])
+def test_attention_to_two_parts_is_one_softmax_over_both(looked_at: str) -> None:
+    draw = torch.Generator().manual_seed(0)
+    scores = 30 * torch.randn(5, 2, 1, 7, generator=draw)
+    values = torch.randn(5, 2, 7, 3, generator=draw)
+    mask = None if looked_at == "all" else torch.arange(7) >= (2 if looked_at == "some" else 4)
+    seen = scores if mask is None else scores.masked_fill(~mask, -torch.inf)
+    first, second = (None, None) if mask is None else mask.split([4, 3])
+    before = Attended.of(scores[..., :4], values[..., :4, :], first)
+    own = Attended.of(scores[..., 4:], values[..., 4:, :], second)
+    expected = seen.double().softmax(-1) @ values.double()
+    torch.testing.assert_close(own.with_others(before).double(), expected, rtol=1e-5, atol=1e-6)
 
 
 def test_rows_too_short_have_no_extraction_likelihood() -> None:

@@ -127,7 +127,7 @@ def _chunks(
         start = branches[order[0]].start
         # Reading columns in two places has its own cost: it pays where there are many of them,
         # and several branches to a row.
-        are_many = 2 * start >= width and len(branches) >= 2 * len(prefill.predicted)
+        are_many = 4 * start >= width and len(branches) >= 2 * len(prefill.predicted)
         n_shared = start if shares_columns and are_many else 0
         size = max(batch_size, room // _bytes_per_branch(model, prefill, width - n_shared))
         yield order[:size], n_shared

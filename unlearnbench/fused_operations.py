@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from transformers.activations import NewGELUActivation
 from transformers.models.gpt_neo.modeling_gpt_neo import GPTNeoSelfAttention
 
-from unlearnbench.shared_columns import SharedColumns, shared_columns_of
+from unlearnbench.shared_columns import Attended, SharedColumns, shared_columns_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -26,10 +26,11 @@ class FusedSelfAttention(GPTNeoSelfAttention):
     ) -> tuple[Tensor, None]:
         """[B, H, Q, D] for the last Q of K positions; a mask is true where one looks."""
         shared = shared_columns_of(key)
-        n_keys = key.shape[-2] + (len(shared) if shared else 0)
-        mask = self._window(query.shape[-2], n_keys, attention_mask)
-        if shared or (query.shape[-2] == 1 and query.device.type == "cpu"):
-            return self._of_one_position(query, key, value, mask, shared), None
+        if shared:
+            return self._of_branches(query, key, value, attention_mask, shared), None
+        mask = self._window(query.shape[-2], key.shape[-2], attention_mask)
+        if query.shape[-2] == 1 and query.device.type == "cpu":
+            return self._of_one_position(query, key, value, mask), None
         dropout = self.attn_dropout.p if self.training else 0.0
         causal = mask is None and query.shape[-2] > 1
         return F.scaled_dot_product_attention(
@@ -45,25 +46,29 @@ class FusedSelfAttention(GPTNeoSelfAttention):
         return near if mask is None else near & mask
 
     def _of_one_position(
+        self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None
+    ) -> Tensor:
+        # Half of the fused kernel's time on a CPU, where it works through heads one by one.
+        scores = query.float() @ key.float().transpose(-1, -2)
+        if mask is not None:
+            scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
+        weights: Tensor = self.attn_dropout(scores.softmax(-1).to(value.dtype))
+        return weights @ value
+
+    def _of_branches(
         self,
         query: Tensor,
         key: Tensor,
         value: Tensor,
         mask: Tensor | None,
-        shared: SharedColumns | None,
+        shared: SharedColumns,
     ) -> Tensor:
-        # Half of the fused kernel's time on a CPU, where it works through heads one by one.
+        """[n, H, 1, D]: a branch's own columns, and those before them where its row has them."""
+        mask = self._window(1, len(shared) + key.shape[-2], mask)
+        before, own = (None, None) if mask is None else mask.split([len(shared), key.shape[-2]], -1)
         query = query.float()
-        scores = query @ key.float().transpose(-1, -2)
-        if shared:
-            scores = torch.cat([shared.scores(query), scores], dim=-1)
-        if mask is not None:
-            scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
-        weights = self.attn_dropout(scores.softmax(-1).to(value.dtype))
-        if not shared:
-            return weights @ value
-        before, own = weights.split([len(shared), key.shape[-2]], dim=-1)
-        return shared.mixed(before) + own @ value
+        found = Attended.of(query @ key.float().transpose(-1, -2), value, own)
+        return found.with_others(shared.attended(query, before)).to(value.dtype)
 
 
 def fuse_operations(network: "PreTrainedModel") -> None:

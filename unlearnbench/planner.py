@@ -82,10 +82,12 @@ class Planner:
         return found
 
     def _of_model(self, model: ModelChoice, data: DataChoice) -> Iterator[Cell]:
-        for role in self.references:
-            reference = self._reference_model(role, model, data)
-            if reference is not None:
-                yield from (self._reference(role, model, reference, data, r) for r in data.runs)
+        found = [(role, self._reference_model(role, model, data)) for role in self.references]
+        # Two cells of one model would measure its tasks twice if they went side by side.
+        for run in data.runs:
+            for role, reference in found:
+                if reference is not None:
+                    yield self._reference(role, model, reference, data, run)
         for method in self.methods.values():
             chosen = self._settings(method, model, data)
             for run in data.runs:

@@ -15,7 +15,8 @@ from torch import Tensor
 class Places:
     """Where each of n branches stands among the branches of its row, of which there are R."""
 
-    at: Tensor  # [n] int64: row * most + number within the row
+    rows: Tensor  # [n] int64
+    number: Tensor  # [n] int64, within the row
     n_rows: int
     most: int  # branches of one row
 
@@ -25,23 +26,22 @@ class Places:
         is_of = rows[:, None] == torch.arange(n_rows, device=rows.device)
         number = is_of.cumsum(0).gather(1, rows[:, None])[:, 0] - 1
         most = int(number.max()) + 1 if len(rows) else 1
-        return cls(rows * most + number, n_rows, most)
+        return cls(rows, number, n_rows, most)
 
     def first(self, n: int) -> "Places":
         """Those of the first n branches."""
-        return Places(self.at[:n], self.n_rows, self.most)
+        return Places(self.rows[:n], self.number[:n], self.n_rows, self.most)
 
     def by_row(self, of_branches: Tensor) -> Tensor:
         """[R, H, most, X] of [n, H, 1, X]; nothing where a row has fewer branches."""
         n_heads, width = of_branches.shape[1], of_branches.shape[3]
-        spread = of_branches.new_zeros(self.n_rows * self.most, n_heads, width)
-        spread[self.at] = of_branches[:, :, 0]
-        return spread.view(self.n_rows, self.most, n_heads, width).transpose(1, 2)
+        spread = of_branches.new_zeros(self.n_rows, n_heads, self.most, width)
+        spread[self.rows, :, self.number] = of_branches[:, :, 0]
+        return spread
 
     def by_branch(self, of_rows: Tensor) -> Tensor:
         """[n, H, 1, X] of [R, H, most, X]."""
-        flat = of_rows.transpose(1, 2).reshape(self.n_rows * self.most, of_rows.shape[1], -1)
-        return flat[self.at][:, :, None]
+        return of_rows[self.rows, :, self.number][:, :, None]
 
 
 @dataclass(frozen=True)
@@ -55,14 +55,40 @@ class SharedColumns:
     def __len__(self) -> int:
         return self.keys.shape[2]
 
-    def scores(self, query: Tensor) -> Tensor:
-        """[n, H, 1, C] products of each branch's query [n, H, 1, D] with its row's keys."""
-        keys = self.keys.to(query.dtype)
-        return self.places.by_branch(self.places.by_row(query) @ keys.transpose(-1, -2))
+    def attended(self, query: Tensor, mask: Tensor | None) -> "Attended":
+        """What each branch's query [n, H, 1, D] finds here; `mask` [..., 1, C] as `Attended`'s."""
+        scores = self.places.by_row(query) @ self.keys.to(query.dtype).transpose(-1, -2)
+        found = Attended.of(scores, self.values, mask)
+        # Together: one walk over the branches, and no wider than a head.
+        parts = torch.cat([found.mixed, found.total, found.top], dim=-1)
+        width = self.values.shape[-1]
+        return Attended(*self.places.by_branch(parts).split([width, 1, 1], dim=-1))
 
-    def mixed(self, weights: Tensor) -> Tensor:
-        """[n, H, 1, D] its row's values, mixed by each branch's weights [n, H, 1, C]."""
-        return self.places.by_branch(self.places.by_row(weights) @ self.values)
+
+@dataclass(frozen=True)
+class Attended:
+    """What attention finds in some of the columns, to be put together with the others."""
+
+    mixed: Tensor  # [..., 1, D] float32 values, weighed by exp(score - top)
+    total: Tensor  # [..., 1, 1] of those weights
+    top: Tensor  # [..., 1, 1] largest score
+
+    @classmethod
+    def of(cls, scores: Tensor, values: Tensor, mask: Tensor | None) -> "Attended":
+        """From products with the keys [..., 1, C]; `mask` [..., 1, C] is true where one looks."""
+        if mask is not None:
+            scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
+        top = scores.amax(-1, keepdim=True)
+        weights = (scores - top).exp_()
+        mixed = (weights.to(values.dtype) @ values).to(scores.dtype)
+        return cls(mixed, weights.sum(-1, keepdim=True), top)
+
+    def with_others(self, others: "Attended") -> Tensor:
+        """[..., 1, D] attention to both: one softmax over all their columns."""
+        top = torch.maximum(self.top, others.top)
+        own, of_others = (self.top - top).exp_(), (others.top - top).exp_()
+        mixed = self.mixed * own + others.mixed * of_others
+        return mixed / (self.total * own + others.total * of_others)
 
 
 def handed_on(keys: Tensor, shared: SharedColumns | None) -> Tensor:

@@ -9,6 +9,7 @@ from unlearnbench.experiment import Experiment
 from unlearnbench.launching.cell_logs import CellLogs
 from unlearnbench.launching.grid_run import GridRun, Outcome, load_finished
 from unlearnbench.launching.launcher import Launcher
+from unlearnbench.memory.tokens import forward_tokens
 from unlearnbench.progress import progress
 from unlearnbench.store import Store
 
@@ -51,8 +52,20 @@ def run_grid(cells: Sequence[Cell], store: Store, how: HowToRun) -> Outcome:
         logs = CellLogs(store.folder / "logs")
         with progress(len(missing)) as told:
             launcher = _launcher(missing, how, logs)
-            GridRun(store, launcher, told, logs, how.retries).run(missing, outcome)
+            run = GridRun(store, launcher, told, logs, how.retries)
+            run.run(in_order(missing, how), outcome)
     return outcome
+
+
+def in_order(cells: Sequence[Cell], how: HowToRun) -> Sequence[Cell]:
+    """Where several cells go at a time those that may take longest come first.
+
+    So the short ones are left to share out at the end.  By the bound that --dry-run prints,
+    times the model's parameters; equal ones stay as they are.
+    """
+    if how.launcher != "ray" and how.jobs < 2:
+        return cells
+    return sorted(cells, key=lambda c: c.model.n_parameters * forward_tokens(c), reverse=True)
 
 
 def _launcher(missing: Sequence[Cell], how: HowToRun, logs: CellLogs) -> Launcher:
