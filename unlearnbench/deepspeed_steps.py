@@ -43,9 +43,10 @@ class _SharedState(Steps):
         self._engine.step()
 
     def close(self) -> None:
-        """Drop the engine, and what it left on the parameters."""
+        """Drop the engine, and what it left on the network."""
         self._engine.destroy()
         _plain_again(self.model.network)
+        _without_hooks(self.model.network)
         self.network = None
         del self._engine, self._optimizer
 
@@ -164,6 +165,15 @@ def _plain_again(network: torch.nn.Module) -> None:
                 if old not in plain:
                     plain[old] = torch.nn.Parameter(old.detach().clone(), old.requires_grad)
                 module._parameters[name] = plain[old]
+
+
+def _without_hooks(network: torch.nn.Module) -> None:
+    """Take off DeepSpeed's hooks, each of which holds the engine and all that it allocated."""
+    for module in network.modules():
+        for hooks in (module._forward_pre_hooks, module._forward_hooks):
+            for key, hook in list(hooks.items()):
+                if (getattr(hook, "__module__", None) or "").startswith("deepspeed."):
+                    del hooks[key]
 
 
 @contextlib.contextmanager

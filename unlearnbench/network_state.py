@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from unlearnbench.sequences import Sequences
 
 _COUNTING = "LanguageModel._count"  # the one hook of our own
+# Its engine's hooks time a pass and prepare the backward one.
+_DEEPSPEED = "deepspeed."
 
 
 def state_sha256(network: "nn.Module", rows: "Sequences") -> str:
@@ -39,9 +41,14 @@ def _kinds(network: "nn.Module") -> Iterator[tuple[str, str]]:
 
 def _is_patched(module: "nn.Module") -> bool:
     hooks = [*module._forward_pre_hooks.values(), *module._forward_hooks.values()]
-    if any(getattr(hook, "__qualname__", "") != _COUNTING for hook in hooks):
+    if not all(_changes_nothing(hook) for hook in hooks):
         return True
     return "forward" in vars(module) and not _is_recomputing(vars(module)["forward"])
+
+
+def _changes_nothing(hook: Any) -> bool:
+    name = getattr(hook, "__qualname__", "")
+    return name == _COUNTING or (getattr(hook, "__module__", None) or "").startswith(_DEEPSPEED)
 
 
 def _is_recomputing(forward: Any) -> bool:
