@@ -47,6 +47,7 @@ def sized(name, n_parameters=10, max_epochs=0):
     """A cell as far as its cost goes; a reference row has no epochs."""
     return SimpleNamespace(
         title=name,
+        role=name if name in ("before", "dedup") else "method",
         run="0",
         limit=None,
         settings={"max_epochs": max_epochs} if max_epochs else {},
@@ -59,14 +60,15 @@ def sized(name, n_parameters=10, max_epochs=0):
 @pytest.mark.parametrize(
     ("launcher", "jobs", "order"),
     [
-        ("local", 2, ["large", "icu", "kl", "before"]),
-        ("ray", 0, ["large", "icu", "kl", "before"]),
-        ("local", 1, ["before", "icu", "kl", "large"]),
-        ("local", 0, ["before", "icu", "kl", "large"]),
+        ("local", 2, ["large", "icu", "kl", "dedup", "before"]),
+        ("ray", 0, ["large", "icu", "kl", "dedup", "before"]),
+        ("local", 1, ["before", "dedup", "icu", "kl", "large"]),
+        ("local", 0, ["before", "dedup", "icu", "kl", "large"]),
     ],
 )
 def test_what_takes_longest_goes_first_where_several_go_at_a_time(launcher, jobs, order):
-    cells = [sized("before"), sized("icu", 10, 3), sized("kl", 10, 3), sized("large", 99, 3)]
+    cells = [sized("before"), sized("dedup"), sized("icu", 10, 3), sized("kl", 10, 3)]
+    cells.append(sized("large", 99, 3))
     how = HowToRun(launcher, jobs, (), None, 0, None, None)
     assert [cell.title for cell in in_order(cells, how)] == order
 

@@ -61,11 +61,16 @@ def in_order(cells: Sequence[Cell], how: HowToRun) -> Sequence[Cell]:
     """Where several cells go at a time those that may take longest come first.
 
     So the short ones are left to share out at the end.  By the bound that --dry-run prints,
-    times the model's parameters; equal ones stay as they are.
+    times the model's parameters; equal ones stay as they are, but for a model before
+    unlearning: what its row needs most of the others have measured by then.
     """
     if how.launcher != "ray" and how.jobs < 2:
         return cells
-    return sorted(cells, key=lambda c: c.model.n_parameters * forward_tokens(c), reverse=True)
+
+    def cost(cell: Cell) -> tuple[int, bool]:
+        return cell.model.n_parameters * forward_tokens(cell), cell.role != "before"
+
+    return sorted(cells, key=cost, reverse=True)
 
 
 def _launcher(missing: Sequence[Cell], how: HowToRun, logs: CellLogs) -> Launcher:
