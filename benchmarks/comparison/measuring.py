@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_hook
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from unlearnbench.forget_set import ForgetSet
@@ -39,7 +40,9 @@ class Costs:
     def __init__(self, model: LanguageModel) -> None:
         self.model = model
         self.backward_tokens = self.bert_tokens = 0
-        model.network.get_decoder().register_forward_hook(self._watch_backward)
+        self._decoder = model.network.get_decoder()
+        # Of all modules: a network with a hook of its own is trained through whole logits.
+        register_module_forward_hook(self._watch_backward)
         _count_bert_into(self)
 
     def now(self) -> Cost:
@@ -56,10 +59,9 @@ class Costs:
             time.perf_counter(),
         )
 
-    def _watch_backward(self, _module: Any, _args: Any, output: Any) -> None:
-        hidden = output[0]
-        if hidden.requires_grad:
-            hidden.register_hook(self._count_backward)
+    def _watch_backward(self, module: Any, _args: Any, output: Any) -> None:
+        if module is self._decoder and output[0].requires_grad:
+            output[0].register_hook(self._count_backward)
 
     def _count_backward(self, gradient: Tensor) -> None:
         self.backward_tokens += gradient.shape[0] * gradient.shape[1]
