@@ -4,6 +4,7 @@ import importlib
 import os
 import subprocess
 import sys
+from collections import OrderedDict
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,6 +17,7 @@ from tiny import TinyWorld, build
 
 from unlearnbench.forget_set import ForgetSet
 from unlearnbench.model import LanguageModel
+from unlearnbench.network_state import acts_by_weights_alone
 from unlearnbench.protocol import Protocol
 from unlearnbench.sequences import Sequences
 
@@ -37,7 +39,7 @@ from benchmarks.comparison.lines import (  # noqa: E402
     validation_differences,
     validation_lines,
 )
-from benchmarks.comparison.measuring import widest_scores  # noqa: E402
+from benchmarks.comparison.measuring import Costs, widest_scores  # noqa: E402
 from benchmarks.comparison.tables import counts_table, report  # noqa: E402
 
 LENGTH, GIVEN, N = 24, 12, 3
@@ -171,6 +173,16 @@ def test_the_released_epoch_makes_scores_of_the_whole_batch(known) -> None:
     assert seen.n_bytes == 6 * rows.input_ids.shape[1] * 60 * 4
 
 
+def test_counting_leaves_the_network_as_it_is_trained_in_a_run(known, uncounted) -> None:
+    model, rows = known
+    costs = Costs(model)
+    assert acts_by_weights_alone(model.network)
+    with model.training():
+        model.network(input_ids=rows.input_ids).logits.sum().backward()
+    model.network.zero_grad()
+    assert costs.now().backward_tokens == rows.input_ids.numel()
+
+
 def test_an_aim_is_met_or_not() -> None:
     met, missed, without = (
         Line("c", "tokens", 40.0 * ours, ours, aim)
@@ -182,7 +194,7 @@ def test_an_aim_is_met_or_not() -> None:
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_a_tiny_validation_fills_the_tables(world: TinyWorld, bert_uncounted, protocol) -> None:
+def test_a_tiny_validation_fills_the_tables(world: TinyWorld, uncounted, protocol) -> None:
     case = tiny_case(world, protocol)
     ours, released = (validation.measured(case, way) for way in ("ours", "released"))
     lines = list(validation_lines(case, ours, released))
@@ -197,7 +209,7 @@ def test_a_tiny_validation_fills_the_tables(world: TinyWorld, bert_uncounted, pr
     assert ours["whole"]["bert_tokens"] > 0
 
 
-def test_a_tiny_training_fills_the_tables(world: TinyWorld, bert_uncounted) -> None:
+def test_a_tiny_training_fills_the_tables(world: TinyWorld, uncounted) -> None:
     told = {}
     for protocol in PROTOCOLS:
         case = tiny_case(world, protocol)
@@ -249,11 +261,12 @@ def test_the_quick_run_prints_its_tables() -> None:
 
 
 @pytest.fixture
-def bert_uncounted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a measurement counts BERT's tokens with is taken off again."""
+def uncounted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a measurement counts tokens with is taken off again."""
     from transformers import BertModel
 
     monkeypatch.setattr(BertModel, "forward", BertModel.forward)
+    monkeypatch.setattr(torch.nn.modules.module, "_global_forward_hooks", OrderedDict())
 
 
 def tiny_case(world: TinyWorld, protocol: str) -> Case:
