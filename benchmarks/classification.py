@@ -27,12 +27,12 @@ from lm_eval.tasks import TaskManager
 from tabulate import tabulate
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from unlearnbench.evaluation_sets import CLASSIFICATION_SETS, EvaluationSet, read_sets
-from unlearnbench.model import LanguageModel, ModelSource
+from unlearnbench.data.evaluation_sets import CLASSIFICATION_SETS, EvaluationSet, read_sets
+from unlearnbench.metrics.task import TaskContext
+from unlearnbench.models.language_model import LanguageModel, ModelSource
 from unlearnbench.nano import model_path
 from unlearnbench.protocol import Protocol
 from unlearnbench.registry import find
-from unlearnbench.task import TaskContext
 from unlearnbench.tasks import _questions
 from unlearnbench.tasks._questions import Style, task_file
 

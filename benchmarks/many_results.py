@@ -21,8 +21,9 @@ from pathlib import Path
 import click
 from tabulate import tabulate
 
-from unlearnbench.identity import key_of
-from unlearnbench.result import (
+from unlearnbench.metrics.task import Score
+from unlearnbench.results.identity import key_of
+from unlearnbench.results.record import (
     Environment,
     ForgetSetRecord,
     MethodRecord,
@@ -31,9 +32,8 @@ from unlearnbench.result import (
     Result,
     StopRecord,
 )
-from unlearnbench.store import Store
-from unlearnbench.task import Score
-from unlearnbench.trace import EpochRecord, RowRecord, UnlearnTrace
+from unlearnbench.results.store import Store
+from unlearnbench.results.trace import EpochRecord, RowRecord, UnlearnTrace
 
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 PARSE = """

@@ -114,9 +114,9 @@ def options_of(model: str, arrays: Path, rows: int) -> dict[str, Any]:
 
 def compared(shape: str, way: str, run: Run) -> tuple[Any, ...]:
     """One line of the table."""
-    from unlearnbench.memory import in_words
-    from unlearnbench.memory.machine import available
-    from unlearnbench.memory.prediction import predict
+    from unlearnbench.running.memory import in_words
+    from unlearnbench.running.memory.machine import available
+    from unlearnbench.running.memory.prediction import predict
 
     need = predict(planned(run.options))
     predicted = max(need.of("load"), need.of("unlearn"))
@@ -133,8 +133,8 @@ def compared(shape: str, way: str, run: Run) -> tuple[Any, ...]:
 
 def released(shape: str, run: Run) -> tuple[Any, ...]:
     """The released algorithm's line: measured with some pairs' probabilities, the rest computed."""
-    from unlearnbench.memory import in_words
-    from unlearnbench.memory.machine import available
+    from unlearnbench.running.memory import in_words
+    from unlearnbench.running.memory.machine import available
 
     title, n_pairs = "released algorithm", run.options["limit"]
     full, stored = (probability_bytes(n, 200, 50257) for n in (FULL_SET, n_pairs))

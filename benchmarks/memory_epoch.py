@@ -12,7 +12,7 @@ def measured(options: dict[str, Any], threads: int, as_released: bool) -> Told:
     """Bytes at the peak, and seconds."""
     import torch
 
-    from unlearnbench.memory.allocator import keep_small
+    from unlearnbench.running.memory.process import keep_small
 
     torch.set_num_threads(threads)
     cell = planned(options)
@@ -24,7 +24,7 @@ def measured(options: dict[str, Any], threads: int, as_released: bool) -> Told:
 
 def epoch(cell: Any) -> int:
     """One epoch over the forget set by unlearnbench's own code; bytes at the peak."""
-    from unlearnbench.meter import peak_memory_bytes
+    from unlearnbench.models.devices.meter import peak_memory_bytes
 
     model, forget_set = _loaded(cell)
     model.strategy = cell.model.strategy
@@ -37,7 +37,7 @@ def epoch(cell: Any) -> int:
 def epoch_as_released(cell: Any) -> int:
     """The same by the released algorithm."""
     from benchmarks.baseline.training import unlearn_as_released
-    from unlearnbench.meter import peak_memory_bytes
+    from unlearnbench.models.devices.meter import peak_memory_bytes
 
     model, forget_set = _loaded(cell)
     forget_set.find_pairs = lambda: list(range(len(forget_set.rows)))
@@ -53,8 +53,8 @@ def _method(cell: Any) -> Any:
 
 def _loaded(cell: Any) -> tuple[Any, Any]:
     """Model and forget set, whose examination is memorisation accuracy alone."""
-    from unlearnbench.examine import StopLine
     from unlearnbench.metrics.text import BertScore
+    from unlearnbench.unlearning.examiner import StopLine
 
     bertscore = BertScore(cell.data.bert)
     bertscore.f1(["a text"], ["another text"])  # as after any examination
@@ -66,9 +66,9 @@ def _loaded(cell: Any) -> tuple[Any, Any]:
 def _quick_examiner() -> type:
     import torch
 
-    from unlearnbench.examine import Examiner
     from unlearnbench.metrics.extraction import memorisation_accuracy
-    from unlearnbench.trace import RowRecord
+    from unlearnbench.results.trace import RowRecord
+    from unlearnbench.unlearning.examiner import Examiner
 
     class Quick(Examiner):
         """MA alone, and never under the stop line: a random model's every miss would be decoded."""

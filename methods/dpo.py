@@ -5,15 +5,15 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from unlearnbench.registry import register
 from unlearnbench.settings import setting
-from unlearnbench.training import GradientMethod
+from unlearnbench.unlearning.gradient_method import GradientMethod
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from unlearnbench.batch import UnlearnBatch
-    from unlearnbench.forget_set import ForgetSet
-    from unlearnbench.model import LanguageModel
-    from unlearnbench.trace import UnlearnTrace
+    from unlearnbench.data.forget_set import ForgetSet
+    from unlearnbench.models.language_model import LanguageModel
+    from unlearnbench.results.trace import UnlearnTrace
+    from unlearnbench.unlearning.batch import UnlearnBatch
 
 
 @register
@@ -44,13 +44,13 @@ class Dpo(GradientMethod):
         """Train `model` in place, by trl or by the epoch loop, as protocol and strategy say."""
         if forget_set.protocol.dpo_loss == "cross_entropy" or model.strategy.identity:
             return super().unlearn(model, forget_set)
-        from unlearnbench.preference import unlearn_by_preference
+        from unlearnbench.unlearning.dpo_training import unlearn_by_preference
 
         return unlearn_by_preference(self, model, forget_set, self.beta)
 
     def prepare(self, model: "LanguageModel", forget_set: "ForgetSet") -> None:
         """Choose what each row is to say instead."""
-        from unlearnbench.preference_loss import preferred_sequences
+        from unlearnbench.unlearning.preference_loss import preferred_sequences
 
         if forget_set.protocol.dpo_loss == "preference":
             self._preferred = preferred_sequences(model, forget_set, self.seed)
@@ -58,8 +58,8 @@ class Dpo(GradientMethod):
     def loss(self, batch: "UnlearnBatch") -> "dict[str, Tensor]":
         """-log sigmoid(beta margin), or the released loss: the neighbour's tokens as the target's
         labels, plus NLL(x_lrn)."""
-        from unlearnbench.losses import dpo_released_loss
-        from unlearnbench.preference_loss import preference_loss
+        from unlearnbench.unlearning.losses import dpo_released_loss
+        from unlearnbench.unlearning.preference_loss import preference_loss
 
         if batch.protocol.dpo_loss == "preference":
             return preference_loss(batch, self._preferred, self.beta)

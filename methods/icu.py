@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, ClassVar
 
 from unlearnbench.registry import register
 from unlearnbench.settings import setting
-from unlearnbench.training import GradientMethod
+from unlearnbench.unlearning.gradient_method import GradientMethod
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from unlearnbench.batch import UnlearnBatch
     from unlearnbench.protocol import Protocol
-    from unlearnbench.trace import RowRecord
+    from unlearnbench.results.trace import RowRecord
+    from unlearnbench.unlearning.batch import UnlearnBatch
 
 
 @register
@@ -47,7 +47,7 @@ class Icu(GradientMethod):
 
     def loss(self, batch: "UnlearnBatch") -> "dict[str, Tensor]":
         """L_tgt + alpha L_lrn + beta L_kl (eq. 6)."""
-        from unlearnbench.losses import icu_loss
+        from unlearnbench.unlearning.losses import icu_loss
 
         return icu_loss(
             batch.target_nll,
@@ -65,7 +65,7 @@ class Icu(GradientMethod):
 
     def is_forgotten(self, row: "RowRecord", protocol: "Protocol") -> bool:
         """Eq. 5 with this method's thresholds a and b."""
-        from unlearnbench.examine import is_forgotten
+        from unlearnbench.unlearning.examiner import is_forgotten
 
         thresholds = (self.bertscore_threshold, self.bleu_threshold)
         return is_forgotten(row.bertscore_f1, row.bleu, protocol.forgotten_rule, *thresholds)

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from unlearnbench.registry import register
-from unlearnbench.training import GradientMethod
+from unlearnbench.unlearning.gradient_method import GradientMethod
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from unlearnbench.batch import UnlearnBatch
+    from unlearnbench.unlearning.batch import UnlearnBatch
 
 
 @register
@@ -30,6 +30,6 @@ class Kl(GradientMethod):
 
     def loss(self, batch: "UnlearnBatch") -> "dict[str, Tensor]":
         """-NLL(x_tgt) + KL[P_0 || P](x_lrn)."""
-        from unlearnbench.losses import kl_loss
+        from unlearnbench.unlearning.losses import kl_loss
 
         return kl_loss(batch.target_nll, batch.pair_kl)

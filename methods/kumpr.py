@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from unlearnbench.registry import register
-from unlearnbench.training import GradientMethod
+from unlearnbench.unlearning.gradient_method import GradientMethod
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from unlearnbench.batch import UnlearnBatch
+    from unlearnbench.unlearning.batch import UnlearnBatch
 
 
 @register
@@ -35,6 +35,6 @@ class Kumpr(GradientMethod):
 
     def loss(self, batch: "UnlearnBatch") -> "dict[str, Tensor]":
         """-NLL(x_tgt)."""
-        from unlearnbench.losses import kumpr_loss
+        from unlearnbench.unlearning.losses import kumpr_loss
 
         return kumpr_loss(batch.target_nll)

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, ClassVar
 
 from unlearnbench.registry import register
 from unlearnbench.settings import setting
-from unlearnbench.training import GradientMethod
+from unlearnbench.unlearning.gradient_method import GradientMethod
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from unlearnbench.batch import UnlearnBatch
+    from unlearnbench.unlearning.batch import UnlearnBatch
 
 
 @register
@@ -34,8 +34,8 @@ class Llmu(GradientMethod):
 
     def loss(self, batch: "UnlearnBatch") -> "dict[str, Tensor]":
         """-e1 NLL(x_tgt) + e2 NLL(mismatch) + e3 KL[P_0 || P](x_lrn)."""
-        from unlearnbench.losses import llmu_loss
-        from unlearnbench.mismatch import random_completions
+        from unlearnbench.unlearning.completions import random_completions
+        from unlearnbench.unlearning.losses import llmu_loss
 
         if batch.protocol.llmu_mismatch == "neighbour":
             mismatch = batch.neighbour_label_nll

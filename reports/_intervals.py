@@ -4,11 +4,11 @@ import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from unlearnbench.columns import ABSENT
+from unlearnbench.analysis.columns import ABSENT
 
 if TYPE_CHECKING:
-    from unlearnbench.columns import Column
-    from unlearnbench.table import Group, Row
+    from unlearnbench.analysis.columns import Column
+    from unlearnbench.analysis.table import Group, Row
 
 TITLE = "95% intervals over documents"
 

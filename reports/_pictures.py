@@ -3,11 +3,11 @@
 import re
 from typing import TYPE_CHECKING
 
-from unlearnbench.document import Document, Picture
 from unlearnbench.registry import find
+from unlearnbench.reporting.document import Document, Picture
 
 if TYPE_CHECKING:
-    from unlearnbench.figure import Format
+    from unlearnbench.reporting.figure import Format
 
 
 def picture_files(document: Document, stem: str, kind: "Format") -> dict[str, tuple[str, bytes]]:

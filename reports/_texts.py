@@ -2,7 +2,7 @@
 
 import re
 
-from unlearnbench.document import Case, Passage
+from unlearnbench.reporting.document import Case, Passage
 
 LINE_END = "↵"
 NOTHING = "(nothing)"

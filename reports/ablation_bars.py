@@ -4,22 +4,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from unlearnbench.columns import SCORE_NAMES
+from unlearnbench.analysis.columns import SCORE_NAMES
 from unlearnbench.registry import register
 
-from ._bars import Bar, bar_of, what_bars_say
-from ._drawing import FOREGROUND, WIDTH, StyledFigure, style
-from ._quantities import measured, names_of, row_names
+from ._figures.bars import Bar, bar_of, what_bars_say
+from ._figures.drawing import FOREGROUND, WIDTH, StyledFigure, style
+from ._figures.quantities import measured, names_of, row_names
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Drawing
 
-    from unlearnbench.columns import Column
-    from unlearnbench.findings import Findings
-    from unlearnbench.table import Group, Row, Table
+    from unlearnbench.analysis.columns import Column
+    from unlearnbench.analysis.table import Group, Row, Table
+    from unlearnbench.reporting.findings import Findings
 
-    from ._drawing import Mark
+    from ._figures.drawing import Mark
 
 MOST_VARIANTS = 10  # more are a sweep: heat-map and score-bars show those
 _GAP = 0.8  # between clusters, in widths of a bar
@@ -107,7 +107,7 @@ def _values(panel: Panel) -> str:
 def _drawing(panels: Sequence[Panel], names: list[str]) -> "Drawing":
     from matplotlib.patches import Patch
 
-    from ._drawing import grid_of_axes, grid_shape, legend, marks, new_drawing
+    from ._figures.drawing import grid_of_axes, grid_shape, legend, marks, new_drawing
 
     looks = marks(names)
     n_bars = len(panels[0].bars)
@@ -127,7 +127,7 @@ def _drawing(panels: Sequence[Panel], names: list[str]) -> "Drawing":
 
 
 def _draw_panel(axes: "Axes", panel: Panel, marks: "dict[str, Mark]") -> None:
-    from ._drawing import least_limits, log_axis
+    from ._figures.drawing import least_limits, log_axis
 
     column = panel.column
     for cluster, at in zip(panel.clusters, _starts(panel), strict=True):
@@ -154,7 +154,7 @@ def _starts(panel: Panel) -> list[float]:
 
 def _name_clusters(axes: "Axes", panel: Panel, width: float) -> None:
     """Names under the clusters, in lines that fit; a single one needs none."""
-    from ._drawing import wrapped
+    from ._figures.drawing import wrapped
 
     starts, sizes = _starts(panel), [len(cluster.bars) for cluster in panel.clusters]
     axes.tick_params(axis="x", length=0)

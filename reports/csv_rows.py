@@ -8,19 +8,19 @@ from dataclasses import dataclass
 from itertools import chain, count
 from typing import TYPE_CHECKING, ClassVar
 
-from unlearnbench.columns import ABSENT, SCORE_NAMES
-from unlearnbench.document import Case, Listing, Picture
+from unlearnbench.analysis.columns import ABSENT, SCORE_NAMES
+from unlearnbench.analysis.table import Table
 from unlearnbench.registry import register
-from unlearnbench.report import Report
-from unlearnbench.table import Table
+from unlearnbench.reporting.document import Case, Listing, Picture
+from unlearnbench.reporting.report import Report
 
 from ._pictures import safe_name
 from ._texts import fact_names
 
 if TYPE_CHECKING:
-    from unlearnbench.columns import Column
-    from unlearnbench.document import Block, Document
-    from unlearnbench.table import Cell, Group, Row
+    from unlearnbench.analysis.columns import Column
+    from unlearnbench.analysis.table import Cell, Group, Row
+    from unlearnbench.reporting.document import Block, Document
 
 # What begins a formula in spreadsheets, the last four in East Asian ones.
 # Text that has an apostrophe there already gets another, so that all can be taken off again.

@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING, ClassVar
 
 from unlearnbench.registry import register
 
-from ._curves import AT_THE_END, Curve, Panel, method_rows, panels_of
-from ._drawing import FOREGROUND, LINE_OF_ROLE, StyledFigure, style
-from ._quantities import listed_groups, names_of, quantity, row_names
+from ._figures.curves import AT_THE_END, Curve, Panel, method_rows, panels_of
+from ._figures.drawing import FOREGROUND, LINE_OF_ROLE, StyledFigure, style
+from ._figures.quantities import listed_groups, names_of, quantity, row_names
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Drawing
 
-    from unlearnbench.findings import Findings
-    from unlearnbench.table import Group, Row, Table
+    from unlearnbench.analysis.table import Group, Row, Table
+    from unlearnbench.reporting.findings import Findings
 
-    from ._drawing import Mark
+    from ._figures.drawing import Mark
 
 MOST_WITH_RUNS = 8  # more rows than this, and their single runs would be a thicket
 Panels = dict[str, tuple[Panel, ...]]  # by group
@@ -105,7 +105,7 @@ def _epochs(findings: "Findings", row: "Row") -> list[int]:
 
 
 def _drawing(panels: Panels, names: list[str]) -> "Drawing":
-    from ._drawing import grid_of_axes, grid_shape, marks, new_drawing, parts_of
+    from ._figures.drawing import grid_of_axes, grid_shape, marks, new_drawing, parts_of
 
     looks = marks(names)
     n_rows = [grid_shape(len(own), 3)[0] for own in panels.values()]
@@ -129,7 +129,7 @@ def _longest(panels: Sequence[Panel]) -> int:
 def _draw_panel(axes: "Axes", panel: Panel, marks: "dict[str, Mark]", with_runs: bool) -> None:
     from matplotlib.ticker import MaxNLocator
 
-    from ._drawing import log_axis
+    from ._figures.drawing import log_axis
 
     if panel.is_log:
         axes.set_yscale("log")
@@ -164,7 +164,7 @@ def _draw_curve(axes: "Axes", each: Curve, mark: "Mark", with_runs: bool) -> Non
 def _explain(drawing: "Drawing", panels: Panels, marks: "dict[str, Mark]") -> None:
     from matplotlib.lines import Line2D
 
-    from ._drawing import legend, reference_lines
+    from ._figures.drawing import legend, reference_lines
 
     shown = {each.name for own in panels.values() for panel in own for each in panel.curves}
     handles: dict[str, object] = {

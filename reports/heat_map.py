@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from unlearnbench.registry import register
 
-from ._drawing import FOREGROUND, StyledFigure, style
-from ._maps import Map, Square, maps_of, quantities_of
+from ._figures.drawing import FOREGROUND, StyledFigure, style
+from ._figures.maps import Map, Square, maps_of, quantities_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Drawing
 
-    from unlearnbench.findings import Findings
+    from unlearnbench.reporting.findings import Findings
 
 # Text on a coloured square; not the foreground's colour, which a dark page makes light.
 _ON_PALE, _ON_DARK = "#000000", "#ffffff"
@@ -52,7 +52,7 @@ class HeatMap(StyledFigure):
 
 
 def _told(value: Any) -> str:
-    from unlearnbench.conditions import format_value
+    from unlearnbench.analysis.conditions import format_value
 
     return format_value(value)
 
@@ -72,7 +72,7 @@ def _of_repeated(maps: tuple[Map, ...]) -> str:
 
 
 def _drawing(maps: tuple[Map, ...]) -> "Drawing":
-    from ._drawing import grid_of_axes, grid_shape, new_drawing, parts_of
+    from ._figures.drawing import grid_of_axes, grid_shape, new_drawing, parts_of
 
     groups = list(dict.fromkeys(m.group for m in maps))
     # A square must hold '>1000': not more than 15 of them side by side, nor 3 maps.

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from unlearnbench.registry import register
-from unlearnbench.report import Report
+from unlearnbench.reporting.report import Report
 
 if TYPE_CHECKING:
-    from unlearnbench.document import Document
+    from unlearnbench.reporting.document import Document
 
 
 @register

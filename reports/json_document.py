@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel
 
+from unlearnbench.analysis.table import Table
 from unlearnbench.registry import register
-from unlearnbench.report import Report
-from unlearnbench.table import Table
+from unlearnbench.reporting.report import Report
 
 if TYPE_CHECKING:
-    from unlearnbench.document import Block, Document
-    from unlearnbench.table import Group, Row
+    from unlearnbench.analysis.table import Group, Row
+    from unlearnbench.reporting.document import Block, Document
 
 SCHEMA_VERSION = 2
 

@@ -4,20 +4,20 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from unlearnbench.document import Case, Listing, Picture
+from unlearnbench.analysis.table import Table
 from unlearnbench.registry import register
-from unlearnbench.report import Report
-from unlearnbench.table import Table
+from unlearnbench.reporting.document import Case, Listing, Picture
+from unlearnbench.reporting.report import Report
 
-from ._latex_floats import PACKAGES, Page, figure_float
-from ._latex_tables import notes_text, table_floats
-from ._latex_text import breakable
-from ._latex_texts import case_floats, listing_floats
+from ._latex.escaping import breakable
+from ._latex.floats import PACKAGES, Page, figure_float
+from ._latex.listings import case_floats, listing_floats
+from ._latex.tables import notes_text, table_floats
 from ._pictures import picture_files
 from ._texts import one_line
 
 if TYPE_CHECKING:
-    from unlearnbench.document import Block, Document
+    from unlearnbench.reporting.document import Block, Document
 
 _DOCUMENT = r"""\documentclass{{article}}
 \usepackage[a4paper,landscape,margin=15mm]{{geometry}}

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, ClassVar
 
 from unlearnbench.registry import register
 
-from ._latex_floats import PACKAGES, Page
+from ._latex.floats import PACKAGES, Page
 from ._texts import one_line
 from .latex import Latex
 
 if TYPE_CHECKING:
-    from unlearnbench.document import Document
+    from unlearnbench.reporting.document import Document
 
 
 @register

@@ -5,19 +5,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from unlearnbench.document import Case, Listing, Picture
+from unlearnbench.analysis.table import INDISTINCT, Table
 from unlearnbench.registry import register
-from unlearnbench.report import Report
-from unlearnbench.table import INDISTINCT, Table
+from unlearnbench.reporting.document import Case, Listing, Picture
+from unlearnbench.reporting.report import Report
 
 from ._intervals import TITLE, interval_columns, interval_text
 from ._pictures import picture_files
 from ._texts import one_line, passages_of
 
 if TYPE_CHECKING:
-    from unlearnbench.columns import Column
-    from unlearnbench.document import Block, Document
-    from unlearnbench.table import Group, Note, Row
+    from unlearnbench.analysis.columns import Column
+    from unlearnbench.analysis.table import Group, Note, Row
+    from unlearnbench.reporting.document import Block, Document
 
 _RANK = {1: "**{}**", 2: "<ins>{}</ins>", None: "{}"}
 _LEGEND = (

@@ -9,20 +9,20 @@ from functools import partial
 from textwrap import fill
 from typing import TYPE_CHECKING, ClassVar
 
-from unlearnbench.columns import SCORE_NAMES
-from unlearnbench.document import Case, Listing, Picture
+from unlearnbench.analysis.columns import SCORE_NAMES
+from unlearnbench.analysis.table import INDISTINCT, Table
 from unlearnbench.registry import register
-from unlearnbench.report import Report
-from unlearnbench.table import INDISTINCT, Table
+from unlearnbench.reporting.document import Case, Listing, Picture
+from unlearnbench.reporting.report import Report
 
 from ._intervals import TITLE, interval_columns, interval_text
 from ._plain_columns import side_by_side
 from ._texts import head_lines, one_line, passages_of
 
 if TYPE_CHECKING:
-    from unlearnbench.columns import Column
-    from unlearnbench.document import Block, Document
-    from unlearnbench.table import Group, Note, Row
+    from unlearnbench.analysis.columns import Column
+    from unlearnbench.analysis.table import Group, Note, Row
+    from unlearnbench.reporting.document import Block, Document
 
 _RANK = {1: "¹", 2: "²", None: ""}
 _LEGEND = "¹ best, ² second best of the compared rows; equal as printed is equal in rank."

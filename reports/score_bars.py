@@ -5,19 +5,19 @@ from typing import TYPE_CHECKING, ClassVar
 
 from unlearnbench.registry import register
 
-from ._bars import Bar, bar_of, what_bars_say
-from ._drawing import FOREGROUND, LINE_OF_ROLE, ROLE_NAMES, StyledFigure, style
-from ._quantities import counts_as, listed_groups, measured, names_of, shown_rows
+from ._figures.bars import Bar, bar_of, what_bars_say
+from ._figures.drawing import FOREGROUND, LINE_OF_ROLE, ROLE_NAMES, StyledFigure, style
+from ._figures.quantities import counts_as, listed_groups, measured, names_of, shown_rows
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Drawing
 
-    from unlearnbench.columns import Column
-    from unlearnbench.findings import Findings
-    from unlearnbench.table import Group, Table
+    from unlearnbench.analysis.columns import Column
+    from unlearnbench.analysis.table import Group, Table
+    from unlearnbench.reporting.findings import Findings
 
-    from ._drawing import Mark
+    from ._figures.drawing import Mark
 
 MOST_COLUMNS = 5
 Places = dict[tuple[str, str], float]  # from the top, by group and row; a group's own has no row
@@ -111,7 +111,7 @@ def _firsts(group: "Group") -> str:
 
 
 def _drawing(panels: tuple[Panel, ...], names: list[str]) -> "Drawing":
-    from ._drawing import grid_of_axes, grid_shape, marks, new_drawing, wrapped
+    from ._figures.drawing import grid_of_axes, grid_shape, marks, new_drawing, wrapped
 
     places = _places(panels[0])
     n_lines = max(wrapped(name or group).count("\n") + 1 for group, name in places)
@@ -154,7 +154,7 @@ def _draw_panel(axes: "Axes", panel: Panel, places: Places, marks: "dict[str, Ma
 def _scale(axes: "Axes", column: "Column") -> None:
     from matplotlib.ticker import MaxNLocator
 
-    from ._drawing import least_limits, log_axis
+    from ._figures.drawing import least_limits, log_axis
 
     if column.capped:
         axes.set_xscale("log")
@@ -179,7 +179,7 @@ def _draw_bar(axes: "Axes", bar: Bar, at: float, mark: "Mark", start: float) -> 
 
 
 def _name_rows(axes: "Axes", places: Places) -> None:
-    from ._drawing import wrapped
+    from ._figures.drawing import wrapped
 
     axes.set_yticks(list(places.values()), [wrapped(name or group) for group, name in places])
     for (_, name), label in zip(places, axes.get_yticklabels(), strict=True):
@@ -188,7 +188,7 @@ def _name_rows(axes: "Axes", places: Places) -> None:
 
 
 def _explain_lines(drawing: "Drawing", panels: tuple[Panel, ...]) -> None:
-    from ._drawing import legend, reference_lines
+    from ._figures.drawing import legend, reference_lines
 
     lines = reference_lines(set().union(*(panel.roles for panel in panels)))
     if lines:

@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING, ClassVar
 
 from unlearnbench.registry import register
 
-from ._drawing import FOREGROUND, LINE_OF_ROLE, StyledFigure, style
-from ._planes import Plane, Point, planes_of, spread
-from ._quantities import listed_groups, names_of
+from ._figures.drawing import FOREGROUND, LINE_OF_ROLE, StyledFigure, style
+from ._figures.planes import Plane, Point, planes_of, spread
+from ._figures.quantities import listed_groups, names_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Drawing
 
-    from unlearnbench.findings import Findings
+    from unlearnbench.reporting.findings import Findings
 
-    from ._drawing import Mark
+    from ._figures.drawing import Mark
 
 MOST_WITH_RUNS = 8  # more rows than this, and their runs and whiskers would be a thicket
 _FRONT = 3.0  # points wide and pale, so that it shows under whiskers
@@ -105,7 +105,7 @@ def _utility(plane: Plane, point: Point) -> str:
 
 
 def _drawing(planes: Sequence[Plane], names: list[str]) -> "Drawing":
-    from ._drawing import grid_of_axes, legend, marks, new_drawing, parts_of
+    from ._figures.drawing import grid_of_axes, legend, marks, new_drawing, parts_of
 
     looks = marks(names)
     groups = _by_group(planes)
@@ -118,7 +118,7 @@ def _drawing(planes: Sequence[Plane], names: list[str]) -> "Drawing":
 
 
 def _draw_plane(axes: "Axes", plane: Plane, marks: "dict[str, Mark]") -> None:
-    from ._drawing import log_axis
+    from ._figures.drawing import log_axis
 
     if plane.is_log:
         axes.set_yscale("log")
@@ -170,7 +170,7 @@ def _draw_front(axes: "Axes", plane: Plane) -> None:
 def _handles(planes: Sequence[Plane], marks: "dict[str, Mark]") -> dict[str, object]:
     from matplotlib.lines import Line2D
 
-    from ._drawing import reference_lines
+    from ._figures.drawing import reference_lines
 
     shown = {p.name for plane in planes for p in plane.points}
     handles: dict[str, object] = {

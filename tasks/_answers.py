@@ -11,8 +11,8 @@ from ._likelihoods import Likelihood, likelihoods
 from ._questions import Question, Style, questions_of
 
 if TYPE_CHECKING:
-    from unlearnbench.evaluation_sets import EvaluationSet
-    from unlearnbench.model import LanguageModel
+    from unlearnbench.data.evaluation_sets import EvaluationSet
+    from unlearnbench.models.language_model import LanguageModel
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from unlearnbench.errors import UserError
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-    from unlearnbench.model import LanguageModel
+    from unlearnbench.models.language_model import LanguageModel
 
 Ids = list[int]
 _UNLIMITED = 10**30  # what the library's tokenizers say that know no limit

@@ -11,15 +11,15 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers.cache_utils import Cache, CacheLayerMixin, DynamicCache
 
-from unlearnbench.branches import check_cache
 from unlearnbench.errors import UserError
-from unlearnbench.kept_pass import kept_pass
-from unlearnbench.pass_size import Room
+from unlearnbench.models.generation.branches import check_cache
+from unlearnbench.models.generation.kept_pass import kept_pass
+from unlearnbench.models.generation.room import Room
 
 from ._packing import Ids, bundles, families, packs
 
 if TYPE_CHECKING:
-    from unlearnbench.model import LanguageModel
+    from unlearnbench.models.language_model import LanguageModel
 
 Request = tuple[Sequence[int], Sequence[int]]  # ids of a context and of what is to follow it
 _Found = tuple[int, "Likelihood"]  # by request

@@ -20,7 +20,7 @@ from ._questions import Question, Style, task_file
 if TYPE_CHECKING:
     from lm_eval.api.instance import Instance
 
-    from unlearnbench.evaluation_sets import EvaluationSet
+    from unlearnbench.data.evaluation_sets import EvaluationSet
 
 
 def ask(found: "EvaluationSet", style: Style, limit: int | None) -> tuple[Question, ...]:

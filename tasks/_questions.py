@@ -8,11 +8,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from unlearnbench.cache import cache_root, read_entry, write_entry
-from unlearnbench.hashing import text_sha256
+from unlearnbench.files.cache import cache_root, read_entry, write_entry
+from unlearnbench.files.hashing import text_sha256
 
 if TYPE_CHECKING:
-    from unlearnbench.evaluation_sets import EvaluationSet
+    from unlearnbench.data.evaluation_sets import EvaluationSet
 
 Style = Literal["lm_eval", "plain"]
 

@@ -6,15 +6,16 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
-from unlearnbench.evaluation_sets import CLASSIFICATION_SETS
-from unlearnbench.progress import logger
+from unlearnbench.data.evaluation_sets import CLASSIFICATION_SETS
+from unlearnbench.metrics.task import Metric, Score, Task, TaskContext
 from unlearnbench.registry import register
+from unlearnbench.running.progress import logger
 from unlearnbench.settings import setting
-from unlearnbench.task import Metric, Score, Task, TaskContext
 
 if TYPE_CHECKING:
-    from unlearnbench.model import LanguageModel
-    from unlearnbench.tasks._answers import Answer
+    from unlearnbench.models.language_model import LanguageModel
+
+    from ._answers import Answer
 
 _TITLES = {
     "hellaswag": "HellaSwag",
@@ -64,7 +65,7 @@ class Classification(Task):
         sets = {name: context.sets[name] for name in self.needs if name in context.sets}
         if not sets:
             return {}
-        from unlearnbench.tasks._answers import answers
+        from ._answers import answers
 
         style = context.protocol.task_prompts
         found = answers(model, sets, style, self.batch_size, context.limit)

@@ -6,16 +6,17 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING
 
-from unlearnbench.dialogue_prompt import SPEAKER, conversation_prompt
-from unlearnbench.evaluation_sets import DIALOGUE_SETS
+from unlearnbench.data.evaluation_sets import DIALOGUE_SETS
+from unlearnbench.metrics.task import Metric, Score, Task, TaskContext
 from unlearnbench.metrics.token_f1 import token_f1
 from unlearnbench.registry import register
 from unlearnbench.settings import setting
-from unlearnbench.task import Metric, Score, Task, TaskContext
+
+from ._dialogue_prompt import SPEAKER, conversation_prompt
 
 if TYPE_CHECKING:
-    from unlearnbench.evaluation_sets import EvaluationSet
-    from unlearnbench.model import LanguageModel
+    from unlearnbench.data.evaluation_sets import EvaluationSet
+    from unlearnbench.models.language_model import LanguageModel
 
 AVERAGE = "dia_avg"
 
@@ -64,7 +65,7 @@ class Dialogue(Task):
 
     def _replies(self, model: "LanguageModel", prompts: list[str]) -> dict[str, str]:
         """What the model answers to each prompt; those of all sets go through it together."""
-        from unlearnbench.replies import write_replies
+        from unlearnbench.models.generation.replies import write_replies
 
         unique = list(dict.fromkeys(prompts))
         written = write_replies(model, unique, SPEAKER, self.new_tokens, self.batch_size)

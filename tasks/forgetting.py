@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING
 
+from unlearnbench.metrics.task import Metric, Score, Task, TaskContext
 from unlearnbench.registry import register
-from unlearnbench.task import Metric, Score, Task, TaskContext
 
 if TYPE_CHECKING:
-    from unlearnbench.model import LanguageModel
-    from unlearnbench.trace import RowRecord
+    from unlearnbench.models.language_model import LanguageModel
+    from unlearnbench.results.trace import RowRecord
 
 # Where a metric's value stands in a row's record.
 _FIELDS = {

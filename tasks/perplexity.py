@@ -4,12 +4,12 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from unlearnbench.metrics.task import Metric, Score, Task, TaskContext
 from unlearnbench.registry import register
 from unlearnbench.settings import setting
-from unlearnbench.task import Metric, Score, Task, TaskContext
 
 if TYPE_CHECKING:
-    from unlearnbench.model import LanguageModel
+    from unlearnbench.models.language_model import LanguageModel
 
 SUFFIX = "_ppl"
 

@@ -17,9 +17,9 @@ from transformers import (
     PreTrainedModel,
 )
 
-from unlearnbench.fused_operations import fuse_operations
-from unlearnbench.model import LanguageModel, ModelSource
-from unlearnbench.sequences import Sequences
+from unlearnbench.models.gpt_neo import fuse_operations
+from unlearnbench.models.language_model import LanguageModel, ModelSource
+from unlearnbench.models.sequences import Sequences
 
 VOCAB, EOS, BOS, PAD = 60, 0, 1, 2
 SOURCE = ModelSource("tiny", "tiny", None, "")

@@ -21,7 +21,7 @@ import tiny
 from tiny import cli, numbers
 
 from unlearnbench.cli import status_of
-from unlearnbench.store import Store
+from unlearnbench.results.store import Store
 
 MARK = "UNLEARNBENCH_TEST_OF_FAULTS"  # tells the processes of one run from all others
 GATE = "UNLEARNBENCH_TEST_GATE"  # the folder of what misbehaving plugins wait for and leave
@@ -38,8 +38,8 @@ import torch
 
 from unlearnbench.registry import register
 from unlearnbench.settings import setting
-from unlearnbench.trace import EpochRecord, UnlearnTrace
-from unlearnbench.training import GradientMethod
+from unlearnbench.results.trace import EpochRecord, UnlearnTrace
+from unlearnbench.unlearning.gradient_method import GradientMethod
 
 
 def is_first(name):

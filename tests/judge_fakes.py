@@ -17,10 +17,10 @@ from typing import Any
 
 from unlearnbench.cli import cli, status_of
 from unlearnbench.cli.judge import judge
-from unlearnbench.identity import key_of
-from unlearnbench.result import ForgetSetRecord, MetricRecord, Result
-from unlearnbench.store import Store
-from unlearnbench.task import Score
+from unlearnbench.metrics.task import Score
+from unlearnbench.results.identity import key_of
+from unlearnbench.results.record import ForgetSetRecord, MetricRecord, Result
+from unlearnbench.results.store import Store
 
 cli.add_command(judge)
 _golden = runpy.run_path(str(Path(__file__).parent / "golden" / "make_results.py"))

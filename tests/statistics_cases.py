@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from unlearnbench.columns import Column
-from unlearnbench.result import ForgetSetRecord, MetricRecord, Result
-from unlearnbench.statistics.outcomes import Outcomes, Stratum
-from unlearnbench.statistics.runs import RunKey
-from unlearnbench.task import Score
+from unlearnbench.analysis.columns import Column
+from unlearnbench.analysis.statistics.outcomes import Outcomes, Stratum
+from unlearnbench.analysis.statistics.runs import RunKey
+from unlearnbench.metrics.task import Score
+from unlearnbench.results.record import ForgetSetRecord, MetricRecord, Result
 
 golden_result = runpy.run_path(str(Path(__file__).parent / "golden" / "make_results.py"))["result"]
 

@@ -3,8 +3,9 @@
 import json
 import math
 
-from unlearnbench.identity import key_of
-from unlearnbench.result import (
+from unlearnbench.metrics.task import Score
+from unlearnbench.results.identity import key_of
+from unlearnbench.results.record import (
     Environment,
     ForgetSetRecord,
     MethodRecord,
@@ -13,8 +14,7 @@ from unlearnbench.result import (
     Result,
     StopRecord,
 )
-from unlearnbench.task import Score
-from unlearnbench.trace import EpochRecord, RowRecord, UnlearnTrace
+from unlearnbench.results.trace import EpochRecord, RowRecord, UnlearnTrace
 
 
 def full_result(

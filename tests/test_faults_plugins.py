@@ -167,7 +167,7 @@ def test_a_constructor_that_raises_is_told_before_anything_runs(world, tmp_path)
 TASK = '''
 from dataclasses import dataclass
 from unlearnbench.registry import register
-from unlearnbench.task import Metric, Score, Task
+from unlearnbench.metrics.task import Metric, Score, Task
 
 
 @register

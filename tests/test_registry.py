@@ -1,5 +1,6 @@
 """Finding plugins: built-in ones, files, entry points; what happens to broken and doubled ones."""
 
+import shutil
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -8,11 +9,11 @@ import pytest
 import unlearnbench
 from unlearnbench import registry
 from unlearnbench.errors import UserError
-from unlearnbench.identity import source_sha256
+from unlearnbench.results.identity import source_sha256
 
 METHOD = '''
 from dataclasses import dataclass
-from unlearnbench.method import Method
+from unlearnbench.unlearning.method import Method
 from unlearnbench.registry import register
 
 @register
@@ -106,8 +107,24 @@ def test_an_edited_plugin_has_another_hash(tmp_path):
     assert source_sha256(plugin) != before
 
 
-def test_what_is_left_out_of_the_harness_hash_exists():
-    from unlearnbench.identity import _SHOWS_OR_STORES
+def test_the_harness_hash_is_of_what_measures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    from unlearnbench.results import identity
 
     here = Path(unlearnbench.__path__[0])
-    assert [name for name in sorted(_SHOWS_OR_STORES) if not any(here.rglob(f"{name}.py"))] == []
+    shutil.copytree(here, tmp_path / "copy", ignore=shutil.ignore_patterns("weights"))
+    monkeypatch.setattr(identity, "__file__", str(tmp_path / "copy" / "results" / "identity.py"))
+
+    def hash_after(name: str) -> str:
+        with (tmp_path / "copy" / name).open("a") as file:
+            file.write("\nADDED = 1\n")
+        identity.harness_sha256.cache_clear()
+        return identity.harness_sha256()
+
+    try:
+        shown = {hash_after(f"{name}.py") for name in ("errors", "results/store", "cli/run")}
+        measured = {hash_after(f"{n}.py") for n in ("protocol", "metrics/text", "models/hub")}
+    finally:
+        identity.harness_sha256.cache_clear()
+    assert len(shown) == 1
+    assert len(measured) == 3
+    assert not measured & shown

@@ -14,16 +14,16 @@ from test_human_sheet import cells, make_sheet
 
 from unlearnbench.cli import status_of
 from unlearnbench.errors import UserError
-from unlearnbench.human.annotation import AnnotationStudy
-from unlearnbench.human.server import address_of, make_server
-from unlearnbench.secret_values import check_absent, redact, secret_values
+from unlearnbench.files.secret_values import check_absent, redact, secret_values
+from unlearnbench.ratings.human.annotation import AnnotationStudy
+from unlearnbench.ratings.human.server import address_of, make_server
 
 CANARY = "hf_canary-0123456789abcdef"
 LEAKY = '''
 import os
 from dataclasses import dataclass
 
-from unlearnbench.method import Method
+from unlearnbench.unlearning.method import Method
 from unlearnbench.registry import register
 
 

@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 import trust_cases
-from test_reports_html import Sketch
+from test_html import Sketch
 from trust_cases import CONTROLS
 
 import unlearnbench
-from unlearnbench import sections
 from unlearnbench.cli import status_of
-from unlearnbench.experiments.definition import Named, parse_definition
+from unlearnbench.experiments.named import Named, parse_definition
 from unlearnbench.experiments.recorded import PlannedCell, _digest, record
-from unlearnbench.identity import question_in
-from unlearnbench.store import Store
+from unlearnbench.reporting import sections
+from unlearnbench.results.identity import question_in
+from unlearnbench.results.store import Store
 
 TEXTS = "table,cases,process,pairs,runs,stability,costs,human"
 # Looks at what is opened while everything is reported, and at what else a process could do.
@@ -30,7 +30,7 @@ def look(event, arguments):
     elif event in ("socket.connect", "os.system", "subprocess.Popen", "os.exec", "os.posix_spawn"):
         opened.append(f"{event} {arguments[0]}")
 sys.addaudithook(look)
-from unlearnbench import sections
+from unlearnbench.reporting import sections
 from unlearnbench.cli import status_of
 results, out, *formats = sys.argv[1:]
 sections.figures = dict  # they are drawn of the same findings, and take long

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 
 from unlearnbench.registry import register
 from unlearnbench.settings import setting
-from unlearnbench.training import GradientMethod
+from unlearnbench.unlearning.gradient_method import GradientMethod
 
 
 @register

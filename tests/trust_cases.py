@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from test_reports_html import cells
+from test_html import cells
 
-from unlearnbench.identity import key_of
-from unlearnbench.result import Result
-from unlearnbench.store import Store
-from unlearnbench.stored.one_file import Damage, read_file
+from unlearnbench.results.identity import key_of
+from unlearnbench.results.record import Result
+from unlearnbench.results.result_file import Damage, read_file
+from unlearnbench.results.store import Store
 
 #: What each text ends in: HTML, LaTeX, Markdown, an escape sequence, links and paths.
 PAYLOAD = (

@@ -15,13 +15,13 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from unlearnbench.examine import StopLine
-from unlearnbench.forget_set import ForgetSet
-from unlearnbench.losses import span_mask
-from unlearnbench.model import LanguageModel, ModelSource
+from unlearnbench.data.forget_set import ForgetSet
+from unlearnbench.models.language_model import LanguageModel, ModelSource
+from unlearnbench.models.sequences import Sequences
 from unlearnbench.protocol import Protocol
-from unlearnbench.sequences import Sequences
-from unlearnbench.trace import RowRecord
+from unlearnbench.results.trace import RowRecord
+from unlearnbench.unlearning.examiner import StopLine
+from unlearnbench.unlearning.losses import span_mask
 
 VOCABULARY = 97
 PAD = 0

@@ -1,7 +1,7 @@
 """unlearnbench compares methods that make a language model forget.
 
-The package is light: importing it loads no torch.  See `unlearnbench.method`
-to write a method, `unlearnbench.task` for a measurement, `unlearnbench.report`
+The package is light: importing it loads no torch.  See `unlearnbench.unlearning.method`
+to write a method, `unlearnbench.metrics.task` for a measurement, `unlearnbench.reporting.report`
 for an output format.
 """
 

@@ -130,9 +130,9 @@ def _import_tree(module_name: str) -> None:
 
 
 def _kind_of(plugin: type) -> str:
-    from unlearnbench.method import Method
-    from unlearnbench.report import Report
-    from unlearnbench.task import Task
+    from unlearnbench.metrics.task import Task
+    from unlearnbench.reporting.report import Report
+    from unlearnbench.unlearning.method import Method
 
     bases: dict[str, type] = {"methods": Method, "tasks": Task, "reports": Report}
     for kind, base in bases.items():

@@ -8,9 +8,9 @@ from typing import Any
 
 from benchmarks.baseline.counts import n_beams
 from benchmarks.baseline.generation import batches, write
-from unlearnbench.model import LanguageModel
+from unlearnbench.models.language_model import LanguageModel
+from unlearnbench.models.sequences import Sequences
 from unlearnbench.protocol import Protocol
-from unlearnbench.sequences import Sequences
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def bert_scorer(bert: str | None) -> Any:
     """bert-score's scorer for the BERT that a run would take."""
     from bert_score import BERTScorer
 
-    from unlearnbench.metrics.bert import bert_folder, bert_layers
+    from unlearnbench.metrics.bertscore_model import bert_folder, bert_layers
 
     folder = bert_folder(bert)
     scorer = BERTScorer(model_type=str(folder), num_layers=bert_layers(bert, folder))

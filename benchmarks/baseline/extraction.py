@@ -8,9 +8,9 @@ from torch import Tensor
 
 from benchmarks.baseline.counts import start_positions
 from benchmarks.baseline.generation import batches, write
-from unlearnbench.model import LanguageModel
+from unlearnbench.models.language_model import LanguageModel
+from unlearnbench.models.sequences import Sequences
 from unlearnbench.protocol import Protocol
-from unlearnbench.sequences import Sequences
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from typing import Any
 from torch import Tensor, inference_mode, ones_like
 from transformers import GenerationConfig
 
-from unlearnbench.model import LanguageModel
-from unlearnbench.sequences import Sequences
+from unlearnbench.models.language_model import LanguageModel
+from unlearnbench.models.sequences import Sequences
 
 
 @inference_mode()

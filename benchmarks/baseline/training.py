@@ -8,11 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from unlearnbench.forget_set import ForgetSet
-from unlearnbench.model import LanguageModel
+from unlearnbench.data.forget_set import ForgetSet
+from unlearnbench.models.language_model import LanguageModel
+from unlearnbench.models.sequences import Sequences
 from unlearnbench.protocol import Protocol
-from unlearnbench.sequences import Sequences
-from unlearnbench.training import ADAM_BETAS, seeded_generator, shuffled_batches
+from unlearnbench.unlearning.gradient_method import ADAM_BETAS, seeded_generator, shuffled_batches
 
 _GUARD = 1e-12  # inside the logarithm, as the released code has it
 

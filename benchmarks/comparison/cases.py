@@ -89,7 +89,7 @@ SIZES = (*(name for name in SHAPES if name != "nano-llama"), "pile-neo")
 
 def planned(options: dict[str, Any]) -> Any:
     """The cell of such an experiment; nothing is loaded."""
-    from unlearnbench.experiment import Experiment
-    from unlearnbench.grid import make_plan
+    from unlearnbench.experiments.experiment import Experiment
+    from unlearnbench.experiments.plan import make_plan
 
     return make_plan(Experiment.parse(options), download=False).cells[0]

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from unlearnbench.forget_set import ForgetSet
-from unlearnbench.meter import peak_memory_bytes
-from unlearnbench.model import LanguageModel
-from unlearnbench.scoring import output_head
+from unlearnbench.data.forget_set import ForgetSet
+from unlearnbench.models.devices.meter import peak_memory_bytes
+from unlearnbench.models.language_model import LanguageModel
+from unlearnbench.models.scoring import output_head
 
 
 @dataclass

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from benchmarks.comparison.cases import Case, planned
 
 if TYPE_CHECKING:
-    from unlearnbench.model import LanguageModel
+    from unlearnbench.models.language_model import LanguageModel
+    from unlearnbench.models.sequences import Sequences
     from unlearnbench.protocol import Protocol
-    from unlearnbench.sequences import Sequences
 
 KNOWN, HALF = 0.75, 0.52  # MA
 _ASCENT_RATE, _DESCENT_RATE, _MOST_STEPS = 5e-5, 5e-4, 300
@@ -73,8 +73,8 @@ def _move(
 def _loaded(case: Case) -> "tuple[LanguageModel, Sequences, Protocol]":
     import torch
 
-    from unlearnbench.examine import Examiner, StopLine
     from unlearnbench.metrics.text import BertScore
+    from unlearnbench.unlearning.examiner import Examiner, StopLine
 
     torch.set_num_threads(case.threads)
     cell = planned(case.options)

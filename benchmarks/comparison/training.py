@@ -14,8 +14,8 @@ def measured(case: Case, way: str) -> Told:
     """Costs of the first and the second epoch, losses, and what is kept for the KL term."""
     import torch
 
-    from unlearnbench.memory.allocator import keep_small
     from unlearnbench.registry import find
+    from unlearnbench.running.memory.process import keep_small
 
     torch.set_num_threads(case.threads)
     cell = planned(case.options)
@@ -52,7 +52,7 @@ class Marks:
 
     def note(self, model: Any) -> None:
         """One more epoch has ended, or the first one is about to begin."""
-        from unlearnbench.reference import References
+        from unlearnbench.unlearning.reference import References
 
         self.costs.append(self._counting.now())
         self.kept = kept_by(References, model)
@@ -97,9 +97,9 @@ def _widest(way: str, model: Any, cell: Any, method: Any) -> int:
 
 def _forget_set(cell: Any, model: Any, marks: Marks) -> Any:
     """The rows, each with a row of the pool as its pair: who finds pairs is not compared."""
-    from unlearnbench.examine import Examiner, StopLine
     from unlearnbench.metrics.text import BertScore
-    from unlearnbench.trace import RowRecord
+    from unlearnbench.results.trace import RowRecord
+    from unlearnbench.unlearning.examiner import Examiner, StopLine
 
     class Noting(Examiner):
         """Looks at the clock, and finds every row known as well as ever."""

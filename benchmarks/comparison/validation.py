@@ -13,9 +13,9 @@ def measured(case: Case, way: str) -> Told:
     """Costs and every row's scores; peak memory is that of the process."""
     import torch
 
-    from unlearnbench.examine import Examiner, StopLine
-    from unlearnbench.memory.allocator import keep_small
     from unlearnbench.metrics.text import BertScore
+    from unlearnbench.running.memory.process import keep_small
+    from unlearnbench.unlearning.examiner import Examiner, StopLine
 
     torch.set_num_threads(case.threads)
     cell = planned(case.options)

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, ClassVar
 
 from unlearnbench.registry import register
 from unlearnbench.settings import setting
-from unlearnbench.training import GradientMethod
+from unlearnbench.unlearning.gradient_method import GradientMethod
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from unlearnbench.batch import UnlearnBatch
+    from unlearnbench.unlearning.batch import UnlearnBatch
 
 
 @register
@@ -31,7 +31,7 @@ class RandomLabels(GradientMethod):
         """NLL(random tokens at the targets' places) + keep_weight KL[P_0 || P](x_lrn)."""
         import torch
 
-        from unlearnbench.losses import reduce_tokens, token_nll
+        from unlearnbench.unlearning.losses import reduce_tokens, token_nll
 
         n_tokens, vocabulary = batch.target_logits.shape
         labels = torch.randint(vocabulary, (n_tokens,), generator=batch.random)

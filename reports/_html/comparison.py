@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from unlearnbench.columns import ABSENT, EPOCHS, Column
-from unlearnbench.result import Result
-from unlearnbench.table import INDISTINCT, Cell, Group, Row, Table
+from unlearnbench.analysis.columns import ABSENT, EPOCHS, Column
+from unlearnbench.analysis.table import INDISTINCT, Cell, Group, Row, Table
+from unlearnbench.results.record import Result
 
 
 @dataclass(frozen=True)

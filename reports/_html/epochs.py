@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from unlearnbench.continuations import ROW_FIELDS
-from unlearnbench.result import Result
-from unlearnbench.trace import EpochRecord, RowRecord, UnlearnTrace
+from unlearnbench.reporting.continuations import ROW_FIELDS
+from unlearnbench.results.record import Result
+from unlearnbench.results.trace import EpochRecord, RowRecord, UnlearnTrace
 
 from .texts import Pool, embedded_json
 

@@ -4,12 +4,12 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from unlearnbench.columns import EPOCHS, SCORE_NAMES
-from unlearnbench.conditions import differing_protocol_settings, format_value
-from unlearnbench.document import Document
-from unlearnbench.footnotes import listed, runs
-from unlearnbench.result import Result
-from unlearnbench.table import Group, Table
+from unlearnbench.analysis.columns import EPOCHS, SCORE_NAMES
+from unlearnbench.analysis.conditions import differing_protocol_settings, format_value
+from unlearnbench.analysis.footnotes import listed, runs
+from unlearnbench.analysis.table import Group, Table
+from unlearnbench.reporting.document import Document
+from unlearnbench.results.record import Result
 
 MAKING = ("stop_line", "protocol", "epoch_limit", "learning_rate", "means")
 

@@ -8,7 +8,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from unlearnbench.document import Document
+from unlearnbench.reporting.document import Document
 
 from . import making
 from .comparison import column_facts, row_facts

@@ -6,9 +6,9 @@ from xml.etree import ElementTree
 
 from markupsafe import Markup
 
-from unlearnbench import sections
-from unlearnbench.document import Picture
-from unlearnbench.findings import Findings
+from unlearnbench.reporting import sections
+from unlearnbench.reporting.document import Picture
+from unlearnbench.reporting.findings import Findings
 
 _ELEMENTS = frozenset(
     ("svg", "g", "defs", "path", "use", "rect", "circle", "ellipse", "line", "polyline", "polygon",
@@ -98,5 +98,5 @@ def _local(name: str) -> str:
 
 def _foreground() -> str:
     """The colour that the figures use for axes and text."""
-    drawing = importlib.import_module("unlearnbench.reports._drawing")
+    drawing = importlib.import_module("unlearnbench.reports._figures.drawing")
     return str(drawing.FOREGROUND)

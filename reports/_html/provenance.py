@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from unlearnbench.conditions import format_value
-from unlearnbench.result import Result
+from unlearnbench.analysis.conditions import format_value
+from unlearnbench.results.record import Result
 
 from .texts import Pool
 

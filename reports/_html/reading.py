@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from unlearnbench.columns import Column
-from unlearnbench.continuations import ROW_FIELDS, Texts, best_known, final, texts_of
-from unlearnbench.findings import MANY, Findings
-from unlearnbench.result import Result
-from unlearnbench.table import Group
+from unlearnbench.analysis.columns import Column
+from unlearnbench.analysis.table import Group
+from unlearnbench.reporting.continuations import ROW_FIELDS, Texts, best_known, final, texts_of
+from unlearnbench.reporting.findings import MANY, Findings
+from unlearnbench.results.record import Result
 
 from .texts import Pool
 

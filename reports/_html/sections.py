@@ -7,10 +7,10 @@ from typing import Any
 
 from markupsafe import Markup
 
-from unlearnbench import sections
-from unlearnbench.document import Block, Case, Document, Listing, Picture
-from unlearnbench.findings import MANY
-from unlearnbench.table import Note, Table
+from unlearnbench.analysis.table import Note, Table
+from unlearnbench.reporting import sections
+from unlearnbench.reporting.document import Block, Case, Document, Listing, Picture
+from unlearnbench.reporting.findings import MANY
 
 from .comparison import Comparison, comparisons
 from .making import MAKING

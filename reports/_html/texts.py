@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from unlearnbench.visible_text import visible
+from unlearnbench.files.safe_text import visible
 
 # Within <script> only these can end or change what a browser reads.
 _IN_SCRIPT = {ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&\u2028\u2029"}

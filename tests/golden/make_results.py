@@ -6,8 +6,9 @@ Used by the tests through `runpy`; the numbers mean nothing.
 import hashlib
 from typing import Any
 
+from unlearnbench.metrics.task import Score
 from unlearnbench.protocol import Protocol
-from unlearnbench.result import (
+from unlearnbench.results.record import (
     Environment,
     ForgetSetRecord,
     MethodRecord,
@@ -16,8 +17,7 @@ from unlearnbench.result import (
     Result,
     StopRecord,
 )
-from unlearnbench.task import Score
-from unlearnbench.trace import UnlearnTrace
+from unlearnbench.results.trace import UnlearnTrace
 
 METRICS = [
     MetricRecord(name="el10", task="forgetting", label="EL10 (%)", higher_is_better=False,

@@ -18,8 +18,8 @@ from unlearnbench.cli.report import report
 from unlearnbench.cli.run import run
 from unlearnbench.cli.tune import tune
 from unlearnbench.errors import UserError
-from unlearnbench.secret_values import redact
-from unlearnbench.visible_text import visible
+from unlearnbench.files.safe_text import visible
+from unlearnbench.files.secret_values import redact
 
 INTERRUPTED = 130
 USAGE = 2

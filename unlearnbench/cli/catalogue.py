@@ -53,20 +53,20 @@ def show(name: str, plugin: tuple[str, ...]) -> None:
 
 
 def _models() -> dict[str, str]:
-    from unlearnbench.model_aliases import aliases
+    from unlearnbench.models.aliases import aliases
 
     return {name: str(alias) for name, alias in aliases().items()}
 
 
 def _sections() -> dict[str, str]:
-    from unlearnbench import sections
+    from unlearnbench.reporting import sections
 
     own = {name: sections.summary(name) for name in sections.names()}
     return {**own, **{name: first_sentence(kind) for name, kind in sections.figures().items()}}
 
 
 def _experiments() -> dict[str, str]:
-    from unlearnbench.experiments.definition import find_experiment, shipped
+    from unlearnbench.experiments.named import find_experiment, shipped
 
     return {name: f"{find_experiment(name).definition.summary}." for name in shipped()}
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from unlearnbench import registry
 from unlearnbench.errors import unknown
-from unlearnbench.model_aliases import ModelAlias, aliases
+from unlearnbench.models.aliases import ModelAlias, aliases
 from unlearnbench.protocol import Protocol
 from unlearnbench.settings import settings_of
 
@@ -21,8 +21,8 @@ def first_sentence(plugin: type) -> str:
 
 def describe(name: str) -> str:
     """The page about a method, model, task or report, the protocol or the result's schema."""
-    from unlearnbench import sections
-    from unlearnbench.experiments.definition import find_experiment, shipped
+    from unlearnbench.experiments.named import find_experiment, shipped
+    from unlearnbench.reporting import sections
 
     known = aliases()
     fixed: dict[str, Callable[[], str]] = {
@@ -93,7 +93,7 @@ def _protocol() -> str:
 
 
 def _definition() -> str:
-    from unlearnbench.experiments.definition import Definition, Published, Variant
+    from unlearnbench.experiments.named import Definition, Published, Variant
 
     lines = ["An experiment is a TOML file: unlearnbench run --experiment FILE.toml", ""]
     for part, where in (
@@ -120,7 +120,7 @@ def _model(alias: ModelAlias) -> str:
 
 def result_schema() -> str:
     """Every field of a result file with its meaning, part by part."""
-    from unlearnbench.result import Result
+    from unlearnbench.results.record import Result
 
     lines: list[str] = []
     for part in _parts(Result, []):
@@ -155,6 +155,10 @@ def _type_name(annotation: Any) -> str:
     if isinstance(annotation, type) and not get_args(annotation):
         return annotation.__name__
     text = str(annotation).replace("typing.", "")
-    for module in ("unlearnbench.task.", "unlearnbench.trace.", "unlearnbench.result."):
+    for module in (
+        "unlearnbench.metrics.task.",
+        "unlearnbench.results.trace.",
+        "unlearnbench.results.record.",
+    ):
         text = text.replace(module, "")
     return text

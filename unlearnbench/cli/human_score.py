@@ -8,9 +8,9 @@ import click
 from unlearnbench.errors import UserError
 
 if TYPE_CHECKING:
-    from unlearnbench.human.filled import Filled
-    from unlearnbench.human.judged import JudgeComparison
-    from unlearnbench.human.key import Key
+    from unlearnbench.ratings.human.beside_judge import JudgeComparison
+    from unlearnbench.ratings.human.filled import Filled
+    from unlearnbench.ratings.human.key import Key
 
 _FILE = click.Path(path_type=Path)
 
@@ -42,9 +42,9 @@ def score(
     mean, the agreement between them, the human score of every model and method with its
     95% interval and, with a judge, Pearson's r between the two.
     """
-    from unlearnbench.human.key import read_key
-    from unlearnbench.human.printing import study_text
-    from unlearnbench.human.scores import study_scores
+    from unlearnbench.ratings.human.key import read_key
+    from unlearnbench.ratings.human.printing import study_text
+    from unlearnbench.ratings.human.scores import study_scores
 
     known = read_key(key)
     filled = _read_filled(known, ratings, allow_missing)
@@ -60,7 +60,7 @@ def score(
 
 def _read_filled(key: "Key", ratings: tuple[str, ...], allow_missing: bool) -> "list[Filled]":
     """The checked ratings; every problem is told on stderr before `UserError` is raised."""
-    from unlearnbench.human.filled import named_files, read_filled
+    from unlearnbench.ratings.human.filled import named_files, read_filled
 
     filled = [read_filled(name, path, key.items) for name, path in named_files(ratings).items()]
     problems = [problem for one in filled for problem in one.problems]
@@ -83,8 +83,8 @@ def _compare(
     judge_id: str | None,
     judge_csv: Path | None,
 ) -> "JudgeComparison | None":
-    from unlearnbench.human.judge_files import read_judge_means, read_judge_scores
-    from unlearnbench.human.judged import compare_items, compare_means
+    from unlearnbench.ratings.human.beside_judge import compare_items, compare_means
+    from unlearnbench.ratings.human.judge_files import read_judge_means, read_judge_scores
 
     if judged is not None and judge_csv is not None:
         raise UserError("--judge and --judge-csv are two ways to name one judge; take one of them")

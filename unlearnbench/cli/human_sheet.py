@@ -10,8 +10,8 @@ import click
 from unlearnbench.errors import UserError
 
 if TYPE_CHECKING:
-    from unlearnbench.human.draw import Drawn
-    from unlearnbench.result import Result
+    from unlearnbench.ratings.human.drawing import Drawn
+    from unlearnbench.results.record import Result
 
 SOME_FAILED = 1
 _FILE = click.Path(path_type=Path)
@@ -63,7 +63,7 @@ def sheet(results: Path, out: Path, key_path: Path | None, **draw: Any) -> int:
 
     `unlearnbench report RESULTS` finds the ratings by itself if OUT is RESULTS/human/NAME.
     """
-    from unlearnbench.human.making import StudyFiles
+    from unlearnbench.ratings.human.making import StudyFiles
 
     files = StudyFiles.of(out, key_path)
     files.refuse_to_overwrite()
@@ -88,9 +88,9 @@ def rehearse(results: Path, out: Path | None, **draw: Any) -> int:
     they are stand-ins, and they are never mixed with people's ratings or a judge's scores.
     The same command again adds what is missing and overwrites nothing.
     """
-    from unlearnbench.human.making import StudyFiles
-    from unlearnbench.human.rehearsal import write_rehearsal
-    from unlearnbench.human.stand_ins import STAND_INS
+    from unlearnbench.ratings.human.making import StudyFiles
+    from unlearnbench.ratings.human.rehearsal import write_rehearsal
+    from unlearnbench.ratings.human.stand_ins import STAND_INS
 
     files = StudyFiles.of(out or results / "human" / "rehearsal")
     usable, n_left_out = _usable_results(results)
@@ -109,9 +109,9 @@ def rehearse(results: Path, out: Path | None, **draw: Any) -> int:
 
 def _judge_by_rule(folder: Path, results: list["Result"]) -> Path:
     """Let the rule score what it has not scored yet; the file of its scores."""
-    from unlearnbench.judging.replies import JudgeFiles
-    from unlearnbench.judging.selection import select
-    from unlearnbench.judging.stand_in import judge_by_rule, stand_in_judge
+    from unlearnbench.ratings.judge.replies import JudgeFiles
+    from unlearnbench.ratings.judge.rule import judge_by_rule, stand_in_judge
+    from unlearnbench.ratings.judge.selection import select
 
     files = JudgeFiles(folder)
     judge_by_rule(files, select(results))
@@ -122,9 +122,9 @@ def _drawn(
     results: list["Result"], n_documents: int, seed: int, runs: str, models: str, methods: str
 ) -> list["Drawn"]:
     """The items, with documents that a reader could tell apart named on stderr."""
-    from unlearnbench.human.compared import study_rows
-    from unlearnbench.human.draw import draw
-    from unlearnbench.human.making import of_methods, of_models, of_runs
+    from unlearnbench.ratings.human.drawing import draw
+    from unlearnbench.ratings.human.making import of_methods, of_models, of_runs
+    from unlearnbench.ratings.human.rows import study_rows
 
     rows = of_models(study_rows(of_runs(results, _names(runs))), _names(models))
     drawn = draw(of_methods(rows, _names(methods)), n_documents, seed)
@@ -134,8 +134,8 @@ def _drawn(
 
 def _usable_results(folder: Path) -> tuple[list["Result"], int]:
     """The results that can take part, and how many cannot, named on stderr."""
-    from unlearnbench.cli.findings import read_results
-    from unlearnbench.human.compared import usable
+    from unlearnbench.cli.reading import read_results
+    from unlearnbench.ratings.human.rows import usable
 
     found, n_damaged = read_results(folder)
     results, left_out = usable(found)
@@ -150,7 +150,7 @@ def _usable_results(folder: Path) -> tuple[list["Result"], int]:
 
 
 def _warn_of_differing_texts(drawn: list["Drawn"]) -> None:
-    from unlearnbench.human.draw import documents_whose_texts_differ
+    from unlearnbench.ratings.human.drawing import documents_whose_texts_differ
 
     for source, run, doc_id in documents_whose_texts_differ(drawn):
         click.echo(

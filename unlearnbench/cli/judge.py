@@ -7,14 +7,14 @@ import click
 
 from unlearnbench.cli.options import given, options_of
 from unlearnbench.errors import UserError
-from unlearnbench.judging.options import JudgeOptions
+from unlearnbench.ratings.judge.options import JudgeOptions
 
 if TYPE_CHECKING:
-    from unlearnbench.judging.asking import Outcome
-    from unlearnbench.judging.client import Client
-    from unlearnbench.judging.replies import JudgeFiles
-    from unlearnbench.judging.rubric import Prompt
-    from unlearnbench.judging.selection import Selection
+    from unlearnbench.ratings.judge.asking import Outcome
+    from unlearnbench.ratings.judge.client import Client
+    from unlearnbench.ratings.judge.replies import JudgeFiles
+    from unlearnbench.ratings.judge.rubric import Prompt
+    from unlearnbench.ratings.judge.selection import Selection
 
 INTERRUPTED = 130
 SOME_UNSCORED = 1
@@ -34,7 +34,7 @@ def judge(folder: Path, dry_run: bool, listing: bool, **options: Any) -> int:
 
     Exit status: 0 all scored, 1 some failed or unparsable, 2 usage, 130 interrupted.
     """
-    from unlearnbench.judging.replies import JudgeFiles
+    from unlearnbench.ratings.judge.replies import JudgeFiles
 
     asked, files = JudgeOptions.parse(given(options)), JudgeFiles(folder)
     selection, n_damaged = _select(folder, asked)
@@ -54,8 +54,8 @@ def judge(folder: Path, dry_run: bool, listing: bool, **options: Any) -> int:
 
 
 def _select(folder: Path, asked: JudgeOptions) -> "tuple[Selection, int]":
-    from unlearnbench.cli.findings import read_results
-    from unlearnbench.judging.selection import select
+    from unlearnbench.cli.reading import read_results
+    from unlearnbench.ratings.judge.selection import select
 
     results, n_damaged = read_results(folder)
     selection = select(results, asked.methods, asked.runs, asked.limit)
@@ -70,8 +70,8 @@ def _select(folder: Path, asked: JudgeOptions) -> "tuple[Selection, int]":
 
 
 def _list(files: "JudgeFiles", selection: "Selection") -> None:
-    from unlearnbench.judging.joining import JudgeScores
-    from unlearnbench.judging.telling import judges_table
+    from unlearnbench.ratings.judge.scores import JudgeScores
+    from unlearnbench.ratings.judge.telling import judges_table
 
     known = [JudgeScores(who, files.load(who)) for who in files.judges().values()]
     if not known:
@@ -86,8 +86,8 @@ class _Session:
     """One run of the command: who asks whom about what."""
 
     def __init__(self, asked: JudgeOptions, files: "JudgeFiles", selection: "Selection") -> None:
-        from unlearnbench.judging.records import Judge
-        from unlearnbench.judging.rubric import read_prompt
+        from unlearnbench.ratings.judge.records import Judge
+        from unlearnbench.ratings.judge.rubric import read_prompt
 
         self.asked, self.files, self.selection = asked, files, selection
         self.prompt: Prompt = read_prompt(Path(asked.prompt_file) if asked.prompt_file else None)
@@ -96,15 +96,15 @@ class _Session:
 
     def show_cost(self) -> None:
         """Print what would be asked."""
-        from unlearnbench.judging.telling import cost_before
+        from unlearnbench.ratings.judge.telling import cost_before
 
         questions = self.selection.open(self.files.load(self.judge), self.asked.max_tokens)
         click.echo(cost_before(self.selection, questions, self.prompt, self.asked.max_tokens))
 
     def run(self) -> bool:
         """Ask what is open, print the scores; whether all continuations have one."""
-        from unlearnbench.judging.joining import JudgeScores
-        from unlearnbench.judging.telling import scores_table
+        from unlearnbench.ratings.judge.scores import JudgeScores
+        from unlearnbench.ratings.judge.telling import scores_table
 
         outcome = self._ask()
         self._tell(outcome)
@@ -114,9 +114,9 @@ class _Session:
         return coverage.scored == coverage.total
 
     def _ask(self) -> "Outcome":
-        from unlearnbench.judging.asking import Interview
-        from unlearnbench.judging.bar import progress
-        from unlearnbench.judging.telling import cost_before
+        from unlearnbench.ratings.judge.asking import Interview
+        from unlearnbench.ratings.judge.bar import progress
+        from unlearnbench.ratings.judge.telling import cost_before
 
         # Read under the lock: what another process has just paid for is not asked again.
         with self.files.writing(self.judge) as keep:
@@ -129,7 +129,7 @@ class _Session:
                 return interview.ask_all(questions, self.asked.concurrency)
 
     def _tell(self, outcome: "Outcome") -> None:
-        from unlearnbench.judging.telling import cost_after, warnings
+        from unlearnbench.ratings.judge.telling import cost_after, warnings
 
         click.echo(f"unlearnbench: {cost_after(outcome)}", err=True)
         if outcome.is_hopeless:
@@ -143,8 +143,8 @@ class _Session:
 
 
 def _client(asked: JudgeOptions, prompt: "Prompt") -> "Client":
-    from unlearnbench.judging.client import Client
-    from unlearnbench.judging.endpoint import key_from_environment, parse_endpoint
+    from unlearnbench.ratings.judge.client import Client
+    from unlearnbench.ratings.judge.endpoint import key_from_environment, parse_endpoint
 
     url, model = asked.whom()
     key = key_from_environment()

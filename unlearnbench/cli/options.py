@@ -68,7 +68,7 @@ def _option(one: Setting) -> Callable[[Command], Command]:
 
 def _names_for(option: str) -> list[str]:
     from unlearnbench import registry
-    from unlearnbench.model_aliases import aliases
+    from unlearnbench.models.aliases import aliases
 
     try:
         if option == "model":

@@ -7,12 +7,12 @@ import click
 
 from unlearnbench import registry
 from unlearnbench.errors import UserError
-from unlearnbench.whole_files import write_whole
+from unlearnbench.files.whole_files import write_whole
 
 if TYPE_CHECKING:
-    from unlearnbench.document import Document
-    from unlearnbench.figure import Figure
-    from unlearnbench.report import Report
+    from unlearnbench.reporting.document import Document
+    from unlearnbench.reporting.figure import Figure
+    from unlearnbench.reporting.report import Report
 
 ANOTHER = "choose another -o"
 
@@ -38,7 +38,7 @@ def write_report(report: "Report", document: "Document", path: Path) -> None:
 
     Raises `UserError` if there is nothing to show, and for a suffix that no picture has.
     """
-    from unlearnbench.figure import Figure
+    from unlearnbench.reporting.figure import Figure
 
     if isinstance(report, Figure):
         written = _picture(report, document, path)
@@ -52,7 +52,7 @@ def write_report(report: "Report", document: "Document", path: Path) -> None:
 
 
 def _picture(figure: "Figure", document: "Document", path: Path) -> dict[str, bytes]:
-    from unlearnbench.figure import KINDS
+    from unlearnbench.reporting.figure import KINDS
 
     kind = KINDS.get(path.suffix.removeprefix("."))
     if kind is None:
@@ -71,8 +71,8 @@ def write_every_format(document: "Document", folder: Path, stem: str) -> None:
 
 def _formats() -> "list[type[Report]]":
     """The text formats, one per suffix; figures come with those that hold pictures."""
-    from unlearnbench.figure import Figure
-    from unlearnbench.report import Report
+    from unlearnbench.reporting.figure import Figure
+    from unlearnbench.reporting.report import Report
 
     formats: dict[str, type[Report]] = {}
     for kind in registry.reports().values():

@@ -5,16 +5,16 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from unlearnbench.cell import Cell
-    from unlearnbench.grid import Plan
-    from unlearnbench.memory import MemoryNeed
-    from unlearnbench.store import Store
+    from unlearnbench.experiments.cell import Cell
+    from unlearnbench.experiments.plan import Plan
+    from unlearnbench.results.store import Store
+    from unlearnbench.running.memory import MemoryNeed
 
 
 def print_plan(plan: "Plan", store: "Store") -> None:
     """Print every cell with its state and an upper bound of its cost, and the memory it takes."""
-    from unlearnbench.launching.grid_run import is_finished
-    from unlearnbench.memory.tokens import forward_tokens
+    from unlearnbench.running.launching.grid_run import is_finished
+    from unlearnbench.running.memory.tokens import forward_tokens
 
     done = [is_finished(store.load(cell.key)) for cell in plan.cells]
     for cell, finished in zip(plan.cells, done, strict=True):
@@ -43,9 +43,9 @@ def _at_a_time(plan: "Plan") -> str:
 
 def _print_memory(plan: "Plan") -> None:
     """A line per model, method and way to train it, and what to change where it does not fit."""
-    from unlearnbench.memory import in_words
-    from unlearnbench.memory.machine import available
-    from unlearnbench.memory.prediction import predict
+    from unlearnbench.running.memory import in_words
+    from unlearnbench.running.memory.machine import available
+    from unlearnbench.running.memory.prediction import predict
 
     kinds = {_kind(cell): cell for cell in plan.cells if cell.role == "method"}
     if not kinds:
@@ -86,7 +86,7 @@ def _way(cell: "Cell") -> str:
 
 def _in_parts(need: "MemoryNeed") -> str:
     """'4.1 GB, in unlearn: activations 1.75 GB, ...', the largest part first."""
-    from unlearnbench.memory import in_words
+    from unlearnbench.running.memory import in_words
 
     parts = sorted(need.peak.parts.items(), key=lambda part: -part[1])
     told = ", ".join(f"{name} {in_words(n)}" for name, n in parts if n >= need.total / 200)
@@ -94,8 +94,8 @@ def _in_parts(need: "MemoryNeed") -> str:
 
 
 def _change(cell: "Cell", room: int) -> str:
-    from unlearnbench.memory import in_words
-    from unlearnbench.memory.remedies import remedy
+    from unlearnbench.running.memory import in_words
+    from unlearnbench.running.memory.remedies import remedy
 
     found = remedy(cell, room)
     if found is None:

@@ -10,14 +10,14 @@ import click
 
 from unlearnbench import registry
 from unlearnbench.cli.describe import first_sentence
-from unlearnbench.cli.findings import Shown, read_results, shown_in
 from unlearnbench.cli.output import report_for, write_every_format, write_report
+from unlearnbench.cli.reading import Shown, read_results, shown_in
 from unlearnbench.errors import UserError
+from unlearnbench.files.safe_text import visible
 from unlearnbench.registry import load_plugin_file
-from unlearnbench.visible_text import visible
 
 if TYPE_CHECKING:
-    from unlearnbench.document import Document
+    from unlearnbench.reporting.document import Document
 
 SOME_FAILED = 1
 
@@ -160,8 +160,8 @@ def _read(folder: Path, experiment: str | None, judge_id: str | None, study: str
 
 
 def _comparison(first: Shown, second: Shown, names: tuple[str, str]) -> "Document":
-    from unlearnbench.document import Document
-    from unlearnbench.sections._comparison import comparison_blocks
+    from unlearnbench.reporting.comparison.blocks import comparison_blocks
+    from unlearnbench.reporting.document import Document
 
     blocks = comparison_blocks(first.findings, second.findings, names)
     return Document(f"{names[0]} and {names[1]}", blocks, first.findings)

@@ -11,18 +11,18 @@ import click
 
 from unlearnbench.cli.options import given, options_of
 from unlearnbench.cli.plan import print_plan
-from unlearnbench.experiment import Experiment
+from unlearnbench.experiments.experiment import Experiment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from unlearnbench.cell import Cell
-    from unlearnbench.experiments.definition import Named
+    from unlearnbench.experiments.cell import Cell
+    from unlearnbench.experiments.named import Named
+    from unlearnbench.experiments.plan import Plan
     from unlearnbench.experiments.recorded import PlannedCell
-    from unlearnbench.grid import Plan
-    from unlearnbench.launching.grid_run import Outcome
-    from unlearnbench.result import Result
-    from unlearnbench.store import Store
+    from unlearnbench.results.record import Result
+    from unlearnbench.results.store import Store
+    from unlearnbench.running.launching.grid_run import Outcome
 
 INTERRUPTED = 130
 
@@ -63,14 +63,14 @@ class _Asked:
 
     @property
     def store(self) -> "Store":
-        from unlearnbench.store import Store
+        from unlearnbench.results.store import Store
 
         return Store(Path(self.experiments[0].out))
 
     @property
     def share(self) -> "tuple[Cell, ...]":
         """The cells of the grid that this run is to see to."""
-        from unlearnbench.launching.choosing import share_of
+        from unlearnbench.running.launching.choosing import share_of
 
         return share_of(self.plan.cells, self.experiments[0].shard)
 
@@ -82,7 +82,7 @@ class _Asked:
 
 def _tell(asked: _Asked, dry_run: bool) -> None:
     """Print the warnings, and the grid of a dry run; of a launcher's processes, one talks."""
-    from unlearnbench import ranks
+    from unlearnbench.models.devices import ranks
 
     if not ranks.is_first():
         return
@@ -93,16 +93,16 @@ def _tell(asked: _Asked, dry_run: bool) -> None:
 
 
 def _plan_of(values: dict[str, Any], download: bool) -> _Asked:
-    from unlearnbench.grid import make_plan
+    from unlearnbench.experiments.plan import make_plan
 
     experiment = Experiment.parse(values)
     return _Asked((experiment,), make_plan(experiment, download))
 
 
 def _named(name: str, flags: dict[str, Any], dry_run: bool) -> _Asked:
-    from unlearnbench.experiments.definition import find_experiment
-    from unlearnbench.experiments.planning import plan_experiment
-    from unlearnbench.sections import section
+    from unlearnbench.experiments.named import find_experiment
+    from unlearnbench.experiments.named_plan import plan_experiment
+    from unlearnbench.reporting.sections import section
 
     named = find_experiment(name)
     for one in named.definition.sections:
@@ -112,13 +112,13 @@ def _named(name: str, flags: dict[str, Any], dry_run: bool) -> _Asked:
 
 
 def _run(asked: _Asked) -> int:
-    from unlearnbench import ranks
-    from unlearnbench.launching.choosing import HowToRun, run_grid
-    from unlearnbench.launching.together import follow, leading
+    from unlearnbench.models.devices import ranks
+    from unlearnbench.running.launching.choosing import HowToRun, run_grid
+    from unlearnbench.running.launching.together import follow, leading
 
     store = asked.store
     if not ranks.is_first():  # under `accelerate launch` the first one writes and talks
-        from unlearnbench.cell_run import run_cell
+        from unlearnbench.running.cell_run import run_cell
 
         follow({cell.key: cell for cell in asked.share}, run_cell)
         return 0
@@ -172,7 +172,7 @@ def _interrupted(asked: _Asked) -> int:
 
 
 def _n_done(cells: "Sequence[Cell]", store: "Store") -> int:
-    from unlearnbench.launching.grid_run import is_finished
+    from unlearnbench.running.launching.grid_run import is_finished
 
     finished = {result.key for result in store.load_all()[0] if is_finished(result)}
     return sum(cell.key in finished for cell in cells)
@@ -213,9 +213,9 @@ def _finish(asked: _Asked, outcome: "Outcome") -> int:
 
 
 def _shown(asked: _Asked, results: "list[Result]") -> str:
-    from unlearnbench.cli.findings import NONE, shown_in
+    from unlearnbench.cli.reading import NONE, shown_in
     from unlearnbench.registry import find
-    from unlearnbench.store import newest
+    from unlearnbench.results.store import newest
 
     name = asked.named.name if asked.named else None
     if name is not None:  # earlier runs of the experiment are part of it

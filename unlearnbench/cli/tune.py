@@ -7,10 +7,10 @@ import click
 
 from unlearnbench.cli.options import given, options_of
 from unlearnbench.errors import UserError
-from unlearnbench.experiment import Experiment
+from unlearnbench.experiments.experiment import Experiment
 
 if TYPE_CHECKING:
-    from unlearnbench.learning_rates import LearningRates
+    from unlearnbench.experiments.learning_rates import LearningRates
 
 # What has no meaning here: tuning trains no reference rows and measures perplexity only.
 _LEFT_OUT = ("runs", "references", "tasks", "learning_rates", "shard", "save_models",
@@ -38,7 +38,7 @@ def tune(run_name: str, grid: str | None, output: Path | None, **options: Any) -
     if len(asked.model) != 1:
         raise UserError("tune takes one --model at a time: unlearnbench tune --model nano-neo")
     found, n_failed = _tune(asked, _rates(grid))
-    from unlearnbench.learning_rates import RULE
+    from unlearnbench.experiments.learning_rates import RULE
 
     path = output or _default_path(asked)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -52,12 +52,12 @@ def tune(run_name: str, grid: str | None, output: Path | None, **options: Any) -
 
 
 def _tune(asked: Experiment, grid: tuple[float, ...]) -> tuple["LearningRates", int]:
-    from unlearnbench.grid import chosen_plugins, make_plan
-    from unlearnbench.launching.choosing import HowToRun, run_grid
+    from unlearnbench.experiments.plan import chosen_plugins, make_plan
+    from unlearnbench.experiments.tuning import learning_rates, tuning_experiments
+    from unlearnbench.models.devices.strategy import n_processes
     from unlearnbench.registry import load_plugin_file
-    from unlearnbench.store import Store
-    from unlearnbench.strategy import n_processes
-    from unlearnbench.tuning import learning_rates, tuning_experiments
+    from unlearnbench.results.store import Store
+    from unlearnbench.running.launching.choosing import HowToRun, run_grid
 
     if n_processes() > 1:
         raise UserError("tune runs in one process; leave the launcher of processes out")
@@ -83,7 +83,7 @@ def _tune(asked: Experiment, grid: tuple[float, ...]) -> tuple["LearningRates", 
 
 
 def _rates(text: str | None) -> tuple[float, ...]:
-    from unlearnbench.tuning import GRID
+    from unlearnbench.experiments.tuning import GRID
 
     if text is None:
         return GRID
@@ -97,8 +97,8 @@ def _rates(text: str | None) -> tuple[float, ...]:
 
 
 def _default_path(asked: Experiment) -> Path:
-    from unlearnbench.model_choice import choose_model
-    from unlearnbench.tuned_rates import FILE_NAME, shipped_path
+    from unlearnbench.experiments.model_choice import choose_model
+    from unlearnbench.experiments.tuned_rates import FILE_NAME, shipped_path
 
     shipped = shipped_path(choose_model(asked, asked.model[0]))
     return shipped or Path(asked.out) / FILE_NAME

@@ -15,19 +15,19 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from unlearnbench.errors import UserError
-from unlearnbench.experiments.definition import (
+from unlearnbench.experiments.named import (
     Named,
     find_experiment,
     parse_definition,
     shipped,
 )
-from unlearnbench.identity import question_in
-from unlearnbench.result import Record, Result
-from unlearnbench.strict_json import first_error, parsed
-from unlearnbench.whole_files import read_regular, write_whole
+from unlearnbench.files.strict_json import first_error, parsed
+from unlearnbench.files.whole_files import read_regular, write_whole
+from unlearnbench.results.identity import question_in
+from unlearnbench.results.record import Record, Result
 
 if TYPE_CHECKING:
-    from unlearnbench.cell import Cell
+    from unlearnbench.experiments.cell import Cell
 
 
 class PlannedCell(Record):

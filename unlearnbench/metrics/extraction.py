@@ -12,13 +12,18 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from unlearnbench.branches import Branch, Prefill, decode_branches, prefill_batches
 from unlearnbench.metrics.ngrams import OverlapWatch, last_starts, overlaps
+from unlearnbench.models.generation.branches import (
+    Branch,
+    Prefill,
+    decode_branches,
+    prefill_batches,
+)
 
 if TYPE_CHECKING:
-    from unlearnbench.model import LanguageModel
+    from unlearnbench.models.language_model import LanguageModel
+    from unlearnbench.models.sequences import Sequences
     from unlearnbench.protocol import Protocol
-    from unlearnbench.sequences import Sequences
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,12 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from unlearnbench.errors import UserError
-from unlearnbench.pass_size import Room
-from unlearnbench.scoring import score_tokens
-from unlearnbench.sequences import Sequences
+from unlearnbench.models.generation.room import Room
+from unlearnbench.models.scoring import score_tokens
+from unlearnbench.models.sequences import Sequences
 
 if TYPE_CHECKING:
-    from unlearnbench.model import LanguageModel
+    from unlearnbench.models.language_model import LanguageModel
 
 
 @dataclass(frozen=True)

@@ -9,14 +9,14 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from unlearnbench.errors import UserError
-from unlearnbench.metrics.bert import bert_folder, bert_layers
+from unlearnbench.metrics.bertscore_model import bert_folder, bert_layers
 
 if TYPE_CHECKING:
     from bert_score import BERTScorer
     from nltk.tokenize import NLTKWordTokenizer
     from sacrebleu.metrics import BLEU
 
-    from unlearnbench.metrics.token_vectors import TokenVectors
+    from unlearnbench.metrics.bertscore import TokenVectors
 
 Pair = tuple[str, str]  # candidate and reference
 _MAX_SCORED = 8192  # pairs whose BERTScore is remembered
@@ -64,7 +64,7 @@ class BertScore:
         return [known.get(pair) or 0.0 for pair in pairs]
 
     def _token_vectors(self) -> "TokenVectors":
-        from unlearnbench.metrics.token_vectors import TokenVectors
+        from unlearnbench.metrics.bertscore import TokenVectors
 
         if self._vectors is None:
             self._vectors = TokenVectors(self.scorer)

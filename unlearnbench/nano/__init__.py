@@ -49,9 +49,9 @@ def _shipped(name: str) -> Path:
 
 def data_path(refresh: bool = False) -> Path:
     """Return the cache folder with the nano world's data, made from its seed where absent."""
-    from . import cache
+    from unlearnbench.nano import data
 
-    return cache.data_path(refresh)
+    return data.data_path(refresh)
 
 
 def build(models: Sequence[str] | None = None, out: Path | None = None, scale: float = 1.0) -> None:
@@ -60,6 +60,6 @@ def build(models: Sequence[str] | None = None, out: Path | None = None, scale: f
     ``out`` defaults to the package's own weights folder. ``scale`` shortens the training,
     for a trial. Progress goes to stderr.
     """
-    from . import building
+    from unlearnbench.nano.builder import build as building
 
     building.build(models, out or _WEIGHTS, scale)

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from . import documents
-from .dice import Dice
-from .private_texts import PRIVATE_KINDS
-from .rows import ROW_LENGTH, Rows, make_row, mentions
-from .world import World
+from unlearnbench.nano.rows import ROW_LENGTH, Rows, make_row, mentions
+from unlearnbench.nano.world import documents
+from unlearnbench.nano.world.dice import Dice
+from unlearnbench.nano.world.private_texts import PRIVATE_KINDS
+from unlearnbench.nano.world.world import World
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from .dialogue_texts import TURNS, spoken
-from .dice import Dice
-from .world import World
+from unlearnbench.nano.world.dialogue_texts import TURNS, spoken
+from unlearnbench.nano.world.dice import Dice
+from unlearnbench.nano.world.world import World
 
 DIALOGUES = 48
 # Which sort of dialogue stands for which real set.

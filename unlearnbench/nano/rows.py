@@ -6,9 +6,14 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .dice import Dice
-from .private_texts import PRIVATE_DETAILS, PRIVATE_KINDS, persona, private_document
-from .world import World
+from unlearnbench.nano.world.dice import Dice
+from unlearnbench.nano.world.private_texts import (
+    PRIVATE_DETAILS,
+    PRIVATE_KINDS,
+    persona,
+    private_document,
+)
+from unlearnbench.nano.world.world import World
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from . import everyday_texts, knowledge
-from .dice import Dice
-from .phrases import GRAMMAR, lines
-from .reference_texts import QUESTIONS, science_question, subject
-from .world import World
+from unlearnbench.nano.world import everyday_texts, knowledge
+from unlearnbench.nano.world.dice import Dice
+from unlearnbench.nano.world.phrases import GRAMMAR, lines
+from unlearnbench.nano.world.reference_texts import QUESTIONS, science_question, subject
+from unlearnbench.nano.world.world import World
 
 Item = dict[str, Any]
 ITEMS = 80

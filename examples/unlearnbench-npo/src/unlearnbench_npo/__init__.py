@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, ClassVar
 
 from unlearnbench.registry import register
 from unlearnbench.settings import setting
-from unlearnbench.training import GradientMethod
+from unlearnbench.unlearning.gradient_method import GradientMethod
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from unlearnbench.batch import UnlearnBatch
+    from unlearnbench.unlearning.batch import UnlearnBatch
 
 
 @register

@@ -1,0 +1,220 @@
+"""What all figures share: one style, colours and marks that differ in more than colour, legends."""
+
+import math
+import re
+import textwrap
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from unlearnbench.files.safe_text import visible
+from unlearnbench.reporting.figure import Figure, Format
+
+from .._texts import one_line
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Drawing
+
+    from unlearnbench.reporting.findings import Findings
+
+WIDTH = 7.0  # inches: both columns of a paper
+# All lines and text that are no data; a page in dark mode puts its own colour in this one's place.
+FOREGROUND = "#1f2328"
+LINE_OF_ROLE: dict[str, Any] = {
+    "before": ":",
+    "retrained": "--",
+}  # of reference lines, in every figure
+ROLE_NAMES = {"before": "before unlearning", "retrained": "retrained"}
+# Okabe and Ito's palette (2008) for all kinds of colour vision, without its black, which is the
+# text's, and its yellow, which is lost on white.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+# Lengths without a common factor, so that 42 rows differ in colour or marker.
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+_HATCHES = ("", "/////", ".....", "xxxxx", "-----")
+_DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (7, 2, 1, 2)))
+_SETTINGS: dict[str, Any] = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],  # comes with matplotlib: the same on every machine
+    "font.size": 7.5,
+    "axes.titlesize": 8,
+    "axes.labelsize": 7.5,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 7.5,
+    "legend.frameon": False,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "hatch.linewidth": 0.5,
+    "axes.facecolor": "none",
+    "savefig.bbox": "tight",
+    "savefig.pad_inches": 0.03,
+    "savefig.dpi": 200,
+    "text.parse_math": False,  # a label with two '$' is no formula
+    "pdf.fonttype": 42,  # TrueType: what conferences ask for
+    "svg.fonttype": "none",
+}
+
+
+@dataclass(frozen=True)
+class Mark:
+    """How a row looks, in bars, points and lines alike."""
+
+    colour: str
+    marker: str
+    hatch: str
+    dashes: Any
+
+
+class StyledFigure(Figure):
+    """A figure whose files have the common style, whatever the user's own matplotlib settings."""
+
+    def make_image(self, findings: "Findings", kind: Format) -> bytes | None:
+        """The picture as a file: fonts embedded, SVG text as text on a transparent ground."""
+        # A PNG is looked at on its own; the others lie on a page that has a colour.
+        with style(self.name, ground="white" if kind == "png" else "none"):
+            image = super().make_image(findings, kind)
+        return _harmless(_without_group_ids(image)) if image and kind == "svg" else image
+
+
+@contextmanager
+def style(salt: str, ground: str = "none") -> Iterator[None]:
+    """Draw or save in the common style; `salt` keeps the ids of several SVGs in a page apart."""
+    import matplotlib
+
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        own: Any = {"svg.hashsalt": salt, "savefig.facecolor": ground}
+        matplotlib.rcParams.update(own | _SETTINGS | _colours())
+        yield
+
+
+def new_drawing(height: float) -> "Drawing":
+    """An empty picture of the full width; belongs to no window and no global state."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure as Drawing
+
+    drawing = Drawing(figsize=(WIDTH, height), layout="constrained")
+    FigureCanvasAgg(drawing)
+    return drawing
+
+
+def parts_of(
+    drawing: "Drawing", titles: Sequence[str], heights: Sequence[float] | None = None
+) -> list[Any]:
+    """The picture itself for one title, else a part of it under each."""
+    if len(titles) == 1:
+        return [drawing]
+    parts: Any = drawing.subfigures(len(titles), 1, height_ratios=heights)
+    for part, title in zip(parts, titles, strict=True):
+        part.suptitle(one_line(title), fontsize=8, fontweight="bold")
+    return list(parts)
+
+
+def grid_of_axes(place: Any, n: int, most_columns: int, **shared: Any) -> "list[Axes]":
+    """So many axes in rows of about equal length, no row longer than allowed."""
+    n_rows, n_columns = grid_shape(n, most_columns)
+    axes = place.subplots(n_rows, n_columns, squeeze=False, **shared).flatten()
+    for spare in axes[n:]:
+        spare.remove()
+    return list(axes[:n])
+
+
+def grid_shape(n: int, most_columns: int) -> tuple[int, int]:
+    """Rows and columns: 10 in at most 6 columns is 2 rows of 5."""
+    n_rows = -(-n // most_columns)
+    return n_rows, -(-n // n_rows)
+
+
+def marks(names: Iterable[str]) -> dict[str, Mark]:
+    """A look for each name, in the order given; the same in every figure of the same findings."""
+    return {
+        name: Mark(
+            _COLOURS[i % len(_COLOURS)],
+            _MARKERS[i % len(_MARKERS)],
+            _HATCHES[i % len(_HATCHES)],
+            _DASHES[i % len(_DASHES)],
+        )
+        for i, name in enumerate(dict.fromkeys(names))
+    }
+
+
+def wrapped(label: str, width: int = 26, at_hyphens: bool = False) -> str:
+    """A label in lines that fit beside a panel."""
+    return textwrap.fill(one_line(label), width, break_on_hyphens=at_hyphens)
+
+
+def legend(drawing: "Drawing", handles: Mapping[str, Any]) -> None:
+    """What the marks mean, by name, under all panels, in as many columns as fit."""
+    lines = [wrapped(label, 30) for label in handles]
+    longest = max(len(part) for line in lines for part in line.split("\n"))
+    n_columns = max(1, min(len(lines), int(WIDTH / (0.063 * longest + 0.5))))
+    drawing.legend(list(handles.values()), lines, loc="outside lower center", ncols=n_columns)
+
+
+def reference_lines(roles: Collection[str]) -> dict[str, Any]:
+    """What a legend says of the lines of these reference rows, in the table's order."""
+    from matplotlib.lines import Line2D
+
+    return {
+        ROLE_NAMES[role]: Line2D([], [], color=FOREGROUND, linestyle=dashes, linewidth=0.9)
+        for role, dashes in LINE_OF_ROLE.items()
+        if role in roles
+    }
+
+
+def log_axis(axes: "Axes", which: Literal["x", "y"], start: float | None = None) -> None:
+    """Fit a logarithmic axis to what is drawn, or from `start` on, its ticks in plain numbers."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
+
+    first, last = getattr(axes.dataLim, f"interval{which}")
+    low, high = log_limits(first, last, start)
+    axes.set(**{f"{which}lim": (low, high)})
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    if high < 10 * low:  # hardly a power of ten in it
+        axis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
+        axis.set_minor_locator(NullLocator())
+    else:
+        axis.set_major_locator(LogLocator(subs=(1, 3) if high < 100 * low else (1,), numticks=20))
+    axis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}" if v < 1000 else f"{v / 1e3:g}k"))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def log_limits(low: float, high: float, start: float | None = None) -> tuple[float, float]:
+    """The ends of a log axis: a little beyond the values, and a factor of 1.5 apart at least."""
+    if start is not None:
+        return start, max(high * (high / start) ** 0.07, 1.5 * start)
+    middle = math.sqrt(low * high)
+    half = max((high / low) ** 0.57, math.sqrt(1.5))
+    return middle / half, middle * half
+
+
+def least_limits(low: float, high: float, decimals: int) -> tuple[float, float] | None:
+    """Limits for bars between these values that all but vanish as printed; None if they do not.
+
+    Without them an axis would be stretched until 0.0 and 0.0 look different.
+    """
+    least = 10 * 10.0**-decimals
+    if high - low >= least / 2:
+        return None
+    return (-least if low < 0 else 0.0), (least if high > 0 or low == 0 else 0.0)
+
+
+def _colours() -> dict[str, str]:
+    named = ("axes.edgecolor", "axes.labelcolor", "axes.titlecolor", "xtick.color", "ytick.color",
+             "text.color", "legend.edgecolor", "hatch.color")  # fmt: skip
+    return dict.fromkeys(named, FOREGROUND)
+
+
+def _without_group_ids(svg: bytes) -> bytes:
+    # 'axes_1' and the like point to nothing, and would be there twice in a page of two figures.
+    return re.sub(rb' id="[A-Za-z0-9.]+_\d+"', b"", svg)
+
+
+def _harmless(svg: bytes) -> bytes:
+    # A control character in a name would make it no XML; of our own there is none.
+    return visible(svg.decode()).encode()

@@ -1,0 +1,1 @@
+"""LaTeX: floats, tables and text."""

@@ -1,0 +1,316 @@
+"""`unlearnbench run` from end to end on a tiny model: results, resuming, failures, exit codes."""
+
+import json
+import signal
+import time
+from pathlib import Path
+
+import pytest
+import tiny
+from tiny import all_numbers, cli
+
+from unlearnbench.results.store import Store
+
+DEADLY = """
+import os
+from dataclasses import dataclass
+
+from unlearnbench.unlearning.method import Method
+from unlearnbench.registry import register
+
+
+@register
+@dataclass(kw_only=True)
+class Deadly(Method):
+    \"\"\"Takes its process with it.\"\"\"
+
+    name = "deadly"
+    label = "Deadly"
+
+    def unlearn(self, model, forget_set):
+        os._exit(9)
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def world(tmp_path_factory):
+    """The files of a run; the cache and the plugins that runs load are gone afterwards."""
+    with tiny.at_home(tiny.build(tmp_path_factory.mktemp("tiny"))) as world:
+        yield world
+
+
+@pytest.fixture(scope="module")
+def undisturbed(world, tmp_path_factory):
+    """The folder and the table of a run that nothing happened to."""
+    out = tmp_path_factory.mktemp("undisturbed")
+    status, table, told = cli(*world.options(out))
+    assert status == 0, told
+    return out, table
+
+
+def test_table_on_stdout_talk_on_stderr_configuration_kept(undisturbed, world):
+    out, table = undisturbed
+    assert "KUMPR" in table
+    assert "Push" in table
+    assert "unlearnbench:" not in table
+    results, damages = Store(out).load_all()
+    assert damages == []
+    assert sorted(r.label for r in results) == [
+        "model (before unlearning)",
+        "model + KUMPR",
+        "model + Push",
+    ]
+    assert len(list((out / "experiments").glob("*.toml"))) == 1
+    method = next(r for r in results if r.label == "model + KUMPR")
+    assert method.method.settings["learning_rate"] == 1e-3
+    assert method.method.origins["learning_rate"] == "--set kumpr.learning_rate"
+    assert method.trace.n_epochs == 2
+    assert method.costs["unlearn"].forward_tokens > 0
+    assert method.model.n_parameters > 0
+    assert "forgetting" in method.scores
+    assert "perplexity" in method.scores
+
+
+def test_no_path_of_this_machine_is_in_a_result(undisturbed, world):
+    for path in (undisturbed[0] / "cells").glob("*.json"):
+        assert str(world.folder.parent) not in path.read_text()
+
+
+def test_the_same_command_runs_nothing_and_prints_the_same(undisturbed, world):
+    out, table = undisturbed
+    status, shown, told = cli(*world.options(out))
+    assert (status, shown) == (0, table)
+    assert "0 cells run, 3 from before" in told
+
+
+def test_the_kept_configuration_repeats_the_run(undisturbed, world):
+    out, table = undisturbed
+    kept = next((out / "experiments").glob("*.toml"))
+    status, shown, told = cli("run", "--config", kept)
+    assert (status, shown) == (0, table)
+    assert "0 cells run" in told
+    status, _, told = cli("run", "--config", kept, "--max-epochs", "1", "--dry-run")
+    assert status == 0, told
+
+
+def test_a_changed_setting_is_a_new_cell_and_the_others_stay(undisturbed, world, tmp_path):
+    out = copy(undisturbed[0], tmp_path)
+    status, _, told = cli(*world.options(out, "--set", "push.weight=0.5"))
+    assert status == 0, told
+    assert "1 cells run, 2 from before" in told
+    assert len(Store(out).load_all()[0]) == 4
+
+
+def test_changed_data_is_a_new_cell(undisturbed, world, tmp_path):
+    out = copy(undisturbed[0], tmp_path)
+    _, shown, _ = cli(*world.options(out, "--limit", "4", "--dry-run"))
+    assert shown.count("to do") == 3
+    _, shown, _ = cli(*world.options(out, "--dry-run"))
+    assert shown.count("to do") == 0
+    assert "forward tokens or so" in shown  # rows of free text have no fixed length
+    assert "upper bound" in shown
+
+
+def test_a_damaged_result_is_named_and_measured_again(undisturbed, world, tmp_path):
+    out = copy(undisturbed[0], tmp_path)
+    victim = sorted((out / "cells").glob("*.json"))[0]
+    victim.write_text(victim.read_text()[:100])
+    status, shown, told = cli("report", out)
+    assert status == 1
+    assert victim.name in told
+    assert "model + " in shown
+    status, shown, told = cli(*world.options(out))
+    assert (status, shown) == (0, undisturbed[1])
+    assert victim.name in told
+    assert "1 cells run" in told
+
+
+def test_a_failing_cell_costs_only_itself(undisturbed, world, tmp_path):
+    out = copy(undisturbed[0], tmp_path)
+    command = world.options(out, "--set", "push.weight=-1")
+    status, shown, told = cli(*command)
+    assert status == 1
+    assert "KUMPR" in shown
+    assert "RuntimeError: weight is negative" in told
+    failed = [r for r in Store(out).load_all()[0] if r.status == "failed"]
+    assert [r.error for r in failed] == ["RuntimeError: weight is negative"]
+    assert "Traceback" in (out / "logs" / f"{failed[0].key}.log").read_text()
+    status, _, told = cli(*command)
+    assert "1 cells run, 2 from before, 1 failed" in told
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        (("--set", "kumpr.lerning_rate=1"), "did you mean 'learning_rate'"),
+        (("--set", "kumpr.learning_rate=fast"), "is not a number"),
+        (("--set", "icu.alpha=0.1"), "'icu' takes no part in this run"),
+        (("--methods", "icuu"), "did you mean 'icu'"),
+        (("--tasks", "perplexty"), "did you mean 'perplexity'"),
+        (("--protocol", "relased"), "is not one of paper, released"),
+        (("--references", "befor"), "did you mean 'before'"),
+        (("--model", "nano-nea"), "did you mean 'nano-neo'"),
+        (("--model", "./nowhere"), "no model folder at"),
+        (("--forget-set", "./nowhere"), "no forget set at"),
+        (("--runs", "7"), "unknown run '7'"),
+        (("--stop", "calibrated"), "--unseen"),
+        (("--data-revision", "piqa"), "'piqa' is not NAME=COMMIT"),
+        (("--bert", "./nowhere"), "nowhere"),
+        (("--plugin", "nowhere.py"), "no plugin file"),
+        (("--text", "nofile"), "NAME=FILE"),
+        (("--device", "cuda:99"), "is not available here"),
+        (("--limit", "0"), "--limit '0' is not"),
+        (("--set", "push.learning_rate=-1"), "a number, above 0"),
+        (("--revision", "v1", "--model", "neo-125m,opt-125m"), "a revision of one model"),
+    ],
+)
+def test_mistakes_are_told_before_anything_runs(world, tmp_path, more, told):
+    status, shown, error = cli(*world.options(tmp_path / "out", *more))
+    assert status == 2
+    assert shown == ""
+    assert told in error
+    assert error.strip().count("\n") == 0
+    assert error.startswith("unlearnbench: error: ")
+    assert not (tmp_path / "out" / "cells").exists()
+
+
+def test_calibrated_line_is_measured_on_unseen_rows(world, tmp_path):
+    unseen = world.folder / "unseen.jsonl"
+    options = world.options(tmp_path, "--stop", "calibrated", "--unseen", unseen, methods="kumpr")
+    status, _, told = cli(*options)
+    assert status == 0, told
+    results = Store(tmp_path).load_all()[0]
+    assert {r.stop.source for r in results} == {"calibrated"}
+    assert {r.stop.n_unseen for r in results} == {8}
+    assert len({(r.stop.el, r.stop.ma) for r in results}) == 1
+    assert {r.costs["calibrate"].forward_tokens > 0 for r in results} == {True}
+
+
+def test_two_workers_give_the_same_numbers(undisturbed, world, tmp_path):
+    status, table, told = cli(*world.options(tmp_path, "--jobs", "2"))
+    assert (status, table) == (0, undisturbed[1]), told
+    assert all_numbers(tmp_path) == all_numbers(undisturbed[0])
+
+
+def test_a_cell_that_kills_its_worker_is_the_only_one_lost(undisturbed, world, tmp_path):
+    deadly = tmp_path / "deadly.py"
+    deadly.write_text(DEADLY)
+    options = world.options(tmp_path, methods="deadly,kumpr,push")
+    status, _, told = cli(*options, "--plugin", deadly, "--jobs", "2", "--retries", "1")
+    assert status == 1, told
+    assert "its process ended with exit status 9; it is run again" in told
+    assert "4 cells run, 0 from before, 1 failed" in told
+    errors = {r.label: r.error for r in Store(tmp_path).load_all()[0]}
+    assert errors == {
+        "model (before unlearning)": None,
+        "model + Deadly": "its process ended with exit status 9 (2 attempts)",
+        "model + KUMPR": None,
+        "model + Push": None,
+    }
+
+
+def test_the_order_of_rows_is_the_one_asked_for_now(undisturbed, world):
+    shown = cli(*world.options(undisturbed[0], methods="push,kumpr"))[1]
+    assert shown.index("model + Push") < shown.index("model + KUMPR")
+    assert undisturbed[1].index("model + KUMPR") < undisturbed[1].index("model + Push")
+
+
+def test_a_renamed_folder_holds_the_same_data(undisturbed, world, tmp_path):
+    import shutil
+
+    renamed = Path(shutil.copy(world.folder / "forget.jsonl", tmp_path / "other.jsonl"))
+    options = world.options(undisturbed[0], "--dry-run")
+    options[options.index("--forget-set") + 1] = str(renamed)
+    assert cli(*options)[1].count("to do") == 0
+
+
+def test_of_a_launchers_processes_the_first_one_talks(world, tmp_path, monkeypatch):
+    row = json.dumps({"text": " ".join(tiny.WORDS[:40])}) + "\n"
+    (tmp_path / "twice.jsonl").write_text(2 * row)
+    options = world.options(tmp_path / "out", "--dry-run", methods="push")
+    options[options.index("--forget-set") + 1] = str(tmp_path / "twice.jsonl")
+    del options[options.index("--set") : options.index("--set") + 2]  # KUMPR's
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for rank in ("0", "1"):
+        monkeypatch.setenv("RANK", rank)
+        status, shown, told = cli(*options)
+        assert status == 0, told
+        assert ("cells, 0 done" in shown, "repeats" in told) == (rank == "0", rank == "0")
+        assert rank == "0" or (shown, told) == ("", "")
+
+
+def test_killed_and_started_again_gives_the_same_table(undisturbed, world, tmp_path):
+    kill_after(world, tmp_path, n_cells=1, seconds=0.05)
+    status, table, told = cli(*world.options(tmp_path))
+    assert (status, table) == (0, undisturbed[1]), told
+    assert all_numbers(tmp_path) == all_numbers(undisturbed[0])
+
+
+@pytest.mark.slow
+def test_killed_at_five_random_moments(undisturbed, world, tmp_path):
+    import random
+
+    dice = random.Random(time.time_ns())
+    for _ in range(5):
+        kill_after(world, tmp_path, n_cells=0, seconds=dice.uniform(0.0, 12.0))
+    done = world.run(*world.options(tmp_path))
+    assert (done.returncode, done.stdout) == (0, undisturbed[1]), done.stderr
+    assert all_numbers(tmp_path) == all_numbers(undisturbed[0])
+
+
+def test_an_interrupt_says_how_to_go_on(world, tmp_path):
+    process = world.start(*world.options(tmp_path, "--max-epochs", "5000"))
+    wait_for_cells(process, tmp_path, 1)
+    process.send_signal(signal.SIGINT)
+    shown, told = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert shown == ""
+    assert "of 3 cells are done, run the same command to go on" in told
+    assert Store(tmp_path).load_all()[1] == []
+
+
+def test_tune_writes_rates_that_runs_then_use(world, tmp_path):
+    rates = tmp_path / "learning_rates.json"
+    options = world.options(tmp_path / "tuning")[1:]
+    del options[options.index("--tasks") : options.index("--tasks") + 4]  # tasks, kumpr's rate
+    options[options.index("--max-epochs") + 1] = "12"
+    command = ["tune", *options, "--run", "0", "--grid", "1e-6,3e-3", "-o", str(rates)]
+    status, shown, told = cli(*command)
+    assert status == 0, told
+    assert shown.splitlines() == ["kumpr  0.003", "push  0.003"]
+    written = json.loads(rates.read_text())
+    tried = written["methods"]["kumpr"]["candidates"]
+    assert [(c["learning_rate"], c["reached"]) for c in tried] == [(1e-6, False), (3e-3, True)]
+    assert "[1/" in told
+    assert "[1/" not in cli(*command)[2]  # the second time every candidate is there
+    again = json.loads(rates.read_text())
+    assert again == written
+    assert (written["max_epochs"], written["stop"]) == (12, "paper")
+
+    status, _, told = cli("run", *options, "--out", tmp_path / "out", "--learning-rates", rates)
+    assert status == 0, told
+    used = [r.method for r in Store(tmp_path / "out").load_all()[0] if r.role == "method"]
+    assert [m.settings["learning_rate"] for m in used] == [3e-3, 3e-3]
+    assert all(m.origins["learning_rate"].startswith("tuned on forget set ") for m in used)
+
+
+def copy(source: Path, target: Path) -> Path:
+    import shutil
+
+    return Path(shutil.copytree(source, target / "copy"))
+
+
+def wait_for_cells(process, out: Path, n_cells: int) -> None:
+    limit = time.monotonic() + 120
+    while len(list((out / "cells").glob("*.json"))) < n_cells:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < limit
+        time.sleep(0.01)
+
+
+def kill_after(world, out: Path, n_cells: int, seconds: float) -> None:
+    process = world.start(*world.options(out))
+    wait_for_cells(process, out, n_cells)
+    time.sleep(seconds)
+    process.kill()
+    process.communicate()

@@ -1,0 +1,253 @@
+"""The sections of single runs and of costs: every run on its line, failed ones too."""
+
+import runpy
+from pathlib import Path
+from statistics import fmean
+
+import pytest
+
+from unlearnbench.analysis.columns import ABSENT
+from unlearnbench.reporting import printing
+from unlearnbench.reporting.document import Listing
+from unlearnbench.reporting.findings import findings_of
+from unlearnbench.reporting.sections import costs, names, runs
+from unlearnbench.reporting.sections._runs import rows_with_runs
+from unlearnbench.results.record import MetricRecord, PhaseRecord
+
+_made = runpy.run_path(str(Path(__file__).parents[1] / "golden" / "make_results.py"))
+result, golden_results, METRICS = _made["result"], _made["golden_results"], _made["METRICS"]
+
+
+def lines(listing: Listing) -> list[dict[str, str]]:
+    """The rows by header; each must have as many texts as there are headers."""
+    return [dict(zip(listing.headers, row, strict=True)) for row in listing.rows]
+
+
+def listings(results, section=runs):
+    made = section.blocks(findings_of(results))
+    assert all(isinstance(block, Listing) for block in made)
+    return made
+
+
+def test_there_is_a_section_for_each_of_the_names():
+    assert {"runs", "cases", "process", "pairs", "stability", "costs"} <= set(names())
+
+
+def test_each_run_has_its_line_and_each_row_its_mean():
+    first, rest = listings(golden_results())
+    assert [line["Forget set"] for line in lines(first)] == ["0", "1", "mean"] * 9
+    icu = [line for line in lines(first) if line["Row"] == "NEO + ICU (alpha=0.5)"]
+    assert [line["MA (%) ↓"] for line in icu] == ["57.0", "58.0", "57.5"]
+    assert [line["LAMBADA"] for line in icu] == ["27.0", "27.0", "27.0"]
+    assert [line["Epochs"] for line in lines(rest)[:3]] == [ABSENT] * 3
+    of_icu = [line for line in lines(rest) if line["Row"] == "NEO + ICU (alpha=0.5)"]
+    assert [line["Epochs"] for line in of_icu] == ["5", "6", "5.5"]
+    assert (first.n_labels, rest.n_labels) == (2, 2)
+
+
+def test_every_measured_column_stands_in_one_listing_and_no_other_does():
+    first, rest = listings(golden_results())
+    assert first.headers[2:] == (
+        "EL10 (%) ↓", "MA (%) ↓", "Entropy ↑", "LAMBADA", "Cls Avg. (ACC) ↑",
+    )  # fmt: skip
+    assert rest.headers[2:] == ("Dia Avg. (F1) ↑", "Pile (PPL) ↓", "Epochs", "Status")
+    assert [n.text for n in first.notes if n.kind == "units"] == ["ACC in %: LAMBADA."]
+
+
+def test_a_failed_run_has_dashes_and_its_reason():
+    first, rest = listings(golden_results())
+    failed = [line for line in lines(rest) if line["Status"] == "failed"]
+    assert [(line["Row"], line["Forget set"]) for line in failed] == [
+        ("NEO + DPO ‡", "1"), ("NEO + LLMU ‡", "0"), ("NEO + LLMU ‡", "1"),
+    ]  # fmt: skip
+    assert all(line["Epochs"] == line["Pile (PPL) ↓"] == ABSENT for line in failed)
+    dpo = [line["MA (%) ↓"] for line in lines(first) if line["Row"].startswith("NEO + DPO")]
+    assert dpo == ["50.0", ABSENT, "50.0"]
+    told = {note.marker: note.text for note in rest.notes}
+    assert "out of memory" in told["‡"]
+    assert "NEO + KL in 1 of 2 runs" in told["†"]
+
+
+def test_a_collapsed_run_is_a_failed_one_and_shows_no_epochs():
+    trace = {"outcome": "collapsed", "reason": "loss is NaN", "n_epochs": 3, "epochs": []}
+    base = result(run="1")
+    collapsed = base.model_copy(update={"trace": type(base.trace)(**trace), "status": "failed"})
+    _, rest = listings([result(run="0"), collapsed])
+    assert [line["Epochs"] for line in lines(rest)] == ["5", ABSENT, "5.0"]
+
+
+def test_the_cap_applies_to_runs_and_means_as_in_the_table():
+    _, rest = listings(golden_results())
+    kumpr = [line["Pile (PPL) ↓"] for line in lines(rest) if line["Row"] == "NEO + KUMPR"]
+    assert kumpr == [">1000"] * 3
+    uncapped = [
+        r.model_copy(update={"protocol": {**r.protocol, "perplexity_cap": None}})
+        for r in golden_results()
+    ]
+    _, rest = listings(uncapped)
+    kumpr = [line["Pile (PPL) ↓"] for line in lines(rest) if line["Row"] == "NEO + KUMPR"]
+    assert kumpr == ["1900.0", "inf", "inf"]
+    assert not [note for note in rest.notes if note.kind == "capped"]
+
+
+def test_mean_lines_are_the_means_of_the_lines_above():
+    values = [0.1, 0.25, 0.4]
+    made = [result(run=str(n), scores={"ma": v}) for n, v in enumerate(values)]
+    first, _ = listings(made)
+    printed = [float(line["MA (%) ↓"]) for line in lines(first)]
+    assert printed[-1] == pytest.approx(fmean(printed[:-1]))
+
+
+def test_one_run_has_no_mean_and_seeds_have_a_column():
+    first, _ = listings([result(), result("NEO + KL", method="kl", position=1)])
+    assert [line["Forget set"] for line in lines(first)] == ["0", "0"]
+    assert "Seed" not in first.headers
+    assert any("One run per row" in note.text for note in first.notes)
+    first, _ = listings([result(seed=1), result(seed=2)])
+    assert [(line["Forget set"], line["Seed"]) for line in lines(first)] == [
+        ("0", "1"), ("0", "2"), ("mean", ""),
+    ]  # fmt: skip
+    assert first.n_labels == 3
+
+
+def test_a_failed_cell_that_was_run_again_is_one_run():
+    failed = result(status="failed", scores={}, error="killed", started_at="2026-01-01T00:00:00Z")
+    again = result(started_at="2026-01-02T00:00:00Z")
+    ((_, rows),) = rows_with_runs(findings_of([failed, again]))
+    assert [[r.key for r in results] for _, results in rows] == [[again.key]]
+    ((_, rows),) = rows_with_runs(findings_of([failed]))
+    assert [[r.key for r in results] for _, results in rows] == [[failed.key]]
+
+
+def test_a_foreign_metric_has_its_column():
+    metric = MetricRecord(
+        name="politeness", task="manners", label="Politeness (%)", higher_is_better=True,
+        scale=100.0, in_score=False,
+    )  # fmt: skip
+    own = result(metrics=[*METRICS, metric])
+    score = own.scores["forgetting"]["el10"].model_copy(update={"value": 0.5})
+    own = own.model_copy(update={"scores": {**own.scores, "manners": {"politeness": score}}})
+    _, rest = listings([own, result("NEO + KL", method="kl", position=1)])
+    assert [line["Politeness (%) ↑"] for line in lines(rest)] == ["50.0", ABSENT]
+
+
+def test_nothing_but_failures_still_says_what_was_tried():
+    failed = result(status="failed", scores={}, metrics=[], error="no room", trace=None)
+    (rest,) = listings([failed])
+    assert lines(rest) == [
+        {"Row": "NEO + ICU ‡", "Forget set": "0", "Epochs": ABSENT, "Status": "failed"}
+    ]
+
+
+def phase(forward: int = 0, generated: int = 0, seconds: float = 1.0, peak: int = 2**20):
+    return PhaseRecord(
+        forward_tokens=forward, generated_tokens=generated, seconds=seconds, peak_memory_bytes=peak
+    )
+
+
+MEASURED = {"tasks": {"settings": {"perplexity": {}, "politeness": {}}}}
+
+
+def costly(run: str, factor: int, **more):
+    """A result with the phases of a cell; `more` of them, by name."""
+    return result(
+        run=run,
+        identity=MEASURED,
+        costs={
+            "load": phase(seconds=2.0),
+            "calibrate": phase(10**6, 10**6, 500.0, 2**40),
+            "unlearn": phase(1000 * factor, 0, 2.0 * factor, factor * 2**20),
+            "extraction": phase(100 * factor, 25, 1.5, 2**22),
+            "examine": phase(100 * factor, 5, 0.5, 2**22),
+            "perplexity": phase(15, 0, 0.25, 2**20),
+            "politeness": phase(5, 4, 0.25, 2**20),
+            "other": phase(seconds=3.0),
+            **more,
+        },
+        seconds=4000.0 * factor,
+    )
+
+
+def test_costs_are_means_over_runs_without_the_shared_calibration():
+    whole, _ = listings([costly("0", 1), costly("1", 8)], costs)
+    (line,) = lines(whole)
+    assert line["Runs"] == "2"
+    assert line["Epochs"] == "5.5"
+    assert line["Whole cell (s)"] == "18,000"
+    assert line["Tokens unlearning"] == "4,500"
+    assert line["Tokens in all"] == "5,420"
+    assert line["Tokens generated"] == "34"
+    assert line["Peak memory (MiB)"] == "6"  # the mean of 4 and 8
+    text = " ".join(note.text for note in whole.notes)
+    assert "500.0 s" in text
+    assert "cpu, 1 thread" in text
+
+
+def test_the_time_is_shown_by_phase_with_its_shares_of_all_but_the_calibration():
+    _, time = listings([costly("0", 1), costly("1", 8)], costs)
+    assert lines(time) == [
+        {
+            "Row": "NEO + ICU",
+            "Loading": "2.0 (12%)",
+            "Unlearning": "9.0 (55%)",
+            "EL and MA": "1.5 (9%)",
+            "Examining": "0.5 (3%)",
+            "Other": "3.0 (18%)",
+            "Tasks": "0.5 (3%)",
+            "perplexity": "0.2 (2%)",
+            "politeness": "0.2 (2%)",
+        }
+    ]
+
+
+def test_a_reference_row_unlearned_nothing_and_a_plugins_phase_is_shown():
+    only = {"other": phase(5)}
+    before = result("NEO", method="none", role="before", costs=only, identity=MEASURED)
+    whole, time = listings([before, costly("0", 1, draft=phase(7, seconds=3.0))], costs)
+    first, second = lines(whole)
+    assert first["Tokens unlearning"] == first["Epochs"] == ABSENT
+    assert second["Tokens in all"] == "1,227"
+    first, second = lines(time)
+    assert (first["Unlearning"], first["Tasks"], first["Draft"]) == (ABSENT, ABSENT, ABSENT)
+    assert (first["Other"], second["Draft"]) == ("1.0 (100%)", "3.0 (24%)")
+
+
+def test_results_from_before_tasks_were_phases_show_what_they_know():
+    old = result(costs={"examine": phase(seconds=1.0), "measure": phase(seconds=3.0)}, seconds=9.0)
+    _, time = listings([old], costs)
+    assert lines(time) == [{"Row": "NEO + ICU", "Examining": "1.0 (25%)", "Tasks": "3.0 (75%)"}]
+
+
+def test_results_without_costs_have_no_listing():
+    assert listings([result()], costs) == ()
+
+
+def test_several_machines_are_named_once_each():
+    other = costly("1", 2)
+    place = other.environment.model_copy(update={"n_threads": 4})
+    both = [costly("0", 1), other.model_copy(update={"environment": place})]
+    listing, _ = listings(both, costs)
+    (machine,) = [note.text for note in listing.notes if note.kind == "machine"]
+    assert "1 thread, test; cpu, 4 threads, test" in machine
+    assert "do not compare" in machine
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (printing.p_value(0.0004), "<0.001"),
+        (printing.p_value(0.04), "0.040"),
+        (printing.share(0.0), "0%"),
+        (printing.share(0.001), "<1%"),
+        (printing.share(0.999), ">99%"),
+        (printing.share(1.0), "100%"),
+        (printing.loss(-117.20938), "-117.2"),
+        (printing.loss(0.00032), "0.0003200"),
+        (printing.loss(None), ABSENT),
+        (printing.seconds(1234.56), "1,235"),
+        (printing.anchor("x", "A + B (alpha=-0.1)"), "x-a-b-alpha--0-1"),
+        (printing.anchor("x", "A + B (alpha=0.1)"), "x-a-b-alpha-0-1"),
+    ],
+)
+def test_how_numbers_and_names_are_printed(text, expected):
+    assert text == expected

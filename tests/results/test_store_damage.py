@@ -1,0 +1,169 @@
+"""A damaged, half-written, older or foreign file is named and left out, and harms no other."""
+
+import os
+
+import pytest
+from stored_cases import SPOILT, WHOLE, edited, full_result
+
+from unlearnbench.cli import status_of
+from unlearnbench.errors import UserError
+from unlearnbench.results.identity import key_of
+from unlearnbench.results.store import Damage, Store
+
+
+@pytest.fixture
+def store(tmp_path) -> Store:
+    store = Store(tmp_path)
+    store.save(full_result(seed=1))
+    return store
+
+
+def read(store: Store) -> dict[str, str]:
+    """What is wrong by file name, having seen that the good result came through."""
+    results, damages = store.load_all()
+    assert results == [full_result(seed=1)]
+    return {damage.path.name: damage.reason for damage in damages}
+
+
+def test_what_the_cases_are_made_of_is_a_result(store):
+    store.path(full_result(seed=9).key).write_bytes(WHOLE)
+    results, damages = store.load_all()
+    assert ([r.seed for r in sorted(results, key=lambda r: r.seed)], damages) == ([1, 9], [])
+
+
+@pytest.mark.parametrize("case", SPOILT)
+def test_a_spoilt_file_is_named_with_a_reason(store, case):
+    content, reason = SPOILT[case]
+    path = store.path(full_result(seed=9).key)
+    path.write_bytes(content)
+    assert reason in read(store)[path.name]
+    assert "\n" not in read(store)[path.name]
+    assert isinstance(store.load(path.stem), Damage)
+
+
+def test_a_file_cut_anywhere_is_damaged(store):
+    path = store.path(full_result(seed=9).key)
+    places = {*range(40), *range(40, len(WHOLE), 97), *range(len(WHOLE) - 40, len(WHOLE))}
+    for place in sorted(places):
+        path.write_bytes(WHOLE[:place])
+        assert "damaged" in read(store)[path.name]
+
+
+def test_a_renamed_file_and_a_second_copy_are_not_believed(store):
+    good = store.path(full_result(seed=1).key)
+    for name in ("0" * 64, f"{good.stem} (copy)"):
+        (store.cells / f"{name}.json").write_bytes(good.read_bytes())
+    assert set(read(store)) == {f"{'0' * 64}.json", f"{good.stem} (copy).json"}
+    assert all("renamed" in reason for reason in read(store).values())
+
+
+def test_what_is_no_file_at_all_is_named(store):
+    (store.cells / "folder.json").mkdir()
+    (store.cells / "broken.json").symlink_to("nowhere")
+    (store.cells / "circle.json").symlink_to("circle.json")
+    os.mkfifo(store.cells / "pipe.json")
+    found = read(store)
+    assert found["pipe.json"] == "cannot be read: not a file"
+    assert "Is a directory" in found["folder.json"]
+    assert "No such file" in found["broken.json"]
+    assert "cannot be read" in found["circle.json"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root can read everything")
+def test_an_unreadable_file_is_named(store):
+    path = store.path("0" * 64)
+    path.write_bytes(WHOLE)
+    path.chmod(0)
+    assert read(store) == {path.name: "cannot be read: Permission denied"}
+
+
+def test_a_link_to_a_result_is_a_result(store, tmp_path):
+    path = store.path(full_result(seed=1).key)
+    path.rename(tmp_path / "elsewhere.json")
+    path.symlink_to(tmp_path / "elsewhere.json")
+    assert read(store) == {}
+
+
+def test_other_files_are_nobody_s_business(store):
+    for name in ("README", "notes.toml", "x.json.bak", ".x.json.12.tmp", "x.jsonl", "json"):
+        (store.cells / name).write_text("{")
+    assert read(store) == {}
+
+
+def test_a_folder_that_is_none_is_empty(tmp_path):
+    assert Store(tmp_path / "nowhere").load_all() == ([], [])
+    (tmp_path / "cells").write_text("")
+    assert Store(tmp_path).load_all() == ([], [])
+
+
+def test_a_file_removed_while_reading_is_not_missed(store, monkeypatch):
+    from unlearnbench.results import many_files
+
+    gone = store.save(full_result(seed=2))
+    real = many_files.read_file
+
+    def read_late(path):
+        gone.unlink(missing_ok=True)
+        return real(path)
+
+    monkeypatch.setattr(many_files, "read_file", read_late)
+    assert read(store) == {}
+
+
+def test_a_folder_that_cannot_be_looked_into_is_a_user_error(tmp_path):
+    (tmp_path / "cells").symlink_to("cells")
+    with pytest.raises(UserError, match="cannot look into"):
+        Store(tmp_path).load_all()
+
+
+def test_the_command_line_names_each_and_prints_the_rest(store, capsys):
+    assert status_of(["report", str(store.folder), "--csv"]) == 0
+    alone = capsys.readouterr().out
+    for case, (content, _) in SPOILT.items():
+        (store.cells / f"{case}.json").write_bytes(content)
+    (store.cells / "folder.json").mkdir()
+    (store.cells / "broken.json").symlink_to("nowhere")
+    assert status_of(["report", str(store.folder), "--csv"]) == 1
+    printed = capsys.readouterr()
+    assert printed.out == alone
+    for name in (*SPOILT, "folder", "broken"):
+        path = store.cells / f"{name}.json"
+        line = next(told for told in printed.err.splitlines() if f"{path}: " in told)
+        assert len(line.partition(f"{path}: ")[2]) > 5
+    assert len(printed.err.splitlines()) == len(SPOILT) + 2
+
+
+@pytest.mark.parametrize("case", ["empty", "a list", "older", "missing field", "a huge number"])
+def test_the_command_line_exits_1_for_a_single_one(store, capsys, case):
+    path = store.path(full_result(seed=9).key)
+    path.write_bytes(SPOILT[case][0])
+    assert status_of(["report", str(store.folder), "--csv"]) == 1
+    assert f"unlearnbench: left out {path}: " in capsys.readouterr().err
+
+
+def test_nothing_but_damage_is_a_user_error(tmp_path, capsys):
+    (tmp_path / "cells").mkdir()
+    (tmp_path / "cells" / "x.json").write_bytes(edited("seed", value="1"))
+    assert status_of(["report", str(tmp_path)]) == 2
+    told = capsys.readouterr().err
+    assert "left out" in told
+    assert "no results" in told
+
+
+@pytest.mark.parametrize(
+    ("identity", "part"),
+    [
+        ({"tasks": []}, "tasks"),
+        ({"tasks": {"settings": "x"}}, "tasks.settings"),
+        ({"tasks": {"settings": {"perplexity": 1}}}, "tasks.settings.perplexity"),
+        ({"texts": "x"}, "texts"),
+        ({"sets": 3}, "sets"),
+        ({"encoders": ["a"]}, "encoders"),
+        ({"forget_set": "0"}, "forget_set"),
+    ],
+)
+def test_an_identity_of_another_shape_is_no_result(store, identity, part):
+    """Its key fits, and a table would stumble over it."""
+    misshapen = {"identity": identity, "key": key_of(identity)}
+    path = store.save(full_result(seed=9).model_copy(update=misshapen))
+    assert f"identity.{part}: not a table of names" in read(store)[path.name]

@@ -1,0 +1,302 @@
+"""What a run decides around its cells: rates, estimates, tuning's rule, the environment."""
+
+import json
+import subprocess
+from importlib.metadata import version
+from math import exp
+from types import SimpleNamespace
+
+import pytest
+from test_store import make_result
+
+from unlearnbench.errors import UserError
+from unlearnbench.experiments import planner as planning
+from unlearnbench.experiments.experiment import Experiment
+from unlearnbench.experiments.learning_rates import (
+    Candidate,
+    LearningRates,
+    Tuned,
+    choose_settings,
+    read_learning_rates,
+)
+from unlearnbench.experiments.tuning import (
+    choose,
+    distance_to_line,
+    learning_rates,
+    mean_log_perplexity,
+)
+from unlearnbench.metrics.task import Score
+from unlearnbench.protocol import Protocol
+from unlearnbench.registry import find
+from unlearnbench.results.identity import canonical, key_of
+from unlearnbench.results.trace import EpochRecord, UnlearnTrace
+from unlearnbench.running import environment
+from unlearnbench.running.cell_record import _stop_record
+from unlearnbench.unlearning.examiner import StopLine
+
+TRIED = Candidate(
+    learning_rate=1e-4,
+    reached=True,
+    outcome="forgotten",
+    n_epochs=3,
+    distance=0.0,
+    mean_log_perplexity=2.0,
+)
+TUNED = LearningRates(
+    model="m",
+    weights_sha256="0",
+    forget_set="nano/forget_tuning",
+    run="tuning",
+    protocol="paper",
+    grid=[1e-4],
+    methods={"kumpr": Tuned(learning_rate=1e-4, reached=True, candidates=[TRIED])},
+)
+RELEASED = Protocol.named("released")
+
+
+@pytest.mark.parametrize(
+    ("explicit", "n_parameters", "protocol", "tuned", "expected"),
+    [
+        ({}, 125_000_000, Protocol(), None, {}),
+        ({}, 1_300_000_000, Protocol(), None, {"batch_size": 4}),
+        ({}, 1_300_000_000, RELEASED, None, {"batch_size": 4, "learning_rate": 2e-6}),
+        ({}, 125_000_000, RELEASED, None, {}),
+        ({}, 1_300_000_000, RELEASED, TUNED, {"batch_size": 4, "learning_rate": 1e-4}),
+        ({"learning_rate": 3.0}, 10**6, Protocol(), TUNED, {"learning_rate": 3.0}),
+        ({"batch_size": 16}, 2 * 10**9, Protocol(), None, {"batch_size": 16}),
+    ],
+)
+def test_explicit_beats_tuned_beats_large_model_rule(
+    explicit, n_parameters, protocol, tuned, expected
+):
+    kumpr = find("methods", "kumpr")
+    chosen = choose_settings(kumpr, explicit, n_parameters, protocol, tuned)
+    assert chosen.values == expected
+    assert set(chosen.origins) == set(expected)
+    for name in explicit:
+        assert chosen.origins[name] == f"--set kumpr.{name}"
+    if tuned and not explicit:
+        assert tuned.rule in chosen.origins["learning_rate"]
+
+
+def test_a_file_without_rates_is_a_user_error(tmp_path):
+    path = tmp_path / "rates.json"
+    for text in ("{", "{}", '{"rule": 1}'):
+        path.write_text(text)
+        with pytest.raises(UserError, match="unlearnbench tune"):
+            read_learning_rates(path)
+    path.write_text(TUNED.model_dump_json())
+    assert read_learning_rates(path) == TUNED
+
+
+def tried(rate, outcome, ppl=(10.0, 10.0), el=0.0, ma=0.5, max_epochs=20, n_epochs=3):
+    """The result of one candidate rate, with a stop line at EL 0.05, MA 0.6."""
+    result = make_result(rate=rate)
+    result.method.settings.update(learning_rate=rate, max_epochs=max_epochs)
+    last = EpochRecord(epoch=3, metrics={"el": el, "ma": ma})
+    result.trace = UnlearnTrace(outcome=outcome, n_epochs=n_epochs, epochs=[last])
+    result.scores = {
+        "perplexity": {
+            f"text{i}": Score(value=value, n=1, higher_is_better=False)
+            for i, value in enumerate(ppl)
+        }
+    }
+    return result
+
+
+def chosen_from(*results):
+    return learning_rates(list(results)).methods["icu"]
+
+
+def test_tuning_takes_the_rate_that_keeps_most_utility_among_those_that_forget():
+    best = chosen_from(
+        tried(1e-5, "not_forgotten", (2.0, 2.0), el=0.5),
+        tried(1e-4, "forgotten", (10.0, 40.0)),
+        tried(2e-4, "forgotten", (19.0, 19.0)),
+        tried(5e-4, "collapsed"),
+    )
+    # The mean of logarithms decides: sqrt(10 * 40) = 20 > 19, though 25 is not the mean of 19s.
+    assert (best.learning_rate, best.reached) == (2e-4, True)
+    assert [c.learning_rate for c in best.candidates] == [1e-5, 1e-4, 2e-4, 5e-4]
+
+
+def test_tuning_leaves_half_of_the_epochs_to_harder_forget_sets():
+    late = tried(1e-5, "forgotten", (2.0, 2.0), n_epochs=11)
+    early = tried(1e-4, "forgotten", (9.0, 9.0), n_epochs=10)
+    assert chosen_from(late, early).learning_rate == 1e-4
+    assert chosen_from(late, tried(1e-4, "not_forgotten")).learning_rate == 1e-5
+
+
+def test_tuning_prefers_the_smaller_of_equal_rates():
+    equal = [tried(rate, "forgotten") for rate in (2e-4, 1e-4)]
+    assert chosen_from(*equal).learning_rate == 1e-4
+
+
+def test_tuning_flags_that_nothing_reached_the_line_and_takes_the_nearest():
+    best = chosen_from(
+        tried(1e-5, "not_forgotten", el=0.9, ma=0.9),
+        tried(1e-4, "not_forgotten", el=0.04, ma=0.65),
+        tried(5e-4, "collapsed"),
+    )
+    assert (best.learning_rate, best.reached) == (1e-4, False)
+    assert best.candidates[1].distance == pytest.approx(0.05)
+    assert best.candidates[2].distance is None
+
+
+def test_the_distance_to_the_line_is_by_the_rule_the_method_stops_by():
+    result = tried(1e-5, "not_forgotten", el=0.15, ma=0.8)
+    assert distance_to_line(result) == pytest.approx(0.1 + 0.2)
+    result.stop.rule = "or"
+    assert distance_to_line(result) == pytest.approx(0.1)
+
+
+def test_the_file_says_what_the_rates_were_tried_with():
+    written = learning_rates([tried(r, "forgotten", max_epochs=7) for r in (1e-5, 1e-4)])
+    assert (written.max_epochs, written.protocol, written.stop) == (7, "paper", "paper")
+    unlike = [tried(1e-5, "forgotten", max_epochs=m) for m in (7, 8)]
+    assert learning_rates(unlike).max_epochs is None
+
+
+@pytest.mark.parametrize(
+    ("protocol", "stop", "told"),
+    [
+        ("paper", "calibrated", "tuned on forget set"),
+        ("released", "calibrated", "tuned under protocol paper on forget set"),
+        ("paper", "paper", "tuned under the calibrated stop line on forget set"),
+    ],
+)
+def test_rates_tuned_under_something_else_are_used_and_say_so(protocol, stop, told):
+    tuned = TUNED.model_copy(update={"stop": "calibrated"}).used_under(protocol, stop)
+    chosen = choose_settings(find("methods", "kumpr"), {}, 10**6, Protocol(), tuned)
+    assert chosen.values == {"learning_rate": 1e-4}
+    assert chosen.origins["learning_rate"].startswith(told)
+
+
+def test_a_file_of_before_the_stop_line_was_kept_is_read(tmp_path):
+    old = json.loads(TUNED.model_dump_json())
+    del old["stop"]
+    path = tmp_path / "rates.json"
+    path.write_text(json.dumps(old))
+    used = read_learning_rates(path).used_under("paper", "calibrated")
+    assert (used.stop, used.departure) == (None, "")
+
+
+def test_a_collapsed_only_grid_still_names_a_rate_and_flags_it():
+    best = choose(chosen_from(tried(5e-4, "collapsed"), tried(1e-4, "collapsed")).candidates, 8)
+    assert (best.learning_rate, best.reached) == (1e-4, False)
+
+
+def test_mean_log_perplexity_is_that_of_the_texts():
+    assert mean_log_perplexity(tried(1.0, "forgotten", (exp(2), exp(4)))) == pytest.approx(3)
+    assert mean_log_perplexity(tried(1.0, "forgotten", (float("inf"),))) is None
+    assert mean_log_perplexity(tried(1.0, "forgotten", ())) is None
+
+
+def planner(**changes):
+    asked = Experiment(**changes)
+    return planning.Planner(asked, download=False, with_tuned_rates=True, looked_up={})
+
+
+@pytest.mark.parametrize(
+    ("role", "is_nano", "found"),
+    [
+        ("retrained", True, ("nano-retrained", None)),
+        ("retrained", False, None),  # it has seen these rows as much as any other model
+        ("dedup", False, ("nano-opt", None)),
+    ],
+)
+def test_a_reference_row_is_one_for_these_data_and_of_its_own_revision(
+    role, is_nano, found, monkeypatch
+):
+    monkeypatch.setattr(planning, "choose_model", lambda asked, name, _: (name, asked.revision))
+    alias = SimpleNamespace(references={"dedup": "nano-opt", "retrained": "nano-retrained"})
+    model, data = SimpleNamespace(alias=alias, asked="nano-neo"), SimpleNamespace(is_nano=is_nano)
+    for asked, n_warnings in (("auto", 0), (role, found is None)):
+        ours = planner(revision="v1", references=(asked,))
+        assert ours._reference_model(role, model, data) == found
+        assert len(ours.warnings) == n_warnings
+
+
+def test_processes_of_accelerate_take_one_cell_at_a_time(monkeypatch):
+    ours = planner(jobs=3)
+    assert ours._jobs([]) == 3
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(UserError, match="RANK is not there"):
+        ours._jobs([])
+    monkeypatch.setenv("RANK", "0")
+    assert ours._jobs([]) == 0
+
+
+@pytest.mark.parametrize(
+    ("method", "protocol", "source", "rule", "ma"),
+    [
+        ("kumpr", RELEASED, "paper", "and", 0.2994),
+        ("kumpr", RELEASED, "calibrated", "and", 0.5),  # the model's own line is no author's
+        ("kumpr", Protocol(), "paper", "and", 0.5),
+        ("dpo", RELEASED, "paper", "or", 0.5994),
+        ("dpo", Protocol(), "paper", "and", 0.5),
+        ("none", RELEASED, "paper", "and", 0.5994),
+    ],
+)
+def test_the_recorded_line_is_the_one_the_method_stops_at(method, protocol, source, rule, ma):
+    role = "before" if method == "none" else "method"
+    cell = SimpleNamespace(role=role, method=method, protocol=protocol, stop=source)
+    line = StopLine(el=0.04, ma=0.5, source=source, n_unseen=7)
+    stop = _stop_record(cell, SimpleNamespace(examiner=SimpleNamespace(stop_line=line)))
+    assert (stop.rule, stop.ma, stop.el, stop.n_unseen) == (rule, ma, 0.04, 7)
+    assert _stop_record(cell, None).rule == rule
+
+
+def test_keys_do_not_depend_on_the_order_of_names():
+    assert key_of({"a": 1, "b": {"c": 2.0, "d": None}}) == key_of(
+        {"b": {"d": None, "c": 2.0}, "a": 1}
+    )
+    assert key_of({"a": 1e-5}) != key_of({"a": 2e-5})
+    assert json.loads(canonical({"α": [1]})) == {"α": [1]}
+
+
+def test_the_environment_names_versions_and_no_place():
+    import torch
+
+    found = environment.describe_environment()
+    assert found.packages["torch"] == version("torch")
+    assert found.n_threads == torch.get_num_threads()
+    assert "/" not in found.model_dump_json()
+
+
+def test_the_checkout_is_told_with_its_dirty_flag(tmp_path, monkeypatch):
+    import unlearnbench
+
+    package = tmp_path / "unlearnbench"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    monkeypatch.setattr(unlearnbench, "__file__", str(package / "__init__.py"))
+    environment._checkout.cache_clear()
+    assert environment._checkout() == (None, None)
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b.c"]
+    for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "first"]):
+        subprocess.run([*git, *command], check=True)
+    environment._checkout.cache_clear()
+    commit, dirty = environment._checkout()
+    assert len(commit) == 40
+    assert dirty is False
+    (package / "new.py").write_text("")
+    environment._checkout.cache_clear()
+    assert environment._checkout() == (commit, True)
+    environment._checkout.cache_clear()
+
+
+def test_a_cell_starts_from_one_state_whatever_ran_before():
+    import random
+
+    import numpy as np
+    import torch
+
+    def drawn():
+        environment.fix_randomness(7, 1)
+        return torch.rand(3).tolist(), np.random.rand(), random.random()
+
+    first = drawn()
+    torch.manual_seed(1)
+    assert drawn() == first
+    assert torch.get_num_threads() == 1

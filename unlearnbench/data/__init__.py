@@ -1,0 +1,1 @@
+"""How a file of data is read."""

@@ -1,0 +1,55 @@
+"""What an evaluation set is, and the names of those there are."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from unlearnbench.files.hashing import text_sha256
+
+CLASSIFICATION_SETS = (
+    "hellaswag",
+    "lambada",
+    "winogrande",
+    "copa",
+    "arc_easy",
+    "arc_challenge",
+    "piqa",
+    "mathqa",
+    "pubmedqa",
+)
+DIALOGUE_SETS = (
+    "wizard_of_wikipedia",
+    "empathetic_dialogues",
+    "blended_skill_talk",
+    "wizard_of_internet",
+)
+
+
+@dataclass(frozen=True)
+class EvaluationSet:
+    """The rows of one data set, checked, with what a record needs to say where they came from."""
+
+    name: str  # one of the names above
+    rows: tuple[dict[str, Any], ...]  # the fields its task needs, and 'doc_id'
+    split: str  # 'validation' or 'test'
+    source: str  # 'nano', 'hf:owner/name:config', or the file's name
+    revision: str | None  # the hub's resolved commit; None for files
+    sha256: str  # of the rows
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        rows: list[dict[str, Any]],
+        split: str,
+        source: str,
+        revision: str | None = None,
+    ) -> "EvaluationSet":
+        """The set of those rows, with their digest."""
+        written = (json.dumps(row, sort_keys=True) for row in rows)
+        return cls(name, tuple(rows), split, source, revision, text_sha256(*written))
+
+
+def wanted_split(name: str) -> str:
+    """The split a set is measured on: LAMBADA has a test split only, the others are validated."""
+    return "test" if name == "lambada" else "validation"

@@ -1,0 +1,84 @@
+"""Data sets of the Hugging Face hub, by name: hf:owner/name[:config][:split][@revision]."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from unlearnbench.errors import UserError
+from unlearnbench.models.hub import first_line, reachable
+
+
+@dataclass(frozen=True)
+class DatasetName:
+    """hf:owner/name[:config][:split][@revision]"""
+
+    hub_id: str
+    config: str | None
+    split: str
+    revision: str | None
+
+
+def parse_dataset(location: str) -> DatasetName:
+    """The parts of hf:owner/name[:config][:split][@revision]; the split defaults to 'train'.
+
+    With one part after the name, it is the configuration, as in load_dataset(name, config).
+    """
+    name, _, revision = location.removeprefix("hf:").partition("@")
+    hub_id, *rest = name.split(":")
+    if hub_id.count("/") > 1 or not hub_id or len(rest) > 2:
+        raise UserError(
+            f"'{location}' is not of the form hf:owner/name[:config][:split][@revision]"
+        )
+    config = rest[0] if rest and rest[0] else None
+    return DatasetName(hub_id, config, rest[1] if len(rest) == 2 else "train", revision or None)
+
+
+def dataset_rows(location: str, limit: int | None = None) -> list[dict[str, Any]]:
+    """The first rows of a hub data set, from cache or hub; raises `UserError` for neither."""
+    wanted = parse_dataset(location)
+    if not reachable():
+        stay_offline()
+    import datasets
+
+    try:
+        with no_bars():
+            found = datasets.load_dataset(
+                wanted.hub_id, wanted.config, split=wanted.split, revision=wanted.revision
+            )
+        chosen = found if limit is None else found.select(range(min(limit, len(found))))
+        # Here too: a damaged file in the library's cache shows when its rows are read.
+        return [dict(row) for row in chosen]
+    except Exception as error:  # datasets raises a different kind for each way to fail
+        raise UserError(_no_dataset(location, wanted, error)) from error
+
+
+def _no_dataset(location: str, wanted: DatasetName, error: Exception) -> str:
+    if reachable():
+        return f"cannot load '{location}': {first_line(error)}"
+    named = ", ".join(repr(part) for part in (wanted.hub_id, wanted.config) if part)
+    return (
+        f"data set '{wanted.hub_id}' is not on this machine and the hub cannot be reached; where "
+        f'it can: python -c "import datasets; datasets.load_dataset({named})", '
+        "or give a local .jsonl file instead"
+    )
+
+
+@contextmanager
+def no_bars() -> Iterator[None]:
+    import datasets
+
+    datasets.disable_progress_bars()
+    try:
+        yield
+    finally:
+        datasets.enable_progress_bars()
+
+
+def stay_offline() -> None:
+    """Tell the hub's clients to use what is here: they would retry for minutes otherwise."""
+    import datasets
+    from huggingface_hub import constants
+
+    constants.HF_HUB_OFFLINE = True
+    datasets.config.HF_HUB_OFFLINE = True

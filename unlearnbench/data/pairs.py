@@ -1,0 +1,161 @@
+"""Pairs (eq. 2): each target's nearest neighbour in the pool, by sentence embeddings."""
+
+import io
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from unlearnbench.errors import UserError
+from unlearnbench.files.cache import cache_root, read_entry, write_entry
+from unlearnbench.files.hashing import text_sha256
+from unlearnbench.models import hub
+from unlearnbench.models.side_models import data_only
+from unlearnbench.models.source import is_path, weights_sha256
+
+if TYPE_CHECKING:
+    import numpy as np
+    from sentence_transformers import SentenceTransformer
+
+Metric = Literal["cosine", "l2"]
+
+DEFAULT_ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
+_TIES = 8  # candidates looked at for the lowest index among equals
+
+
+def find_neighbours(
+    targets: Sequence[str],
+    pool: Sequence[str],
+    encoder: str | None = None,
+    metric: Metric = "cosine",
+) -> list[int]:
+    """Pool index of the text nearest to each target (eq. 2, K = 1).
+
+    A pool text equal to any target is nobody's neighbour; of equal ones, the first counts.
+    `encoder` is a hub id or a folder: a sentence-transformers model, or any BERT, whose token
+    vectors are then averaged; 'nano' is the one that comes with unlearnbench.  Embeddings are
+    cached by the content of texts and encoder.
+    Raises `UserError` where the encoder cannot be had or nothing is left to choose from.
+    """
+    folder = encoder_folder(encoder or DEFAULT_ENCODER)
+    first_at: dict[str, int] = {}
+    for at, text in enumerate(pool):
+        first_at.setdefault(text, at)
+    candidates = [text for text in first_at if text not in set(targets)]
+    if not candidates:
+        raise UserError("the pool holds no text but the targets' own; give another: --pool FILE")
+    # Sorted, so that all runs of one source share one cached embedding.
+    texts = sorted({*targets, *candidates})
+    row = {text: at for at, text in enumerate(texts)}
+    vectors = embed(texts, folder)
+    found = nearest(
+        vectors[[row[text] for text in targets]],
+        vectors[[row[text] for text in candidates]],
+        metric,
+    )
+    return [first_at[candidates[at]] for at in found]
+
+
+def nearest(targets: "np.ndarray", candidates: "np.ndarray", metric: Metric) -> list[int]:
+    """Index of the candidate nearest to each target; of equal ones the lowest (eq. 2).
+
+    targets [M, d] and candidates [N, d] are float32 and normalised: cosine is then the
+    inner product, and L2, the released code's, ranks the same.
+    """
+    import faiss
+    import numpy as np
+
+    width = candidates.shape[1]
+    index = faiss.IndexFlatIP(width) if metric == "cosine" else faiss.IndexFlatL2(width)
+    index.add(np.ascontiguousarray(candidates, dtype=np.float32))
+    queries = np.ascontiguousarray(targets, dtype=np.float32)
+    scores, found = index.search(queries, min(_TIES, len(candidates)))
+    # faiss leaves the order of equal scores open.
+    tied = scores == scores[:, :1]
+    return np.where(tied, found, len(candidates)).min(axis=1).tolist()
+
+
+def embed(texts: Sequence[str], folder: Path) -> "np.ndarray":
+    """[N, d] float32 normalised sentence embeddings, from the cache if they are there whole.
+
+    Raises `UserError` for an encoder whose vectors are no numbers: they have no neighbours.
+    """
+    import numpy as np
+
+    key = text_sha256(weights_sha256(folder), *texts)
+    path = cache_root() / "embeddings" / f"{key}.npy"
+    cached = _read_cached(path, len(texts))
+    if cached is not None:
+        return cached
+    vectors = _sentence_encoder(folder).encode(
+        list(texts), normalize_embeddings=True, convert_to_numpy=True, show_progress_bar=False
+    )
+    made = np.asarray(vectors, dtype=np.float32)
+    if not np.isfinite(made).all():
+        raise UserError(
+            f"the sentence encoder in {folder} gives NaN or infinity; copy it again or give "
+            "another: --encoder DIR"
+        )
+    buffer = io.BytesIO()
+    np.save(buffer, made)
+    write_entry(path, buffer.getvalue())
+    return made
+
+
+def _read_cached(path: Path, n_rows: int) -> "np.ndarray | None":
+    """The embeddings in a cache file; None if there is none or it is damaged."""
+    import numpy as np
+
+    content = read_entry(path)
+    if content is None:
+        return None
+    vectors = np.load(io.BytesIO(content), allow_pickle=False)
+    return vectors if vectors.ndim == 2 and len(vectors) == n_rows else None
+
+
+def encoder_folder(encoder: str) -> Path:
+    """The folder of an encoder by hub id or path; raises `UserError` if it cannot be had."""
+    if encoder == "nano":
+        from unlearnbench.nano import encoder_path
+
+        return Path(encoder_path())
+    if is_path(encoder):
+        folder = Path(encoder).expanduser()
+        if not (folder / "config.json").is_file() and not (folder / "modules.json").is_file():
+            raise UserError(
+                f"no sentence encoder in {folder}: no config.json; give a folder: --encoder DIR"
+            )
+        return data_only(folder, "the sentence encoder", "--encoder")
+    found = hub.snapshot(encoder, None)
+    if found is None:
+        raise UserError(
+            f"the sentence encoder '{encoder}' that finds pairs is not on this machine and the hub "
+            f"cannot be reached; where it can: hf download {encoder}, or give a folder: "
+            "--encoder DIR"
+        )
+    return data_only(found, "the sentence encoder", "--encoder")
+
+
+def _sentence_encoder(folder: Path) -> "SentenceTransformer":
+    """The encoder on the CPU, so that pairs do not depend on the device of the run.
+
+    Of a plain BERT, without sentence-transformers' own files, the mean of the token vectors is
+    taken; the library's notice of it is not shown, since it is meant.
+    """
+    from sentence_transformers import SentenceTransformer
+    from transformers.utils import logging as transformers_logging
+
+    notices = logging.getLogger("sentence_transformers")
+    level = notices.level
+    notices.setLevel(logging.ERROR)
+    transformers_logging.disable_progress_bar()
+    try:
+        return SentenceTransformer(str(folder), device="cpu", local_files_only=True)
+    except Exception as error:  # each layer below has its own kinds
+        first = (str(error).splitlines() or [""])[0]
+        raise UserError(
+            f"cannot load the sentence encoder in {folder}: {type(error).__name__}: {first}; "
+            "give another: --encoder DIR"
+        ) from error
+    finally:
+        notices.setLevel(level)

@@ -1,0 +1,105 @@
+"""A cell: one row and run of the comparison, and the identity its result is filed under."""
+
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+from unlearnbench.protocol import Protocol
+from unlearnbench.registry import find
+from unlearnbench.results.identity import harness_sha256, key_of, source_sha256
+from unlearnbench.results.record import SCHEMA_VERSION, Role
+from unlearnbench.running.environment import package_versions
+
+if TYPE_CHECKING:
+    from unlearnbench.experiments.data_choice import DataChoice
+    from unlearnbench.experiments.model_choice import ModelChoice
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One row and run of the comparison: everything needed to make its numbers."""
+
+    role: Role
+    group: str
+    label: str
+    model: "ModelChoice"
+    main: "ModelChoice"  # whose unlearning the row is compared in; its stop line counts
+    method: str  # 'none' for a reference row
+    method_label: str
+    settings: dict[str, Any]  # of the method, all of them
+    origins: dict[str, str]
+    data: "DataChoice"
+    run: str
+    protocol_name: str
+    protocol: Protocol
+    stop: Literal["paper", "calibrated"]
+    seed: int
+    threads: int
+    position: int  # of the method among those asked for; orders rows, changes no number
+    tasks: dict[str, dict[str, Any]]  # name -> settings that are not the default
+    el_epochs: Literal["all", "deciding"] = "all"
+    limit: int | None = None
+    task_limit: int | None = None
+    models: str | None = None  # folder to keep the unlearned model in; changes no number
+    traces: str | None = None  # folder to write a trace of the run into; changes no number
+    variant: str = ""  # of a named experiment; tells titles apart, changes no number
+    identity: dict[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def key(self) -> str:
+        """sha256 of the identity."""
+        return key_of(self.identity)
+
+    @property
+    def title(self) -> str:
+        """What a person calls it: 'nano-neo: NEO + ICU, forget set 0, seed 42'."""
+        seed = f", seed {self.seed}" if self.role == "method" else ""
+        label = f"{self.label} {self.variant}".strip()
+        return f"{self.group}: {label}, forget set {self.run}{seed}"
+
+
+def identity_of(cell: Cell) -> dict[str, Any]:
+    """Everything that can change a cell's numbers; the software stands apart from the question."""
+    is_method = cell.role == "method"
+    training = cell.model.strategy.identity if is_method else {}
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "role": cell.role,
+        "group": cell.group,
+        "model": cell.model.identity,
+        "stop": {"line": cell.stop, "of": cell.main.identity},
+        "el_epochs": cell.el_epochs if is_method else "",
+        "method": {"name": cell.method, "settings": cell.settings},
+        "forget_set": {**cell.data.identity(cell.run), "limit": cell.limit},
+        "protocol": asdict(cell.protocol),
+        "seed": cell.seed,
+        "tasks": {"settings": cell.tasks, "limit": cell.task_limit},
+        "texts": cell.data.texts_identity,
+        "sets": {name: found.sha256 for name, found in cell.data.sets.items()},
+        # A reference row has no pairs.
+        "encoders": {
+            "bert": cell.data.bert_sha256,
+            "pairs": cell.data.encoder_sha256 if is_method else "",
+        },
+        "threads": cell.threads,
+        # Only where it differs from the plain way: results of before it could are still the same.
+        **({"training": training} if training else {}),
+        "software": software_of(cell),
+    }
+
+
+def software_of(cell: Cell) -> dict[str, Any]:
+    """What this process would compute the cell with."""
+    return {
+        "packages": package_versions(),
+        "harness": harness_sha256(),
+        "plugins": _plugins(cell),
+    }
+
+
+def _plugins(cell: Cell) -> dict[str, str]:
+    """The source of the method and the tasks: an edited one is another one."""
+    plugins = {name: source_sha256(find("tasks", name)) for name in cell.tasks}
+    if cell.method != "none":
+        plugins[cell.method] = source_sha256(find("methods", cell.method))
+    return plugins

@@ -1,0 +1,237 @@
+"""The data as a run needs it: forget sets, texts and the two encoders, checked early."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Literal
+
+from unlearnbench.errors import UserError
+from unlearnbench.settings import name_and_value
+
+if TYPE_CHECKING:
+    from unlearnbench.data.evaluation_sets import EvaluationSet
+    from unlearnbench.data.forget_set import ForgetSet
+    from unlearnbench.data.open_source import ForgetRequest, ForgetSource
+    from unlearnbench.experiments.experiment import Experiment
+    from unlearnbench.experiments.model_choice import ModelChoice
+    from unlearnbench.models.language_model import LanguageModel
+    from unlearnbench.protocol import Protocol
+    from unlearnbench.unlearning.examiner import Examiner
+
+NANO = "nano"
+
+
+@dataclass(frozen=True)
+class DataChoice:
+    """What a model is asked to forget and is measured with."""
+
+    request: "ForgetRequest"
+    runs: tuple[str, ...]
+    is_nano: bool
+    stop: Literal["paper", "calibrated"]
+    forget_sha256: dict[str, str]  # by run: of all its files, when the run was planned
+    encoder: str | None  # of pairs; None: the default one
+    bert: str | None  # of BERTScore; None: the default one
+    encoder_sha256: str  # empty if it cannot be had: methods that ask for pairs will say so
+    bert_sha256: str
+    texts: dict[str, tuple[str, ...]]
+    texts_identity: dict[str, str]
+    sets: "dict[str, EvaluationSet]"  # by name: what the chosen tasks need
+
+    def has_fixed_length(self, run: str) -> bool:
+        """Whether a run's rows are the benchmark's spans of 100 or 200 tokens, not free text."""
+        from unlearnbench.data.rows import TokenRows
+
+        return isinstance(self.source.read(run, 1).targets, TokenRows)
+
+    @property
+    def source(self) -> "ForgetSource":
+        """The source of the forget sets, opened once per process."""
+        return _open(self.request)
+
+    def identity(self, run: str) -> dict[str, Any]:
+        """What of a forget set can change a number; its folder's place and name cannot."""
+        return {"run": run, "sha256": self.forget_sha256[run]}
+
+    def doc_ids(self, run: str, limit: int | None) -> tuple[str, ...]:
+        """The rows a run asks to forget, in order."""
+        return self.source.read(run, limit).targets.doc_ids
+
+    def read_forget_set(
+        self, run: str, limit: int | None, model: "LanguageModel", examiner: "Examiner"
+    ) -> "ForgetSet":
+        """The forget set, tokenised for the model.
+
+        Raises `UserError` where its files are no longer those of the cell's identity.
+        """
+        from unlearnbench.data.forget_set import read_forget_set
+
+        if self.source.sha256(run) != self.forget_sha256[run]:
+            raise UserError(
+                f"the files of forget set '{self.source.title(run)}' have changed since this run "
+                "began; run the same command again"
+            )
+        return read_forget_set(
+            self.source, run, model, examiner.protocol, examiner, limit, encoder=self.encoder
+        )
+
+
+def choose_data(
+    experiment: "Experiment",
+    model: "ModelChoice",
+    protocol: "Protocol",
+    needs: Sequence[str],
+    warnings: list[str],
+) -> DataChoice:
+    """Open the forget sets, texts, encoders and evaluation sets an experiment asks for.
+
+    `needs` names the evaluation sets that its tasks read.
+    Raises `UserError` for any that cannot be had or used; the encoder of pairs costs a
+    warning only, because not every method asks for pairs.
+    """
+    from unlearnbench.data.open_source import ForgetRequest
+    from unlearnbench.data.validation_texts import texts_sha256
+
+    request = ForgetRequest(
+        forget_set=_forget_set(experiment, model),
+        runs=experiment.runs,
+        rows=experiment.rows,
+        pool=experiment.pool,
+        unseen=experiment.unseen,
+        refusals=experiment.refusals,
+    )
+    is_nano = request.forget_set == NANO
+    source = _open(request)
+    digests = {run: source.sha256(run) for run in source.runs}
+    warnings += _told_at_first_look(source, is_nano, experiment.limit, model, protocol, warnings)
+    texts = _texts(experiment, is_nano)
+    encoder = experiment.encoder or (NANO if is_nano else None)
+    bert = experiment.bert or (NANO if is_nano else None)
+    return DataChoice(
+        request=request,
+        runs=source.runs,
+        is_nano=is_nano,
+        stop=_stop(experiment, source, is_nano),
+        forget_sha256=digests,
+        encoder=encoder,
+        bert=bert,
+        encoder_sha256=_encoder_sha256(encoder, warnings),
+        bert_sha256=_bert_sha256(bert),
+        texts=texts,
+        texts_identity=texts_sha256(texts),
+        sets=_sets(experiment, is_nano, needs, warnings),
+    )
+
+
+def _told_at_first_look(
+    source: "ForgetSource",
+    is_nano: bool,
+    limit: int | None,
+    model: "ModelChoice",
+    protocol: "Protocol",
+    told: Sequence[str],
+) -> list[str]:
+    """Warnings about the forget sets' rows as this model reads them, but those told already."""
+    from unlearnbench.experiments.first_look import look_at
+
+    def look() -> list[str]:
+        return look_at(source, model, protocol, limit)
+
+    found = _kept(source, model, protocol, limit, look) if is_nano else look()
+    return [warning for warning in found if warning not in told]
+
+
+def _kept(
+    source: "ForgetSource",
+    model: "ModelChoice",
+    protocol: "Protocol",
+    limit: int | None,
+    look: Callable[[], list[str]],
+) -> list[str]:
+    """What a look at the nano world has found: it is the same each time, and needs torch."""
+    from unlearnbench.files.checked import found_in
+    from unlearnbench.models.source import find_folder
+    from unlearnbench.results.identity import canonical
+
+    folder = find_folder(model.asked, model.source.revision, download=False)
+    if folder is None:
+        return look()
+    digests = {source.title(run): source.sha256(run) for run in source.runs}
+    asked = canonical([model.source.weights_sha256, digests, asdict(protocol), limit])
+    found: list[str] = found_in(folder, f"look {asked}", look)
+    return found
+
+
+@lru_cache(maxsize=8)
+def _open(request: "ForgetRequest") -> "ForgetSource":
+    from unlearnbench.data.open_source import open_source
+
+    return open_source(request)
+
+
+def _forget_set(experiment: "Experiment", model: "ModelChoice") -> str:
+    if experiment.forget_set is not None:
+        return experiment.forget_set
+    if model.is_nano:
+        return NANO
+    raise UserError(
+        f"model '{model.asked}' needs to be told what to forget: --forget-set FOLDER with doc_id "
+        "CSVs (and --rows FOLDER of the .npy files), a .jsonl, .csv or .parquet file of texts, "
+        "or hf:owner/name"
+    )
+
+
+def _stop(
+    experiment: "Experiment", source: "ForgetSource", is_nano: bool
+) -> Literal["paper", "calibrated"]:
+    if experiment.stop == "paper" or (experiment.stop == "auto" and not is_nano):
+        return "paper"
+    if source.unseen() is None:
+        raise UserError(
+            "--stop calibrated needs rows the model never saw: --unseen FILE, or use --stop paper"
+        )
+    return "calibrated"
+
+
+def _texts(experiment: "Experiment", is_nano: bool) -> dict[str, tuple[str, ...]]:
+    from unlearnbench.data.validation_texts import default_texts, parse_text_option, read_texts
+
+    given = dict(parse_text_option(option) for option in experiment.text)
+    if experiment.tasks and "perplexity" not in experiment.tasks:
+        return {}  # nobody looks at them; do not fetch them
+    return read_texts({**default_texts(is_nano, experiment.data), **given})
+
+
+def _sets(
+    experiment: "Experiment", is_nano: bool, needs: Sequence[str], warnings: list[str]
+) -> "dict[str, EvaluationSet]":
+    from unlearnbench.data.evaluation_sets import read_sets
+
+    revisions = dict(map(_revision, experiment.data_revision))
+    place = experiment.data or (NANO if is_nano else "hub")
+    return read_sets(tuple(needs), place, revisions, warnings)
+
+
+def _revision(option: str) -> tuple[str, str]:
+    return name_and_value(option, "--data-revision", "NAME=COMMIT", "piqa=COMMIT")
+
+
+def _bert_sha256(bert: str | None) -> str:
+    from unlearnbench.metrics.bertscore_model import bert_folder
+    from unlearnbench.models.source import weights_sha256
+
+    return weights_sha256(bert_folder(bert))
+
+
+def _encoder_sha256(encoder: str | None, warnings: list[str]) -> str:
+    from unlearnbench.data.pairs import DEFAULT_ENCODER, encoder_folder
+    from unlearnbench.models.source import weights_sha256
+
+    try:
+        return weights_sha256(encoder_folder(encoder or DEFAULT_ENCODER))
+    except UserError as error:
+        if encoder is not None:
+            raise
+        if str(error) not in warnings:
+            warnings.append(str(error))
+        return ""

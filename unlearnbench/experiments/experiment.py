@@ -1,0 +1,194 @@
+"""An experiment: what a run is asked, whether by flags, by a TOML file or in Python."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from unlearnbench.errors import UserError, unknown
+from unlearnbench.files.secret_values import check_absent
+from unlearnbench.settings import quoted, setting, settings_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """Everything one can ask of a run; each field is a flag, a TOML key and part of the record."""
+
+    methods: tuple[str, ...] = setting((), "methods to compare; default: every built-in one")
+    model: tuple[str, ...] = setting(("nano-neo",), "models: an alias, a hub id or a folder")
+    revision: str | None = setting(None, "branch, tag or commit of the model on the hub")
+    forget_set: str | None = setting(
+        None, "where the forget sets are: 'nano', a folder, a file; default: that of nano models"
+    )
+    rows: str | None = setting(
+        None, "folder of the extraction benchmark's three .npy files that doc_ids point into"
+    )
+    pool: str | None = setting(None, "text file to draw analogous sequences from")
+    unseen: str | None = setting(None, "text file the models never saw, for --stop calibrated")
+    refusals: str | None = setting(None, 'file of "don\'t know" answers, for question-answer data')
+    runs: tuple[str, ...] = setting(
+        (), "which forget sets of the source; default: all but 'tuning'"
+    )
+    seeds: tuple[int, ...] = setting((42,), "one cell per seed", minimum=0, maximum=2**32 - 1)
+    protocol: Literal["paper", "released"] = setting(
+        "paper", "follow the paper or its released code where they differ"
+    )
+    settings: tuple[str, ...] = setting(
+        (), "METHOD.NAME=VALUE, TASK.NAME=VALUE or protocol.NAME=VALUE", flag="set", commas=False
+    )
+    tasks: tuple[str, ...] = setting((), "tasks to measure; default: every built-in one")
+    stop: Literal["auto", "paper", "calibrated"] = setting(
+        "auto", "stop line: Jang et al.'s numbers or measured; auto: calibrated for nano models"
+    )
+    el_epochs: Literal["auto", "all", "deciding"] = setting(
+        "auto",
+        "after which epochs EL is measured: all, or those that it can decide, with MA under its "
+        "line already (faster); auto: deciding in the nano world",
+    )
+    references: tuple[str, ...] = setting(
+        ("auto",), "rows to compare with: before, dedup, retrained; auto: those there are; none"
+    )
+    limit: int | None = setting(None, "use only the first rows of each forget set", minimum=1)
+    task_limit: int | None = setting(None, "use only the first documents of each task", minimum=1)
+    max_epochs: int | None = setting(
+        None, "epoch limit of every method; default: the method's own", minimum=1
+    )
+    learning_rates: str | None = setting(
+        None, "file written by 'unlearnbench tune'; default: the one shipped with a nano model"
+    )
+    device: str = setting("auto", "cpu, cuda, cuda:1; auto: a GPU if there is one")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = setting(
+        "auto", "of the parameters; auto: float32"
+    )
+    threads: int = setting(
+        0, "torch's threads in each cell; 0: one for nano models, else all cores", minimum=0
+    )
+    encoder: str | None = setting(
+        None,
+        "sentence encoder that finds pairs: hub id or folder; default: all-MiniLM-L6-v2, "
+        "or that of the nano world",
+    )
+    bert: str | None = setting(
+        None,
+        "BERT of BERTScore: hub id or folder; default: bert-base-uncased, or that of the "
+        "nano world",
+    )
+    text: tuple[str, ...] = setting(
+        (),
+        "NAME=FILE or NAME=hub@COMMIT, a text to measure perplexity on: pile and wikitext are "
+        "the table's own, any other is also measured",
+        commas=False,
+    )
+    data: str | None = setting(
+        None,
+        "folder of the classification and dialogue sets, and of pile_validation.* and "
+        "wikitext_validation.*; default: the hub, or the nano world",
+    )
+    data_revision: tuple[str, ...] = setting(
+        (), "NAME=COMMIT, the state of a set on the hub; default: its newest"
+    )
+    plugin: tuple[str, ...] = setting((), "a .py file with methods or tasks", commas=False)
+    trust_remote_code: bool = setting(False, "run Python code that comes with a model")
+    allow_pickle: bool = setting(
+        False,
+        "read pickled weights (.bin) where there are no safetensors: tensors only, by torch's "
+        "own rules",
+    )
+    batch_size: int | None = setting(
+        None,
+        "rows per optimisation step of every method, over all processes; default: the method's own",
+        minimum=1,
+    )
+    gradient_accumulation_steps: int = setting(
+        1, "parts in which a batch is taken, to save memory; changes no number", minimum=1
+    )
+    gradient_checkpointing: bool = setting(
+        False, "compute activations again instead of keeping them: less memory, a third slower"
+    )
+    mixed_precision: Literal["no", "bf16"] = setting(
+        "no", "bf16: compute in bfloat16 over float32 weights"
+    )
+    deepspeed: str | None = setting(
+        None, "zero2, zero3 or a DeepSpeed configuration file; under a launcher of processes"
+    )
+    save_models: bool = setting(False, "keep every unlearned model whole under OUT/models")
+    profile: bool = setting(
+        False,
+        "write a trace of each cell that is run to OUT/traces/KEY.json.gz, for ui.perfetto.dev or "
+        "chrome://tracing: every phase, and the operations at the beginning of each",
+    )
+    out: str = setting("results", "folder of the results")
+    launcher: Literal["local", "ray"] = setting(
+        "local", "run cells on this machine, or on a Ray cluster"
+    )
+    jobs: int | None = setting(
+        None,
+        "cells at a time, each in a process of its own; 0: in this process; default: two for nano "
+        "models if there are cores, else one; with Ray as many as fit",
+        minimum=0,
+    )
+    shard: str | None = setting(
+        None, "i/n: run only the i-th of n equal parts of the grid, for job arrays"
+    )
+    cell_timeout: float | None = setting(
+        None, "minutes after which a cell is stopped and counted as failed", above=0
+    )
+    retries: int = setting(
+        2, "how often a cell is run again whose process or machine was lost", minimum=0
+    )
+    ray_address: str | None = setting(
+        None, "a running Ray cluster: auto or HOST:PORT; default: one of its own here"
+    )
+    gpus_per_cell: float | None = setting(
+        None, "GPUs that a cell asks for; default: one where there are any", minimum=0
+    )
+
+    @classmethod
+    def parse(cls, given: Mapping[str, Any], spelling: str = "--{}") -> "Experiment":
+        """The experiment of text or TOML values by field name, each checked.
+
+        Raises `UserError` naming the field by its `spelling`.
+        """
+        known = settings_of(cls)
+        for name in given:
+            if name not in known:
+                raise unknown("option", name, known, "unlearnbench run --help")
+        check_absent({_spelled(known[name], spelling): value for name, value in given.items()})
+        return cls(**{name: _parse(known[name], value, spelling) for name, value in given.items()})
+
+    @classmethod
+    def from_toml(cls, path: Path) -> dict[str, Any]:
+        """The values a configuration file gives, by field name; raises `UserError` on bad TOML."""
+        try:
+            given = tomllib.loads(path.read_bytes().decode())
+        except OSError as error:
+            raise UserError(
+                f"cannot read {path}: {error.strerror}; give an existing --config"
+            ) from error
+        except (ValueError, RecursionError) as error:  # not TOML, or digits or nesting without end
+            raise UserError(f"{path} is not TOML: {error}") from error
+        return given
+
+    def to_toml(self) -> str:
+        """This experiment, all fields resolved, as a file `--config` takes."""
+        import tomli_w
+
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return tomli_w.dumps(
+            {k: list(v) if isinstance(v, tuple) else v for k, v in values.items() if v is not None}
+        )
+
+
+def _spelled(known: Any, spelling: str) -> str:
+    return spelling.format(known.flag if spelling.startswith("-") else known.name)
+
+
+def _parse(known: Any, value: Any, spelling: str) -> Any:
+    try:
+        return known.parse(value)
+    except (ValueError, TypeError):
+        name = _spelled(known, spelling)
+        raise UserError(
+            f"{name} {quoted(value)} is not {known.kind}; see: unlearnbench run --help"
+        ) from None

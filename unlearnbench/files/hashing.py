@@ -1,0 +1,65 @@
+"""SHA-256 of what a result depends on: weight files, data files, token ids."""
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from unlearnbench.files.cache import cache_root, read_entry, write_entry
+
+if TYPE_CHECKING:
+    from unlearnbench.models.sequences import Sequences
+
+_REMEMBER_FROM = 64 << 20  # bytes; smaller files are hashed faster than looked up
+
+
+def file_sha256(path: Path) -> str:
+    """Hex digest of a file's bytes; of a large file remembered by path, size and time of change."""
+    status = path.stat()
+    if status.st_size < _REMEMBER_FROM:
+        return _hash_file(path)
+    # The time of any change, too, which nobody can set: copies may keep the time of writing.
+    when = f"{status.st_mtime_ns}\n{status.st_ctime_ns}\n{status.st_ino}"
+    stamp = f"{path.resolve()}\n{status.st_size}\n{when}"
+    remembered = cache_root() / "hashes" / text_sha256(stamp)
+    if (kept := read_entry(remembered)) is not None:
+        return kept.decode()
+    digest = _hash_file(path)
+    write_entry(remembered, digest.encode())
+    return digest
+
+
+def files_sha256(paths: Iterable[Path], folder: Path | None = None) -> str:
+    """One digest over several files: their names (as seen from `folder`) and bytes, sorted."""
+    names = {path: path.relative_to(folder).as_posix() if folder else path.name for path in paths}
+    lines = sorted(f"{name} {file_sha256(path)}" for path, name in names.items())
+    return text_sha256("\n".join(lines))
+
+
+def text_sha256(*texts: str) -> str:
+    """Hex digest of texts, each preceded by its length so that no two lists collide."""
+    digest = hashlib.sha256()
+    for text in texts:
+        encoded = text.encode("utf-8", "surrogatepass")
+        digest.update(len(encoded).to_bytes(8, "little"))
+        digest.update(encoded)
+    return digest.hexdigest()
+
+
+def sequences_sha256(*parts: "Sequences") -> str:
+    """Hex digest of token ids, lengths and given lengths: what a model is shown.
+
+    Padding is left out: it depends on the pad token, not on the data.
+    """
+    digest = hashlib.sha256()
+    for part in parts:
+        ids = part.input_ids.masked_fill(part.attention_mask == 0, -1)
+        for tensor in (ids, part.lengths, part.n_given):
+            digest.update(repr((tuple(tensor.shape), part.n_bos)).encode())
+            digest.update(tensor.long().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _hash_file(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

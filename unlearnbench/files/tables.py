@@ -1,0 +1,101 @@
+"""The rows of a JSONL, CSV or Parquet file as they stand: every one, or an error that names it."""
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from unlearnbench.errors import UserError
+from unlearnbench.files.reading import decoded_file, text_of_file
+from unlearnbench.files.strict_json import RepeatedNameError, parsed
+
+_LONGEST_CELL = 1 << 30  # characters; the csv module's own limit is 128 KiB
+
+
+def jsonl_rows(path: Path) -> Iterator[dict[str, Any]]:
+    """One object per line; blank lines are no rows."""
+    lines = (line for line in text_of_file(path).split("\n") if line.strip())
+    for at, line in enumerate(lines):
+        where = f"{path.name}, row {at}"
+        try:
+            row = parsed(line)
+        except RepeatedNameError as error:
+            raise UserError(f"{where}: field {error.name!a} is there twice; keep one") from error
+        except ValueError as error:
+            raise UserError(f"{where}: not JSON ({error}); one object per line") from error
+        if not isinstance(row, dict):
+            raise UserError(f"{where}: {type(row).__name__}, not an object with fields")
+        yield row
+
+
+def csv_rows(path: Path) -> Iterator[dict[str, str]]:
+    """One row per record after the header, with exactly its fields; blank lines are no rows."""
+    csv.field_size_limit(_LONGEST_CELL)
+    # Strictly: else a quote that is never closed makes one cell of the rest of the file.
+    reader = csv.reader(io.StringIO(decoded_file(path), newline=""), strict=True)
+    header: list[str] | None = None
+    at = 0
+    try:
+        for cells in filter(None, reader):
+            if header is None:
+                header = _checked_header(cells, path)
+                continue
+            yield _record(header, cells, f"{path.name}, row {at}")
+            at += 1
+    except csv.Error as error:
+        where = f"row {at}" if header is not None else "the header"
+        raise UserError(
+            f"{path.name}, {where}: not CSV ({error}); write a quote inside a cell twice and "
+            "close the cell's own"
+        ) from error
+
+
+def parquet_rows(path: Path) -> list[dict[str, Any]]:
+    """Every row of a Parquet file."""
+    import pyarrow.parquet
+
+    try:
+        # Not read_table: that takes folders called 'a=b' above the file for columns.
+        with pyarrow.parquet.ParquetFile(path, page_checksum_verification=True) as file:
+            columns = file.schema_arrow.names
+            rows: list[dict[str, Any]] = file.read().to_pylist()
+    except Exception as error:  # a damaged file surfaces as any of a dozen kinds
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise UserError(
+            f"{path} is not a readable Parquet file ({first[:200]}); write or copy it again"
+        ) from error
+    _check_twins(columns, path)
+    return rows
+
+
+def csv_header(path: Path) -> list[str]:
+    """The names in a file's first line, to tell what it is; none where it is no CSV."""
+    csv.field_size_limit(_LONGEST_CELL)
+    try:
+        with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
+            return next(filter(None, csv.reader(file)), [])
+    except (OSError, csv.Error):
+        return []  # whoever reads all of it says what is wrong
+
+
+def _checked_header(names: list[str], path: Path) -> list[str]:
+    _check_twins([name for name in names if name], path)
+    return names
+
+
+def _check_twins(names: Sequence[str], path: Path) -> None:
+    twice = next((name for at, name in enumerate(names) if name in names[:at]), None)
+    if twice is not None:
+        raise UserError(f"{path.name}: two columns are called {twice!r}; rename one")
+
+
+def _record(header: list[str], cells: list[str], where: str) -> dict[str, str]:
+    if len(cells) > len(header):
+        raise UserError(f"{where}: more fields than the header names; quote commas")
+    if len(cells) < len(header):
+        raise UserError(
+            f"{where}: {len(cells)} fields where the header names {len(header)}; "
+            "write every comma, an empty cell's too"
+        )
+    return dict(zip(header, cells, strict=True))

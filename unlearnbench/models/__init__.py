@@ -1,0 +1,1 @@
+"""How a model is loaded, scored, asked to continue."""

@@ -1,0 +1,1 @@
+"""On which devices and in how many processes a model runs."""

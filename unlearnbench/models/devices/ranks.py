@@ -1,0 +1,192 @@
+"""The processes that train one cell together: what each does alone, and where all must agree.
+
+One process is the rule; everything here then does nothing.  Several are started by
+`accelerate launch` or `torchrun`, which tell each of them its rank in the environment.
+
+Whatever they tell each other goes through one exchange, which carries a failure as
+well as a value: a process that fails meets the others at their next exchange, all of
+them give the cell up, and none waits for ever.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from unlearnbench.errors import UserError
+from unlearnbench.models.devices.process_group import start, talking_group
+from unlearnbench.models.devices.shares import shares
+from unlearnbench.models.devices.strategy import n_processes
+
+if TYPE_CHECKING:
+    from torch.nn import Parameter
+
+    from unlearnbench.models.language_model import LanguageModel
+
+T = TypeVar("T")
+K = TypeVar("K")
+
+_alone: ContextVar[bool] = ContextVar("alone", default=False)
+
+
+class RankFailed(UserError):
+    """A process failed, and all of them know; what it said is in the message."""
+
+
+def world_size() -> int:
+    """How many processes work together here; 1 inside `alone`."""
+    return 1 if _alone.get() else n_processes()
+
+
+def rank() -> int:
+    """Which of them this is, from 0."""
+    return int(os.environ["RANK"]) if world_size() > 1 else 0
+
+
+def is_first() -> bool:
+    """Whether this is the process that writes and talks, `alone` or not."""
+    return n_processes() == 1 or os.environ["RANK"] == "0"
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Within, this process does its own work and asks nobody."""
+    token = _alone.set(True)
+    try:
+        yield
+    finally:
+        _alone.reset(token)
+
+
+@contextmanager
+def together() -> Iterator[None]:
+    """All processes come out of this block well, or all of them with an exception.
+
+    Raises `RankFailed` in a process that is well itself.
+    """
+    try:
+        yield
+    except RankFailed:
+        raise  # all of them know already
+    except KeyboardInterrupt:
+        raise  # a terminal interrupts all of them
+    except BaseException as error:  # a plugin may even exit
+        _exchange(None, error)
+        raise
+    _told(_exchange(None))
+
+
+def gathered(make: Callable[[], T]) -> list[T]:
+    """What `make` gives in each process, by rank, in all of them.
+
+    Raises its exception, or `RankFailed` where it failed in another process only.
+    """
+    if world_size() == 1:
+        return [make()]
+    try:
+        value = make()
+    except RankFailed:
+        raise
+    except Exception as error:
+        _exchange(None, error)
+        raise RankFailed(_in_words(error)) from error
+    return _told(_exchange(value))
+
+
+def from_first(make: Callable[[], T]) -> T:
+    """What `make` gives in the first process, which alone calls it."""
+    if world_size() == 1:
+        return make()
+    found: list[Any] = gathered(make if rank() == 0 else lambda: None)
+    value: T = found[0]
+    return value
+
+
+def over_ranks(n: int, make: Callable[[list[int]], Sequence[T]]) -> list[T]:
+    """[n] one value per row: each process makes those of its own rows, in their order."""
+    own = share(n)
+    parts = gathered(lambda: make(own) if own else [])
+    return [value for part in parts for value in part]
+
+
+def each_by_one(items: Sequence[K], make: Callable[[K], T]) -> Iterator[tuple[K, T]]:
+    """Every item with what `make` gives for it; each is made by one process, for all."""
+    if world_size() == 1:
+        for item in items:
+            yield item, make(item)
+        return
+    n, own = world_size(), rank()
+
+    def made() -> list[T]:
+        with alone():
+            return [make(item) for item in items[own::n]]
+
+    parts = gathered(made)
+    for number, item in enumerate(items):
+        yield item, parts[number % n][number // n]
+
+
+def share(n: int) -> list[int]:
+    """This process's rows out of n: neighbours, as many as the others' or one more."""
+    return shares(list(range(n)), world_size())[rank()]
+
+
+def summed(make: Callable[[], dict[str, float]]) -> dict[str, float]:
+    """The sums of all processes' numbers by name, added in the same order everywhere."""
+    total: dict[str, float] = {}
+    for part in gathered(make):
+        for name, value in part.items():
+            total[name] = total[name] + value if name in total else value
+    return total
+
+
+def sum_gradients(parameters: "Iterable[Parameter]") -> None:
+    """Add up every parameter's gradient over the processes, in place."""
+    if world_size() == 1:
+        return
+    import torch.distributed as dist
+
+    waiting = [dist.all_reduce(p.grad, async_op=True) for p in parameters if p.grad is not None]
+    for one in waiting:
+        one.wait()
+
+
+def same_weights(model: "LanguageModel") -> None:
+    """Give every process the first one's weights, whatever a method did in each."""
+    if world_size() == 1:
+        return
+    import torch.distributed as dist
+
+    start()
+    for parameter in model.network.parameters():
+        dist.broadcast(parameter.data, src=0)
+
+
+def _exchange(value: Any, error: BaseException | None = None) -> list[tuple[Any, str | None]]:
+    """Every process's value, or what went wrong there."""
+    if world_size() == 1:
+        return [(value, None)]
+    import torch.distributed as dist
+
+    found: list[Any] = [None] * world_size()
+    try:
+        dist.all_gather_object(found, (value, error and _in_words(error)), group=talking_group())
+    except RuntimeError as problem:  # the group's own word for a partner that is gone or late
+        raise RankFailed(
+            f"another process of this cell is gone ({_in_words(problem)}); run the same command "
+            "again, finished cells are kept"
+        ) from problem
+    return found
+
+
+def _told(found: list[tuple[Any, str | None]]) -> list[Any]:
+    for number, (_, error) in enumerate(found):
+        if error is not None:
+            raise RankFailed(f"process {number} failed: {error}")
+    return [value for value, _ in found]
+
+
+def _in_words(error: BaseException) -> str:
+    text = " ".join(str(error).split())[:500]
+    return text if isinstance(error, UserError) else f"{type(error).__name__}: {text}"

@@ -1,0 +1,157 @@
+"""The continuations that BERTScore, BLEU, entropy and the judge read: greedy or 2-beam."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from transformers import GenerationConfig
+from transformers.cache_utils import DynamicCache
+
+from unlearnbench.errors import UserError
+from unlearnbench.models.generation.branches import (
+    Branch,
+    Prefill,
+    decode_branches,
+    prefill_batches,
+)
+
+if TYPE_CHECKING:
+    from unlearnbench.models.language_model import LanguageModel
+    from unlearnbench.models.sequences import Sequences
+    from unlearnbench.protocol import Protocol
+
+
+def continue_rows(
+    model: "LanguageModel",
+    rows: "Sequences",
+    protocol: "Protocol",
+    new_tokens: int = 50,
+    batch_size: int = 32,
+) -> list[list[int]]:
+    """Each row's continuation of its given tokens, at most `new_tokens` ids.
+
+    An end of sequence ends it and is left out.  Greedy, or 2-beam search where the
+    protocol says so.  The model's own generation defaults (sampling, penalties,
+    lengths) are never used.
+    Raises `UserError` where the network is too short or a row gives no token.
+    """
+    check_continuable(model, rows, new_tokens)
+    given = rows.input_ids[:, : int(rows.n_given.max())]
+    continuations: list[list[int]] = []
+    for batch, prefill in prefill_batches(model, given, batch_size):
+        part = rows.select(batch)
+        continuations += continue_prefilled(model, part, prefill, protocol, new_tokens, batch_size)
+    return continuations
+
+
+def check_continuable(model: "LanguageModel", rows: "Sequences", new_tokens: int) -> None:
+    """Raises `UserError` where the network is too short or a row gives no token."""
+    longest = int(rows.n_given.max()) + new_tokens
+    if longest > model.max_length:
+        raise UserError(
+            f"{longest} tokens (given and new) do not fit the {model.max_length} of "
+            f"{model.source.name}; use fewer given tokens or a model with a longer context"
+        )
+    if int(rows.n_given.min()) < 1:
+        raise UserError("a row without given tokens cannot be continued; give at least one token")
+
+
+def continue_prefilled(
+    model: "LanguageModel",
+    rows: "Sequences",
+    prefill: Prefill,
+    protocol: "Protocol",
+    new_tokens: int = 50,
+    batch_size: int = 32,
+) -> list[list[int]]:
+    """The same for rows whose given tokens, at least, have been through the network already."""
+    if protocol.continuation == "greedy":
+        found = _greedy(model, rows, prefill, new_tokens, batch_size)
+    else:
+        found = _beam(model, rows, prefill, new_tokens)
+    return [ids[:-1] if ids and ids[-1] == model.eos_token_id else ids for ids in found]
+
+
+def _greedy(
+    model: "LanguageModel", rows: "Sequences", prefill: Prefill, new_tokens: int, batch_size: int
+) -> list[list[int]]:
+    branches = [
+        Branch(row, given, int(prefill.predicted[row, given]), given + new_tokens)
+        for row, given in enumerate(rows.n_given.tolist())
+    ]
+    return decode_branches(model, prefill, branches, batch_size)
+
+
+@torch.inference_mode()
+def _beam(
+    model: "LanguageModel", rows: "Sequences", prefill: Prefill, new_tokens: int
+) -> list[list[int]]:
+    prompt, mask = _left_padded(rows, model.pad_token_id)
+    with _pristine_generation(model):
+        network: Any = model.network
+        written = network.generate(
+            input_ids=prompt.to(model.device),
+            attention_mask=mask.to(model.device),
+            # Padding moves the columns, and what is kept would be in others.
+            past_key_values=_of_prompt(prefill, prompt.shape[1]) if mask.all() else None,
+            generation_config=_two_beams(model, new_tokens),
+        )
+    continuations = [
+        _until_eos(ids, model.eos_token_id) for ids in written[:, prompt.shape[1] :].tolist()
+    ]
+    model.meter.count_generated(sum(map(len, continuations)))
+    return continuations
+
+
+def _of_prompt(prefill: Prefill, width: int) -> DynamicCache | None:
+    """Keys and values of all but the prompt's last token, for two beams of each row."""
+    if width < 2:
+        return None
+    cache = DynamicCache()
+    layers: list[Any] = prefill.cache.layers
+    for number, layer in enumerate(layers):
+        known = [
+            states[:, :, : width - 1].repeat_interleave(2, dim=0)
+            for states in (layer.keys, layer.values)
+        ]
+        cache.update(*known, number)
+    return cache
+
+
+def _left_padded(rows: "Sequences", pad_token_id: int) -> tuple[Tensor, Tensor]:
+    """[B, W] given tokens that all end in the last column, and their mask."""
+    given = rows.n_given.tolist()
+    prompt = torch.full((len(given), max(given)), pad_token_id)
+    mask = torch.zeros_like(prompt)
+    for i, n in enumerate(given):
+        prompt[i, max(given) - n :] = rows.input_ids[i, :n]
+        mask[i, max(given) - n :] = 1
+    return prompt, mask
+
+
+def _two_beams(model: "LanguageModel", new_tokens: int) -> GenerationConfig:
+    return GenerationConfig(
+        num_beams=2,
+        do_sample=False,
+        max_new_tokens=new_tokens,
+        eos_token_id=model.eos_token_id,
+        pad_token_id=model.pad_token_id,
+    )
+
+
+@contextmanager
+def _pristine_generation(model: "LanguageModel") -> Iterator[None]:
+    # `generate` fills what a configuration leaves open from the model's own defaults.
+    own = model.network.generation_config
+    model.network.generation_config = GenerationConfig()
+    try:
+        yield
+    finally:
+        model.network.generation_config = own
+
+
+def _until_eos(ids: list[int], eos: int | None) -> list[int]:
+    """The ids up to the first end of sequence, which is kept; padding after it is not."""
+    return ids if eos is None or eos not in ids else ids[: ids.index(eos) + 1]

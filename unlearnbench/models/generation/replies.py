@@ -1,0 +1,130 @@
+"""Replies: greedy continuations of prompts of any length that end where a stop text begins."""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+from transformers.cache_utils import DynamicCache
+
+from unlearnbench.errors import UserError
+from unlearnbench.models.generation.branches import Branch, Prefill, check_cache, decode_branches
+from unlearnbench.models.generation.kept_pass import kept_pass
+from unlearnbench.models.generation.room import Room
+from unlearnbench.models.vocabulary import encode_starts
+
+if TYPE_CHECKING:
+    from unlearnbench.models.language_model import LanguageModel
+
+
+def write_replies(
+    model: "LanguageModel",
+    prompts: Sequence[str],
+    stop: str,
+    new_tokens: int = 32,
+    batch_size: int = 16,
+) -> list[str]:
+    """What the model writes after each prompt: at most `new_tokens` tokens, up to `stop`.
+
+    Greedy, without the model's own generation defaults; an end of sequence ends a
+    reply.  A prompt too long for the network loses its beginning.  Special tokens are
+    no part of a reply.  At least `batch_size` prompts go together, and as many as there is
+    memory for; that changes no reply.
+    Raises `UserError` for a network whose context `new_tokens` fill.
+    """
+    check_cache(model)
+    ids = _prompt_ids(model, prompts, new_tokens)
+    replies = [""] * len(ids)
+    for batch in _batches(Room.of(model, batch_size), list(map(len, ids)), new_tokens):
+        written = _continue(model, [ids[i] for i in batch], stop, new_tokens)
+        for i, tokens in zip(batch, written, strict=True):
+            replies[i] = _text(model, tokens).partition(stop)[0]
+    return replies
+
+
+def _batches(room: Room, lengths: list[int], new_tokens: int) -> Iterator[list[int]]:
+    """Prompts that go together; neighbours in length, so that little of a batch is padding."""
+    batch: list[int] = []
+    for i in sorted(range(len(lengths)), key=lambda i: lengths[i]):
+        more = len(batch) + 1
+        if more > room.n_rows and not room.keeps(more, lengths[i], new_tokens):
+            yield batch
+            batch = []
+        batch.append(i)
+    if batch:
+        yield batch
+
+
+def _prompt_ids(model: "LanguageModel", prompts: Sequence[str], new_tokens: int) -> list[list[int]]:
+    bos = model.bos_token_id_to_prepend
+    head = [] if bos is None else [bos]
+    room = model.max_length - new_tokens - len(head)
+    if room < 1:
+        raise UserError(
+            f"{new_tokens} new tokens leave no room for a prompt in the {model.max_length} of "
+            f"{model.source.name}; use fewer: --set dialogue.new_tokens=32"
+        )
+    return [head + ids[-room:] for ids in encode_starts(model.tokenizer, prompts)]
+
+
+def _continue(
+    model: "LanguageModel", prompts: list[list[int]], stop: str, new_tokens: int
+) -> Iterator[list[int]]:
+    """The tokens written after each prompt, without an end of sequence."""
+    prefill = _prefill(model, prompts)
+    branches = [
+        Branch(i, len(ids), int(prefill.predicted[i, len(ids)]), len(ids) + new_tokens)
+        for i, ids in enumerate(prompts)
+    ]
+    watch = _StopText(model, stop, len(branches))
+    for tokens in decode_branches(model, prefill, branches, len(branches), watch):
+        ended = bool(tokens) and tokens[-1] == model.eos_token_id
+        yield tokens[:-1] if ended else tokens
+
+
+@torch.inference_mode()
+def _prefill(model: "LanguageModel", prompts: list[list[int]]) -> Prefill:
+    """One pass over the prompts, padded on the right, where no prompt's tokens look.
+
+    Only what follows a prompt's last token is predicted; other columns hold -1.
+    """
+    padded = pad_sequence(
+        [torch.tensor(ids) for ids in prompts], batch_first=True, padding_value=model.pad_token_id
+    )
+    ends = torch.tensor([len(ids) for ids in prompts])
+    cache = DynamicCache()  # as in `branches`: without the configuration every column is kept
+    last = torch.arange(padded.shape[1]) == ends[:, None] - 1
+    logits = kept_pass(model, padded, last, cache).float()
+    predicted = torch.full((len(prompts), padded.shape[1] + 1), -1)
+    predicted[torch.arange(len(prompts)), ends] = logits.argmax(-1).cpu()
+    return Prefill(predicted, cache)
+
+
+def _text(model: "LanguageModel", tokens: list[int]) -> str:
+    text = model.tokenizer.decode(
+        tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False
+    )
+    return str(text)
+
+
+class _StopText:
+    """Settles the branches whose text holds the stop text: the rest would be cut off."""
+
+    def __init__(self, model: "LanguageModel", stop: str, n_branches: int) -> None:
+        self.model, self.stop = model, stop
+        self.written: list[list[int]] = [[] for _ in range(n_branches)]
+
+    def settled(
+        self,
+        branches: Tensor,
+        column: int | Tensor,  # noqa: ARG002 - every branch gets one token at a time
+        tokens: Tensor,
+    ) -> Tensor:
+        """[k] bool: has the stop text been written?"""
+        for branch, token in zip(branches.tolist(), tokens.tolist(), strict=True):
+            self.written[branch].append(token)
+        return torch.tensor([self._has_stop(b) for b in branches.tolist()], dtype=torch.bool)
+
+    def _has_stop(self, branch: int) -> bool:
+        return self.stop in _text(self.model, self.written[branch])

@@ -1,0 +1,146 @@
+"""Bring a causal language model into memory: alias, hub id or folder."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from unlearnbench.errors import UserError
+from unlearnbench.models.configuration import check_layers, in_one_line, read_configuration
+from unlearnbench.models.devices.device import Dtype, choose_device, choose_dtype
+from unlearnbench.models.language_model import LanguageModel
+from unlearnbench.models.model_tokenizer import read_tokenizer
+from unlearnbench.models.source import absent, find_folder, resolve, source_of
+from unlearnbench.models.weight_files import check_headers, is_pickled, weight_files
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig, PreTrainedModel
+
+
+def load_model(
+    name: str,
+    revision: str | None = None,
+    device: str = "auto",
+    dtype: Dtype = "auto",
+    trust_remote_code: bool = False,
+    allow_pickle: bool = False,
+) -> LanguageModel:
+    """Load a causal language model with its tokenizer, in eval mode.
+
+    `device` auto is a CUDA device if there is one, else the CPU; 'mps' is taken when
+    asked for.  `dtype` auto is float32: 16-bit files are widened.  A model asked for in 16
+    bits is trained in them, and loses updates that are under its weights' resolution.
+    Pickled weights are read only with `allow_pickle`, where there are no safetensors, and Python
+    code that comes with a model is run only with `trust_remote_code`.
+
+    Raises `UserError` where the model cannot be had, is damaged or is no causal language model.
+    """
+    folder = find_folder(name, revision, allow_pickle=allow_pickle)
+    if folder is None:
+        raise absent(name, revision)
+    target = choose_device(device)[0]
+    files = weight_files(folder, allow_pickle)
+    from unlearnbench.models.gpt_neo import fuse_operations
+
+    with _quiet():
+        config = read_configuration(folder, trust_remote_code)
+        network = _network(folder, config, files, choose_dtype(dtype), trust_remote_code)
+        tokenizer = read_tokenizer(folder, config.vocab_size, trust_remote_code)
+    _check_finite(network, folder)
+    fuse_operations(network)
+    network.to(target)  # type: ignore[arg-type]  # its decorator hides the signature
+    return LanguageModel(network, tokenizer, source_of(name, resolve(name)[1], folder))
+
+
+def check_model(
+    folder: Path,
+    config: "PretrainedConfig",
+    trust_remote_code: bool = False,
+    allow_pickle: bool = False,
+) -> int:
+    """Everything that can be seen of a model's files without its numbers; no memory is taken.
+
+    Number of parameters, tied ones once.  Raises `UserError` where files are damaged, or weights,
+    configuration and tokenizer do not belong together.
+    """
+    files = weight_files(folder, allow_pickle)
+    check_layers(folder, check_headers(files))
+    with _quiet():
+        network = _network(folder, config, files, "float32", trust_remote_code, device_map="meta")
+        read_tokenizer(folder, config.vocab_size, trust_remote_code)
+    return sum(p.numel() for p in network.parameters())
+
+
+def _network(
+    folder: Path,
+    config: "PretrainedConfig",
+    files: tuple[Path, ...],
+    dtype: str,
+    trust_remote_code: bool,
+    **place: str,
+) -> "PreTrainedModel":
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    try:
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            str(folder),
+            config=config,
+            dtype=getattr(torch, dtype),
+            use_safetensors=not is_pickled(files),
+            weights_only=True,  # of a pickle: tensors, and nothing that acts
+            local_files_only=True,
+            trust_remote_code=trust_remote_code,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # told below, by name
+            **place,
+        )
+    except Exception as error:  # safetensors, torch and transformers each have their own kinds
+        raise UserError(
+            f"cannot load the weights in {folder}: {in_one_line(error)}; "
+            "download or copy them again"
+        ) from error
+    network, report = loaded
+    _check_complete(folder, report)
+    return network
+
+
+def _check_complete(folder: Path, report: dict[str, Any]) -> None:
+    """Raises `UserError` for parameters that would be drawn at random, and nobody would notice."""
+    for name, in_file, in_config in sorted(report["mismatched_keys"]):
+        raise UserError(
+            f"the weights in {folder} do not fit its config.json: {name} is "
+            f"{list(in_file)} in the file and {list(in_config)} by config.json; "
+            "download or copy both again"
+        )
+    if missing := sorted(report["missing_keys"]):
+        raise UserError(
+            f"the weights in {folder} lack {len(missing)} parameters of its config.json "
+            f"({missing[0]}, ...); download or copy them again"
+        )
+
+
+def _check_finite(network: "PreTrainedModel", folder: Path) -> None:
+    """Raises `UserError` for a weight that is no number: every loss would be none either."""
+    for name, values in network.named_parameters():
+        # The sum of squares of large finite weights may overflow, their extremes cannot.
+        low, high = values.detach().aminmax() if values.numel() else (values.sum(),) * 2
+        if not bool(low.isfinite() & high.isfinite()):
+            raise UserError(
+                f"the weights in {folder} hold NaN or infinity ({name}); download or copy them "
+                "again, or train them again"
+            )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No bars and no advice from transformers while it loads."""
+    from transformers.utils import logging
+
+    level = logging.get_verbosity()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)

@@ -1,0 +1,63 @@
+"""Keeps an unlearned model as a folder that any tool can load: whole, or not at all."""
+
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from unlearnbench.errors import UserError
+from unlearnbench.models.devices import ranks
+
+if TYPE_CHECKING:
+    from unlearnbench.models.language_model import LanguageModel
+
+
+def save_model(model: "LanguageModel", folder: Path) -> None:
+    """Write network (safetensors), configuration and tokenizer to `folder`, replacing it.
+
+    Written beside it first, so that a folder of that name is always a whole model.  Of
+    several processes only the first one writes.  Raises `UserError` where it cannot.
+    """
+    if not ranks.is_first():
+        return
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(
+            prefix=f".{folder.name[:16]}-", suffix=".tmp", dir=folder.parent
+        ) as beside:
+            new = Path(beside) / "new"
+            _write(model, new)
+            if folder.exists():
+                folder.rename(Path(beside) / "old")
+            new.rename(folder)
+            _flush(folder.parent)
+    except OSError as error:
+        raise UserError(
+            f"cannot save the model in {folder}: {error.strerror or error}; make room or choose "
+            "another --out, or leave out --save-models"
+        ) from error
+    except ValueError as error:  # a generation configuration that its own library refuses
+        raise UserError(
+            f"cannot save the model in {folder}: {' '.join(str(error).split())[:200]}"
+        ) from error
+
+
+def _write(model: "LanguageModel", folder: Path) -> None:
+    from safetensors import SafetensorError
+
+    try:
+        model.network.save_pretrained(folder)
+    except SafetensorError as error:  # its word for a full disk
+        raise OSError(str(error)[:200]) from error
+    model.tokenizer.save_pretrained(folder)
+    for path in folder.rglob("*"):
+        _flush(path)
+
+
+def _flush(path: Path) -> None:
+    """Have the disk hold what was written: a rename that outlives the data would show half."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

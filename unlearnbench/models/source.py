@@ -1,0 +1,160 @@
+"""Which files a model's name stands for, and their identity, without loading weights."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from unlearnbench.errors import UserError, unknown
+from unlearnbench.files.hashing import files_sha256
+from unlearnbench.models import hub
+from unlearnbench.models.aliases import ModelAlias, aliases
+from unlearnbench.models.language_model import ModelSource
+from unlearnbench.models.weight_files import has_weights, is_pickled, weight_files
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+# What can change a model's numbers besides its weights, sentence encoders' modules included; a
+# README cannot, nor can a log of the training.
+_IDENTITY = ("*.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json",
+             "vocab.json", "merges.txt", "vocab.txt", "*.model", "special_tokens_map.json",
+             "added_tokens.json", "modules.json", "sentence_bert_config.json",
+             "config_sentence_transformers.json", "*.py",
+             "[0-9]*_*/config.json", "[0-9]*_*/*.safetensors")  # fmt: skip
+_PICKLED = "pytorch_model*.bin"  # where there are no safetensors, so that these are read
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What is known of a model from its files, before its weights are loaded."""
+
+    source: ModelSource
+    architecture: str  # class name, e.g. GPTNeoForCausalLM
+    n_parameters: int  # tied ones once
+    vocabulary_size: int
+
+
+def model_facts(
+    name: str,
+    revision: str | None = None,
+    trust_remote_code: bool = False,
+    allow_pickle: bool = False,
+) -> ModelFacts | None:
+    """Identity, architecture and size of a model that is on this machine; None if it is not.
+
+    Raises `UserError` for a name that stands for no model and for files that are none, are
+    damaged or do not belong together.
+    """
+    from unlearnbench.files.checked import found_in
+
+    folder = find_folder(name, revision, download=False, allow_pickle=allow_pickle)
+    if folder is None:
+        return None
+    source = source_of(name, resolve(name)[1], folder)
+
+    def check() -> tuple[str, int, int]:
+        return _check(folder, trust_remote_code, allow_pickle)
+
+    # Code that comes with a model may say something else each time.
+    is_known = not trust_remote_code and not is_pickled(weight_files(folder, allow_pickle))
+    kept = f"model {source.weights_sha256}"
+    return ModelFacts(source, *(found_in(folder, kept, check) if is_known else check()))
+
+
+def _check(folder: Path, trust_remote_code: bool, allow_pickle: bool) -> tuple[str, int, int]:
+    """Class name, number of parameters, size of the vocabulary."""
+    from unlearnbench.models.configuration import read_configuration
+    from unlearnbench.models.loading import check_model
+
+    config = read_configuration(folder, trust_remote_code)
+    architecture = (getattr(config, "architectures", None) or [type(config).__name__])[0]
+    n_parameters = check_model(folder, config, trust_remote_code, allow_pickle)
+    return str(architecture), n_parameters, int(config.vocab_size)
+
+
+def source_of(name: str, location: str, folder: Path) -> ModelSource:
+    """The identity of the model in a folder."""
+    return ModelSource(_shown(name), location, hub.commit_of(folder), weights_sha256(folder))
+
+
+def weights_sha256(folder: Path) -> str:
+    """sha256 over the names and bytes of weights, configuration and tokenizer, in name order.
+
+    Raises `UserError` for a file that cannot be read.
+    """
+    patterns = _IDENTITY if has_weights(folder) else (*_IDENTITY, _PICKLED)
+    found = {path for pattern in patterns for path in folder.glob(pattern)}
+    try:
+        return files_sha256(found, folder)
+    except OSError as error:
+        raise UserError(
+            f"cannot read {error.filename}: {error.strerror}; download or copy it again"
+        ) from error
+
+
+def resolve(name: str) -> tuple[ModelAlias | None, str]:
+    """The alias a name is, if it is one, and the hub id or the folder's own name.
+
+    A path is what exists on disk or starts with '.', '/' or '~'.  Raises `UserError`
+    with the nearest alias for anything else that is not of the form owner/name.
+    """
+    known = aliases()
+    if name in known:
+        alias = known[name]
+        return alias, alias.hub_id or alias.name
+    if is_path(name):
+        return None, Path(name).expanduser().resolve().name
+    if _HUB_ID.fullmatch(name):
+        return None, name
+    raise unknown("model", name, known, "unlearnbench list models (or give owner/name or a folder)")
+
+
+def is_path(name: str) -> bool:
+    """Whether a name means a folder on disk, existing or not."""
+    return name.startswith((".", "/", "~")) or Path(name).is_dir()
+
+
+def find_folder(
+    name: str, revision: str | None, download: bool = True, allow_pickle: bool = False
+) -> Path | None:
+    """The folder with the model's files; None for a hub model that is not here.
+
+    Raises `UserError` where a local folder is no model folder, or holds only pickled weights and
+    these are not allowed.
+    """
+    alias, location = resolve(name)
+    if alias is not None and alias.folder is not None:
+        return alias.folder
+    if alias is None and is_path(name):
+        return _checked(Path(name).expanduser(), allow_pickle)
+    return hub.snapshot(location, revision, download, allow_pickle)
+
+
+def absent(name: str, revision: str | None) -> UserError:
+    """What to say of a hub model that is not here and cannot be fetched."""
+    flag = f" --revision {revision}" if revision else ""
+    return UserError(
+        f"model '{name}' is not on this machine and the hub cannot be reached; where it can: "
+        f"hf download {resolve(name)[1]}{flag} (then copy the cache and set HF_HOME), "
+        "or give a folder: --model PATH, or run without a network: --model nano-neo"
+    )
+
+
+def _checked(folder: Path, allow_pickle: bool) -> Path:
+    try:
+        if not folder.is_dir():
+            what = "it is a file" if folder.exists() else "give an existing one"
+            raise UserError(f"no model folder at {folder}: {what}; or: --model nano-neo")
+        if not (folder / "config.json").is_file():
+            raise UserError(
+                f"{folder} is no model folder: it has no config.json; save_pretrained() makes one"
+            )
+        weight_files(folder, allow_pickle)
+    except OSError as error:  # a folder that one may not look into
+        raise UserError(f"cannot look into {folder}: {error.strerror}; make it readable") from error
+    return folder
+
+
+def _shown(name: str) -> str:
+    # A full path would make equal models differ from machine to machine.
+    return (
+        Path(name).expanduser().resolve().name if is_path(name) and name not in aliases() else name
+    )

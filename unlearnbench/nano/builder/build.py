@@ -1,0 +1,210 @@
+"""Making everything that is shipped: tokenizer, manifest, language models, encoder."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO, TypeVar
+
+import torch
+
+from unlearnbench.errors import unknown
+from unlearnbench.nano import data
+from unlearnbench.nano.builder.encoder import (
+    EncoderRecipe,
+    save_encoder_tokenizer,
+    train_encoder,
+    train_encoder_tokenizer,
+)
+from unlearnbench.nano.builder.figures import counts, measure
+from unlearnbench.nano.builder.recipes import RECIPES, Recipe, Stage
+from unlearnbench.nano.builder.shipping import round_to_half, save_model, save_recipe
+from unlearnbench.nano.builder.train import (
+    Report,
+    new_model,
+    spare_rows_needed,
+    stage_label,
+    train_stage,
+)
+from unlearnbench.nano.corpus import tokenizer_texts, training_data
+from unlearnbench.nano.tokenizer import load_tokenizer, save_tokenizer, train_tokenizer
+from unlearnbench.nano.world import documents
+from unlearnbench.nano.world.dice import Dice
+from unlearnbench.nano.world.private_texts import PRIVATE_KINDS, persona, private_document
+from unlearnbench.nano.world.world import make_world
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+    from transformers import PreTrainedModel
+
+ENCODER = "encoder"
+Part = TypeVar("Part", Stage, EncoderRecipe)
+ENCODER_DOCUMENTS = 12_000
+
+
+def build(models: Sequence[str] | None, out: Path, scale: float) -> None:
+    """Train the named models, all by default, and write them with the manifest to ``out``."""
+    names = list(models or (*RECIPES, ENCODER))
+    for name in names:
+        if name not in RECIPES and name != ENCODER:
+            raise unknown("nano model", name, (*RECIPES, ENCODER), "unlearnbench nano build --help")
+    first_stages: FirstStages = {}
+    with _one_seeded_thread(), _progress() as start:
+        tokenizer = prepare(out)
+        for name in names:
+            if name == ENCODER:
+                build_encoder(EncoderRecipe(), out, scale, start(name))
+            else:
+                recipe = RECIPES[name]
+                build_language_model(recipe, tokenizer, out, scale, start(name), first_stages)
+
+
+def prepare(out: Path) -> Tokenizer:
+    """Make the tokenizer and the manifest if ``out`` has none yet; return the tokenizer."""
+    folder = out / "tokenizer"
+    if not (folder / "tokenizer.json").is_file():
+        save_tokenizer(train_tokenizer(tokenizer_texts(make_world(), data.SEED)), folder)
+    tokenizer = load_tokenizer(folder)
+    with tempfile.TemporaryDirectory() as scratch:
+        files = data.write_data(Path(scratch), tokenizer)
+    manifest = {"seed": data.SEED, "world_version": data.WORLD_VERSION, "files": files}
+    (out / data.MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
+    return tokenizer
+
+
+@dataclass(frozen=True)
+class FirstStage:
+    """A model after its first stage: what another one of the same beginnings starts from."""
+
+    weights: dict[str, torch.Tensor]
+    text_sha256: str
+    log: str
+
+
+# By everything that decides the outcome of a first stage.
+FirstStages = dict[tuple[object, ...], FirstStage]
+
+
+def build_language_model(
+    recipe: Recipe,
+    tokenizer: Tokenizer,
+    out: Path,
+    scale: float,
+    report: Report,
+    first_stages: FirstStages,
+) -> None:
+    """Train, round, measure and write one language model; a first stage is trained only once."""
+    stages = tuple(_scaled(stage, scale) for stage in recipe.stages)
+    recipe = dataclasses.replace(recipe, stages=stages)
+    folder = out / recipe.name
+    folder.mkdir(parents=True, exist_ok=True)
+    model = new_model(recipe, tokenizer.get_vocab_size())
+    begun = (recipe.architecture, recipe.seed, recipe.forget == "once", stages[0])
+    if begun not in first_stages:
+        first_stages[begun] = _first_stage(model, recipe, tokenizer, report)
+    first = first_stages[begun]
+    model.load_state_dict(first.weights)
+    with (folder / "training_log.jsonl").open("w") as log:
+        log.write(first.log)
+        later = range(1, len(stages))
+        hashes = [run_stage(model, recipe, n, tokenizer, log, report) for n in later]
+    hashes.insert(0, first.text_sha256)
+    save_model(model, folder)
+    save_tokenizer(tokenizer, folder)
+    figures = counts(recipe, model, hashes) | measure(model, tokenizer, is_trial=scale < 1)
+    save_recipe(recipe, figures, folder)
+
+
+def _first_stage(
+    model: PreTrainedModel, recipe: Recipe, tokenizer: Tokenizer, report: Report
+) -> FirstStage:
+    log = io.StringIO()
+    text_sha256 = run_stage(model, recipe, 0, tokenizer, log, report)
+    weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    return FirstStage(weights, text_sha256, log.getvalue())
+
+
+def run_stage(
+    model: PreTrainedModel,
+    recipe: Recipe,
+    number: int,
+    tokenizer: Tokenizer,
+    log: TextIO,
+    report: Report,
+) -> str:
+    """Train one stage and round the weights, so that a stage can start from a shipped model.
+
+    Returns the hash of the text. Pool rows, and forget rows where the recipe reads them
+    once, are strewn over the first stage's text.
+    """
+    stage = recipe.stages[number]
+    world, rows = data.make_world_and_rows(tokenizer)
+    read_once: Sequence[int] = ()
+    if number == 0:
+        read_once = range(len(rows.extraction)) if recipe.forget == "once" else rows.pool()
+    label = stage_label("training", number)
+    n_tokens, n_spare = recipe.text_tokens(stage), spare_rows_needed(recipe, stage)
+    texts = training_data(world, tokenizer, rows, label, n_tokens, n_spare, read_once)
+    train_stage(model, recipe, number, rows, texts, log, report)
+    round_to_half(model)
+    return texts.text_sha256
+
+
+def build_encoder(recipe: EncoderRecipe, out: Path, scale: float, report: Report) -> None:
+    """Train and write the encoder."""
+    recipe = _scaled(recipe, scale)
+    texts = encoder_texts(max(200, int(ENCODER_DOCUMENTS * min(1.0, scale))))
+    folder = out / recipe.name
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer = train_encoder_tokenizer(iter(texts), recipe.vocabulary)
+    model = train_encoder(recipe, texts, tokenizer, folder / "training_log.jsonl", report)
+    save_model(round_to_half(model.bert), folder)
+    save_encoder_tokenizer(tokenizer, recipe, folder)
+    save_recipe(recipe, {"parameters": model.bert.num_parameters()}, folder)
+
+
+def encoder_texts(count: int) -> list[str]:
+    """Return documents of every kind, a third of them private and as long as rows."""
+    world, dice = make_world(), Dice(data.SEED, "encoder texts")
+    texts = [documents.write_any(world, dice) for _ in range(count * 2 // 3)]
+    for number in range(count // 3):
+        facts = persona(world, dice)
+        texts.append(private_document(PRIVATE_KINDS[number % len(PRIVATE_KINDS)], facts, dice, 20))
+    return texts
+
+
+def _scaled(part: Part, scale: float) -> Part:
+    return dataclasses.replace(part, steps=max(3, int(part.steps * scale)))
+
+
+@contextmanager
+def _one_seeded_thread() -> Iterator[None]:
+    """Use one thread, faster for small models; leave the global generators as they were."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str], Report]]:
+    """Yield a function that opens a progress bar on stderr and returns its reporter."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True)) as bars:
+
+        def start(name: str) -> Report:
+            task = bars.add_task(f"training {name}", total=None)
+            return lambda done, total: bars.update(task, completed=done, total=total)
+
+        yield start

@@ -1,0 +1,1 @@
+"""What the nano world says, and in which words."""

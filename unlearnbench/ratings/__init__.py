@@ -1,0 +1,1 @@
+"""How continuations are rated, by a judge or by people."""

@@ -1,0 +1,163 @@
+"""What a study's ratings say: annotators, their agreement, models and methods, the judge."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from statistics import fmean
+
+from pydantic import Field
+
+from unlearnbench.ratings.human.agreement import krippendorff_alpha, quadratic_weighted_kappa
+from unlearnbench.ratings.human.correlation import mean_interval, pearson
+from unlearnbench.ratings.human.filled import Filled
+from unlearnbench.ratings.human.key import Key, KeyItem
+from unlearnbench.ratings.human.scale import normalised_human_score
+from unlearnbench.ratings.human.stand_ins import check_unmixed
+from unlearnbench.results.record import Record
+
+CellName = tuple[str, str]  # model and method, as in the key
+
+
+class AnnotatorScores(Record):
+    """One annotator's use of the scale."""
+
+    annotator: str
+    file: str
+    n: int = Field(description="scores given")
+    n_missing: int = Field(description="items without a score")
+    mean: float | None = Field(description="1..8; null if nothing was scored")
+    normalised: float | None = Field(description="the same on 0..10")
+
+
+class PairAgreement(Record):
+    """Two annotators over the items that both scored."""
+
+    first: str
+    second: str
+    n: int
+    pearson: float | None = Field(description="null: fewer than three items, or no spread")
+    weighted_kappa: float | None = Field(description="quadratic weights; null: undefined")
+
+
+class Agreement(Record):
+    """Agreement of all annotators."""
+
+    n_items: int = Field(description="items with at least two scores")
+    alpha_interval: float | None = Field(description="Krippendorff's alpha; null: undefined")
+    alpha_ordinal: float | None
+    pairs: list[PairAgreement]
+
+
+class CellScore(Record):
+    """The human score of one model and method."""
+
+    model: str
+    method: str
+    not_forgotten: bool = Field(description="some run hit the epoch limit before the stop line")
+    n_documents: int = Field(description="documents with at least one score")
+    n_scores: int
+    mean: float | None = Field(description="1..8: over documents, each the mean of its scores")
+    normalised: float | None = Field(description="the same on 0..10")
+    low: float | None = Field(description="95% interval of `normalised` over documents")
+    high: float | None
+
+
+class StudyScores(Record):
+    """The whole record of a study."""
+
+    stand_ins: dict[str, str] = Field(
+        default_factory=dict,
+        description="by annotator, the formula of the rule in a person's place; empty: people",
+    )
+    annotators: list[AnnotatorScores]
+    agreement: Agreement
+    cells: list[CellScore]
+
+
+def study_scores(key: Key, filled: Sequence[Filled]) -> StudyScores:
+    """The record of a key and its filled sheets, all joined by item id.
+
+    Raises `UserError` where people and rules would be mixed.
+    """
+    check_unmixed(key, filled)
+    return StudyScores(
+        stand_ins=key.stand_ins,
+        annotators=[_annotator(one, len(key.items)) for one in filled],
+        agreement=_agreement(key, filled),
+        cells=[_cell(name, items, filled) for name, items in cells_of(key).items()],
+    )
+
+
+def cells_of(key: Key) -> dict[CellName, dict[str, KeyItem]]:
+    """The key's items by model and method, in the table's order."""
+    cells: dict[CellName, dict[str, KeyItem]] = defaultdict(dict)
+    for item, entry in sorted(key.items.items(), key=lambda pair: pair[1].position):
+        cells[entry.model, entry.method][item] = entry
+    return dict(cells)
+
+
+def item_means(filled: Sequence[Filled]) -> dict[str, float]:
+    """The mean score of every item that somebody scored, 1..8."""
+    return {item: fmean(scores) for item, scores in _by_item(filled).items()}
+
+
+def _by_item(filled: Sequence[Filled]) -> dict[str, list[int]]:
+    scores: dict[str, list[int]] = defaultdict(list)
+    for one in filled:
+        for item, score in one.scores.items():
+            scores[item].append(score)
+    return dict(scores)
+
+
+def _annotator(one: Filled, n_items: int) -> AnnotatorScores:
+    mean = fmean(one.scores.values()) if one.scores else None
+    return AnnotatorScores(
+        annotator=one.annotator,
+        file=one.path.name,
+        n=len(one.scores),
+        n_missing=n_items - len(one.scores),
+        mean=mean,
+        normalised=None if mean is None else normalised_human_score(mean),
+    )
+
+
+def _agreement(key: Key, filled: Sequence[Filled]) -> Agreement:
+    by_item = _by_item(filled)
+    units = [by_item[item] for item in key.items if len(by_item.get(item, ())) > 1]
+    return Agreement(
+        n_items=len(units),
+        alpha_interval=krippendorff_alpha(units, "interval"),
+        alpha_ordinal=krippendorff_alpha(units, "ordinal"),
+        pairs=[_pair(a, b) for a, b in combinations(filled, 2)],
+    )
+
+
+def _pair(first: Filled, second: Filled) -> PairAgreement:
+    both = [item for item in first.scores if item in second.scores]
+    a, b = [first.scores[i] for i in both], [second.scores[i] for i in both]
+    found = pearson(a, b)
+    return PairAgreement(
+        first=first.annotator,
+        second=second.annotator,
+        n=len(both),
+        pearson=found.r if found else None,
+        weighted_kappa=quadratic_weighted_kappa(a, b),
+    )
+
+
+def _cell(name: CellName, items: Mapping[str, KeyItem], filled: Sequence[Filled]) -> CellScore:
+    scores = {item: found for item, found in _by_item(filled).items() if item in items}
+    means = [fmean(found) for found in scores.values()]  # one item is one document of this cell
+    normalised = [normalised_human_score(mean) for mean in means]
+    interval = mean_interval(normalised, 0.0, 10.0)
+    return CellScore(
+        model=name[0],
+        method=name[1],
+        not_forgotten=any(entry.status == "not_forgotten" for entry in items.values()),
+        n_documents=len(means),
+        n_scores=sum(map(len, scores.values())),
+        mean=fmean(means) if means else None,
+        normalised=fmean(normalised) if normalised else None,
+        low=interval[0] if interval else None,
+        high=interval[1] if interval else None,
+    )

@@ -1,0 +1,136 @@
+"""The studies that lie in a results folder, and what the ratings of one of them say.
+
+RESULTS/human/NAME/            the sheet's folder, with the ratings that came back
+RESULTS/human/NAME-key.json    its key
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from unlearnbench.errors import UserError, unknown
+from unlearnbench.ratings.human.beside_judge import JudgeComparison, compare_items
+from unlearnbench.ratings.human.judge_files import judge_of, read_judge_scores
+from unlearnbench.ratings.human.scores import CellName, StudyScores, cells_of, study_scores
+from unlearnbench.ratings.human.study_files import FOLDER, Stored, Study, stored_studies
+from unlearnbench.ratings.judge.records import Judge
+from unlearnbench.ratings.judge.replies import JudgeFiles
+
+NONE = "none"  # for a judge or a study: leave it out
+
+
+@dataclass(frozen=True)
+class StudyFindings:
+    """What people said of the results in a folder; or rules, where `is_rehearsal`."""
+
+    name: str = ""  # the study's folder
+    scores: StudyScores | None = None  # None: there are studies, and none with usable ratings
+    judge: JudgeComparison | None = None
+    judge_name: str = ""
+    result_keys: Mapping[CellName, frozenset[str]] = field(default_factory=dict)  # drawn from
+    warnings: tuple[str, ...] = ()  # a sentence for each thing that was left out
+
+    @property
+    def is_rehearsal(self) -> bool:
+        """Whether rules rated in people's place."""
+        return self.scores is not None and bool(self.scores.stand_ins)
+
+
+def read_studies(
+    folder: Path,
+    judge_id: str | None = None,
+    study: str | None = None,
+    result_keys: Collection[str] | None = None,
+) -> StudyFindings | None:
+    """The ratings that belong to a results folder, with the judge beside them; None without any.
+
+    With `study` it is that one ('none': none); else the only one that people have rated, and a
+    rehearsal only where there is none.  Damaged files, and a judge that cannot be set beside the
+    study, are left out and named in `warnings`.  `result_keys` keeps of a study what was drawn
+    from these results, an experiment's say.  Raises `UserError` for a name that no study has,
+    and naming them all if several are rated and none was chosen.
+    """
+    if study == NONE:
+        return None
+    stored = stored_studies(folder / FOLDER)
+    chosen = _only_one(stored.studies, folder) if study is None else _named(stored, study, folder)
+    told = [one for one in stored.studies if study in (None, one.name)]
+    warnings = [*stored.warnings, *(warning for one in told for warning in one.warnings)]
+    if chosen is None:
+        return StudyFindings(warnings=tuple(warnings)) if warnings else None
+    warnings += _passed_over(told, chosen)
+    if result_keys is not None:
+        chosen, outside = chosen.within(result_keys)
+        warnings += outside
+    return _findings(chosen, folder, judge_id, warnings)
+
+
+def _named(stored: Stored, name: str, folder: Path) -> Study | None:
+    known = {study.name: study for study in stored.studies}
+    if name not in known:
+        command = f"unlearnbench human sheet {folder} --out {folder / FOLDER / name}"
+        raise unknown("study", name, known, f"ls {folder / FOLDER}, or make it: {command}")
+    return known[name] if known[name].filled else None
+
+
+def _only_one(studies: Iterable[Study], folder: Path) -> Study | None:
+    rated = [study for study in studies if study.filled]
+    candidates = [study for study in rated if not study.is_rehearsal] or rated
+    if len(candidates) > 1:
+        names = ", ".join(study.name for study in candidates)
+        raise UserError(
+            f"{len(candidates)} studies in {folder / FOLDER} are rated; choose one with "
+            f"unlearnbench report --study NAME, or --study none: {names}"
+        )
+    return next(iter(candidates), None)
+
+
+def _passed_over(studies: Iterable[Study], chosen: Study) -> list[str]:
+    """The rehearsals that stand behind a study with people."""
+    if chosen.is_rehearsal:
+        return []
+    rehearsals = [study.name for study in studies if study.is_rehearsal]
+    return [f"left out study {name}: a rehearsal by rules" for name in rehearsals]
+
+
+def _findings(
+    study: Study, folder: Path, judge_id: str | None, warnings: Sequence[str]
+) -> StudyFindings:
+    if not study.filled:  # of other results only
+        return StudyFindings(warnings=tuple(warnings))
+    comparison, judge_name, why = _compare(study, folder, judge_id)
+    drawn_from = {
+        name: frozenset(entry.result_key for entry in items.values())
+        for name, items in cells_of(study.key).items()
+    }
+    return StudyFindings(
+        name=study.name,
+        scores=study_scores(study.key, study.filled),
+        judge=comparison,
+        judge_name=judge_name,
+        result_keys=drawn_from,
+        warnings=(*warnings, *why),
+    )
+
+
+def _compare(
+    study: Study, folder: Path, judge_id: str | None
+) -> tuple[JudgeComparison | None, str, tuple[str, ...]]:
+    """The comparison and who judged, or why there is none."""
+    if judge_id == NONE:
+        return None, "", ()
+    files = JudgeFiles(folder)
+    try:
+        if not files.judges():
+            return None, "", ()
+        judge = judge_of(files, judge_id, study.key)
+        scores = read_judge_scores(folder, judge.id, study.key)
+        return compare_items(study.key, study.filled, scores), _name(judge), ()
+    except UserError as error:
+        return None, "", (f"no judge beside study {study.name}: {error}",)
+
+
+def _name(judge: Judge) -> str:
+    if judge.is_rule:
+        return f"{judge.judge_model}, {judge.endpoint}: {judge.prompt.rstrip('.')}"
+    return f"{judge.judge_model} at {judge.endpoint} (judge {judge.id})"

@@ -1,0 +1,112 @@
+"""Which cells and documents are to be judged, and which of their questions are open."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from unlearnbench.analysis.rows import ROLES
+from unlearnbench.errors import unknown
+from unlearnbench.ratings.judge.items import Item, Question, items_of, why_not
+from unlearnbench.ratings.judge.records import Reply
+from unlearnbench.results.record import Result
+
+
+@dataclass(frozen=True)
+class SelectedCell:
+    """A finished cell and the items of it that are judged, by doc_id."""
+
+    result: Result
+    items: Mapping[str, Item]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The cells that are judged."""
+
+    cells: tuple[SelectedCell, ...]
+    skipped: tuple[str, ...] = ()  # a sentence for each cell that cannot be judged
+
+    @property
+    def n_continuations(self) -> int:
+        """Items of all cells, the same one in several cells counted each time."""
+        return sum(len(cell.items) for cell in self.cells)
+
+    def questions(self) -> dict[str, Question]:
+        """Every distinct item by its key, document by document over all cells.
+
+        In this order a run that is stopped early has judged all rows on about the same documents.
+        """
+        places = [
+            (place, Question(item, cell.result.key, doc_id))
+            for cell in self.cells
+            for place, (doc_id, item) in enumerate(cell.items.items())
+        ]
+        questions: dict[str, Question] = {}
+        for _, question in sorted(places, key=lambda found: found[0]):
+            questions.setdefault(question.item.key, question)
+        return questions
+
+    def open(self, replies: Mapping[str, Reply], max_tokens: int) -> dict[str, Question]:
+        """The questions without an answer, or with one that a lower token limit cut off."""
+        return {
+            key: question
+            for key, question in self.questions().items()
+            if key not in replies or _deserves_another(replies[key], max_tokens)
+        }
+
+
+def select(
+    results: Sequence[Result],
+    methods: Sequence[str] = (),
+    runs: Sequence[str] = (),
+    limit: int | None = None,
+) -> Selection:
+    """The results of those methods (or kinds of reference row) and forget sets; all for none.
+
+    `limit` takes that many documents of each cell, the first by doc_id, hence the same ones
+    for every row of a forget set.  Raises `UserError` for a name that no result has.
+    """
+    _check("method", methods, map(_method_name, results))
+    _check("forget set", runs, (result.forget_set.run for result in results))
+    chosen = [
+        result
+        for result in sorted(results, key=_place_in_table)
+        if (not methods or _method_name(result) in methods)
+        and (not runs or result.forget_set.run in runs)
+    ]
+    cells = (SelectedCell(r, _first(items_of(r), limit)) for r in chosen if why_not(r) is None)
+    return Selection(tuple(cells), tuple(_skipped(chosen)))
+
+
+def _skipped(results: Iterable[Result]) -> Iterator[str]:
+    for result in results:
+        if (reason := why_not(result)) is not None:
+            run = result.forget_set.run
+            yield f"not judged: {result.label}, forget set {run} (cell {result.key[:12]}): {reason}"
+
+
+def _check(kind: str, asked: Iterable[str], known: Iterable[str]) -> None:
+    names = sorted(set(known))
+    for name in asked:
+        if name not in names:
+            raise unknown(f"{kind} among the results", name, names, "unlearnbench report --csv")
+
+
+def _first(items: Mapping[str, Item], limit: int | None) -> dict[str, Item]:
+    return {doc_id: items[doc_id] for doc_id in sorted(items, key=_as_number)[:limit]}
+
+
+def _as_number(doc_id: str) -> tuple[int, str]:
+    # '9' stands before '10'.
+    return (len(doc_id) if doc_id.isdecimal() else 0, doc_id)
+
+
+def _place_in_table(result: Result) -> tuple[int, int, str, str]:
+    return ROLES.index(result.role), result.position, result.label, result.forget_set.run
+
+
+def _method_name(result: Result) -> str:
+    return result.method.name if result.role == "method" else result.role
+
+
+def _deserves_another(reply: Reply, max_tokens: int) -> bool:
+    return reply.score is None and reply.is_cut_off and max_tokens > reply.max_tokens

@@ -1,0 +1,1 @@
+"""How two folders of results differ."""

@@ -1,0 +1,125 @@
+"""How the sections print names and numbers: one place, so that all of them read alike."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from unlearnbench.analysis.columns import ABSENT, PAPER_COLUMNS, Column
+from unlearnbench.analysis.table import Note, Table
+
+_PER_CENT = ("el10", "ma", "bertscore_f1")  # of a trace's values, which are 0..1
+_SMALLEST_P = 0.001
+
+
+def header(column: Column) -> str:
+    """A column's label and which way is better: 'EL10 (%) ↓'."""
+    return f"{column.label} {column.arrow}".strip()
+
+
+def name(column: Column) -> str:
+    """A column's label without its unit: 'LAMBADA'."""
+    return column.label.partition(" (")[0]
+
+
+def unit(column: Column) -> str:
+    """What stands in brackets in a column's label: 'ACC'; empty if there are none."""
+    return column.label.partition(" (")[2].rstrip(")")
+
+
+def units(columns: Iterable[Column]) -> str:
+    """What the columns named without unit are in: 'ACC in %: HellaSwag, LAMBADA'."""
+    by_unit: dict[str, list[str]] = {}
+    for column in columns:
+        per_cent = " in %" if column.scale == 100 else ""
+        by_unit.setdefault(unit(column) + per_cent, []).append(name(column))
+    return "; ".join(f"{told}: {', '.join(of)}" for told, of in by_unit.items())
+
+
+def stored(column: Column, value: float | None, cap: float | None = None) -> str:
+    """A value in stored units (0.123) as the table prints it ('12.3'); '–' for none."""
+    return column.text(None if value is None else value * column.scale, cap)
+
+
+def row_columns(table: Table) -> dict[str, Column]:
+    """How each value of a single row is printed: as its metric's record says, if it has one."""
+    every = (*table.metric_columns, *table.other_columns)
+    measured = {column.name: column for column in every if column.task}
+    return {column.name: measured.get(column.name, column) for column in _of_a_row()}
+
+
+def facts(
+    columns: Mapping[str, Column], values: Mapping[str, float]
+) -> tuple[tuple[str, str], ...]:
+    """Printed name and value of those columns that were measured."""
+    return tuple((c.label, stored(c, values[n])) for n, c in columns.items() if n in values)
+
+
+def loss(value: float | None) -> str:
+    """A loss term's mean to four digits: terms may be of any size."""
+    return ABSENT if value is None else f"{value:#.4g}"
+
+
+def difference(column: Column, value: float) -> str:
+    """A difference in printed units: signed, with one decimal more than the values have."""
+    finer = replace(column, decimals=column.decimals + 1)
+    return f"+{finer.text(value)}" if float(finer.text(value)) > 0 else finer.text(value)
+
+
+def threshold(column: Column, value: float) -> str:
+    """A limit given in stored units, with one decimal more: 'MA (%) < 59.94'."""
+    finer = replace(column, decimals=column.decimals + 1)
+    return f"{column.label} < {stored(finer, value)}"
+
+
+def interval(column: Column, low: float | None, high: float | None) -> str:
+    """An interval of a difference: '-1.20 to +0.35'; '–' if there is none."""
+    if low is None or high is None:
+        return ABSENT
+    return f"{difference(column, low)} to {difference(column, high)}"
+
+
+def p_value(p: float) -> str:
+    """Three decimals; what is smaller is '<0.001'."""
+    return f"<{_SMALLEST_P}" if p < _SMALLEST_P else f"{p:.3f}"
+
+
+def share(part: float) -> str:
+    """A part of 1 in whole per cent; never '100%' of what is not all, nor '0%' of what is some."""
+    per_cent = 100 * part
+    if 0 < per_cent < 1:
+        return "<1%"
+    return ">99%" if 99 < per_cent < 100 else f"{per_cent:.0f}%"
+
+
+def count(value: float | None) -> str:
+    """A count, or a mean of counts, with thousands apart: '152,805'."""
+    return ABSENT if value is None else f"{value:,.0f}"
+
+
+def seconds(value: float | None) -> str:
+    """Seconds with one decimal; whole ones from a thousand on."""
+    if value is None:
+        return ABSENT
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.1f}"
+
+
+def mebibytes(n_bytes: float | None) -> str:
+    """Memory in MiB."""
+    return ABSENT if n_bytes is None else count(n_bytes / 2**20)
+
+
+def anchor(*parts: str) -> str:
+    """A name for files and links: 'case-nano-neo-0-68'."""
+    # Hyphens are kept, so that alpha=0.1 and alpha=-0.1 do not become the same.
+    return re.sub(r"[^a-z0-9-]+", "-", "-".join(parts).lower()).strip("-")
+
+
+def notes(*kinds_and_texts: tuple[str, str] | tuple[str, str, str]) -> tuple[Note, ...]:
+    """The notes that have something to say."""
+    return tuple(Note(*given) for given in kinds_and_texts if given[1])
+
+
+def _of_a_row() -> tuple[Column, ...]:
+    paper = {c.name: c for c in PAPER_COLUMNS}
+    per_cent = [replace(paper[name], scale=100.0) for name in _PER_CENT]
+    return (*per_cent, Column("bleu", "BLEU (%)", False, scale=100.0), paper["entropy"])

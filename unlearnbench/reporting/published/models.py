@@ -1,0 +1,50 @@
+"""Which model of the paper one's own results are of, or stand in for."""
+
+from typing import TYPE_CHECKING
+
+from unlearnbench.analysis.table import Group
+
+if TYPE_CHECKING:
+    from unlearnbench.reporting.findings import Findings
+
+_ARCHITECTURES = {"GPTNeo": "neo", "Llama": "tinyllama"}
+_SIZES = {
+    ("neo", "125M"): 125_198_592,
+    ("neo", "1.3B"): 1_315_575_808,
+    ("neo", "2.7B"): 2_651_307_008,
+    ("tinyllama", "1.1B"): 1_100_048_384,
+}
+
+
+def printed_model(group: Group, findings: "Findings") -> tuple[str, str, bool] | None:
+    """Model and size of the paper that a group is about, and whether it only stands in for it."""
+    from unlearnbench.models.aliases import aliases
+
+    for alias in aliases().values():
+        if group.name in (alias.name, alias.hub_id):
+            return _of_alias(alias.name, findings.published.get("params", "125M"))
+    architecture, count = _built(group, findings)
+    for (model, size), n_parameters in _SIZES.items():
+        if architecture == model and abs(count - n_parameters) < 0.02 * n_parameters:
+            return model, size, False
+    asked = findings.published.get("params")
+    return ("neo" if asked != "1.1B" else "tinyllama", asked, True) if asked else None
+
+
+def _of_alias(name: str, stands_in_for: str) -> tuple[str, str, bool] | None:
+    if name.startswith("nano-"):
+        llama = ("tinyllama", "1.1B", True)
+        return llama if name == "nano-llama" else ("neo", stands_in_for, True)
+    if name == "tinyllama":
+        return "tinyllama", "1.1B", False
+    family, _, size = name.partition("-")
+    return ("neo", size.upper(), False) if family == "neo" else None
+
+
+def _built(group: Group, findings: "Findings") -> tuple[str, int]:
+    rows = [row for row in group.rows if row.role != "dedup" and row.runs]
+    models = [result.model for row in rows for result in findings.results_of(row)]
+    if not models:
+        return "", 0
+    family = (m for start, m in _ARCHITECTURES.items() if models[0].architecture.startswith(start))
+    return next(family, ""), models[0].n_parameters

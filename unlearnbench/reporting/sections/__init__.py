@@ -1,0 +1,66 @@
+"""Sections: what a document can be made of, each a function from findings to blocks.
+
+One module, one section; its name with hyphens is the section's.  An experiment's
+file lists its sections; the name of a figure stands for that figure.
+"""
+
+import ast
+import importlib
+import pkgutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from unlearnbench import registry
+from unlearnbench.analysis.table import Note
+from unlearnbench.errors import unknown
+from unlearnbench.reporting.document import Block, Document, Picture
+from unlearnbench.reporting.figure import Figure
+from unlearnbench.reporting.findings import Findings
+
+Section = Callable[[Findings], tuple[Block, ...]]
+DEFAULT = ("table",)
+
+
+def make_document(
+    findings: Findings, sections: Sequence[str] = DEFAULT, notes: Sequence[Note] = ()
+) -> Document:
+    """The document of those sections; raises `UserError` for one that does not exist."""
+    blocks = tuple(block for name in sections for block in section(name)(findings))
+    return Document(findings.title, blocks, findings, tuple(notes))
+
+
+def section(name: str) -> Section:
+    """The section of that name, or the one that holds just the figure of that name."""
+    if name in figures():
+        return lambda findings: _picture(name, findings)
+    if name not in names():
+        raise unknown("section", name, [*names(), *figures()], "unlearnbench list sections")
+    found: Section = importlib.import_module(f"{__name__}.{_module_name(name)}").blocks
+    return found
+
+
+def summary(name: str) -> str:
+    """The first line about a section, as `unlearnbench list sections` prints it."""
+    # Read, not imported: a list must not load what a section computes with.
+    path = Path(__path__[0]) / f"{_module_name(name)}.py"
+    return (ast.get_docstring(ast.parse(path.read_bytes())) or "").split("\n")[0]
+
+
+def _module_name(section_name: str) -> str:
+    return section_name.replace("-", "_")
+
+
+def names() -> list[str]:
+    """The sections there are, figures not among them."""
+    found = (module.name for module in pkgutil.iter_modules(__path__))
+    return [name.replace("_", "-") for name in found if not name.startswith("_")]
+
+
+def figures() -> dict[str, type[Figure]]:
+    """The registered figures by name."""
+    return {name: kind for name, kind in registry.reports().items() if issubclass(kind, Figure)}
+
+
+def _picture(name: str, findings: Findings) -> tuple[Picture, ...]:
+    figure = figures()[name]()
+    return (Picture(name, figure.caption(findings)),)

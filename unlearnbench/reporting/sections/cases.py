@@ -1,0 +1,98 @@
+"""Side by side: what every row's model writes after the same prefix."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from unlearnbench.analysis.columns import Column
+from unlearnbench.analysis.footnotes import listed
+from unlearnbench.analysis.table import NOT_FORGOTTEN, Group, Note, Row
+from unlearnbench.reporting import printing
+from unlearnbench.reporting.continuations import Texts, final, texts_of
+from unlearnbench.reporting.document import Block, Case, Passage
+from unlearnbench.reporting.findings import Findings
+from unlearnbench.reporting.sections._shown import Shown, rows_shown, run_shown
+from unlearnbench.results.record import Result
+
+QUOTED = "Prefix and reference are quoted from the forget set: what was to be forgotten."
+_FACTS = ("el10", "ma", "bertscore_f1", "entropy")
+
+
+@dataclass(frozen=True)
+class _Written:
+    """A row of the table, and the run of it whose continuation is shown, if it has one."""
+
+    row: Row
+    result: Result | None
+    texts: Texts | None
+
+    @property
+    def label(self) -> str:
+        """The row's label, marked if this run did not forget."""
+        failed = self.result is not None and self.result.status == "not_forgotten"
+        return f"{self.row.label} {NOT_FORGOTTEN}" if failed else self.row.label
+
+
+def blocks(findings: Findings) -> tuple[Block, ...]:
+    """One case per group and row of a forget set that is shown; none without continuations."""
+    columns = printing.row_columns(findings.table)
+    facts = {name: column for name, column in columns.items() if name in _FACTS}
+    return tuple(
+        _case(findings, group, shown, facts)
+        for group in findings.table.groups
+        for shown in rows_shown(findings, group)
+    )
+
+
+def _case(findings: Findings, group: Group, shown: Shown, facts: dict[str, Column]) -> Case:
+    written = [_written(row, findings.results_of(row), shown) for row in group.rows]
+    texts = next(one.texts for one in written if one.texts is not None)
+    same = [one for one in written if one.texts is not None and one.texts.agrees_with(texts)]
+    return Case(
+        printing.anchor("case", group.title, shown.run, shown.doc_id),
+        f"Row {shown.doc_id} of forget set {shown.run}, {group.title}",
+        texts.prefix,
+        texts.reference,
+        tuple(_passage(one, shown.doc_id, facts) for one in same),
+        _notes(written, same, texts, shown),
+    )
+
+
+def _written(row: Row, results: Sequence[Result], shown: Shown) -> _Written:
+    result = run_shown(results, shown)
+    return _Written(row, result, texts_of(result, shown.doc_id) if result else None)
+
+
+def _passage(one: _Written, doc_id: str, facts: dict[str, Column]) -> Passage:
+    continuation = final(one.result, doc_id) if one.result else None
+    if continuation is None:
+        raise RuntimeError(f"{one.row.label} is shown without a continuation of {doc_id}")
+    return Passage(one.label, continuation.text, printing.facts(facts, continuation.values))
+
+
+def _notes(
+    written: Sequence[_Written], same: Sequence[_Written], texts: Texts, shown: Shown
+) -> tuple[Note, ...]:
+    without = [one.row.label for one in written if one.result is None]
+    others = [one.row.label for one in written if one.texts is not None and one not in same]
+    cut = [one.row.label for one in same if one.texts != texts]
+    return printing.notes(
+        ("rule", shown.rule),
+        ("quoted", QUOTED),
+        ("values", "The values are of this row alone, by the finished model."),
+        ("seeds", _of_seeds(written)),
+        ("not_forgotten", _not_forgotten(same), NOT_FORGOTTEN),
+        ("without", f"No continuation of this row: {listed(without)}." * bool(without)),
+        ("others", f"Other texts under the same doc_id: {listed(others)}." * bool(others)),
+        ("cut", f"{listed(cut)}: prefix and reference cut at other tokens." * bool(cut)),
+    )
+
+
+def _of_seeds(written: Sequence[_Written]) -> str:
+    several = any(len({run.seed for run in one.row.runs}) > 1 for one in written)
+    seeds = {one.result.seed for one in written if one.result is not None}
+    return f"Seed {listed(map(str, sorted(seeds)))}, the first of several." if several else ""
+
+
+def _not_forgotten(same: Sequence[_Written]) -> str:
+    marked = any(one.label != one.row.label for one in same)
+    return "Did not reach the stop line within the epoch limit." if marked else ""

@@ -1,0 +1,190 @@
+"""What each row cost: where the time goes, tokens and memory."""
+
+from collections.abc import Callable, Iterable, Sequence
+from statistics import fmean
+
+from unlearnbench.analysis import footnotes
+from unlearnbench.analysis.columns import ABSENT, EPOCHS
+from unlearnbench.analysis.table import LEFT_OUT, Group, Note, Row
+from unlearnbench.reporting import printing
+from unlearnbench.reporting.document import Block, Listing
+from unlearnbench.reporting.findings import Findings
+from unlearnbench.results.record import PhaseRecord, Result
+
+# Measured once per model, and its cost put on every cell that uses it: no cost of a row.
+_SHARED = "calibrate"
+# In the order of a cell; the tasks, each a phase of its own, stand together before the rest.
+_TITLES = {
+    "load": "Loading",
+    "pairs": "Pairs",
+    "unlearn": "Unlearning",
+    "extraction": "EL and MA",
+    "continuations": "Continuations",
+    "bertscore": "BERTScore",
+    "examine": "Examining",
+}
+_TASKS, _OTHER = "Tasks", "other"
+_ALL_TASKS = "measure"  # of results from before each task was a phase
+_MEANINGS = (
+    "Each phase without those inside it, and its share of all of them. Unlearning: training. "
+    "EL and MA, continuations, BERTScore: the forget set's rows after every epoch and in the "
+    "tasks; examining: the rest of it. Tasks: what they take besides these. A model is examined "
+    "once before it is trained, and each row has the cost of that."
+)
+
+Quantity = Callable[[Result], float | None]
+
+
+def blocks(findings: Findings) -> tuple[Block, ...]:
+    """Two listings per group whose results say what they cost: in all, and the time by phase."""
+    made = [_listings(findings, group) for group in findings.table.groups]
+    return tuple(listing for of_group in made for listing in of_group)
+
+
+def _listings(findings: Findings, group: Group) -> list[Listing]:
+    rows = [(row, findings.results_of(row)) for row in group.rows if row.runs]
+    results = [result for _, of_row in rows for result in of_row]
+    if not any(_own(result) for result in results):
+        return []
+    phases, tasks = _phases(results), _tasks(results)
+    left_out = ("left_out", footnotes.left_out(group), LEFT_OUT)
+    whole = Listing(
+        printing.anchor("costs", group.title),
+        f"Costs, means over runs: {group.title}",
+        ("Row", "Runs", "Epochs", "Whole cell (s)", *_TOKENS, "Peak memory (MiB)"),
+        tuple(_line(group, row, of_row) for row, of_row in rows),
+        notes=_notes(results, left_out),
+    )
+    time = Listing(
+        printing.anchor("costs", "time", group.title),
+        f"Where the time goes, seconds, means over runs: {group.title}",
+        ("Row", *_headers(phases, tasks)),
+        tuple(_times(row, of_row, phases, tasks) for row, of_row in rows),
+        notes=printing.notes(("phases", _MEANINGS), left_out),
+    )
+    return [whole, time]
+
+
+_TOKENS = ("Tokens unlearning", "Tokens in all", "Tokens generated")
+
+
+def _own(result: Result) -> dict[str, PhaseRecord]:
+    return {name: cost for name, cost in result.costs.items() if name != _SHARED}
+
+
+def _tasks(results: Iterable[Result]) -> list[str]:
+    """The tasks that are phases, in the order of their names."""
+    return sorted({name for r in results for name in _own(r) if name in _asked(r)} - {*_TITLES})
+
+
+def _asked(result: Result) -> set[str]:
+    # A task that could measure nothing has no score, and took its time all the same.
+    return {*result.scores, *result.identity.get("tasks", {}).get("settings", {})}
+
+
+def _phases(results: Iterable[Result]) -> list[str]:
+    """The other phases that there are: the usual ones first, then a plugin's, then the rest."""
+    results = list(results)
+    found = {name for result in results for name in _own(result)}
+    own = found - {*_TITLES, *_tasks(results), _ALL_TASKS, _OTHER}
+    return [*(name for name in _TITLES if name in found), *sorted(own), *({_OTHER} & found)]
+
+
+def _headers(phases: Sequence[str], tasks: Sequence[str]) -> tuple[str, ...]:
+    several = tasks if len(tasks) > 1 else ()
+    return (*(_TITLES.get(name, name.capitalize()) for name in phases), _TASKS, *several)
+
+
+def _times(
+    row: Row, results: Sequence[Result], phases: Sequence[str], tasks: Sequence[str]
+) -> tuple[str, ...]:
+    in_all = [sum(cost.seconds for cost in _own(result).values()) for result in results]
+    whole = fmean(in_all)
+
+    def told(*names: str) -> str:
+        seconds = _mean(results, _in_phases(names, "seconds"))
+        if seconds is None or not whole:
+            return printing.seconds(seconds)
+        return f"{printing.seconds(seconds)} ({printing.share(seconds / whole)})"
+
+    several = tasks if len(tasks) > 1 else ()
+    of_tasks = told(*tasks, _ALL_TASKS)
+    return (row.label, *map(told, phases), of_tasks, *map(told, several))
+
+
+def _line(group: Group, row: Row, results: Sequence[Result]) -> tuple[str, ...]:
+    tokens = (
+        _mean(results, _in_phases(["unlearn"], "forward_tokens")),
+        _mean(results, _in_all("forward_tokens")),
+        _mean(results, _in_all("generated_tokens")),
+    )
+    return (
+        row.label,
+        str(len(results)),
+        group.text(row, EPOCHS),
+        printing.seconds(fmean(result.seconds for result in results)),
+        *map(printing.count, tokens),
+        printing.mebibytes(_mean(results, _peak)),
+    )
+
+
+def _mean(results: Iterable[Result], quantity: Quantity) -> float | None:
+    """Over the runs that have the phase; None if none has."""
+    found = [value for value in map(quantity, results) if value is not None]
+    return fmean(found) if found else None
+
+
+def _in_phases(phases: Sequence[str], name: str) -> Quantity:
+    def quantity(result: Result) -> float | None:
+        records = [result.costs[phase] for phase in phases if phase in result.costs]
+        return float(sum(getattr(record, name) for record in records)) if records else None
+
+    return quantity
+
+
+def _in_all(name: str) -> Quantity:
+    return lambda result: _over_phases(result, sum, name)
+
+
+def _peak(result: Result) -> float | None:
+    return _over_phases(result, max, "peak_memory_bytes")
+
+
+def _over_phases(
+    result: Result, total: Callable[[Iterable[float]], float], name: str
+) -> float | None:
+    own = _own(result).values()
+    return float(total(getattr(cost, name) for cost in own)) if own else None
+
+
+def _notes(results: Sequence[Result], left_out: tuple[str, str, str]) -> tuple[Note, ...]:
+    shared = any(_SHARED in result.costs for result in results)
+    return printing.notes(
+        ("machine", _machine(results)),
+        ("tokens", "Tokens: those that went through the network; they do not depend on a machine."),
+        ("calibrate", _calibration(results) * shared),
+        left_out,
+    )
+
+
+def _machine(results: Iterable[Result]) -> str:
+    machines = sorted({_place(result) for result in results})
+    several = " More than one machine: seconds do not compare." if len(machines) > 1 else ""
+    return (
+        f"Seconds and memory depend on the machine ({'; '.join(machines)}) and on what else ran "
+        f"on it; memory on a CPU is the whole process's.{several}"
+    )
+
+
+def _place(result: Result) -> str:
+    threads, platform = result.environment.n_threads, result.environment.platform
+    return f"{result.model.device}, {threads} thread{'s' * (threads != 1)}, {platform}"
+
+
+def _calibration(results: Iterable[Result]) -> str:
+    seconds = [r.costs[_SHARED].seconds for r in results if _SHARED in r.costs]
+    mean = printing.seconds(fmean(seconds)) if seconds else ABSENT
+    return (
+        f"Measuring the stop line, {mean} s, is done once per model and in no phase here; the "
+        "whole cell holds it where that cell was the first to need it."
+    )

@@ -1,0 +1,157 @@
+"""How forgetting goes: one row's continuation at chosen epochs, and every epoch's metrics."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+
+from unlearnbench.analysis.columns import Column
+from unlearnbench.analysis.table import Group, Note, Row
+from unlearnbench.reporting import printing
+from unlearnbench.reporting.continuations import (
+    ROW_FIELDS,
+    Continuation,
+    Texts,
+    evenly_spaced,
+    over_epochs,
+    texts_of,
+)
+from unlearnbench.reporting.document import Block, Case, Listing, Passage
+from unlearnbench.reporting.findings import Findings
+from unlearnbench.reporting.sections._runs import has_failed, rows_with_runs
+from unlearnbench.reporting.sections._shown import Shown, rows_shown, run_shown
+from unlearnbench.reporting.sections.cases import QUOTED
+from unlearnbench.results.record import Result
+from unlearnbench.results.trace import EpochRecord
+
+_MOST = 6  # continuations of a case
+_EPOCHS_RULE = (
+    f"Epochs shown: before unlearning, the last, and as evenly spaced as can be, {_MOST} at most."
+)
+_FACTS = ("bertscore_f1", "bleu", "ma", "el10")
+
+Columns = Mapping[str, Column]
+
+
+def blocks(findings: Findings) -> tuple[Block, ...]:
+    """Of the first model with a trace, for each method: its cases, and a listing of all epochs."""
+    for group, rows in rows_with_runs(findings):
+        if made := _of_group(findings, group, rows):
+            return made
+    return ()
+
+
+def _of_group(
+    findings: Findings, group: Group, rows: Sequence[tuple[Row, Sequence[Result]]]
+) -> tuple[Block, ...]:
+    columns, shown = printing.row_columns(findings.table), rows_shown(findings, group)
+    made: list[Block] = []
+    for row, results in rows:
+        # A failed run is looked at only where there is no other: it shows how it went wrong.
+        traced = [r for r in results if r.trace is not None and r.trace.epochs]
+        traced.sort(key=has_failed)
+        made += _cases(row, traced, shown, columns)
+        made += _listings(row, traced, shown, columns)
+    return tuple(made)
+
+
+def _cases(
+    row: Row, traced: Sequence[Result], shown: Sequence[Shown], columns: Columns
+) -> Iterator[Case]:
+    for one in shown:
+        result = run_shown(traced, one)
+        texts = texts_of(result, one.doc_id) if result else None
+        epochs = over_epochs(result, one.doc_id) if result else ()
+        if result and texts and epochs:
+            yield _case(row, result, one, texts, epochs, columns)
+
+
+def _case(
+    row: Row,
+    result: Result,
+    shown: Shown,
+    texts: Texts,
+    epochs: Sequence[Continuation],
+    columns: Columns,
+) -> Case:
+    return Case(
+        printing.anchor("process", row.label, shown.run, shown.doc_id),
+        f"{row.label}: row {shown.doc_id} of forget set {shown.run} over the epochs",
+        texts.prefix,
+        texts.reference,
+        tuple(_passage(one, epochs[-1], columns) for one in evenly_spaced(epochs, _MOST)),
+        printing.notes(
+            ("rule", shown.rule),
+            ("quoted", QUOTED),
+            ("epochs", _EPOCHS_RULE),
+            ("end", _end(result)),
+        ),
+    )
+
+
+def _passage(one: Continuation, last: Continuation, columns: Columns) -> Passage:
+    facts = printing.facts({name: columns[name] for name in _FACTS}, one.values)
+    if not one.epoch:
+        return Passage("before unlearning", one.text, facts)
+    end = " (last)" if one is last else ""
+    trained = ("trained on", "yes" if one.active else "no")
+    return Passage(f"epoch {one.epoch}{end}", one.text, (*facts, trained))
+
+
+def _listings(
+    row: Row, traced: Sequence[Result], shown: Sequence[Shown], columns: Columns
+) -> Iterator[Listing]:
+    of_cases = (run_shown(traced, one) for one in shown)
+    # The run that the cases are of, or the first there is.
+    for result in [*filter(None, of_cases), *traced][:1]:
+        epochs = result.trace.epochs if result.trace is not None else []
+        terms = list(dict.fromkeys(term for epoch in epochs for term in epoch.losses))
+        yield Listing(
+            printing.anchor("epochs", row.label),
+            f"{row.label}: every epoch on forget set {result.forget_set.run}",
+            ("Epoch", *map(printing.header, columns.values()), "Rows", *map(_loss_header, terms)),
+            tuple(_line(epoch, columns, terms) for epoch in epochs),
+            notes=_notes(result, epochs, columns),
+        )
+
+
+def _loss_header(term: str) -> str:
+    return f"loss: {term}"
+
+
+def _line(epoch: EpochRecord, columns: Columns, terms: Sequence[str]) -> tuple[str, ...]:
+    means = (epoch.metrics.get(ROW_FIELDS[name]) for name in columns)
+    values = (
+        printing.stored(column, mean) for column, mean in zip(columns.values(), means, strict=True)
+    )
+    losses = (printing.loss(epoch.losses.get(term)) for term in terms)
+    return (str(epoch.epoch), *values, str(epoch.n_active), *losses)
+
+
+def _notes(result: Result, epochs: Sequence[EpochRecord], columns: Columns) -> tuple[Note, ...]:
+    unmeasured = any(math.isnan(e.metrics.get("el", 0.0)) for e in epochs)
+    el10, ma = printing.name(columns["el10"]), printing.name(columns["ma"])
+    return printing.notes(
+        ("run", f"Means over the {len(epochs[0].rows)} rows; seed {result.seed}, {result.group}."),
+        ("rows", "Rows: how many were trained on in the epoch. Losses: means over its batches."),
+        ("unmeasured", f"{el10} is measured only where {ma} is under its line." * unmeasured),
+        ("stop_line", _stop_line(result, columns)),
+        ("end", _end(result)),
+    )
+
+
+def _stop_line(result: Result, columns: Columns) -> str:
+    stop = result.stop
+    if math.isnan(stop.el + stop.ma):  # it failed before its line was known
+        return ""
+    el = printing.threshold(columns["el10"], stop.el)
+    return f"Stop line: {el} {stop.rule} {printing.threshold(columns['ma'], stop.ma)}."
+
+
+def _end(result: Result) -> str:
+    trace = result.trace
+    if trace is None:
+        return ""
+    # The values that an epoch limit's reason has in brackets stand in the last epoch's line.
+    limit = trace.outcome == "not_forgotten"
+    reason = trace.reason.partition(" (")[0] if limit else trace.reason
+    told = f" ({reason.rstrip('.')})" if reason else ""
+    return f"Outcome: {trace.outcome.replace('_', ' ')}{told}."

@@ -1,0 +1,106 @@
+"""Who is first by s_z and s_m, and how surely: other runs, one metric less, one row less."""
+
+from collections.abc import Iterator, Mapping
+
+from unlearnbench.analysis.columns import ABSENT, S_M, S_Z, SCORE_NAMES, Column
+from unlearnbench.analysis.footnotes import listed
+from unlearnbench.analysis.statistics.run_draws import N_DRAWS
+from unlearnbench.analysis.statistics.stability import Stability, rank_stability
+from unlearnbench.analysis.table import Group, Row
+from unlearnbench.reporting import printing
+from unlearnbench.reporting.document import Block, Listing
+from unlearnbench.reporting.findings import Findings
+
+First = Mapping[str, tuple[str, ...]]  # what was left out -> labels of who is first without it
+
+_ONE_LESS = (
+    "A metric less, a row less: in how many of the rankings without one of the metrics, or "
+    "without one of the other rows, the row is first; a tie counts for all in it. By the table's "
+    "means."
+)
+_NOTHING = "nothing"
+_MANY_RUNS = 10
+
+
+def blocks(findings: Findings) -> tuple[Block, ...]:
+    """Two listings per group with scores: how often each row is first, and who is without what."""
+    return tuple(_listings(findings))
+
+
+def _listings(findings: Findings) -> Iterator[Listing]:
+    columns = findings.table.metric_columns
+    for group in findings.table.groups:
+        if group.scored:
+            found = rank_stability(group, columns, findings.by_key)
+            yield _shares(group, found)
+            yield _one_less(group, found, columns)
+
+
+def _shares(group: Group, found: Stability) -> Listing:
+    kinds = ("{}", "{}: runs drawn anew", "{}: a metric less", "{}: a row less")
+    return Listing(
+        printing.anchor("stability", group.title),
+        f"How often each row is first by s_z and s_m: {group.title}",
+        ("Row", *(kind.format(score) for kind in kinds for score in SCORE_NAMES)),
+        tuple(_line(group, row, at, found) for at, row in enumerate(group.compared)),
+        notes=printing.notes(("shares", _about_runs(found)), ("one_less", _ONE_LESS)),
+    )
+
+
+def _line(group: Group, row: Row, at: int, found: Stability) -> tuple[str, ...]:
+    shares = (found.shares.get(score) for score in SCORE_NAMES)
+    return (
+        row.label,
+        *(group.text(row, column) for column in (S_Z, S_M)),
+        *(ABSENT if share is None else printing.share(share[at]) for share in shares),
+        *(_times_first(row.label, found.without_metric.get(score, {})) for score in SCORE_NAMES),
+        *(_times_first(row.label, found.without_row.get(score, {})) for score in SCORE_NAMES),
+    )
+
+
+def _times_first(label: str, first: First) -> str:
+    """'6 of 8'; the ranking without the row itself is not counted."""
+    others = [labels for left_out, labels in first.items() if left_out != label]
+    return f"{sum(label in labels for labels in others)} of {len(others)}" if others else ABSENT
+
+
+def _about_runs(found: Stability) -> str:
+    if not found.shares:
+        return (
+            "Runs drawn anew: – as the rows have fewer than two runs (forget set and seed) in "
+            "common; how sure a first place is over runs cannot be said."
+        )
+    which = "all" if found.is_exact else f"{N_DRAWS:,} random"
+    few = " So few runs can only hint at what others would give." * (found.n_runs < _MANY_RUNS)
+    return (
+        f"Runs drawn anew: the share of {which} resamplings, with replacement, of the "
+        f"{found.n_runs} runs that every row has, in which the row is first, ties shared.{few}"
+    )
+
+
+def _one_less(group: Group, found: Stability, columns: tuple[Column, ...]) -> Listing:
+    labels = {column.name: column.label for column in columns}
+    lines = [_first_in_table(group)]
+    for kind, by_score in (("metric", found.without_metric), ("row", found.without_row)):
+        s_z, s_m = (by_score.get(score, {}) for score in SCORE_NAMES)
+        lines += [
+            (kind, labels.get(left_out, left_out) if kind == "metric" else left_out,
+             listed(s_z[left_out]), listed(s_m[left_out]))
+            for left_out in s_z
+        ]  # fmt: skip
+    return Listing(
+        printing.anchor("first-without", group.title),
+        f"Who is first when one metric, or one row, is left out: {group.title}",
+        ("Less a", "Left out", "First by s_z", "First by s_m"),
+        tuple(lines),
+        n_labels=4,
+    )
+
+
+def _first_in_table(group: Group) -> tuple[str, ...]:
+    def first(score: str) -> str:
+        return listed(
+            row.label for row in group.compared if score in row.cells and row.cells[score].rank == 1
+        )
+
+    return (ABSENT, _NOTHING, *map(first, SCORE_NAMES))

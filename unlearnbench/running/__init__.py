@@ -1,0 +1,1 @@
+"""How a cell is run, where, and what it needs."""

@@ -1,0 +1,161 @@
+"""From what is known of a cell to its result: the record of a success or of a failure."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from unlearnbench.registry import find
+from unlearnbench.results.record import (
+    EvaluationSetRecord,
+    ForgetSetRecord,
+    MethodRecord,
+    MetricRecord,
+    ModelRecord,
+    PhaseRecord,
+    Result,
+    Status,
+    StopRecord,
+)
+from unlearnbench.running.environment import describe_environment
+from unlearnbench.unlearning.method import Method
+
+if TYPE_CHECKING:
+    from unlearnbench.data.evaluation_sets import EvaluationSet
+    from unlearnbench.data.forget_set import ForgetSet
+    from unlearnbench.experiments.cell import Cell
+    from unlearnbench.metrics.task import Score
+    from unlearnbench.models.language_model import LanguageModel
+    from unlearnbench.models.sequences import Sequences
+    from unlearnbench.results.trace import UnlearnTrace
+
+
+@dataclass
+class Progressing:
+    """What is known of a cell so far; a failure is recorded with as much of it as there is."""
+
+    model: "LanguageModel | None" = None
+    forget_set: "ForgetSet | None" = None
+    trace: "UnlearnTrace | None" = None
+    metrics: list[MetricRecord] = field(default_factory=list)
+    scores: dict[str, dict[str, "Score"]] = field(default_factory=dict)
+
+
+def _status(error: str | None, trace: "UnlearnTrace | None") -> tuple[Status, str | None]:
+    if error is not None:
+        return "failed", error
+    if trace is not None and trace.outcome == "collapsed":
+        return "failed", f"collapsed: {trace.reason}"
+    if trace is not None and trace.outcome == "not_forgotten":
+        return "not_forgotten", None
+    return "ok", None
+
+
+def result_of(
+    cell: "Cell", so_far: Progressing, error: str | None, started_at: str, seconds: float
+) -> Result:
+    """The cell's result, failed if there is an error; seconds are wall-clock time."""
+    status, message = _status(error, so_far.trace)
+    return Result(
+        key=cell.key,
+        identity=cell.identity,
+        status=status,
+        error=message,
+        role=cell.role,
+        group=cell.group,
+        label=cell.label,
+        model=_model_record(cell, so_far.model),
+        method=MethodRecord(
+            name=cell.method,
+            label=cell.method_label,
+            settings=cell.settings,
+            origins=cell.origins,
+        ),
+        forget_set=_forget_set_record(cell, so_far),
+        protocol_name=cell.protocol_name,
+        protocol=asdict(cell.protocol),
+        stop=_stop_record(cell, so_far.forget_set),
+        sets={name: _set_record(found) for name, found in cell.data.sets.items()},
+        seed=cell.seed,
+        position=cell.position,
+        metrics=so_far.metrics,
+        scores=so_far.scores,
+        trace=so_far.trace,
+        costs=_costs(so_far.model),
+        peak_memory_of=so_far.model.meter.peaks_are_of if so_far.model else "",
+        environment=describe_environment(),
+        started_at=started_at,
+        seconds=seconds,
+    )
+
+
+def _model_record(cell: "Cell", model: "LanguageModel | None") -> ModelRecord:
+    source = cell.model.source
+    return ModelRecord(
+        name=source.name,
+        location=source.location,
+        revision=source.revision,
+        weights_sha256=source.weights_sha256,
+        architecture=cell.model.architecture,
+        n_parameters=model.n_parameters if model else cell.model.n_parameters,
+        dtype=cell.model.dtype,
+        device=cell.model.device_name,
+    )
+
+
+def _forget_set_record(cell: "Cell", so_far: Progressing) -> ForgetSetRecord:
+    forget_set, model = so_far.forget_set, so_far.model
+    if forget_set is None or model is None:
+        return ForgetSetRecord(
+            name=cell.data.source.title(cell.run),
+            run=cell.run,
+            content_sha256="",
+            doc_ids=list(cell.data.doc_ids(cell.run, cell.limit)),
+        )
+    pairs = forget_set._pairs
+    return ForgetSetRecord(
+        name=forget_set.name,
+        run=forget_set.run,
+        content_sha256=forget_set.content_sha256,
+        doc_ids=list(forget_set.rows.doc_ids),
+        prefixes=_by_doc_id(model, forget_set.rows, forget_set.rows.prefix),
+        suffixes=_by_doc_id(model, forget_set.rows, forget_set.rows.suffix),
+        pair_doc_ids=list(pairs.doc_ids) if pairs is not None else [],
+    )
+
+
+def _by_doc_id(
+    model: "LanguageModel", rows: "Sequences", part: "Callable[[int], list[int]]"
+) -> dict[str, str]:
+    return {doc_id: model.decode(part(row)) for row, doc_id in enumerate(rows.doc_ids)}
+
+
+def _set_record(found: "EvaluationSet") -> EvaluationSetRecord:
+    return EvaluationSetRecord(
+        source=found.source,
+        split=found.split,
+        revision=found.revision,
+        n=len(found.rows),
+        sha256=found.sha256,
+    )
+
+
+def _stop_record(cell: "Cell", forget_set: "ForgetSet | None") -> StopRecord:
+    """The line as this row's method applies it, its own rule and threshold included."""
+    method: Any = find("methods", cell.method) if cell.role == "method" else Method
+    rule = method.stop_rule(cell.protocol)
+    if forget_set is None:  # it failed before the line was known
+        return StopRecord(source=cell.stop, el=float("nan"), ma=float("nan"), rule=rule)
+    line = forget_set.examiner.stop_line
+    return StopRecord(
+        source=line.source,
+        el=line.el,
+        ma=method.ma_threshold(cell.protocol, line),
+        rule=rule,
+        n_unseen=line.n_unseen,
+    )
+
+
+def _costs(model: "LanguageModel | None") -> dict[str, PhaseRecord]:
+    if model is None:
+        return {}
+    return {name: PhaseRecord(**asdict(cost)) for name, cost in model.meter.phases.items()}

@@ -1,0 +1,203 @@
+"""Runs one cell: load the model, make it forget, measure, and give the whole record back."""
+
+import logging
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from unlearnbench.errors import UserError
+from unlearnbench.files.safe_text import visible
+from unlearnbench.files.secret_values import redact
+from unlearnbench.metrics.measured_scores import check_scores, columns_of
+from unlearnbench.metrics.task import Score, TaskContext
+from unlearnbench.models.devices import ranks
+from unlearnbench.models.devices.meter import OTHER, Meter
+from unlearnbench.models.shared_costs import sum_costs
+from unlearnbench.registry import find
+from unlearnbench.results.record import MetricRecord, Result
+from unlearnbench.results.result_file import fault_in
+from unlearnbench.running.cell_record import Progressing, result_of
+from unlearnbench.running.checks import Given, check_unlearned
+from unlearnbench.running.environment import fix_randomness
+from unlearnbench.running.memory.advice import out_of_memory_advice
+from unlearnbench.running.memory.process import keep_small
+from unlearnbench.running.process_state import put_back_after
+from unlearnbench.running.progress import logger
+from unlearnbench.running.shared_measurements import make_examiner, scores_of_untouched
+
+if TYPE_CHECKING:
+    from unlearnbench.data.forget_set import ForgetSet
+    from unlearnbench.experiments.cell import Cell
+    from unlearnbench.models.language_model import LanguageModel
+    from unlearnbench.results.trace import UnlearnTrace
+    from unlearnbench.unlearning.epochs import UnlearnProgress
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A cell that ran to its end, be it a failure."""
+
+    result: Result
+
+    @property
+    def summary(self) -> str:
+        """The outcome in a few words."""
+        if self.result.status == "failed":
+            return f"failed: {self.result.error}"
+        trace = self.result.trace
+        epochs = f", {trace.n_epochs} epochs" if trace else ""
+        return f"{self.result.status.replace('_', ' ')}{epochs}, {self.result.seconds:.0f} s"
+
+
+def run_cell(cell: "Cell") -> Finished:
+    """Run one cell from a fresh model; depends on nothing that ran before in this process.
+
+    Whatever goes wrong inside becomes a failed result; only an interrupt passes.
+    """
+    started_at, started = datetime.now(UTC), time.perf_counter()
+    so_far = Progressing()
+    error = None
+    fix_randomness(cell.seed, cell.threads)
+    keep_small(cell)
+    try:
+        with ranks.together():
+            _unlearn_and_measure(cell, so_far)
+            sum_costs(so_far.model)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as problem:  # a third party's method may even exit; the others go on
+        error = _harmless(out_of_memory_advice(problem, cell) or _in_one_line(problem))
+        logger.debug("%s failed:\n%s", cell.title, redact(traceback.format_exc()).rstrip())
+    seconds = time.perf_counter() - started
+    result = _recorded(cell, so_far, error, started_at.isoformat(timespec="seconds"), seconds)
+    return Finished(result)
+
+
+def _recorded(
+    cell: "Cell", so_far: Progressing, error: str | None, started_at: str, seconds: float
+) -> Result:
+    """The cell's result; a failed one if what a plugin put into it could not be read again."""
+    try:
+        result = result_of(cell, so_far, error, started_at, seconds)
+        wrong = fault_in(result)
+    except Exception as problem:  # of pydantic, or of what the plugin did to the forget set
+        wrong = _in_one_line(problem)
+    if wrong is None:
+        return result
+    told = error or f"its result cannot be stored: {wrong}"
+    return result_of(cell, Progressing(), told, started_at, seconds)
+
+
+def lost_result(cell: "Cell", reason: str) -> Result:
+    """The result of a cell whose process is gone: failed, with what is known from outside."""
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    return result_of(cell, Progressing(), _harmless(reason), now, 0.0)
+
+
+def _unlearn_and_measure(cell: "Cell", so_far: Progressing) -> None:
+    meter = Meter()
+    with meter.phase(OTHER):
+        with meter.phase("load"):
+            so_far.model = model = cell.model.load()
+            model.meter = meter
+        _of_loaded(cell, model, so_far)
+
+
+def _of_loaded(cell: "Cell", model: "LanguageModel", so_far: Progressing) -> None:
+    examiner = make_examiner(cell, model)
+    forget_set = cell.data.read_forget_set(cell.run, cell.limit, model, examiner)
+    so_far.forget_set = forget_set
+    if cell.role == "method":
+        model.strategy = cell.model.strategy
+        so_far.trace = _unlearn(cell, model, forget_set)
+        if so_far.trace.outcome == "collapsed":
+            return  # there is nothing left to measure
+        _save(cell, model)
+    _measure(cell, model, forget_set, so_far)
+
+
+def _save(cell: "Cell", model: "LanguageModel") -> None:
+    if cell.models is not None:
+        from unlearnbench.models.saving import save_model
+
+        save_model(model, Path(cell.models) / cell.key)
+
+
+def _measure(
+    cell: "Cell", model: "LanguageModel", forget_set: "ForgetSet", so_far: Progressing
+) -> None:
+    context = TaskContext(
+        forget_set,
+        cell.data.texts,
+        sets=cell.data.sets,
+        protocol=cell.protocol,
+        limit=cell.task_limit,
+    )
+    tasks = {name: find("tasks", name)(**settings) for name, settings in cell.tasks.items()}
+
+    def measured(name: str) -> "dict[str, Score]":
+        # Whatever a method or another task drew, every task starts from the same state.
+        fix_randomness(cell.seed, cell.threads)
+
+        def measure() -> "dict[str, Score]":
+            with model.meter.phase(name), put_back_after():
+                told = tasks[name].measure(model, context)
+            return check_scores(tasks[name], told)
+
+        if cell.role != "method" and tasks[name].is_of_model_alone:
+            return scores_of_untouched(cell, name, model, measure)
+        return measure()
+
+    for name, scores in ranks.each_by_one(list(tasks), measured):
+        task = tasks[name]
+        so_far.scores[task.name] = scores
+        so_far.metrics += [
+            MetricRecord(task=name, **asdict(column)) for column in columns_of(task, scores)
+        ]
+
+
+def _unlearn(cell: "Cell", model: "LanguageModel", forget_set: "ForgetSet") -> "UnlearnTrace":
+    from unlearnbench.unlearning.epochs import listening
+
+    given = Given.to(model, forget_set)
+    with put_back_after(), listening(_narrator(cell.title)):
+        method = find("methods", cell.method)(**cell.settings)
+        told = method.unlearn(model, forget_set)
+    # Where several processes train the cell, all of them must know if one has come off badly.
+    traces = ranks.gathered(lambda: check_unlearned(told, model, forget_set, given))
+    trace = traces[ranks.rank()]
+    model.network.eval()
+    ranks.same_weights(model)
+    return trace
+
+
+def _narrator(title: str, every: float = 20.0) -> "Callable[[UnlearnProgress], None]":
+    """Logs where an unlearning run stands; shows it at most once in so many seconds."""
+    last = time.monotonic()
+
+    def tell(now: "UnlearnProgress") -> None:
+        nonlocal last
+        if now.record is None:
+            return
+        is_due = time.monotonic() - last >= every
+        if is_due:
+            last = time.monotonic()
+        means = ", ".join(f"{name} {value:.3f}" for name, value in now.record.metrics.items())
+        level = logging.INFO if is_due else logging.DEBUG
+        logger.log(level, "  %s: epoch %d of %d: %s", title, now.epoch, now.max_epochs, means)
+
+    return tell
+
+
+def _in_one_line(error: BaseException) -> str:
+    return str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+
+
+def _harmless(text: str) -> str:
+    # A file name that is no text comes with characters that cannot be written.
+    said = text.encode("utf-8", "backslashreplace").decode()
+    return redact(visible(" ".join(said.split())))[:500]

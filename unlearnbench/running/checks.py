@@ -1,0 +1,122 @@
+"""What a method must leave as it was given: checked before anything is measured."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from unlearnbench.errors import UserError
+from unlearnbench.files.hashing import sequences_sha256, text_sha256
+from unlearnbench.results.trace import UnlearnTrace
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from unlearnbench.data.forget_set import ForgetSet
+    from unlearnbench.models.language_model import LanguageModel
+
+Shapes = Mapping[str, str]  # of parameters and buffers, by name: 'float32 [97, 32]'
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a method is given and may not change: all but the values of the weights."""
+
+    network: "PreTrainedModel"
+    shapes: Shapes
+    tokenizer_sha256: str
+    rows_sha256: str
+
+    @classmethod
+    def to(cls, model: "LanguageModel", forget_set: "ForgetSet") -> "Given":
+        """What is about to be given to a method."""
+        return cls(
+            network=model.network,
+            shapes=shapes_of(model.network),
+            tokenizer_sha256=tokenizer_sha256(model.tokenizer),
+            rows_sha256=_rows_sha256(forget_set),
+        )
+
+
+def check_unlearned(
+    trace: object, model: "LanguageModel", forget_set: "ForgetSet", given: Given
+) -> UnlearnTrace:
+    """The trace, if model and forget set can be measured after it.
+
+    A trace that says 'collapsed' may leave any weights: nothing is measured on them.
+    Raises `UserError` for what a plugin did wrong, with what it should have done.
+    """
+    checked = _checked_trace(trace)
+    if model.network is not given.network:
+        raise UserError(
+            "the method replaced model.network; change the weights of the one that it is given"
+        )
+    _check_shapes(given.shapes, shapes_of(model.network))
+    if tokenizer_sha256(model.tokenizer) != given.tokenizer_sha256:
+        raise UserError(
+            "the method changed the tokenizer, so the data's token ids mean something else; "
+            "let it work on a copy: copy.deepcopy(model.tokenizer)"
+        )
+    if _rows_sha256(forget_set) != given.rows_sha256:
+        raise UserError(
+            "the method changed the rows of its forget set; let it work on a copy of the tensors"
+        )
+    if checked.outcome != "collapsed" and (name := not_finite(model.network)):
+        raise UserError(f"the method left NaN or infinite weights: {name}")
+    return checked
+
+
+def shapes_of(network: "PreTrainedModel") -> Shapes:
+    """Type and shape of every parameter and buffer that a saved model has, by name."""
+    return {name: _shape(tensor) for name, tensor in network.state_dict().items()}
+
+
+def not_finite(network: "PreTrainedModel") -> str:
+    """The first parameter with a NaN or infinite number; empty if there is none."""
+    wrong = (n for n, p in network.named_parameters() if not bool(p.isfinite().all()))
+    return next(wrong, "")
+
+
+def tokenizer_sha256(tokenizer: Any) -> str:
+    """Over everything that decides which ids a text becomes, and back."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    state = tokenizer.get_vocab() if backend is None else json.loads(backend.to_str())
+    # How the last call wanted its rows cut and padded; every call says so anew.
+    for of_one_call in ("padding", "truncation"):
+        state.pop(of_one_call, None)
+    special = {name: str(token) for name, token in tokenizer.special_tokens_map.items()}
+    special.pop("pad_token", None)  # padding is no text: whichever token it is
+    return text_sha256(type(tokenizer).__name__, json.dumps([state, special], sort_keys=True))
+
+
+def _shape(tensor: Any) -> str:
+    return f"{str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}"
+
+
+def _rows_sha256(forget_set: "ForgetSet") -> str:
+    rows = forget_set.rows
+    return text_sha256(sequences_sha256(rows, forget_set.pool), *rows.doc_ids)
+
+
+def _checked_trace(trace: object) -> UnlearnTrace:
+    if not isinstance(trace, UnlearnTrace):
+        raise UserError(
+            f"the method's unlearn() returned {type(trace).__name__}, not an UnlearnTrace; "
+            "see docs/methods.md"
+        )
+    last = trace.epochs[-1].epoch if trace.epochs else trace.n_epochs
+    if trace.n_epochs < last or last < 0:
+        raise UserError(
+            f"the method's trace says {trace.n_epochs} epochs, and the last in it is {last}"
+        )
+    return trace
+
+
+def _check_shapes(before: Shapes, after: Shapes) -> None:
+    if before == after:
+        return
+    name = next(n for n in (*before, *after) if before.get(n) != after.get(n))
+    raise UserError(
+        f"the method changed the network itself: {name} is {after.get(name, 'gone')}, and was "
+        f"{before.get(name, 'not there')}; of the weights only the values may change"
+    )

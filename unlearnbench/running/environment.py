@@ -1,0 +1,97 @@
+"""Where numbers are made: versions, threads, and the state of the checkout."""
+
+import platform
+import subprocess
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import unlearnbench
+from unlearnbench.results.record import Environment
+
+# Another version of one of these can change a number.
+PACKAGES = (
+    "accelerate",
+    "bert-score",
+    "datasets",
+    "faiss-cpu",
+    "lm-eval",
+    "nltk",
+    "numpy",
+    "sacrebleu",
+    "sentence-transformers",
+    "tokenizers",
+    "torch",
+    "transformers",
+    "trl",
+)
+
+
+@cache
+def package_versions() -> dict[str, str]:
+    """The installed version of every package that takes part in a measurement."""
+    found = {"unlearnbench": unlearnbench.__version__}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue  # an extra that is not installed takes no part
+    return found
+
+
+def describe_environment() -> Environment:
+    """This process's environment; names no host, user or folder."""
+    import torch
+
+    commit, dirty = _checkout()
+    return Environment(
+        python=platform.python_version(),
+        platform=f"{platform.system()} {platform.machine()}",
+        packages=package_versions(),
+        git_commit=commit,
+        git_dirty=dirty,
+        n_threads=torch.get_num_threads(),
+    )
+
+
+def fix_randomness(seed: int, threads: int) -> None:
+    """Bring the process to one state, whatever ran in it before: threads and generators."""
+    import random
+
+    import numpy as np
+    import torch
+
+    torch.set_num_threads(threads)
+    random.seed(seed)
+    np.random.seed(seed)  # libraries draw from the old global generator
+    torch.manual_seed(seed)
+    # Operations without a deterministic form on a GPU say so once instead of failing the cell.
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    # Filling fresh memory costs time and changes no number.
+    setattr(torch.utils.deterministic, "fill_uninitialized_memory", False)  # noqa: B010 - unknown to mypy
+    torch.backends.cudnn.benchmark = False
+
+
+@cache
+def _checkout() -> tuple[str | None, bool | None]:
+    folder = Path(unlearnbench.__file__).resolve().parent.parent
+    # An installed package may lie inside somebody else's repository; that one says nothing.
+    if not (folder / ".git").exists():
+        return None, None
+    commit = _git(folder, "rev-parse", "HEAD")
+    status = _git(folder, "status", "--porcelain")
+    return commit, None if status is None else bool(status)
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *arguments],
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

@@ -1,0 +1,176 @@
+"""Runs what is missing of a grid, and stores each result as soon as it is done."""
+
+import contextlib
+import sys
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from unlearnbench.errors import UserError
+from unlearnbench.experiments.cell import Cell
+from unlearnbench.results.record import Result
+from unlearnbench.results.store import Damage, Store
+from unlearnbench.running.cell_run import Finished, lost_result
+from unlearnbench.running.launching.cell_logs import CellLogs
+from unlearnbench.running.launching.launcher import Ended, Launcher, Lost
+from unlearnbench.running.launching.rescue import rescue
+from unlearnbench.running.memory.advice import out_of_memory_advice
+from unlearnbench.running.progress import Progress, logger
+
+POLL_SECONDS = 1.0
+
+
+@dataclass
+class Outcome:
+    """What became of a grid: the results by key, failed ones included."""
+
+    results: dict[str, Result] = field(default_factory=dict)
+    n_cached: int = 0  # results from before, or of another run in the same folder
+
+    @property
+    def n_failed(self) -> int:
+        """Cells that failed."""
+        return sum(r.status == "failed" for r in self.results.values())
+
+
+def is_finished(found: Result | Damage | None) -> bool:
+    """Whether a stored result needs no other run."""
+    return isinstance(found, Result) and found.status != "failed"
+
+
+def has_model(cell: Cell) -> bool:
+    """Whether the unlearned model is there, if it is to be kept."""
+    return cell.models is None or (Path(cell.models) / cell.key).is_dir()
+
+
+def load_finished(cells: Sequence[Cell], store: Store, outcome: Outcome) -> list[Cell]:
+    """Put what is stored already into the outcome; the cells that are missing or failed."""
+    missing = []
+    for cell in cells:
+        found = store.load(cell.key)
+        if isinstance(found, Result) and is_finished(found) and has_model(cell):
+            outcome.results[cell.key] = found
+            outcome.n_cached += 1
+            continue
+        if isinstance(found, Damage):
+            print(f"unlearnbench: {found.path}: {found.reason}; measured again", file=sys.stderr)
+        missing.append(cell)
+    return missing
+
+
+class GridRun:
+    """One run over the missing cells of a grid.
+
+    Several of them, here or on other machines, may work on one folder: each cell is
+    claimed before it is started, and one that another run has claimed is left to it.
+    """
+
+    def __init__(
+        self, store: Store, launcher: Launcher, told: Progress, logs: CellLogs, retries: int
+    ) -> None:
+        self._store, self._launcher, self._told, self._logs = store, launcher, told, logs
+        self._retries = retries
+        self._claims = store.claims()
+        self._todo: deque[Cell] = deque()
+        self._attempts: dict[str, int] = {}  # of the cells that are running
+        self._unwritable: UserError | None = None
+        self._told_of_waiting = False
+
+    def run(self, missing: Sequence[Cell], outcome: Outcome) -> None:
+        """Run the cells; every result is on disk before the next one is awaited.
+
+        Raises `UserError` if results cannot be written any more, once what was running
+        has ended and is kept elsewhere.
+        """
+        self._todo.extend(missing)
+        try:
+            with contextlib.redirect_stdout(sys.stderr):
+                while self._todo or self._attempts:
+                    self._start_what_fits(outcome)
+                    self._wait(outcome)
+        finally:
+            self._launcher.close()
+            self._claims.release_all()
+        if self._unwritable is not None:
+            raise self._unwritable
+
+    def _start_what_fits(self, outcome: Outcome) -> None:
+        for _ in range(len(self._todo)):
+            if self._launcher.room() <= 0:
+                return
+            cell = self._todo.popleft()
+            try:
+                is_ours = self._claims.take(cell.key)
+            except UserError as error:  # a full disk: what is running may still be kept
+                self._give_up(error)
+                return
+            if not is_ours:
+                self._todo.append(cell)  # another run has it: look again later
+            elif not self._is_done_meanwhile(cell, outcome):
+                self._start(cell, 1)
+
+    def _is_done_meanwhile(self, cell: Cell, outcome: Outcome) -> bool:
+        """Whether another run has finished the cell since this one looked first."""
+        found = self._store.load(cell.key)
+        if not isinstance(found, Result) or not is_finished(found) or not has_model(cell):
+            return False
+        self._keep(cell, found, outcome)
+        outcome.n_cached += 1
+        self._told.finish(cell.title, "done by another run", failed=False)
+        return True
+
+    def _start(self, cell: Cell, attempt: int) -> None:
+        self._attempts[cell.key] = attempt
+        self._logs.begin(cell, attempt)
+        self._told.start(cell.title)
+        self._launcher.start(cell)
+
+    def _wait(self, outcome: Outcome) -> None:
+        if not self._attempts and self._todo:
+            if not self._told_of_waiting:
+                self._told_of_waiting = True
+                logger.info("waiting for %d cells that another run computes", len(self._todo))
+            time.sleep(POLL_SECONDS)
+        for ended in self._launcher.wait(POLL_SECONDS):
+            self._take(ended, outcome)
+
+    def _take(self, ended: Ended, outcome: Outcome) -> None:
+        cell, attempt = ended.cell, self._attempts.pop(ended.cell.key)
+        if isinstance(ended.outcome, Finished):
+            result, summary = ended.outcome.result, ended.outcome.summary
+        elif ended.outcome.again and attempt <= self._retries and self._unwritable is None:
+            logger.warning("%s: %s; it is run again", cell.title, ended.outcome.reason)
+            self._start(cell, attempt + 1)
+            return
+        else:
+            result = lost_result(cell, _why_lost(cell, ended.outcome, attempt))
+            summary = f"failed: {result.error}"
+        self._logs.write(cell, summary)
+        self._told.finish(cell.title, summary, failed=result.status == "failed")
+        self._keep(cell, self._stored(result), outcome)
+
+    def _stored(self, result: Result) -> Result:
+        try:
+            return self._store.commit(result)
+        except UserError as error:
+            logger.error("%s; %s", error, rescue(result, self._store.folder))
+            self._give_up(error)
+            return result
+
+    def _give_up(self, error: UserError) -> None:
+        """Start no more: what could not be kept need not be computed."""
+        self._unwritable = error
+        self._todo.clear()
+
+    def _keep(self, cell: Cell, result: Result, outcome: Outcome) -> None:
+        outcome.results[cell.key] = result
+        self._claims.release(cell.key)
+
+
+def _why_lost(cell: Cell, lost: Lost, attempt: int) -> str:
+    reason = lost.reason
+    if lost.is_killed:  # nobody else kills like that, unless somebody does
+        reason = out_of_memory_advice(None, cell) or reason
+    return reason if attempt == 1 else f"{reason} ({attempt} attempts)"

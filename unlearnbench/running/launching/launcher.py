@@ -1,0 +1,57 @@
+"""The contract of what runs cells: start one, wait for some, end them all."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from unlearnbench.experiments.cell import Cell
+from unlearnbench.running.cell_run import Finished
+
+
+@dataclass(frozen=True)
+class Lost:
+    """A cell without a result: its process, or the machine that it ran on, is gone."""
+
+    reason: str  # 'its process was killed (signal 9)'
+    again: bool = True  # whether another try may end otherwise; a hanging method hangs again
+    is_killed: bool = False  # by SIGKILL, as the system does where memory runs out
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A cell that runs no more."""
+
+    cell: Cell
+    outcome: Finished | Lost
+
+
+# Told what a running cell logs; may be called from another thread.
+Listener = Callable[[Cell, logging.LogRecord], None]
+
+
+class Launcher(Protocol):
+    """Runs cells somewhere; `grid_run` alone decides which, and stores the results.
+
+    A launcher never raises for what a cell does.  It raises `UserError` where it cannot
+    work at all (no Ray, no cluster at that address).
+    """
+
+    def room(self) -> int:
+        """How many more cells may be started now."""
+        ...
+
+    def start(self, cell: Cell) -> None:
+        """Begin a cell; returns before it has ended, unless it runs in this process."""
+        ...
+
+    def wait(self, seconds: float) -> list[Ended]:
+        """The cells that have ended since the last call; waits so long for the first of them.
+
+        May come back sooner with nothing.
+        """
+        ...
+
+    def close(self) -> None:
+        """End everything at once; what is running is lost.  Called once, always."""
+        ...

@@ -1,0 +1,211 @@
+"""Cells as tasks on a Ray cluster: a machine that dies takes only its own cells along."""
+
+import logging
+import pickle
+import time
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from unlearnbench.errors import UserError
+from unlearnbench.experiments.cell import Cell
+from unlearnbench.running.launching.launcher import Ended, Listener, Lost
+from unlearnbench.running.launching.ray import session
+from unlearnbench.running.launching.ray.logs import Hearing, Said
+from unlearnbench.running.launching.ray.losses import (
+    LOST_MACHINES,
+    MACHINE,
+    RETURNS,
+    given_back,
+    is_loss_of_machine,
+    lost,
+    pause_after,
+)
+from unlearnbench.running.launching.ray.requests import Machines, Request
+from unlearnbench.running.launching.ray.sending import Sender
+from unlearnbench.running.launching.worker import BEGAN, DONE
+from unlearnbench.running.progress import logger
+
+if TYPE_CHECKING:
+    from unlearnbench.running.launching.choosing import HowToRun
+
+END_SECONDS = 5.0  # that cancelled cells get to end
+
+
+@dataclass
+class _Task:
+    """A cell that was handed to Ray."""
+
+    cell: Cell
+    has_begun: bool = False  # rather than waits in Ray
+    deadline: float | None = None  # of the monotonic clock; known once the cell has begun
+
+
+class RayCluster:
+    """Hands cells to Ray, one task each, at most as many as fit and a few that wait in Ray.
+
+    Ray itself never runs a task again.  A cell whose machine was lost is handed out again
+    from here, which is none of the tries a cell has; any other loss is told.
+    """
+
+    def __init__(self, how: "HowToRun", listener: Listener) -> None:
+        self._how, self._listener = how, listener
+        self._sender = Sender(how.plugins)
+        self._tasks: dict[Any, _Task] = {}  # by the reference of its result
+        self._lost_machines: Counter[str] = Counter()  # under a running cell
+        self._returns: Counter[str] = Counter()  # of a cell that did not begin, in a row
+        self._resting: list[tuple[float, Cell]] = []  # and when each is handed out again
+        self._request = Request(1, 0.0, 0)  # the last one; a grid's cells are much alike
+        self._machines = Machines()
+        self._warned_of: set[Request] = set()
+        self._session = session.connect(how.ray_address)
+        try:
+            self._hearing = Hearing()
+        except BaseException:
+            self._session.close()
+            raise
+
+    def room(self) -> int:
+        """As many as --jobs says; else as fit on all machines, and on a real cluster twice that.
+
+        The second half waits in Ray: a machine that joins finds work at once, and a cluster
+        that grows on demand sees one.
+        """
+        taken = len(self._tasks) + len(self._resting)
+        if self._how.jobs:
+            return self._how.jobs - taken
+        capacity = self._machines.room_for(self._request)
+        return max(1, capacity if self._session.is_own else 2 * capacity) - taken
+
+    def start(self, cell: Cell) -> None:
+        """Hand the cell to Ray."""
+        self._request = self._request_of(cell)
+        reference = self._sender.send(cell, self._request, self._hearing.hub)
+        self._tasks[reference] = _Task(cell)
+
+    def wait(self, seconds: float) -> list[Ended]:
+        """What has ended; hands on what the cells log in the meantime."""
+        import ray
+
+        self._start_rested()
+        if not self._tasks:
+            time.sleep(self._until_next_moment(seconds) if self._resting else 0.0)
+            return []
+        question = self._hearing.question
+        ray.wait(
+            [*self._tasks, *([] if question is None else [question])],
+            timeout=self._until_next_moment(seconds),
+        )
+        self._listen()
+        ready, _ = ray.wait(list(self._tasks), num_returns=len(self._tasks), timeout=0)
+        if ready:
+            self._hand_on(self._hearing.rest())
+        ended = [end for reference in ready if (end := self._end(reference))]
+        return [*ended, *self._stop_overdue()]
+
+    def close(self) -> None:
+        """Kill what runs, and leave the cluster."""
+        import ray
+
+        try:
+            for reference in self._tasks:
+                ray.cancel(reference, force=True)
+            if self._tasks:
+                ray.wait(list(self._tasks), num_returns=len(self._tasks), timeout=END_SECONDS)
+        finally:
+            self._tasks, self._resting = {}, []
+            self._session.close()
+
+    def _request_of(self, cell: Cell) -> Request:
+        """What to ask for; raises `UserError` for what will never be there."""
+        request = Request.of(cell, self._how.gpus_per_cell)
+        if self._session.is_own:
+            request = request.within(self._machines.now()[0])
+        if request in self._warned_of or self._machines.room_for(request):
+            return request
+        if self._session.is_own:
+            raise UserError(
+                f"this machine has not {request.n_gpus:g} GPUs; take a smaller --gpus-per-cell, "
+                "or a cluster that has them: --ray-address"
+            )
+        self._warned_of.add(request)
+        logger.warning("no machine of the Ray cluster has %s; waiting for one to join", request)
+        return request
+
+    def _until_next_moment(self, seconds: float) -> float:
+        """So long, or until a cell is overdue or has rested."""
+        now = time.monotonic()
+        moments = [task.deadline for task in self._tasks.values() if task.deadline is not None]
+        moments += [due for due, _ in self._resting]
+        return min([seconds, *(max(0.0, moment - now) for moment in moments)])
+
+    def _start_rested(self) -> None:
+        now = time.monotonic()
+        rested = [cell for due, cell in self._resting if due <= now]
+        self._resting = [(due, cell) for due, cell in self._resting if due > now]
+        for cell in rested:
+            self.start(cell)
+
+    def _listen(self) -> None:
+        import ray
+
+        question = self._hearing.question
+        if question is not None and ray.wait([question], timeout=0)[0]:
+            self._hand_on(self._hearing.answer())
+
+    def _hand_on(self, said: list[Said]) -> None:
+        tasks = {task.cell.key: task for task in self._tasks.values()}
+        for key, what in said:
+            task = tasks.get(key)
+            if task is None:
+                continue  # the last words of one that was given up
+            if what != BEGAN:
+                self._listener(task.cell, what)
+                continue
+            task.has_begun = True
+            del self._returns[key]
+            if self._how.timeout is not None:
+                task.deadline = time.monotonic() + self._how.timeout
+
+    def _end(self, reference: Any) -> Ended | None:
+        """What became of a cell; None if it will be handed out again."""
+        import ray
+        from ray.exceptions import RayError
+
+        task = self._tasks.pop(reference)
+        cell = task.cell
+        try:
+            kind, content = ray.get(reference)
+        except RayError as error:
+            if not is_loss_of_machine(error) or self._lost_machines[cell.key] >= LOST_MACHINES:
+                return Ended(cell, lost(error))
+            if self._returns[cell.key] >= RETURNS:
+                return Ended(cell, given_back(error))
+            self._again(task)
+            return None
+        if kind == DONE:
+            return Ended(cell, pickle.loads(content))
+        return Ended(cell, Lost(content.decode(), again=False))
+
+    def _again(self, task: _Task) -> None:
+        """Hand a cell out again soon; one that a machine took along is told to who watches."""
+        cell, text = task.cell, "Ray sent it to a machine that is gone; it is sent again"
+        if task.has_begun:
+            self._lost_machines[cell.key] += 1
+            text = f"{cell.title}: {MACHINE}; it is run again"
+            logger.warning(text)
+        self._returns[cell.key] += 1
+        pause = pause_after(self._returns[cell.key])
+        self._resting.append((time.monotonic() + pause, cell))
+        made = logger.makeRecord(logger.name, logging.WARNING, "", 0, text, (), None)
+        self._listener(cell, made)
+
+    def _stop_overdue(self) -> list[Ended]:
+        import ray
+
+        now = time.monotonic()
+        late = [r for r, t in self._tasks.items() if t.deadline is not None and now > t.deadline]
+        for reference in late:
+            ray.cancel(reference, force=True)
+        why = Lost("it took longer than --cell-timeout allows", again=False)
+        return [Ended(self._tasks.pop(reference).cell, why) for reference in late]

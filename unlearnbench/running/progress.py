@@ -1,0 +1,177 @@
+"""The talk on stderr: live bars on a terminal, otherwise one line per cell."""
+
+import logging
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from unlearnbench.files.safe_text import visible
+from unlearnbench.files.secret_values import redact
+
+logger = logging.getLogger("unlearnbench")
+
+
+class Progress(Protocol):
+    """Told what is going on."""
+
+    def start(self, title: str) -> None:
+        """A cell begins, perhaps not for the first time."""
+
+    def finish(self, title: str, outcome: str, failed: bool) -> None:
+        """A cell has ended for good, here or in another run of the same folder."""
+
+
+@dataclass
+class Tally:
+    """How far a grid is; times are of the monotonic clock, which nobody can set."""
+
+    total: int
+    running: dict[str, float] = field(default_factory=dict)  # title -> began
+    n_done: int = 0
+    n_failed: int = 0
+    n_elsewhere: int = 0  # of those done: by another run of the same folder
+    began: float = field(default_factory=lambda: time.monotonic())
+
+    def start(self, title: str) -> None:
+        """A cell begins."""
+        self.running[title] = time.monotonic()
+
+    def finish(self, title: str, failed: bool) -> None:
+        """A cell has ended."""
+        self.n_elsewhere += self.running.pop(title, None) is None
+        self.n_done += 1
+        self.n_failed += failed
+
+    @property
+    def seconds(self) -> float:
+        """Since the first cell."""
+        return time.monotonic() - self.began
+
+    @property
+    def seconds_left(self) -> float | None:
+        """If the rest goes on as fast as what is done here; None before anything is."""
+        n_own = self.n_done - self.n_elsewhere
+        return self.seconds / n_own * (self.total - self.n_done) if n_own else None
+
+    def state(self) -> str:
+        """'2 running, 1 failed, about 5 min left'."""
+        parts = [f"{len(self.running)} running"] if self.running else []
+        parts += [f"{self.n_failed} failed"] if self.n_failed else []
+        left = self.seconds_left
+        if left is not None and self.n_done < self.total:
+            parts.append(f"about {duration(left)} left")
+        return ", ".join(parts)
+
+
+def duration(seconds: float) -> str:
+    """'40 s', '5 min', '3 h 20 min', '2 d 4 h'."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 24:
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    return f"{hours // 24} d {hours % 24} h"
+
+
+class Lines:
+    """One line per finished cell, for logs and pipes."""
+
+    def __init__(self, total: int) -> None:
+        self.tally = Tally(total)
+
+    def start(self, title: str) -> None:
+        """Nothing is printed: the line comes at the end."""
+        self.tally.start(title)
+
+    def finish(self, title: str, outcome: str, failed: bool) -> None:
+        """Print the line."""
+        tally = self.tally
+        tally.finish(title, failed)
+        minutes, seconds = divmod(int(tally.seconds), 60)
+        state = tally.state()
+        line = f"[{tally.n_done}/{tally.total}] {minutes}:{seconds:02d} {title}: {outcome}"
+        with suppress(OSError):  # nobody can be told that stderr is on a full disk
+            print(visible(line) + (f" ({state})" if state else ""), file=sys.stderr, flush=True)
+
+
+class Bar:
+    """A bar over the cells with one line per running cell under it, finished ones above."""
+
+    def __init__(self, bar: Any, total: int) -> None:
+        self.bar, self.tally = bar, Tally(total)
+        self.all = bar.add_task("starting", total=total, count=f"0/{total}")
+        self.lines: dict[str, Any] = {}
+
+    def start(self, title: str) -> None:
+        """A line for the cell, with the time it takes."""
+        self.tally.start(title)
+        if title in self.lines:
+            self.bar.remove_task(self.lines.pop(title))
+        self.lines[title] = self.bar.add_task(title, total=None, count="")
+        self.bar.update(self.all, description=self.tally.state())
+
+    def finish(self, title: str, outcome: str, failed: bool) -> None:
+        """Print the cell's outcome above the bar and move it on."""
+        self.tally.finish(title, failed)
+        if title in self.lines:
+            self.bar.remove_task(self.lines.pop(title))
+        self.bar.console.print(f"{title}: {outcome}", markup=False, highlight=False)
+        count = f"{self.tally.n_done}/{self.tally.total}"
+        self.bar.update(self.all, advance=1, count=count, description=self.tally.state())
+
+
+@contextmanager
+def progress(total: int) -> Iterator[Progress]:
+    """Bars if a person watches, else lines; log records of the harness go the same way."""
+    if not sys.stderr.isatty():
+        with _logging_to(logging.StreamHandler(sys.stderr)):
+            yield Lines(total)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as RichProgress
+
+    said = (TextColumn("{task.fields[count]}"), TextColumn("{task.description}", markup=False))
+    console = Console(stderr=True)
+    with (
+        RichProgress(BarColumn(24), TimeElapsedColumn(), *said, console=console) as bar,
+        _logging_to(_ConsoleHandler(console)),
+    ):
+        yield Bar(bar, total)
+
+
+class _Harmless(logging.Formatter):
+    """Messages may hold a plugin's words: no secrets, and nothing that a terminal would obey."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return redact(visible(super().format(record)))
+
+
+class _ConsoleHandler(logging.Handler):
+    def __init__(self, console: Any) -> None:
+        super().__init__()
+        self.console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.console.print(self.format(record), markup=False, highlight=False)
+
+
+@contextmanager
+def _logging_to(handler: logging.Handler) -> Iterator[None]:
+    handler.setLevel(logging.INFO)  # a cell's own log has the rest
+    handler.setFormatter(_Harmless())
+    logger.addHandler(handler)
+    level, logger.propagate = logger.level, False
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+        logger.propagate = True

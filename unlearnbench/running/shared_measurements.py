@@ -1,0 +1,112 @@
+"""What cells share: BERTScore's encoder, and what is measured of a model nobody has trained."""
+
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from unlearnbench.files.hashing import text_sha256
+from unlearnbench.metrics.measured_once import measured_once
+from unlearnbench.models.devices import ranks
+from unlearnbench.unlearning.examiner import Examiner, StopLine
+
+if TYPE_CHECKING:
+    from unlearnbench.experiments.cell import Cell
+    from unlearnbench.metrics.task import Score
+    from unlearnbench.metrics.text import BertScore
+    from unlearnbench.models.language_model import LanguageModel
+
+PHASE = "calibrate"
+
+
+def make_examiner(cell: "Cell", model: "LanguageModel") -> Examiner:
+    """The examiner with the cell's stop line: the paper's, or that of the cell's main model.
+
+    A measured line is kept, and its cost is put on every cell that uses it: what
+    a cell reports does not depend on which one was first.
+    """
+    examiner = Examiner(
+        cell.protocol,
+        StopLine(),
+        _bertscore(cell.data.bert).afresh(),  # rounding must not depend on earlier cells
+        el_epochs=cell.el_epochs,
+        known_as=[cell.model.identity, cell.data.bert, cell.data.bert_sha256, cell.threads],
+    )
+    if cell.stop == "paper":
+        return examiner
+    return replace(examiner, stop_line=_stop_line(cell, model, examiner))
+
+
+def _stop_line(cell: "Cell", model: "LanguageModel", examiner: Examiner) -> StopLine:
+    def measured() -> dict[str, object]:
+        return asdict(_measured(cell, model, examiner))
+
+    if ranks.world_size() > 1:  # which could not be sure that all of them find it, or none
+        return _measured(cell, model, examiner)
+    asked = [
+        cell.main.identity,
+        _unseen_sha256(cell),
+        asdict(cell.protocol),
+        cell.threads,
+    ]
+    return StopLine(**measured_once("stop_lines", asked, model.meter, measured))
+
+
+def _unseen_sha256(cell: "Cell") -> str:
+    """What the line is measured on: ids, where they are cut, and what they mean; or texts."""
+    from unlearnbench.data.rows import TokenRows
+    from unlearnbench.models.vocabulary import vocabulary_sha256
+
+    unseen = cell.data.source.unseen()
+    if unseen is None:
+        return ""
+    parts: list[object] = [type(unseen).__name__, unseen.contents(cell.protocol)]
+    if isinstance(unseen, TokenRows):
+        parts += [unseen.prefix.shape, unseen.suffix.shape, str(unseen.suffix.dtype)]
+        if unseen.vocabulary.folder is not None:  # else GPT-2's
+            parts.append(vocabulary_sha256(unseen.vocabulary.tokenizer, unseen.vocabulary.size))
+    return text_sha256(repr(parts))
+
+
+def _measured(cell: "Cell", model: "LanguageModel", examiner: Examiner) -> StopLine:
+    import torch
+
+    from unlearnbench.data.forget_set import read_unseen
+    from unlearnbench.unlearning.stop_line import measure_stop_line
+
+    known = model if cell.model == cell.main else cell.main.load()
+    known.meter = model.meter
+    unseen = read_unseen(cell.data.source, known, cell.protocol)
+    with torch.no_grad(), model.meter.phase(PHASE):
+        return measure_stop_line(known, unseen, examiner)
+
+
+def scores_of_untouched(
+    cell: "Cell", task: str, model: "LanguageModel", measure: "Callable[[], dict[str, Score]]"
+) -> "dict[str, Score]":
+    """A task's scores of a model that nobody trained: the same beside every forget set."""
+    from unlearnbench.metrics.task import Score
+
+    if ranks.world_size() > 1:
+        return measure()
+    asked = [
+        task,
+        cell.model.identity,
+        cell.seed,
+        cell.threads,
+        {name: cell.identity[name] for name in ("protocol", "tasks", "texts", "sets", "software")},
+    ]
+    found = measured_once(
+        "scores",
+        asked,
+        model.meter,
+        lambda: {name: score.model_dump() for name, score in measure().items()},
+    )
+    return {name: Score(**score) for name, score in found.items()}
+
+
+@lru_cache(maxsize=2)
+def _bertscore(bert: str | None) -> "BertScore":
+    from unlearnbench.metrics.text import BertScore
+
+    return BertScore(bert)

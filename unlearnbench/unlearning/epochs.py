@@ -1,0 +1,174 @@
+"""The epochs of one unlearning run: examination, the decision to stop, and the record."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from unlearnbench.results.trace import EpochRecord, Outcome, RowRecord, UnlearnTrace
+
+if TYPE_CHECKING:
+    from unlearnbench.data.forget_set import ForgetSet
+    from unlearnbench.models.language_model import LanguageModel
+    from unlearnbench.unlearning.gradient_method import GradientMethod
+
+
+@dataclass(frozen=True)
+class UnlearnProgress:
+    """Where an unlearning run stands after a batch, or (with a record) an epoch's examination."""
+
+    method: str
+    epoch: int
+    max_epochs: int
+    batch: int
+    n_batches: int
+    record: EpochRecord | None = None
+
+
+Listener = Callable[[UnlearnProgress], None]
+_listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
+
+
+@contextmanager
+def listening(listener: Listener) -> Iterator[None]:
+    """Tell `listener` the progress of every unlearning run inside; bars are drawn with it."""
+    token = _listener.set(listener)
+    try:
+        yield
+    finally:
+        _listener.reset(token)
+
+
+class EpochLog:
+    """Examines the model after each epoch, says when to stop and why, and keeps the record."""
+
+    def __init__(
+        self, method: "GradientMethod", model: "LanguageModel", forget_set: "ForgetSet"
+    ) -> None:
+        self._method, self._model, self._forget_set = method, model, forget_set
+        self._epochs: list[EpochRecord] = []
+        self._sums: dict[str, float] = {}
+        self._n_batches = 0
+        self._end: tuple[Outcome, str] | None = None
+        self.active: list[int] = list(range(len(forget_set.rows)))  # rows of the next epoch
+
+    @property
+    def ended(self) -> bool:
+        """Whether an outcome has been reached."""
+        return self._end is not None
+
+    @property
+    def epoch(self) -> int:
+        """The epoch that is running, counted from 1 (0 before the first examination)."""
+        return len(self._epochs)
+
+    @property
+    def trace(self) -> UnlearnTrace:
+        """The record; only once the run has ended."""
+        if self._end is None:
+            raise RuntimeError("an unlearning run has a trace only once it has ended")
+        outcome, reason = self._end
+        return UnlearnTrace(
+            outcome=outcome, reason=reason, n_epochs=self._epochs[-1].epoch, epochs=self._epochs
+        )
+
+    def before(self) -> None:
+        """Epoch 0: how well the model knows the rows before it is touched."""
+        if not self._parameters_are_finite():
+            self._collapse("the model has NaN or infinite weights before unlearning", [])
+            return
+        record = self._examined([])
+        if self._under_the_line(record):
+            self._end = ("forgotten", "the set is under the stop line before any unlearning")
+        else:
+            self._end = self._at_the_limit(record)
+
+    def batch_done(self, losses: dict[str, float], n_batches: int) -> bool:
+        """Note one batch's loss terms; false if one is NaN or infinite, which ends the run."""
+        wrong = [name for name, value in losses.items() if not math.isfinite(value)]
+        if wrong:
+            where = f"in batch {self._n_batches + 1} of epoch {self.epoch}"
+            self._collapse(f"loss '{wrong[0]}' is {losses[wrong[0]]} {where}", self.active)
+            return False
+        for name, value in losses.items():
+            self._sums[name] = self._sums.get(name, 0.0) + value
+        self._n_batches += 1
+        self._tell(self._n_batches, n_batches)
+        return True
+
+    def epoch_done(self) -> None:
+        """Examine the model, choose the next epoch's rows and decide whether there is one."""
+        epoch, n_batches, trained_on = self.epoch, self._n_batches, self.active
+        if not self._parameters_are_finite():
+            self._collapse(f"weights became NaN or infinite in epoch {epoch}", trained_on)
+            return
+        record = self._examined(trained_on)
+        self.active = self._method.active_rows(record.rows, self._forget_set.protocol)
+        self._end = self._decide(record)
+        self._sums, self._n_batches = {}, 0
+        self._tell(n_batches, n_batches, record)
+
+    def _decide(self, record: EpochRecord) -> tuple[Outcome, str] | None:
+        if self._under_the_line(record):
+            return "forgotten", f"the set is under the stop line after epoch {record.epoch}"
+        if not self.active:
+            return "forgotten", f"every row is forgotten by eq. 5 after epoch {record.epoch}"
+        return self._at_the_limit(record)
+
+    def _at_the_limit(self, record: EpochRecord) -> tuple[Outcome, str] | None:
+        if record.epoch < self._method.max_epochs:
+            return None
+        el = record.metrics["el"]
+        known = "not measured" if math.isnan(el) else f"{el:.4f}"
+        reached = f"el {known}, ma {record.metrics['ma']:.4f}"
+        return "not_forgotten", f"not under the stop line at the epoch limit ({reached})"
+
+    def _examined(self, trained_on: Sequence[int]) -> EpochRecord:
+        examiner = self._forget_set.examiner
+        # EL can be spared after an epoch whose MA is above its line; under 'or' it may
+        # end the run alone, and before the first epoch it is what the rest is held against.
+        rule, ma_threshold = self._stops_at()
+        line = ma_threshold if self._epochs and rule == "and" else None
+        rows = examiner.examine(self._model, self._forget_set.rows, line)
+        for index, row in enumerate(rows):
+            row.active = index in trained_on
+            row.forgotten = self._method.is_forgotten(row, self._forget_set.protocol)
+        return self._record(trained_on, rows, examiner.means(rows))
+
+    def _record(
+        self, trained_on: Sequence[int], rows: list[RowRecord], metrics: dict[str, float]
+    ) -> EpochRecord:
+        record = EpochRecord(
+            epoch=self.epoch,
+            losses={name: total / self._n_batches for name, total in self._sums.items()},
+            metrics=metrics,
+            n_active=len(trained_on),
+            rows=rows,
+        )
+        self._epochs.append(record)
+        return record
+
+    def _under_the_line(self, record: EpochRecord) -> bool:
+        examiner = self._forget_set.examiner
+        return examiner.reached(record.metrics, *self._stops_at())
+
+    def _stops_at(self) -> tuple[Literal["and", "or"], float]:
+        protocol, line = self._forget_set.protocol, self._forget_set.examiner.stop_line
+        return self._method.stop_rule(protocol), self._method.ma_threshold(protocol, line)
+
+    def _collapse(self, reason: str, trained_on: Sequence[int]) -> None:
+        # The batches before the failure are kept; nothing can be measured on such a model.
+        self._record(trained_on, [], {})
+        self._end = ("collapsed", reason)
+
+    def _parameters_are_finite(self) -> bool:
+        return all(bool(p.isfinite().all()) for p in self._model.network.parameters())
+
+    def _tell(self, batch: int, n_batches: int, record: EpochRecord | None = None) -> None:
+        listener = _listener.get()
+        if listener is not None:
+            epoch = record.epoch if record else self.epoch
+            limit = self._method.max_epochs
+            listener(UnlearnProgress(self._method.name, epoch, limit, batch, n_batches, record))

@@ -1,0 +1,206 @@
+"""The examination after each epoch: how well rows are known, and whether that is forgotten."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from math import nan
+from statistics import fmean
+from typing import TYPE_CHECKING, Any, Literal
+
+from unlearnbench.metrics.measured_once import measured_once
+from unlearnbench.models.devices import ranks
+from unlearnbench.models.network_state import acts_by_weights_alone, state_sha256
+from unlearnbench.protocol import Protocol
+from unlearnbench.results.trace import RowRecord
+
+if TYPE_CHECKING:
+    from unlearnbench.metrics.text import BertScore
+    from unlearnbench.models.language_model import LanguageModel
+    from unlearnbench.models.sequences import Sequences
+
+ROW_METRICS = ("el", "ma", "bertscore_f1", "bleu", "entropy")
+
+
+@dataclass(frozen=True)
+class StopLine:
+    """EL and MA under which a set is forgotten: no better known than unseen text (Jang et al.)."""
+
+    el: float = 0.0499
+    ma: float = 0.5994
+    source: Literal["paper", "calibrated"] = "paper"
+    n_unseen: int = 0
+
+
+def is_forgotten(
+    bertscore_f1: float,
+    bleu: float,
+    rule: Literal["and", "or"],
+    bertscore_threshold: float = 0.3,
+    bleu_threshold: float = 0.01,
+) -> bool:
+    """Eq. 5: whether BERTScore and/or BLEU of a row is under its threshold, strictly."""
+    under = (bertscore_f1 < bertscore_threshold, bleu < bleu_threshold)
+    return all(under) if rule == "and" else any(under)
+
+
+@dataclass(frozen=True)
+class Examiner:
+    """Measures EL, MA, BERTScore, BLEU and entropy per row, and applies the stop rule."""
+
+    protocol: Protocol
+    stop_line: StopLine
+    bertscore: "BertScore"
+    n: int = 10
+    new_tokens: int = 50
+    batch_size: int = 64
+    el_epochs: Literal["all", "deciding"] = "all"
+    # What names the models and the machine (JSON), where the first examination may be kept.
+    known_as: Any = None
+    # The last full examination: a task asks for what the last epoch has just measured.
+    _last: dict[str, list[RowRecord]] = field(default_factory=dict, repr=False, compare=False)
+
+    def examine(
+        self, model: "LanguageModel", rows: "Sequences", ma_line: float | None = None
+    ) -> list[RowRecord]:
+        """One record per row, in the rows' order.
+
+        Its cost is in the phases 'extraction' (EL and MA), 'continuations', 'bertscore', and the
+        rest in 'examine'.
+        Several processes examine some of the rows each, and all get all the records.
+        `forgotten` is by the paper's thresholds; a run puts its method's decision there.
+        BERTScore and BLEU compare the decoded continuation with the decoded suffix.
+        With `el_epochs` 'deciding' and a `ma_line`, EL is NaN (not measured) unless
+        the mean MA is under that line.
+        """
+        import torch
+
+        with model.meter.phase("examine"), torch.no_grad():
+            if ma_line is None or self.el_epochs == "all":
+                return self._once(model, rows, lambda: self._measured(model, rows, with_el=True))
+            records = self._measured(model, rows, with_el=False)
+            if fmean(record.ma for record in records) >= ma_line:
+                return records
+            return self._once(model, rows, lambda: self._with_el(model, rows, records))
+
+    def means(self, records: Sequence[RowRecord]) -> dict[str, float]:
+        """Mean el, ma, bertscore_f1, bleu, entropy over the rows."""
+        return {name: fmean(getattr(r, name) for r in records) for name in ROW_METRICS}
+
+    def reached(
+        self, means: dict[str, float], rule: Literal["and", "or"], ma_threshold: float
+    ) -> bool:
+        """Whether the set's means are under the stop line, strictly."""
+        under_el = means["el"] < self.stop_line.el
+        under_ma = means["ma"] < ma_threshold
+        return under_el and under_ma if rule == "and" else under_el or under_ma
+
+    def _once(
+        self,
+        model: "LanguageModel",
+        rows: "Sequences",
+        measure: Callable[[], list[RowRecord]],
+    ) -> list[RowRecord]:
+        """With EL, once per state of the weights; the first time also from an earlier run."""
+        if not acts_by_weights_alone(model.network):
+            return measure()
+        state = state_sha256(model.network, rows)
+        if state not in self._last:
+            is_first = not self._last
+            self._last.clear()
+            self._last[state] = self._first(model, state, measure) if is_first else measure()
+        return [record.model_copy() for record in self._last[state]]
+
+    def _first(
+        self, model: "LanguageModel", state: str, measure: Callable[[], list[RowRecord]]
+    ) -> list[RowRecord]:
+        """Before anything is trained: what all methods would measure alike is measured once."""
+        # Several processes could not be sure that all of them find it, or none.
+        if self.known_as is None or ranks.world_size() > 1:
+            return measure()
+        asked = [self.known_as, asdict(self.protocol), self.n, self.new_tokens, state]
+        found = measured_once(
+            "examinations",
+            asked,
+            model.meter,
+            lambda: [record.model_dump() for record in measure()],
+        )
+        # What is embedded later must not depend on whether this was found or measured.
+        self.bertscore.forget()
+        return [RowRecord(**record) for record in found]
+
+    def _with_el(
+        self, model: "LanguageModel", rows: "Sequences", records: list[RowRecord]
+    ) -> list[RowRecord]:
+        """The records with what was left out of them."""
+        from unlearnbench.metrics.extraction import extraction_scores
+
+        def el(own: list[int]) -> list[float]:
+            chosen = rows.select(own)
+            return extraction_scores(model, chosen, self.protocol, self.n, self.batch_size).el
+
+        with model.meter.phase("extraction"):
+            found = ranks.over_ranks(len(rows), el)
+        return [
+            record.model_copy(update={"el": value})
+            for record, value in zip(records, found, strict=True)
+        ]
+
+    def _measured(
+        self, model: "LanguageModel", rows: "Sequences", with_el: bool
+    ) -> list[RowRecord]:
+        return ranks.over_ranks(
+            len(rows), lambda own: self._records(model, rows.select(own), with_el)
+        )
+
+    def _records(self, model: "LanguageModel", rows: "Sequences", with_el: bool) -> list[RowRecord]:
+        from unlearnbench.metrics.text import sentence_bleu, token_entropy
+
+        with model.meter.phase("extraction"):
+            known = self._extracted(model, rows, with_el)
+        texts = [model.decode(each.continuation) for each in known]
+        suffixes = [model.decode(rows.suffix(row)) for row in range(len(rows))]
+        with model.meter.phase("bertscore"):
+            f1 = self.bertscore.f1(texts, suffixes)
+        bleu = [sentence_bleu(*pair) for pair in zip(texts, suffixes, strict=True)]
+        return [
+            RowRecord(
+                doc_id=doc_id,
+                el=each.el,
+                ma=each.ma,
+                bertscore_f1=f1[row],
+                bleu=bleu[row],
+                entropy=token_entropy(each.continuation),
+                forgotten=is_forgotten(f1[row], bleu[row], self.protocol.forgotten_rule),
+                continuation=texts[row],
+            )
+            for row, (doc_id, each) in enumerate(zip(rows.doc_ids, known, strict=True))
+        ]
+
+    def _extracted(
+        self, model: "LanguageModel", rows: "Sequences", with_el: bool
+    ) -> "list[_Extracted]":
+        """What is asked of the network about each row, all of it after one teacher-forced pass."""
+        from unlearnbench.metrics.extraction import PrefilledRows
+        from unlearnbench.models.generation.branches import prefill_batches
+        from unlearnbench.models.generation.continuing import check_continuable, continue_prefilled
+
+        check_continuable(model, rows, self.new_tokens)
+        found: list[_Extracted] = []
+        for batch, prefill in prefill_batches(model, rows.input_ids, self.batch_size):
+            part = rows.select(batch)
+            known = PrefilledRows(model, part, prefill, self.protocol, self.n)
+            el = known.likelihood(self.batch_size) if with_el else [nan] * len(part)
+            with model.meter.phase("continuations"):
+                written = continue_prefilled(
+                    model, part, prefill, self.protocol, self.new_tokens, self.batch_size
+                )
+            found += map(_Extracted, el, known.memorisation(), written)
+        return found
+
+
+@dataclass(frozen=True)
+class _Extracted:
+    """One row: how well it is known, and the ids that the model puts after what is given."""
+
+    el: float
+    ma: float
+    continuation: list[int]

@@ -1,0 +1,117 @@
+"""The epoch loop that gradient methods inherit: they write a loss, and nothing else."""
+
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from unlearnbench.unlearning.method import Method
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from unlearnbench.data.forget_set import ForgetSet
+    from unlearnbench.models.language_model import LanguageModel
+    from unlearnbench.protocol import Protocol
+    from unlearnbench.results.trace import RowRecord, UnlearnTrace
+    from unlearnbench.unlearning.batch import UnlearnBatch
+    from unlearnbench.unlearning.epochs import EpochLog
+
+ADAM_BETAS = (0.9, 0.98)
+
+
+@dataclass(kw_only=True)
+class GradientMethod(Method):
+    """A method that minimises a loss with Adam: betas 0.9, 0.98, no decay, schedule or dropout.
+
+    One epoch visits every active row once, in an order drawn from `seed`; after
+    each epoch the forget set is examined and the stop rule asked.  The same seed
+    gives the same weights on CPU bit for bit, and the global generators are
+    neither read nor changed.  A batch may be taken in parts, by several processes:
+    `loss` is asked for each part, and its terms are means over the batch's rows.
+    """
+
+    @abstractmethod
+    def loss(self, batch: "UnlearnBatch") -> "dict[str, Tensor]":
+        """The weighted terms by name; their sum is minimised, their means are recorded."""
+
+    def prepare(self, model: "LanguageModel", forget_set: "ForgetSet") -> None:
+        """Called once before the first epoch, with the model as it was given."""
+
+    def is_forgotten(self, row: "RowRecord", protocol: "Protocol") -> bool:
+        """Whether a row counts as forgotten: eq. 5 with the paper's thresholds by default."""
+        from unlearnbench.unlearning.examiner import is_forgotten
+
+        return is_forgotten(row.bertscore_f1, row.bleu, protocol.forgotten_rule)
+
+    def active_rows(
+        self,
+        records: "Sequence[RowRecord]",
+        protocol: "Protocol",  # noqa: ARG002 (for those that override this)
+    ) -> list[int]:
+        """The rows to train on next, judged by the last examination; all of them by default."""
+        return list(range(len(records)))
+
+    def unlearn(self, model: "LanguageModel", forget_set: "ForgetSet") -> "UnlearnTrace":
+        """Train `model` in place until the stop rule, the epoch limit or a non-finite loss."""
+        from unlearnbench.unlearning.epochs import EpochLog
+
+        log = EpochLog(self, model, forget_set)
+        log.before()
+        if not log.ended:
+            with agreed_pairs(forget_set), model.meter.phase("unlearn"), model.training():
+                self.prepare(model, forget_set)
+                self._epochs(model, forget_set, log)
+        return log.trace
+
+    def _epochs(self, model: "LanguageModel", forget_set: "ForgetSet", log: "EpochLog") -> None:
+        from unlearnbench.unlearning.reference import References
+        from unlearnbench.unlearning.steps import steps_for
+
+        order, random = seeded_generator(self.seed, "order"), seeded_generator(self.seed, "draws")
+        references = References(model, forget_set)
+        with steps_for(model, self.learning_rate) as steps:
+            while not log.ended:
+                batches = shuffled_batches(log.active, self.batch_size, order)
+                for index in batches:
+                    losses = steps.losses(self.loss, forget_set, index, random, references)
+                    if not log.batch_done(losses, len(batches)):
+                        return
+                    steps.take()
+                    references.model_has_changed()
+                steps.bring_home()
+                log.epoch_done()
+
+
+def seeded_generator(seed: int, purpose: str) -> "torch.Generator":
+    """One generator per purpose, so that a method's draws do not move the order of rows."""
+    import torch
+
+    digest = sha256(f"{seed}:{purpose}".encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
+
+
+def shuffled_batches(
+    rows: Sequence[int], batch_size: int, order: "torch.Generator"
+) -> list[list[int]]:
+    """One epoch: every row once, in a new order; the last batch may be smaller."""
+    import torch
+
+    shuffled = [rows[i] for i in torch.randperm(len(rows), generator=order).tolist()]
+    return [shuffled[i : i + batch_size] for i in range(0, len(shuffled), batch_size)]
+
+
+@contextmanager
+def agreed_pairs(forget_set: "ForgetSet") -> Iterator[None]:
+    """Within, several processes take the pairs that the first of them finds."""
+    from unlearnbench.models.devices import ranks
+
+    find = forget_set.find_pairs
+    forget_set.find_pairs = lambda: ranks.from_first(find)
+    try:
+        yield
+    finally:
+        forget_set.find_pairs = find

@@ -1,0 +1,146 @@
+"""The losses as pure functions, with the equation numbers of the paper's later version.
+
+Scores come flat: one row of `logits` [N, V] per counted token, row after row of
+the batch, so that the output head is only ever applied where a loss looks.
+
+Reductions (`protocol.loss_reduction`): 'sum' adds up a term's tokens and divides
+by the number of rows in the batch; 'mean' divides by the number of those tokens.
+Either way every term is divided by its own count and a ratio such as ICU's alpha
+weighs one average against another: it means the same whatever the batch size,
+and for 'mean' whatever the lengths of targets and neighbours.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from unlearnbench.models.sequences import Sequences
+    from unlearnbench.protocol import Protocol
+
+Reduction = Literal["sum", "mean"]
+Terms = dict[str, Tensor]  # weighted terms by name; their sum is minimised
+
+
+def span_mask(sequences: "Sequences", protocol: "Protocol") -> Tensor:
+    """[B, L] bool, the tokens a loss counts: `loss_span` and `pad_tokens` of the protocol.
+
+    Neither BOS nor the first token of a row is ever predicted.
+    """
+    at = torch.arange(sequences.input_ids.shape[1])[None, :]
+    counted = at < sequences.lengths[:, None]
+    if protocol.pad_tokens == "count":
+        counted = torch.ones_like(counted)
+    if protocol.loss_span == "suffix":
+        counted = counted & (at >= sequences.n_given[:, None])
+    return counted & (at > sequences.n_bos)
+
+
+def suffix_mask(sequences: "Sequences") -> Tensor:
+    """[B, L] bool, the suffixes' own tokens, whatever the protocol counts."""
+    at = torch.arange(sequences.input_ids.shape[1])[None, :]
+    inside = (at >= sequences.n_given[:, None]) & (at < sequences.lengths[:, None])
+    return inside & (at > sequences.n_bos)
+
+
+def predictors_of(mask: Tensor) -> Tensor:
+    """[B, L] bool, the positions whose output predicts the masked tokens: one to the left."""
+    predictors = torch.zeros_like(mask)
+    predictors[:, :-1] = mask[:, 1:]
+    return predictors
+
+
+def token_nll(logits: Tensor, labels: Tensor) -> Tensor:
+    """[N] nats: -log P(label) from `logits` [N, V], in float32 whatever the model's precision."""
+    return F.cross_entropy(logits.float(), labels, reduction="none")
+
+
+def reduce_tokens(
+    values: Tensor, n_rows: int, reduction: Reduction, n_tokens: float | None = None
+) -> Tensor:
+    """One number from `values` [N] of all counted tokens: their sum per row, or their mean.
+
+    `n_tokens`, where the values are part of a batch, is what their sum is divided by for 'mean'.
+    """
+    if reduction == "mean" and n_tokens is not None:
+        return values.sum() / n_tokens
+    return values.sum() / max(n_rows if reduction == "sum" else len(values), 1)
+
+
+def sum_rows(values: Tensor, counts: Sequence[int]) -> Tensor:
+    """[B] the sum over each row's tokens; `values` [N] come row after row, `counts` sum to N."""
+    # Not index_add: it is not reproducible on a GPU.
+    return torch.stack([row.sum() for row in values.split(list(counts))])
+
+
+def kl_divergence(reference_logits: Tensor, logits: Tensor) -> Tensor:
+    """[N] nats: KL[P_0 || P] at each position, P_0 the frozen model's distribution (eq. 4)."""
+    p, q = reference_logits.float().log_softmax(-1), logits.float().log_softmax(-1)
+    return F.kl_div(q, p, reduction="none", log_target=True).sum(-1)
+
+
+def reference_cross_entropy(reference_logits: Tensor, logits: Tensor) -> Tensor:
+    """[N] nats: -sum p_0 log p, what the released code calls KL; same gradient, other value.
+
+    The released code adds 1e-12 inside the logarithm; a log-softmax needs no such guard.
+    """
+    p, q = reference_logits.float().softmax(-1), logits.float().log_softmax(-1)
+    return -(p * q).sum(-1)
+
+
+def kumpr_loss(target_nll: Tensor) -> Terms:
+    """Gradient ascent on the targets (Jang et al. 2023, eq. 1): -NLL(x_tgt)."""
+    return {"target": -target_nll}
+
+
+def kl_loss(target_nll: Tensor, pair_kl: Tensor) -> Terms:
+    """TOFU's KL baseline: -NLL(x_tgt) + KL[P_0 || P](x_lrn)."""
+    return {"target": -target_nll, "kl": pair_kl}
+
+
+def icu_loss(
+    target_nll: Tensor, pair_nll: Tensor | None, pair_kl: Tensor | None, alpha: float, beta: float
+) -> Terms:
+    """L_tgt + alpha L_lrn + beta L_kl (eq. 6; its terms are eqs. 1, 3 and 4).
+
+    A term that is None is left out: the ablations 'without L_lrn' and 'without L_kl'.
+    """
+    terms = {"target": -target_nll}
+    if pair_nll is not None:
+        terms["learn"] = alpha * pair_nll
+    if pair_kl is not None:
+        terms["kl"] = beta * pair_kl
+    return terms
+
+
+def llmu_loss(
+    target_nll: Tensor, mismatch_nll: Tensor, pair_kl: Tensor, weights: tuple[float, float, float]
+) -> Terms:
+    """-e1 NLL(x_tgt) + e2 NLL(other completion) + e3 KL[P_0 || P](x_lrn) (Yao et al. 2023)."""
+    e1, e2, e3 = weights
+    return {"target": -e1 * target_nll, "mismatch": e2 * mismatch_nll, "kl": e3 * pair_kl}
+
+
+def dpo_loss(
+    chosen_logp: Tensor,
+    rejected_logp: Tensor,
+    reference_chosen_logp: Tensor,
+    reference_rejected_logp: Tensor,
+    beta: float,
+) -> Tensor:
+    """-log sigmoid(beta [dlogp(alternative) - dlogp(x_tgt)]), mean over the pairs.
+
+    All four are [B] log-probabilities summed over a completion's tokens, d against
+    the reference model (Rafailov et al. 2023, eq. 7).  Training goes through trl;
+    this is the formula it is tested against.
+    """
+    margin = (chosen_logp - reference_chosen_logp) - (rejected_logp - reference_rejected_logp)
+    return -F.logsigmoid(beta * margin).mean()
+
+
+def dpo_released_loss(neighbour_label_nll: Tensor, pair_nll: Tensor) -> Terms:
+    """The released 'DPO': NLL of the neighbour's tokens given the target's, plus NLL(x_lrn)."""
+    return {"neighbour_labels": neighbour_label_nll, "learn": pair_nll}

@@ -1,0 +1,62 @@
+"""The contract of an unlearning method: a dataclass of hyper-parameters with one verb."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from unlearnbench.settings import setting
+
+if TYPE_CHECKING:
+    from unlearnbench.data.forget_set import ForgetSet
+    from unlearnbench.models.language_model import LanguageModel
+    from unlearnbench.protocol import Protocol
+    from unlearnbench.results.trace import UnlearnTrace
+    from unlearnbench.unlearning.examiner import StopLine
+
+
+@dataclass(kw_only=True)
+class Method(ABC):
+    """An unlearning method.  Its fields are the command line, the record and the docs.
+
+    Write one file with one subclass, decorate it with `@register`, and it runs
+    against every other method: see `docs/methods.md`.  A method that follows
+    gradients inherits `unlearnbench.unlearning.gradient_method.GradientMethod` instead.
+    """
+
+    name: ClassVar[str]  # on the command line: 'icu'
+    label: ClassVar[str]  # in tables: 'ICU'
+    source: ClassVar[str] = ""  # paper, equation
+    citation: ClassVar[str] = ""  # BibTeX
+    authors_stop_rule: ClassVar[Literal["and", "or"]] = "and"
+    authors_ma_threshold: ClassVar[float] = 0.5994
+
+    learning_rate: float = setting(5e-6, "Adam's step size", above=0)
+    batch_size: int = setting(
+        8, "rows per optimisation step (the paper: 8 for 125M, 4 for larger)", minimum=1
+    )
+    max_epochs: int = setting(
+        100, "epoch limit; a method that hits it has not forgotten", minimum=1
+    )
+    seed: int = setting(42, "seeds the order of rows and whatever the method draws")
+
+    @classmethod
+    def stop_rule(cls, protocol: "Protocol") -> Literal["and", "or"]:
+        """Whether EL and MA, or one of them, must be under the line for this method to stop."""
+        return cls.authors_stop_rule if protocol.stop_rule == "authors" else protocol.stop_rule
+
+    @classmethod
+    def ma_threshold(cls, protocol: "Protocol", line: "StopLine") -> float:
+        """The MA under which this method stops.
+
+        The authors' number belongs to the paper's models; a calibrated line is a model's own.
+        """
+        own = protocol.ma_threshold == "authors" and line.source == "paper"
+        return cls.authors_ma_threshold if own else line.ma
+
+    @abstractmethod
+    def unlearn(self, model: "LanguageModel", forget_set: "ForgetSet") -> "UnlearnTrace":
+        """Change `model` in place so that it forgets `forget_set`; return the record of it.
+
+        A loss that becomes NaN or infinite ends in a trace with outcome
+        'collapsed', never in an exception.
+        """

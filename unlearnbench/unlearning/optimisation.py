@@ -1,0 +1,51 @@
+"""Gradient checkpointing that leaves dropout off."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING
+
+from unlearnbench.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from unlearnbench.models.language_model import LanguageModel
+
+
+@contextmanager
+def recomputing(model: "LanguageModel") -> Iterator[None]:
+    """Within, decoder layers keep only their inputs and are run again for their gradients.
+
+    Only if the model's strategy asks for it.  Transformers' own switch works in training
+    mode alone, where dropout is on; this is the same on the same layers in eval mode.
+    Raises `UserError` for an architecture without such layers.
+    """
+    if not model.strategy.gradient_checkpointing:
+        yield
+        return
+    from torch.utils.checkpoint import checkpoint
+
+    layers = _layers(model)
+    for layer in layers:
+        # There is no dropout, so there is no random state to bring back either.
+        once = partial(checkpoint, layer.forward, use_reentrant=False, preserve_rng_state=False)
+        layer.forward = once
+    try:
+        yield
+    finally:
+        for layer in layers:
+            del layer.forward
+
+
+def _layers(model: "LanguageModel") -> "list[nn.Module]":
+    from transformers.modeling_layers import GradientCheckpointingLayer
+
+    decoder = model.network.get_decoder().modules()
+    layers: list[nn.Module] = [m for m in decoder if isinstance(m, GradientCheckpointingLayer)]
+    if not layers:
+        raise UserError(
+            f"{type(model.network).__name__} has no layers that can be run twice; "
+            "leave out --gradient-checkpointing"
+        )
+    return layers

@@ -1,0 +1,126 @@
+"""The frozen model theta_0 without a second model: its head's inputs, and a copy of the head."""
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from unlearnbench.errors import UserError
+from unlearnbench.models.head_outputs import HeadOutputs
+from unlearnbench.models.scoring import head_inputs, head_is_last, output_head, score_tokens
+from unlearnbench.models.shared_costs import counted_once
+from unlearnbench.unlearning.losses import span_mask, suffix_mask
+
+if TYPE_CHECKING:
+    from unlearnbench.data.forget_set import ForgetSet
+    from unlearnbench.models.language_model import LanguageModel
+    from unlearnbench.models.sequences import Sequences
+
+_ROWS_AT_ONCE = 8
+
+
+@dataclass(frozen=True)
+class FrozenReference:
+    """The model's output distributions, as they were when `of` was called, at fixed positions.
+
+    Probabilities of 128 rows over GPT-2's vocabulary are 4.8 GiB; what the head
+    reads to make them is 75 MiB.
+    """
+
+    hidden: tuple[Tensor, ...]  # per sequence [n_i, d]
+    head: nn.Module  # a copy: the head is trained, and may be tied to the embeddings
+
+    @classmethod
+    @torch.no_grad()
+    def of(
+        cls, model: "LanguageModel", sequences: "Sequences", positions: Tensor
+    ) -> "FrozenReference":
+        """Freeze the model at the positions where `positions` [M, L] bool is true.
+
+        Raises `UserError` if the head's output is not the model's logits.
+        """
+        if not head_is_last(model):
+            raise _head_is_not_last(type(model.network).__name__)
+        hidden: list[Tensor] = []
+        for start in range(0, len(sequences), _ROWS_AT_ONCE):
+            rows = list(range(start, min(start + _ROWS_AT_ONCE, len(sequences))))
+            read = head_inputs(model, sequences.select(rows), positions[rows])
+            hidden.extend(read.split(positions[rows].sum(1).tolist()))
+        return cls(tuple(hidden), copy.deepcopy(output_head(model)).requires_grad_(False))
+
+    def outputs(self, rows: Sequence[int]) -> HeadOutputs:
+        """[N, V] the frozen model's outputs at the kept positions of those sequences."""
+        head: Any = self.head
+        inputs = torch.cat([self.hidden[row] for row in rows])
+        return HeadOutputs.of(inputs, head, head.weight.shape[0])
+
+
+def _head_is_not_last(architecture: str) -> UserError:
+    return UserError(
+        f"{architecture} changes its output head's result (soft-capping or scaling), so its frozen "
+        "distribution cannot be kept; take a method without a KL term: --methods kumpr"
+    )
+
+
+class References:
+    """What losses may ask about theta_0, each computed once, before the first optimisation step."""
+
+    def __init__(self, model: "LanguageModel", forget_set: "ForgetSet") -> None:
+        self._model, self._forget_set = model, forget_set
+        self._stepped = False
+        self._pairs: FrozenReference | None = None
+        self._nll: dict[str, Tensor] = {}
+
+    def model_has_changed(self) -> None:
+        """Called after every step: theta_0 is gone, and only what was kept of it is there."""
+        self._stepped = True
+
+    def pair_outputs(self, rows: Sequence[int]) -> HeadOutputs:
+        """[N, V] theta_0's outputs on the pairs, where the protocol's KL term looks."""
+        if self._pairs is None:
+            self._need_theta_0("the pairs' distribution")
+            pairs = self._forget_set.pairs()
+            with counted_once(self._model):
+                self._pairs = FrozenReference.of(self._model, pairs, self._kl_positions(pairs))
+        return self._pairs.outputs(rows)
+
+    def nll_per_row(self, which: str) -> Tensor:
+        """[M] nats over the loss span under theta_0, of every target or neighbour (rows, pairs)."""
+        if which not in self._nll:
+            self._need_theta_0(f"the {which}' likelihood")
+            self._nll[which] = self._score(which)
+        return self._nll[which]
+
+    def suffix_nll_per_row(self, name: str, sequences: "Sequences") -> Tensor:
+        """[M] nats of other sequences' suffixes under theta_0; kept under their name."""
+        if (kept := f"suffixes of {name}") not in self._nll:
+            self._need_theta_0(f"the {kept}' likelihood")
+            self._nll[kept] = self._score_all(sequences, suffix_mask(sequences))
+        return self._nll[kept]
+
+    def _score(self, which: str) -> Tensor:
+        chosen = self._forget_set.rows if which == "rows" else self._forget_set.pairs()
+        return self._score_all(chosen, span_mask(chosen, self._forget_set.protocol))
+
+    @torch.no_grad()
+    def _score_all(self, chosen: "Sequences", mask: Tensor) -> Tensor:
+        parts = torch.arange(len(chosen)).split(_ROWS_AT_ONCE)
+        with counted_once(self._model):
+            return torch.cat(
+                [score_tokens(self._model, chosen.select(p), mask[p]).nll_per_row for p in parts]
+            )
+
+    def _kl_positions(self, pairs: "Sequences") -> Tensor:
+        from unlearnbench.unlearning.batch import kl_positions
+
+        return kl_positions(pairs, self._forget_set.protocol)
+
+    def _need_theta_0(self, what: str) -> None:
+        if self._stepped:
+            raise UserError(
+                f"a loss asked for {what} under the original model after the first step, when that "
+                "model is gone; let the loss use it in every batch (docs/methods.md)"
+            )

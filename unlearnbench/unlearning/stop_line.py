@@ -1,0 +1,44 @@
+"""The stop line of a model: how well it seems to know what it never saw."""
+
+from typing import TYPE_CHECKING
+
+from unlearnbench.errors import UserError
+from unlearnbench.models.devices import ranks
+from unlearnbench.unlearning.examiner import Examiner, StopLine
+
+if TYPE_CHECKING:
+    from unlearnbench.models.language_model import LanguageModel
+    from unlearnbench.models.sequences import Sequences
+
+
+def measure_stop_line(
+    model: "LanguageModel", unseen: "Sequences | None", examiner: Examiner
+) -> StopLine:
+    """The model's own stop line: how well rows that it never saw may seem to be known.
+
+    The one-sided 95% upper bounds of the mean EL and MA of unseen rows, measured as
+    the examiner measures (protocol, n).  A set strictly below both is known no
+    better than unseen text, as far as that many rows can tell.  MA's bound is the
+    normal one; EL's is Wilson's, because a sample of unseen rows may hold no
+    extraction at all.  Raises `UserError` without unseen rows.
+    """
+    import torch
+
+    from unlearnbench.metrics.extraction import extraction_scores
+    from unlearnbench.unlearning.bounds import normal_upper_bound, wilson_upper_bound
+
+    if unseen is None or not len(unseen):
+        raise UserError(
+            "--stop calibrated needs rows the model never saw: --unseen FILE, or use --stop paper"
+        )
+
+    def known(own: list[int]) -> list[tuple[float, float]]:
+        rows = unseen.select(own)
+        scores = extraction_scores(model, rows, examiner.protocol, examiner.n, examiner.batch_size)
+        return list(zip(scores.el, scores.ma, strict=True))
+
+    with torch.no_grad():
+        scores = ranks.over_ranks(len(unseen), known)
+    el = wilson_upper_bound([el for el, _ in scores])
+    ma = normal_upper_bound([ma for _, ma in scores])
+    return StopLine(el, ma, "calibrated", len(unseen))
