@@ -50,7 +50,7 @@ class Dpo(GradientMethod):
 
     def prepare(self, model: "LanguageModel", forget_set: "ForgetSet") -> None:
         """Choose what each row is to say instead."""
-        from unlearnbench.unlearning.preference_loss import preferred_sequences
+        from unlearnbench.unlearning.preferences import preferred_sequences
 
         if forget_set.protocol.dpo_loss == "preference":
             self._preferred = preferred_sequences(model, forget_set, self.seed)
@@ -59,7 +59,7 @@ class Dpo(GradientMethod):
         """-log sigmoid(beta margin), or the released loss: the neighbour's tokens as the target's
         labels, plus NLL(x_lrn)."""
         from unlearnbench.unlearning.losses import dpo_released_loss
-        from unlearnbench.unlearning.preference_loss import preference_loss
+        from unlearnbench.unlearning.preferences import preference_loss
 
         if batch.protocol.dpo_loss == "preference":
             return preference_loss(batch, self._preferred, self.beta)

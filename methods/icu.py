@@ -65,7 +65,7 @@ class Icu(GradientMethod):
 
     def is_forgotten(self, row: "RowRecord", protocol: "Protocol") -> bool:
         """Eq. 5 with this method's thresholds a and b."""
-        from unlearnbench.unlearning.examiner import is_forgotten
+        from unlearnbench.data.stop_line import is_forgotten
 
         thresholds = (self.bertscore_threshold, self.bleu_threshold)
         return is_forgotten(row.bertscore_f1, row.bleu, protocol.forgotten_rule, *thresholds)

@@ -7,7 +7,7 @@ from unlearnbench.registry import find
 from unlearnbench.reporting.document import Document, Picture
 
 if TYPE_CHECKING:
-    from unlearnbench.reporting.figure import Format
+    from unlearnbench.reporting.report import Format
 
 
 def picture_files(document: Document, stem: str, kind: "Format") -> dict[str, tuple[str, bytes]]:

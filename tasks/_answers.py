@@ -37,7 +37,7 @@ def answers(
     A document with a choice that does not fit the model's context, or has no token of its
     own, cannot be scored and is left out.
     """
-    asked = {name: questions_of(found, style, limit) for name, found in sets.items()}
+    asked = {name: questions_of(found, style, limit, _ask) for name, found in sets.items()}
     scored = iter(
         _scored(model, [q for questions in asked.values() for q in questions], batch_size)
     )
@@ -49,6 +49,12 @@ def answers(
         ]
         for name, questions in asked.items()
     }
+
+
+def _ask(found: "EvaluationSet", style: Style, limit: int | None) -> tuple[Question, ...]:
+    from ._lm_eval import ask  # takes a second, which cached questions need not wait for
+
+    return ask(found, style, limit)
 
 
 def _scored(

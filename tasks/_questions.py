@@ -1,6 +1,7 @@
 """What a set asks, in lm-eval's words: made once, kept in the process and in the cache."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
@@ -45,6 +46,9 @@ class Question:
     is_correct: tuple[bool, ...]
 
 
+Maker = Callable[["EvaluationSet", Style, int | None], tuple[Question, ...]]
+
+
 def task_file(name: str, style: Style) -> Path:
     """The task file of a set: lm-eval's own, or that of the released plain prompts."""
     if style == "plain":
@@ -55,13 +59,18 @@ def task_file(name: str, style: Style) -> Path:
     return Path(spec.origin).parent / "tasks" / BUILT_IN[name]
 
 
-def questions_of(found: "EvaluationSet", style: Style, limit: int | None) -> tuple[Question, ...]:
-    """The questions about the first `limit` rows, or all; the same for every model."""
+def questions_of(
+    found: "EvaluationSet", style: Style, limit: int | None, make: Maker
+) -> tuple[Question, ...]:
+    """The questions about the first `limit` rows, or all; the same for every model.
+
+    `make` makes those that are not cached.
+    """
     key = _key(found, style, limit)
     if key not in _kept:
         while len(_kept) >= _MAX_KEPT:
             del _kept[next(iter(_kept))]
-        _kept[key] = _from_cache(key) or _made(key, found, style, limit)
+        _kept[key] = _from_cache(key) or _made(key, make(found, style, limit))
     return _kept[key]
 
 
@@ -78,12 +87,7 @@ def _recipe(style: Style) -> str:
     return text_sha256(version("lm_eval"), *(path.read_text(encoding="utf-8") for path in files))
 
 
-def _made(
-    key: str, found: "EvaluationSet", style: Style, limit: int | None
-) -> tuple[Question, ...]:
-    from ._lm_eval import ask
-
-    questions = ask(found, style, limit)
+def _made(key: str, questions: tuple[Question, ...]) -> tuple[Question, ...]:
     content = json.dumps([(q.row, q.requests, q.is_correct) for q in questions]).encode()
     if len(content) <= _MAX_BYTES:
         write_entry(_place(key), content)

@@ -1,5 +1,6 @@
 """Nine classification tasks: Table I's Cls Avg. column, and a column for each."""
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,9 +8,9 @@ from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
 from unlearnbench.data.evaluation_sets import CLASSIFICATION_SETS
-from unlearnbench.metrics.task import Metric, Score, Task, TaskContext
+from unlearnbench.metrics.task import Task, TaskContext
 from unlearnbench.registry import register
-from unlearnbench.running.progress import logger
+from unlearnbench.results.score import Metric, Score
 from unlearnbench.settings import setting
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ _TITLES = {
     "pubmedqa": "PubMedQA",
 }
 # What the data call the choices, where that is not their position from 0.
+_logger = logging.getLogger("unlearnbench")
+
 _LETTERS = {"winogrande": "12", "mathqa": "abcde"}
 
 
@@ -129,6 +132,6 @@ def _tell_of_unscorable(found: "Mapping[str, Sequence[Answer]]", asked: Mapping[
     missing = {name: asked[name] - len(given) for name, given in found.items()}
     told = [f"{count} of {asked[name]} in {name}" for name, count in missing.items() if count]
     if told:
-        logger.warning(
+        _logger.warning(
             "documents left out, as a choice does not fit the model's context: %s", ", ".join(told)
         )

@@ -7,9 +7,10 @@ from statistics import fmean, stdev
 from typing import TYPE_CHECKING
 
 from unlearnbench.data.evaluation_sets import DIALOGUE_SETS
-from unlearnbench.metrics.task import Metric, Score, Task, TaskContext
-from unlearnbench.metrics.token_f1 import token_f1
+from unlearnbench.metrics.task import Task, TaskContext
+from unlearnbench.metrics.text import token_f1
 from unlearnbench.registry import register
+from unlearnbench.results.score import Metric, Score
 from unlearnbench.settings import setting
 
 from ._dialogue_prompt import SPEAKER, conversation_prompt

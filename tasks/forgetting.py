@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING
 
-from unlearnbench.metrics.task import Metric, Score, Task, TaskContext
+from unlearnbench.metrics.task import Task, TaskContext
 from unlearnbench.registry import register
+from unlearnbench.results.score import Metric, Score
 
 if TYPE_CHECKING:
     from unlearnbench.models.language_model import LanguageModel

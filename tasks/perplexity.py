@@ -4,8 +4,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from unlearnbench.metrics.task import Metric, Score, Task, TaskContext
+from unlearnbench.metrics.task import Task, TaskContext
 from unlearnbench.registry import register
+from unlearnbench.results.score import Metric, Score
 from unlearnbench.settings import setting
 
 if TYPE_CHECKING:

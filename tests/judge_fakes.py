@@ -17,9 +17,9 @@ from typing import Any
 
 from unlearnbench.cli import cli, status_of
 from unlearnbench.cli.judge import judge
-from unlearnbench.metrics.task import Score
 from unlearnbench.results.identity import key_of
 from unlearnbench.results.record import ForgetSetRecord, MetricRecord, Result
+from unlearnbench.results.score import Score
 from unlearnbench.results.store import Store
 
 cli.add_command(judge)

@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike
 from unlearnbench.analysis.columns import Column
 from unlearnbench.analysis.statistics.outcomes import Outcomes, Stratum
 from unlearnbench.analysis.statistics.runs import RunKey
-from unlearnbench.metrics.task import Score
 from unlearnbench.results.record import ForgetSetRecord, MetricRecord, Result
+from unlearnbench.results.score import Score
 
 golden_result = runpy.run_path(str(Path(__file__).parent / "golden" / "make_results.py"))["result"]
 

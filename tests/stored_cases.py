@@ -3,7 +3,6 @@
 import json
 import math
 
-from unlearnbench.metrics.task import Score
 from unlearnbench.results.identity import key_of
 from unlearnbench.results.record import (
     Environment,
@@ -14,6 +13,7 @@ from unlearnbench.results.record import (
     Result,
     StopRecord,
 )
+from unlearnbench.results.score import Score
 from unlearnbench.results.trace import EpochRecord, RowRecord, UnlearnTrace
 
 

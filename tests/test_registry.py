@@ -9,7 +9,7 @@ import pytest
 import unlearnbench
 from unlearnbench import registry
 from unlearnbench.errors import UserError
-from unlearnbench.results.identity import source_sha256
+from unlearnbench.files.software import source_sha256
 
 METHOD = '''
 from dataclasses import dataclass
@@ -108,23 +108,23 @@ def test_an_edited_plugin_has_another_hash(tmp_path):
 
 
 def test_the_harness_hash_is_of_what_measures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    from unlearnbench.results import identity
+    from unlearnbench.files import software
 
     here = Path(unlearnbench.__path__[0])
     shutil.copytree(here, tmp_path / "copy", ignore=shutil.ignore_patterns("weights"))
-    monkeypatch.setattr(identity, "__file__", str(tmp_path / "copy" / "results" / "identity.py"))
+    monkeypatch.setattr(software, "__file__", str(tmp_path / "copy" / "files" / "software.py"))
 
     def hash_after(name: str) -> str:
         with (tmp_path / "copy" / name).open("a") as file:
             file.write("\nADDED = 1\n")
-        identity.harness_sha256.cache_clear()
-        return identity.harness_sha256()
+        software.harness_sha256.cache_clear()
+        return software.harness_sha256()
 
     try:
         shown = {hash_after(f"{name}.py") for name in ("errors", "results/store", "cli/run")}
         measured = {hash_after(f"{n}.py") for n in ("protocol", "metrics/text", "models/hub")}
     finally:
-        identity.harness_sha256.cache_clear()
+        software.harness_sha256.cache_clear()
     assert len(shown) == 1
     assert len(measured) == 3
     assert not measured & shown

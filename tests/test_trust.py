@@ -14,9 +14,8 @@ from test_human_sheet import cells, make_sheet
 
 from unlearnbench.cli import status_of
 from unlearnbench.errors import UserError
-from unlearnbench.files.secret_values import check_absent, redact, secret_values
-from unlearnbench.ratings.human.annotation import AnnotationStudy
-from unlearnbench.ratings.human.server import address_of, make_server
+from unlearnbench.files.safe_text import check_absent, redact, secret_values
+from unlearnbench.ratings.human.server import AnnotationStudy, address_of, make_server
 
 CANARY = "hf_canary-0123456789abcdef"
 LEAKY = '''

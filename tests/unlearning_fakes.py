@@ -16,12 +16,12 @@ from transformers import (
 )
 
 from unlearnbench.data.forget_set import ForgetSet
+from unlearnbench.data.stop_line import StopLine
 from unlearnbench.models.language_model import LanguageModel, ModelSource
 from unlearnbench.models.sequences import Sequences
+from unlearnbench.models.token_losses import span_mask
 from unlearnbench.protocol import Protocol
 from unlearnbench.results.trace import RowRecord
-from unlearnbench.unlearning.examiner import StopLine
-from unlearnbench.unlearning.losses import span_mask
 
 VOCABULARY = 97
 PAD = 0

@@ -97,3 +97,6 @@ RELEASED = Protocol(
     task_prompts="plain",
     perplexity_cap=None,
 )
+
+
+LARGE = 1_000_000_000

@@ -130,14 +130,9 @@ def _import_tree(module_name: str) -> None:
 
 
 def _kind_of(plugin: type) -> str:
-    from unlearnbench.metrics.task import Task
-    from unlearnbench.reporting.report import Report
-    from unlearnbench.unlearning.method import Method
-
-    bases: dict[str, type] = {"methods": Method, "tasks": Task, "reports": Report}
-    for kind, base in bases.items():
-        if issubclass(plugin, base):
-            return kind
+    kind = getattr(plugin, "plugin_kind", None)  # each contract declares its own
+    if kind in KINDS:
+        return kind
     raise UserError(f"{_where(plugin)} is none of Method, Task, Report; inherit from one of them")
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from unlearnbench.files.safe_text import visible
-from unlearnbench.reporting.figure import Figure, Format
+from unlearnbench.reporting.report import Figure, Format
 
 from .._texts import one_line
 

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from unlearnbench.analysis.build_table import build_table
 from unlearnbench.analysis.columns import PAPER_COLUMNS
-from unlearnbench.analysis.table import Group, Row, Table, build_table
+from unlearnbench.analysis.table import Group, Row, Table
 from unlearnbench.errors import UserError
 from unlearnbench.protocol import Protocol
 from unlearnbench.reporting.published import table_from_published

@@ -448,7 +448,7 @@ def test_ids_of_another_kind_of_vocabulary_for_a_model_of_a_third(world, untouch
 def test_files_that_change_under_a_run_fail_its_cells_and_nothing_else(world, done, tmp_path):
     from unlearnbench.experiments.data_choice import _open
     from unlearnbench.experiments.experiment import Experiment
-    from unlearnbench.experiments.plan import make_plan
+    from unlearnbench.experiments.planner import make_plan
 
     rows = Path(shutil.copy(world.folder / "forget.jsonl", tmp_path / "rows.jsonl"))
     values = {"model": str(world.folder / "model"), "forget_set": str(rows), "methods": "kumpr"}

@@ -21,9 +21,9 @@ from unlearnbench.errors import UserError
 from unlearnbench.models.language_model import LanguageModel
 from unlearnbench.models.loading import load_model
 from unlearnbench.models.sequences import Sequences
+from unlearnbench.models.token_losses import span_mask
 from unlearnbench.protocol import Protocol
 from unlearnbench.unlearning.examiner import Examiner
-from unlearnbench.unlearning.losses import span_mask
 
 NOBODY = cast(Examiner, None)  # reading asks nothing of the examiner
 
@@ -289,7 +289,7 @@ def test_a_folder_of_files_is_one_run_each_and_an_unseen_file_is_read(
 def test_content_hash_follows_tokens_and_not_padding(shared: Path, neo: LanguageModel) -> None:
     from dataclasses import replace
 
-    from unlearnbench.files.hashing import sequences_sha256
+    from unlearnbench.models.sequences import sequences_sha256
 
     ids = torch.tensor([[5, 6, 7], [8, 9, 0]])
     rows = Sequences(ids, torch.tensor([3, 2]), torch.tensor([1, 1]), ("a", "b"))

@@ -18,8 +18,9 @@ from unlearnbench.experiments.named import (
 )
 from unlearnbench.experiments.named_plan import plan_experiment
 from unlearnbench.experiments.recorded import PlannedCell, record, recorded_names, select
+from unlearnbench.files.strict_json import canonical
 from unlearnbench.reporting.sections import section
-from unlearnbench.results.identity import canonical, key_of
+from unlearnbench.results.identity import key_of
 from unlearnbench.results.store import Store
 
 _made = runpy.run_path(str(Path(__file__).parents[1] / "golden" / "make_results.py"))

@@ -81,7 +81,7 @@ def test_what_cannot_be_read_is_left_to_the_check(folder):
 
 def test_the_nano_world_is_planned_again_without_torch():
     from unlearnbench.experiments.experiment import Experiment
-    from unlearnbench.experiments.plan import make_plan
+    from unlearnbench.experiments.planner import make_plan
 
     make_plan(Experiment.parse({"references": "none"}))
     hidden = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}

@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from unlearnbench.analysis.table import INDISTINCT, Cell, Note, Table, build_table
+from unlearnbench.analysis.build_table import build_table
+from unlearnbench.analysis.table import INDISTINCT, Cell, Note, Table
 from unlearnbench.reporting.document import Block, Case, Document, Listing, Passage, Picture
-from unlearnbench.reporting.figure import Figure
 from unlearnbench.reporting.findings import Findings
+from unlearnbench.reporting.report import Figure
 from unlearnbench.results.record import Result
 
 _made = runpy.run_path(str(Path(__file__).parent / "make_results.py"))

@@ -6,7 +6,6 @@ Used by the tests through `runpy`; the numbers mean nothing.
 import hashlib
 from typing import Any
 
-from unlearnbench.metrics.task import Score
 from unlearnbench.protocol import Protocol
 from unlearnbench.results.record import (
     Environment,
@@ -17,6 +16,7 @@ from unlearnbench.results.record import (
     Result,
     StopRecord,
 )
+from unlearnbench.results.score import Score
 from unlearnbench.results.trace import UnlearnTrace
 
 METRICS = [

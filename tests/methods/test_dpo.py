@@ -19,14 +19,14 @@ from unlearning_fakes import (
 )
 
 from unlearnbench.data.forget_set import ForgetSet
+from unlearnbench.data.stop_line import StopLine
 from unlearnbench.models.language_model import LanguageModel
 from unlearnbench.protocol import Protocol
 from unlearnbench.registry import methods
 from unlearnbench.unlearning.batch import UnlearnBatch
 from unlearnbench.unlearning.dpo_training import _arguments, _keep_to_one_device
-from unlearnbench.unlearning.examiner import StopLine
-from unlearnbench.unlearning.gradient_method import seeded_generator, shuffled_batches
 from unlearnbench.unlearning.losses import dpo_loss
+from unlearnbench.unlearning.order import seeded_generator, shuffled_batches
 from unlearnbench.unlearning.preferences import preferences_of
 
 NEVER = StopLine(el=-1.0, ma=-1.0)

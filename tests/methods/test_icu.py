@@ -5,10 +5,11 @@ from typing import Any
 import pytest
 from unlearning_fakes import MaExaminer, forget_set, memorise, tiny_model
 
+from unlearnbench.data.stop_line import StopLine
 from unlearnbench.protocol import Protocol
 from unlearnbench.registry import methods
 from unlearnbench.unlearning.batch import UnlearnBatch
-from unlearnbench.unlearning.examiner import Examiner, StopLine
+from unlearnbench.unlearning.examiner import Examiner
 
 NEVER = StopLine(el=-1.0, ma=-1.0)
 KNOWN, GONE = 0.9, 0.0

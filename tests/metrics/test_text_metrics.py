@@ -17,8 +17,9 @@ from transformers import AutoModel, AutoTokenizer
 from unlearnbench.errors import UserError
 from unlearnbench.metrics import bertscore as token_vectors
 from unlearnbench.metrics import text as text_metrics
+from unlearnbench.metrics.bertscore import BertScore
 from unlearnbench.metrics.bertscore_model import bert_folder, bert_layers
-from unlearnbench.metrics.text import BertScore, sentence_bleu, token_entropy
+from unlearnbench.metrics.text import sentence_bleu, token_entropy
 
 WORDS = [
     "the",

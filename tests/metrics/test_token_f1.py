@@ -5,7 +5,7 @@ import random
 import pytest
 from parlai_cases import f1_case, stored_table
 
-from unlearnbench.metrics.token_f1 import scored_words, token_f1
+from unlearnbench.metrics.text import scored_words, token_f1
 
 
 def test_equals_the_values_that_parlai_gave():

@@ -15,7 +15,7 @@ from unlearnbench.models.devices import ranks
 from unlearnbench.models.shared_costs import sum_costs
 from unlearnbench.results.record import Result
 from unlearnbench.results.store import Store
-from unlearnbench.running.launching.together import leading
+from unlearnbench.running.launching.in_process import leading
 
 TIMEOUT = 500
 

@@ -24,15 +24,14 @@ from fuzzing import (
 from hypothesis import strategies as st
 
 from unlearnbench.errors import UserError
-from unlearnbench.ratings.human.annotation import AnnotationStudy
 from unlearnbench.ratings.human.filled import named_files, read_filled
 from unlearnbench.ratings.human.judge_files import read_judge_means
 from unlearnbench.ratings.human.key import Key, KeyItem, key_text, read_key
 from unlearnbench.ratings.human.ratings import ratings_path, read_ratings, save_rating
 from unlearnbench.ratings.human.scores import study_scores
-from unlearnbench.ratings.human.server import make_server
+from unlearnbench.ratings.human.server import AnnotationStudy, make_server
 from unlearnbench.ratings.human.sheet import Item, read_sheet, sheet_text, write_sheet
-from unlearnbench.ratings.human.study_files import stored_studies
+from unlearnbench.ratings.human.studies import stored_studies
 
 IDS = ("bcd", "fgh", "jkl")
 KEY = Key(

@@ -4,9 +4,9 @@ import pytest
 from test_human_server import serving
 from test_human_sheet import DOCUMENTS, cell, cells, make_sheet
 
-from unlearnbench.metrics.task import Score
 from unlearnbench.ratings.human.key import read_key
 from unlearnbench.ratings.human.ratings import read_ratings
+from unlearnbench.results.score import Score
 
 HOSTILE = "<script>document.title='owned'</script><b>bold</b><img src=x onerror=alert(1)>"
 

@@ -7,13 +7,13 @@ import shutil
 import pytest
 from test_human_sheet import DOCUMENTS, LABELS, cell, make_sheet, saved
 
-from unlearnbench.analysis.table import build_table
+from unlearnbench.analysis.build_table import build_table
 from unlearnbench.cli import status_of
 from unlearnbench.errors import UserError
-from unlearnbench.ratings.human.annotation import AnnotationStudy
 from unlearnbench.ratings.human.key import Key, read_key
 from unlearnbench.ratings.human.ratings import save_rating
 from unlearnbench.ratings.human.rules import RULES
+from unlearnbench.ratings.human.server import AnnotationStudy
 from unlearnbench.ratings.human.sheet import read_sheet
 from unlearnbench.ratings.human.stand_ins import STAND_INS
 from unlearnbench.ratings.judge.items import items_of

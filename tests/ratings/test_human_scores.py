@@ -12,9 +12,13 @@ from test_human_sheet import cells, make_sheet, saved
 
 from unlearnbench.cli import status_of
 from unlearnbench.errors import UserError
-from unlearnbench.ratings.human.agreement import krippendorff_alpha, quadratic_weighted_kappa
+from unlearnbench.ratings.human.agreement import (
+    krippendorff_alpha,
+    mean_interval,
+    pearson,
+    quadratic_weighted_kappa,
+)
 from unlearnbench.ratings.human.beside_judge import compare_items, compare_means
-from unlearnbench.ratings.human.correlation import mean_interval, pearson
 from unlearnbench.ratings.human.filled import Filled
 from unlearnbench.ratings.human.key import Key, KeyItem, read_key
 from unlearnbench.ratings.human.scale import SCALE, instructions, normalised_human_score

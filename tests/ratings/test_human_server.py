@@ -13,10 +13,9 @@ import pytest
 from test_human_sheet import cells, make_sheet
 
 from unlearnbench.cli import status_of
-from unlearnbench.ratings.human.annotation import AnnotationStudy
 from unlearnbench.ratings.human.key import read_key
 from unlearnbench.ratings.human.ratings import read_ratings
-from unlearnbench.ratings.human.server import address_of, make_server
+from unlearnbench.ratings.human.server import AnnotationStudy, address_of, make_server
 
 JSON = {"Content-Type": "application/json"}
 

@@ -13,12 +13,12 @@ from test_store import make_result
 from unlearnbench.cli import cli, status_of
 from unlearnbench.cli.human import human
 from unlearnbench.errors import UserError
-from unlearnbench.metrics.task import Score
 from unlearnbench.ratings.human.drawing import documents_whose_texts_differ, draw
 from unlearnbench.ratings.human.key import read_key
 from unlearnbench.ratings.human.rows import study_rows, usable
 from unlearnbench.ratings.human.sheet import guarded, plain, read_sheet
 from unlearnbench.results.record import ForgetSetRecord
+from unlearnbench.results.score import Score
 from unlearnbench.results.store import Store
 
 cli.add_command(human)

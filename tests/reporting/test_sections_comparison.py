@@ -9,12 +9,12 @@ import pytest
 
 from unlearnbench.analysis.columns import ABSENT
 from unlearnbench.errors import UserError
-from unlearnbench.metrics.task import Score
 from unlearnbench.protocol import Protocol
 from unlearnbench.reporting.comparison.blocks import comparison_blocks
 from unlearnbench.reporting.document import Listing
 from unlearnbench.reporting.findings import Findings
 from unlearnbench.results.record import Environment, Result
+from unlearnbench.results.score import Score
 
 _made = runpy.run_path(str(Path(__file__).parents[1] / "golden" / "make_results.py"))
 result, golden_results = _made["result"], _made["golden_results"]

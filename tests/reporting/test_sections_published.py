@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from unlearnbench.analysis.columns import ABSENT, PAPER_COLUMNS
-from unlearnbench.metrics.task import Score
 from unlearnbench.reporting.document import Listing
 from unlearnbench.reporting.findings import Findings
 from unlearnbench.reporting.published import printed_table
 from unlearnbench.reporting.published.printed import number
 from unlearnbench.reporting.sections.beside_published import blocks
 from unlearnbench.results.record import MetricRecord, Result
+from unlearnbench.results.score import Score
 
 _made = runpy.run_path(str(Path(__file__).parents[1] / "golden" / "make_results.py"))
 result = _made["result"]

@@ -11,7 +11,7 @@ from unlearnbench.reporting import printing
 from unlearnbench.reporting.document import Listing
 from unlearnbench.reporting.findings import findings_of
 from unlearnbench.reporting.sections import costs, names, runs
-from unlearnbench.reporting.sections._runs import rows_with_runs
+from unlearnbench.reporting.sections._shown import rows_with_runs
 from unlearnbench.results.record import MetricRecord, PhaseRecord
 
 _made = runpy.run_path(str(Path(__file__).parents[1] / "golden" / "make_results.py"))

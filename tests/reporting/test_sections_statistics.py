@@ -10,9 +10,9 @@ import pytest
 from unlearnbench.analysis.columns import ABSENT
 from unlearnbench.analysis.statistics.paired import Pair
 from unlearnbench.analysis.statistics.stability import rank_stability
-from unlearnbench.metrics.task import Score
 from unlearnbench.reporting.findings import findings_of
 from unlearnbench.reporting.sections import pairs, stability
+from unlearnbench.results.score import Score
 
 _made = runpy.run_path(str(Path(__file__).parents[1] / "golden" / "make_results.py"))
 result = _made["result"]

@@ -9,7 +9,6 @@ import pytest
 
 from unlearnbench.analysis.columns import ABSENT
 from unlearnbench.errors import UserError
-from unlearnbench.metrics.task import Score
 from unlearnbench.reporting.continuations import (
     Continuation,
     Texts,
@@ -23,6 +22,7 @@ from unlearnbench.reporting.document import Case, Listing
 from unlearnbench.reporting.findings import Findings
 from unlearnbench.reporting.sections import cases, process
 from unlearnbench.results.record import ForgetSetRecord, MetricRecord
+from unlearnbench.results.score import Score
 from unlearnbench.results.trace import EpochRecord, RowRecord, UnlearnTrace
 
 _made = runpy.run_path(str(Path(__file__).parents[1] / "golden" / "make_results.py"))

@@ -16,8 +16,8 @@ import pytest
 
 from unlearnbench.analysis.table import Cell, Group, Row
 from unlearnbench.registry import find, reports
-from unlearnbench.reporting.figure import Figure
 from unlearnbench.reporting.findings import Findings
+from unlearnbench.reporting.report import Figure
 from unlearnbench.reports import ablation_bars, epoch_curves, heat_map, score_bars
 from unlearnbench.reports._figures import bars as _bars
 from unlearnbench.reports._figures import curves as _curves

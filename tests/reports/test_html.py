@@ -14,18 +14,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unlearnbench.analysis.table import Note
-from unlearnbench.metrics.task import Score
 from unlearnbench.registry import find
 from unlearnbench.reporting import sections
 from unlearnbench.reporting.document import Document, Picture
-from unlearnbench.reporting.figure import Figure
 from unlearnbench.reporting.findings import Findings
+from unlearnbench.reporting.report import Figure
 from unlearnbench.reports._figures.drawing import FOREGROUND
 from unlearnbench.reports._html import page
 from unlearnbench.reports._html.epochs import evenly_chosen
 from unlearnbench.reports._html.pictures import inline
 from unlearnbench.reports._html.texts import embedded_json, visible
 from unlearnbench.results.record import EvaluationSetRecord, MetricRecord
+from unlearnbench.results.score import Score
 from unlearnbench.results.trace import EpochRecord, RowRecord, UnlearnTrace
 
 _made = runpy.run_path(str(Path(__file__).parents[1] / "golden" / "make_document.py"))

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from unlearnbench import registry
-from unlearnbench.analysis.table import Note, build_table
+from unlearnbench.analysis.build_table import build_table
+from unlearnbench.analysis.table import Note
 from unlearnbench.registry import find
 from unlearnbench.reporting.document import Case, Document, Listing, Passage, Picture
 from unlearnbench.reporting.published import table_from_published

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from unlearnbench import registry
-from unlearnbench.analysis.table import Table, build_table
+from unlearnbench.analysis.build_table import build_table
+from unlearnbench.analysis.table import Table
 from unlearnbench.registry import find, load_plugin_file
 from unlearnbench.reporting.document import Document
 from unlearnbench.reports.plain import Plain

@@ -26,7 +26,7 @@ from unlearnbench.errors import UserError
 from unlearnbench.experiments.named import Named, parse_definition
 from unlearnbench.experiments.recorded import PlannedCell, Recorded, record, select
 from unlearnbench.files.strict_json import parsed
-from unlearnbench.reporting.figure import Figure
+from unlearnbench.reporting.report import Figure
 from unlearnbench.reporting.sections import make_document, names
 from unlearnbench.results import folder as folder_module
 from unlearnbench.results.identity import key_of

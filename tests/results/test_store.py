@@ -11,7 +11,6 @@ import pytest
 
 from unlearnbench.errors import UserError
 from unlearnbench.files.whole_files import write_new, write_whole
-from unlearnbench.metrics.task import Score
 from unlearnbench.results.identity import key_of
 from unlearnbench.results.record import (
     Environment,
@@ -21,6 +20,7 @@ from unlearnbench.results.record import (
     Result,
     StopRecord,
 )
+from unlearnbench.results.score import Score
 from unlearnbench.results.store import Damage, Store, newest
 
 

@@ -278,8 +278,7 @@ def test_a_clock_that_jumps_changes_no_number(undisturbed, world, tmp_path, monk
 
 
 def test_what_the_installed_software_measured_counts_whatever_the_clock_said(monkeypatch):
-    from unlearnbench.results.identity import harness_sha256
-    from unlearnbench.running.environment import package_versions
+    from unlearnbench.files.software import harness_sha256, package_versions
 
     installed = {"packages": package_versions(), "harness": harness_sha256()}
     older, other = (

@@ -22,8 +22,9 @@ from unlearnbench.running import progress
 from unlearnbench.running.cell_run import Finished
 from unlearnbench.running.launching import grid_run, worker
 from unlearnbench.running.launching.cell_logs import CellLogs
-from unlearnbench.running.launching.choosing import HowToRun, in_order, share_of
+from unlearnbench.running.launching.choosing import in_order, share_of
 from unlearnbench.running.launching.grid_run import GridRun, Outcome
+from unlearnbench.running.launching.how_to_run import HowToRun
 from unlearnbench.running.launching.launcher import Ended, Lost
 from unlearnbench.running.launching.local_processes import _Worker
 

@@ -20,7 +20,7 @@ from tiny import all_numbers, cli
 from unlearnbench import registry
 from unlearnbench.errors import UserError
 from unlearnbench.experiments.experiment import Experiment
-from unlearnbench.experiments.plan import make_plan
+from unlearnbench.experiments.planner import make_plan
 from unlearnbench.files.whole_files import write_new
 from unlearnbench.results.store import Store
 from unlearnbench.running.launching import same_here
@@ -29,7 +29,7 @@ from unlearnbench.running.launching.ray import session as _ray_session
 from unlearnbench.running.launching.ray.requests import LIBRARIES_BYTES, Request, main_memory
 from unlearnbench.running.launching.ray.worker import Parcel, PluginFile, _unpacked, load_plugin
 
-BENCHMARK = Path(__file__).resolve().parents[2] / "benchmarks" / "grid.py"
+BENCHMARK = Path(__file__).resolve().parents[2] / "speed" / "grid.py"
 DEADLY = '''
 import os
 from dataclasses import dataclass
@@ -285,7 +285,7 @@ def test_room_of_machines():
 
 
 def test_a_plugin_travels_with_its_source(cells, world, tmp_path, monkeypatch):
-    from unlearnbench.results.identity import source_sha256
+    from unlearnbench.files.software import source_sha256
 
     here = source_sha256(registry.find("methods", "push"))
     sent = PluginFile.read(str(world.folder / "push.py"))

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 from test_store import make_result
 
+from unlearnbench.data.stop_line import StopLine
 from unlearnbench.errors import UserError
 from unlearnbench.experiments import planner as planning
 from unlearnbench.experiments.experiment import Experiment
@@ -25,14 +26,14 @@ from unlearnbench.experiments.tuning import (
     learning_rates,
     mean_log_perplexity,
 )
-from unlearnbench.metrics.task import Score
+from unlearnbench.files.strict_json import canonical
 from unlearnbench.protocol import Protocol
 from unlearnbench.registry import find
-from unlearnbench.results.identity import canonical, key_of
+from unlearnbench.results.identity import key_of
+from unlearnbench.results.score import Score
 from unlearnbench.results.trace import EpochRecord, UnlearnTrace
 from unlearnbench.running import environment
 from unlearnbench.running.cell_record import _stop_record
-from unlearnbench.unlearning.examiner import StopLine
 
 TRIED = Candidate(
     learning_rate=1e-4,

@@ -24,14 +24,14 @@ from unlearnbench.protocol import Protocol
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT))  # last: the package under test may be a wheel
 
-from benchmarks.baseline import counts  # noqa: E402
-from benchmarks.baseline.continuation import bleu4  # noqa: E402
-from benchmarks.baseline.extraction import extraction, n_grams, overlap  # noqa: E402
-from benchmarks.baseline.generation import write  # noqa: E402
-from benchmarks.baseline.training import loss_terms, stored_probabilities  # noqa: E402
-from benchmarks.comparison import training, validation  # noqa: E402
-from benchmarks.comparison.cases import Case  # noqa: E402
-from benchmarks.comparison.lines import (  # noqa: E402
+from speed.baseline import counts  # noqa: E402
+from speed.baseline.continuation import bleu4  # noqa: E402
+from speed.baseline.extraction import extraction, n_grams, overlap  # noqa: E402
+from speed.baseline.generation import write  # noqa: E402
+from speed.baseline.training import loss_terms, stored_probabilities  # noqa: E402
+from speed.comparison import training, validation  # noqa: E402
+from speed.comparison.cases import Case  # noqa: E402
+from speed.comparison.lines import (  # noqa: E402
     Line,
     crossed_lines,
     released_validation,
@@ -39,8 +39,8 @@ from benchmarks.comparison.lines import (  # noqa: E402
     validation_differences,
     validation_lines,
 )
-from benchmarks.comparison.measuring import Costs, widest_scores  # noqa: E402
-from benchmarks.comparison.tables import counts_table, report  # noqa: E402
+from speed.comparison.measuring import Costs, widest_scores  # noqa: E402
+from speed.comparison.tables import counts_table, report  # noqa: E402
 
 LENGTH, GIVEN, N = 24, 12, 3
 PROTOCOLS = ("paper", "released")
@@ -234,7 +234,7 @@ def test_a_tiny_training_fills_the_tables(world: TinyWorld, uncounted) -> None:
 def test_help_says_what_is_printed(name: str) -> None:
     if name == "grid":
         pytest.importorskip("psutil", reason="psutil is not installed")
-    asked = CliRunner().invoke(importlib.import_module(f"benchmarks.{name}").main, ["--help"])
+    asked = CliRunner().invoke(importlib.import_module(f"speed.{name}").main, ["--help"])
     assert asked.exit_code == 0
     assert "Prints" in asked.output
 
@@ -244,7 +244,7 @@ def test_help_says_what_is_printed(name: str) -> None:
     [("--sizes=gpt5", "no 'gpt5'"), ("--parts=all", "no 'all'"), ("--sizes=pile-neo", "--shared")],
 )
 def test_a_wrong_name_is_told(option: str, said: str) -> None:
-    main = importlib.import_module("benchmarks.__main__").main
+    main = importlib.import_module("speed.__main__").main
     asked = CliRunner(env={"UNLEARNBENCH_SHARED": None}).invoke(main, [option])
     assert asked.exit_code == 2
     assert said in asked.output
@@ -253,7 +253,7 @@ def test_a_wrong_name_is_told(option: str, said: str) -> None:
 @pytest.mark.slow
 def test_the_quick_run_prints_its_tables() -> None:
     path = os.pathsep.join([os.environ["PYTHONPATH"], str(ROOT)])
-    command = [sys.executable, "-m", "benchmarks", "--quick"]
+    command = [sys.executable, "-m", "speed", "--quick"]
     env = {**os.environ, "PYTHONPATH": path}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=env)
     assert done.returncode == 0, done.stderr

@@ -267,16 +267,15 @@ def test_questions_are_made_once_and_a_second_model_gets_its_own_answers(sets, m
 
 
 @pytest.mark.parametrize("style", STYLES)
-def test_questions_come_out_of_the_cache_as_they_went_in(sets, style, monkeypatch):
+def test_questions_come_out_of_the_cache_as_they_went_in(sets, style):
     for name, found in sets.items():
         _questions._kept.clear()
-        made = _questions.questions_of(found, style, 4)
+        made = _questions.questions_of(found, style, 4, _lm_eval.ask)
         assert made == _lm_eval.ask(found, style, 4), name
         assert [question.row for question in made] == [0, 1, 2, 3]
         _questions._kept.clear()
-        with monkeypatch.context() as patch:
-            patch.setattr(_lm_eval, "ask", None)
-            assert _questions.questions_of(found, style, 4) == made, name
+        nobody: Any = None  # is asked
+        assert _questions.questions_of(found, style, 4, nobody) == made, name
     keys = {_questions._key(sets[n], s, k) for n in sets for s in STYLES for k in (None, 4)}
     assert len(keys) == 36
 

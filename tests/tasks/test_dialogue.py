@@ -81,7 +81,7 @@ def test_the_average_is_unweighted_and_needs_all_four(monkeypatch):
 
 
 def test_sets_of_unequal_size_weigh_the_same():
-    from unlearnbench.metrics.task import Score
+    from unlearnbench.results.score import Score
     from unlearnbench.tasks.dialogue import average
 
     small = Score(value=0.4, stderr=0.3, n=4, higher_is_better=True, degenerate=True)

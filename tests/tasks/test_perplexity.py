@@ -6,8 +6,9 @@ import pytest
 from test_perplexity import DOCUMENTS, letters_model
 
 from unlearnbench.metrics.perplexity import perplexity
-from unlearnbench.metrics.task import Score, TaskContext
+from unlearnbench.metrics.task import TaskContext
 from unlearnbench.registry import find
+from unlearnbench.results.score import Score
 
 
 def measure(texts, limit=None):

@@ -5,7 +5,7 @@ import random
 import pytest
 from scipy import stats
 
-from unlearnbench.unlearning.bounds import normal_upper_bound, wilson_upper_bound
+from unlearnbench.unlearning.stop_line import normal_upper_bound, wilson_upper_bound
 
 
 @pytest.mark.parametrize(("hits", "n"), [(0, 128), (3, 128), (64, 128), (10, 10), (0, 1)])

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 from unlearning_fakes import MaExaminer, forget_set, memorise, tiny_model
 
+from unlearnbench.data.stop_line import StopLine
 from unlearnbench.errors import UserError
 from unlearnbench.models.devices.device import make_current
 from unlearnbench.protocol import Protocol
 from unlearnbench.registry import methods
 from unlearnbench.unlearning.batch import UnlearnBatch
 from unlearnbench.unlearning.epochs import UnlearnProgress, listening
-from unlearnbench.unlearning.examiner import StopLine
 from unlearnbench.unlearning.gradient_method import GradientMethod
 
 NEVER = StopLine(el=-1.0, ma=-1.0)

@@ -1,20 +1,17 @@
 """The comparison table: groups of rows, means over runs, ranks, and the normalised scores."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from unlearnbench.analysis.columns import (
     ABSENT,
     EPOCHS,
-    PAPER_COLUMNS,
     S_M,
     S_Z,
     Column,
-    columns_of,
 )
-from unlearnbench.errors import UserError
-from unlearnbench.results.record import Result, Role, StopRecord
+from unlearnbench.results.record import Role, StopRecord
 
 # Footnote markers of rows.
 NOT_FORGOTTEN, LEFT_OUT, UNEQUAL, PARTIAL = "†", "‡", "§", "¶"
@@ -152,36 +149,6 @@ class Table:
     def has_spread(self) -> bool:
         """Whether any row is a mean over more than one run."""
         return any(len(row.runs) > 1 for group in self.groups for row in group.rows)
-
-    @classmethod
-    def from_values(cls, groups: Sequence[Group]) -> "Table":
-        """The table of rows with given cells over the paper's columns, ranked and scored."""
-        return _finished(groups, PAPER_COLUMNS, ())
-
-
-def build_table(results: Sequence[Result]) -> Table:
-    """The table of a set of results: one group per model and way of measuring.
-
-    Failed and collapsed cells are no part of a mean; they are counted in a footnote.
-    Raises `UserError` for no results, and if results disagree on what a metric is.
-    """
-    from unlearnbench.analysis.rows import groups_of
-
-    if not results:
-        raise UserError("no results to report; make some with: unlearnbench run")
-    columns, other = columns_of(results)
-    return _finished(groups_of(results, (*columns, *other)), columns, other)
-
-
-def _finished(
-    groups: Sequence[Group], columns: tuple[Column, ...], other: tuple[Column, ...]
-) -> Table:
-    from unlearnbench.analysis.footnotes import mark
-    from unlearnbench.analysis.notes import notes_of
-    from unlearnbench.analysis.ranking import compare
-
-    compared = tuple(mark(compare(group, columns)) for group in groups)
-    return Table(columns, compared, other, notes_of(compared, columns, other))
 
 
 def _short_count(count: int) -> str:

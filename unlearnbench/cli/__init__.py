@@ -10,7 +10,6 @@ import click
 
 import unlearnbench
 from unlearnbench.cli.catalogue import list_command, show
-from unlearnbench.cli.completion import completion
 from unlearnbench.cli.human import human
 from unlearnbench.cli.judge import judge
 from unlearnbench.cli.nano import nano
@@ -18,8 +17,28 @@ from unlearnbench.cli.report import report
 from unlearnbench.cli.run import run
 from unlearnbench.cli.tune import tune
 from unlearnbench.errors import UserError
-from unlearnbench.files.safe_text import visible
-from unlearnbench.files.secret_values import redact
+from unlearnbench.files.safe_text import redact, visible
+
+_INSTALL = {
+    "bash": 'add to ~/.bashrc:  eval "$(unlearnbench completion bash)"',
+    "zsh": 'add to ~/.zshrc:  eval "$(unlearnbench completion zsh)"',
+    "fish": "run:  unlearnbench completion fish > ~/.config/fish/completions/unlearnbench.fish",
+}
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(list(_INSTALL)))
+def completion(shell: str) -> None:
+    """Print the completion script for a shell."""
+    from click.shell_completion import get_completion_class
+
+    found = get_completion_class(shell)
+    if found is None:
+        raise click.ClickException(f"no completion for {shell}")
+    script = found(cli, {}, "unlearnbench", "_UNLEARNBENCH_COMPLETE")
+    click.echo(f"# To install, {_INSTALL[shell]}")
+    click.echo(script.source())
+
 
 INTERRUPTED = 130
 USAGE = 2

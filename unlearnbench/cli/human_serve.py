@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from unlearnbench.ratings.human.annotation import AnnotationStudy
+    from unlearnbench.ratings.human.server import AnnotationStudy
 
 PORT = 8765
 
@@ -31,8 +31,7 @@ def serve(sheet: Path, annotator: str | None, port: int, open_browser: bool) -> 
     from this machine only, at the address that is printed, a new one each time.
     Ctrl-C ends it.
     """
-    from unlearnbench.ratings.human.annotation import AnnotationStudy
-    from unlearnbench.ratings.human.server import address_of, make_server
+    from unlearnbench.ratings.human.server import AnnotationStudy, address_of, make_server
 
     study = AnnotationStudy.open(sheet, annotator)
     server = make_server(study, port, token_urlsafe(16))

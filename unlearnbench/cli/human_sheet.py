@@ -63,7 +63,7 @@ def sheet(results: Path, out: Path, key_path: Path | None, **draw: Any) -> int:
 
     `unlearnbench report RESULTS` finds the ratings by itself if OUT is RESULTS/human/NAME.
     """
-    from unlearnbench.ratings.human.making import StudyFiles
+    from unlearnbench.ratings.human.drawing import StudyFiles
 
     files = StudyFiles.of(out, key_path)
     files.refuse_to_overwrite()
@@ -88,7 +88,7 @@ def rehearse(results: Path, out: Path | None, **draw: Any) -> int:
     they are stand-ins, and they are never mixed with people's ratings or a judge's scores.
     The same command again adds what is missing and overwrites nothing.
     """
-    from unlearnbench.ratings.human.making import StudyFiles
+    from unlearnbench.ratings.human.drawing import StudyFiles
     from unlearnbench.ratings.human.rehearsal import write_rehearsal
     from unlearnbench.ratings.human.stand_ins import STAND_INS
 
@@ -122,8 +122,7 @@ def _drawn(
     results: list["Result"], n_documents: int, seed: int, runs: str, models: str, methods: str
 ) -> list["Drawn"]:
     """The items, with documents that a reader could tell apart named on stderr."""
-    from unlearnbench.ratings.human.drawing import draw
-    from unlearnbench.ratings.human.making import of_methods, of_models, of_runs
+    from unlearnbench.ratings.human.drawing import draw, of_methods, of_models, of_runs
     from unlearnbench.ratings.human.rows import study_rows
 
     rows = of_models(study_rows(of_runs(results, _names(runs))), _names(models))

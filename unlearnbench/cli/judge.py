@@ -114,8 +114,7 @@ class _Session:
         return coverage.scored == coverage.total
 
     def _ask(self) -> "Outcome":
-        from unlearnbench.ratings.judge.asking import Interview
-        from unlearnbench.ratings.judge.bar import progress
+        from unlearnbench.ratings.judge.asking import Interview, progress
         from unlearnbench.ratings.judge.telling import cost_before
 
         # Read under the lock: what another process has just paid for is not asked again.

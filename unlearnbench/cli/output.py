@@ -11,8 +11,7 @@ from unlearnbench.files.whole_files import write_whole
 
 if TYPE_CHECKING:
     from unlearnbench.reporting.document import Document
-    from unlearnbench.reporting.figure import Figure
-    from unlearnbench.reporting.report import Report
+    from unlearnbench.reporting.report import Figure, Report
 
 ANOTHER = "choose another -o"
 
@@ -38,7 +37,7 @@ def write_report(report: "Report", document: "Document", path: Path) -> None:
 
     Raises `UserError` if there is nothing to show, and for a suffix that no picture has.
     """
-    from unlearnbench.reporting.figure import Figure
+    from unlearnbench.reporting.report import Figure
 
     if isinstance(report, Figure):
         written = _picture(report, document, path)
@@ -52,7 +51,7 @@ def write_report(report: "Report", document: "Document", path: Path) -> None:
 
 
 def _picture(figure: "Figure", document: "Document", path: Path) -> dict[str, bytes]:
-    from unlearnbench.reporting.figure import KINDS
+    from unlearnbench.reporting.report import KINDS
 
     kind = KINDS.get(path.suffix.removeprefix("."))
     if kind is None:
@@ -71,8 +70,7 @@ def write_every_format(document: "Document", folder: Path, stem: str) -> None:
 
 def _formats() -> "list[type[Report]]":
     """The text formats, one per suffix; figures come with those that hold pictures."""
-    from unlearnbench.reporting.figure import Figure
-    from unlearnbench.reporting.report import Report
+    from unlearnbench.reporting.report import Figure, Report
 
     formats: dict[str, type[Report]] = {}
     for kind in registry.reports().values():

@@ -44,8 +44,8 @@ def _at_a_time(plan: "Plan") -> str:
 def _print_memory(plan: "Plan") -> None:
     """A line per model, method and way to train it, and what to change where it does not fit."""
     from unlearnbench.running.memory import in_words
-    from unlearnbench.running.memory.machine import available
     from unlearnbench.running.memory.prediction import predict
+    from unlearnbench.running.memory.process import available
 
     kinds = {_kind(cell): cell for cell in plan.cells if cell.role == "method"}
     if not kinds:

@@ -93,7 +93,7 @@ def _tell(asked: _Asked, dry_run: bool) -> None:
 
 
 def _plan_of(values: dict[str, Any], download: bool) -> _Asked:
-    from unlearnbench.experiments.plan import make_plan
+    from unlearnbench.experiments.planner import make_plan
 
     experiment = Experiment.parse(values)
     return _Asked((experiment,), make_plan(experiment, download))
@@ -113,8 +113,9 @@ def _named(name: str, flags: dict[str, Any], dry_run: bool) -> _Asked:
 
 def _run(asked: _Asked) -> int:
     from unlearnbench.models.devices import ranks
-    from unlearnbench.running.launching.choosing import HowToRun, run_grid
-    from unlearnbench.running.launching.together import follow, leading
+    from unlearnbench.running.launching.choosing import run_grid
+    from unlearnbench.running.launching.how_to_run import HowToRun
+    from unlearnbench.running.launching.in_process import follow, leading
 
     store = asked.store
     if not ranks.is_first():  # under `accelerate launch` the first one writes and talks

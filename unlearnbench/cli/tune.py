@@ -52,12 +52,14 @@ def tune(run_name: str, grid: str | None, output: Path | None, **options: Any) -
 
 
 def _tune(asked: Experiment, grid: tuple[float, ...]) -> tuple["LearningRates", int]:
-    from unlearnbench.experiments.plan import chosen_plugins, make_plan
+    from unlearnbench.experiments.plan import chosen_plugins
+    from unlearnbench.experiments.planner import make_plan
     from unlearnbench.experiments.tuning import learning_rates, tuning_experiments
     from unlearnbench.models.devices.strategy import n_processes
     from unlearnbench.registry import load_plugin_file
     from unlearnbench.results.store import Store
-    from unlearnbench.running.launching.choosing import HowToRun, run_grid
+    from unlearnbench.running.launching.choosing import run_grid
+    from unlearnbench.running.launching.how_to_run import HowToRun
 
     if n_processes() > 1:
         raise UserError("tune runs in one process; leave the launcher of processes out")
@@ -97,8 +99,8 @@ def _rates(text: str | None) -> tuple[float, ...]:
 
 
 def _default_path(asked: Experiment) -> Path:
+    from unlearnbench.experiments.learning_rates import FILE_NAME, shipped_path
     from unlearnbench.experiments.model_choice import choose_model
-    from unlearnbench.experiments.tuned_rates import FILE_NAME, shipped_path
 
     shipped = shipped_path(choose_model(asked, asked.model[0]))
     return shipped or Path(asked.out) / FILE_NAME

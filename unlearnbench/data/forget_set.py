@@ -58,7 +58,7 @@ def read_forget_set(
     Raises `UserError` naming file and row of what is wrong with the data.
     """
     from unlearnbench.data.pairs import find_neighbours
-    from unlearnbench.files.hashing import sequences_sha256
+    from unlearnbench.models.sequences import sequences_sha256
 
     found = source.read(run, limit)
     rows = found.targets.encode(model, protocol)

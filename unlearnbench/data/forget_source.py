@@ -74,7 +74,7 @@ def read_refusals(given: str | None, beside: Path | None) -> tuple[str, ...]:
     One per line; blank lines are none.  Raises `UserError` for a file without any: a method
     would otherwise take something else for them.
     """
-    from unlearnbench.files.reading import text_of_file
+    from unlearnbench.files.tables import text_of_file
 
     path = Path(given).expanduser() if given else beside / "idontknow.txt" if beside else None
     if path is None or (given is None and not path.is_file()):

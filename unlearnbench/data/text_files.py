@@ -13,9 +13,10 @@ from unlearnbench.data.forget_source import (
 )
 from unlearnbench.data.hub_datasets import dataset_rows, parse_dataset
 from unlearnbench.data.rows import TextRows
-from unlearnbench.data.text_rows import SUFFIXES, read_table, text_rows
+from unlearnbench.data.text_rows import text_rows
 from unlearnbench.errors import UserError
 from unlearnbench.files.hashing import text_sha256
+from unlearnbench.files.tables import SUFFIXES, read_table
 
 
 @dataclass(frozen=True)

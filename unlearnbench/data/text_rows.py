@@ -1,37 +1,14 @@
 """Tables of text: JSONL, CSV and Parquet files, and their rows as prefix and suffix."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Any
 
 from unlearnbench.data.rows import TextRow, TextRows
 from unlearnbench.errors import UserError
-from unlearnbench.files.tables import csv_rows, jsonl_rows, parquet_rows
 
-_READERS: dict[str, Callable[[Path], Iterable[dict[str, Any]]]] = {
-    ".jsonl": jsonl_rows,
-    ".csv": csv_rows,
-    ".parquet": parquet_rows,
-}
-SUFFIXES = tuple(_READERS)
 # The columns a row is made of, in order of preference.
 _SHAPES = (("prefix", "suffix"), ("question", "answer"), ("text",))
-
-
-def read_table(path: Path, docs: str = "docs/forget_sets.md") -> list[dict[str, Any]]:
-    """The rows of a .jsonl, .csv or .parquet file; raises `UserError` naming file and row.
-
-    `docs` is the page that says what a row holds.
-    """
-    if path.suffix not in _READERS:
-        raise UserError(f"{path} is not one of {', '.join(SUFFIXES)}; see {docs}")
-    if not path.is_file():
-        raise UserError(f"no file at {path}; give an existing {', '.join(SUFFIXES)} file")
-    rows = list(_READERS[path.suffix](path))
-    if not rows:
-        raise UserError(f"{path} has no rows; see {docs} for what a row holds")
-    return rows
 
 
 def text_rows(table: Iterable[Mapping[str, Any]], name: str) -> TextRows:

@@ -7,11 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from unlearnbench.data.hub_datasets import dataset_rows
-from unlearnbench.data.text_rows import SUFFIXES, read_table
 from unlearnbench.errors import UserError
 from unlearnbench.files.hashing import text_sha256
-from unlearnbench.files.reading import text_of_file
-from unlearnbench.files.repeats import count_repeats
+from unlearnbench.files.tables import SUFFIXES, count_repeats, read_table, text_of_file
 from unlearnbench.settings import name_and_value
 
 MAX_DOCUMENTS = 500  # as in the released validation files

@@ -4,11 +4,11 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
+from unlearnbench.files.software import harness_sha256, package_versions, source_sha256
 from unlearnbench.protocol import Protocol
 from unlearnbench.registry import find
-from unlearnbench.results.identity import harness_sha256, key_of, source_sha256
+from unlearnbench.results.identity import key_of
 from unlearnbench.results.record import SCHEMA_VERSION, Role
-from unlearnbench.running.environment import package_versions
 
 if TYPE_CHECKING:
     from unlearnbench.experiments.data_choice import DataChoice

@@ -150,8 +150,8 @@ def _kept(
 ) -> list[str]:
     """What a look at the nano world has found: it is the same each time, and needs torch."""
     from unlearnbench.files.checked import found_in
+    from unlearnbench.files.strict_json import canonical
     from unlearnbench.models.source import find_folder
-    from unlearnbench.results.identity import canonical
 
     folder = find_folder(model.asked, model.source.revision, download=False)
     if folder is None:

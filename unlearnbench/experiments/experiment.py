@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from unlearnbench.errors import UserError, unknown
-from unlearnbench.files.secret_values import check_absent
+from unlearnbench.files.safe_text import check_absent
 from unlearnbench.settings import quoted, setting, settings_of
 
 

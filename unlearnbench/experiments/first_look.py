@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from unlearnbench.data.rows import TextRows
 from unlearnbench.errors import UserError
-from unlearnbench.files.repeats import count_repeats
+from unlearnbench.files.tables import count_repeats
 
 if TYPE_CHECKING:
     from unlearnbench.data.forget_source import ForgetSource, RowsOfRun
@@ -119,9 +119,8 @@ def _without_weights(choice: "ModelChoice") -> "LanguageModel":
     import torch
     from transformers import AutoModelForCausalLM
 
-    from unlearnbench.models.configuration import read_configuration
+    from unlearnbench.models.configuration import read_configuration, read_tokenizer
     from unlearnbench.models.language_model import LanguageModel
-    from unlearnbench.models.model_tokenizer import read_tokenizer
     from unlearnbench.models.source import absent, find_folder
 
     folder = find_folder(

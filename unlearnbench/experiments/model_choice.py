@@ -3,9 +3,10 @@
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from unlearnbench.experiments.strategy import strategy_of
 from unlearnbench.models.aliases import ModelAlias, aliases
 from unlearnbench.models.devices.device import choose_device, choose_dtype
-from unlearnbench.models.devices.strategy import Strategy, strategy_of
+from unlearnbench.models.devices.strategy import Strategy
 from unlearnbench.models.language_model import ModelSource
 
 if TYPE_CHECKING:
@@ -73,7 +74,8 @@ def choose_model(experiment: "Experiment", name: str, download: bool = True) -> 
 
     Raises `UserError` where it cannot be had.
     """
-    from unlearnbench.models.source import absent, find_folder, model_facts
+    from unlearnbench.models.facts import model_facts
+    from unlearnbench.models.source import absent, find_folder
 
     revision = experiment.revision
     found = find_folder(name, revision, download, experiment.allow_pickle)

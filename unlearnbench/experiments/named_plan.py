@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from unlearnbench.experiments.plan import Plan, make_plans
+from unlearnbench.experiments.plan import Plan
+from unlearnbench.experiments.planner import make_plans
 from unlearnbench.experiments.recorded import PlannedCell, planned_cell
 
 if TYPE_CHECKING:

@@ -1,10 +1,11 @@
 """Lays out one experiment's cells: models x methods x forget sets x seeds, and references."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from unlearnbench import registry
 from unlearnbench.errors import UserError
 from unlearnbench.experiments.cell import Cell, identity_of
 from unlearnbench.experiments.choices import (
@@ -17,11 +18,10 @@ from unlearnbench.experiments.choices import (
 )
 from unlearnbench.experiments.data_choice import DataChoice, choose_data
 from unlearnbench.experiments.experiment import Experiment
-from unlearnbench.experiments.learning_rates import Chosen, choose_settings
+from unlearnbench.experiments.learning_rates import Chosen, choose_settings, tuned_rates_for
 from unlearnbench.experiments.model_choice import ModelChoice, choose_model
 from unlearnbench.experiments.plan import Plan, chosen_plugins
 from unlearnbench.experiments.set_options import Overrides, parse_set, protocol_of
-from unlearnbench.experiments.tuned_rates import tuned_rates_for
 from unlearnbench.models.devices.strategy import n_processes
 from unlearnbench.results.record import Role
 
@@ -208,3 +208,28 @@ class Planner:
 def _without_methods(experiment: Experiment) -> Experiment:
     """What of an experiment decides its models and data."""
     return replace(experiment, methods=(), settings=())
+
+
+def make_plans(experiments: Sequence[Experiment], download: bool = True) -> list[Plan]:
+    """The plan of each; what several of them ask in the same words is looked up once."""
+    for file in dict.fromkeys(file for e in experiments for file in e.plugin):
+        registry.load_plugin_file(Path(file))
+    from unlearnbench.experiments.planner import Planner
+
+    looked_up: dict[Any, Any] = {}
+    return [Planner(e, download, True, looked_up).plan() for e in experiments]
+
+
+def make_plan(experiment: Experiment, download: bool = True, with_tuned_rates: bool = True) -> Plan:
+    """Check everything an experiment asks and lay out its cells; loads no weights.
+
+    `with_tuned_rates` false leaves learning rates and epoch limits to the methods'
+    own defaults: rates are tuned without those of an earlier tuning.  Raises
+    `UserError` for a main model, forget set or setting that cannot be had;
+    reference rows that cannot be had are warned about and left out.
+    """
+    for file in experiment.plugin:
+        registry.load_plugin_file(Path(file))
+    from unlearnbench.experiments.planner import Planner
+
+    return Planner(experiment, download, with_tuned_rates, {}).plan()

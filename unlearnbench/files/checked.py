@@ -39,8 +39,7 @@ def found_in(folder: Path, what: str, check: Callable[[], Any]) -> Any:
 
 def _sha256(folder: Path, what: str) -> str:
     """Of all that decides what a check says: the files, the libraries, and this package."""
-    from unlearnbench.results.identity import harness_sha256
-    from unlearnbench.running.environment import package_versions
+    from unlearnbench.files.software import harness_sha256, package_versions
 
     software = json.dumps([package_versions(), harness_sha256()], sort_keys=True)
     digest = sha256(f"{software}\0{what}\0".encode())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from unlearnbench.files.cache import cache_root, read_entry, write_entry
 
 if TYPE_CHECKING:
-    from unlearnbench.models.sequences import Sequences
+    pass
 
 _REMEMBER_FROM = 64 << 20  # bytes; smaller files are hashed faster than looked up
 
@@ -43,20 +43,6 @@ def text_sha256(*texts: str) -> str:
         encoded = text.encode("utf-8", "surrogatepass")
         digest.update(len(encoded).to_bytes(8, "little"))
         digest.update(encoded)
-    return digest.hexdigest()
-
-
-def sequences_sha256(*parts: "Sequences") -> str:
-    """Hex digest of token ids, lengths and given lengths: what a model is shown.
-
-    Padding is left out: it depends on the pad token, not on the data.
-    """
-    digest = hashlib.sha256()
-    for part in parts:
-        ids = part.input_ids.masked_fill(part.attention_mask == 0, -1)
-        for tensor in (ids, part.lengths, part.n_given):
-            digest.update(repr((tuple(tensor.shape), part.n_bos)).encode())
-            digest.update(tensor.long().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
 
 

@@ -73,3 +73,8 @@ def first_error(error: "ValidationError") -> str:
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
     place = " ".join(".".join(map(str, first["loc"])).split())
     return f"{place:.200}: {first['msg']}" if place else str(first["msg"])
+
+
+def canonical(identity: Any) -> str:
+    """JSON with one way to write each value: sorted names, no spaces."""
+    return json.dumps(identity, sort_keys=True, separators=(",", ":"), ensure_ascii=True)

@@ -2,12 +2,11 @@
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from unlearnbench.errors import UserError
-from unlearnbench.files.reading import decoded_file, text_of_file
 from unlearnbench.files.strict_json import RepeatedNameError, parsed
 
 _LONGEST_CELL = 1 << 30  # characters; the csv module's own limit is 128 KiB
@@ -99,3 +98,84 @@ def _record(header: list[str], cells: list[str], where: str) -> dict[str, str]:
             "write every comma, an empty cell's too"
         )
     return dict(zip(header, cells, strict=True))
+
+
+_READERS: dict[str, Callable[[Path], Iterable[dict[str, Any]]]] = {
+    ".jsonl": jsonl_rows,
+    ".csv": csv_rows,
+    ".parquet": parquet_rows,
+}
+
+
+SUFFIXES = tuple(_READERS)
+
+
+def read_table(path: Path, docs: str = "docs/forget_sets.md") -> list[dict[str, Any]]:
+    """The rows of a .jsonl, .csv or .parquet file; raises `UserError` naming file and row.
+
+    `docs` is the page that says what a row holds.
+    """
+    if path.suffix not in _READERS:
+        raise UserError(f"{path} is not one of {', '.join(SUFFIXES)}; see {docs}")
+    if not path.is_file():
+        raise UserError(f"no file at {path}; give an existing {', '.join(SUFFIXES)} file")
+    rows = list(_READERS[path.suffix](path))
+    if not rows:
+        raise UserError(f"{path} has no rows; see {docs} for what a row holds")
+    return rows
+
+
+_UTF8_MARK = b"\xef\xbb\xbf"  # Excel and Notepad write it in front of UTF-8; it is no content
+
+
+_OTHER_MARKS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
+
+
+def decoded_file(path: Path) -> str:
+    """A file's text, its line ends as they are; a byte order mark of UTF-8 is left out.
+
+    Raises `UserError` where it cannot be read, is not UTF-8, or holds NUL bytes.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
+    if (other := _OTHER_MARKS.get(content[:2])) is not None:
+        raise UserError(f"{path} is not UTF-8 text but {other}; save it as UTF-8")
+    if (at := content.find(0)) >= 0:
+        raise UserError(
+            f"{path} holds a NUL byte at byte {at}, so it is no UTF-8 text (UTF-16, or a binary "
+            "file?); save it as UTF-8"
+        )
+    skipped = len(_UTF8_MARK) if content.startswith(_UTF8_MARK) else 0
+    try:
+        return content[skipped:].decode()
+    except UnicodeDecodeError as error:
+        at = skipped + error.start
+        line = content.count(b"\n", 0, at) + 1
+        raise UserError(
+            f"{path} is not UTF-8 text: {error.reason} at byte {at}, line {line}; save it as UTF-8"
+        ) from error
+
+
+def text_of_file(path: Path) -> str:
+    """A file's text with its line ends as line feeds; raises `UserError` like `decoded_file`."""
+    return decoded_file(path).replace("\r\n", "\n").replace("\r", "\n")
+
+
+def count_repeats(contents: Sequence[Hashable], names: Sequence[str]) -> str | None:
+    """What to say of rows with equal content; None where all differ.
+
+    One rule for every kind of data: such rows are kept and each counts on its own. Two of the
+    three published forget sets here repeat one row, the third two, and LAMBADA two.
+    """
+    first: dict[Hashable, int] = {}
+    twins = [(at, first[row]) for at, row in enumerate(contents) if first.setdefault(row, at) != at]
+    if not twins:
+        return None
+    at, before = twins[0]
+    verb = "repeats" if len(twins) == 1 else "repeat"
+    return (
+        f"{len(twins)} of {len(contents)} rows {verb} an earlier one (the first: "
+        f"{names[at]!r:.60} is {names[before]!r:.60} again); each is kept and counts on its own"
+    )

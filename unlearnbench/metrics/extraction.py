@@ -13,12 +13,8 @@ import torch
 from torch import Tensor
 
 from unlearnbench.metrics.ngrams import OverlapWatch, last_starts, overlaps
-from unlearnbench.models.generation.branches import (
-    Branch,
-    Prefill,
-    decode_branches,
-    prefill_batches,
-)
+from unlearnbench.models.generation.branch import Branch, Prefill
+from unlearnbench.models.generation.branches import decode_branches, prefill_batches
 
 if TYPE_CHECKING:
     from unlearnbench.models.language_model import LanguageModel

@@ -43,8 +43,8 @@ def measured_once(kind: str, what: Any, meter: "Meter", measure: Callable[[], An
 
 
 def _sha256(what: Any) -> str:
-    from unlearnbench.results.identity import canonical, harness_sha256
-    from unlearnbench.running.environment import package_versions
+    from unlearnbench.files.software import harness_sha256, package_versions
+    from unlearnbench.files.strict_json import canonical
 
     asked = [package_versions(), harness_sha256(), _processor(), what]
     return sha256(canonical(asked).encode()).hexdigest()

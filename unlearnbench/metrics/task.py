@@ -1,57 +1,20 @@
 """The contract of a measurement on a model after (or before) unlearning."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field
-
+from unlearnbench.errors import UserError
 from unlearnbench.protocol import Protocol
+from unlearnbench.results.contradictions import contradictions_of
+from unlearnbench.results.score import Metric, Score
 
 if TYPE_CHECKING:
     from unlearnbench.data.evaluation_sets import EvaluationSet
     from unlearnbench.data.forget_set import ForgetSet
     from unlearnbench.models.language_model import LanguageModel
-
-
-@dataclass(frozen=True)
-class Metric:
-    """A column: its name, how it is printed, and which direction is better."""
-
-    name: str  # 'el10', 'pile_ppl'
-    label: str  # 'EL10 (%)'
-    higher_is_better: bool
-    unit: str = ""  # '%', 'bits', ''
-    scale: float = 1.0  # printed value = stored value * scale
-    decimals: int = 1
-    in_score: bool = True  # counts in s_z and s_m (eq. 11)
-    capped: bool = False  # the protocol's perplexity cap applies
-
-
-class Score(BaseModel):
-    """One measured value with what is needed to judge it."""
-
-    model_config = ConfigDict(
-        ser_json_inf_nan="constants"
-    )  # else an infinite value is saved as null
-
-    value: float
-    stderr: float | None = Field(default=None, description="standard error over documents")
-    n: int = Field(description="number of documents")
-    higher_is_better: bool
-    documents: dict[str, float] = Field(
-        default_factory=dict,
-        description="per-document outcome by doc_id; paired statistics need it",
-    )
-    outputs: dict[str, str] = Field(
-        default_factory=dict,
-        description="what the model wrote or chose, by doc_id, where a reader would want to see it",
-    )
-    degenerate: bool = Field(
-        default=False,
-        description="every document got the same answer: the score says nothing about the model",
-    )
 
 
 @dataclass(frozen=True)
@@ -70,6 +33,7 @@ class TaskContext:
 class Task(ABC):
     """A family of measurements; one file under `tasks/`."""
 
+    plugin_kind: ClassVar[str] = "tasks"
     name: ClassVar[str]
     metrics: ClassVar[tuple[Metric, ...]]
     source: ClassVar[str] = ""
@@ -84,3 +48,40 @@ class Task(ABC):
     def measured(self, scores: Collection[str]) -> tuple[Metric, ...]:
         """The columns of those scores; override it where the data decide what columns there are."""
         return tuple(metric for metric in self.metrics if metric.name in scores)
+
+
+def check_scores(task: "Task", scores: Any) -> dict[str, Score]:
+    """The scores, if they are some: a number by the name of each metric.
+
+    Infinite is a number (the perplexity of a destroyed model), NaN is none.  Raises
+    `UserError` naming task and metric.
+    """
+    if not isinstance(scores, dict):
+        raise UserError(
+            f"task '{task.name}' returned {type(scores).__name__}, not a dict of scores by metric; "
+            "see unlearnbench.task.Task"
+        )
+    for name, score in scores.items():
+        if not isinstance(score, Score):
+            raise UserError(
+                f"task '{task.name}' returned {type(score).__name__} for {name!r}, not a Score"
+            )
+        if (wrong := next(contradictions_of(score), None)) is not None:
+            raise UserError(f"task '{task.name}', '{name}': {wrong}")
+        if math.isnan(score.value):
+            raise UserError(
+                f"task '{task.name}' measured NaN for '{name}'; what cannot be measured is left out"
+            )
+    return scores
+
+
+def columns_of(task: "Task", scores: dict[str, Score]) -> tuple[Metric, ...]:
+    """The columns of those scores, in the task's order; raises `UserError` if one has none."""
+    columns = tuple(task.measured(scores))
+    unknown = scores.keys() - {column.name for column in columns}
+    if unknown:
+        raise UserError(
+            f"task '{task.name}' measured '{min(unknown)}', which is none of its metrics; "
+            "declare it in `metrics`"
+        )
+    return columns

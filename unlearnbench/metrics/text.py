@@ -1,126 +1,17 @@
 """How a continuation's text compares with the reference: BERTScore, BLEU-4, token entropy."""
 
 import math
+import re
+import string
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any
-
-from unlearnbench.errors import UserError
-from unlearnbench.metrics.bertscore_model import bert_folder, bert_layers
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from bert_score import BERTScorer
     from nltk.tokenize import NLTKWordTokenizer
     from sacrebleu.metrics import BLEU
-
-    from unlearnbench.metrics.bertscore import TokenVectors
-
-Pair = tuple[str, str]  # candidate and reference
-_MAX_SCORED = 8192  # pairs whose BERTScore is remembered
-
-
-class BertScore:
-    """BERTScore F1 (Zhang et al. 2020) without idf weights and without rescaling.
-
-    `model` is a hub id, a folder or 'nano'; None is bert-base-uncased, read at
-    layer 9.  Weights are loaded once, at the first text that needs them.
-    """
-
-    def __init__(
-        self, model: str | None = None, num_layers: int | None = None, device: str | None = None
-    ) -> None:
-        self.model, self.num_layers, self.device = model, num_layers, device
-        self._loaded: list[BERTScorer] = []
-        self._vectors: TokenVectors | None = None
-        self._scored: dict[Pair, float] = {}
-
-    def forget(self) -> None:
-        """Remember no text and no pair; the network stays loaded."""
-        self._vectors, self._scored = None, {}
-
-    def afresh(self) -> "BertScore":
-        """One with the same network that remembers nothing: rounding depends on what was asked."""
-        other = BertScore(self.model, self.num_layers, self.device)
-        other._loaded = self._loaded
-        return other
-
-    def f1(self, candidates: Sequence[str], references: Sequence[str]) -> list[float]:
-        """One F1 per pair, at most 1; 0 where a text is empty.
-
-        A pair that was scored before is not scored again.  Raises `UserError` where the weights
-        cannot be had.
-        """
-        pairs = list(zip(candidates, references, strict=True))
-        # bert-score fails on an empty text with transformers 5
-        known = {
-            pair: self._scored.get(pair) for pair in pairs if pair[0].strip() and pair[1].strip()
-        }
-        if new := [pair for pair, value in known.items() if value is None]:
-            known.update(zip(new, self._token_vectors().f1(new), strict=True))
-        self._remember(known)
-        return [known.get(pair) or 0.0 for pair in pairs]
-
-    def _token_vectors(self) -> "TokenVectors":
-        from unlearnbench.metrics.bertscore import TokenVectors
-
-        if self._vectors is None:
-            self._vectors = TokenVectors(self.scorer)
-        return self._vectors
-
-    def _remember(self, found: "Mapping[Pair, float | None]") -> None:
-        self._scored.update({pair: value for pair, value in found.items() if value is not None})
-        while len(self._scored) > _MAX_SCORED:
-            del self._scored[next(iter(self._scored))]
-
-    @property
-    def scorer(self) -> "BERTScorer":
-        """The library's scorer, loaded."""
-        if not self._loaded:
-            self._loaded.append(self._load())
-        return self._loaded[0]
-
-    def _load(self) -> "BERTScorer":
-        import torch
-        from bert_score import BERTScorer
-
-        folder = bert_folder(self.model)
-        layers = self.num_layers or bert_layers(self.model, folder)
-        try:
-            # Weights the file lacks (a pooler) are drawn at random: not from the run's generator.
-            with torch.random.fork_rng(), _quiet():
-                scorer = BERTScorer(model_type=str(folder), num_layers=layers, device=self.device)
-        except (OSError, ValueError, AssertionError) as error:
-            first = (str(error).splitlines() or [""])[0]
-            raise UserError(
-                f"BERTScore cannot use the BERT in {folder}: {first}; give another: --bert DIR"
-            ) from error
-        _limit_length(scorer)
-        return scorer
-
-
-def _limit_length(scorer: Any) -> None:
-    # A tokenizer that knows no limit says 10^30, which overflows; the network knows.
-    positions = int(getattr(scorer._model.config, "max_position_embeddings", 512))
-    tokenizer = scorer._tokenizer
-    tokenizer.model_max_length = min(tokenizer.model_max_length, positions)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    from transformers.utils import logging
-
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()
 
 
 def sentence_bleu(candidate: str, reference: str) -> float:
@@ -167,3 +58,34 @@ def _bleu() -> "BLEU":
 
     # Texts arrive as word tokens; force: it need not warn of tokenised text.
     return BLEU(effective_order=False, tokenize="none", smooth_method="none", force=True)
+
+
+# Punctuation is put out by a space, so that "well-known" is two words.
+_NO_PUNCTUATION = str.maketrans(dict.fromkeys(string.punctuation, " "))
+
+
+# Found after punctuation is gone: "the's" loses its article, and so does "“the".
+_ARTICLE = re.compile(r"\b(?:an?|the)\b")
+
+
+def token_f1(reply: str, references: Iterable[str]) -> float:
+    """F1 of the two bags of words, 0..1; the best one over the references.
+
+    0 where no word is shared, so also where either side has no words, be it both.
+    Equal to `parlai.core.metrics.F1Metric` (ParlAI 1.7.2).
+    """
+    written = Counter(scored_words(reply))
+    return max((_overlap_f1(written, Counter(scored_words(r))) for r in references), default=0.0)
+
+
+def scored_words(text: str) -> list[str]:
+    """The words that count: lower case, without ASCII punctuation and English articles."""
+    return _ARTICLE.sub(" ", text.lower().translate(_NO_PUNCTUATION)).split()
+
+
+def _overlap_f1(written: Counter[str], expected: Counter[str]) -> float:
+    n_shared = (written & expected).total()
+    if n_shared == 0:
+        return 0.0
+    precision, recall = n_shared / written.total(), n_shared / expected.total()
+    return 2 * precision * recall / (precision + recall)

@@ -6,10 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unlearnbench.errors import UserError
-from unlearnbench.models.configuration import check_layers, in_one_line, read_configuration
+from unlearnbench.models.configuration import (
+    check_layers,
+    in_one_line,
+    read_configuration,
+    read_tokenizer,
+)
 from unlearnbench.models.devices.device import Dtype, choose_device, choose_dtype
 from unlearnbench.models.language_model import LanguageModel
-from unlearnbench.models.model_tokenizer import read_tokenizer
 from unlearnbench.models.source import absent, find_folder, resolve, source_of
 from unlearnbench.models.weight_files import check_headers, is_pickled, weight_files
 

@@ -15,7 +15,7 @@ from unlearnbench.errors import UserError
 from unlearnbench.models.head_outputs import HeadOutputs
 from unlearnbench.models.network_state import acts_by_weights_alone
 from unlearnbench.models.shared_costs import not_counted
-from unlearnbench.unlearning.losses import (
+from unlearnbench.models.token_losses import (
     Reduction,
     predictors_of,
     reduce_tokens,

@@ -1,5 +1,6 @@
 """Token sequences of one model's vocabulary, padded on the right."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -63,3 +64,17 @@ def joined(first: Sequences, second: Sequences) -> Sequences:
         n_given=torch.cat([first.n_given, second.n_given]),
         doc_ids=first.doc_ids + second.doc_ids,
     )
+
+
+def sequences_sha256(*parts: "Sequences") -> str:
+    """Hex digest of token ids, lengths and given lengths: what a model is shown.
+
+    Padding is left out: it depends on the pad token, not on the data.
+    """
+    digest = hashlib.sha256()
+    for part in parts:
+        ids = part.input_ids.masked_fill(part.attention_mask == 0, -1)
+        for tensor in (ids, part.lengths, part.n_given):
+            digest.update(repr((tuple(tensor.shape), part.n_bos)).encode())
+            digest.update(tensor.long().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

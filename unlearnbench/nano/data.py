@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Any
 from unlearnbench.errors import UserError
 from unlearnbench.files.cache import cache_root
 from unlearnbench.nano.corpus import unseen_rows, validation_texts
-from unlearnbench.nano.dialogue_sets import dialogue_sets
 from unlearnbench.nano.rows import Rows, make_rows
-from unlearnbench.nano.task_sets import classification_sets
+from unlearnbench.nano.task_sets import classification_sets, dialogue_sets
 from unlearnbench.nano.tokenizer import WEIGHTS, load_tokenizer
 from unlearnbench.nano.world.world import World, make_world
 

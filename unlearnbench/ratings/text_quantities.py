@@ -7,8 +7,7 @@ Text that is written without spaces is one word per run.
 import math
 from itertools import pairwise
 
-from unlearnbench.metrics.text import sentence_bleu, token_entropy
-from unlearnbench.metrics.token_f1 import scored_words, token_f1
+from unlearnbench.metrics.text import scored_words, sentence_bleu, token_entropy, token_f1
 
 ENOUGH = 0.5  # of the reference's number of words; texts are cut off by tokens, not by words
 

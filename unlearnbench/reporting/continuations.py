@@ -7,8 +7,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from unlearnbench.metrics.task import Score
 from unlearnbench.results.record import Result
+from unlearnbench.results.score import Score
 from unlearnbench.results.trace import EpochRecord, RowRecord
 
 #: The columns that are known row by row, and where each stands in a trace's record of a row.

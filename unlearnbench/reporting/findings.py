@@ -5,7 +5,8 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from unlearnbench.analysis.table import Note, Row, Table, build_table
+from unlearnbench.analysis.build_table import build_table
+from unlearnbench.analysis.table import Note, Row, Table
 from unlearnbench.results.record import Result
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ import math
 from collections.abc import Callable, Collection, Iterator
 from datetime import datetime
 
-from unlearnbench.metrics.task import Score
-from unlearnbench.results.identity import canonical
+from unlearnbench.files.strict_json import canonical
 from unlearnbench.results.record import Result
+from unlearnbench.results.score import Score
 
 MOST_DECIMALS = 20
 

@@ -1,16 +1,9 @@
 """A cell's identity: everything that can change its numbers, and the key made of it."""
 
 import hashlib
-import inspect
-import json
-from functools import cache
-from pathlib import Path
 from typing import Any
 
-
-def canonical(identity: Any) -> str:
-    """JSON with one way to write each value: sorted names, no spaces."""
-    return json.dumps(identity, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+from unlearnbench.files.strict_json import canonical
 
 
 def key_of(identity: dict[str, Any]) -> str:
@@ -21,39 +14,3 @@ def key_of(identity: dict[str, Any]) -> str:
 def question_in(identity: dict[str, Any]) -> str:
     """What a cell asks, whatever software answers it."""
     return canonical({name: part for name, part in identity.items() if name != "software"})
-
-
-@cache
-def source_sha256(plugin: type) -> str:
-    """sha256 of the file a plugin is written in: an edited method is another method.
-
-    Read once in a process, like the plugin itself: a later edit is nothing that it runs.
-    For a built-in one also of what the files of its folder share: `_*.py` and task files.
-    """
-    file = Path(inspect.getfile(plugin))
-    parts = [file]
-    if plugin.__module__.startswith("unlearnbench."):
-        shared = ("_[!_]*.py", "*/*.yaml")
-        parts += sorted(path for pattern in shared for path in file.parent.glob(pattern))
-    return hashlib.sha256(b"\0".join(part.read_bytes() for part in parts)).hexdigest()
-
-
-@cache
-def harness_sha256() -> str:
-    """sha256 over the harness's own source that takes part in a measurement.
-
-    A release has one value; in a checkout an edited loss or metric is never
-    mistaken for the old one.  What only shows or stores results is left out.
-    """
-    here = Path(__file__).resolve().parents[1]
-    digest = hashlib.sha256()
-    measuring = (*(here / package for package in _MEASURING), here / "protocol.py")
-    for path in measuring:
-        for file in [path] if path.is_file() else sorted(path.rglob("*.py")):
-            name = file.relative_to(here).as_posix()
-            digest.update(name.encode() + b"\0" + file.read_bytes())
-    return digest.hexdigest()
-
-
-# What these compute decides a number; the other packages plan, run, store and show.
-_MEASURING = ("data", "metrics", "models", "unlearning")

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import BaseModel
 
 from unlearnbench.errors import UserError
-from unlearnbench.metrics.task import Score
 from unlearnbench.results.record import ForgetSetRecord, Result
 from unlearnbench.results.result_file import Damage, Stamp, read_file
+from unlearnbench.results.score import Score
 from unlearnbench.results.trace import EpochRecord, UnlearnTrace
 
 # Enough for the rows of a large table side by side, little enough on a walk over thousands.

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from unlearnbench.metrics.task import Score
+from unlearnbench.results.score import Score
 from unlearnbench.results.trace import UnlearnTrace
 
 SCHEMA_VERSION = 1

@@ -137,8 +137,7 @@ def newest(results: list[Result]) -> tuple[list[Result], list[Result]]:
 
 def _age(result: Result) -> tuple[bool, str]:
     """Sorts results from the oldest to the newest."""
-    from unlearnbench.results.identity import harness_sha256
-    from unlearnbench.running.environment import package_versions
+    from unlearnbench.files.software import harness_sha256, package_versions
 
     software = result.identity.get("software")
     known = software if isinstance(software, dict) else {}

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from unlearnbench.data.evaluation_sets import EvaluationSet
     from unlearnbench.data.forget_set import ForgetSet
     from unlearnbench.experiments.cell import Cell
-    from unlearnbench.metrics.task import Score
     from unlearnbench.models.language_model import LanguageModel
     from unlearnbench.models.sequences import Sequences
+    from unlearnbench.results.score import Score
     from unlearnbench.results.trace import UnlearnTrace
 
 

@@ -10,16 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unlearnbench.errors import UserError
-from unlearnbench.files.safe_text import visible
-from unlearnbench.files.secret_values import redact
-from unlearnbench.metrics.measured_scores import check_scores, columns_of
-from unlearnbench.metrics.task import Score, TaskContext
+from unlearnbench.files.safe_text import redact, visible
+from unlearnbench.metrics.task import TaskContext, check_scores, columns_of
 from unlearnbench.models.devices import ranks
 from unlearnbench.models.devices.meter import OTHER, Meter
 from unlearnbench.models.shared_costs import sum_costs
 from unlearnbench.registry import find
 from unlearnbench.results.record import MetricRecord, Result
 from unlearnbench.results.result_file import fault_in
+from unlearnbench.results.score import Score
 from unlearnbench.running.cell_record import Progressing, result_of
 from unlearnbench.running.checks import Given, check_unlearned
 from unlearnbench.running.environment import fix_randomness
@@ -171,7 +170,7 @@ def _unlearn(cell: "Cell", model: "LanguageModel", forget_set: "ForgetSet") -> "
     traces = ranks.gathered(lambda: check_unlearned(told, model, forget_set, given))
     trace = traces[ranks.rank()]
     model.network.eval()
-    ranks.same_weights(model)
+    ranks.same_weights(model.network)
     return trace
 
 

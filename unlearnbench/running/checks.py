@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from unlearnbench.errors import UserError
-from unlearnbench.files.hashing import sequences_sha256, text_sha256
+from unlearnbench.files.hashing import text_sha256
+from unlearnbench.models.sequences import sequences_sha256
 from unlearnbench.results.trace import UnlearnTrace
 
 if TYPE_CHECKING:

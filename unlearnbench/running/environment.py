@@ -3,40 +3,11 @@
 import platform
 import subprocess
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import unlearnbench
+from unlearnbench.files.software import package_versions
 from unlearnbench.results.record import Environment
-
-# Another version of one of these can change a number.
-PACKAGES = (
-    "accelerate",
-    "bert-score",
-    "datasets",
-    "faiss-cpu",
-    "lm-eval",
-    "nltk",
-    "numpy",
-    "sacrebleu",
-    "sentence-transformers",
-    "tokenizers",
-    "torch",
-    "transformers",
-    "trl",
-)
-
-
-@cache
-def package_versions() -> dict[str, str]:
-    """The installed version of every package that takes part in a measurement."""
-    found = {"unlearnbench": unlearnbench.__version__}
-    for name in PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue  # an extra that is not installed takes no part
-    return found
 
 
 def describe_environment() -> Environment:

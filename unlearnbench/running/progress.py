@@ -8,8 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from unlearnbench.files.safe_text import visible
-from unlearnbench.files.secret_values import redact
+from unlearnbench.files.safe_text import redact, visible
 
 logger = logging.getLogger("unlearnbench")
 

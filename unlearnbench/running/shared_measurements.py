@@ -5,16 +5,17 @@ from dataclasses import asdict, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from unlearnbench.data.stop_line import StopLine
 from unlearnbench.files.hashing import text_sha256
 from unlearnbench.metrics.measured_once import measured_once
 from unlearnbench.models.devices import ranks
-from unlearnbench.unlearning.examiner import Examiner, StopLine
+from unlearnbench.unlearning.examiner import Examiner
 
 if TYPE_CHECKING:
     from unlearnbench.experiments.cell import Cell
-    from unlearnbench.metrics.task import Score
-    from unlearnbench.metrics.text import BertScore
+    from unlearnbench.metrics.bertscore import BertScore
     from unlearnbench.models.language_model import LanguageModel
+    from unlearnbench.results.score import Score
 
 PHASE = "calibrate"
 
@@ -85,7 +86,7 @@ def scores_of_untouched(
     cell: "Cell", task: str, model: "LanguageModel", measure: "Callable[[], dict[str, Score]]"
 ) -> "dict[str, Score]":
     """A task's scores of a model that nobody trained: the same beside every forget set."""
-    from unlearnbench.metrics.task import Score
+    from unlearnbench.results.score import Score
 
     if ranks.world_size() > 1:
         return measure()
@@ -107,6 +108,6 @@ def scores_of_untouched(
 
 @lru_cache(maxsize=2)
 def _bertscore(bert: str | None) -> "BertScore":
-    from unlearnbench.metrics.text import BertScore
+    from unlearnbench.metrics.bertscore import BertScore
 
     return BertScore(bert)

@@ -14,15 +14,14 @@ from unlearnbench.models.devices.shares import Part
 from unlearnbench.models.head_outputs import HeadOutputs
 from unlearnbench.models.scoring import TokenScores, head_outputs, labels_of, score_tokens
 from unlearnbench.models.sequences import joined
-from unlearnbench.unlearning.losses import (
-    kl_divergence,
+from unlearnbench.models.token_losses import (
     predictors_of,
     reduce_tokens,
-    reference_cross_entropy,
     span_mask,
     suffix_mask,
     token_nll,
 )
+from unlearnbench.unlearning.losses import kl_divergence, kl_positions, reference_cross_entropy
 from unlearnbench.unlearning.pair_scores import PairScores
 from unlearnbench.unlearning.reference import References
 
@@ -31,13 +30,6 @@ if TYPE_CHECKING:
     from unlearnbench.models.language_model import LanguageModel
     from unlearnbench.models.sequences import Sequences
     from unlearnbench.protocol import Protocol
-
-
-def kl_positions(pairs: "Sequences", protocol: "Protocol") -> Tensor:
-    """[B, L] bool, where the KL term compares: what predicts the loss span, or everywhere."""
-    if protocol.kl_term == "cross_entropy":
-        return torch.ones_like(pairs.input_ids, dtype=torch.bool)
-    return predictors_of(span_mask(pairs, protocol))
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,9 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from unlearnbench.models.devices.device import make_current
-from unlearnbench.unlearning.gradient_method import ADAM_BETAS, seeded_generator, shuffled_batches
+from unlearnbench.unlearning.order import seeded_generator, shuffled_batches
 from unlearnbench.unlearning.preferences import Preference, preferences_of
+from unlearnbench.unlearning.steps import ADAM_BETAS
 
 if TYPE_CHECKING:
     import torch

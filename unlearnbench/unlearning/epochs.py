@@ -12,7 +12,7 @@ from unlearnbench.results.trace import EpochRecord, Outcome, RowRecord, UnlearnT
 if TYPE_CHECKING:
     from unlearnbench.data.forget_set import ForgetSet
     from unlearnbench.models.language_model import LanguageModel
-    from unlearnbench.unlearning.gradient_method import GradientMethod
+    from unlearnbench.unlearning.method import Method
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,7 @@ def listening(listener: Listener) -> Iterator[None]:
 class EpochLog:
     """Examines the model after each epoch, says when to stop and why, and keeps the record."""
 
-    def __init__(
-        self, method: "GradientMethod", model: "LanguageModel", forget_set: "ForgetSet"
-    ) -> None:
+    def __init__(self, method: "Method", model: "LanguageModel", forget_set: "ForgetSet") -> None:
         self._method, self._model, self._forget_set = method, model, forget_set
         self._epochs: list[EpochRecord] = []
         self._sums: dict[str, float] = {}

@@ -6,6 +6,7 @@ from math import nan
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, Literal
 
+from unlearnbench.data.stop_line import StopLine, is_forgotten
 from unlearnbench.metrics.measured_once import measured_once
 from unlearnbench.models.devices import ranks
 from unlearnbench.models.network_state import acts_by_weights_alone, state_sha256
@@ -13,33 +14,11 @@ from unlearnbench.protocol import Protocol
 from unlearnbench.results.trace import RowRecord
 
 if TYPE_CHECKING:
-    from unlearnbench.metrics.text import BertScore
+    from unlearnbench.metrics.bertscore import BertScore
     from unlearnbench.models.language_model import LanguageModel
     from unlearnbench.models.sequences import Sequences
 
 ROW_METRICS = ("el", "ma", "bertscore_f1", "bleu", "entropy")
-
-
-@dataclass(frozen=True)
-class StopLine:
-    """EL and MA under which a set is forgotten: no better known than unseen text (Jang et al.)."""
-
-    el: float = 0.0499
-    ma: float = 0.5994
-    source: Literal["paper", "calibrated"] = "paper"
-    n_unseen: int = 0
-
-
-def is_forgotten(
-    bertscore_f1: float,
-    bleu: float,
-    rule: Literal["and", "or"],
-    bertscore_threshold: float = 0.3,
-    bleu_threshold: float = 0.01,
-) -> bool:
-    """Eq. 5: whether BERTScore and/or BLEU of a row is under its threshold, strictly."""
-    under = (bertscore_f1 < bertscore_threshold, bleu < bleu_threshold)
-    return all(under) if rule == "and" else any(under)
 
 
 @dataclass(frozen=True)

@@ -1,26 +1,22 @@
 """The epoch loop that gradient methods inherit: they write a loss, and nothing else."""
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from unlearnbench.unlearning.method import Method
+from unlearnbench.unlearning.order import seeded_generator, shuffled_batches
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
 
     from unlearnbench.data.forget_set import ForgetSet
     from unlearnbench.models.language_model import LanguageModel
-    from unlearnbench.protocol import Protocol
-    from unlearnbench.results.trace import RowRecord, UnlearnTrace
+    from unlearnbench.results.trace import UnlearnTrace
     from unlearnbench.unlearning.batch import UnlearnBatch
     from unlearnbench.unlearning.epochs import EpochLog
-
-ADAM_BETAS = (0.9, 0.98)
 
 
 @dataclass(kw_only=True)
@@ -41,20 +37,6 @@ class GradientMethod(Method):
     def prepare(self, model: "LanguageModel", forget_set: "ForgetSet") -> None:
         """Called once before the first epoch, with the model as it was given."""
 
-    def is_forgotten(self, row: "RowRecord", protocol: "Protocol") -> bool:
-        """Whether a row counts as forgotten: eq. 5 with the paper's thresholds by default."""
-        from unlearnbench.unlearning.examiner import is_forgotten
-
-        return is_forgotten(row.bertscore_f1, row.bleu, protocol.forgotten_rule)
-
-    def active_rows(
-        self,
-        records: "Sequence[RowRecord]",
-        protocol: "Protocol",  # noqa: ARG002 (for those that override this)
-    ) -> list[int]:
-        """The rows to train on next, judged by the last examination; all of them by default."""
-        return list(range(len(records)))
-
     def unlearn(self, model: "LanguageModel", forget_set: "ForgetSet") -> "UnlearnTrace":
         """Train `model` in place until the stop rule, the epoch limit or a non-finite loss."""
         from unlearnbench.unlearning.epochs import EpochLog
@@ -68,8 +50,8 @@ class GradientMethod(Method):
         return log.trace
 
     def _epochs(self, model: "LanguageModel", forget_set: "ForgetSet", log: "EpochLog") -> None:
+        from unlearnbench.unlearning.optimisation import steps_for
         from unlearnbench.unlearning.reference import References
-        from unlearnbench.unlearning.steps import steps_for
 
         order, random = seeded_generator(self.seed, "order"), seeded_generator(self.seed, "draws")
         references = References(model, forget_set)
@@ -84,24 +66,6 @@ class GradientMethod(Method):
                     references.model_has_changed()
                 steps.bring_home()
                 log.epoch_done()
-
-
-def seeded_generator(seed: int, purpose: str) -> "torch.Generator":
-    """One generator per purpose, so that a method's draws do not move the order of rows."""
-    import torch
-
-    digest = sha256(f"{seed}:{purpose}".encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
-
-
-def shuffled_batches(
-    rows: Sequence[int], batch_size: int, order: "torch.Generator"
-) -> list[list[int]]:
-    """One epoch: every row once, in a new order; the last batch may be smaller."""
-    import torch
-
-    shuffled = [rows[i] for i in torch.randperm(len(rows), generator=order).tolist()]
-    return [shuffled[i : i + batch_size] for i in range(0, len(shuffled), batch_size)]
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """The contract of an unlearning method: a dataclass of hyper-parameters with one verb."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -8,10 +9,10 @@ from unlearnbench.settings import setting
 
 if TYPE_CHECKING:
     from unlearnbench.data.forget_set import ForgetSet
+    from unlearnbench.data.stop_line import StopLine
     from unlearnbench.models.language_model import LanguageModel
     from unlearnbench.protocol import Protocol
-    from unlearnbench.results.trace import UnlearnTrace
-    from unlearnbench.unlearning.examiner import StopLine
+    from unlearnbench.results.trace import RowRecord, UnlearnTrace
 
 
 @dataclass(kw_only=True)
@@ -23,6 +24,7 @@ class Method(ABC):
     gradients inherits `unlearnbench.unlearning.gradient_method.GradientMethod` instead.
     """
 
+    plugin_kind: ClassVar[str] = "methods"
     name: ClassVar[str]  # on the command line: 'icu'
     label: ClassVar[str]  # in tables: 'ICU'
     source: ClassVar[str] = ""  # paper, equation
@@ -52,6 +54,20 @@ class Method(ABC):
         """
         own = protocol.ma_threshold == "authors" and line.source == "paper"
         return cls.authors_ma_threshold if own else line.ma
+
+    def is_forgotten(self, row: "RowRecord", protocol: "Protocol") -> bool:
+        """Whether a row counts as forgotten: eq. 5 with the paper's thresholds by default."""
+        from unlearnbench.data.stop_line import is_forgotten
+
+        return is_forgotten(row.bertscore_f1, row.bleu, protocol.forgotten_rule)
+
+    def active_rows(
+        self,
+        records: "Sequence[RowRecord]",
+        protocol: "Protocol",  # noqa: ARG002 (for those that override this)
+    ) -> list[int]:
+        """The rows to train on next, judged by the last examination; all of them by default."""
+        return list(range(len(records)))
 
     @abstractmethod
     def unlearn(self, model: "LanguageModel", forget_set: "ForgetSet") -> "UnlearnTrace":

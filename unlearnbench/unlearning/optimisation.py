@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from unlearnbench.errors import UserError
+from unlearnbench.unlearning.steps import Steps
 
 if TYPE_CHECKING:
     from torch import nn
@@ -49,3 +50,20 @@ def _layers(model: "LanguageModel") -> "list[nn.Module]":
             "leave out --gradient-checkpointing"
         )
     return layers
+
+
+@contextmanager
+def steps_for(model: "LanguageModel", learning_rate: float) -> Iterator[Steps]:
+    """Steps as the model's strategy says; afterwards its network is whole and ordinary again."""
+    steps: Steps
+    if model.strategy.deepspeed is None:
+        steps = Steps(model, learning_rate)
+    else:
+        from unlearnbench.unlearning.deepspeed_steps import deepspeed_steps
+
+        steps = deepspeed_steps(model, learning_rate)
+    try:
+        with recomputing(steps.model):
+            yield steps
+    finally:
+        steps.close()

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from unlearnbench.models.head_outputs import HeadOutputs
 from unlearnbench.models.scoring import TokenScores
-from unlearnbench.unlearning.losses import token_nll
+from unlearnbench.models.token_losses import token_nll
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from unlearnbench.errors import UserError
 from unlearnbench.models.head_outputs import HeadOutputs
 from unlearnbench.models.scoring import head_inputs, head_is_last, output_head, score_tokens
 from unlearnbench.models.shared_costs import counted_once
-from unlearnbench.unlearning.losses import span_mask, suffix_mask
+from unlearnbench.models.token_losses import span_mask, suffix_mask
 
 if TYPE_CHECKING:
     from unlearnbench.data.forget_set import ForgetSet
@@ -114,7 +114,7 @@ class References:
             )
 
     def _kl_positions(self, pairs: "Sequences") -> Tensor:
-        from unlearnbench.unlearning.batch import kl_positions
+        from unlearnbench.unlearning.losses import kl_positions
 
         return kl_positions(pairs, self._forget_set.protocol)
 

@@ -1,7 +1,7 @@
 """Optimisation steps over a batch's parts: on one device, or shared by several processes."""
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,8 +12,6 @@ from unlearnbench.models.devices.device import make_current
 from unlearnbench.models.devices.shares import Part, own_parts
 from unlearnbench.models.shared_costs import not_counted
 from unlearnbench.unlearning.batch import UnlearnBatch
-from unlearnbench.unlearning.gradient_method import ADAM_BETAS
-from unlearnbench.unlearning.optimisation import recomputing
 
 if TYPE_CHECKING:
     from unlearnbench.data.forget_set import ForgetSet
@@ -118,23 +116,6 @@ class Steps:
         return torch.autocast(self.model.device.type, torch.bfloat16, cache_enabled=False)
 
 
-@contextmanager
-def steps_for(model: "LanguageModel", learning_rate: float) -> Iterator[Steps]:
-    """Steps as the model's strategy says; afterwards its network is whole and ordinary again."""
-    steps: Steps
-    if model.strategy.deepspeed is None:
-        steps = Steps(model, learning_rate)
-    else:
-        from unlearnbench.unlearning.deepspeed_steps import deepspeed_steps
-
-        steps = deepspeed_steps(model, learning_rate)
-    try:
-        with recomputing(steps.model):
-            yield steps
-    finally:
-        steps.close()
-
-
 def adam(model: "LanguageModel", learning_rate: float) -> torch.optim.Adam:
     """Every method's optimizer: betas 0.9, 0.98, no weight decay."""
     return torch.optim.Adam(
@@ -152,3 +133,6 @@ def weighed(value: Any, part: Part) -> Any:
 def _nothing_of(value: Tensor) -> Tensor:
     # Zero, not NaN, for a row that only keeps step, and still something to go back through.
     return torch.nan_to_num(value, nan=0.0, posinf=0.0, neginf=0.0) * 0.0
+
+
+ADAM_BETAS = (0.9, 0.98)

@@ -1,10 +1,14 @@
 """The stop line of a model: how well it seems to know what it never saw."""
 
+from collections.abc import Sequence
+from math import sqrt
+from statistics import NormalDist, fmean, stdev
 from typing import TYPE_CHECKING
 
+from unlearnbench.data.stop_line import StopLine
 from unlearnbench.errors import UserError
 from unlearnbench.models.devices import ranks
-from unlearnbench.unlearning.examiner import Examiner, StopLine
+from unlearnbench.unlearning.examiner import Examiner
 
 if TYPE_CHECKING:
     from unlearnbench.models.language_model import LanguageModel
@@ -25,7 +29,8 @@ def measure_stop_line(
     import torch
 
     from unlearnbench.metrics.extraction import extraction_scores
-    from unlearnbench.unlearning.bounds import normal_upper_bound, wilson_upper_bound
+
+    pass
 
     if unseen is None or not len(unseen):
         raise UserError(
@@ -42,3 +47,27 @@ def measure_stop_line(
     el = wilson_upper_bound([el for el, _ in scores])
     ma = normal_upper_bound([ma for _, ma in scores])
     return StopLine(el, ma, "calibrated", len(unseen))
+
+
+CONFIDENCE = 0.95
+
+
+def normal_upper_bound(values: Sequence[float], confidence: float = CONFIDENCE) -> float:
+    """One-sided upper bound of the mean: mean + z s / sqrt(n).  One value: that value."""
+    if len(values) < 2:
+        return fmean(values)
+    z = NormalDist().inv_cdf(confidence)
+    return fmean(values) + z * stdev(values) / sqrt(len(values))
+
+
+def wilson_upper_bound(values: Sequence[float], confidence: float = CONFIDENCE) -> float:
+    """One-sided upper bound of the mean of shares in 0..1 by Wilson's score interval (1927).
+
+    For events so rare that a sample may hold none: its spread would be 0 and the
+    normal bound with it, while Wilson's says what n rows without one still allow.
+    """
+    n, share = len(values), fmean(values)
+    z2 = NormalDist().inv_cdf(confidence) ** 2
+    centre = share + z2 / (2 * n)
+    margin = sqrt(z2 * (share * (1 - share) / n + z2 / (4 * n * n)))
+    return (centre + margin) / (1 + z2 / n)

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from unlearnbench.analysis.columns import Column
 from unlearnbench.analysis.statistics.runs import RunKey, run_key
-from unlearnbench.metrics.task import Score
 from unlearnbench.results.record import Result
+from unlearnbench.results.score import Score
 
 Array = NDArray[np.float64]
 

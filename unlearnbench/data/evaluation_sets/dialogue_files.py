@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from unlearnbench.errors import UserError
-from unlearnbench.files.reading import text_of_file
 from unlearnbench.files.strict_json import RepeatedNameError, parsed
+from unlearnbench.files.tables import text_of_file
 
 _SHAPE = 'needs {"text": {"0": ["turn", "reply"], ...}}; see docs/dialogue.md'
 

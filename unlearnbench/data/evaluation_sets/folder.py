@@ -12,8 +12,8 @@ from unlearnbench.data.evaluation_sets.evaluation_set import (
     wanted_split,
 )
 from unlearnbench.data.evaluation_sets.schemas import check_rows
-from unlearnbench.data.text_rows import SUFFIXES, read_table
 from unlearnbench.errors import UserError
+from unlearnbench.files.tables import SUFFIXES, read_table
 
 # How a file of the set may begin, where that is not the set's own name.
 _OTHER_NAMES = {"mathqa": ("math_qa",), "pubmedqa": ("pubmed_qa",)}

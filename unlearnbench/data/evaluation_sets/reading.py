@@ -11,7 +11,7 @@ from unlearnbench.data.evaluation_sets.evaluation_set import (
 from unlearnbench.data.evaluation_sets.folder import read_folder
 from unlearnbench.data.evaluation_sets.hub import ON_HUB, read_hub
 from unlearnbench.errors import UserError, unknown
-from unlearnbench.files.repeats import count_repeats
+from unlearnbench.files.tables import count_repeats
 
 
 def read_sets(

@@ -20,9 +20,7 @@ from unlearnbench.models.devices.shares import shares
 from unlearnbench.models.devices.strategy import n_processes
 
 if TYPE_CHECKING:
-    from torch.nn import Parameter
-
-    from unlearnbench.models.language_model import LanguageModel
+    from torch.nn import Module, Parameter
 
 T = TypeVar("T")
 K = TypeVar("K")
@@ -152,14 +150,14 @@ def sum_gradients(parameters: "Iterable[Parameter]") -> None:
         one.wait()
 
 
-def same_weights(model: "LanguageModel") -> None:
+def same_weights(network: "Module") -> None:
     """Give every process the first one's weights, whatever a method did in each."""
     if world_size() == 1:
         return
     import torch.distributed as dist
 
     start()
-    for parameter in model.network.parameters():
+    for parameter in network.parameters():
         dist.broadcast(parameter.data, src=0)
 
 

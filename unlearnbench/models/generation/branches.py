@@ -1,21 +1,19 @@
 """Greedy continuations that branch off one teacher-forced pass and share its cache."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from typing import Protocol as Interface
 
 import torch
 from torch import Tensor
 from transformers.cache_utils import (
-    Cache,
     DynamicCache,
     DynamicLayer,
     DynamicSlidingWindowLayer,
 )
 
 from unlearnbench.errors import UserError
-from unlearnbench.models.generation.lockstep import Lockstep, best_tokens
+from unlearnbench.models.generation.branch import Branch, Prefill, Watch, best_tokens
+from unlearnbench.models.generation.lockstep import Lockstep
 from unlearnbench.models.generation.room import Room
 from unlearnbench.models.gpt_neo import reads_shared_columns
 
@@ -24,32 +22,6 @@ if TYPE_CHECKING:
 
 # What the branches of one chunk, or the logits of one prefill, may take on a CPU.
 _MEMORY_BYTES = 256 * 2**20
-
-
-@dataclass(frozen=True)
-class Prefill:
-    """One teacher-forced pass over right-padded rows."""
-
-    predicted: Tensor  # [B, L+1] int64, CPU; column c: argmax P(. | x_<c), column 0: -1
-    cache: Cache  # keys and values of every column
-
-
-@dataclass(frozen=True)
-class Branch:
-    """A continuation that leaves its row at column `start` with the token `first`."""
-
-    row: int
-    start: int
-    first: int
-    end: int  # the first column it must not fill
-
-
-class Watch(Interface):
-    """Looks at each new token and says which branches need no more of them."""
-
-    def settled(self, branches: Tensor, column: int | Tensor, tokens: Tensor) -> Tensor:
-        """[k] bool for the branches with these indices, which just got `tokens` at `column`."""
-        ...
 
 
 def prefill_batches(

@@ -10,12 +10,8 @@ from transformers import GenerationConfig
 from transformers.cache_utils import DynamicCache
 
 from unlearnbench.errors import UserError
-from unlearnbench.models.generation.branches import (
-    Branch,
-    Prefill,
-    decode_branches,
-    prefill_batches,
-)
+from unlearnbench.models.generation.branch import Branch, Prefill
+from unlearnbench.models.generation.branches import decode_branches, prefill_batches
 
 if TYPE_CHECKING:
     from unlearnbench.models.language_model import LanguageModel

@@ -9,7 +9,8 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers.cache_utils import DynamicCache
 
 from unlearnbench.errors import UserError
-from unlearnbench.models.generation.branches import Branch, Prefill, check_cache, decode_branches
+from unlearnbench.models.generation.branch import Branch, Prefill
+from unlearnbench.models.generation.branches import check_cache, decode_branches
 from unlearnbench.models.generation.kept_pass import kept_pass
 from unlearnbench.models.generation.room import Room
 from unlearnbench.models.vocabulary import encode_starts

@@ -7,7 +7,7 @@ from statistics import fmean
 from pydantic import Field
 
 from unlearnbench.errors import UserError
-from unlearnbench.ratings.human.correlation import pearson
+from unlearnbench.ratings.human.agreement import pearson
 from unlearnbench.ratings.human.filled import Filled
 from unlearnbench.ratings.human.key import Key
 from unlearnbench.ratings.human.scale import normalised_human_score

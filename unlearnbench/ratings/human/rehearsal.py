@@ -4,9 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from unlearnbench.errors import UserError
-from unlearnbench.ratings.human.drawing import Drawn
+from unlearnbench.ratings.human.drawing import Drawn, StudyFiles, key_of
 from unlearnbench.ratings.human.key import key_text
-from unlearnbench.ratings.human.making import StudyFiles, key_of
 from unlearnbench.ratings.human.ratings import RATED_BY, ratings_path
 from unlearnbench.ratings.human.rules import RULES, Rule
 from unlearnbench.ratings.human.sheet import Item, sheet_text

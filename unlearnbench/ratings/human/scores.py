@@ -7,8 +7,12 @@ from statistics import fmean
 
 from pydantic import Field
 
-from unlearnbench.ratings.human.agreement import krippendorff_alpha, quadratic_weighted_kappa
-from unlearnbench.ratings.human.correlation import mean_interval, pearson
+from unlearnbench.ratings.human.agreement import (
+    krippendorff_alpha,
+    mean_interval,
+    pearson,
+    quadratic_weighted_kappa,
+)
 from unlearnbench.ratings.human.filled import Filled
 from unlearnbench.ratings.human.key import Key, KeyItem
 from unlearnbench.ratings.human.scale import normalised_human_score

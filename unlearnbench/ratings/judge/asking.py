@@ -1,7 +1,9 @@
 """Many questions, a few at a time: every one ends answered or failed, and hopelessness is seen."""
 
 import asyncio
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from unlearnbench.ratings.judge.client import Answer, Client, Failure
@@ -95,3 +97,27 @@ def _failed(question: Question, failure: Failure, outcome: Outcome) -> None:
         outcome.stopped, outcome.is_hopeless = failure.reason, True
     elif outcome.n_in_a_row == STOP_AFTER and not outcome.stopped:
         outcome.stopped = f"{STOP_AFTER} failures in a row, the last: {failure.reason}"
+
+
+@contextmanager
+def progress(total: int) -> Iterator[Callable[[], None]]:
+    """Yields what is called once a question is done."""
+    if not sys.stderr.isatty():
+        yield _Lines(total)
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True)) as bar:
+        task = bar.add_task("judging", total=total)
+        yield lambda: bar.advance(task)
+
+
+class _Lines:
+    def __init__(self, total: int) -> None:
+        self.total, self.done = total, 0
+
+    def __call__(self) -> None:
+        before, self.done = 10 * self.done // self.total, self.done + 1
+        if 10 * self.done // self.total > before:
+            print(f"[{self.done}/{self.total}] judged", file=sys.stderr, flush=True)

@@ -1,8 +1,10 @@
 """One question to an OpenAI-compatible server: an answer, or why there is none."""
 
+import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
+import openai
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
 from unlearnbench.ratings.judge.endpoint import Endpoint, Key
@@ -89,7 +91,7 @@ class Client:
     async def __aenter__(self) -> "Client":
         import openai
 
-        from unlearnbench.ratings.judge.patience import PatientClient
+        pass
 
         self._openai = openai.AsyncOpenAI(
             api_key=self.key.value,
@@ -154,3 +156,23 @@ class Client:
         line = " ".join("".join(printable).split())
         short = line if len(line) <= _LONGEST_REASON else f"{line[:_LONGEST_REASON].rstrip()}…"
         return f"{what}: {short}" if short else what
+
+
+class PatientClient(openai.DefaultAsyncHttpxClient):
+    """The openai library's own client with a limit on a whole exchange.
+
+    Its time-outs count from one byte to the next, so a server (or a gateway keeping the line
+    open) that sends a blank now and then would never be given up.
+    """
+
+    def __init__(self, longest: float) -> None:
+        super().__init__()
+        self.longest = longest  # seconds
+
+    async def send(self, request: Any, **options: Any) -> Any:
+        """The response; raises `openai.APITimeoutError`, which is not retried, after `longest`."""
+        try:
+            async with asyncio.timeout(self.longest):
+                return await super().send(request, **options)
+        except TimeoutError as error:
+            raise openai.APITimeoutError(request=request) from error

@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 
 from pydantic import BaseModel, ConfigDict, Field, computed_field
 
+from unlearnbench.files.strict_json import canonical
 from unlearnbench.ratings.judge.parsing import parse_score
 from unlearnbench.ratings.judge.rubric import Prompt
-from unlearnbench.results.identity import canonical
 
 #: The endpoint of a rule that stands in for a judge; no server's name has a space in it.
 NO_MODEL = "a rule, no language model"

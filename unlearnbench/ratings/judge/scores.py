@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 
 from unlearnbench.analysis.table import Note
-from unlearnbench.metrics.task import Score
 from unlearnbench.ratings.judge.items import Item, items_of
 from unlearnbench.ratings.judge.records import Judge, Reply
 from unlearnbench.results.record import MetricRecord, Result
+from unlearnbench.results.score import Score
 
 TASK, METRIC = "judge", "gpt"
 RECORD = MetricRecord(name=METRIC, task=TASK, label="GPT", higher_is_better=True, decimals=2)

@@ -16,29 +16,33 @@ _SIZES = {
 }
 
 
+# The paper's models by the names that a result may give them.
+_PRINTED = {
+    name: ("neo", size)
+    for size in ("125M", "1.3B", "2.7B")
+    for name in (f"neo-{size.lower()}", f"EleutherAI/gpt-neo-{size.replace('125M', '125m')}")
+} | dict.fromkeys(
+    ("tinyllama", "TinyLlama/TinyLlama-1.1B-intermediate-step-1431k-3T"), ("tinyllama", "1.1B")
+)
+
+
 def printed_model(group: Group, findings: "Findings") -> tuple[str, str, bool] | None:
     """Model and size of the paper that a group is about, and whether it only stands in for it."""
-    from unlearnbench.models.aliases import aliases
-
-    for alias in aliases().values():
-        if group.name in (alias.name, alias.hub_id):
-            return _of_alias(alias.name, findings.published.get("params", "125M"))
+    if group.name in _PRINTED:
+        return (*_PRINTED[group.name], False)
+    if group.name.startswith("nano-"):
+        llama = ("tinyllama", "1.1B", True)
+        return (
+            llama
+            if group.name == "nano-llama"
+            else ("neo", findings.published.get("params", "125M"), True)
+        )
     architecture, count = _built(group, findings)
     for (model, size), n_parameters in _SIZES.items():
         if architecture == model and abs(count - n_parameters) < 0.02 * n_parameters:
             return model, size, False
     asked = findings.published.get("params")
     return ("neo" if asked != "1.1B" else "tinyllama", asked, True) if asked else None
-
-
-def _of_alias(name: str, stands_in_for: str) -> tuple[str, str, bool] | None:
-    if name.startswith("nano-"):
-        llama = ("tinyllama", "1.1B", True)
-        return llama if name == "nano-llama" else ("neo", stands_in_for, True)
-    if name == "tinyllama":
-        return "tinyllama", "1.1B", False
-    family, _, size = name.partition("-")
-    return ("neo", size.upper(), False) if family == "neo" else None
 
 
 def _built(group: Group, findings: "Findings") -> tuple[str, int]:

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from unlearnbench.analysis.conditions import format_value
-from unlearnbench.experiments.learning_rates import LARGE
-from unlearnbench.protocol import RELEASED
+from unlearnbench.protocol import LARGE, RELEASED
 
 EVERY = ("kumpr", "kl", "dpo", "llmu", "icu")
 _CONTINUATIONS = ("bertscore_f1", "entropy", "gpt", "human")

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from unlearnbench.analysis.build_table import table_of_means
 from unlearnbench.analysis.columns import EPOCHS, PAPER_COLUMNS
 from unlearnbench.analysis.table import Cell, Group, Row, Table
 from unlearnbench.errors import UserError, unknown
@@ -21,7 +22,7 @@ def as_table(rows: Sequence[PrintedRow]) -> Table:
     """
     means = [row for row in rows if row.run == MEAN]
     sizes = dict.fromkeys(row.size for row in means)
-    return Table.from_values([_group([r for r in means if r.size == size]) for size in sizes])
+    return table_of_means([_group([r for r in means if r.size == size]) for size in sizes])
 
 
 def row_of(printed: PrintedRow) -> Row:

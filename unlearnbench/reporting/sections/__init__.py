@@ -14,8 +14,8 @@ from unlearnbench import registry
 from unlearnbench.analysis.table import Note
 from unlearnbench.errors import unknown
 from unlearnbench.reporting.document import Block, Document, Picture
-from unlearnbench.reporting.figure import Figure
 from unlearnbench.reporting.findings import Findings
+from unlearnbench.reporting.report import Figure
 
 Section = Callable[[Findings], tuple[Block, ...]]
 DEFAULT = ("table",)

@@ -16,8 +16,13 @@ from unlearnbench.reporting.continuations import (
 )
 from unlearnbench.reporting.document import Block, Case, Listing, Passage
 from unlearnbench.reporting.findings import Findings
-from unlearnbench.reporting.sections._runs import has_failed, rows_with_runs
-from unlearnbench.reporting.sections._shown import Shown, rows_shown, run_shown
+from unlearnbench.reporting.sections._shown import (
+    Shown,
+    has_failed,
+    rows_shown,
+    rows_with_runs,
+    run_shown,
+)
 from unlearnbench.reporting.sections.cases import QUOTED
 from unlearnbench.results.record import Result
 from unlearnbench.results.trace import EpochRecord

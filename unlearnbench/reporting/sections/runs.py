@@ -10,7 +10,7 @@ from unlearnbench.analysis.table import LEFT_OUT, NOT_FORGOTTEN, Group, Note, Ro
 from unlearnbench.reporting import printing
 from unlearnbench.reporting.document import Block, Listing
 from unlearnbench.reporting.findings import Findings
-from unlearnbench.reporting.sections._runs import epochs, has_failed, rows_with_runs, value
+from unlearnbench.reporting.sections._shown import epochs, has_failed, rows_with_runs, value
 from unlearnbench.results.record import Result
 
 _MEAN = "mean"

@@ -6,8 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from unlearnbench.experiments.cell import Cell
-from unlearnbench.files.safe_text import visible
-from unlearnbench.files.secret_values import redact
+from unlearnbench.files.safe_text import redact, visible
 from unlearnbench.running.progress import logger
 
 

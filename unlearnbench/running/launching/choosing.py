@@ -1,44 +1,16 @@
 """From a run's options to the launcher that runs its cells, and the part of the grid it takes."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from unlearnbench.errors import UserError
 from unlearnbench.experiments.cell import Cell
-from unlearnbench.experiments.experiment import Experiment
 from unlearnbench.results.store import Store
 from unlearnbench.running.launching.cell_logs import CellLogs
 from unlearnbench.running.launching.grid_run import GridRun, Outcome, load_finished
+from unlearnbench.running.launching.how_to_run import HowToRun
 from unlearnbench.running.launching.launcher import Launcher
 from unlearnbench.running.memory.tokens import forward_tokens
 from unlearnbench.running.progress import progress
-
-
-@dataclass(frozen=True)
-class HowToRun:
-    """What of an experiment says where and how its cells run, and nothing of what they are."""
-
-    launcher: str  # local, ray
-    jobs: int  # cells at a time; 0: in this process; with Ray 0 is as many as fit
-    plugins: tuple[str, ...]
-    timeout: float | None  # seconds
-    retries: int
-    ray_address: str | None
-    gpus_per_cell: float | None
-
-    @classmethod
-    def of(cls, experiment: Experiment, jobs: int, plugins: Sequence[str] = ()) -> "HowToRun":
-        """That of an experiment whose plan has settled the number of jobs."""
-        asked = experiment.cell_timeout
-        return cls(
-            launcher=experiment.launcher,
-            jobs=(experiment.jobs or 0) if experiment.launcher == "ray" else jobs,
-            plugins=tuple(dict.fromkeys((*experiment.plugin, *plugins))),
-            timeout=None if asked is None else asked * 60,
-            retries=experiment.retries,
-            ray_address=experiment.ray_address,
-            gpus_per_cell=experiment.gpus_per_cell,
-        )
 
 
 def run_grid(cells: Sequence[Cell], store: Store, how: HowToRun) -> Outcome:

@@ -1,7 +1,9 @@
 """Runs what is missing of a grid, and stores each result as soon as it is done."""
 
 import contextlib
+import shlex
 import sys
+import tempfile
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -15,7 +17,6 @@ from unlearnbench.results.store import Damage, Store
 from unlearnbench.running.cell_run import Finished, lost_result
 from unlearnbench.running.launching.cell_logs import CellLogs
 from unlearnbench.running.launching.launcher import Ended, Launcher, Lost
-from unlearnbench.running.launching.rescue import rescue
 from unlearnbench.running.memory.advice import out_of_memory_advice
 from unlearnbench.running.progress import Progress, logger
 
@@ -174,3 +175,14 @@ def _why_lost(cell: Cell, lost: Lost, attempt: int) -> str:
     if lost.is_killed:  # nobody else kills like that, unless somebody does
         reason = out_of_memory_advice(None, cell) or reason
     return reason if attempt == 1 else f"{reason} ({attempt} attempts)"
+
+
+def rescue(result: Result, folder: Path) -> str:
+    """Keep a result outside its folder; says where it is and how to put it back, or that it is
+    lost."""
+    try:
+        path = Store(Path(tempfile.mkdtemp(prefix="unlearnbench-"))).save(result)
+    except (UserError, OSError) as error:
+        return f"the result of {result.label} is lost, it cannot be kept elsewhere either: {error}"
+    cells = shlex.quote(str(folder.absolute() / "cells"))
+    return f"the result is kept in {path}; when there is room: mv {shlex.quote(str(path))} {cells}/"

@@ -10,8 +10,7 @@ from typing import Any
 
 from unlearnbench.errors import UserError
 from unlearnbench.experiments.cell import Cell, identity_of, software_of
-from unlearnbench.results.identity import harness_sha256
-from unlearnbench.running.environment import package_versions
+from unlearnbench.files.software import harness_sha256, package_versions
 
 REMEDY = "every machine needs the same installation as the one that runs the command"
 

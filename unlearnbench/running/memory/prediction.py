@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from unlearnbench.models.devices.deepspeed import configuration
 from unlearnbench.registry import find
 from unlearnbench.running.memory.files import bert_bytes, folder_of, mapped_bytes
-from unlearnbench.running.memory.libraries import libraries_bytes
 from unlearnbench.running.memory.need import (
     FILES,
     GRADIENTS,
@@ -30,7 +29,7 @@ from unlearnbench.running.memory.passes import (
     replies,
     windows,
 )
-from unlearnbench.running.memory.process import returns_large_blocks
+from unlearnbench.running.memory.process import libraries_bytes, returns_large_blocks
 from unlearnbench.running.memory.step import StepCount, StepSize, count_step
 from unlearnbench.running.memory.tokens import n_rows, row_length
 

@@ -84,7 +84,7 @@ class StandInReferences:
 
     def _freeze(self) -> Any:
         from unlearnbench.models.scoring import output_head
-        from unlearnbench.unlearning.batch import kl_positions
+        from unlearnbench.unlearning.losses import kl_positions
         from unlearnbench.unlearning.reference import FrozenReference
 
         head: Any = output_head(self._model)

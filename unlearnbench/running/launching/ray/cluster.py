@@ -27,7 +27,7 @@ from unlearnbench.running.launching.worker import BEGAN, DONE
 from unlearnbench.running.progress import logger
 
 if TYPE_CHECKING:
-    from unlearnbench.running.launching.choosing import HowToRun
+    from unlearnbench.running.launching.how_to_run import HowToRun
 
 END_SECONDS = 5.0  # that cancelled cells get to end
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from unlearnbench.experiments.cell import Cell
-from unlearnbench.results.identity import canonical
+from unlearnbench.files.strict_json import canonical
 from unlearnbench.running.progress import logger
 
 LOOK_SECONDS = 2.0  # between two looks at the machines of the cluster

@@ -1,1 +1,0 @@
-"""Benchmarks of unlearnbench: `python -m benchmarks` sets it beside the released algorithm."""

@@ -1,0 +1,1 @@
+"""Benchmarks of unlearnbench: `python -m speed` sets it beside the released algorithm."""
