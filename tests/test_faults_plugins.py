@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 from fault_cases import changed, errors, leftovers, methods, with_plugin
+from fault_cases import undisturbed as undisturbed
+from fault_cases import world as world
 from tiny import cli
 
 pytest_plugins = ["fault_cases"]

@@ -9,8 +9,8 @@ import pytest
 import tiny
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_human_server import JSON, ask, first_item
-from test_human_sheet import cells, make_sheet
+from server_cases import JSON, ask, first_item
+from sheet_cases import cells, make_sheet
 
 from unlearnbench.cli import status_of
 from unlearnbench.errors import UserError

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import trust_cases
-from test_html import Sketch
+from html_cases import Sketch
 from trust_cases import CONTROLS
 
 import unlearnbench

@@ -3,12 +3,12 @@
 import csv
 import math
 import re
-import runpy
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from golden_results import golden_results, result
 
 from unlearnbench.analysis.build_table import build_table
 from unlearnbench.analysis.columns import PAPER_COLUMNS
@@ -19,8 +19,6 @@ from unlearnbench.reporting.published import table_from_published
 from unlearnbench.results.record import Result, StopRecord
 from unlearnbench.results.trace import EpochRecord, UnlearnTrace
 
-_golden = runpy.run_path(str(Path(__file__).parents[1] / "golden" / "make_results.py"))
-result, golden_results = _golden["result"], _golden["golden_results"]
 PROTOCOL = vars(Protocol())
 
 

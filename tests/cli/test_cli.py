@@ -1,13 +1,13 @@
 """The command line's shape: light, documented, exit codes, what list and show say."""
 
 import json
-import runpy
 import subprocess
 import sys
 from dataclasses import is_dataclass
 from pathlib import Path
 
 import pytest
+from golden_results import golden_results
 
 from unlearnbench import registry
 from unlearnbench.cli import status_of
@@ -80,9 +80,8 @@ def test_help_reads_no_schema_and_looks_for_no_plugin(command):
 
 
 def test_a_report_loads_only_what_its_intervals_take(tmp_path):
-    golden = runpy.run_path(str(Path(__file__).parents[1] / "golden" / "make_results.py"))
     store = Store(tmp_path / "results")
-    for number, one in enumerate(golden["golden_results"]()):
+    for number, one in enumerate(golden_results()):
         identity = {"number": number}
         store.save(one.model_copy(update={"identity": identity, "key": key_of(identity)}))
     status, loaded, told = loaded_by(["report", "results"], tmp_path)

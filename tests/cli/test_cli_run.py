@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import tiny
+from fault_cases import copy
 from tiny import all_numbers, cli
 
 from unlearnbench.results.store import Store
@@ -292,12 +293,6 @@ def test_tune_writes_rates_that_runs_then_use(world, tmp_path):
     used = [r.method for r in Store(tmp_path / "out").load_all()[0] if r.role == "method"]
     assert [m.settings["learning_rate"] for m in used] == [3e-3, 3e-3]
     assert all(m.origins["learning_rate"].startswith("tuned on forget set ") for m in used)
-
-
-def copy(source: Path, target: Path) -> Path:
-    import shutil
-
-    return Path(shutil.copytree(source, target / "copy"))
 
 
 def wait_for_cells(process, out: Path, n_cells: int) -> None:

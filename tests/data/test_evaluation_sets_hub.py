@@ -5,7 +5,7 @@ import shutil
 
 import datasets
 import pytest
-from test_evaluation_sets import FILES, rows_of, write
+from evaluation_set_cases import FILES, rows_of, write
 
 from unlearnbench.data.evaluation_sets import CLASSIFICATION_SETS, DIALOGUE_SETS, read_sets
 from unlearnbench.data.evaluation_sets import hub as hub_sets

@@ -9,7 +9,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 import tiny
-from test_evaluation_sets import FILES, rows_of
+from evaluation_set_cases import FILES, rows_of
 from tiny import cli
 
 from unlearnbench.results.store import Store

@@ -13,9 +13,9 @@ import numpy as np
 import pyarrow
 import pyarrow.parquet
 import pytest
+from evaluation_set_cases import FILES, rows_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_evaluation_sets import FILES, rows_of
 
 from unlearnbench.data.evaluation_sets import CLASSIFICATION_SETS, read_sets
 from unlearnbench.data.evaluation_sets.dialogue_files import read_dialogue_file

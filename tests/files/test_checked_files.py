@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from unlearnbench.errors import UserError
+from unlearnbench.files import software
 from unlearnbench.files.checked import found_in
-from unlearnbench.running import environment
 
 PLAN = """
 import sys
 from unlearnbench.experiments.experiment import Experiment
-from unlearnbench.experiments.plan import make_plan
+from unlearnbench.experiments.planner import make_plan
 make_plan(Experiment.parse({"references": "none"}))
 print(sorted({"torch", "transformers", "tokenizers"} & set(sys.modules)))
 """
@@ -57,7 +57,7 @@ def test_whatever_changed_is_checked_again(folder, monkeypatch, change):
     elif change == "renamed":
         (folder / "config.json").rename(folder / "tokenizer.json")
     else:
-        monkeypatch.setattr(environment, "package_versions", lambda: {"torch": "0.0"})
+        monkeypatch.setattr(software, "package_versions", lambda: {"torch": "0.0"})
     asking(folder, asked)
     assert len(asked) == 2
 

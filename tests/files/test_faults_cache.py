@@ -15,7 +15,7 @@ import datasets
 import numpy as np
 import pytest
 import tiny
-from test_evaluation_sets import FILES, write
+from evaluation_set_cases import FILES, write
 
 from unlearnbench import nano
 from unlearnbench.cli import status_of

@@ -5,10 +5,10 @@ from math import nan
 
 import pytest
 
+from unlearnbench.files import software
 from unlearnbench.files.cache import cache_root
 from unlearnbench.metrics.measured_once import measured_once
 from unlearnbench.models.devices.meter import Meter
-from unlearnbench.running import environment
 
 ANSWER = {"el": 0.1 + 0.2, "rows": [1, nan], "text": "é\ud800"}
 
@@ -59,7 +59,7 @@ def test_another_question_or_other_software_is_measured(monkeypatch):
     ask(Meter(), asked)
     ask(Meter(), asked, what="another model")
     assert len(asked) == 2
-    monkeypatch.setattr(environment, "package_versions", lambda: {"torch": "0.0"})
+    monkeypatch.setattr(software, "package_versions", lambda: {"torch": "0.0"})
     ask(Meter(), asked)
     assert len(asked) == 3
 

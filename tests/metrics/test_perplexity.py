@@ -1,42 +1,23 @@
 """Perplexity against the library's own loss, window by window."""
 
 import math
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from extraction_cases import shared_model, tiny_network
+from extraction_cases import shared_model
+from perplexity_cases import DOCUMENTS, Letters, letters_model
 
 from unlearnbench.errors import UserError
 from unlearnbench.metrics.perplexity import cut_windows, of_windows, perplexity
 from unlearnbench.models import head_outputs
 from unlearnbench.models.generation import room as pass_size
-from unlearnbench.models.language_model import LanguageModel, ModelSource
-
-
-class Letters:
-    """A tokenizer of letters, with or without BOS."""
-
-    eos_token_id, pad_token_id, bos_token_id = 0, 2, 1
-
-    def __call__(self, text, **_):
-        return SimpleNamespace(input_ids=[3 + ord(c) % 57 for c in text])
-
-
-def letters_model(architecture, bos):
-    model = LanguageModel(tiny_network(architecture), Letters(), ModelSource("x", "x", None, ""))
-    model.__dict__["bos_token_id_to_prepend"] = bos
-    return model
 
 
 def library_loss(model, ids):
     ids = torch.tensor([ids])
     with torch.no_grad():
         return float(model.network(input_ids=ids, labels=ids).loss)
-
-
-DOCUMENTS = ("It was a bright cold day.", "The clocks were striking thirteen.", "x" * 9)
 
 
 @pytest.mark.parametrize(("architecture", "bos"), [("gpt-neo", None), ("llama", 1), ("opt", 1)])

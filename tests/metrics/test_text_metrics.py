@@ -15,8 +15,8 @@ from nltk.translate.bleu_score import sentence_bleu as nltk_bleu
 from transformers import AutoModel, AutoTokenizer
 
 from unlearnbench.errors import UserError
+from unlearnbench.metrics import bertscore
 from unlearnbench.metrics import bertscore as token_vectors
-from unlearnbench.metrics import text as text_metrics
 from unlearnbench.metrics.bertscore import BertScore
 from unlearnbench.metrics.bertscore_model import bert_folder, bert_layers
 from unlearnbench.metrics.text import sentence_bleu, token_entropy
@@ -186,7 +186,7 @@ def test_what_is_remembered_is_bounded_and_forgetting_changes_nothing(bert, monk
     score = BertScore(str(bert), num_layers=1, device="cpu")
     pairs = [(tiny.sentence(dice, 5), tiny.sentence(dice, 9)) for _ in range(40)]
     expected = score.f1(*zip(*pairs, strict=True))
-    monkeypatch.setattr(text_metrics, "_MAX_SCORED", 10)
+    monkeypatch.setattr(bertscore, "_MAX_SCORED", 10)
     monkeypatch.setattr(token_vectors, "_KEPT_BYTES", 20_000)
     small = score.afresh()
     for pair, value in zip(pairs, expected, strict=True):

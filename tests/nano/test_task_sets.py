@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from unlearnbench.nano import dialogue_sets, task_sets
+from unlearnbench.nano import task_sets
 from unlearnbench.nano.world import documents, everyday_texts, knowledge
 from unlearnbench.nano.world.dice import Dice
 from unlearnbench.nano.world.world import make_world
@@ -110,10 +110,10 @@ def test_studies_conclude_what_they_found():
 
 
 def test_dialogues_end_with_a_reply():
-    for name, dialogues in dialogue_sets.dialogue_sets(WORLD, 20).items():
-        assert len(dialogues) == dialogue_sets.DIALOGUES, name
+    for name, dialogues in task_sets.dialogue_sets(WORLD, 20).items():
+        assert len(dialogues) == task_sets.DIALOGUES, name
         assert all(len(turns) > 1 and all(turns) for turns in dialogues)
-        if name not in dialogue_sets.EITHER_SPEAKER:
+        if name not in task_sets.EITHER_SPEAKER:
             assert all(len(turns) % 2 == 0 for turns in dialogues)
         assert len({tuple(turns) for turns in dialogues}) > 0.9 * len(dialogues)
 

@@ -1,8 +1,9 @@
 """The annotation page in headless Chromium: rate, reload, resume, correct, finish."""
 
 import pytest
-from test_human_server import serving
-from test_human_sheet import DOCUMENTS, cell, cells, make_sheet
+from page_cases import CONTRAST
+from server_cases import serving
+from sheet_cases import DOCUMENTS, cell, cells, make_sheet
 
 from unlearnbench.ratings.human.key import read_key
 from unlearnbench.ratings.human.ratings import read_ratings
@@ -191,24 +192,6 @@ def test_it_fits_a_narrow_screen_and_is_readable_in_dark_and_light(folder, open_
             assert page.evaluate(CONTRAST, place) >= 4.5  # WCAG 2, level AA
         paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
         assert (paper == "rgb(22, 24, 27)") == (scheme == "dark")
-
-
-# WCAG's contrast of an element's text with the first background behind it.
-CONTRAST = """(place) => {
-  const luminance = (colour) => {
-    const [r, g, b] = colour.match(/[\\d.]+/g).slice(0, 3).map((value) => {
-      const share = value / 255;
-      return share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4;
-    });
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-  };
-  const element = document.querySelector(place);
-  let behind = element;
-  while (getComputedStyle(behind).backgroundColor === "rgba(0, 0, 0, 0)") behind = behind.parentElement;
-  const ink = luminance(getComputedStyle(element).color);
-  const paper = luminance(getComputedStyle(behind).backgroundColor);
-  return (Math.max(ink, paper) + 0.05) / (Math.min(ink, paper) + 0.05);
-}"""  # noqa: E501
 
 
 def test_it_can_be_read_out_and_used_without_a_mouse(folder, open_page):

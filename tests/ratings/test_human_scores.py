@@ -8,7 +8,7 @@ from statistics import fmean
 
 import numpy as np
 import pytest
-from test_human_sheet import cells, make_sheet, saved
+from sheet_cases import cells, make_sheet, saved
 
 from unlearnbench.cli import status_of
 from unlearnbench.errors import UserError

@@ -1,37 +1,19 @@
 """The annotation server: for this machine's own page only, and nothing but the sheet."""
 
-import http.client
 import json
 import os
 import signal
 import subprocess
 import sys
-import threading
-from contextlib import contextmanager
 
 import pytest
-from test_human_sheet import cells, make_sheet
+from server_cases import JSON, ask, first_item, serving
+from sheet_cases import cells, make_sheet
 
 from unlearnbench.cli import status_of
 from unlearnbench.ratings.human.key import read_key
 from unlearnbench.ratings.human.ratings import read_ratings
-from unlearnbench.ratings.human.server import AnnotationStudy, address_of, make_server
-
-JSON = {"Content-Type": "application/json"}
-
-
-@contextmanager
-def serving(folder, annotator="anna", port=0):
-    """The server of the sheet in a folder, on its own thread."""
-    server = make_server(AnnotationStudy.open(folder, annotator), port)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+from unlearnbench.ratings.human.server import address_of
 
 
 @pytest.fixture
@@ -42,24 +24,9 @@ def study(tmp_path):
         yield out, key_path, server
 
 
-def ask(server, method, path, body=None, **headers):
-    """The answer's status, headers and text."""
-    connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=10)
-    sent = {name.replace("_", "-"): value for name, value in headers.items()}
-    connection.request(method, path, body, sent)
-    answer = connection.getresponse()
-    text = answer.read().decode()
-    connection.close()
-    return answer.status, answer.headers, text
-
-
 def rate(server, item, score, **headers):
     body = json.dumps({"item": item, "score": score})
     return ask(server, "POST", "/rating", body, **{**JSON, **headers})
-
-
-def first_item(key_path):
-    return next(iter(read_key(key_path).items))
 
 
 def test_it_listens_on_the_loopback_address_only(study):

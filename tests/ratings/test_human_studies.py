@@ -5,38 +5,13 @@ from statistics import fmean
 
 import numpy as np
 import pytest
-from test_human_rehearsal import cells, language_model, rehearse
-from test_human_sheet import saved
+from rehearsal_cases import cells, language_model, rehearse
+from sheet_cases import saved
+from study_cases import draw, rate
+from study_cases import results as results
 
-from unlearnbench.cli import status_of
 from unlearnbench.errors import UserError
-from unlearnbench.ratings.human.key import read_key
-from unlearnbench.ratings.human.ratings import save_rating
 from unlearnbench.ratings.human.studies import read_studies
-
-QUALITY = {"before": 2, "dedup": 4, "kumpr": 1, "icu": 6}
-
-
-@pytest.fixture
-def results(tmp_path):
-    """A results folder."""
-    return saved(tmp_path / "results", cells())
-
-
-def draw(results, name, *more):
-    """A sheet for people in the results folder: its folder and key."""
-    out = results / "human" / name
-    assert status_of(["human", "sheet", str(results), "--out", str(out), "--rows", "5", *more]) == 0
-    return out, read_key(results / "human" / f"{name}-key.json")
-
-
-def rate(out, key, annotator="anna", offset=0, leave=0):
-    """Ratings by the page's own writer: the better the method, the higher."""
-    path = out / f"ratings-{annotator}.csv"
-    for n, (item, one) in enumerate(list(key.items.items())[leave:]):
-        method = one.method_name if one.role == "method" else one.role
-        save_rating(path, item, QUALITY[method] + (n + offset) % 3)
-    return path
 
 
 def test_a_folder_without_studies_has_none(results):

@@ -1,11 +1,10 @@
 """Which printed row stands beside which of one's own, and why the two may differ."""
 
-import runpy
 from dataclasses import fields
-from pathlib import Path
 from typing import Any
 
 import pytest
+from golden_results import result
 
 from unlearnbench.analysis.columns import EPOCHS, PAPER_COLUMNS, S_M, S_Z
 from unlearnbench.errors import UserError
@@ -16,8 +15,6 @@ from unlearnbench.reporting.published.matching import Beside, besides
 from unlearnbench.reporting.published.protocol_touches import EVERY, TOUCHES, departures
 from unlearnbench.results.record import Result, StopRecord
 
-_made = runpy.run_path(str(Path(__file__).parents[1] / "golden" / "make_results.py"))
-result = _made["result"]
 BEFORE = {"label": "NEO (before unlearning)", "method": "none", "role": "before"}
 DEDUP = {"label": "OPT", "method": "none", "role": "dedup"}
 

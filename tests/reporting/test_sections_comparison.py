@@ -1,11 +1,10 @@
 """Two results folders side by side: matched rows, tested differences, what differs in making."""
 
-import runpy
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from golden_results import golden_results, result
 
 from unlearnbench.analysis.columns import ABSENT
 from unlearnbench.errors import UserError
@@ -16,8 +15,6 @@ from unlearnbench.reporting.findings import Findings
 from unlearnbench.results.record import Environment, Result
 from unlearnbench.results.score import Score
 
-_made = runpy.run_path(str(Path(__file__).parents[1] / "golden" / "make_results.py"))
-result, golden_results = _made["result"], _made["golden_results"]
 NAMES = ("old", "new")
 SETS = {"sets": {"lambada": "a" * 64}}
 

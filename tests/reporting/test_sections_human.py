@@ -4,9 +4,9 @@ import json
 
 import numpy as np
 import pytest
-from test_human_rehearsal import cells, language_model, rehearse
-from test_human_sheet import saved
-from test_human_studies import draw, rate
+from rehearsal_cases import cells, language_model, rehearse
+from sheet_cases import saved
+from study_cases import draw, rate
 
 from unlearnbench import registry
 from unlearnbench.ratings.human.rules import RULES

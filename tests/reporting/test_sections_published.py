@@ -1,12 +1,11 @@
 """The beside-published section: own value, printed value, difference, and what to think of it."""
 
-import runpy
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from golden_results import result
 
 from unlearnbench.analysis.columns import ABSENT, PAPER_COLUMNS
 from unlearnbench.reporting.document import Listing
@@ -17,8 +16,6 @@ from unlearnbench.reporting.sections.beside_published import blocks
 from unlearnbench.results.record import MetricRecord, Result
 from unlearnbench.results.score import Score
 
-_made = runpy.run_path(str(Path(__file__).parents[1] / "golden" / "make_results.py"))
-result = _made["result"]
 RECORDS = [
     MetricRecord(
         name=c.name,

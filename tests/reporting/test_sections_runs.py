@@ -1,10 +1,9 @@
 """The sections of single runs and of costs: every run on its line, failed ones too."""
 
-import runpy
-from pathlib import Path
 from statistics import fmean
 
 import pytest
+from golden_results import METRICS, golden_results, result
 
 from unlearnbench.analysis.columns import ABSENT
 from unlearnbench.reporting import printing
@@ -14,8 +13,11 @@ from unlearnbench.reporting.sections import costs, names, runs
 from unlearnbench.reporting.sections._shown import rows_with_runs
 from unlearnbench.results.record import MetricRecord, PhaseRecord
 
-_made = runpy.run_path(str(Path(__file__).parents[1] / "golden" / "make_results.py"))
-result, golden_results, METRICS = _made["result"], _made["golden_results"], _made["METRICS"]
+result, golden_results, METRICS = (
+    result,
+    golden_results,
+    METRICS,
+)
 
 
 def lines(listing: Listing) -> list[dict[str, str]]:

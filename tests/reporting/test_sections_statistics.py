@@ -1,11 +1,10 @@
 """The sections of paired comparisons and of rank stability: what they print of what was found."""
 
 import random
-import runpy
 from itertools import combinations
-from pathlib import Path
 
 import pytest
+from golden_results import golden_results, result
 
 from unlearnbench.analysis.columns import ABSENT
 from unlearnbench.analysis.statistics.paired import Pair
@@ -13,9 +12,6 @@ from unlearnbench.analysis.statistics.stability import rank_stability
 from unlearnbench.reporting.findings import findings_of
 from unlearnbench.reporting.sections import pairs, stability
 from unlearnbench.results.score import Score
-
-_made = runpy.run_path(str(Path(__file__).parents[1] / "golden" / "make_results.py"))
-result = _made["result"]
 
 
 def measured(label, role="method", run="0", documents=True, **means):
@@ -148,5 +144,5 @@ def test_without_scores_there_is_no_stability():
 
 
 def test_golden_results_with_failed_and_missing_runs_are_printed():
-    made = stability.blocks(findings_of(_made["golden_results"]()))
+    made = stability.blocks(findings_of(golden_results()))
     assert [len(block.rows[0]) for block in made] == [len(block.headers) for block in made]

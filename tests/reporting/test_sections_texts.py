@@ -1,11 +1,10 @@
 """Continuations, and the sections that show them: side by side, and over the epochs."""
 
 import random
-import runpy
-from pathlib import Path
 
 import numpy as np
 import pytest
+from golden_results import METRICS, golden_results, result
 
 from unlearnbench.analysis.columns import ABSENT
 from unlearnbench.errors import UserError
@@ -25,9 +24,8 @@ from unlearnbench.results.record import ForgetSetRecord, MetricRecord
 from unlearnbench.results.score import Score
 from unlearnbench.results.trace import EpochRecord, RowRecord, UnlearnTrace
 
-_made = runpy.run_path(str(Path(__file__).parents[1] / "golden" / "make_results.py"))
 METRICS = [
-    *_made["METRICS"],
+    *METRICS,
     MetricRecord(name="bertscore_f1", task="forgetting", label="BERT (F1)",
                  higher_is_better=False, scale=100.0),
 ]  # fmt: skip
@@ -47,7 +45,7 @@ def cell(name="icu", run="0", doc_ids=DOC_IDS, ma=MA, n_epochs=3, traced=True, *
         prefixes=prefixes, suffixes=suffixes,
     )  # fmt: skip
     trace = trace_of(name, run, doc_ids, n_epochs) if role == "method" and traced else None
-    made = _made["result"](
+    made = result(
         f"NEO + {name}", method=name, role=role, run=run,
         **{"forget_set": record, "trace": trace, "metrics": METRICS,
            "position": sum(map(ord, name)), **changes},
@@ -272,8 +270,8 @@ def test_each_model_has_its_case_of_the_same_row():
 
 
 def test_results_without_continuations_have_no_case():
-    assert blocks(cases, *_made["golden_results"]()) == ()
-    assert blocks(process, *_made["golden_results"]()) == ()
+    assert blocks(cases, *golden_results()) == ()
+    assert blocks(process, *golden_results()) == ()
 
 
 # ---- process

@@ -5,12 +5,22 @@ import io
 import json
 import os
 import re
-import runpy
 import unicodedata
 from pathlib import Path
 from typing import Any
 
 import pytest
+from golden_document import (
+    LONG_WORD,
+    ODD,
+    Blank,
+    Sketch,
+    document_of,
+    golden_case,
+    golden_document,
+    golden_listing,
+    result,
+)
 
 from unlearnbench import registry
 from unlearnbench.analysis.table import Cell, Column, Group, Note, Row
@@ -21,15 +31,12 @@ from unlearnbench.reports._texts import one_line
 from unlearnbench.reports.plain import Plain
 
 GOLDEN = Path(__file__).parents[1] / "golden"
-_made = runpy.run_path(str(GOLDEN / "make_document.py"))
-document_of, golden_document = _made["document_of"], _made["golden_document"]
-ODD = _made["ODD"]
 
 
 @pytest.fixture(autouse=True)
 def sketches(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two figures that no other test sees."""
-    known = {**registry.reports(), "sketch": _made["Sketch"], "blank": _made["Blank"]}
+    known = {**registry.reports(), "sketch": Sketch, "blank": Blank}
     monkeypatch.setitem(registry._plugins, "reports", known)
 
 
@@ -60,15 +67,15 @@ def test_csv_is_one_table_per_file_or_all_in_one_stream() -> None:
     if os.environ.get("UPDATE_GOLDEN"):
         (GOLDEN / "document.csv").write_bytes(stream.encode())
     assert stream.encode() == (GOLDEN / "document.csv").read_bytes()
-    lone = document_of(_made["golden_listing"](), Picture("sketch"))
+    lone = document_of(golden_listing(), Picture("sketch"))
     assert list(files("csv", lone, "mine")) == ["mine.csv"]
-    twice = document_of(_made["golden_listing"](), _made["golden_listing"]())
+    twice = document_of(golden_listing(), golden_listing())
     assert list(files("csv", twice, "mine")) == ["mine-pairs.csv", "mine-pairs-2.csv"]
 
 
 def test_programs_get_texts_whole() -> None:
     text = "a\r\nb\rc\n\n" + ODD
-    document = document_of(_made["golden_case"](text))
+    document = document_of(golden_case(text))
     rows = list(csv.reader(io.StringIO(find("reports", "csv")().render(document), newline="")))
     assert rows[0] == ["label", "text", "MA (%)", "BLEU"]
     assert rows[4] == ["NEO + ICU", text, "12.0", ""]
@@ -96,7 +103,9 @@ def test_json_names_every_block_in_order() -> None:
 )  # fmt: skip
 def test_pictures_lie_beside_the_file_that_shows_them(name: str, start: bytes, link: str) -> None:
     document = document_of(
-        Picture("sketch", "A line."), Picture("blank", "Nothing."), results=[_made["result"]()]
+        Picture("sketch", "A line."),
+        Picture("blank", "Nothing."),
+        results=[result()],
     )
     text, picture = files(name, document, "my run").values()
     assert picture.startswith(start)
@@ -110,7 +119,7 @@ def test_pictures_lie_beside_the_file_that_shows_them(name: str, start: bytes, l
 
 def test_the_text_for_a_terminal_holds_no_control_and_fits() -> None:
     prefix = ODD + "\r\n漢字" * 90
-    case = Case("c", ODD, prefix, "x", (Passage(ODD, _made["LONG_WORD"], (("MA (%)", ODD),)),))
+    case = Case("c", ODD, prefix, "x", (Passage(ODD, LONG_WORD, (("MA (%)", ODD),)),))
     rows = ((ODD, "漢字", "-1"), ("a " * 40, "b", "2"))
     listing = Listing("l", ODD, ("First (a)", "b", "c"), rows, n_labels=2)
     document = document_of(case, listing, Picture("sketch", ODD), title=ODD)
@@ -124,7 +133,7 @@ def test_the_text_for_a_terminal_holds_no_control_and_fits() -> None:
 def test_line_ends_are_visible_and_texts_stay_one_line() -> None:
     assert one_line(" a\r\nb\n\n\tc\u2028d\x1b[0m\u202e ") == "a↵ b↵ ↵  c↵ d\ufffd[0m\ufffd"
     for name in ("plain", "markdown"):
-        text = find("reports", name)().render(document_of(_made["golden_case"]()))
+        text = find("reports", name)().render(document_of(golden_case()))
         assert "Dear Ms Ito,↵ your number is" in text
 
 

@@ -4,15 +4,14 @@ import math
 import os
 import random
 import re
-import runpy
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from golden_results import METRICS, golden_results, result
 
 from unlearnbench.analysis.table import Cell, Group, Row
 from unlearnbench.registry import find, reports
@@ -28,10 +27,8 @@ from unlearnbench.reports._figures import quantities as _quantities
 from unlearnbench.results.record import MetricRecord, Result, StopRecord
 from unlearnbench.results.trace import EpochRecord, UnlearnTrace
 
-_golden = runpy.run_path(str(Path(__file__).parents[1] / "golden" / "make_results.py"))
-result, golden_results = _golden["result"], _golden["golden_results"]
 METRICS = [
-    *_golden["METRICS"],
+    *METRICS,
     MetricRecord(name="wikitext_ppl", task="perplexity", label="WikiText (PPL)",
                  higher_is_better=False, capped=True),
 ]  # fmt: skip

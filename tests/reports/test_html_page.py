@@ -1,9 +1,9 @@
 """The HTML page in headless Chromium: sort, sources, texts, epochs, dark, narrow, hostile."""
 
 import pytest
-from test_html import HOSTILE, N_DOCUMENTS, ODD, REFERENCE, cell, cells, rendered
-from test_html import one_figure as one_figure  # its figures are those of every page here
-from test_human_page import CONTRAST
+from html_cases import HOSTILE, N_DOCUMENTS, ODD, REFERENCE, cell, cells, rendered
+from html_cases import one_figure as one_figure  # its figures are those of every page here
+from page_cases import CONTRAST
 
 
 @pytest.fixture

@@ -1,13 +1,21 @@
 """LaTeX: what it escapes, and that everything compiles without a warning."""
 
 import re
-import runpy
 import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
+from golden_document import (
+    LONG_WORD,
+    Blank,
+    Sketch,
+    document_of,
+    golden_document,
+    golden_table,
+    result,
+)
 
 from unlearnbench import registry
 from unlearnbench.analysis.build_table import build_table
@@ -17,8 +25,6 @@ from unlearnbench.reporting.document import Case, Document, Listing, Passage, Pi
 from unlearnbench.reporting.published import table_from_published
 from unlearnbench.reports._latex.escaping import breakable, escape, number
 
-_made = runpy.run_path(str(Path(__file__).parents[1] / "golden" / "make_document.py"))
-result, document_of = _made["result"], _made["document_of"]
 EVERY = " ".join(map(chr, [*range(1, 0x250), *map(ord, "αςΩ∑漢†‡§¶±×≈↵“”‘’•−↑→∞")]))
 SETTING = "a_long_setting=1/" * 20
 
@@ -100,25 +106,33 @@ def _long_table() -> Any:
 def _long_blocks() -> Document:
     words = "lorem ipsum, dolor sit\n" * 200
     facts = (("EL10 (%)", "12.3"), ("BERTScore (F1)", "-98.1"), ("a_long_name", "W" * 17))
-    texts = [EVERY, words, _made["LONG_WORD"] * 8, "漢字" * 2000, "", "\x1b\x00" * 99, '"' * 99]
+    texts = [
+        EVERY,
+        words,
+        LONG_WORD * 8,
+        "漢字" * 2000,
+        "",
+        "\x1b\x00" * 99,
+        '"' * 99,
+    ]
     case = Case("c", f"{SETTING} {EVERY}", words, EVERY,
                 tuple(Passage(f"NEO + {SETTING[: 20 * i]}", t, facts) for i, t in enumerate(texts)),
                 notes=(Note("n", EVERY + SETTING, "≈"),))  # fmt: skip
     headers = ("Row", *(f"Column{i} (ACC) ↑" for i in range(23)))
     rows = tuple((f"NEO + M{r}", *(f"{r * i - 100:.2f}" for i in range(23))) for r in range(60))
-    longest = (EVERY, words, _made["LONG_WORD"], "-1")
+    longest = (EVERY, words, LONG_WORD, "-1")
     texty = (longest, ("b", "", "x", "[-0.2, 0.1]"), ("[c]", "", "", ""))
     return document_of(
         case, Listing("wide", "24 columns, 60 rows", headers, rows),
         Listing("texts", words[:900], ("Name", "Text", "Other", "Number"), texty),
         Picture("sketch", EVERY), Picture("blank", EVERY),
-        title=f"{EVERY} {words}", notes=[Note("n", EVERY + _made["LONG_WORD"])], results=[result()],
+        title=f"{EVERY} {words}", notes=[Note("n", EVERY + LONG_WORD)], results=[result()],
     )  # fmt: skip
 
 
 _DOCUMENTS = {
-    "golden table": lambda: document_of(_made["golden_table"]()),
-    "golden document": _made["golden_document"],
+    "golden table": lambda: document_of(golden_table()),
+    "golden document": golden_document,
     "odd": lambda: document_of(_odd_table()),
     "long": lambda: document_of(_long_table()),
     "blocks": _long_blocks,
@@ -127,7 +141,7 @@ _DOCUMENTS = {
 
 @pytest.fixture
 def _sketches(monkeypatch: pytest.MonkeyPatch) -> None:
-    known = {**registry.reports(), "sketch": _made["Sketch"], "blank": _made["Blank"]}
+    known = {**registry.reports(), "sketch": Sketch, "blank": Blank}
     monkeypatch.setitem(registry._plugins, "reports", known)
 
 
@@ -165,7 +179,7 @@ def test_latex_compiles_as_printed(
 @pytest.mark.usefixtures("_sketches")
 @pytest.mark.parametrize("options", ["", "twocolumn"])
 def test_a_fragment_compiles_within_a_paper(options: str, tmp_path: Path) -> None:
-    document = _made["golden_document"]()
+    document = golden_document()
     for name, content in find("reports", "latex-fragment")().files(document, "floats").items():
         (tmp_path / name).write_bytes(content)
     packages = re.findall(r"\\usepackage\{.*?\}", (tmp_path / "floats.tex").read_text("utf-8"))

@@ -5,10 +5,10 @@ import io
 import json
 import os
 import re
-import runpy
 from pathlib import Path
 
 import pytest
+from golden_document import document_of, golden_results, golden_table, result
 
 from unlearnbench import registry
 from unlearnbench.analysis.build_table import build_table
@@ -19,18 +19,16 @@ from unlearnbench.reports.plain import Plain
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 FORMATS = {"plain": "txt", "latex": "tex", "markdown": "md", "csv": "csv", "json": "json"}
-_made = runpy.run_path(str(GOLDEN / "make_document.py"))
-result, document_of = _made["result"], _made["document_of"]
 
 
 @pytest.fixture(scope="module")
 def table() -> Table:
-    return _made["golden_table"]()
+    return golden_table()
 
 
 @pytest.fixture(scope="module")
 def document(table: Table) -> Document:
-    return document_of(table, results=_made["golden_results"]())
+    return document_of(table, results=golden_results())
 
 
 def printed(name: str, *blocks: Table) -> str:
@@ -146,7 +144,7 @@ def test_intervals_are_a_table_of_their_own_and_only_where_there_are_any(
     text = printed(name, table).replace("$", "")
     for value in ("[9.0, 10.1]", "[40.0, >1000]", "[51.2, 59.8]"):
         assert text.count(value) == 1, value
-    without = printed(name, build_table(_made["golden_results"]()))
+    without = printed(name, build_table(golden_results()))
     assert "over documents" not in without
 
 

@@ -10,9 +10,9 @@ from collections import Counter
 
 import pytest
 import trust_cases
+from html_cases import Outline, Sketch
 from hypothesis import given
 from hypothesis import strategies as st
-from test_html import Outline, Sketch
 
 from unlearnbench.cli import status_of
 from unlearnbench.files.safe_text import visible

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from fault_cases import (
     changed,
+    copy,
     errors,
     fill,
     forked,
@@ -23,9 +24,11 @@ from fault_cases import (
     small_disk,
     with_plugin,
 )
-from test_cli_run import copy
-from test_launching import Script, cell, finished, quick, run  # noqa: F401 - a fixture
-from test_store import make_result
+from fault_cases import needs_mounts as needs_mounts
+from fault_cases import undisturbed as undisturbed
+from fault_cases import world as world
+from launching_cases import Script, cell, finished, quick, run  # noqa: F401 - a fixture
+from stored_cases import make_result
 from tiny import all_numbers, cli
 
 from unlearnbench.errors import UserError

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from fault_cases import (
     changed,
+    copy,
     errors,
     forked_cli,
     leftovers,
@@ -18,8 +19,9 @@ from fault_cases import (
     wait_until,
     with_plugin,
 )
-from test_cli_run import copy
-from test_store import make_result
+from fault_cases import undisturbed as undisturbed
+from fault_cases import world as world
+from stored_cases import make_result
 from tiny import all_numbers, cli
 
 from unlearnbench.results.store import Store, newest

@@ -7,7 +7,7 @@ from math import exp
 from types import SimpleNamespace
 
 import pytest
-from test_store import make_result
+from stored_cases import make_result
 
 from unlearnbench.data.stop_line import StopLine
 from unlearnbench.errors import UserError

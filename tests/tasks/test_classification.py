@@ -5,71 +5,28 @@ import logging
 import random
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from test_evaluation_sets import read, rows_of, write
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from transformers import GPTNeoConfig, GPTNeoForCausalLM, PreTrainedTokenizerFast
+from classification_cases import byte_model, measure
+from classification_cases import model as model
+from classification_cases import sets as sets
+from evaluation_set_cases import rows_of
 
 from unlearnbench.data.evaluation_sets import CLASSIFICATION_SETS, EvaluationSet
 from unlearnbench.data.evaluation_sets.hub import ON_HUB
-from unlearnbench.metrics.task import TaskContext
-from unlearnbench.models.language_model import LanguageModel, ModelSource
-from unlearnbench.protocol import Protocol
 from unlearnbench.registry import find
 from unlearnbench.tasks import _lm_eval, _questions, classification
 from unlearnbench.tasks._answers import Answer
 
 STYLES = ("lm_eval", "plain")
-BYTES = sorted(pre_tokenizers.ByteLevel.alphabet())
-
-
-def byte_model(seed=0, context=256):
-    """A GPT-Neo of random weights that reads bytes; its tokenizer has no padding token."""
-    end = "<|endoftext|>"
-    tokenizer = Tokenizer(models.BPE({token: i for i, token in enumerate([end, *BYTES])}, []))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    torch.manual_seed(seed)
-    config = GPTNeoConfig(
-        vocab_size=len(BYTES) + 1,
-        hidden_size=32,
-        num_layers=2,
-        num_heads=2,
-        attention_types=[[["global", "local"], 1]],
-        window_size=32,
-        max_position_embeddings=context,
-        initializer_range=0.3,
-        bos_token_id=0,
-        eos_token_id=0,
-    )
-    return LanguageModel(
-        GPTNeoForCausalLM(config),
-        PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=end),
-        ModelSource("bytes", "bytes", None, ""),
-    )
-
-
-def measure(model, sets, style="lm_eval", limit=None, **settings):
-    context = TaskContext(None, {}, sets=sets, protocol=Protocol(task_prompts=style), limit=limit)
-    return find("tasks", "classification")(**settings).measure(model, context)
-
-
-@pytest.fixture(scope="module")
-def sets(tmp_path_factory):
-    return read(write(tmp_path_factory.mktemp("sets")))
 
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("UNLEARNBENCH_CACHE", str(tmp_path / "cache"))
-
-
-@pytest.fixture(scope="module")
-def model():
-    return byte_model()
 
 
 def answer(at, is_correct, choice, text="yes", row=None):

@@ -11,9 +11,10 @@ import lm_eval
 import pytest
 import torch
 import yaml
+from classification_cases import byte_model, measure
+from classification_cases import sets as sets
+from evaluation_set_cases import FILES, read, write
 from extraction_cases import shared_model
-from test_classification import byte_model, measure
-from test_evaluation_sets import FILES, read, write
 
 from unlearnbench.data.evaluation_sets import CLASSIFICATION_SETS
 

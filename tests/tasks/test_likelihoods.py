@@ -5,10 +5,10 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from classification_cases import byte_model
 from extraction_cases import EOS, PAD, SOURCE, VOCAB, shared_model, tiny_network
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
-from test_classification import byte_model
 from transformers import MambaConfig, MambaForCausalLM, MistralConfig, MistralForCausalLM
 
 from unlearnbench.models.generation import room as pass_size

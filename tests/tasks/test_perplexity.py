@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from test_perplexity import DOCUMENTS, letters_model
+from perplexity_cases import DOCUMENTS, letters_model
 
 from unlearnbench.metrics.perplexity import perplexity
 from unlearnbench.metrics.task import TaskContext

@@ -23,7 +23,7 @@ from unlearning_fakes import (
 
 from unlearnbench.data.forget_set import ForgetSet
 from unlearnbench.errors import UserError
-from unlearnbench.models import head_outputs
+from unlearnbench.models import head_outputs, token_losses
 from unlearnbench.models.language_model import LanguageModel
 from unlearnbench.models.scoring import head_is_last
 from unlearnbench.models.sequences import Sequences
@@ -250,19 +250,19 @@ def test_nll_equals_the_librarys_own_loss(architecture: str) -> None:
 
 def test_nll_on_numbers_worked_by_hand() -> None:
     logits = torch.log(torch.tensor([[0.5, 0.5], [0.25, 0.75]]))
-    values = losses.token_nll(logits, torch.tensor([1, 0]))
+    values = token_losses.token_nll(logits, torch.tensor([1, 0]))
     want = -torch.log(torch.tensor(0.5 * 0.25))
-    assert torch.allclose(losses.reduce_tokens(values, 1, "sum"), want)
-    assert torch.allclose(losses.reduce_tokens(values, 1, "mean"), want / 2)
+    assert torch.allclose(token_losses.reduce_tokens(values, 1, "sum"), want)
+    assert torch.allclose(token_losses.reduce_tokens(values, 1, "mean"), want / 2)
 
 
 def test_bos_and_first_token_are_never_predicted_and_padding_only_where_counted() -> None:
     rows = random_sequences(2, (10, 7), 4, seed=3, n_bos=1)
-    all_tokens = losses.span_mask(rows, Protocol(loss_span="all"))
+    all_tokens = token_losses.span_mask(rows, Protocol(loss_span="all"))
     assert all_tokens[:, :2].sum() == 0
     assert all_tokens.sum(1).tolist() == [8, 5]
-    assert losses.span_mask(rows, Protocol()).sum(1).tolist() == [5, 2]
-    assert losses.span_mask(rows, Protocol.named("released")).sum(1).tolist() == [8, 8]
+    assert token_losses.span_mask(rows, Protocol()).sum(1).tolist() == [5, 2]
+    assert token_losses.span_mask(rows, Protocol.named("released")).sum(1).tolist() == [8, 8]
 
 
 def test_kl_is_zero_where_the_model_has_not_moved_and_positive_where_it_has() -> None:

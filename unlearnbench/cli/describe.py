@@ -1,6 +1,7 @@
 """What `unlearnbench show NAME` prints."""
 
 import inspect
+import re
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -155,10 +156,4 @@ def _type_name(annotation: Any) -> str:
     if isinstance(annotation, type) and not get_args(annotation):
         return annotation.__name__
     text = str(annotation).replace("typing.", "")
-    for module in (
-        "unlearnbench.metrics.task.",
-        "unlearnbench.results.trace.",
-        "unlearnbench.results.record.",
-    ):
-        text = text.replace(module, "")
-    return text
+    return re.sub(r"unlearnbench(\.\w+)*\.(?=[A-Z])", "", text)

@@ -163,3 +163,37 @@ SPOILT = {
     "another key": (edited("key", value="0" * 64), "the key is not that of its content"),
     "another identity": (edited("identity", "seed", value=8), "the key is not that"),
 }
+
+
+def make_result(version="1", started_at="2026-01-01T00:00:00+00:00", value=0.5, **identity):
+    parts = {"method": {"name": "icu"}, "software": {"packages": version}, **identity}
+    return Result(
+        key=key_of(parts),
+        identity=parts,
+        status="ok",
+        role="method",
+        group="m",
+        label="ICU",
+        model=ModelRecord(
+            name="m",
+            location="m",
+            revision=None,
+            weights_sha256="0" * 64,
+            architecture="GPTNeoForCausalLM",
+            n_parameters=10,
+            dtype="float32",
+            device="cpu",
+        ),
+        method=MethodRecord(name="icu", label="ICU", settings={"alpha": 0.5}),
+        forget_set=ForgetSetRecord(name="f", run="0", content_sha256="1" * 64, doc_ids=["3"]),
+        protocol_name="paper",
+        protocol={},
+        stop=StopRecord(source="paper", el=0.05, ma=0.6),
+        seed=parts.get("seed", 42),
+        metrics=[],
+        scores={"t": {"m": Score(value=value, n=1, higher_is_better=True)}},
+        costs={},
+        environment=Environment(python="3", platform="x", packages={}, n_threads=1),
+        started_at=started_at,
+        seconds=1.0,
+    )

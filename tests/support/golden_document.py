@@ -4,10 +4,10 @@ Used by the tests through `runpy`; the numbers and the texts mean nothing.
 """
 
 import math
-import runpy
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
+
+from golden_results import golden_results, result
 
 from unlearnbench.analysis.build_table import build_table
 from unlearnbench.analysis.table import INDISTINCT, Cell, Note, Table
@@ -16,8 +16,6 @@ from unlearnbench.reporting.findings import Findings
 from unlearnbench.reporting.report import Figure
 from unlearnbench.results.record import Result
 
-_made = runpy.run_path(str(Path(__file__).parent / "make_results.py"))
-golden_results, result = _made["golden_results"], _made["result"]
 ODD = "100% of <b>a_b</b> & {x} #1 $y^2$ ~ \\ | `c` *d* [e](f) -- “q” 漢字 é α\x1b[31m\x00\u202e"
 LONG_WORD = "Donaudampfschifffahrt" * 30
 

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import runpy
 import subprocess
 import sys
 import threading
@@ -15,6 +14,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from golden_results import result
+
 from unlearnbench.cli import cli, status_of
 from unlearnbench.cli.judge import judge
 from unlearnbench.results.identity import key_of
@@ -23,7 +24,6 @@ from unlearnbench.results.score import Score
 from unlearnbench.results.store import Store
 
 cli.add_command(judge)
-_golden = runpy.run_path(str(Path(__file__).parent / "golden" / "make_results.py"))
 KEY = "sk-judge-0123456789abcdef"
 BERTSCORE = MetricRecord(
     name="bertscore_f1", task="forgetting", label="BERT (F1)", higher_is_better=False, scale=100.0
@@ -52,7 +52,7 @@ def cell(
     )
     outputs = {d: f"{name} wrote {run}/{d}" for d in order(ids[::-1])}
     scores = {"bertscore_f1": Score(value=0.5, n=len(ids), higher_is_better=False, outputs=outputs)}
-    made: Result = _golden["result"](
+    made: Result = result(
         label or ROWS.get(name, f"NEO + {name.upper()}"),
         method="none" if role != "method" else name,
         role=role,
@@ -70,8 +70,8 @@ def cell(
 
 def save(folder: Path, *results: Result) -> Path:
     """A results folder with those cells."""
-    for result in results:
-        Store(folder).save(result)
+    for each in results:
+        Store(folder).save(each)
     return folder
 
 

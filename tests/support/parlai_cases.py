@@ -1,6 +1,6 @@
 """Texts that are hard on a token F1, and what ParlAI makes of some of them.
 
-`tests/data/parlai.json` holds the answers of ParlAI's own code, so that every test run
+`tests/support/parlai.json` holds the answers of ParlAI's own code, so that every test run
 compares with them.  To make it again, in the environment that docs/dialogue.md describes:
 
     python tests/parlai_cases.py
@@ -10,7 +10,7 @@ import json
 import random
 from pathlib import Path
 
-TABLE = Path(__file__).parent / "data" / "parlai.json"
+TABLE = Path(__file__).parent / "parlai.json"
 N_STORED = 400
 
 _PIECES = (

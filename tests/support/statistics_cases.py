@@ -1,12 +1,11 @@
 """Builders of outcomes and results that the tests of the statistics share."""
 
 import hashlib
-import runpy
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+from golden_results import result as golden_result
 from numpy.typing import ArrayLike
 
 from unlearnbench.analysis.columns import Column
@@ -14,8 +13,6 @@ from unlearnbench.analysis.statistics.outcomes import Outcomes, Stratum
 from unlearnbench.analysis.statistics.runs import RunKey
 from unlearnbench.results.record import ForgetSetRecord, MetricRecord, Result
 from unlearnbench.results.score import Score
-
-golden_result = runpy.run_path(str(Path(__file__).parent / "golden" / "make_results.py"))["result"]
 
 MA = Column("ma", "MA (%)", False, "forgetting", "ma", 100.0, 1, True)
 AVERAGE = Column("cls_avg", "Cls Avg. (ACC)", True, "classification", "cls_avg", 100.0, 1, True)

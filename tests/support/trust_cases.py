@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from test_html import cells
+from html_cases import cells
 
 from unlearnbench.results.identity import key_of
 from unlearnbench.results.record import Result

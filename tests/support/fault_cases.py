@@ -300,3 +300,9 @@ def _mount(
     if _libc().mount(*texts[:3], ctypes.c_ulong(flags), texts[3]):
         number = ctypes.get_errno()
         raise OSError(number, f"mount {target}: {os.strerror(number)}")
+
+
+def copy(source: Path, target: Path) -> Path:
+    import shutil
+
+    return Path(shutil.copytree(source, target / "copy"))
