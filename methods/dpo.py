@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from unlearnbench.models.language_model import LanguageModel
     from unlearnbench.results.trace import UnlearnTrace
     from unlearnbench.unlearning.batch import UnlearnBatch
+    from unlearnbench.unlearning.examiner import Examiner
 
 
 @register
@@ -40,13 +41,15 @@ class Dpo(GradientMethod):
 
     beta: float = setting(0.1, "how far the preference may move from the original model")
 
-    def unlearn(self, model: "LanguageModel", forget_set: "ForgetSet") -> "UnlearnTrace":
+    def unlearn(
+        self, model: "LanguageModel", forget_set: "ForgetSet", examiner: "Examiner"
+    ) -> "UnlearnTrace":
         """Train `model` in place, by trl or by the epoch loop, as protocol and strategy say."""
         if forget_set.protocol.dpo_loss == "cross_entropy" or model.strategy.identity:
-            return super().unlearn(model, forget_set)
+            return super().unlearn(model, forget_set, examiner)
         from unlearnbench.unlearning.dpo_training import unlearn_by_preference
 
-        return unlearn_by_preference(self, model, forget_set, self.beta)
+        return unlearn_by_preference(self, model, forget_set, examiner, self.beta)
 
     def prepare(self, model: "LanguageModel", forget_set: "ForgetSet") -> None:
         """Choose what each row is to say instead."""

@@ -1,6 +1,7 @@
 """In a process of its own: one ICU epoch, and the most memory it took."""
 
 import time
+from dataclasses import replace
 from typing import Any
 
 from speed.comparison.cases import planned
@@ -26,9 +27,9 @@ def epoch(cell: Any) -> int:
     """One epoch over the forget set by unlearnbench's own code; bytes at the peak."""
     from unlearnbench.models.devices.meter import peak_memory_bytes
 
-    model, forget_set = _loaded(cell)
+    model, forget_set, examiner = _loaded(cell)
     model.strategy = cell.model.strategy
-    _method(cell).unlearn(model, forget_set)
+    _method(cell).unlearn(model, forget_set, examiner)
     return (
         max(cost.peak_memory_bytes for cost in model.meter.phases.values()) or peak_memory_bytes()
     )
@@ -39,8 +40,8 @@ def epoch_as_released(cell: Any) -> int:
     from speed.baseline.training import unlearn_as_released
     from unlearnbench.models.devices.meter import peak_memory_bytes
 
-    model, forget_set = _loaded(cell)
-    forget_set.find_pairs = lambda: list(range(len(forget_set.rows)))
+    model, loaded, _ = _loaded(cell)
+    forget_set = replace(loaded, find_pairs=lambda: list(range(len(loaded.rows))))
     unlearn_as_released(model, forget_set, _method(cell), 1, lambda _losses, _stored: None)
     return peak_memory_bytes()
 
@@ -51,8 +52,8 @@ def _method(cell: Any) -> Any:
     return find("methods", cell.method)(**cell.settings)
 
 
-def _loaded(cell: Any) -> tuple[Any, Any]:
-    """Model and forget set, whose examination is memorisation accuracy alone."""
+def _loaded(cell: Any) -> tuple[Any, Any, Any]:
+    """Model, forget set, and an examiner that measures memorisation accuracy alone."""
     from unlearnbench.data.stop_line import StopLine
     from unlearnbench.metrics.bertscore import BertScore
 
@@ -60,7 +61,8 @@ def _loaded(cell: Any) -> tuple[Any, Any]:
     bertscore.f1(["a text"], ["another text"])  # as after any examination
     model = cell.model.load()
     examiner = _quick_examiner()(cell.protocol, StopLine(-1.0, -1.0), bertscore)
-    return model, cell.data.read_forget_set(cell.run, cell.limit, model, examiner)
+    forget_set = cell.data.read_forget_set(cell.run, cell.limit, model, cell.protocol)
+    return model, forget_set, examiner
 
 
 def _quick_examiner() -> type:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING
 
+from unlearnbench.errors import UserError
 from unlearnbench.metrics.task import Task, TaskContext
 from unlearnbench.registry import register
 from unlearnbench.results.score import Metric, Score
@@ -40,12 +41,18 @@ class Forgetting(Task):
     )
 
     def measure(self, model: "LanguageModel", context: TaskContext) -> dict[str, Score]:
-        """Means over the forget set's rows as the examiner measures them, by doc_id."""
-        forget_set = context.forget_set
-        rows = forget_set.rows
+        """Means over the forget set's rows as the examiner measures them, by doc_id.
+
+        Raises `UserError` for a context without an examiner.
+        """
+        if context.examiner is None:
+            raise UserError(
+                "the task 'forgetting' needs an examiner: TaskContext(..., examiner=Examiner(...))"
+            )
+        rows = context.forget_set.rows
         if context.limit is not None:
             rows = rows.select(range(min(context.limit, len(rows))))
-        records = forget_set.examiner.examine(model, rows)
+        records = context.examiner.examine(model, rows)
         scores = {metric.name: _score(metric, records) for metric in self.metrics}
         scores["bertscore_f1"].outputs = {r.doc_id: r.continuation for r in records}
         return scores

@@ -15,7 +15,7 @@ from tiny import cli
 
 pytest_plugins = ["fault_cases"]
 
-AFTER = "trace = super().unlearn(model, forget_set)\n"
+AFTER = "trace = super().unlearn(model, forget_set, examiner)\n"
 RETURN = "\nreturn trace"
 # What a method does -> what its cell is told to have failed of.
 FAILING = {

@@ -22,7 +22,7 @@ class Given(Method):
     """A method."""
     name = "{name}"
     label = "Given"
-    def unlearn(self, model, forget_set):
+    def unlearn(self, model, forget_set, examiner):
         raise NotImplementedError
 '''
 

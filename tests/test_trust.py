@@ -34,7 +34,7 @@ class Leaky(Method):
     name = "leaky"
     label = "Leaky"
 
-    def unlearn(self, model, forget_set):
+    def unlearn(self, model, forget_set, examiner):
         raise RuntimeError(f"401 for https://user:pass@host with {os.environ['HF_TOKEN']}")
 '''
 

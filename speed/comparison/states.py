@@ -73,15 +73,10 @@ def _move(
 def _loaded(case: Case) -> "tuple[LanguageModel, Sequences, Protocol]":
     import torch
 
-    from unlearnbench.data.stop_line import StopLine
-    from unlearnbench.metrics.bertscore import BertScore
-    from unlearnbench.unlearning.examiner import Examiner
-
     torch.set_num_threads(case.threads)
     cell = planned(case.options)
     model = cell.model.load()
-    examiner = Examiner(cell.protocol, StopLine(), BertScore(cell.data.bert))
-    forget_set = cell.data.read_forget_set(cell.run, cell.limit, model, examiner)
+    forget_set = cell.data.read_forget_set(cell.run, cell.limit, model, cell.protocol)
     return model, forget_set.rows, cell.protocol
 
 

@@ -23,9 +23,9 @@ def measured(case: Case, way: str) -> Told:
         keep_small(cell)
     model = cell.model.load()
     marks = Marks(model)
-    forget_set = _forget_set(cell, model, marks)
+    forget_set = _forget_set(cell, model)
     method = find("methods", cell.method)(**{**cell.settings, "max_epochs": N_EPOCHS})
-    losses = RUNS[way](model, forget_set, method, marks)
+    losses = RUNS[way](model, forget_set, method, cell, marks)
     peak = peak_bytes(model)
     begun, first, second = marks.costs
     return {
@@ -58,13 +58,17 @@ class Marks:
         self.kept = kept_by(References, model)
 
 
-def ours(model: Any, forget_set: Any, method: Any, _marks: Marks) -> list[dict[str, float]]:
+def ours(
+    model: Any, forget_set: Any, method: Any, cell: Any, marks: Marks
+) -> list[dict[str, float]]:
     """The losses of each epoch of the method's own run."""
-    trace = method.unlearn(model, forget_set)
+    trace = method.unlearn(model, forget_set, _examiner(cell, marks))
     return [epoch.losses for epoch in trace.epochs[1:]]
 
 
-def as_released(model: Any, forget_set: Any, method: Any, marks: Marks) -> list[dict[str, float]]:
+def as_released(
+    model: Any, forget_set: Any, method: Any, _cell: Any, marks: Marks
+) -> list[dict[str, float]]:
     """The same from the released algorithm."""
     from speed.baseline.training import unlearn_as_released
 
@@ -88,15 +92,23 @@ def _widest(way: str, model: Any, cell: Any, method: Any) -> int:
     from dataclasses import replace
 
     again = Marks(model)
-    one = _forget_set(replace(cell, limit=min(cell.limit, method.batch_size)), model, again)
+    one = _forget_set(replace(cell, limit=min(cell.limit, method.batch_size)), model)
     run = RUNS[way]
     with widest_scores(model) as seen:
-        run(model, one, replace(method, max_epochs=1), again)
+        run(model, one, replace(method, max_epochs=1), cell, again)
     return seen.n_bytes
 
 
-def _forget_set(cell: Any, model: Any, marks: Marks) -> Any:
+def _forget_set(cell: Any, model: Any) -> Any:
     """The rows, each with a row of the pool as its pair: who finds pairs is not compared."""
+    from dataclasses import replace
+
+    forget_set = cell.data.read_forget_set(cell.run, cell.limit, model, cell.protocol)
+    return replace(forget_set, find_pairs=lambda: list(range(len(forget_set.rows))))
+
+
+def _examiner(cell: Any, marks: Marks) -> Any:
+    """Notes the costs in the place of an examination."""
     from unlearnbench.data.stop_line import StopLine
     from unlearnbench.metrics.bertscore import BertScore
     from unlearnbench.results.trace import RowRecord
@@ -115,8 +127,4 @@ def _forget_set(cell: Any, model: Any, marks: Marks) -> Any:
                 for doc_id in rows.doc_ids
             ]
 
-    examiner = Noting(cell.protocol, StopLine(-1.0, -1.0), BertScore(cell.data.bert))
-    forget_set = cell.data.read_forget_set(cell.run, cell.limit, model, examiner)
-    forget_set.find_pairs = lambda: list(range(len(forget_set.rows)))
-    forget_set.pairs()
-    return forget_set
+    return Noting(cell.protocol, StopLine(-1.0, -1.0), BertScore(cell.data.bert))

@@ -23,7 +23,7 @@ def measured(case: Case, way: str) -> Told:
     keep_small(cell)
     model = cell.model.load()
     examiner = Examiner(cell.protocol, StopLine(-1.0, -1.0), BertScore(cell.data.bert))
-    rows = cell.data.read_forget_set(cell.run, cell.limit, model, examiner).rows
+    rows = cell.data.read_forget_set(cell.run, cell.limit, model, cell.protocol).rows
     told = (ours if way == "ours" else as_released)(model, rows, cell, examiner)
     shape = {
         "n_rows": len(rows),

@@ -28,7 +28,7 @@ class Deadly(Method):
     name = "deadly"
     label = "Deadly"
 
-    def unlearn(self, model, forget_set):
+    def unlearn(self, model, forget_set, examiner):
         os._exit(9)
 """
 

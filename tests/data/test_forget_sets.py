@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,9 +23,6 @@ from unlearnbench.models.loading import load_model
 from unlearnbench.models.sequences import Sequences
 from unlearnbench.models.token_losses import span_mask
 from unlearnbench.protocol import Protocol
-from unlearnbench.unlearning.examiner import Examiner
-
-NOBODY = cast(Examiner, None)  # reading asks nothing of the examiner
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +46,7 @@ def read(
     with pytest.MonkeyPatch.context() as patch:
         if n_pool is not None:
             patch.setattr(type(source), "read", _small_pool(source, n_pool))
-        return read_forget_set(source, source.runs[0], model, named(protocol), NOBODY, limit)
+        return read_forget_set(source, source.runs[0], model, named(protocol), limit)
 
 
 def _small_pool(source: ForgetSource, n_rows: int) -> Callable[..., RowsOfRun]:

@@ -11,7 +11,7 @@ from unlearnbench.experiments.set_options import parse_set, protocol_of
 from unlearnbench.protocol import Protocol
 from unlearnbench.registry import register  # noqa: F401 - importable without torch
 from unlearnbench.settings import setting, settings_of
-from unlearnbench.unlearning.method import Method
+from unlearnbench.unlearning.method import Method, check_unlearn
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -23,7 +23,7 @@ class Sample(Method):
     alpha: float = setting(0.5, "weight")
     learning_rate: float = setting(1e-3, "another default, the same bound")
 
-    def unlearn(self, model, forget_set):
+    def unlearn(self, model, forget_set, examiner):
         raise NotImplementedError
 
 
@@ -114,3 +114,17 @@ def test_set_mistakes_are_named(text, told):
     with pytest.raises(UserError) as caught:
         parse_set([text], {"sample": Sample})
     assert told in str(caught.value)
+
+
+def test_a_method_of_two_arguments_is_told_before_anything_runs():
+    class TwoArguments(Sample):
+        """As methods were before they were given an examiner."""
+
+        name = "two_arguments"
+
+        def unlearn(self, model, forget_set):
+            raise NotImplementedError
+
+    check_unlearn(Sample)
+    with pytest.raises(UserError, match=r"'two_arguments': its unlearn\(\) must take"):
+        check_unlearn(TwoArguments)

@@ -78,11 +78,11 @@ def test_trl_and_a_hand_written_loop_train_the_same(
     architecture: str, lengths: tuple[int, ...]
 ) -> None:
     """Three epochs' losses and the weights: order, Adam, loss, no dropout, clipping or EOS."""
-    set_ = forget_set(
-        lengths=lengths, n_bos=int(architecture == "llama"), examiner=MaExaminer(NEVER)
-    )
+    set_ = forget_set(lengths=lengths, n_bos=int(architecture == "llama"))
     model, hand = tiny_model(architecture), tiny_model(architecture)
-    trace = Dpo(learning_rate=1e-3, batch_size=4, max_epochs=3).unlearn(model, set_)
+    trace = Dpo(learning_rate=1e-3, batch_size=4, max_epochs=3).unlearn(
+        model, set_, MaExaminer(NEVER)
+    )
     want = hand_trained(hand, set_, 3, 4)
     got = [e.losses["preference"] for e in trace.epochs[1:]]
     assert got == pytest.approx(want, abs=1e-5)
@@ -109,10 +109,9 @@ def test_our_formula_and_gradient_equal_trls() -> None:
         return loss
 
     set_, model, ours = forget_set(n_rows=4, lengths=(16, 12)), tiny_model(), tiny_model()
-    set_ = replace(set_, examiner=MaExaminer(NEVER))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ExactTokensTrainer, "compute_loss", keep)
-        Dpo(batch_size=4, max_epochs=1).unlearn(model, set_)
+        Dpo(batch_size=4, max_epochs=1).unlearn(model, set_, MaExaminer(NEVER))
 
     batch = UnlearnBatch.of(ours, set_, range(4))
     references = (-batch.reference_pair_nll_per_row, -batch.reference_target_nll_per_row)
@@ -162,7 +161,7 @@ def test_run_is_repeatable_silent_and_leaves_no_file(
     before = copy.deepcopy(models[0].network.config.to_dict())
     for seed, model in enumerate(models):
         torch.manual_seed(seed)
-        Dpo(max_epochs=2, learning_rate=1e-3).unlearn(model, forget_set(examiner=MaExaminer(NEVER)))
+        Dpo(max_epochs=2, learning_rate=1e-3).unlearn(model, forget_set(), MaExaminer(NEVER))
     assert capfd.readouterr().out == ""
     assert list(tmp_path.iterdir()) == []
     for p, q in zip(*(m.network.parameters() for m in models), strict=True):
@@ -172,25 +171,27 @@ def test_run_is_repeatable_silent_and_leaves_no_file(
 
 
 def test_model_can_be_used_and_trained_on_afterwards() -> None:
-    model, set_ = tiny_model("opt"), forget_set(examiner=MaExaminer(NEVER))
-    Dpo(max_epochs=1).unlearn(model, set_)
+    model, set_ = tiny_model("opt"), forget_set()
+    Dpo(max_epochs=1).unlearn(model, set_, MaExaminer(NEVER))
     assert not model.network.training
     assert "forward" not in vars(model.network)
     assert model.network.generate(set_.rows.input_ids[:1, :8], max_new_tokens=3).shape[1] <= 11
-    trace = methods()["kl"](max_epochs=1).unlearn(model, set_)
+    trace = methods()["kl"](max_epochs=1).unlearn(model, set_, MaExaminer(NEVER))
     assert trace.n_epochs == 1
 
 
 def test_forward_tokens_are_counted() -> None:
-    model, set_ = tiny_model(), forget_set(examiner=MaExaminer(NEVER))
-    Dpo(max_epochs=2, batch_size=3).unlearn(model, set_)
+    model, set_ = tiny_model(), forget_set()
+    Dpo(max_epochs=2, batch_size=3).unlearn(model, set_, MaExaminer(NEVER))
     # the reference pass and two epochs, each over chosen and rejected
     assert model.meter.phases["unlearn"].forward_tokens == 3 * 2 * 6 * 16
 
 
 def test_non_finite_loss_collapses_with_its_trace() -> None:
-    model, set_ = tiny_model(), forget_set(examiner=MaExaminer(NEVER))
-    trace = Dpo(learning_rate=1e30, max_epochs=4, batch_size=3).unlearn(model, set_)
+    model, set_ = tiny_model(), forget_set()
+    trace = Dpo(learning_rate=1e30, max_epochs=4, batch_size=3).unlearn(
+        model, set_, MaExaminer(NEVER)
+    )
     assert trace.outcome == "collapsed"
     assert trace.n_epochs == 1
     assert trace.epochs[1].losses["preference"] == pytest.approx(0.6931, abs=1e-3)
@@ -215,13 +216,13 @@ def test_authors_stop_rule_is_or() -> None:
     values = {i: {"el": [0.0] * 6, "ma": [0.9] * 6} for i in (1, 2)}
     for rule, n_epochs in (("and", 2), ("authors", 1)):
         examiner = MaExaminer(StopLine(), script={0: {"el": [0.9] * 6, "ma": [0.9] * 6}} | values)
-        set_ = forget_set(Protocol(stop_rule=rule), examiner=examiner)
-        assert Dpo(max_epochs=2).unlearn(tiny_model(), set_).n_epochs == n_epochs
+        set_ = forget_set(Protocol(stop_rule=rule))
+        assert Dpo(max_epochs=2).unlearn(tiny_model(), set_, examiner).n_epochs == n_epochs
 
 
 def test_preference_training_makes_a_known_set_forgotten() -> None:
-    model, set_ = tiny_model("opt"), forget_set(examiner=MaExaminer())
+    model, set_ = tiny_model("opt"), forget_set()
     memorise(model, set_.rows)
-    trace = Dpo(learning_rate=1e-3, batch_size=4, max_epochs=10).unlearn(model, set_)
+    trace = Dpo(learning_rate=1e-3, batch_size=4, max_epochs=10).unlearn(model, set_, MaExaminer())
     assert trace.epochs[0].metrics["ma"] == 1.0
     assert trace.outcome == "forgotten"

@@ -30,7 +30,7 @@ def run(examiner: MaExaminer, protocol: Protocol | None = None, **settings: Any)
             return super().loss(batch)
 
     method = Noting(**{"batch_size": 4, "max_epochs": 3} | settings)
-    trace = method.unlearn(tiny_model(), forget_set(protocol, n_rows=4, examiner=examiner))
+    trace = method.unlearn(tiny_model(), forget_set(protocol, n_rows=4), examiner)
     return trace, seen
 
 
@@ -76,7 +76,7 @@ def test_record_says_forgotten_by_the_methods_own_thresholds() -> None:
     assert not any(r.forgotten for r in trace.epochs[0].rows)
     others = methods()["kumpr"](max_epochs=1)
     scores = examined([KNOWN] * 4, [0.25, 0.35, 0.5, KNOWN])
-    trace = others.unlearn(tiny_model(), forget_set(n_rows=4, examiner=scores))
+    trace = others.unlearn(tiny_model(), forget_set(n_rows=4), scores)
     assert [r.forgotten for r in trace.epochs[1].rows] == [True, False, False, False]
 
 
@@ -115,9 +115,11 @@ def test_icu_with_the_real_examiner(protocol: Any) -> None:
     """Known by heart before (MA 1, EL 1), under the line or row by row forgotten after."""
     chosen = Protocol.named(protocol)
     examiner = Examiner(chosen, StopLine(), WordOverlap(), n=2, new_tokens=8)
-    model, set_ = tiny_model("opt"), forget_set(chosen, examiner=examiner)
+    model, set_ = tiny_model("opt"), forget_set(chosen)
     memorise(model, set_.rows)
-    trace = methods()["icu"](learning_rate=1e-3, batch_size=4, max_epochs=20).unlearn(model, set_)
+    trace = methods()["icu"](learning_rate=1e-3, batch_size=4, max_epochs=20).unlearn(
+        model, set_, examiner
+    )
     assert trace.epochs[0].metrics["ma"] == 1.0
     assert trace.epochs[0].metrics["el"] > 0.9
     assert trace.outcome == "forgotten"

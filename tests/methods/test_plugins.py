@@ -41,9 +41,11 @@ def npo(registered: None, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def forgets(method_class: Any) -> None:
-    model, set_ = tiny_model("opt"), forget_set(examiner=MaExaminer())
+    model, set_ = tiny_model("opt"), forget_set()
     memorise(model, set_.rows)
-    trace = method_class(learning_rate=1e-3, batch_size=4, max_epochs=15).unlearn(model, set_)
+    trace = method_class(learning_rate=1e-3, batch_size=4, max_epochs=15).unlearn(
+        model, set_, MaExaminer()
+    )
     assert trace.epochs[0].metrics["ma"] == 1.0
     assert trace.outcome == "forgotten"
 

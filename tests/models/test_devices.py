@@ -48,9 +48,9 @@ def trained(
     """Two epochs over seven rows of three lengths in batches of three: 3, 3 and 1."""
     model = tiny_model(architecture)
     model.strategy = strategy
-    set_ = forget_set(Protocol.named(protocol), 7, (16, 11, 13), examiner=MaExaminer(NEVER))
+    set_ = forget_set(Protocol.named(protocol), 7, (16, 11, 13))
     method = methods()[name](batch_size=3, max_epochs=2, learning_rate=1e-3)
-    trace = method.unlearn(model, set_)
+    trace = method.unlearn(model, set_, MaExaminer(NEVER))
     return [epoch.losses for epoch in trace.epochs[1:]], model
 
 

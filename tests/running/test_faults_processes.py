@@ -36,7 +36,7 @@ if is_first("killed"):
         time.sleep(random.uniform(0.0, 0.4))
         os.kill(os.getpid(), signal.SIGKILL)
     threading.Thread(target=kill).start()
-    super().unlearn(model, forget_set)
+    super().unlearn(model, forget_set, examiner)
     time.sleep(60)
 """
 # Dies in the middle of its first result, which is larger than any log record.

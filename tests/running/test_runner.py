@@ -243,7 +243,7 @@ def test_the_recorded_line_is_the_one_the_method_stops_at(method, protocol, sour
     role = "before" if method == "none" else "method"
     cell = SimpleNamespace(role=role, method=method, protocol=protocol, stop=source)
     line = StopLine(el=0.04, ma=0.5, source=source, n_unseen=7)
-    stop = _stop_record(cell, SimpleNamespace(examiner=SimpleNamespace(stop_line=line)))
+    stop = _stop_record(cell, line)
     assert (stop.rule, stop.ma, stop.el, stop.n_unseen) == (rule, ma, 0.04, 7)
     assert _stop_record(cell, None).rule == rule
 

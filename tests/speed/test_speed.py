@@ -292,7 +292,7 @@ def tiny_case(world: TinyWorld, protocol: str) -> Case:
 
 def set_of(rows: Sequences, pairs: Sequences, protocol: Protocol) -> ForgetSet:
     """A forget set whose pairs are known."""
-    return ForgetSet("set", "0", rows, pairs, protocol, "", lambda: [0, 1, 2], examiner=None)
+    return ForgetSet("set", "0", rows, pairs, protocol, "", lambda: [0, 1, 2])
 
 
 def gradient_of(model: LanguageModel, loss: torch.Tensor) -> torch.Tensor:

@@ -61,9 +61,9 @@ class Odd_{name}(GradientMethod):
     label = "Odd {name}"
     learning_rate: float = setting(1e-3, "Adam's step size")
 
-    def unlearn(self, model, forget_set):
+    def unlearn(self, model, forget_set, examiner):
         {body}
-        return super().unlearn(model, forget_set)
+        return super().unlearn(model, forget_set, examiner)
 
     def loss(self, batch):
         return {{"forget": -batch.target_nll}}

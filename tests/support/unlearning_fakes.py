@@ -179,7 +179,6 @@ def forget_set(
     n_rows: int = 6,
     lengths: Sequence[int] = (16,),
     n_bos: int = 0,
-    examiner: Any = None,
     refusals: tuple[str, ...] = (),
 ) -> ForgetSet:
     """A forget set whose neighbours are the pool's rows in reverse."""
@@ -191,7 +190,6 @@ def forget_set(
         protocol=protocol or Protocol(),
         content_sha256="0" * 64,
         find_pairs=lambda: list(reversed(range(n_rows))),
-        examiner=examiner or MaExaminer(),
         refusals=refusals,
     )
 

@@ -10,6 +10,7 @@ import pytest
 from extraction_cases import tiny_rows
 
 from unlearnbench.analysis.columns import PAPER_COLUMNS
+from unlearnbench.errors import UserError
 from unlearnbench.metrics.task import TaskContext
 from unlearnbench.registry import find
 from unlearnbench.results.trace import RowRecord
@@ -29,8 +30,15 @@ class FixedExaminer:
 
 
 def measure(limit=None, n_rows=5):
-    forget_set = SimpleNamespace(rows=tiny_rows(n_rows, 0), examiner=FixedExaminer())
-    return find("tasks", "forgetting")().measure(None, TaskContext(forget_set, {}, limit=limit))
+    forget_set = SimpleNamespace(rows=tiny_rows(n_rows, 0))
+    context = TaskContext(forget_set, {}, limit=limit, examiner=FixedExaminer())
+    return find("tasks", "forgetting")().measure(None, context)
+
+
+def test_without_an_examiner_it_says_what_is_missing():
+    context = TaskContext(SimpleNamespace(rows=tiny_rows(2, 0)), {})
+    with pytest.raises(UserError, match="needs an examiner"):
+        find("tasks", "forgetting")().measure(None, context)
 
 
 def test_scores_are_means_with_documents_and_standard_errors():

@@ -50,7 +50,7 @@ def run(
     method: GradientMethod, examiner: Any, protocol: Protocol | None = None, n_rows: int = 7
 ) -> Any:
     model = tiny_model()
-    return method.unlearn(model, forget_set(protocol, n_rows=n_rows, examiner=examiner)), model
+    return method.unlearn(model, forget_set(protocol, n_rows=n_rows), examiner), model
 
 
 def test_every_epoch_visits_every_row_once_in_a_new_order() -> None:
@@ -75,8 +75,8 @@ def test_epoch_limit_is_not_forgotten() -> None:
 @pytest.mark.parametrize("name", ["kumpr", "kl", "dpo", "llmu", "icu"])
 @pytest.mark.parametrize("dpo_loss", ["preference", "cross_entropy"])
 def test_no_epochs_at_all_leave_the_model_as_it_was(name: str, dpo_loss: Any) -> None:
-    model, set_ = tiny_model(), forget_set(Protocol(dpo_loss=dpo_loss), examiner=MaExaminer(NEVER))
-    trace = methods()[name](max_epochs=0).unlearn(model, set_)
+    model, set_ = tiny_model(), forget_set(Protocol(dpo_loss=dpo_loss))
+    trace = methods()[name](max_epochs=0).unlearn(model, set_, MaExaminer(NEVER))
     assert (trace.outcome, trace.n_epochs, len(trace.epochs)) == ("not_forgotten", 0, 1)
     assert torch.equal(weights(model), weights(tiny_model()))
 
@@ -156,12 +156,12 @@ def test_same_seed_gives_the_same_weights_whatever_ran_before() -> None:
 
 @pytest.mark.parametrize("name", ["icu", "llmu", "dpo"])
 def test_global_generators_are_left_alone_and_the_model_as_it_was(name: str) -> None:
-    model, set_ = tiny_model(), forget_set(examiner=MaExaminer(NEVER))
+    model, set_ = tiny_model(), forget_set()
     numpy.random.seed(5)
     random.seed(5)
     torch.manual_seed(5)
     before = (torch.get_rng_state(), random.getstate(), numpy.random.get_state()[1].copy())
-    methods()[name](max_epochs=1).unlearn(model, set_)
+    methods()[name](max_epochs=1).unlearn(model, set_, MaExaminer(NEVER))
     assert torch.equal(before[0], torch.get_rng_state())
     assert before[1] == random.getstate()
     assert (before[2] == numpy.random.get_state()[1]).all()
@@ -191,8 +191,10 @@ def test_kumpr_never_looks_for_pairs_and_counts_only_its_own_forward_tokens() ->
     def no_pairs() -> list[int]:
         raise AssertionError("KUMPR has no use for pairs")
 
-    model, set_ = tiny_model(), forget_set(examiner=MaExaminer(NEVER))
-    methods()["kumpr"](max_epochs=2).unlearn(model, replace(set_, find_pairs=no_pairs))
+    model, set_ = tiny_model(), forget_set()
+    methods()["kumpr"](max_epochs=2).unlearn(
+        model, replace(set_, find_pairs=no_pairs), MaExaminer(NEVER)
+    )
     assert model.meter.phases["unlearn"].forward_tokens == 2 * 6 * 16
     assert model.meter.phases["examine"].forward_tokens == 3 * 6 * 16
 
@@ -234,16 +236,18 @@ def test_an_output_head_whose_result_is_scaled_is_refused_by_kl() -> None:
 
     model.network.forward = scaled
     with pytest.raises(UserError, match="changes its output head's result"):
-        methods()["kl"]().unlearn(model, forget_set(examiner=MaExaminer(NEVER)))
+        methods()["kl"]().unlearn(model, forget_set(), MaExaminer(NEVER))
 
 
 @pytest.mark.parametrize("name", ["kumpr", "kl", "dpo", "llmu", "icu"])
 @pytest.mark.parametrize("protocol", ["paper", "released"])
 def test_methods_make_a_model_forget_what_it_knew_by_heart(name: str, protocol: Any) -> None:
     model = tiny_model("opt")
-    set_ = forget_set(Protocol.named(protocol), examiner=MaExaminer())
+    set_ = forget_set(Protocol.named(protocol))
     memorise(model, set_.rows)
-    trace = methods()[name](learning_rate=1e-3, batch_size=4, max_epochs=15).unlearn(model, set_)
+    trace = methods()[name](learning_rate=1e-3, batch_size=4, max_epochs=15).unlearn(
+        model, set_, MaExaminer()
+    )
     ma = [e.metrics["ma"] for e in trace.epochs]
     assert ma[0] == 1.0
     assert ma[-1] < 0.5

@@ -1,10 +1,11 @@
-"""A forget set: what to forget, the pool of analogues, and the test whether it is forgotten."""
+"""A forget set: what to forget, and the pool of analogues."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from unlearnbench.errors import UserError
+from unlearnbench.models.devices import ranks
 from unlearnbench.protocol import Protocol
 
 if TYPE_CHECKING:
@@ -12,7 +13,6 @@ if TYPE_CHECKING:
     from unlearnbench.data.rows import Rows
     from unlearnbench.models.language_model import LanguageModel
     from unlearnbench.models.sequences import Sequences
-    from unlearnbench.unlearning.examiner import Examiner
 
 
 @dataclass
@@ -20,7 +20,6 @@ class ForgetSet:
     """The M sequences a model is asked to forget, tokenised for that model.
 
     `pairs()` gives one analogous sequence per target (eq. 2), found once.
-    `examiner` measures how well the set is known and says when to stop.
     """
 
     name: str  # e.g. 'pile-extraction/lm_extraction_128_0'
@@ -30,14 +29,16 @@ class ForgetSet:
     protocol: Protocol
     content_sha256: str  # over the token ids of rows and pool
     find_pairs: Callable[[], list[int]]  # pool index of each row's neighbour
-    examiner: "Examiner"
     refusals: tuple[str, ...] = ()  # "don't know" answers, for question-answer data
     _pairs: "Sequences | None" = field(default=None, repr=False)
 
     def pairs(self) -> "Sequences":
-        """[M, L] the nearest neighbour of each row, in the rows' order."""
+        """[M, L] the nearest neighbour of each row, in the rows' order.
+
+        Processes that train together take the neighbours that the first of them finds.
+        """
         if self._pairs is None:
-            self._pairs = self.pool.select(self.find_pairs())
+            self._pairs = self.pool.select(ranks.from_first(self.find_pairs))
         return self._pairs
 
 
@@ -46,7 +47,6 @@ def read_forget_set(
     run: str,
     model: "LanguageModel",
     protocol: Protocol,
-    examiner: "Examiner",
     limit: int | None = None,
     encoder: str | None = None,
 ) -> ForgetSet:
@@ -80,7 +80,6 @@ def read_forget_set(
         protocol=protocol,
         content_sha256=sequences_sha256(rows, pool),
         find_pairs=find_pairs,
-        examiner=examiner,
         refusals=source.refusals,
     )
 

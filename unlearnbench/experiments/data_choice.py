@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from unlearnbench.experiments.model_choice import ModelChoice
     from unlearnbench.models.language_model import LanguageModel
     from unlearnbench.protocol import Protocol
-    from unlearnbench.unlearning.examiner import Examiner
 
 NANO = "nano"
 
@@ -58,7 +57,7 @@ class DataChoice:
         return self.source.read(run, limit).targets.doc_ids
 
     def read_forget_set(
-        self, run: str, limit: int | None, model: "LanguageModel", examiner: "Examiner"
+        self, run: str, limit: int | None, model: "LanguageModel", protocol: "Protocol"
     ) -> "ForgetSet":
         """The forget set, tokenised for the model.
 
@@ -71,9 +70,7 @@ class DataChoice:
                 f"the files of forget set '{self.source.title(run)}' have changed since this run "
                 "began; run the same command again"
             )
-        return read_forget_set(
-            self.source, run, model, examiner.protocol, examiner, limit, encoder=self.encoder
-        )
+        return read_forget_set(self.source, run, model, protocol, limit, encoder=self.encoder)
 
 
 def choose_data(

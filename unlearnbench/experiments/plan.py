@@ -5,6 +5,7 @@ from typing import Any
 
 from unlearnbench import registry
 from unlearnbench.experiments.cell import Cell
+from unlearnbench.unlearning.method import check_unlearn
 
 
 @dataclass(frozen=True)
@@ -17,8 +18,16 @@ class Plan:
 
 
 def chosen_plugins(kind: str, names: tuple[str, ...]) -> dict[str, Any]:
-    """The named plugins, or every built-in one and every one from a plugin file."""
+    """The named plugins, or every built-in one and every one from a plugin file.
+
+    Raises `UserError` for a name that is unknown, and for a method that cannot be called.
+    """
     if names:
-        return {name: registry.find(kind, name) for name in names}
-    known: dict[str, type] = getattr(registry, kind)()
-    return {name: plugin for name, plugin in known.items() if registry.is_default(plugin)}
+        chosen = {name: registry.find(kind, name) for name in names}
+    else:
+        known: dict[str, type] = getattr(registry, kind)()
+        chosen = {name: plugin for name, plugin in known.items() if registry.is_default(plugin)}
+    if kind == "methods":
+        for method in chosen.values():
+            check_unlearn(method)
+    return chosen

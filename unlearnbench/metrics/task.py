@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Protocol as Interface
 
 from unlearnbench.errors import UserError
 from unlearnbench.protocol import Protocol
@@ -15,6 +16,15 @@ if TYPE_CHECKING:
     from unlearnbench.data.evaluation_sets import EvaluationSet
     from unlearnbench.data.forget_set import ForgetSet
     from unlearnbench.models.language_model import LanguageModel
+    from unlearnbench.models.sequences import Sequences
+    from unlearnbench.results.trace import RowRecord
+
+
+class RowExaminer(Interface):
+    """Measures how well a model knows rows (`unlearnbench.unlearning.examiner.Examiner`)."""
+
+    def examine(self, model: "LanguageModel", rows: "Sequences") -> "list[RowRecord]":
+        """One record per row, in the rows' order."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +37,7 @@ class TaskContext:
     protocol: Protocol = field(default_factory=Protocol)
     batch_size: int = 8
     limit: int | None = None  # documents per task
+    examiner: RowExaminer | None = None  # None for tasks that ask nothing of it
 
 
 @dataclass(kw_only=True)

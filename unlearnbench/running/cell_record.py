@@ -22,6 +22,7 @@ from unlearnbench.unlearning.method import Method
 if TYPE_CHECKING:
     from unlearnbench.data.evaluation_sets import EvaluationSet
     from unlearnbench.data.forget_set import ForgetSet
+    from unlearnbench.data.stop_line import StopLine
     from unlearnbench.experiments.cell import Cell
     from unlearnbench.models.language_model import LanguageModel
     from unlearnbench.models.sequences import Sequences
@@ -35,6 +36,7 @@ class Progressing:
 
     model: "LanguageModel | None" = None
     forget_set: "ForgetSet | None" = None
+    stop_line: "StopLine | None" = None
     trace: "UnlearnTrace | None" = None
     metrics: list[MetricRecord] = field(default_factory=list)
     scores: dict[str, dict[str, "Score"]] = field(default_factory=dict)
@@ -73,7 +75,7 @@ def result_of(
         forget_set=_forget_set_record(cell, so_far),
         protocol_name=cell.protocol_name,
         protocol=asdict(cell.protocol),
-        stop=_stop_record(cell, so_far.forget_set),
+        stop=_stop_record(cell, so_far.stop_line),
         sets={name: _set_record(found) for name, found in cell.data.sets.items()},
         seed=cell.seed,
         position=cell.position,
@@ -139,13 +141,12 @@ def _set_record(found: "EvaluationSet") -> EvaluationSetRecord:
     )
 
 
-def _stop_record(cell: "Cell", forget_set: "ForgetSet | None") -> StopRecord:
+def _stop_record(cell: "Cell", line: "StopLine | None") -> StopRecord:
     """The line as this row's method applies it, its own rule and threshold included."""
     method: Any = find("methods", cell.method) if cell.role == "method" else Method
     rule = method.stop_rule(cell.protocol)
-    if forget_set is None:  # it failed before the line was known
+    if line is None:  # it failed before the line was known
         return StopRecord(source=cell.stop, el=float("nan"), ma=float("nan"), rule=rule)
-    line = forget_set.examiner.stop_line
     return StopRecord(
         source=line.source,
         el=line.el,

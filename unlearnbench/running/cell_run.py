@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from unlearnbench.models.language_model import LanguageModel
     from unlearnbench.results.trace import UnlearnTrace
     from unlearnbench.unlearning.epochs import UnlearnProgress
+    from unlearnbench.unlearning.examiner import Examiner
 
 
 @dataclass(frozen=True)
@@ -108,15 +109,15 @@ def _unlearn_and_measure(cell: "Cell", so_far: Progressing) -> None:
 
 def _of_loaded(cell: "Cell", model: "LanguageModel", so_far: Progressing) -> None:
     examiner = make_examiner(cell, model)
-    forget_set = cell.data.read_forget_set(cell.run, cell.limit, model, examiner)
-    so_far.forget_set = forget_set
+    forget_set = cell.data.read_forget_set(cell.run, cell.limit, model, cell.protocol)
+    so_far.forget_set, so_far.stop_line = forget_set, examiner.stop_line
     if cell.role == "method":
         model.strategy = cell.model.strategy
-        so_far.trace = _unlearn(cell, model, forget_set)
+        so_far.trace = _unlearn(cell, model, forget_set, examiner)
         if so_far.trace.outcome == "collapsed":
             return  # there is nothing left to measure
         _save(cell, model)
-    _measure(cell, model, forget_set, so_far)
+    _measure(cell, model, forget_set, examiner, so_far)
 
 
 def _save(cell: "Cell", model: "LanguageModel") -> None:
@@ -127,7 +128,11 @@ def _save(cell: "Cell", model: "LanguageModel") -> None:
 
 
 def _measure(
-    cell: "Cell", model: "LanguageModel", forget_set: "ForgetSet", so_far: Progressing
+    cell: "Cell",
+    model: "LanguageModel",
+    forget_set: "ForgetSet",
+    examiner: "Examiner",
+    so_far: Progressing,
 ) -> None:
     context = TaskContext(
         forget_set,
@@ -135,6 +140,7 @@ def _measure(
         sets=cell.data.sets,
         protocol=cell.protocol,
         limit=cell.task_limit,
+        examiner=examiner,
     )
     tasks = {name: find("tasks", name)(**settings) for name, settings in cell.tasks.items()}
 
@@ -159,13 +165,15 @@ def _measure(
         ]
 
 
-def _unlearn(cell: "Cell", model: "LanguageModel", forget_set: "ForgetSet") -> "UnlearnTrace":
+def _unlearn(
+    cell: "Cell", model: "LanguageModel", forget_set: "ForgetSet", examiner: "Examiner"
+) -> "UnlearnTrace":
     from unlearnbench.unlearning.epochs import listening
 
     given = Given.to(model, forget_set)
     with put_back_after(), listening(_narrator(cell.title)):
         method = find("methods", cell.method)(**cell.settings)
-        told = method.unlearn(model, forget_set)
+        told = method.unlearn(model, forget_set, examiner)
     # Where several processes train the cell, all of them must know if one has come off badly.
     traces = ranks.gathered(lambda: check_unlearned(told, model, forget_set, given))
     trace = traces[ranks.rank()]

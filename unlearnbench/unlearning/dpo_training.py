@@ -26,11 +26,16 @@ if TYPE_CHECKING:
     from unlearnbench.data.forget_set import ForgetSet
     from unlearnbench.models.language_model import LanguageModel
     from unlearnbench.results.trace import UnlearnTrace
+    from unlearnbench.unlearning.examiner import Examiner
     from unlearnbench.unlearning.gradient_method import GradientMethod
 
 
 def unlearn_by_preference(
-    method: "GradientMethod", model: "LanguageModel", forget_set: "ForgetSet", beta: float
+    method: "GradientMethod",
+    model: "LanguageModel",
+    forget_set: "ForgetSet",
+    examiner: "Examiner",
+    beta: float,
 ) -> "UnlearnTrace":
     """Train `model` in place to prefer each row's alternative to its suffix (DPO, sigmoid loss).
 
@@ -43,7 +48,7 @@ def unlearn_by_preference(
     with _global_generators_kept():
         from unlearnbench.unlearning import dpo_trainer as preference_trainer  # noqa: F401
 
-    log = EpochLog(method, model, forget_set)
+    log = EpochLog(method, model, forget_set, examiner)
     log.before()
     if not log.ended:
         preferences = preferences_of(model, forget_set, method.seed)

@@ -12,6 +12,7 @@ from unlearnbench.results.trace import EpochRecord, Outcome, RowRecord, UnlearnT
 if TYPE_CHECKING:
     from unlearnbench.data.forget_set import ForgetSet
     from unlearnbench.models.language_model import LanguageModel
+    from unlearnbench.unlearning.examiner import Examiner
     from unlearnbench.unlearning.method import Method
 
 
@@ -44,8 +45,15 @@ def listening(listener: Listener) -> Iterator[None]:
 class EpochLog:
     """Examines the model after each epoch, says when to stop and why, and keeps the record."""
 
-    def __init__(self, method: "Method", model: "LanguageModel", forget_set: "ForgetSet") -> None:
-        self._method, self._model, self._forget_set = method, model, forget_set
+    def __init__(
+        self,
+        method: "Method",
+        model: "LanguageModel",
+        forget_set: "ForgetSet",
+        examiner: "Examiner",
+    ) -> None:
+        self._method, self._model = method, model
+        self._forget_set, self._examiner = forget_set, examiner
         self._epochs: list[EpochRecord] = []
         self._sums: dict[str, float] = {}
         self._n_batches = 0
@@ -124,16 +132,15 @@ class EpochLog:
         return "not_forgotten", f"not under the stop line at the epoch limit ({reached})"
 
     def _examined(self, trained_on: Sequence[int]) -> EpochRecord:
-        examiner = self._forget_set.examiner
         # EL can be spared after an epoch whose MA is above its line; under 'or' it may
         # end the run alone, and before the first epoch it is what the rest is held against.
         rule, ma_threshold = self._stops_at()
         line = ma_threshold if self._epochs and rule == "and" else None
-        rows = examiner.examine(self._model, self._forget_set.rows, line)
+        rows = self._examiner.examine(self._model, self._forget_set.rows, line)
         for index, row in enumerate(rows):
             row.active = index in trained_on
             row.forgotten = self._method.is_forgotten(row, self._forget_set.protocol)
-        return self._record(trained_on, rows, examiner.means(rows))
+        return self._record(trained_on, rows, self._examiner.means(rows))
 
     def _record(
         self, trained_on: Sequence[int], rows: list[RowRecord], metrics: dict[str, float]
@@ -149,11 +156,10 @@ class EpochLog:
         return record
 
     def _under_the_line(self, record: EpochRecord) -> bool:
-        examiner = self._forget_set.examiner
-        return examiner.reached(record.metrics, *self._stops_at())
+        return self._examiner.reached(record.metrics, *self._stops_at())
 
     def _stops_at(self) -> tuple[Literal["and", "or"], float]:
-        protocol, line = self._forget_set.protocol, self._forget_set.examiner.stop_line
+        protocol, line = self._forget_set.protocol, self._examiner.stop_line
         return self._method.stop_rule(protocol), self._method.ma_threshold(protocol, line)
 
     def _collapse(self, reason: str, trained_on: Sequence[int]) -> None:

@@ -1,8 +1,6 @@
 """The epoch loop that gradient methods inherit: they write a loss, and nothing else."""
 
 from abc import abstractmethod
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,6 +15,7 @@ if TYPE_CHECKING:
     from unlearnbench.results.trace import UnlearnTrace
     from unlearnbench.unlearning.batch import UnlearnBatch
     from unlearnbench.unlearning.epochs import EpochLog
+    from unlearnbench.unlearning.examiner import Examiner
 
 
 @dataclass(kw_only=True)
@@ -37,14 +36,16 @@ class GradientMethod(Method):
     def prepare(self, model: "LanguageModel", forget_set: "ForgetSet") -> None:
         """Called once before the first epoch, with the model as it was given."""
 
-    def unlearn(self, model: "LanguageModel", forget_set: "ForgetSet") -> "UnlearnTrace":
+    def unlearn(
+        self, model: "LanguageModel", forget_set: "ForgetSet", examiner: "Examiner"
+    ) -> "UnlearnTrace":
         """Train `model` in place until the stop rule, the epoch limit or a non-finite loss."""
         from unlearnbench.unlearning.epochs import EpochLog
 
-        log = EpochLog(self, model, forget_set)
+        log = EpochLog(self, model, forget_set, examiner)
         log.before()
         if not log.ended:
-            with agreed_pairs(forget_set), model.meter.phase("unlearn"), model.training():
+            with model.meter.phase("unlearn"), model.training():
                 self.prepare(model, forget_set)
                 self._epochs(model, forget_set, log)
         return log.trace
@@ -66,16 +67,3 @@ class GradientMethod(Method):
                     references.model_has_changed()
                 steps.bring_home()
                 log.epoch_done()
-
-
-@contextmanager
-def agreed_pairs(forget_set: "ForgetSet") -> Iterator[None]:
-    """Within, several processes take the pairs that the first of them finds."""
-    from unlearnbench.models.devices import ranks
-
-    find = forget_set.find_pairs
-    forget_set.find_pairs = lambda: ranks.from_first(find)
-    try:
-        yield
-    finally:
-        forget_set.find_pairs = find

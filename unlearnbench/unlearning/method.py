@@ -1,10 +1,12 @@
 """The contract of an unlearning method: a dataclass of hyper-parameters with one verb."""
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from unlearnbench.errors import UserError
 from unlearnbench.settings import setting
 
 if TYPE_CHECKING:
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     from unlearnbench.models.language_model import LanguageModel
     from unlearnbench.protocol import Protocol
     from unlearnbench.results.trace import RowRecord, UnlearnTrace
+    from unlearnbench.unlearning.examiner import Examiner
 
 
 @dataclass(kw_only=True)
@@ -70,9 +73,23 @@ class Method(ABC):
         return list(range(len(records)))
 
     @abstractmethod
-    def unlearn(self, model: "LanguageModel", forget_set: "ForgetSet") -> "UnlearnTrace":
+    def unlearn(
+        self, model: "LanguageModel", forget_set: "ForgetSet", examiner: "Examiner"
+    ) -> "UnlearnTrace":
         """Change `model` in place so that it forgets `forget_set`; return the record of it.
 
+        `examiner` measures how well rows are known and says when the stop line is reached.
         A loss that becomes NaN or infinite ends in a trace with outcome
         'collapsed', never in an exception.
         """
+
+
+def check_unlearn(method: Any) -> None:
+    """Raise `UserError` for a method class whose `unlearn` cannot be given an examiner."""
+    try:
+        inspect.signature(method.unlearn).bind("self", "model", "forget_set", "examiner")
+    except TypeError as error:
+        raise UserError(
+            f"method '{method.name}': its unlearn() must take (self, model, forget_set, examiner) "
+            f"and does not: {error}; see docs/methods.md"
+        ) from error
