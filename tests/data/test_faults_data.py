@@ -206,7 +206,8 @@ def test_a_byte_order_mark_is_no_content(name, world, untouched, tmp_path):
 
 
 def digest(path):
-    from unlearnbench.data.open_source import ForgetRequest, open_source
+    from unlearnbench.data.forget_set import open_source
+    from unlearnbench.data.forget_source import ForgetRequest
 
     return open_source(ForgetRequest(str(path))).sha256("0")
 

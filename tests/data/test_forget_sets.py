@@ -13,10 +13,15 @@ import pytest
 import torch
 from unlearning_fakes import prefix_of
 
-from unlearnbench.data.forget_set import ForgetSet, read_forget_set, read_unseen
-from unlearnbench.data.forget_source import ForgetSource, RowsOfRun
-from unlearnbench.data.open_source import ForgetRequest, open_source
-from unlearnbench.data.rows import split_running_text
+from unlearnbench.data.forget_set import (
+    ForgetSet,
+    check_rows,
+    open_source,
+    read_forget_set,
+    read_unseen,
+)
+from unlearnbench.data.forget_source import ForgetRequest, ForgetSource, Rows
+from unlearnbench.data.text_files import split_running_text
 from unlearnbench.errors import UserError
 from unlearnbench.models.language_model import LanguageModel
 from unlearnbench.models.loading import load_model
@@ -45,20 +50,20 @@ def read(
     source = open_source(ForgetRequest(str(forget_set), **options))
     with pytest.MonkeyPatch.context() as patch:
         if n_pool is not None:
-            patch.setattr(type(source), "read", _small_pool(source, n_pool))
+            patch.setattr(type(source), "pool", _small_pool(source, n_pool))
         return read_forget_set(source, source.runs[0], model, named(protocol), limit)
 
 
-def _small_pool(source: ForgetSource, n_rows: int) -> Callable[..., RowsOfRun]:
-    """The source's own `read`, leaving the first rows of the pool: 15,000 take long to encode."""
-    read_all = source.read
+def _small_pool(source: ForgetSource, n_rows: int) -> Callable[..., Rows]:
+    """The source's own `pool`, leaving its first rows: 15,000 take long to encode."""
+    whole_pool = source.pool
 
-    def read_less(_: ForgetSource, run: str, limit: int | None = None) -> RowsOfRun:
-        found = read_all(run, limit)
-        assert found.pool is not None
-        return replace(found, pool=found.pool.select(range(n_rows)))
+    def small_pool(_: ForgetSource, run: str, limit: int | None = None) -> Rows:
+        pool = whole_pool(run, limit)
+        assert pool is not None
+        return pool.select(range(n_rows))
 
-    return read_less
+    return small_pool
 
 
 def named(protocol: str) -> Protocol:
@@ -247,7 +252,7 @@ def test_the_three_file_types_hold_the_same_rows(
     rows = [{"doc_id": f"d{i}", "prefix": f"{TEXT} {i}", "suffix": " and, so on"} for i in range(3)]
     found = read(neo, write(tmp_path / f"rows{suffix}", rows))
     source = open_source(ForgetRequest(str(tmp_path / f"rows{suffix}")))
-    known_before_any_model = source.read("0", limit=2).targets.doc_ids
+    known_before_any_model = source.targets("0", limit=2).doc_ids
     assert known_before_any_model == ("d0", "d1")
     assert found.rows.doc_ids == ("d0", "d1", "d2")
     assert neo.tokenizer.decode(found.rows.suffix(1)) == " and, so on"
@@ -283,8 +288,68 @@ def test_a_folder_of_files_is_one_run_each_and_an_unseen_file_is_read(
     assert open_source(ForgetRequest(str(tmp_path))).sha256("a") != source.sha256("a")
 
 
+def test_a_run_reads_its_files_once_and_tokenises_each_row_once(
+    tmp_path: Path, neo: LanguageModel, llama: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from unlearnbench.data import text_files
+
+    file = write(tmp_path / "rows.jsonl", [{"text": f"{TEXT} {at}"} for at in range(5)])
+    unseen = write(tmp_path / "never.jsonl", [{"text": TEXT}])
+    request = ForgetRequest(str(file), unseen=str(unseen))
+    expected = [read(model, file, limit=2) for model in (neo, llama)]
+    read_files: list[str] = []
+    tokenised: list[str] = []
+
+    def reading(path: Path) -> Any:
+        read_files.append(path.name)
+        return read_table(path)
+
+    def tokenising(tokenizer: Any, texts: Any) -> Any:
+        tokenised.extend(texts)
+        return encode_starts(tokenizer, texts)
+
+    read_table, encode_starts = text_files.read_table, text_files.encode_starts
+    monkeypatch.setattr(text_files, "read_table", reading)
+    monkeypatch.setattr(text_files, "encode_starts", tokenising)
+    source = open_source(request)
+    for model, wanted in zip((neo, llama), expected, strict=True):
+        tokenised.clear()
+        source.sha256("0")
+        assert check_rows(source, model, Protocol(), 2) == []
+        found = read_forget_set(source, "0", model, Protocol(), 2)
+        read_forget_set(source, "0", model, Protocol(sequence="all"), 3)
+        assert sorted(tokenised) == sorted(f"{TEXT} {at}" for at in range(5))
+        assert found.content_sha256 == wanted.content_sha256
+    assert sorted(read_files) == ["never.jsonl", "rows.jsonl"]
+
+
+def test_ids_of_another_vocabulary_are_tokenised_once_for_a_model(
+    llama: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from unlearnbench.data import extraction_benchmark
+
+    tokenised: list[str] = []
+
+    def tokenising(tokenizer: Any, texts: Any) -> Any:
+        tokenised.extend(texts)
+        return encode_starts(tokenizer, texts)
+
+    encode_starts = extraction_benchmark.encode_starts
+    monkeypatch.setattr(extraction_benchmark, "encode_starts", tokenising)
+    rows = open_source(ForgetRequest("nano")).targets("0", 6)
+    fresh = open_source(ForgetRequest("nano")).targets("0", 6).encode(llama, Protocol())
+    tokenised.clear()
+    first = rows.select([0, 1, 2, 3]).encode(llama, Protocol())
+    again = rows.encode(llama, Protocol())
+    assert len(tokenised) == 6
+    assert torch.equal(again.input_ids, fresh.input_ids)
+    assert first.tokens(3) == again.tokens(3)
+    longer = rows.encode(llama, Protocol(sequence="all"))
+    assert len(tokenised) == 12, "another protocol shows other tokens"
+    assert (longer.lengths > again.lengths).all()
+
+
 def test_content_hash_follows_tokens_and_not_padding(shared: Path, neo: LanguageModel) -> None:
-    from dataclasses import replace
 
     from unlearnbench.models.sequences import sequences_sha256
 
@@ -367,7 +432,7 @@ def test_tuning_is_a_run_only_when_asked_for(benchmark: Path) -> None:
 
 def test_unseen_rows_lie_beside_the_rows(benchmark: Path, neo: LanguageModel) -> None:
     before = open_source(ForgetRequest(str(benchmark)))
-    assert before.unseen() is None
+    assert before.unseen is None
     shutil.copytree(benchmark, benchmark.parent / "unseen")
     after = open_source(ForgetRequest(str(benchmark)))
     rows = read_unseen(after, neo, Protocol())

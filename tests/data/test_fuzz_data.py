@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 
 from unlearnbench.data.evaluation_sets import CLASSIFICATION_SETS, read_sets
 from unlearnbench.data.evaluation_sets.dialogue_files import read_dialogue_file
-from unlearnbench.data.forget_source import read_refusals
-from unlearnbench.data.open_source import ForgetRequest, open_source
+from unlearnbench.data.forget_set import open_source
+from unlearnbench.data.forget_source import ForgetRequest
+from unlearnbench.data.text_files import read_refusals
 from unlearnbench.data.validation_texts import read_texts
 from unlearnbench.errors import UserError
 from unlearnbench.files.cache import read_entry, write_entry
@@ -224,7 +225,7 @@ def check_tokens(rows, model, name):
 
 def open_rows(path, **more):
     source = open_source(ForgetRequest(str(path), **more))
-    rows = source.read("0").targets
+    rows = source.targets("0")
     assert source.sha256("0") == source.sha256("0")
     return rows
 
@@ -291,7 +292,7 @@ def forget_other_files(draw, folder, model):
     own = folder / "own.jsonl"
     own.write_text(json.dumps({"text": "kab kad"}) + "\n")
     request = ForgetRequest(str(own), pool=str(path))
-    assert accepted(lambda: open_source(request).read("0"), name) is None
+    assert accepted(lambda: open_source(request).pool("0"), name) is None
     return False
 
 

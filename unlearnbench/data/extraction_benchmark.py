@@ -1,26 +1,116 @@
 """The extraction benchmark: three .npy arrays of token ids, and CSVs that name rows by doc_id."""
 
-from dataclasses import dataclass
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
 
-from unlearnbench.data.extraction_arrays import (
-    array_files,
-    is_nano_world,
-    read_doc_ids,
-    read_rows,
-)
 from unlearnbench.data.forget_source import (
     ForgetRequest,
     ForgetSource,
-    RowsOfRun,
+    Parts,
+    TokenMemory,
+    assemble,
     choose_runs,
-    run_order,
 )
-from unlearnbench.data.rows import TokenRows
+from unlearnbench.data.row_vocabulary import RowVocabulary
 from unlearnbench.errors import UserError
 from unlearnbench.files.hashing import files_sha256, text_sha256
-from unlearnbench.files.tables import csv_header
+from unlearnbench.files.tables import csv_header, csv_rows
+from unlearnbench.models.vocabulary import encode_continuations, encode_starts, vocabulary_sha256
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from unlearnbench.models.language_model import LanguageModel
+    from unlearnbench.models.sequences import Sequences
+    from unlearnbench.protocol import Protocol
+
+# Tokens of each span, in the order of a row: one file copied over another is noticed by them.
+SPANS = {"preprefix": 100, "prefix": 50, "suffix": 50}
+_ROW_NUMBER = re.compile("[0-9]{1,18}")
+
+
+@dataclass(frozen=True)
+class TokenRows:
+    """Rows of the extraction benchmark: ids of a given vocabulary in three spans."""
+
+    preprefix: "np.ndarray"  # [N, 100]
+    prefix: "np.ndarray"  # [N, 50]
+    suffix: "np.ndarray"  # [N, 50]
+    doc_ids: tuple[str, ...]
+    vocabulary: RowVocabulary
+    memory: TokenMemory = field(default_factory=TokenMemory, repr=False, compare=False)
+
+    has_fixed_length: ClassVar[bool] = True
+
+    def __len__(self) -> int:
+        return len(self.doc_ids)
+
+    def select(self, rows: Sequence[int]) -> "TokenRows":
+        """The rows at those places, in that order."""
+        at = list(rows)
+        return replace(
+            self,
+            preprefix=self.preprefix[at],
+            prefix=self.prefix[at],
+            suffix=self.suffix[at],
+            doc_ids=tuple(self.doc_ids[i] for i in at),
+        )
+
+    def encode(
+        self, model: "LanguageModel", protocol: "Protocol", only_fitting: bool = False
+    ) -> "Sequences":
+        """[N, L] ids as they are if the vocabulary is the model's; decoded and re-tokenised if not.
+
+        Each span is tokenised on its own, so that the suffix starts exactly where it
+        starts in the benchmark; lengths then differ from row to row.
+        """
+        import numpy as np
+
+        where = [f"row {doc_id} of the extraction set" for doc_id in self.doc_ids]
+        if self.vocabulary.is_of(model):
+            given = np.concatenate(self._given(protocol), axis=1).tolist()
+            parts = list(zip(given, self.suffix.tolist(), strict=True))
+            return assemble(model, parts, self.doc_ids, where, only_fitting)
+
+        def tokenise(new: list[int]) -> list[Parts]:
+            rows = self.select(new)
+            spans = [span.tolist() for span in (*rows._given(protocol), rows.suffix)]
+            return _encode_spans(model, self.vocabulary.texts(list(zip(*spans, strict=True))))
+
+        names = [(doc_id, protocol.sequence) for doc_id in self.doc_ids]
+        parts = self.memory.parts(model, names, tokenise)
+        return assemble(model, parts, self.doc_ids, where, only_fitting)
+
+    def contents(self, protocol: "Protocol") -> list[bytes]:
+        """What tells each row from others: the ids that this protocol shows a model."""
+        import numpy as np
+
+        shown = np.concatenate([*self._given(protocol), self.suffix], axis=1)
+        return [row.tobytes() for row in shown]
+
+    def sha256(self, protocol: "Protocol") -> str:
+        """Digest of the ids, where they are cut, and what they mean."""
+        spans = [self.prefix.shape, self.suffix.shape, str(self.suffix.dtype)]
+        own = self.vocabulary
+        meaning = "" if own.folder is None else vocabulary_sha256(own.tokenizer, own.size)
+        return text_sha256(repr([self.contents(protocol), spans, meaning]))
+
+    def _given(self, protocol: "Protocol") -> list["np.ndarray"]:
+        return [self.preprefix, self.prefix] if protocol.sequence == "all" else [self.prefix]
+
+
+def _encode_spans(model: "LanguageModel", texts: list[list[str]]) -> list[Parts]:
+    first, *rest = [list(column) for column in zip(*texts, strict=True)] or [[], []]
+    given = encode_starts(model.tokenizer, first)
+    *middle, suffixes = [encode_continuations(model.tokenizer, column) for column in rest]
+    for more in middle:
+        given = [a + b for a, b in zip(given, more, strict=True)]
+    return list(zip(given, suffixes, strict=True))
 
 
 @dataclass(frozen=True)
@@ -32,37 +122,45 @@ class ExtractionSource(ForgetSource):
     files: dict[str, Path]  # run -> CSV
     runs: tuple[str, ...]
     unseen_folder: Path | None = None
+    _numbers: dict[str, list[int]] = field(default_factory=dict, repr=False, compare=False)
 
     def sha256(self, run: str) -> str:
         """Digest of the run's doc ids and of the row files, unseen ones included."""
-        numbers = self.doc_ids(run)  # first: it says what is wrong with a file that is none
-        folders = [self.folder, *([self.unseen_folder] if self.unseen_folder else [])]
-        arrays = [files_sha256(array_files(folder).values()) for folder in folders]
-        return text_sha256(",".join(map(str, numbers)), *arrays)
+        numbers = self._row_numbers(run)  # first: it says what is wrong with a file that is none
+        return text_sha256(",".join(map(str, numbers)), *self._arrays_sha256)
 
     def title(self, run: str) -> str:
         """Source and file of a run."""
         return f"{self.name}/{self.files[run].stem}"
 
-    def read(self, run: str, limit: int | None = None) -> RowsOfRun:
-        """The run's rows in the CSV's order; the pool is every row that is not of this run."""
-        numbers = self.doc_ids(run)
-        taken = set(numbers)
-        rest = [i for i in range(len(self.rows)) if i not in taken]
-        return RowsOfRun(self.rows.select(numbers[:limit]), self.rows.select(rest))
+    def targets(self, run: str, limit: int | None = None) -> TokenRows:
+        """The run's rows in the CSV's order."""
+        return self.rows.select(self._row_numbers(run)[:limit])
 
+    def pool(self, run: str, limit: int | None = None) -> TokenRows:  # noqa: ARG002
+        """Every row that is not of this run, whatever the limit."""
+        taken = set(self._row_numbers(run))
+        return self.rows.select([i for i in range(len(self.rows)) if i not in taken])
+
+    @cached_property
     def unseen(self) -> TokenRows | None:
         """The rows of the unseen folder, if there is one."""
         return read_rows(self.unseen_folder) if self.unseen_folder else None
-
-    def doc_ids(self, run: str) -> list[int]:
-        """Row numbers of a run, in the CSV's order."""
-        return read_doc_ids(self.files[run], len(self.rows), self.folder)
 
     @cached_property
     def rows(self) -> TokenRows:
         """[N] every row of the extraction set."""
         return read_rows(self.folder)
+
+    @cached_property
+    def _arrays_sha256(self) -> list[str]:
+        folders = [self.folder, *([self.unseen_folder] if self.unseen_folder else [])]
+        return [files_sha256(array_files(folder).values()) for folder in folders]
+
+    def _row_numbers(self, run: str) -> list[int]:
+        if run not in self._numbers:
+            self._numbers[run] = read_doc_ids(self.files[run], len(self.rows), self.folder)
+        return self._numbers[run]
 
 
 def open_extraction(request: ForgetRequest) -> ExtractionSource | None:
@@ -118,7 +216,12 @@ def name_runs(files: list[Path]) -> dict[str, Path]:
     short = [path.stem.rsplit("_", 1)[-1] for path in files]
     names = short if len(set(short)) == len(short) else [path.stem for path in files]
     pairs = zip(names, files, strict=True)
-    return dict(sorted(pairs, key=lambda pair: run_order(pair[0])))
+    return dict(sorted(pairs, key=lambda pair: _run_order(pair[0])))
+
+
+def _run_order(run: str) -> tuple[int, int, str]:
+    """Sort key: numbers by value, then names."""
+    return (0, int(run), run) if run.isdecimal() else (1, 0, run)
 
 
 def _is_extraction(folder: Path) -> bool:
@@ -161,3 +264,122 @@ def _find_rows(request: ForgetRequest, place: Path, found: list[Path]) -> Path |
     for above in (near.parent, near.parent.parent):
         nearby += [above, above / "extraction", above / "pile_extraction"]
     return next((folder for folder in nearby if _is_extraction(folder)), None)
+
+
+def read_doc_ids(path: Path, n_rows: int, folder: Path) -> list[int]:
+    """Row numbers in the column doc_id, in the file's order; raises `UserError` for a bad one.
+
+    The CSV's text is not used: it is the released decoding, which does not give the ids back.
+    """
+    numbers: dict[int, int] = {}
+    for at, row in enumerate(csv_rows(path)):
+        number = _row_number(row, n_rows, folder, f"{path}, row {at}")
+        if (before := numbers.setdefault(number, at)) != at:
+            raise UserError(
+                f"{path}, row {at}: doc_id {number} is there twice (also in row {before}); "
+                "each row can be forgotten once"
+            )
+    if not numbers:
+        raise UserError(f"{path} has no rows; a forget set needs at least one doc_id")
+    return list(numbers)
+
+
+def _row_number(row: dict[str, str], n_rows: int, folder: Path, where: str) -> int:
+    if "doc_id" not in row:
+        raise UserError(
+            f"{where}: no column 'doc_id' (it has {', '.join(map(repr, row)):.100}); "
+            f"it names the rows of {folder}"
+        )
+    cell = row["doc_id"].strip()
+    if not _ROW_NUMBER.fullmatch(cell):
+        raise UserError(f"{where}: doc_id {cell!r:.40} is not a row number of {folder}")
+    if int(cell) >= n_rows:
+        raise UserError(f"{where}: doc_id {cell} is beyond the {n_rows} rows of {folder}")
+    return int(cell)
+
+
+def read_rows(folder: Path) -> TokenRows:
+    """[N] every row of an extraction folder; raises `UserError` naming the file that is wrong."""
+    files = array_files(folder)
+    arrays = {span: _read_array(path) for span, path in files.items()}
+    counts = {span: len(array) for span, array in arrays.items()}
+    if len(set(counts.values())) > 1:
+        raise UserError(
+            f"the .npy files of {folder} have different numbers of rows: {counts}; "
+            "copy all three from one place"
+        )
+    vocabulary = vocabulary_of(folder)
+    for span, array in arrays.items():
+        _check_array(array, span, files[span], vocabulary)
+    doc_ids = tuple(map(str, range(counts["suffix"])))
+    preprefix, prefix, suffix = (arrays[span] for span in SPANS)
+    return TokenRows(preprefix, prefix, suffix, doc_ids, vocabulary)
+
+
+def array_files(folder: Path) -> dict[str, Path]:
+    """Span -> file of an extraction folder."""
+    return {span: folder / f"train_{span}.npy" for span in SPANS}
+
+
+def _read_array(path: Path) -> "np.ndarray":
+    """A file's array of whole numbers [rows, tokens]; nothing in the file is ever unpickled."""
+    import numpy as np
+
+    try:
+        mapped = np.lib.format.open_memmap(path, mode="r")
+        n_more = path.stat().st_size - mapped.offset - mapped.nbytes
+        array = np.array(mapped)  # a file that shrinks while it is mapped kills the process
+    except FileNotFoundError as error:
+        raise UserError(
+            f"{path} is missing; copy all of train_{{preprefix,prefix,suffix}}.npy"
+        ) from error
+    except Exception as error:  # a header is parsed as Python, which fails in any way it likes
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise UserError(
+            f"{path} is not a readable .npy file ({first[:200]}); download it again"
+        ) from error
+    if n_more > 0:
+        raise UserError(f"{path} goes on after its array; it is damaged, download it again")
+    if array.ndim != 2 or array.dtype.kind not in "ui" or 0 in array.shape:
+        raise UserError(
+            f"{path} holds {array.dtype} of shape {list(array.shape)}; "
+            "expected whole numbers [rows, tokens]"
+        )
+    return array
+
+
+def _check_array(array: "np.ndarray", span: str, path: Path, vocabulary: RowVocabulary) -> None:
+    if array.shape[1] != SPANS[span]:
+        raise UserError(
+            f"{path} has {array.shape[1]} tokens per row where the benchmark's has {SPANS[span]}; "
+            "is it another file of the three?"
+        )
+    wrong = (array < 0) | (array >= vocabulary.size)
+    if wrong.any():
+        row = int(wrong.any(axis=1).argmax())
+        token = int(array[row][wrong[row]][0])
+        raise UserError(
+            f"{path}, row {row}: token id {token} is not one of the {vocabulary.size} of "
+            f"{vocabulary.title}; ids of another vocabulary need its tokenizer.json beside them"
+        )
+
+
+def vocabulary_of(folder: Path) -> RowVocabulary:
+    """Whose ids the rows are: a tokenizer.json's beside them, the nano world's, else GPT-2's."""
+    if (folder / "tokenizer.json").is_file():
+        return RowVocabulary(folder)
+    if is_nano_world(folder):
+        from unlearnbench.nano.tokenizer import WEIGHTS
+
+        return RowVocabulary(WEIGHTS / "tokenizer")
+    return RowVocabulary(None, (folder / "gpt2_tokenizer", folder.parent / "gpt2_tokenizer"))
+
+
+def is_nano_world(folder: Path) -> bool:
+    """Whether these are the nano world's rows: its manifest names the world's version."""
+    manifest = folder.parent / "manifest.json"
+    try:
+        found = json.loads(manifest.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(found, dict) and "world_version" in found

@@ -1,18 +1,31 @@
-"""A forget set: what to forget, and the pool of analogues."""
+"""A forget set: opened from what the user names, looked at before a run, tokenised for a model."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from unlearnbench.data.extraction_benchmark import open_extraction
+from unlearnbench.data.forget_source import ForgetRequest, ForgetSource, Rows
+from unlearnbench.data.text_files import open_texts
 from unlearnbench.errors import UserError
+from unlearnbench.files.tables import count_repeats
 from unlearnbench.models.devices import ranks
 from unlearnbench.protocol import Protocol
 
 if TYPE_CHECKING:
-    from unlearnbench.data.open_source import ForgetSource
-    from unlearnbench.data.rows import Rows
     from unlearnbench.models.language_model import LanguageModel
     from unlearnbench.models.sequences import Sequences
+
+
+def open_source(request: ForgetRequest) -> ForgetSource:
+    """The source a request means, without loading a model; raises `UserError` for none."""
+    if request.forget_set == "nano":
+        from unlearnbench.nano import data_path
+
+        request = replace(request, forget_set=str(data_path() / "extraction"))
+    if request.forget_set.startswith("hf:"):
+        return open_texts(request)
+    return open_extraction(request) or open_texts(request)
 
 
 @dataclass
@@ -43,7 +56,7 @@ class ForgetSet:
 
 
 def read_forget_set(
-    source: "ForgetSource",
+    source: ForgetSource,
     run: str,
     model: "LanguageModel",
     protocol: Protocol,
@@ -60,17 +73,19 @@ def read_forget_set(
     from unlearnbench.data.pairs import find_neighbours
     from unlearnbench.models.sequences import sequences_sha256
 
-    found = source.read(run, limit)
-    rows = found.targets.encode(model, protocol)
-    pool = _pool(found.pool, rows, model, protocol)
+    rows = source.targets(run, limit).encode(model, protocol)
+    offered = source.pool(run, limit)
+    pool = rows.select([])
+    if offered is not None:
+        pool = without_targets(offered.encode(model, protocol, only_fitting=True), rows)
     title = source.title(run)
 
     def find_pairs() -> list[int]:
         if not len(pool):
-            raise _no_pool(title, len(found.pool or ()))
+            raise _no_pool(title, len(offered or ()))
         with model.meter.phase("pairs"):
-            wanted, offered = _texts(model, rows), _texts(model, pool)
-            return find_neighbours(wanted, offered, encoder, protocol.neighbour_metric)
+            targets, candidates = _texts(model, rows), _texts(model, pool)
+            return find_neighbours(targets, candidates, encoder, protocol.neighbour_metric)
 
     return ForgetSet(
         name=title,
@@ -85,13 +100,12 @@ def read_forget_set(
 
 
 def read_unseen(
-    source: "ForgetSource", model: "LanguageModel", protocol: Protocol, limit: int | None = None
+    source: ForgetSource, model: "LanguageModel", protocol: Protocol, limit: int | None = None
 ) -> "Sequences | None":
     """[N, L] rows the model never saw, to calibrate the stop line on; None if there are none."""
-    unseen = source.unseen()
-    if unseen is None:
+    if source.unseen is None:
         return None
-    rows = unseen.select(range(len(unseen))[:limit])
+    rows = source.unseen.select(range(len(source.unseen))[:limit])
     fitting = rows.encode(model, protocol, only_fitting=True)
     if not len(fitting):
         raise UserError(
@@ -99,14 +113,6 @@ def read_unseen(
             f"{model.source.name} reads; give others: --unseen FILE, or use --stop paper"
         )
     return fitting
-
-
-def _pool(
-    rows: "Rows | None", targets: "Sequences", model: "LanguageModel", protocol: Protocol
-) -> "Sequences":
-    if rows is None:
-        return targets.select([])
-    return without_targets(rows.encode(model, protocol, only_fitting=True), targets)
 
 
 def without_targets(pool: "Sequences", targets: "Sequences") -> "Sequences":
@@ -133,3 +139,73 @@ def _no_pool(title: str, n_offered: int) -> UserError:
         f"forget set '{title}' has no pool to draw pairs from; give one: --pool FILE, "
         "or leave rows over with --limit M"
     )
+
+
+def check_rows(
+    source: ForgetSource, model: "LanguageModel", protocol: Protocol, limit: int | None
+) -> list[str]:
+    """Tokenise every run's rows before anything is run; warnings about what is odd in them.
+
+    `model` needs no weights.  Raises `UserError` naming file and row of the first that cannot be
+    used, on which each cell would fail: too short, too long for the model, a pool that holds
+    nothing but targets, unseen rows that are targets.
+    """
+    warnings = []
+    for run in source.runs:
+        targets, title = source.targets(run, limit), source.title(run)
+        targets.encode(model, protocol)
+        if repeats := count_repeats(targets.contents(protocol), targets.doc_ids):
+            warnings.append(f"forget set '{title}': {repeats}")
+        pool = source.pool(run, limit)
+        if pool is not None and len(pool):  # without one, methods that ask for pairs say so
+            warnings += _check_pool(pool, targets, title, model, protocol)
+        if source.unseen is not None:
+            _check_unseen(source.unseen, targets, title, protocol)
+    return warnings
+
+
+def _check_pool(
+    pool: Rows, targets: Rows, title: str, model: "LanguageModel", protocol: Protocol
+) -> list[str]:
+    known = set(targets.contents(protocol))
+    new = [at for at, row in enumerate(pool.contents(protocol)) if row not in known]
+    if not new:
+        raise UserError(
+            f"forget set '{title}': all {len(pool)} rows of its pool are rows to forget; "
+            "give another: --pool FILE"
+        )
+    warnings = []
+    if not pool.has_fixed_length:  # the extraction benchmark's pool is what it is
+        n_fitting = len(pool.select(new).encode(model, protocol, only_fitting=True))
+        if not n_fitting:
+            raise UserError(
+                f"forget set '{title}': all rows of its pool are longer than the "
+                f"{model.max_length} tokens that {model.source.name} reads; "
+                "give another: --pool FILE"
+            )
+        left_out = {
+            "are rows to forget": len(pool) - len(new),
+            "are too long": len(new) - n_fitting,
+        }
+        warnings += [
+            f"forget set '{title}': {n_rows} of the {len(pool)} rows of its pool {reason} and "
+            "left out"
+            for reason, n_rows in left_out.items()
+            if n_rows
+        ]
+    if len(new) < len(targets):
+        warnings.append(
+            f"forget set '{title}': {len(new)} rows in the pool for {len(targets)} to forget, so "
+            "some share a pair"
+        )
+    return warnings
+
+
+def _check_unseen(unseen: Rows, targets: Rows, title: str, protocol: Protocol) -> None:
+    known = dict(zip(targets.contents(protocol), targets.doc_ids, strict=True))
+    for row, doc_id in zip(unseen.contents(protocol), unseen.doc_ids, strict=True):
+        if row in known:
+            raise UserError(
+                f"unseen row {doc_id!r:.60} is row {known[row]!r:.60} of forget set '{title}', so "
+                "the model saw it; give rows it never saw: --unseen FILE, or use --stop paper"
+            )

@@ -1,14 +1,18 @@
-"""What a source of forget sets is: known before any model, read for one."""
+"""What a source of forget sets is: known before any model, read once, tokenised once per model."""
 
 from abc import ABC, abstractmethod
+from array import array
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Protocol as Interface
 
 from unlearnbench.errors import UserError, unknown
 
 if TYPE_CHECKING:
-    from unlearnbench.data.rows import Rows
+    from unlearnbench.models.language_model import LanguageModel
+    from unlearnbench.models.sequences import Sequences
+    from unlearnbench.protocol import Protocol
 
 
 @dataclass(frozen=True)
@@ -23,16 +27,41 @@ class ForgetRequest:
     refusals: str | None = None  # one "don't know" answer per line
 
 
-@dataclass(frozen=True)
-class RowsOfRun:
-    """What a source holds for one run, not yet tokenised."""
+class Rows(Interface):
+    """What every source gives: rows that can be counted, chosen and tokenised."""
 
-    targets: "Rows"
-    pool: "Rows | None"
+    has_fixed_length: ClassVar[bool]  # the benchmark's spans of 100 or 200 tokens, not free text
+
+    def __len__(self) -> int: ...
+
+    @property
+    def doc_ids(self) -> tuple[str, ...]:
+        """The rows' names, in order."""
+
+    def select(self, rows: Sequence[int]) -> "Rows":
+        """The rows at those places, in that order."""
+
+    def contents(self, protocol: "Protocol") -> list[Any]:
+        """What tells each row from others, whatever its name; known without a model."""
+
+    def sha256(self, protocol: "Protocol") -> str:
+        """Digest of what the rows are to any model under that protocol; their names aside."""
+
+    def encode(
+        self, model: "LanguageModel", protocol: "Protocol", only_fitting: bool = False
+    ) -> "Sequences":
+        """[N, L] the rows as this model reads them, BOS first where it has one.
+
+        Rows longer than the model's context are left out with `only_fitting`, else an error.
+        """
 
 
 class ForgetSource(ABC):
-    """A place with one or more forget sets.  Making one loads no model and no torch."""
+    """A place with one or more forget sets.  Making one loads no model and no torch.
+
+    Each of its files is parsed when it is first asked for, and once: ids, lengths and digests
+    come from what was parsed.
+    """
 
     name: str  # folder, file or data set: 'pile_extraction'
     runs: tuple[str, ...]  # those asked for, or all but 'tuning'
@@ -47,11 +76,16 @@ class ForgetSource(ABC):
         """Source and file of a run: 'pile_extraction/lm_extraction_128_0'."""
 
     @abstractmethod
-    def read(self, run: str, limit: int | None = None) -> RowsOfRun:
-        """The targets in the source's order (the first `limit`), and what may be their pool."""
+    def targets(self, run: str, limit: int | None = None) -> Rows:
+        """The rows to forget, in the source's order: the first `limit` of the run."""
 
     @abstractmethod
-    def unseen(self) -> "Rows | None":
+    def pool(self, run: str, limit: int | None = None) -> Rows | None:
+        """What the targets' neighbours are drawn from; None if there is nothing."""
+
+    @property
+    @abstractmethod
+    def unseen(self) -> Rows | None:
         """Rows that the model never saw, to calibrate the stop line on; None if there are none."""
 
 
@@ -63,24 +97,72 @@ def choose_runs(asked: tuple[str, ...], there: tuple[str, ...], source: str) -> 
     return asked or tuple(run for run in there if run != "tuning") or there
 
 
-def run_order(run: str) -> tuple[int, int, str]:
-    """Sort key: numbers by value, then names."""
-    return (0, int(run), run) if run.isdecimal() else (1, 0, run)
+Parts = tuple[list[int], list[int]]  # of one row: given tokens, suffix tokens
 
 
-def read_refusals(given: str | None, beside: Path | None) -> tuple[str, ...]:
-    """The "don't know" answers of a file: the one given, else `idontknow.txt` beside the data.
+class TokenMemory:
+    """Ids of rows as the model that asked last reads them: none is tokenised twice for it.
 
-    One per line; blank lines are none.  Raises `UserError` for a file without any: a method
-    would otherwise take something else for them.
+    They are kept compactly: a pool may have 15,000 rows of 200 tokens.
     """
-    from unlearnbench.files.tables import text_of_file
 
-    path = Path(given).expanduser() if given else beside / "idontknow.txt" if beside else None
-    if path is None or (given is None and not path.is_file()):
-        return ()
-    # Not splitlines(): that also breaks at characters that may stand in a sentence.
-    answers = tuple(line.strip() for line in text_of_file(path).split("\n") if line.strip())
-    if not answers:
-        raise UserError(f"{path} holds no answer; write one per line, or give another: --refusals")
-    return answers
+    def __init__(self) -> None:
+        self._model: Hashable = None
+        self._parts: dict[Hashable, tuple[array[int], array[int]]] = {}
+
+    def parts(
+        self,
+        model: "LanguageModel",
+        names: Sequence[Hashable],
+        tokenise: Callable[[list[int]], list[Parts]],
+    ) -> list[Parts]:
+        """[N] the parts of those rows; `tokenise` gives those of the places that are new."""
+        key = (model.source, type(model.tokenizer), len(model.tokenizer))
+        if key != self._model:
+            self._model, self._parts = key, {}
+        if new := [at for at, name in enumerate(names) if name not in self._parts]:
+            for at, (given, suffix) in zip(new, tokenise(new), strict=True):
+                self._parts[names[at]] = (array("i", given), array("i", suffix))
+        kept = (self._parts[name] for name in names)
+        return [(given.tolist(), suffix.tolist()) for given, suffix in kept]
+
+
+def assemble(
+    model: "LanguageModel",
+    parts: Sequence[Parts],
+    doc_ids: tuple[str, ...],
+    where: Sequence[str],
+    only_fitting: bool = False,
+) -> "Sequences":
+    """[N, L] `BOS? given suffix`, padded on the right; `where` is what errors call each row.
+
+    Raises `UserError` for a row without a token to forget, and, unless `only_fitting`, for one
+    longer than the model's context.
+    """
+    import torch
+
+    from unlearnbench.models.sequences import Sequences
+
+    for (_, suffix), name in zip(parts, where, strict=True):
+        if not suffix:
+            raise UserError(f"{name}: no token to forget for {model.source.name}; remove the row")
+    bos = model.bos_token_id_to_prepend
+    head = [] if bos is None else [bos]
+    made = [(head + a, head + a + b, doc) for (a, b), doc in zip(parts, doc_ids, strict=True)]
+    fitting = [row for row in made if len(row[1]) <= model.max_length]
+    if len(fitting) < len(made) and not only_fitting:
+        longest = max(range(len(made)), key=lambda at: len(made[at][1]))
+        raise UserError(
+            f"{where[longest]}: has {len(made[longest][1])} tokens for {model.source.name}, which "
+            f"reads at most {model.max_length}; take a model with a longer context or shorter rows"
+        )
+    width = max((len(row) for _, row, _ in fitting), default=0)
+    pad = model.pad_token_id
+    padded = [row + [pad] * (width - len(row)) for _, row, _ in fitting]
+    return Sequences(
+        input_ids=torch.tensor(padded, dtype=torch.long).reshape(len(fitting), width),
+        lengths=torch.tensor([len(row) for _, row, _ in fitting], dtype=torch.long),
+        n_given=torch.tensor([len(given) for given, _, _ in fitting], dtype=torch.long),
+        doc_ids=tuple(doc for _, _, doc in fitting),
+        n_bos=len(head),
+    )

@@ -1,22 +1,122 @@
 """Forget sets of text: a file, a folder of files (one run each), or a hub data set."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from unlearnbench.data.forget_source import (
     ForgetRequest,
     ForgetSource,
-    RowsOfRun,
+    Parts,
+    TokenMemory,
+    assemble,
     choose_runs,
-    read_refusals,
 )
 from unlearnbench.data.hub_datasets import dataset_rows, parse_dataset
-from unlearnbench.data.rows import TextRows
-from unlearnbench.data.text_rows import text_rows
 from unlearnbench.errors import UserError
 from unlearnbench.files.hashing import text_sha256
-from unlearnbench.files.tables import SUFFIXES, read_table
+from unlearnbench.files.tables import SUFFIXES, read_table, text_of_file
+from unlearnbench.models.vocabulary import encode_continuations, encode_starts
+
+if TYPE_CHECKING:
+    from unlearnbench.models.language_model import LanguageModel
+    from unlearnbench.models.sequences import Sequences
+    from unlearnbench.protocol import Protocol
+
+SUFFIX_LENGTH = 50  # of a full row: 50 of 100, or 50 of 200
+# The columns a row is made of, in order of preference.
+_SHAPES = (("prefix", "suffix"), ("question", "answer"), ("text",))
+
+
+@dataclass(frozen=True)
+class TextRow:
+    """One row of text: running text to be cut by tokens (no suffix), or two given parts."""
+
+    doc_id: str
+    prefix: str
+    suffix: str | None
+    where: str  # 'forget.jsonl, row 3': what an error names
+
+
+@dataclass(frozen=True)
+class TextRows:
+    """Rows of a text file or a hub data set."""
+
+    rows: tuple[TextRow, ...]
+    memory: TokenMemory = field(default_factory=TokenMemory, repr=False, compare=False)
+
+    has_fixed_length: ClassVar[bool] = False
+
+    @property
+    def doc_ids(self) -> tuple[str, ...]:
+        """Each row's name: its doc_id, else its number."""
+        return tuple(row.doc_id for row in self.rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def select(self, rows: Sequence[int]) -> "TextRows":
+        """The rows at those places, in that order."""
+        return replace(self, rows=tuple(self.rows[i] for i in rows))
+
+    def contents(self, protocol: "Protocol") -> list[tuple[str, str | None]]:  # noqa: ARG002
+        """What tells each row from others: its text."""
+        return [(row.prefix, row.suffix) for row in self.rows]
+
+    def sha256(self, protocol: "Protocol") -> str:
+        """Digest of the texts."""
+        return text_sha256(repr(self.contents(protocol)))
+
+    def encode(
+        self, model: "LanguageModel", protocol: "Protocol", only_fitting: bool = False
+    ) -> "Sequences":
+        """[N, L] running text cut to T tokens and into given and suffix; two parts as they are.
+
+        Raises `UserError` naming file and row where there is too little to forget.
+        """
+        length = 200 if protocol.sequence == "all" else 100
+
+        def tokenise(new: list[int]) -> list[Parts]:
+            rows = [self.rows[at] for at in new]
+            starts = encode_starts(model.tokenizer, [row.prefix for row in rows])
+            suffixes = encode_continuations(model.tokenizer, [row.suffix or "" for row in rows])
+            return list(zip(starts, suffixes, strict=True))
+
+        tokenised = self.memory.parts(model, self.contents(protocol), tokenise)
+        parts = [
+            split_running_text(start[:length], length) if row.suffix is None else (start, suffix)
+            for row, (start, suffix) in zip(self.rows, tokenised, strict=True)
+        ]
+        for row, (given, suffix) in zip(self.rows, parts, strict=True):
+            _check_length(row, given, suffix)
+        where = [row.where for row in self.rows]
+        return assemble(model, parts, self.doc_ids, where, only_fitting)
+
+
+def split_running_text(ids: list[int], length: int) -> tuple[list[int], list[int]]:
+    """Given tokens and suffix of a text of at most `length` tokens.
+
+    t0 = length - 50 (50 of 100, 150 of 200) if at least ten tokens follow, else half.
+    """
+    t0 = length - SUFFIX_LENGTH
+    if len(ids) < t0 + 10:
+        t0 = len(ids) // 2
+    return ids[:t0], ids[t0:]
+
+
+def _check_length(row: TextRow, given: list[int], suffix: list[int]) -> None:
+    if not given:
+        raise UserError(f"{row.where}: nothing is given before the suffix; make the text longer")
+    # An answer may be one token (a year); half of a running text should be more than that.
+    needed = 2 if row.suffix is None else 1
+    if len(suffix) < needed:
+        raise UserError(
+            f"{row.where}: too short: {len(suffix)} tokens to forget, needs {needed} or more; "
+            "lengthen or remove the row"
+        )
 
 
 @dataclass(frozen=True)
@@ -53,13 +153,13 @@ class TextSource(ForgetSource):
     name: str
     tables: dict[str, TextTable]
     runs: tuple[str, ...]
-    pool: TextTable | None = None
+    pool_table: TextTable | None = None
     unseen_table: TextTable | None = None
     refusals: tuple[str, ...] = ()
 
     def sha256(self, run: str) -> str:
         """Digest of the run's texts, its pool, the unseen texts and the refusals."""
-        tables = (self.tables[run], self.pool, self.unseen_table)
+        tables = (self.tables[run], self.pool_table, self.unseen_table)
         return text_sha256(*(t.sha256 if t else "" for t in tables), *self.refusals)
 
     def title(self, run: str) -> str:
@@ -67,15 +167,19 @@ class TextSource(ForgetSource):
         own = Path(self.tables[run].name).stem
         return own if own == self.name else f"{self.name}/{own}"
 
-    def read(self, run: str, limit: int | None = None) -> RowsOfRun:
-        """The run's rows; the pool is the pool file, else what `limit` leaves of the run's own."""
+    def targets(self, run: str, limit: int | None = None) -> TextRows:
+        """The run's first rows."""
         rows = self.tables[run].rows
-        targets = rows.select(range(len(rows))[:limit])
-        if self.pool is not None:
-            return RowsOfRun(targets, _renamed(self.pool.rows, targets))
-        rest = rows.select(range(len(targets), len(rows)))
-        return RowsOfRun(targets, rest if len(rest) else None)
+        return rows.select(range(len(rows))[:limit])
 
+    def pool(self, run: str, limit: int | None = None) -> TextRows | None:
+        """The rows of the pool file, else what `limit` leaves of the run's own."""
+        targets, rows = self.targets(run, limit), self.tables[run].rows
+        if self.pool_table is not None:
+            return _renamed(self.pool_table.rows, targets)
+        return rows.select(range(len(targets), len(rows))) if len(targets) < len(rows) else None
+
+    @property
     def unseen(self) -> TextRows | None:
         """The rows of the unseen file, if one was given."""
         return self.unseen_table.rows if self.unseen_table else None
@@ -138,4 +242,126 @@ def _renamed(pool: TextRows, targets: TextRows) -> TextRows:
     taken = {row.doc_id for row in targets.rows}
     if not any(row.doc_id in taken for row in pool.rows):
         return pool
-    return TextRows(tuple(replace(row, doc_id=f"pool:{row.doc_id}") for row in pool.rows))
+    renamed = tuple(replace(row, doc_id=f"pool:{row.doc_id}") for row in pool.rows)
+    return replace(pool, rows=renamed)
+
+
+def read_refusals(given: str | None, beside: Path | None) -> tuple[str, ...]:
+    """The "don't know" answers of a file: the one given, else `idontknow.txt` beside the data.
+
+    One per line; blank lines are none.  Raises `UserError` for a file without any: a method
+    would otherwise take something else for them.
+    """
+    path = Path(given).expanduser() if given else beside / "idontknow.txt" if beside else None
+    if path is None or (given is None and not path.is_file()):
+        return ()
+    # Not splitlines(): that also breaks at characters that may stand in a sentence.
+    answers = tuple(line.strip() for line in text_of_file(path).split("\n") if line.strip())
+    if not answers:
+        raise UserError(f"{path} holds no answer; write one per line, or give another: --refusals")
+    return answers
+
+
+def text_rows(table: Iterable[Mapping[str, Any]], name: str) -> TextRows:
+    """Rows of `text`, `prefix` + `suffix` or `question` + `answer`, with an optional `doc_id`.
+
+    A question is written as `Question: ...`, then `Answer:` on the next line, as the
+    prefix; the answer, after a space, is the suffix.  Every row has a `doc_id` or none
+    has; it is then the row number.
+    Raises `UserError` naming the row and the field that is missing, empty or no text.
+    """
+    rows = list(table)
+    shape = _shape(rows[0], name) if rows else ()
+    names = _doc_ids(rows, name)
+    return TextRows(
+        tuple(
+            _text_row(row, shape, doc_id, f"{name}, row {at}")
+            for at, (row, doc_id) in enumerate(zip(rows, names, strict=True))
+        )
+    )
+
+
+def as_question(question: str) -> str:
+    """The prefix a question becomes."""
+    return f"Question: {question}\nAnswer:"
+
+
+def as_answer(answer: str) -> str:
+    """The suffix an answer becomes."""
+    return f" {answer.strip()}"
+
+
+def _shape(row: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    for shape in _SHAPES:
+        if all(column in row for column in shape):
+            return shape
+    # A row with half of a shape is told what the other half is called.
+    for shape in _SHAPES[:2]:
+        if half := [column for column in shape if column in row]:
+            other = next(column for column in shape if column not in half)
+            raise UserError(f"{name}, row 0: has '{half[0]}' but no '{other}'; add that field")
+    raise UserError(
+        f"{name}, row 0: has {_listed(row)}; needs text, "
+        f"prefix and suffix, or question and answer{_nearest(row)}: see docs/forget_sets.md"
+    )
+
+
+def _listed(row: Mapping[str, Any]) -> str:
+    listed = ", ".join(" ".join(str(field).split()) or repr(field) for field in row)
+    return f"{listed:.100}" or "no fields"
+
+
+def _nearest(row: Mapping[str, Any]) -> str:
+    for column in (column for shape in _SHAPES for column in shape):
+        written = {str(field).strip().casefold(): str(field) for field in row}
+        if near := get_close_matches(column, list(written), n=1, cutoff=0.8):
+            return f" (rename {written[near[0]]!r:.40} to '{column}'?)"
+    return ""
+
+
+def _text_row(row: Mapping[str, Any], shape: tuple[str, ...], doc_id: str, where: str) -> TextRow:
+    values = [_field(row, column, where) for column in shape]
+    if shape == ("question", "answer"):
+        values = [as_question(values[0]), as_answer(values[1])]
+    return TextRow(doc_id, values[0], values[1] if len(values) == 2 else None, where)
+
+
+def _field(row: Mapping[str, Any], column: str, where: str) -> str:
+    value = row.get(column)
+    if value is None:
+        raise UserError(f"{where}: field '{column}' is missing; every row needs it")
+    if not isinstance(value, str):
+        raise UserError(f"{where}: field '{column}' is {type(value).__name__}, not text")
+    if not value.strip():
+        raise UserError(f"{where}: field '{column}' is empty; fill it or remove the row")
+    return value
+
+
+def _doc_ids(rows: list[Mapping[str, Any]], name: str) -> list[str]:
+    """Each row's own doc_id, or its number where no row has one; raises `UserError` for twins."""
+    given = [_doc_id(row, f"{name}, row {at}") for at, row in enumerate(rows)]
+    if not any(given):
+        return [str(at) for at in range(len(rows))]
+    seen: dict[str, int] = {}
+    for at, doc_id in enumerate(given):
+        if not doc_id:
+            raise UserError(
+                f"{name}, row {at}: field 'doc_id' is missing; every row needs one, or none has it"
+            )
+        if (before := seen.setdefault(doc_id, at)) != at:
+            raise UserError(
+                f"{name}, row {at}: doc_id {doc_id!r:.60} is already that of {name}, row {before}"
+            )
+    return [str(doc_id) for doc_id in given]
+
+
+def _doc_id(row: Mapping[str, Any], where: str) -> str:
+    value = row.get("doc_id")
+    if value is None:
+        return ""
+    # A number that is no whole one (NaN, 3.0) is a table's way to say that it lost the name.
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise UserError(
+            f"{where}: field 'doc_id' is {type(value).__name__}, not text or a whole number"
+        )
+    return "" if isinstance(value, str) and not value.strip() else str(value)

@@ -1,6 +1,6 @@
 """The data as a run needs it: forget sets, texts and the two encoders, checked early."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,7 +11,7 @@ from unlearnbench.settings import name_and_value
 if TYPE_CHECKING:
     from unlearnbench.data.evaluation_sets import EvaluationSet
     from unlearnbench.data.forget_set import ForgetSet
-    from unlearnbench.data.open_source import ForgetRequest, ForgetSource
+    from unlearnbench.data.forget_source import ForgetRequest, ForgetSource
     from unlearnbench.experiments.experiment import Experiment
     from unlearnbench.experiments.model_choice import ModelChoice
     from unlearnbench.models.language_model import LanguageModel
@@ -39,9 +39,7 @@ class DataChoice:
 
     def has_fixed_length(self, run: str) -> bool:
         """Whether a run's rows are the benchmark's spans of 100 or 200 tokens, not free text."""
-        from unlearnbench.data.rows import TokenRows
-
-        return isinstance(self.source.read(run, 1).targets, TokenRows)
+        return self.source.targets(run, 1).has_fixed_length
 
     @property
     def source(self) -> "ForgetSource":
@@ -54,7 +52,7 @@ class DataChoice:
 
     def doc_ids(self, run: str, limit: int | None) -> tuple[str, ...]:
         """The rows a run asks to forget, in order."""
-        return self.source.read(run, limit).targets.doc_ids
+        return self.source.targets(run, limit).doc_ids
 
     def read_forget_set(
         self, run: str, limit: int | None, model: "LanguageModel", protocol: "Protocol"
@@ -86,7 +84,7 @@ def choose_data(
     Raises `UserError` for any that cannot be had or used; the encoder of pairs costs a
     warning only, because not every method asks for pairs.
     """
-    from unlearnbench.data.open_source import ForgetRequest
+    from unlearnbench.data.forget_source import ForgetRequest
     from unlearnbench.data.validation_texts import texts_sha256
 
     request = ForgetRequest(
@@ -100,7 +98,8 @@ def choose_data(
     is_nano = request.forget_set == NANO
     source = _open(request)
     digests = {run: source.sha256(run) for run in source.runs}
-    warnings += _told_at_first_look(source, is_nano, experiment.limit, model, protocol, warnings)
+    about_rows = _check_rows(source, is_nano, experiment.limit, model, protocol)
+    warnings += [warning for warning in about_rows if warning not in warnings]
     texts = _texts(experiment, is_nano)
     encoder = experiment.encoder or (NANO if is_nano else None)
     bert = experiment.bert or (NANO if is_nano else None)
@@ -120,48 +119,62 @@ def choose_data(
     )
 
 
-def _told_at_first_look(
+def _check_rows(
     source: "ForgetSource",
     is_nano: bool,
     limit: int | None,
     model: "ModelChoice",
     protocol: "Protocol",
-    told: Sequence[str],
 ) -> list[str]:
-    """Warnings about the forget sets' rows as this model reads them, but those told already."""
-    from unlearnbench.experiments.first_look import look_at
+    """Warnings about the forget sets' rows as this model reads them.
 
-    def look() -> list[str]:
-        return look_at(source, model, protocol, limit)
-
-    found = _kept(source, model, protocol, limit, look) if is_nano else look()
-    return [warning for warning in found if warning not in told]
-
-
-def _kept(
-    source: "ForgetSource",
-    model: "ModelChoice",
-    protocol: "Protocol",
-    limit: int | None,
-    look: Callable[[], list[str]],
-) -> list[str]:
-    """What a look at the nano world has found: it is the same each time, and needs torch."""
+    What is said of the nano world is the same each time, and is kept: asking needs torch.
+    """
     from unlearnbench.files.checked import found_in
     from unlearnbench.files.strict_json import canonical
     from unlearnbench.models.source import find_folder
 
-    folder = find_folder(model.asked, model.source.revision, download=False)
+    def check() -> list[str]:
+        from unlearnbench.data.forget_set import check_rows
+
+        return check_rows(source, _without_weights(model), protocol, limit)
+
+    folder = find_folder(model.asked, model.source.revision, download=False) if is_nano else None
     if folder is None:
-        return look()
+        return check()
     digests = {source.title(run): source.sha256(run) for run in source.runs}
-    asked = canonical([model.source.weights_sha256, digests, asdict(protocol), limit])
-    found: list[str] = found_in(folder, f"look {asked}", look)
-    return found
+    question = canonical([model.source.weights_sha256, digests, asdict(protocol), limit])
+    warnings: list[str] = found_in(folder, f"look {question}", check)
+    return warnings
+
+
+@lru_cache(maxsize=8)
+def _without_weights(choice: "ModelChoice") -> "LanguageModel":
+    """The model's tokenizer and shape, with no memory taken for its weights."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    from unlearnbench.models.configuration import read_configuration, read_tokenizer
+    from unlearnbench.models.language_model import LanguageModel
+    from unlearnbench.models.source import absent, find_folder
+
+    folder = find_folder(
+        choice.asked, choice.source.revision, download=False, allow_pickle=choice.allow_pickle
+    )
+    if folder is None:
+        raise absent(choice.asked, choice.source.revision)
+    config = read_configuration(folder, choice.trust_remote_code)
+    with torch.device("meta"):
+        network = AutoModelForCausalLM.from_config(
+            config, trust_remote_code=choice.trust_remote_code
+        )
+    tokenizer = read_tokenizer(folder, config.vocab_size, choice.trust_remote_code)
+    return LanguageModel(network, tokenizer, choice.source)
 
 
 @lru_cache(maxsize=8)
 def _open(request: "ForgetRequest") -> "ForgetSource":
-    from unlearnbench.data.open_source import open_source
+    from unlearnbench.data.forget_set import open_source
 
     return open_source(request)
 
@@ -183,7 +196,7 @@ def _stop(
 ) -> Literal["paper", "calibrated"]:
     if experiment.stop == "paper" or (experiment.stop == "auto" and not is_nano):
         return "paper"
-    if source.unseen() is None:
+    if source.unseen is None:
         raise UserError(
             "--stop calibrated needs rows the model never saw: --unseen FILE, or use --stop paper"
         )

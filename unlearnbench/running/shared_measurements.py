@@ -6,7 +6,6 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from unlearnbench.data.stop_line import StopLine
-from unlearnbench.files.hashing import text_sha256
 from unlearnbench.metrics.measured_once import measured_once
 from unlearnbench.models.devices import ranks
 from unlearnbench.unlearning.examiner import Examiner
@@ -46,32 +45,6 @@ def _stop_line(
         return asdict(_measured(cell, model, examiner, is_fresh))
 
     if ranks.world_size() > 1:  # which could not be sure that all of them find it, or none
-        return _measured(cell, model, examiner, is_fresh)
-    asked = [
-        cell.main.identity,
-        _unseen_sha256(cell),
-        asdict(cell.protocol),
-        cell.threads,
-    ]
-    return StopLine(**measured_once("stop_lines", asked, model.meter, measured))
-
-
-def _unseen_sha256(cell: "Cell") -> str:
-    """What the line is measured on: ids, where they are cut, and what they mean; or texts."""
-    from unlearnbench.data.rows import TokenRows
-    from unlearnbench.models.vocabulary import vocabulary_sha256
-
-    unseen = cell.data.source.unseen()
-    if unseen is None:
-        return ""
-    parts: list[object] = [type(unseen).__name__, unseen.contents(cell.protocol)]
-    if isinstance(unseen, TokenRows):
-        parts += [unseen.prefix.shape, unseen.suffix.shape, str(unseen.suffix.dtype)]
-        if unseen.vocabulary.folder is not None:  # else GPT-2's
-            parts.append(vocabulary_sha256(unseen.vocabulary.tokenizer, unseen.vocabulary.size))
-    return text_sha256(repr(parts))
-
-
 def _measured(cell: "Cell", model: "LanguageModel", examiner: Examiner, is_fresh: bool) -> StopLine:
     import torch
 
