@@ -45,6 +45,17 @@ def _stop_line(
         return asdict(_measured(cell, model, examiner, is_fresh))
 
     if ranks.world_size() > 1:  # which could not be sure that all of them find it, or none
+        return _measured(cell, model, examiner, is_fresh)
+    unseen = cell.data.source.unseen
+    asked = [
+        cell.main.identity,
+        "" if unseen is None else unseen.sha256(cell.protocol),
+        asdict(cell.protocol),
+        cell.threads,
+    ]
+    return StopLine(**measured_once("stop_lines", asked, model.meter, measured))
+
+
 def _measured(cell: "Cell", model: "LanguageModel", examiner: Examiner, is_fresh: bool) -> StopLine:
     import torch
 
