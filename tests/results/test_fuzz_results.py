@@ -21,11 +21,11 @@ from hypothesis import strategies as st
 from stored_cases import full_result
 
 from unlearnbench import registry
-from unlearnbench.cli.reading import read_results, shown_in
 from unlearnbench.errors import UserError
 from unlearnbench.experiments.named import Named, parse_definition
 from unlearnbench.experiments.recorded import PlannedCell, Recorded, record, select
 from unlearnbench.files.strict_json import parsed
+from unlearnbench.reading import read_results, shown_in
 from unlearnbench.reporting.report import Figure
 from unlearnbench.reporting.sections import make_document, names
 from unlearnbench.results import folder as folder_module

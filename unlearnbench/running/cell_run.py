@@ -3,7 +3,7 @@
 import logging
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,10 +31,12 @@ from unlearnbench.running.shared_measurements import make_examiner, scores_of_un
 if TYPE_CHECKING:
     from unlearnbench.data.forget_set import ForgetSet
     from unlearnbench.experiments.cell import Cell
+    from unlearnbench.metrics.task import Task
     from unlearnbench.models.language_model import LanguageModel
     from unlearnbench.results.trace import UnlearnTrace
     from unlearnbench.unlearning.epochs import UnlearnProgress
     from unlearnbench.unlearning.examiner import Examiner
+    from unlearnbench.unlearning.method import Method
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,8 @@ def _of_loaded(cell: "Cell", model: "LanguageModel", so_far: Progressing) -> Non
     so_far.forget_set, so_far.stop_line = forget_set, examiner.stop_line
     if cell.role == "method":
         model.strategy = cell.model.strategy
-        so_far.trace = _unlearn(cell, model, forget_set, examiner)
+        method = find("methods", cell.method)(**cell.settings)
+        so_far.trace = unlearn(method, model, forget_set, examiner, cell.title)
         if so_far.trace.outcome == "collapsed":
             return  # there is nothing left to measure
         _save(cell, model)
@@ -144,20 +147,12 @@ def _measure(
     )
     tasks = {name: find("tasks", name)(**settings) for name, settings in cell.tasks.items()}
 
-    def measured(name: str) -> "dict[str, Score]":
-        # Whatever a method or another task drew, every task starts from the same state.
-        fix_randomness(cell.seed, cell.threads)
-
-        def measure() -> "dict[str, Score]":
-            with model.meter.phase(name), put_back_after():
-                told = tasks[name].measure(model, context)
-            return check_scores(tasks[name], told)
-
+    def measured(name: str, measure: "Callable[[], dict[str, Score]]") -> "dict[str, Score]":
         if cell.role != "method" and tasks[name].is_of_model_alone:
             return scores_of_untouched(cell, name, model, measure)
         return measure()
 
-    for name, scores in ranks.each_by_one(list(tasks), measured):
+    for name, scores in measure_tasks(tasks, model, context, cell.seed, cell.threads, measured):
         task = tasks[name]
         so_far.scores[task.name] = scores
         so_far.metrics += [
@@ -165,17 +160,54 @@ def _measure(
         ]
 
 
-def _unlearn(
-    cell: "Cell", model: "LanguageModel", forget_set: "ForgetSet", examiner: "Examiner"
+def measure_tasks(
+    tasks: "Mapping[str, Task]",
+    model: "LanguageModel",
+    context: TaskContext,
+    seed: int,
+    threads: int,
+    measured: "Callable[[str, Callable[[], dict[str, Score]]], dict[str, Score]]" = (
+        lambda _, measure: measure()
+    ),
+) -> "Iterator[tuple[str, dict[str, Score]]]":
+    """The checked scores of one task after the other; `measured` may know them already.
+
+    Raises `UserError` for a task that returns what is no score.
+    """
+
+    def scores(name: str) -> "dict[str, Score]":
+        # Whatever a method or another task drew, every task starts from the same state.
+        fix_randomness(seed, threads)
+
+        def measure() -> "dict[str, Score]":
+            with model.meter.phase(name), put_back_after():
+                returned = tasks[name].measure(model, context)
+            return check_scores(tasks[name], returned)
+
+        return measured(name, measure)
+
+    return ranks.each_by_one(list(tasks), scores)
+
+
+def unlearn(
+    method: "Method",
+    model: "LanguageModel",
+    forget_set: "ForgetSet",
+    examiner: "Examiner",
+    title: str,
 ) -> "UnlearnTrace":
+    """Have the method change the model, and check that it left all else as it was given.
+
+    Where the training stands is logged under `title`.  Raises `UserError` for what a plugin did
+    wrong.
+    """
     from unlearnbench.unlearning.epochs import listening
 
     given = Given.to(model, forget_set)
-    with put_back_after(), listening(_narrator(cell.title)):
-        method = find("methods", cell.method)(**cell.settings)
-        told = method.unlearn(model, forget_set, examiner)
+    with put_back_after(), listening(_narrator(title)):
+        returned = method.unlearn(model, forget_set, examiner)
     # Where several processes train the cell, all of them must know if one has come off badly.
-    traces = ranks.gathered(lambda: check_unlearned(told, model, forget_set, given))
+    traces = ranks.gathered(lambda: check_unlearned(returned, model, forget_set, given))
     trace = traces[ranks.rank()]
     model.network.eval()
     ranks.same_weights(model.network)
