@@ -16,11 +16,6 @@ from unlearnbench.results.score import Score
 
 Array = NDArray[np.float64]
 
-#: Tasks whose documents are the forget set's rows.  Their doc_ids are row numbers, which start
-#: again in every text file; any other task asks the same questions of every run.
-FORGET_SET_TASKS = ("forgetting", "judge")
-_AGREES = 1e-6  # relative: how close a score must be to what it is said to be made of
-
 
 @dataclass(frozen=True, eq=False)
 class Stratum:
@@ -81,11 +76,10 @@ class _OfRun:
 def outcomes_of(results: Sequence[Result], column: Column) -> Outcomes | None:
     """The outcomes behind a row's cell, of the results that are the row's runs.
 
-    A score is the mean of its documents, the exponential of that mean, or the unweighted mean
-    of its task's sets; which of them is told by recomputing it.  None if no result has the
-    metric, if a score is none of the three, or if runs share some documents but not all.
+    None if no result has the metric, if a score comes without documents, if its parts or the
+    runs' scores are made in different ways, or if runs share some documents but not all.
     """
-    found = []
+    compositions = []
     for result in results:
         scores = result.scores.get(column.task, {})
         score = scores.get(column.metric)
@@ -94,47 +88,33 @@ def outcomes_of(results: Sequence[Result], column: Column) -> Outcomes | None:
         composition = _composition(score, scores)
         if composition is None:
             return None
-        origin = result.forget_set.content_sha256 if column.task in FORGET_SET_TASKS else ""
-        found.append((run_key(result), origin, composition))
-    if len({(made.is_exp, frozenset(made.sets)) for _, _, made in found}) != 1:
+        # The forget sets' doc_ids start again in each; other documents are the same in all runs.
+        origin = result.forget_set.content_sha256 if column.documents == "rows" else ""
+        compositions.append((run_key(result), origin, composition))
+    if len({(made.is_exp, frozenset(made.sets)) for _, _, made in compositions}) != 1:
         return None
-    sets = sorted(found[0][2].sets)
-    weight = column.scale / (len(found) * len(sets))
+    sets = sorted(compositions[0][2].sets)
+    weight = column.scale / (len(compositions) * len(sets))
     strata: list[Stratum] = []
     for name in sets:
-        of_set = _strata(name, [_OfRun(k, o, made.sets[name]) for k, o, made in found], weight)
+        of_runs = [_OfRun(run, origin, made.sets[name]) for run, origin, made in compositions]
+        of_set = _strata(name, of_runs, weight)
         if of_set is None:
             return None
         strata += of_set
-    return Outcomes(tuple(strata), found[0][2].is_exp)
+    return Outcomes(tuple(strata), compositions[0][2].is_exp)
 
 
 def _composition(score: Score, siblings: Mapping[str, Score]) -> _Composition | None:
-    if not score.documents:
-        return _average(score, siblings)
-    mean = _mean(score)
-    if _agree(score.value, mean):
-        return _Composition(False, {"": score.documents})
-    if _agree(score.value, math.exp(mean) if mean < 709 else math.inf):
-        return _Composition(True, {"": score.documents})
-    return None
-
-
-def _average(score: Score, siblings: Mapping[str, Score]) -> _Composition | None:
-    parts = {name: part for name, part in siblings.items() if part.documents}
-    if not parts or not all(_agree(part.value, _mean(part)) for part in parts.values()):
+    if score.aggregation == "mean_of_scores":
+        parts = {name: siblings[name] for name in score.parts if name in siblings}
+    else:
+        parts = {"": score}
+    kinds = {part.aggregation for part in parts.values()}
+    complete = len(parts) == max(1, len(score.parts)) and all(p.documents for p in parts.values())
+    if not complete or len(kinds) != 1 or "mean_of_scores" in kinds:
         return None
-    if not _agree(score.value, sum(part.value for part in parts.values()) / len(parts)):
-        return None
-    return _Composition(False, {name: part.documents for name, part in parts.items()})
-
-
-def _mean(score: Score) -> float:
-    return sum(score.documents.values()) / len(score.documents)
-
-
-def _agree(value: float, other: float) -> bool:
-    return math.isclose(value, other, rel_tol=_AGREES, abs_tol=1e-15)
+    return _Composition(kinds == {"exp_mean"}, {n: part.documents for n, part in parts.items()})
 
 
 def _strata(name: str, runs: Sequence[_OfRun], weight: float) -> list[Stratum] | None:
