@@ -5,9 +5,14 @@ import pytest
 from statistics_cases import AVERAGE, MA, PILE, numbered, result, score
 
 from unlearnbench.analysis.columns import Column
-from unlearnbench.analysis.statistics.matching import difference, matched
-from unlearnbench.analysis.statistics.outcomes import outcomes_of
-from unlearnbench.analysis.statistics.runs import RunKey, common_runs, run_key
+from unlearnbench.analysis.statistics.outcomes import (
+    RunKey,
+    common_runs,
+    difference,
+    matched,
+    outcomes_of,
+    run_key,
+)
 
 rng = np.random.default_rng(5)
 

@@ -10,8 +10,7 @@ from golden_results import result as golden_result
 from numpy.typing import ArrayLike
 
 from unlearnbench.analysis.columns import Column
-from unlearnbench.analysis.statistics.outcomes import Outcomes, Stratum
-from unlearnbench.analysis.statistics.runs import RunKey
+from unlearnbench.analysis.statistics.outcomes import Outcomes, RunKey, Stratum
 from unlearnbench.results.record import ForgetSetRecord, Result
 from unlearnbench.results.score import Metric, Score, table_i
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from unlearnbench.analysis.rows import groups_of
+from unlearnbench.analysis.build_table import groups_of
 from unlearnbench.results.record import Result, Role
 
 
