@@ -247,7 +247,8 @@ def evaluate(
             examiner=examiner,
         )
         threads = loaded.cell.threads if loaded else 1 if is_nano else cores()
-        scores = dict(measure_tasks(plugins, model, context, experiment.seeds[0], threads))
+        measurements = measure_tasks(plugins, model, context, experiment.seeds[0], threads)
+        scores = {name: measurement.scores for name, measurement in measurements}
     for name, found in scores.items():
         columns_of(plugins[name], found)  # raises for a metric that the task does not declare
     return scores
