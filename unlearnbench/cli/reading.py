@@ -41,7 +41,7 @@ def read_results(folder: Path) -> "tuple[list[Result], int]":
     """The current results of a folder and how many files there are none, named on stderr."""
     from unlearnbench.results.store import Store, newest
 
-    results, damages = Store(folder).load_all()
+    results, damages = Store(folder).load_all(documents=False)
     for damage in damages:
         told = visible(f"{damage.path}: {damage.reason}")
         click.echo(f"unlearnbench: left out {told}", err=True)

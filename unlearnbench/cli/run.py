@@ -175,7 +175,7 @@ def _interrupted(asked: _Asked) -> int:
 def _n_done(cells: "Sequence[Cell]", store: "Store") -> int:
     from unlearnbench.running.launching.grid_run import is_finished
 
-    finished = {result.key for result in store.load_all()[0] if is_finished(result)}
+    finished = {result.key for result in store.load_all(documents=False)[0] if is_finished(result)}
     return sum(cell.key in finished for cell in cells)
 
 
@@ -220,7 +220,7 @@ def _shown(asked: _Asked, results: "list[Result]") -> str:
 
     name = asked.named.name if asked.named else None
     if name is not None:  # earlier runs of the experiment are part of it
-        results = newest(asked.store.load_all()[0])[0]
+        results = newest(asked.store.load_all(documents=False)[0])[0]
     # Judges and studies are chosen in a report; here is no place to ask which.
     shown = shown_in(asked.store.folder, results, name, NONE, NONE)
     text: str = find("reports", "plain")().render(shown.document())

@@ -1,6 +1,7 @@
 """One measured value, and the column it stands in."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -30,6 +31,9 @@ class Score(BaseModel):
     stderr: float | None = Field(default=None, description="standard error over documents")
     n: int = Field(description="number of documents")
     higher_is_better: bool
+    aggregation: Literal["mean", "exp_mean", "mean_of_scores"] = Field(
+        default="mean", description="how the value is made of its documents"
+    )
     documents: dict[str, float] = Field(
         default_factory=dict,
         description="per-document outcome by doc_id; paired statistics need it",

@@ -45,6 +45,7 @@ class StudyRow:
 
 def continuations(result: Result) -> dict[str, str]:
     """What the model wrote, by doc_id, where prefix and suffix are known; {} if nothing."""
+    result = result.in_full()
     score = result.scores.get("forgetting", {}).get("bertscore_f1")
     texts, known = score.outputs if score else {}, result.forget_set
     return {d: t for d, t in texts.items() if d in known.prefixes and d in known.suffixes}
