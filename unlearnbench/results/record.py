@@ -5,9 +5,9 @@ The schema is the documentation: `unlearnbench show result` prints these fields.
 
 from typing import Annotated, Any, Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr
 
-from unlearnbench.results.score import Score
+from unlearnbench.results.score import Metric, Score
 from unlearnbench.results.trace import UnlearnTrace
 
 SCHEMA_VERSION = 2  # of the files' layout; results/upgrades.py reads the older ones
@@ -22,6 +22,12 @@ class Record(BaseModel):
     """A part of a result; unknown fields are an error, so that a foreign file is noticed."""
 
     model_config = ConfigDict(extra="forbid", ser_json_inf_nan="constants")
+
+
+# Pydantic makes no dataclass of a dict where it is told to be strict.
+_Metric = Annotated[
+    Metric, BeforeValidator(lambda value: Metric(**value) if isinstance(value, dict) else value)
+]
 
 
 class ModelRecord(Record):
@@ -105,20 +111,6 @@ class PhaseRecord(Record):
     peak_memory_bytes: Count = Field(description="GPU allocator's peak, or resident set on CPU")
 
 
-class MetricRecord(Record):
-    """How a measured column is printed and compared."""
-
-    name: str
-    task: str
-    label: str
-    higher_is_better: bool
-    unit: str = ""
-    scale: float = Field(default=1.0, gt=0, allow_inf_nan=False)
-    decimals: int = Field(default=1, ge=0, le=20)
-    in_score: bool = True
-    capped: bool = False
-
-
 class Environment(Record):
     """Where the numbers were made."""
 
@@ -171,13 +163,14 @@ class Result(Record):
     )
     seed: Count
     position: int = Field(default=0, description="place among the methods asked for; orders rows")
-    metrics: list[MetricRecord] = Field(description="the columns that were measured, in order")
+    metrics: list[_Metric] = Field(description="the columns that were measured, in order")
     scores: dict[str, dict[str, Score]] = Field(description="task -> metric -> score")
+    continuations: dict[str, str] = Field(
+        default_factory=dict,
+        description="by doc_id: what the model wrote after the prefix; empty if no task let it",
+    )
     trace: UnlearnTrace | None = Field(
         default=None, description="every epoch; null for reference rows"
-    )
-    continuations: dict[str, str] = Field(
-        default_factory=dict, description="by doc_id: what the finished model wrote after a prefix"
     )
     costs: dict[str, PhaseRecord] = Field(
         description="by phase, each without those inside it: load, calibrate (of the stop line, on "

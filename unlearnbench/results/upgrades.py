@@ -5,7 +5,7 @@ whose numbers today's code would measure again to the last digit.
 """
 
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from unlearnbench.results.identity import key_of
@@ -24,43 +24,66 @@ def upgraded(raw: Json) -> Json:
     return raw
 
 
-def _from_1(raw: Json) -> Json:
-    """0.1 hung the continuations on BERTScore's outputs and told aggregations by recomputing."""
-    scores: Json = {
-        task: {n: {**s, "aggregation": infer_aggregation(s, by_name)} for n, s in by_name.items()}
-        for task, by_name in raw["scores"].items()
-    }
-    texts = scores.get("forgetting", {}).get("bertscore_f1", {})
-    is_synthetic = raw["model"]["name"].startswith("nano-")
+def from_version_1(raw: Json) -> Json:
+    """Release 0.1 did not say how scores are made and of what; that is inferred from their values.
+
+    Continuations stood among the outputs of the forgetting task's BERTScore.
+    """
+    scores = {task: _complete_scores(by_metric) for task, by_metric in raw["scores"].items()}
+    bertscore = scores.get("forgetting", {}).get("bertscore_f1", {})
     return {
         **raw,
         "schema_version": 2,
-        "model": {**raw["model"], "is_synthetic": is_synthetic},
+        "model": {**raw["model"], "is_synthetic": raw["model"]["name"].startswith("nano-")},
+        "metrics": [{**m, "documents": _DOCUMENTS.get(m["task"], "sets")} for m in raw["metrics"]],
         "scores": scores,
-        "continuations": texts.get("outputs", {}),
+        "continuations": bertscore.pop("outputs", {}),
     }
 
 
-STEPS: dict[int, Callable[[Json], Json]] = {1: _from_1}
+STEPS: dict[int, Callable[[Json], Json]] = {1: from_version_1}
+
+_AGREES = 1e-6  # relative: how close a value must be to what it is said to be made of
+# Release 0.1's tasks whose documents are no questions of evaluation sets.
+_DOCUMENTS = {"forgetting": "rows", "judge": "rows", "perplexity": "texts"}
 
 
-def infer_aggregation(score: Json, siblings: Json) -> str:
-    """How 0.1 made a score of its documents, or of its task's other scores: by recomputing it."""
+def infer_aggregation(
+    metric_name: str, score: Mapping[str, Any], siblings: Mapping[str, Mapping[str, Any]]
+) -> tuple[str, tuple[str, ...]]:
+    """How a task's score is made of its documents or its `siblings`: (aggregation, parts).
+
+    `siblings` are the task's scores by metric name, this one among them or not.  A score that
+    is none of the three, as far as its values tell, is called a mean; statistics leave it out,
+    as its documents do not give its value.
+    """
     if score.get("documents"):
-        mean = _mean(score["documents"].values())
-        exp = math.exp(mean) if mean < 709 else math.inf
-        is_exp = _agree(score["value"], exp) and not _agree(score["value"], mean)
-        return "exp_mean" if is_exp else "mean"
-    parts = [part["value"] for part in siblings.values() if part.get("documents")]
-    return "mean_of_scores" if parts and _agree(score["value"], _mean(parts)) else "mean"
+        mean = _mean(score)
+        exponential = math.exp(mean) if mean < 709 else math.inf
+        is_exp = not _agree(score["value"], mean) and _agree(score["value"], exponential)
+        return ("exp_mean" if is_exp else "mean"), ()
+    parts = {n: s for n, s in siblings.items() if n != metric_name and s.get("documents")}
+    if not parts or not all(_agree(part["value"], _mean(part)) for part in parts.values()):
+        return "mean", ()
+    average = sum(part["value"] for part in parts.values()) / len(parts)
+    return ("mean_of_scores", tuple(parts)) if _agree(score["value"], average) else ("mean", ())
 
 
-def _mean(values: Collection[float]) -> float:
-    return sum(values) / len(values)
+def _complete_scores(by_metric: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    completed = {}
+    for name, score in by_metric.items():
+        aggregation, parts = infer_aggregation(name, score, by_metric)
+        completed[name] = {"aggregation": aggregation, "parts": list(parts), **score}
+    return completed
+
+
+def _mean(score: Mapping[str, Any]) -> float:
+    documents = score["documents"]
+    return float(sum(documents.values()) / len(documents))
 
 
 def _agree(value: float, other: float) -> bool:
-    return math.isclose(value, other, rel_tol=1e-6, abs_tol=1e-15)
+    return math.isclose(value, other, rel_tol=_AGREES, abs_tol=1e-15)
 
 
 # ---- whose results need not be measured again

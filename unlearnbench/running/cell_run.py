@@ -4,21 +4,20 @@ import logging
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unlearnbench.errors import UserError
 from unlearnbench.files.safe_text import redact, visible
-from unlearnbench.metrics.task import TaskContext, check_scores, columns_of
+from unlearnbench.metrics.task import Measurement, TaskContext, columns_of
 from unlearnbench.models.devices import ranks
 from unlearnbench.models.devices.meter import OTHER, Meter
 from unlearnbench.models.shared_costs import sum_costs
 from unlearnbench.registry import find
 from unlearnbench.results.files import fault_in
-from unlearnbench.results.record import MetricRecord, Result
-from unlearnbench.results.score import Score
+from unlearnbench.results.record import Result
 from unlearnbench.running.cell_record import Progressing, result_of
 from unlearnbench.running.checks import Given, check_unlearned
 from unlearnbench.running.environment import fix_randomness
@@ -138,25 +137,24 @@ def _measure(
     )
     tasks = {name: find("tasks", name)(**settings) for name, settings in cell.tasks.items()}
 
-    def measured(name: str) -> "dict[str, Score]":
+    def measured(name: str) -> Measurement:
         # Whatever a method or another task drew, every task starts from the same state.
         fix_randomness(cell.seed, cell.threads)
 
-        def measure() -> "dict[str, Score]":
+        def measure() -> Measurement:
             with model.meter.phase(name), put_back_after():
-                told = tasks[name].measure(model, context)
-            return check_scores(tasks[name], told)
+                returned = tasks[name].measure(model, context)
+            return Measurement.of(tasks[name], returned)
 
         if cell.role != "method" and tasks[name].is_of_model_alone:
             return scores_of_untouched(cell, name, model, measure)
         return measure()
 
-    for name, scores in ranks.each_by_one(list(tasks), measured):
-        task = tasks[name]
-        so_far.scores[task.name] = scores
-        so_far.metrics += [
-            MetricRecord(task=name, **asdict(column)) for column in columns_of(task, scores)
-        ]
+    for name, measurement in ranks.each_by_one(list(tasks), measured):
+        metrics = columns_of(tasks[name], measurement.scores)
+        so_far.scores[name] = measurement.scores
+        so_far.metrics += [replace(metric, task=name) for metric in metrics]
+        so_far.continuations |= measurement.continuations
 
 
 def _unlearn(cell: "Cell", model: "LanguageModel", forget_set: "ForgetSet") -> "UnlearnTrace":
