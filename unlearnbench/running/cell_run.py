@@ -16,8 +16,8 @@ from unlearnbench.models.devices import ranks
 from unlearnbench.models.devices.meter import OTHER, Meter
 from unlearnbench.models.shared_costs import sum_costs
 from unlearnbench.registry import find
+from unlearnbench.results.files import fault_in
 from unlearnbench.results.record import Result
-from unlearnbench.results.result_file import fault_in
 from unlearnbench.running.cell_record import Progressing, result_of
 from unlearnbench.running.checks import Given, check_unlearned
 from unlearnbench.running.environment import fix_randomness
