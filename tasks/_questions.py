@@ -1,7 +1,6 @@
 """What a set asks, in lm-eval's words: made once, kept in the process and in the cache."""
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
@@ -32,7 +31,7 @@ BUILT_IN = {
 _HERE = Path(__file__).parent
 _MAX_KEPT = 2 * len(BUILT_IN)  # sets in memory
 _MAX_BYTES = 32 << 20  # of a set in the cache; a larger one is made in each process
-_kept: dict[str, tuple["Question", ...]] = {}
+_kept: dict[str, tuple["Question", ...]] = {}  # by digest; the same for every model
 
 
 @dataclass(frozen=True)
@@ -46,9 +45,6 @@ class Question:
     is_correct: tuple[bool, ...]
 
 
-Maker = Callable[["EvaluationSet", Style, int | None], tuple[Question, ...]]
-
-
 def task_file(name: str, style: Style) -> Path:
     """The task file of a set: lm-eval's own, or that of the released plain prompts."""
     if style == "plain":
@@ -59,24 +55,14 @@ def task_file(name: str, style: Style) -> Path:
     return Path(spec.origin).parent / "tasks" / BUILT_IN[name]
 
 
-def questions_of(
-    found: "EvaluationSet", style: Style, limit: int | None, make: Maker
-) -> tuple[Question, ...]:
-    """The questions about the first `limit` rows, or all; the same for every model.
-
-    `make` makes those that are not cached.
-    """
-    key = _key(found, style, limit)
+def questions_of(data: "EvaluationSet", style: Style, limit: int | None) -> tuple[Question, ...]:
+    """The questions about the first `limit` rows, or all; the same for every model."""
+    key = text_sha256(data.name, data.sha256, style, str(limit), _recipe(style))
     if key not in _kept:
         while len(_kept) >= _MAX_KEPT:
             del _kept[next(iter(_kept))]
-        _kept[key] = _from_cache(key) or _made(key, make(found, style, limit))
+        _kept[key] = _cached(key) or _made(key, data, style, limit)
     return _kept[key]
-
-
-def _key(found: "EvaluationSet", style: Style, limit: int | None) -> str:
-    """Digest of all that the questions depend on."""
-    return text_sha256(found.name, found.sha256, style, str(limit), _recipe(style))
 
 
 @cache
@@ -87,14 +73,18 @@ def _recipe(style: Style) -> str:
     return text_sha256(version("lm_eval"), *(path.read_text(encoding="utf-8") for path in files))
 
 
-def _made(key: str, questions: tuple[Question, ...]) -> tuple[Question, ...]:
+def _made(key: str, data: "EvaluationSet", style: Style, limit: int | None) -> tuple[Question, ...]:
+    from ._lm_eval import make_questions  # takes a second, which cached questions need not wait for
+
+    file = task_file(data.name, style)
+    questions = tuple(Question(*made) for made in make_questions(file, data.rows[:limit]))
     content = json.dumps([(q.row, q.requests, q.is_correct) for q in questions]).encode()
     if len(content) <= _MAX_BYTES:
         write_entry(_place(key), content)
     return questions
 
 
-def _from_cache(key: str) -> tuple[Question, ...] | None:
+def _cached(key: str) -> tuple[Question, ...] | None:
     content = read_entry(_place(key))
     if content is None:
         return None
