@@ -15,7 +15,6 @@ from unlearnbench.errors import UserError
 from unlearnbench.models.head_outputs import HeadOutputs
 from unlearnbench.models.network_state import acts_by_weights_alone
 from unlearnbench.models.sequences import Sequences
-from unlearnbench.models.shared_costs import not_counted
 from unlearnbench.models.token_losses import (
     Reduction,
     predictors_of,
@@ -119,7 +118,7 @@ def head_is_last(model: "LanguageModel") -> bool:
     network = model.network
     if network in _heads_are_last and acts_by_weights_alone(network):
         return _heads_are_last[network]
-    with not_counted(model), torch.no_grad():
+    with model.not_counted(), torch.no_grad():
         found = _has_last_word(network, output_head(model))
     if acts_by_weights_alone(network):
         _heads_are_last[network] = found
