@@ -66,9 +66,9 @@ class SharedColumns:
     def attended(self, query: Tensor, mask: Tensor | None) -> "Attended":
         """What each branch's query [n, H, 1, D] finds here; `mask` [..., 1, C] as `Attended`'s."""
         scores = self.places.by_row(query) @ self.keys.to(query.dtype).transpose(-1, -2)
-        found = Attended.of(scores, self.values, mask)
+        attended = Attended.of(scores, self.values, mask)
         # Together: one walk over the branches, and no wider than a head.
-        parts = torch.cat([found.mixed, found.total, found.top], dim=-1)
+        parts = torch.cat([attended.mixed, attended.total, attended.top], dim=-1)
         width = self.values.shape[-1]
         return Attended(*self.places.by_branch(parts).split([width, 1, 1], dim=-1))
 
@@ -172,8 +172,8 @@ class FusedSelfAttention(GPTNeoSelfAttention):
         mask = self._window(1, len(shared) + key.shape[-2], mask)
         before, own = (None, None) if mask is None else mask.split([len(shared), key.shape[-2]], -1)
         query = query.float()
-        found = Attended.of(query @ key.float().transpose(-1, -2), value, own)
-        return found.with_others(shared.attended(query, before)).to(value.dtype)
+        own_columns = Attended.of(query @ key.float().transpose(-1, -2), value, own)
+        return own_columns.with_others(shared.attended(query, before)).to(value.dtype)
 
 
 def fuse_operations(network: "PreTrainedModel") -> None:

@@ -59,7 +59,7 @@ def load_model(
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """What is known of a model from its files, before its weights are loaded."""
+    """What the files of a model say, before its weights are loaded."""
 
     source: ModelSource
     architecture: str  # class name, e.g. GPTNeoForCausalLM

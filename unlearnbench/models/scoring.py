@@ -119,10 +119,10 @@ def head_is_last(model: "LanguageModel") -> bool:
     if network in _heads_are_last and acts_by_weights_alone(network):
         return _heads_are_last[network]
     with model.not_counted(), torch.no_grad():
-        found = _has_last_word(network, output_head(model))
+        is_last = _has_last_word(network, output_head(model))
     if acts_by_weights_alone(network):
-        _heads_are_last[network] = found
-    return found
+        _heads_are_last[network] = is_last
+    return is_last
 
 
 def _has_last_word(network: Any, head: Any) -> bool:

@@ -79,7 +79,7 @@ def together() -> Iterator[None]:
     except BaseException as error:  # a plugin may even exit
         _exchange(None, error)
         raise
-    _told(_exchange(None))
+    _values(_exchange(None))
 
 
 def gathered(make: Callable[[], T]) -> list[T]:
@@ -96,15 +96,15 @@ def gathered(make: Callable[[], T]) -> list[T]:
     except Exception as error:
         _exchange(None, error)
         raise RankFailed(_in_words(error)) from error
-    return _told(_exchange(value))
+    return _values(_exchange(value))
 
 
 def from_first(make: Callable[[], T]) -> T:
     """What `make` gives in the first process, which alone calls it."""
     if world_size() == 1:
         return make()
-    found: list[Any] = gathered(make if rank() == 0 else lambda: None)
-    value: T = found[0]
+    parts: list[Any] = gathered(make if rank() == 0 else lambda: None)
+    value: T = parts[0]
     return value
 
 
@@ -201,22 +201,24 @@ def _exchange(value: Any, error: BaseException | None = None) -> list[tuple[Any,
         return [(value, None)]
     import torch.distributed as dist
 
-    found: list[Any] = [None] * world_size()
+    exchanged: list[Any] = [None] * world_size()
     try:
-        dist.all_gather_object(found, (value, error and _in_words(error)), group=_talking_group())
+        dist.all_gather_object(
+            exchanged, (value, error and _in_words(error)), group=_talking_group()
+        )
     except RuntimeError as problem:  # the group's own word for a partner that is gone or late
         raise RankFailed(
             f"another process of this cell is gone ({_in_words(problem)}); run the same command "
             "again, finished cells are kept"
         ) from problem
-    return found
+    return exchanged
 
 
-def _told(found: list[tuple[Any, str | None]]) -> list[Any]:
-    for number, (_, error) in enumerate(found):
+def _values(exchanged: list[tuple[Any, str | None]]) -> list[Any]:
+    for number, (_, error) in enumerate(exchanged):
         if error is not None:
             raise RankFailed(f"process {number} failed: {error}")
-    return [value for value, _ in found]
+    return [value for value, _ in exchanged]
 
 
 def _in_words(error: BaseException) -> str:

@@ -156,7 +156,7 @@ class _BranchLayer(ColumnLayer):
     """
 
     def __init__(self, source: Any, rows: Tensor, columns: range, n_shared: int) -> None:
-        """`columns` up to which the rows are known, and of which there is room at all."""
+        """`columns` up to which the rows are filled, and of which there is room at all."""
         super().__init__(column=0)
         self.n_shared = n_shared
         self._rows_keys, self._rows_values = source.keys, source.values
@@ -181,15 +181,15 @@ class _BranchLayer(ColumnLayer):
         first = slice(self.n_shared)
         return SharedColumns(self._rows_keys[:, :, first], self._rows_values[:, :, first], places)
 
-    def keep(self, slots: Tensor, known: int) -> None:
+    def keep(self, slots: Tensor, n_columns: int) -> None:
         # In place: pages that are already there cost less than new ones.
-        n_kept, own = len(slots), known - self.n_shared
+        n_kept, own = len(slots), n_columns - self.n_shared
         for states in (self.keys, self.values):
             states[:n_kept, :, :own] = states[slots, :, :own]
 
 
 def _spread(states: Tensor, rows: Tensor, columns: range, n_shared: int) -> Tensor:
-    """[k, H, W, D] from column `n_shared` on: those of the given rows where they are known."""
+    """[k, H, W, D] from column `n_shared` on: those of these rows, where they are filled."""
     width = columns.stop - n_shared
     spread = states.new_empty(len(rows), states.shape[1], width, states.shape[3])
     spread[:, :, : columns.start - n_shared] = states[rows, :, n_shared : columns.start]
@@ -275,9 +275,9 @@ class Lockstep:
             return
         kept = going.nonzero()[:, 0].to(self.model.device)
         # Branches that have not started yet need their row's columns up to their start.
-        known = max(column, int(self.starts[-1]))
+        n_columns = max(column, int(self.starts[-1]))
         for layer in self.layers:
-            layer.keep(kept, known)
+            layer.keep(kept, n_columns)
         self.slots = self.slots[going]
         if self.places is not None:
             self.places = Places.of(self.rows[self.slots].to(self.model.device), self.n_rows)

@@ -64,10 +64,10 @@ def continue_prefilled(
 ) -> list[list[int]]:
     """The same for rows whose given tokens, at least, have been through the network already."""
     if protocol.continuation == "greedy":
-        found = _greedy(model, rows, prefill, new_tokens, batch_size)
+        written = _greedy(model, rows, prefill, new_tokens, batch_size)
     else:
-        found = _beam(model, rows, prefill, new_tokens)
-    return [ids[:-1] if ids and ids[-1] == model.eos_token_id else ids for ids in found]
+        written = _beam(model, rows, prefill, new_tokens)
+    return [ids[:-1] if ids and ids[-1] == model.eos_token_id else ids for ids in written]
 
 
 def _greedy(
@@ -108,11 +108,11 @@ def _of_prompt(prefill: Prefill, width: int) -> DynamicCache | None:
     cache = DynamicCache()
     layers: list[Any] = prefill.cache.layers
     for number, layer in enumerate(layers):
-        known = [
+        keys, values = (
             states[:, :, : width - 1].repeat_interleave(2, dim=0)
             for states in (layer.keys, layer.values)
-        ]
-        cache.update(*known, number)
+        )
+        cache.update(keys, values, number)
     return cache
 
 
@@ -139,7 +139,8 @@ def _two_beams(model: "LanguageModel", new_tokens: int) -> GenerationConfig:
 
 @contextmanager
 def _pristine_generation(model: "LanguageModel") -> Iterator[None]:
-    # `generate` fills what a configuration leaves open from the model's own defaults.
+    # `generate` fills what a configuration leaves open from the model's own defaults, which
+    # the library lets one set but not leave out.
     own = model.network.generation_config
     model.network.generation_config = GenerationConfig()
     try:
