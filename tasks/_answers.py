@@ -44,7 +44,7 @@ def answers(
     by_set = {name: questions_of(data, style, limit) for name, data in sets.items()}
     pairs = [pair for questions in by_set.values() for q in questions for pair in q.requests]
     requests = [Instance("loglikelihood", {}, pair, i) for i, pair in enumerate(pairs)]
-    scored = iter(SharingLM(model, batch_size).loglikelihood(requests))
+    scored = iter(SharingLM(model, batch_size).loglikelihood(requests, disable_tqdm=True))
     by_name: dict[str, list[Answer]] = {name: [] for name in sets}
     for name, questions in by_set.items():
         for question in questions:
@@ -103,23 +103,12 @@ class SharingLM(TemplateLM):
     ) -> list[int]:
         """Ids, by default with the special tokens the tokenizer adds, if the first is not there."""
         if add_special_tokens is None:
-            add_special_tokens = self._adds_special_tokens(string)
-        if (string, add_special_tokens) not in self._ids:
-            self._encode([string], add_special_tokens)
-        return self._ids[string, add_special_tokens]
-
-    def loglikelihood(
-        self, requests: Sequence[Instance], disable_tqdm: bool = True
-    ) -> list[Likelihood | None]:
-        """Of each request's continuation after its context."""
-        # Every text in one call of the tokenizer, which takes a fifth of the time of one by one.
-        pairs = [instance.args for instance in requests]
-        whole = [text for c, e in pairs if c for text in (c.rstrip(), c + e)]
-        texts = {text: self._adds_special_tokens(text) for text in whole}
-        self._encode([text for text, adds in texts.items() if adds], True)
-        bare = [text for text, adds in texts.items() if not adds]
-        self._encode([*bare, *(e for c, e in pairs if not c)], False)
-        return super().loglikelihood(requests, disable_tqdm)
+            add_special_tokens = not string.startswith(self._first)
+        key = (string, add_special_tokens)  # a question's context comes with each of its choices
+        if key not in self._ids:
+            encoded = self.tokenizer(string, add_special_tokens=add_special_tokens, verbose=False)
+            self._ids[key] = list(encoded["input_ids"])
+        return self._ids[key]
 
     def _loglikelihood_tokens(
         self,
@@ -136,12 +125,3 @@ class SharingLM(TemplateLM):
 
     def generate_until(self, requests: Any, disable_tqdm: bool = False) -> list[str]:
         raise NotImplementedError("continuations are the task `dialogue`'s")
-
-    def _adds_special_tokens(self, text: str) -> bool:
-        return not text.startswith(self._first)
-
-    def _encode(self, texts: list[str], add_special_tokens: bool) -> None:
-        if texts:
-            encoded = self.tokenizer(texts, add_special_tokens=add_special_tokens, verbose=False)
-            ids = map(list, encoded["input_ids"])
-            self._ids.update(zip(((text, add_special_tokens) for text in texts), ids, strict=True))

@@ -1,4 +1,4 @@
-"""What a set asks, in lm-eval's words: made once, kept in the process and in the cache."""
+"""What a set asks, in lm-eval's words: made once, kept in the cache."""
 
 import json
 from dataclasses import dataclass
@@ -29,9 +29,6 @@ BUILT_IN = {
     "pubmedqa": "pubmedqa/pubmedqa.yaml",
 }
 _HERE = Path(__file__).parent
-_MAX_KEPT = 2 * len(BUILT_IN)  # sets in memory
-_MAX_BYTES = 32 << 20  # of a set in the cache; a larger one is made in each process
-_kept: dict[str, tuple["Question", ...]] = {}  # by digest; the same for every model
 
 
 @dataclass(frozen=True)
@@ -58,11 +55,18 @@ def task_file(name: str, style: Style) -> Path:
 def questions_of(data: "EvaluationSet", style: Style, limit: int | None) -> tuple[Question, ...]:
     """The questions about the first `limit` rows, or all; the same for every model."""
     key = text_sha256(data.name, data.sha256, style, str(limit), _recipe(style))
-    if key not in _kept:
-        while len(_kept) >= _MAX_KEPT:
-            del _kept[next(iter(_kept))]
-        _kept[key] = _cached(key) or _made(key, data, style, limit)
-    return _kept[key]
+    place = cache_root() / "questions" / key
+    content = read_entry(place)
+    if content is None:
+        from ._lm_eval import make_questions  # takes a second that cached questions need not wait
+
+        made = make_questions(task_file(data.name, style), data.rows[:limit])
+        content = json.dumps(made).encode()
+        write_entry(place, content)
+    return tuple(
+        Question(row, tuple(map(tuple, requests)), tuple(is_correct))
+        for row, requests, is_correct in json.loads(content)
+    )
 
 
 @cache
@@ -71,28 +75,3 @@ def _recipe(style: Style) -> str:
     files = [*(task_file(name, style) for name in BUILT_IN)]
     files += [_HERE / "_lm_eval.py", Path(__file__)]
     return text_sha256(version("lm_eval"), *(path.read_text(encoding="utf-8") for path in files))
-
-
-def _made(key: str, data: "EvaluationSet", style: Style, limit: int | None) -> tuple[Question, ...]:
-    from ._lm_eval import make_questions  # takes a second, which cached questions need not wait for
-
-    file = task_file(data.name, style)
-    questions = tuple(Question(*made) for made in make_questions(file, data.rows[:limit]))
-    content = json.dumps([(q.row, q.requests, q.is_correct) for q in questions]).encode()
-    if len(content) <= _MAX_BYTES:
-        write_entry(_place(key), content)
-    return questions
-
-
-def _cached(key: str) -> tuple[Question, ...] | None:
-    content = read_entry(_place(key))
-    if content is None:
-        return None
-    return tuple(
-        Question(row, tuple(map(tuple, requests)), tuple(is_correct))
-        for row, requests, is_correct in json.loads(content)
-    )
-
-
-def _place(key: str) -> Path:
-    return cache_root() / "questions" / key

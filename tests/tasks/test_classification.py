@@ -200,14 +200,12 @@ def test_every_token_is_counted(sets):
 
 def test_nothing_is_printed(model, sets, capfd):
     logging.getLogger("lm_eval").setLevel(logging.NOTSET)
-    _questions._kept.clear()
     measure(byte_model(context=64), sets)  # with texts that are longer than the context
     assert capfd.readouterr() == ("", "")
     assert logging.getLogger("lm_eval").level == logging.NOTSET
 
 
 def test_questions_are_made_once_and_a_second_model_gets_its_own_answers(sets, monkeypatch):
-    _questions._kept.clear()
     made = []
     make = _lm_eval.make_questions
     monkeypatch.setattr(_lm_eval, "make_questions", lambda *a: made.append(a[0].stem) or make(*a))
@@ -216,9 +214,6 @@ def test_questions_are_made_once_and_a_second_model_gets_its_own_answers(sets, m
     assert made == ["hellaswag", "piqa"]
     assert first["hellaswag"].outputs != second["hellaswag"].outputs
     assert measure(byte_model(0), some) == first
-    # As another process would have it.
-    _questions._kept.clear()
-    assert measure(byte_model(0), some) == first
     assert made == ["hellaswag", "piqa"]
 
 
@@ -226,7 +221,6 @@ def test_questions_come_out_of_the_cache_as_they_went_in(sets, tmp_path, monkeyp
     asked = [(sets[name], style, limit) for name in sets for style in STYLES for limit in (4, None)]
     made = []
     for each in asked:
-        _questions._kept.clear()
         made.append(_questions.questions_of(*each))
         file, rows = _questions.task_file(each[0].name, each[1]), each[0].rows[: each[2]]
         assert list(made[-1]) == [
@@ -234,7 +228,6 @@ def test_questions_come_out_of_the_cache_as_they_went_in(sets, tmp_path, monkeyp
         ]
     assert all([q.row for q in questions] == [0, 1, 2, 3] for questions in made[::2])
     assert len(list((tmp_path / "cache/questions").iterdir())) == len(asked) == 36
-    _questions._kept.clear()
     monkeypatch.setattr(_lm_eval, "make_questions", None)  # is not called
     assert [_questions.questions_of(*each) for each in asked] == made
 

@@ -74,7 +74,7 @@ def test_likelihoods_are_lm_evals():
     made += [(context, f" {word}") for context, _ in made for word in ("one", "onto", "a")]
     scorer = HFLM(pretrained=model.network, tokenizer=copy.deepcopy(model.tokenizer))
     theirs = scorer.loglikelihood(instances(made), disable_tqdm=True)
-    ours = SharingLM(model).loglikelihood(instances(made))
+    ours = SharingLM(model).loglikelihood(instances(made), disable_tqdm=True)
     assert [each.is_greedy for each in ours] == [greedy for _, greedy in theirs]
     values = [each.log_probability for each in ours]
     assert values == pytest.approx([value for value, _ in theirs], rel=5e-7, abs=2e-5)
@@ -82,7 +82,7 @@ def test_likelihoods_are_lm_evals():
 
 def test_what_has_no_token_or_does_not_fit_has_no_likelihood():
     pairs = [("The cat", ""), ("The cat", "x" * 65), ("The cat", "x" * 64), ("a", "b")]
-    found = SharingLM(byte_model(context=64)).loglikelihood(instances(pairs))
+    found = SharingLM(byte_model(context=64)).loglikelihood(instances(pairs), disable_tqdm=True)
     assert [each is None for each in found] == [True, True, False, False]
 
 

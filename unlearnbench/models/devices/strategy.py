@@ -3,12 +3,9 @@
 import os
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from unlearnbench.errors import UserError
-
-if TYPE_CHECKING:
-    pass
 
 MixedPrecision = Literal["no", "bf16"]
 
