@@ -5,18 +5,13 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from classification_cases import byte_model
-from extraction_cases import EOS, PAD, SOURCE, VOCAB, shared_model, tiny_network
-from lm_eval.api.instance import Instance
-from lm_eval.models.huggingface import HFLM
+from extraction_cases import EOS, PAD, SOURCE, VOCAB, tiny_network
 from transformers import MambaConfig, MambaForCausalLM, MistralConfig, MistralForCausalLM
 
 from unlearnbench.models.generation import room as pass_size
 from unlearnbench.models.generation.room import Room
 from unlearnbench.models.language_model import LanguageModel
-from unlearnbench.tasks._encoding import encode_requests, longest
-from unlearnbench.tasks._likelihoods import likelihoods
-from unlearnbench.tasks._packing import Family, bundles, families, packs
+from unlearnbench.models.likelihoods import Family, bundles, families, likelihoods, packs
 
 MAX_LENGTH = 64
 
@@ -194,52 +189,3 @@ def test_room_grows_with_what_is_free_and_never_ends():
     assert not room.holds(64, 64)
     assert not room.keeps(1, 10_000)
     assert Room.of(tiny("llama"), 3).n_rows == 3
-
-
-TEXTS = [
-    ("", " yes"),
-    ("", "<|endoftext|> yes"),
-    ("", "<|endoftext|>"),
-    ("The cat sat", " on the mat."),
-    ("The cat sat ", "on the mat."),
-    ("The cat sat \n ", " on"),
-    ("   ", "on"),
-    ("<|endoftext|>The cat", " sat"),
-    ("<s>The cat", " sat"),
-    ("Question: 1 , 000 ?\nAnswer:", " 7"),
-    ("Naïve “quotes” – and 日本", "語 ✓"),
-    ("The cat", ""),
-    ("a" * 900, "b" * 30),
-]
-
-
-def as_lm_eval_has_them(model, texts):
-    seen = []
-
-    class Capturing(HFLM):
-        def _loglikelihood_tokens(self, requests, *_, **__):
-            seen.extend(
-                (list(context), list(continuation)) for _, context, continuation in requests
-            )
-            return [(0.0, False)] * len(requests)
-
-    scorer = Capturing(pretrained=model.network, tokenizer=model.tokenizer)
-    scorer.loglikelihood(
-        [Instance("loglikelihood", {}, pair, 0) for pair in texts], disable_tqdm=True
-    )
-    return seen, scorer.max_length
-
-
-def test_ids_are_lm_evals():
-    model = byte_model()
-    seen, length = as_lm_eval_has_them(byte_model(), TEXTS)
-    assert encode_requests(model, TEXTS) == seen
-    assert longest(model) == length == 256
-
-
-@pytest.mark.parametrize("name", ["stories260K", "babyllama105", "pile-neo"])
-def test_ids_are_lm_evals_with_real_tokenizers(shared, name):
-    model = shared_model(shared / "models" / name)
-    seen, length = as_lm_eval_has_them(shared_model(shared / "models" / name), TEXTS)
-    assert encode_requests(model, TEXTS) == seen
-    assert longest(model) == length
