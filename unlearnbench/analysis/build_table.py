@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from unlearnbench.analysis.columns import EPOCHS, PAPER_COLUMNS, S_M, S_Z, Column, columns_of
 from unlearnbench.analysis.conditions import conditions_of, format_value
 from unlearnbench.analysis.footnotes import mark, notes_of
-from unlearnbench.analysis.normalized import normalized_scores
+from unlearnbench.analysis.normalized import NormalizedScores, normalized_scores
 from unlearnbench.analysis.table import Cell, Group, Row, Run, Table
 from unlearnbench.errors import UserError
 from unlearnbench.results.record import Result, StopRecord
@@ -222,18 +222,25 @@ def compare(group: Group, columns: Sequence[Column]) -> Group:
     return replace(scored, rows=tuple(rows))
 
 
+def scores_of(
+    rows: Sequence[Row], columns: Sequence[Column], cap: float | None
+) -> NormalizedScores:
+    """The rows' s_z and s_m (eq. 11) over those of the columns that count in them."""
+    counted = [column for column in columns if column.in_score]
+    return normalized_scores(
+        {c.name: [row.mean(c.name) for row in rows] for c in counted},
+        {c.name: bool(c.higher_is_better) for c in counted},
+        # The cap is applied to the mean, not run by run: only so do Table I's '>1000' follow from
+        # the published runs (GPT-Neo 2.7B + KUMPR: four of five below 250).
+        {c.name: cap if c.capped else None for c in counted},
+    )
+
+
 def _with_scores(group: Group, columns: Sequence[Column]) -> Group:
-    compared = [row for row in group.rows if row.compared]
-    counted = {c.name: c for c in columns if c.in_score}
-    values = {name: [row.mean(name) for row in compared] for name in counted}
-    directions = {name: bool(c.higher_is_better) for name, c in counted.items()}
-    # The cap is applied to the mean, not run by run: only so do Table I's '>1000' follow from
-    # the published runs (GPT-Neo 2.7B + KUMPR: four of five below 250).
-    caps = {name: group.cap if c.capped else None for name, c in counted.items()}
-    scores = normalized_scores(values, directions, caps)
+    scores = scores_of(group.compared, columns, group.cap)
     # Over one row, or no metric, there is nothing to normalise by.
-    if len(compared) < 2 or not scores.metrics:
-        return replace(group, not_scored=tuple(counted))
+    if len(group.compared) < 2 or not scores.metrics:
+        return replace(group, not_scored=tuple(c.name for c in columns if c.in_score))
     pairs = iter(zip(scores.s_z, scores.s_m, strict=True))
     rows = tuple(_with_score(row, *next(pairs)) if row.compared else row for row in group.rows)
     return replace(group, rows=rows, scored=scores.metrics, not_scored=scores.left_out)
