@@ -112,8 +112,8 @@ def _places(value: Any, at: Place = ()) -> Iterator[Place]:
                 yield _joint((*at, "{name}"))
 
 
-_FREE = ("settings", "origins", "documents", "outputs", "continuations", "prefixes", "suffixes", "sets",
-         "packages", "losses", "protocol", "texts", "costs", "software")  # fmt: skip
+_FREE = ("settings", "origins", "documents", "outputs", "continuations", "prefixes", "suffixes",
+         "sets", "packages", "losses", "protocol", "texts", "costs", "software")  # fmt: skip
 _OF_DOCUMENTS = ("documents", "outputs", "continuations", "prefixes", "suffixes")
 
 
