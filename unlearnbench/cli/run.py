@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from unlearnbench.experiments.recorded import PlannedCell
     from unlearnbench.results.record import Result
     from unlearnbench.results.store import Store
-    from unlearnbench.running.launching.grid_run import Outcome
+    from unlearnbench.running.launching.grid import Outcome
 
 INTERRUPTED = 130
 
@@ -70,7 +70,7 @@ class _Asked:
     @property
     def share(self) -> "tuple[Cell, ...]":
         """The cells of the grid that this run is to see to."""
-        from unlearnbench.running.launching.choosing import share_of
+        from unlearnbench.running.launching.grid import share_of
 
         return share_of(self.plan.cells, self.experiments[0].shard)
 
@@ -113,9 +113,9 @@ def _named(name: str, flags: dict[str, Any], dry_run: bool) -> _Asked:
 
 def _run(asked: _Asked) -> int:
     from unlearnbench.models.devices import ranks
-    from unlearnbench.running.launching.choosing import run_grid
-    from unlearnbench.running.launching.how_to_run import HowToRun
+    from unlearnbench.running.launching.grid import run_grid
     from unlearnbench.running.launching.in_process import follow, leading
+    from unlearnbench.running.launching.launcher import HowToRun
 
     store = asked.store
     if not ranks.is_first():  # under `accelerate launch` the first one writes and talks
@@ -173,7 +173,7 @@ def _interrupted(asked: _Asked) -> int:
 
 
 def _n_done(cells: "Sequence[Cell]", store: "Store") -> int:
-    from unlearnbench.running.launching.grid_run import is_finished
+    from unlearnbench.running.launching.grid import is_finished
 
     finished = {result.key for result in store.load_all()[0] if is_finished(result)}
     return sum(cell.key in finished for cell in cells)
