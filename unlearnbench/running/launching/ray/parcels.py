@@ -1,4 +1,4 @@
-"""The worker's side on a Ray cluster: unpacks a cell, checks the machine, runs it."""
+"""A cell on its way to a Ray worker: packed by the command, unpacked, checked and run there."""
 
 import os
 import pickle
@@ -11,7 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from unlearnbench.errors import UserError
-from unlearnbench.running.launching.same_here import check_cell, check_paths, check_software
+from unlearnbench.experiments.cell import Cell
+from unlearnbench.running.launching.identity_check import (
+    check_cell,
+    check_paths,
+    check_software,
+    paths_of,
+)
+from unlearnbench.running.launching.ray.resources import Request
 from unlearnbench.running.launching.worker import BEGAN, BROKEN, DONE, listened_to
 
 
@@ -38,6 +45,47 @@ class Parcel:
     folder: str  # where the command runs: paths may be relative to it
     paths: Sequence[str]  # that must exist
     plugins: Sequence[PluginFile]
+
+
+class Sender:
+    """Sends cells with the plugins they need; data that many of them share is sent once."""
+
+    def __init__(self, plugins: Sequence[str]) -> None:
+        self._plugins = [PluginFile.read(str(Path(file).expanduser())) for file in plugins]
+        self._data: dict[int, tuple[Any, Any]] = {}  # held, so that no other one gets its id
+
+    def send(self, cell: Cell, request: Request, hub: Any) -> Any:
+        """The reference of what `run_parcel` is going to return; `hub` is told meanwhile."""
+        import ray
+
+        task: Any = ray.remote(run_parcel)
+        sized = task.options(
+            num_cpus=request.n_cpus,
+            num_gpus=request.n_gpus,
+            memory=request.n_bytes,
+            max_retries=0,
+            name=cell.title,
+        )
+        return sized.remote(self._parcel(cell), self._shared(cell.data), hub)
+
+    def _parcel(self, cell: Cell) -> Parcel:
+        alone: Any = replace(cell, data=None)  # type: ignore[arg-type]  # it travels apart
+        return Parcel(
+            key=cell.key,
+            software=cell.identity["software"],
+            cell=pickle.dumps(alone),
+            folder=str(Path.cwd()),
+            paths=paths_of(cell),
+            plugins=self._plugins,
+        )
+
+    def _shared(self, data: Any) -> Any:
+        """A reference to data in Ray's store, on the driver's machine."""
+        import ray
+
+        if id(data) not in self._data:
+            self._data[id(data)] = (data, ray.put(pickle.dumps(data)))
+        return self._data[id(data)][1]
 
 
 def run_parcel(parcel: Parcel, data: bytes, hub: Any) -> tuple[str, bytes]:

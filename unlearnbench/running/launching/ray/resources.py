@@ -42,7 +42,7 @@ class Request:
         return ((name, asked) for name, asked in named.items() if asked > 0)
 
     def __str__(self) -> str:
-        from unlearnbench.running.memory.need import in_words
+        from unlearnbench.running.memory.prediction import in_words
 
         gpus = f", {self.n_gpus:g} GPUs" if self.n_gpus else ""
         return f"{self.n_cpus} CPUs{gpus} and {in_words(self.n_bytes)} of memory"
