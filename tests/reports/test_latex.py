@@ -22,7 +22,7 @@ from unlearnbench.analysis.build_table import build_table
 from unlearnbench.analysis.table import Note
 from unlearnbench.registry import find
 from unlearnbench.reporting.document import Case, Document, Listing, Passage, Picture
-from unlearnbench.reporting.published import table_from_published
+from unlearnbench.reporting.published import as_table, printed_table
 from unlearnbench.reports._latex.escaping import breakable, escape, number
 
 EVERY = " ".join(map(chr, [*range(1, 0x250), *map(ord, "αςΩ∑漢†‡§¶±×≈↵“”‘’•−↑→∞")]))
@@ -136,6 +136,7 @@ _DOCUMENTS = {
     "odd": lambda: document_of(_odd_table()),
     "long": lambda: document_of(_long_table()),
     "blocks": _long_blocks,
+    "published": lambda: document_of(as_table(printed_table("table1", "v2").rows)),
 }
 
 
@@ -161,15 +162,9 @@ needs_latex = pytest.mark.skipif(
 
 @needs_latex
 @pytest.mark.usefixtures("_sketches")
-@pytest.mark.parametrize("source", [*_DOCUMENTS, "published"])
-def test_latex_compiles_as_printed(
-    source: str, request: pytest.FixtureRequest, tmp_path: Path
-) -> None:
-    if source == "published":
-        path = request.getfixturevalue("shared") / "published" / "results.csv"
-        document = document_of(table_from_published(path, "table1"))
-    else:
-        document = _DOCUMENTS[source]()
+@pytest.mark.parametrize("source", _DOCUMENTS)
+def test_latex_compiles_as_printed(source: str, tmp_path: Path) -> None:
+    document = _DOCUMENTS[source]()
     for name, content in find("reports", "latex")().files(document, "report").items():
         (tmp_path / name).write_bytes(content)
     _compile(tmp_path, "report")

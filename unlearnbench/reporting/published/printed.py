@@ -7,11 +7,14 @@ that row does not print is empty.
 
 import csv
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
+from unlearnbench.analysis.build_table import table_of_means
+from unlearnbench.analysis.columns import EPOCHS, PAPER_COLUMNS
+from unlearnbench.analysis.table import Cell, Group, Row, Table
 from unlearnbench.errors import unknown
 from unlearnbench.results.record import Role
 
@@ -19,7 +22,12 @@ FOLDER = Path(__file__).parent
 PAPER = "arXiv:2407.20271"
 MEAN = "mean"  # over the five runs
 _ROLES: Mapping[str, Role] = {"none": "before", "opt-dedup": "dedup"}
+_COUNTS = {"K": 1e3, "M": 1e6, "B": 1e9}
+_COMPARED = {column.name for column in (*PAPER_COLUMNS, EPOCHS)}
 _SETTINGS = ("alpha", "beta", "learning_rate")
+# What a method ran with where its table does not vary it; table 5 says 0.5 and 0.5 (appendix D).
+_WEIGHTS = {"icu": {"alpha": 0.5, "beta": 1.0}}
+_WEIGHTS_BY_TABLE = {"learning-rate": {"icu": {"alpha": 0.5, "beta": 0.5}}}
 
 
 @dataclass(frozen=True)
@@ -69,6 +77,16 @@ class PrintedTable:
     def columns(self) -> tuple[str, ...]:
         """The columns in which any row prints a value, in the printed order."""
         return tuple(dict.fromkeys(name for row in self.rows for name in row.values))
+
+    @property
+    def varied(self) -> tuple[str, ...]:
+        """The settings of a method that the table varies."""
+        return tuple(dict.fromkeys(name for row in self.rows for name in row.settings))
+
+    def weights_of(self, method: str) -> dict[str, float]:
+        """The weights that the paper ran a method with, without those that the table varies."""
+        weights = _WEIGHTS_BY_TABLE.get(self.name, _WEIGHTS).get(method, {})
+        return {name: value for name, value in weights.items() if name not in self.varied}
 
     @property
     def title(self) -> str:
@@ -124,6 +142,34 @@ def _place(row: PrintedRow) -> tuple[str, str, str]:
 def number(text: str) -> float:
     """A printed value; what is printed '>1000' is only known to be above the cap: infinity."""
     return math.inf if text.startswith(">") else float(text)
+
+
+def as_table(rows: Sequence[PrintedRow]) -> Table:
+    """The comparison of printed means, one group per model size.
+
+    The printed s_z and s_m are not read but computed.
+    """
+    means = [row for row in rows if row.run == MEAN]
+    sizes = dict.fromkeys(row.size for row in means)
+    return table_of_means([_group([r for r in means if r.size == size]) for size in sizes])
+
+
+def row_of(printed: PrintedRow) -> Row:
+    """A printed row as a row of a comparison; printed scores are left out."""
+    cells = {n: Cell(number(v)) for n, v in printed.values.items() if n in _COMPARED}
+    return Row(
+        printed.label, printed.role, cells, printed.method, printed.model, dict(printed.settings)
+    )
+
+
+def _group(rows: Sequence[PrintedRow]) -> Group:
+    model = next((row.model for row in rows if row.method != "opt-dedup"), rows[0].model)
+    size = rows[0].size
+    return Group(f"{model}-{size}", tuple(map(row_of, rows)), _count(size))
+
+
+def _count(text: str) -> int:
+    return round(float(text[:-1]) * _COUNTS[text[-1]])
 
 
 def _read(path: Path) -> PrintedTable:

@@ -9,7 +9,6 @@ from unlearnbench.ratings.human.printing import interval_text, method_text, numb
 from unlearnbench.ratings.judge.scores import METRIC, RECORD, TASK
 from unlearnbench.reporting.document import Listing
 from unlearnbench.reporting.sections._human_notes import notes_of_judge, notes_of_study
-from unlearnbench.reporting.sections._study_rows import names_here
 
 if TYPE_CHECKING:
     from unlearnbench.analysis.columns import Column
@@ -84,3 +83,18 @@ def _judged_lines(findings: "Findings", column: "Column") -> Iterator[tuple[str,
                 marker = f" {NOT_FORGOTTEN}" if row.n_not_forgotten else ""
                 score = group.text(row, column)
                 yield group.title, row.label + marker, score, str(n_documents)
+
+
+def names_here(findings: "Findings", study: "StudyFindings") -> "dict[CellName, CellName]":
+    """The model and label that a study's cell has in this report, by those of its sheet.
+
+    A sheet names rows as the whole folder's table did when it was drawn; an experiment of
+    that folder may name the same results otherwise.  A cell of no row keeps its name.
+    """
+    found = {name: name for name in study.result_keys}
+    for group in findings.table.groups:
+        for row in group.rows:
+            keys = {run.key for run in row.runs}
+            of_row = (name for name, drawn in study.result_keys.items() if drawn & keys)
+            found.update(dict.fromkeys(of_row, (group.title, row.label)))
+    return found
