@@ -31,14 +31,22 @@ SETTING = "a_long_setting=1/" * 20
 
 def test_latex_escapes_everything_it_prints() -> None:
     assert escape("100% of <8> a_b & {x} #1 $ ^ ~ \\") == (
-        r"100\% of $<$8$>$ a\_b \& \{x\} \#1 \$ \textasciicircum{} \textasciitilde{} "
-        r"\textbackslash{}"
+        r"100\% of \ensuremath{<}8\ensuremath{>} a\_b \& \{x\} \#1 \$ \textasciicircum{} "
+        r"\textasciitilde{} \textbackslash{}"
     )
     assert escape("--max-epochs – 3") == r"-{}-max-epochs \textendash{} 3"
     assert escape("EL10 s_z α=0.1 λ é ∑ 漢 ﬁ") == (
-        r"EL$_{10}$ $s_z$ $\alpha$=0.1 $\lambda$ é ? ? fi"
+        r"EL$_{10}$ $s_z$ \ensuremath{\alpha}=0.1 \ensuremath{\lambda} \'e \ensuremath{\sum} ? fi"
     )
-    assert escape('"a" ("b") 5" ?‘c’') == "{}``a'' ({}``b'') 5'' ?{}`c'"
+    assert escape('"a" ("b") 5" ?‘c’') == (
+        r"{}``a'' ({}``b'') 5'' ?\textquoteleft{}c\textquoteright{}"
+    )
+
+
+def test_characters_of_other_fonts_are_plain_letters_or_a_question_mark() -> None:
+    # Each of these pylatexenc writes with a macro of some package, or with none that exists.
+    assert escape("Ж ⇛ ♪ € ϰ Ð Đ ą « ≨ 𝒜 \xa0|\x00|") == "? ? ? ? ? ? ? a ? ? A  $|$ $|$"
+    assert all(escape(chr(i)).isascii() for i in range(0x3000))
 
 
 def test_minus_is_a_minus_only_before_a_number() -> None:
