@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from textwrap import fill
+from textwrap import fill, wrap
 from typing import TYPE_CHECKING, ClassVar
 
 from unlearnbench.analysis.columns import SCORE_NAMES
@@ -16,13 +16,65 @@ from unlearnbench.reporting.document import Case, Listing, Picture
 from unlearnbench.reporting.report import Report
 
 from ._intervals import TITLE, interval_columns, interval_text
-from ._plain_columns import side_by_side
 from ._texts import head_lines, one_line, passages_of
 
 if TYPE_CHECKING:
     from unlearnbench.analysis.columns import Column
     from unlearnbench.analysis.table import Group, Note, Row
     from unlearnbench.reporting.document import Block, Document
+
+_GAP = 2  # characters between columns
+
+Lines = Sequence[str]  # a column: its head lines, then its cells
+
+
+def side_by_side(
+    labels: Sequence[Lines], columns: Sequence[Lines], n_head: int, width: int
+) -> Iterator[str]:
+    """The columns to the right of the labels, at least one in each block; a rule under the head."""
+    most = max(16, width // (2 * len(labels) or 1))
+    names = [_narrowed(column, n_head, most) for column in labels]
+    taken = sum(_width(column) + _GAP for column in names) - _GAP
+    for block in _blocks(columns, width - taken):
+        yield _ruled(names, block, n_head)
+
+
+def _blocks(columns: Sequence[Lines], width: int) -> list[list[Lines]]:
+    blocks: list[list[Lines]] = [[]]
+    left = width
+    for column in columns:
+        needed = _GAP + _width(column)
+        if needed > left and blocks[-1]:
+            blocks.append([])
+            left = width
+        blocks[-1].append(column)
+        left -= needed
+    return blocks
+
+
+def _ruled(labels: Sequence[Lines], columns: Sequence[Lines], n_head: int) -> str:
+    from tabulate import tabulate
+
+    # As tabulate's own headers these lines would widen every column.
+    lines = tabulate(
+        list(zip(*labels, *columns, strict=True)),
+        colalign=(*("left" for _ in labels), *("right" for _ in columns)),
+        tablefmt="plain",
+        disable_numparse=True,
+        preserve_whitespace=True,
+    ).split("\n")
+    rule = "-" * max(map(len, lines))
+    return "\n".join(line.rstrip() for line in [*lines[:n_head], rule, *lines[n_head:]])
+
+
+def _narrowed(column: Lines, n_head: int, width: int) -> list[str]:
+    """The column with its cells broken into lines of at most that width."""
+    return [*column[:n_head], *("\n".join(wrap(cell, width)) for cell in column[n_head:])]
+
+
+def _width(column: Lines) -> int:
+    return max(len(line) for cell in column for line in cell.split("\n"))
+
 
 _RANK = {1: "¹", 2: "²", None: ""}
 _LEGEND = "¹ best, ² second best of the compared rows; equal as printed is equal in rank."

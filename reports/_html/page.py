@@ -12,9 +12,8 @@ from unlearnbench.reporting.document import Document
 
 from . import making
 from .comparison import column_facts, row_facts
-from .epochs import PAGE_LIMIT, with_traces
 from .provenance import record
-from .reading import reading
+from .reading import PAGE_LIMIT, reading, with_traces
 from .sections import Section, banners, page_sections, tables_of
 from .texts import Pool, embedded_json, visible
 

@@ -14,7 +14,7 @@ from unlearnbench.reporting.printing import anchor, name
 from unlearnbench.reporting.published.matching import Beside, Line, besides
 from unlearnbench.reporting.published.printed import number, row_of
 from unlearnbench.reporting.published.setup import CAP, Departure, departures
-from unlearnbench.reporting.sections.human import names_here
+from unlearnbench.reporting.sections.human import row_names
 
 NAME = "beside-published"
 INSIDE = "~"  # a footnote marker: no test, so not the sign of one
@@ -156,7 +156,7 @@ def _human_score(findings: Findings, row: tuple[str, str]) -> float | None:
     study = findings.human
     if study is None or study.scores is None or study.is_rehearsal:
         return None
-    names = names_here(findings, study)
+    names = row_names(findings, study)
     means = (c.mean for c in study.scores.cells if names.get((c.model, c.method)) == row)
     return next(means, None)
 

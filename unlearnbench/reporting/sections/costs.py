@@ -178,7 +178,7 @@ def _machine(results: Iterable[Result]) -> str:
 
 def _place(result: Result) -> str:
     threads, platform = result.environment.n_threads, result.environment.platform
-    return f"{result.model.device}, {threads} thread{'s' * (threads != 1)}, {platform}"
+    return f"{result.model.device}, {threads} thread{'' if threads == 1 else 's'}, {platform}"
 
 
 def _calibration(results: Iterable[Result]) -> str:

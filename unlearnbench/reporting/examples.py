@@ -1,12 +1,10 @@
-"""Which row of a forget set the sections show, by a rule that is stated, and whose runs it is."""
+"""Which row of a forget set a report shows as an example, by a rule that is stated."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from unlearnbench.analysis.columns import Column
-from unlearnbench.analysis.rows import failure_of
-from unlearnbench.analysis.table import Group, Row
+from unlearnbench.analysis.table import Group
 from unlearnbench.errors import UserError
 from unlearnbench.reporting.continuations import best_known, final, texts_of
 from unlearnbench.reporting.findings import Findings
@@ -25,7 +23,7 @@ _NAMED = "Row {doc_id} of forget set {run}, as asked for."
 
 
 @dataclass(frozen=True)
-class Shown:
+class Example:
     """A row of a forget set, and why it is this one."""
 
     doc_id: str
@@ -33,7 +31,7 @@ class Shown:
     rule: str
 
 
-def rows_shown(findings: Findings, group: Group) -> tuple[Shown, ...]:
+def examples_of(findings: Findings, group: Group) -> tuple[Example, ...]:
     """The rows to show of a group; the same for all groups that hold them.
 
     Raises `UserError` for a named row that is in no forget set of the findings.
@@ -42,25 +40,25 @@ def rows_shown(findings: Findings, group: Group) -> tuple[Shown, ...]:
         for doc_id in findings.doc_ids:
             _check(doc_id, findings.results)
         own = _results(findings, [group])
-        found = (_named(doc_id, own) for doc_id in findings.doc_ids)
-        return tuple(shown for shown in found if shown is not None)
+        examples = (_named(doc_id, own) for doc_id in findings.doc_ids)
+        return tuple(example for example in examples if example is not None)
     # What is chosen for the first group is shown of the others too, where they have it.
     for candidates in (findings.table.groups, [group]):
-        shown = _chosen(_results(findings, candidates[:1]))
-        if shown is not None and _has(_results(findings, [group]), shown):
-            return (shown,)
+        example = _chosen(_results(findings, candidates[:1]))
+        if example is not None and _has(_results(findings, [group]), example):
+            return (example,)
     return ()
 
 
-def run_shown(results: Iterable[Result], shown: Shown) -> Result | None:
+def example_run(results: Iterable[Result], example: Example) -> Result | None:
     """Of a table row's runs the first, by seed, on that forget set that wrote a continuation."""
-    return next(filter(lambda result: _has_written(result, shown), results), None)
+    return next(filter(lambda result: _has_written(result, example), results), None)
 
 
-def _has_written(result: Result, shown: Shown) -> bool:
-    if result.forget_set.run != shown.run or texts_of(result, shown.doc_id) is None:
+def _has_written(result: Result, example: Example) -> bool:
+    if result.forget_set.run != example.run or texts_of(result, example.doc_id) is None:
         return False
-    return final(result, shown.doc_id) is not None
+    return final(result, example.doc_id) is not None
 
 
 def _results(findings: Findings, groups: Sequence[Group]) -> list[Result]:
@@ -68,17 +66,17 @@ def _results(findings: Findings, groups: Sequence[Group]) -> list[Result]:
     return [result for row in rows for result in findings.results_of(row)]
 
 
-def _has(results: Iterable[Result], shown: Shown) -> bool:
-    return run_shown(results, shown) is not None
+def _has(results: Iterable[Result], example: Example) -> bool:
+    return example_run(results, example) is not None
 
 
-def _named(doc_id: str, results: Sequence[Result]) -> Shown | None:
+def _named(doc_id: str, results: Sequence[Result]) -> Example | None:
     runs = sorted({r.forget_set.run for r in results if doc_id in r.forget_set.doc_ids})
-    candidates = (Shown(doc_id, run, _NAMED.format(doc_id=doc_id, run=run)) for run in runs)
-    return next((shown for shown in candidates if _has(results, shown)), None)
+    candidates = (Example(doc_id, run, _NAMED.format(doc_id=doc_id, run=run)) for run in runs)
+    return next((example for example in candidates if _has(results, example)), None)
 
 
-def _chosen(results: Sequence[Result]) -> Shown | None:
+def _chosen(results: Sequence[Result]) -> Example | None:
     """By the rule, on the first forget set, of the rows that most of its results continue."""
     runs = sorted({result.forget_set.run for result in results})
     for run in runs:
@@ -92,17 +90,17 @@ def _most_continued(results: Sequence[Result], run: str) -> list[str]:
     counts: dict[str, int] = {}
     for result in results:
         for doc_id in result.forget_set.doc_ids:
-            counts[doc_id] = counts.get(doc_id, 0) + _has_written(result, Shown(doc_id, run, ""))
+            counts[doc_id] = counts.get(doc_id, 0) + _has_written(result, Example(doc_id, run, ""))
     most = max(counts.values(), default=0)
     return [doc_id for doc_id, n in counts.items() if n == most] if most else []
 
 
-def _best_known(results: Sequence[Result], doc_ids: Sequence[str], run: str) -> Shown:
+def _best_known(results: Sequence[Result], doc_ids: Sequence[str], run: str) -> Example:
     # The row 'before' is asked first; a method's trace begins with the same model.
     for result in sorted(results, key=lambda r: r.role != "before"):
         if (best := best_known(result, doc_ids)) is not None:
-            return Shown(best, run, _BEST_KNOWN.format(run=run, group=results[0].group))
-    return Shown(doc_ids[0], run, _FIRST.format(run=run, group=results[0].group))
+            return Example(best, run, _BEST_KNOWN.format(run=run, group=results[0].group))
+    return Example(doc_ids[0], run, _FIRST.format(run=run, group=results[0].group))
 
 
 def _check(doc_id: str, results: Iterable[Result]) -> None:
@@ -114,34 +112,3 @@ def _check(doc_id: str, results: Iterable[Result]) -> None:
         f"no forget set of these results has a row '{doc_id}' (near it: {', '.join(near)}); "
         "leave out --document and one is chosen by rule"
     )
-
-
-def rows_with_runs(findings: Findings) -> Iterator[tuple[Group, list[tuple[Row, list[Result]]]]]:
-    """Each group's rows with the results of all their runs, by forget set and seed.
-
-    A row's own `runs` are those in its means; a failed one is in none.
-    """
-    for group in findings.table.groups:
-        yield group, [(row, _all_of(row, findings)) for row in group.rows]
-
-
-def _all_of(row: Row, findings: Findings) -> list[Result]:
-    runs = sorted((*row.runs, *row.failed_runs), key=lambda run: (run.forget_set, run.seed))
-    return [findings.by_key[run.key] for run in runs]
-
-
-def has_failed(result: Result) -> bool:
-    """Whether the result is no part of a mean: it broke off, or its model collapsed."""
-    return failure_of(result) is not None
-
-
-def value(result: Result, column: Column) -> float | None:
-    """A metric of one run in printed units, uncapped; None if it was not measured."""
-    score = result.scores.get(column.task, {}).get(column.metric)
-    return None if score is None or has_failed(result) else score.value * column.scale
-
-
-def epochs(result: Result) -> float | None:
-    """How many epochs a method trained; None for a row that was not trained, or failed."""
-    trained = result.trace is not None and not has_failed(result)
-    return float(result.trace.n_epochs) if trained and result.trace is not None else None
