@@ -89,9 +89,9 @@ def _traced_panel(
     curves = []
     for row in method_rows(group):
         runs = [_run_curve(r, metric, factor) for r in findings.results_of(row)]
-        known = [run for run in runs if any(map(math.isfinite, run.values))]
-        if known:
-            curves.append(curve(row_names(group)[row.label], known))
+        measured = [run for run in runs if any(map(math.isfinite, run.values))]
+        if measured:
+            curves.append(curve(row_names(group)[row.label], measured))
     stops = [stop for row in method_rows(group) for stop in row.stops]
     lines = {"ma": {s.ma * factor for s in stops}, "el": {s.el * factor for s in stops}}
     distinct = {round(line, 2) for line in lines.get(metric, ())}
@@ -151,7 +151,7 @@ class EpochCurves(StyledFigure):
         panels = panels_of(findings)
         if not panels:
             return "No curves: no run that was measured has a trace of its epochs."
-        told = [
+        sentences = [
             f"Forgetting over epochs, epoch 0 being the model before unlearning: "
             f"{listed_groups(findings.table)}.",
             "Strong line: the mean over runs, as long as all of them last. "
@@ -161,7 +161,7 @@ class EpochCurves(StyledFigure):
             _of_utility(findings.table),
             *(_of_epochs(findings, group) for group in findings.table.groups),
         ]
-        return " ".join(filter(None, told))
+        return " ".join(filter(None, sentences))
 
 
 def _shows_runs(panels: Sequence[Panel]) -> bool:
@@ -184,16 +184,16 @@ def _of_gaps(panels: Panels) -> str:
         for run in each.runs
         if run.has_gaps
     }
-    told = ", ".join(sorted(gaps))
-    return f"{told} was not measured after every epoch; nothing is drawn there." if gaps else ""
+    names = ", ".join(sorted(gaps))
+    return f"{names} was not measured after every epoch; nothing is drawn there." if gaps else ""
 
 
 def _of_utility(table: "Table") -> str:
-    found = [q for name in AT_THE_END if (q := quantity(table, name)) is not None]
-    if not found:
+    quantities = [q for name in AT_THE_END if (q := quantity(table, name)) is not None]
+    if not quantities:
         return ""
-    names = " and ".join(q.column.label for q in found)
-    meanings = " ".join(q.meaning for q in found if q.meaning)
+    names = " and ".join(q.column.label for q in quantities)
+    meanings = " ".join(q.meaning for q in quantities if q.meaning)
     return (
         f"{names} are measured only after the last epoch: a point per run, the level before "
         f"unlearning dotted. {meanings}"
@@ -201,10 +201,10 @@ def _of_utility(table: "Table") -> str:
 
 
 def _of_epochs(findings: "Findings", group: "Group") -> str:
-    told = {row_names(group)[r.label]: _epochs(findings, r) for r in method_rows(group)}
-    if len(told) > MOST_WITH_RUNS:
-        told = {f"{len(told)} rows": sorted({n for epochs in told.values() for n in epochs})}
-    rows = [f"{name} {', '.join(map(str, n)) or 'no run'}" for name, n in told.items()]
+    by_row = {row_names(group)[r.label]: _epochs(findings, r) for r in method_rows(group)}
+    if len(by_row) > MOST_WITH_RUNS:
+        by_row = {f"{len(by_row)} rows": sorted({n for epochs in by_row.values() for n in epochs})}
+    rows = [f"{name} {', '.join(map(str, n)) or 'no run'}" for name, n in by_row.items()]
     missed = [f"{r.label} in {r.n_not_forgotten}" for r in group.rows if r.n_not_forgotten]
     late = f" Stop line not reached: {', '.join(missed)}." if missed else ""
     return f"Epochs of each run in {group.title}: {'; '.join(rows)}.{late}" if rows else ""
@@ -276,11 +276,11 @@ def _explain(drawing: "Drawing", panels: Panels, marks: "dict[str, Mark]") -> No
 
     from ._figures.drawing import legend, reference_lines
 
-    shown = {each.name for own in panels.values() for panel in own for each in panel.curves}
+    drawn = {each.name for own in panels.values() for panel in own for each in panel.curves}
     handles: dict[str, object] = {
         name: Line2D([], [], color=m.colour, marker=m.marker, linestyle=m.dashes, markersize=4.5)
         for name, m in marks.items()
-        if name in shown
+        if name in drawn
     }
     flat = [panel for own in panels.values() for panel in own]
     if any(panel.lines for panel in flat):

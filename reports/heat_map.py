@@ -75,7 +75,7 @@ def goodness(values: list[float], higher_is_better: bool, is_log: bool) -> list[
 
 def quantities_of(table: "Table") -> "list[Quantity]":
     """What the maps show, of that which was measured."""
-    return [found for name in SHOWN if (found := quantity(table, name)) is not None]
+    return [one for name in SHOWN if (one := quantity(table, name)) is not None]
 
 
 def _by_method(group: "Group") -> "list[list[Row]]":
@@ -88,19 +88,19 @@ def _varying(rows: "list[Row]", axes: tuple[str, ...]) -> list[str]:
 
 
 def _map(group: "Group", rows: "list[Row]", settings: tuple[str, str], quantity: "Quantity") -> Map:
-    found: dict[Pair, Row] = {}
+    by_pair: dict[Pair, Row] = {}
     repeated = []
     for row in rows:
         pair = (_value(row, settings[0]), _value(row, settings[1]))
-        if pair in found:
+        if pair in by_pair:
             repeated.append(pair)
-        found.setdefault(pair, row)
+        by_pair.setdefault(pair, row)
     return Map(
         quantity.title,
         f"{group.title}, {rows[0].method}",
         settings,
-        (_sorted(a for a, _ in found), _sorted(b for _, b in found)),
-        _squares(group, found, quantity),
+        (_sorted(a for a, _ in by_pair), _sorted(b for _, b in by_pair)),
+        _squares(group, by_pair, quantity),
         tuple(dict.fromkeys(repeated)),
     )
 
@@ -108,26 +108,26 @@ def _map(group: "Group", rows: "list[Row]", settings: tuple[str, str], quantity:
 def _squares(group: "Group", rows: "dict[Pair, Row]", quantity: "Quantity") -> dict[Pair, Square]:
     column, cap = quantity.column, group.cap
     values = {pair: quantity.of_row(row, cap) for pair, row in rows.items()}
-    known = {pair: value for pair, value in values.items() if value is not None}
+    measured = {pair: value for pair, value in values.items() if value is not None}
     # Values over the cap are not known; on the scale they would make all others look alike.
-    over = {pair for pair in known if quantity.is_over_cap(rows[pair], cap)}
-    scaled = {pair: value for pair, value in known.items() if pair not in over}
+    over = {pair for pair in measured if quantity.is_over_cap(rows[pair], cap)}
+    scaled = {pair: value for pair, value in measured.items() if pair not in over}
     up = bool(column.higher_is_better)
     shares = zip(scaled, goodness(list(scaled.values()), up, column.capped), strict=True)
     places = {**dict(shares), **dict.fromkeys(over, 0.0)}
-    rounded = {pair: round(value, column.decimals) for pair, value in known.items()}
+    rounded = {pair: round(value, column.decimals) for pair, value in measured.items()}
     best = (max if up else min)(rounded.values(), default=None)
     return {
         pair: Square(quantity.text(row, cap), values[pair], places[pair], rounded[pair] == best)
-        if pair in known
+        if pair in measured
         else Square(ABSENT)
         for pair, row in rows.items()
     }
 
 
 def _value(row: "Row", setting: str) -> Any:
-    found = row.settings.get(setting)
-    return tuple(found) if isinstance(found, list) else found  # one that can be looked up
+    value = row.settings.get(setting)
+    return tuple(value) if isinstance(value, list) else value  # one that can be looked up
 
 
 def _sorted(values: Iterable[Any]) -> tuple[Any, ...]:
@@ -161,7 +161,7 @@ class HeatMap(StyledFigure):
         if not maps:
             return "No heat map: it needs the rows of one method that vary exactly two settings."
         across, up = maps[0].settings
-        told = [
+        sentences = [
             f"{', '.join(dict.fromkeys(m.group for m in maps))} by {across} (across) and {up} "
             "(up). Darker is better, from the worst to the best of each map; log "
             "perplexity, one over the cap off the scale and palest. Outlined: the best as printed; "
@@ -170,10 +170,10 @@ class HeatMap(StyledFigure):
             *map(_best, maps),
             _of_repeated(maps),
         ]
-        return " ".join(filter(None, told))
+        return " ".join(filter(None, sentences))
 
 
-def _told(value: Any) -> str:
+def _setting_text(value: Any) -> str:
     from unlearnbench.analysis.conditions import format_value
 
     return format_value(value)
@@ -181,7 +181,7 @@ def _told(value: Any) -> str:
 
 def _best(one: Map) -> str:
     across, up = one.settings
-    pairs = [f"{across}={_told(a)}, {up}={_told(b)}" for a, b in one.best]
+    pairs = [f"{across}={_setting_text(a)}, {up}={_setting_text(b)}" for a, b in one.best]
     if len(pairs) == len(one.squares) > 1:
         return f"{one.title}: all equal as printed."
     return f"{one.title}: {' and '.join(pairs)} ({one.squares[one.best[0]].text})."
@@ -189,8 +189,10 @@ def _best(one: Map) -> str:
 
 def _of_repeated(maps: tuple[Map, ...]) -> str:
     pairs = dict.fromkeys(pair for m in maps for pair in m.repeated)
-    told = ", ".join(f"({_told(a)}, {_told(b)})" for a, b in pairs)
-    return f"Of several rows with the same pair the table's first is shown: {told}." if told else ""
+    if not pairs:
+        return ""
+    texts = ", ".join(f"({_setting_text(a)}, {_setting_text(b)})" for a, b in pairs)
+    return f"Of several rows with the same pair the table's first is shown: {texts}."
 
 
 def _drawing(maps: tuple[Map, ...]) -> "Drawing":
@@ -217,8 +219,8 @@ def _draw_map(axes: "Axes", one: Map) -> None:
             _draw_square(axes, x, y, one.squares.get((a, b)))
     axes.set_xlim(-0.53, len(across) - 0.47)
     axes.set_ylim(-0.53, len(up) - 0.47)
-    axes.set_xticks(range(len(across)), [_told(v) for v in across])
-    axes.set_yticks(range(len(up)), [_told(v) for v in up])
+    axes.set_xticks(range(len(across)), [_setting_text(v) for v in across])
+    axes.set_yticks(range(len(up)), [_setting_text(v) for v in up])
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     axes.set_xlabel(one.settings[0])

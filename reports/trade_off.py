@@ -58,7 +58,7 @@ def planes_of(findings: "Findings") -> tuple[Plane, ...]:
     """Per group one plane for each measure of utility that a compared row has beside MA."""
     table = findings.table
     forgetting = quantity(table, FORGETTING)
-    utilities = [found for name in UTILITIES if (found := quantity(table, name)) is not None]
+    utilities = [one for name in UTILITIES if (one := quantity(table, name)) is not None]
     if forgetting is None:
         return ()
     planes = [_plane(findings, g, forgetting, u) for g in table.groups for u in utilities]
@@ -95,8 +95,8 @@ def _dominates(other: Sequence[float], own: Sequence[float]) -> bool:
 
 
 def _plane(findings: "Findings", group: "Group", forgetting: Quantity, utility: Quantity) -> Plane:
-    found = {row.label: _point(findings, group, row, forgetting, utility) for row in group.rows}
-    points = [point for row in group.compared if (point := found[row.label]) is not None]
+    by_label = {row.label: _point(findings, group, row, forgetting, utility) for row in group.rows}
+    points = [point for row in group.compared if (point := by_label[row.label]) is not None]
     higher = (bool(forgetting.column.higher_is_better), bool(utility.column.higher_is_better))
     front = pareto_front([p.mean for p in points], higher)
     methods = [row for row in group.rows if row.role == "method"]
@@ -106,9 +106,9 @@ def _plane(findings: "Findings", group: "Group", forgetting: Quantity, utility: 
         forgetting,
         utility,
         tuple(replace(p, on_front=on) for p, on in zip(points, front, strict=True)),
-        tuple(p for p in found.values() if p is not None and p.role in LINE_OF_ROLE),
+        tuple(p for p in by_label.values() if p is not None and p.role in LINE_OF_ROLE),
         tuple(sorted({round(stop, 2) for stop in stops})),
-        tuple(row.label for row in group.compared if found[row.label] is None),
+        tuple(row.label for row in group.compared if by_label[row.label] is None),
     )
 
 
@@ -149,7 +149,7 @@ class TradeOff(StyledFigure):
         planes = planes_of(findings)
         if not planes:
             return "No trade-off plane: no compared row has both MA and a measure of utility."
-        told = [
+        sentences = [
             f"Forgetting against utility: {listed_groups(findings.table)}. To the left is "
             "forgotten more, up is more useful (perplexity on a turned log axis).",
             *dict.fromkeys(p.utility.meaning for p in planes),
@@ -160,7 +160,7 @@ class TradeOff(StyledFigure):
             "further success.",
             *(_of_group(own) for own in _by_group(planes).values()),
         ]
-        return " ".join(filter(None, told))
+        return " ".join(filter(None, sentences))
 
 
 def _by_group(planes: Sequence[Plane]) -> dict[str, list[Plane]]:
@@ -181,18 +181,18 @@ def _shows_runs(plane: Plane) -> bool:
 def _of_group(planes: Sequence[Plane]) -> str:
     """Who is on the front of each plane, where the references stand, who has no place."""
     fronts = [f"{p.utility.column.label}: {_front(p)}" for p in planes]
-    told = f"Front in {planes[0].group} (MA, utility), {'; '.join(fronts)}."
+    text = f"Front in {planes[0].group} (MA, utility), {'; '.join(fronts)}."
     references = [
         f"{point.name} has MA {point.mean[0]:.1f}, " + ", ".join(_levels(planes, point))
         for point in planes[0].references
     ]
     if references:
-        told += (
+        text += (
             " Dotted and dashed: utility before unlearning and of the retrained model, a star "
             f"where the MA is in the plane: {'; '.join(references)}."
         )
     missing = [f"{name} in {p.utility.column.label}" for p in planes for name in p.missing]
-    return told + (f" Without a finite value: {', '.join(missing)}." if missing else "")
+    return text + (f" Without a finite value: {', '.join(missing)}." if missing else "")
 
 
 def _front(plane: Plane) -> str:
@@ -281,11 +281,11 @@ def _handles(planes: Sequence[Plane], marks: "dict[str, Mark]") -> dict[str, obj
 
     from ._figures.drawing import reference_lines
 
-    shown = {p.name for plane in planes for p in plane.points}
+    drawn = {p.name for plane in planes for p in plane.points}
     handles: dict[str, object] = {
         name: Line2D([], [], color=m.colour, marker=m.marker, linestyle="", markersize=5)
         for name, m in marks.items()
-        if name in shown
+        if name in drawn
     }
     handles["Pareto front"] = Line2D([], [], color=FOREGROUND, linewidth=_FRONT, alpha=0.25)
     handles |= reference_lines({point.role for plane in planes for point in plane.references})

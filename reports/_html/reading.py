@@ -30,11 +30,11 @@ def reading(findings: Findings, numbers: Mapping[str, int], texts: Pool) -> dict
     """
     few = len(findings.results) <= MANY
     sets = [
-        found
+        one_set
         for group in findings.table.groups
         if few
         for results in _by_forget_set(group, findings).values()
-        if (found := _forget_set(group, results, findings, numbers, texts))["documents"]
+        if (one_set := _forget_set(group, results, findings, numbers, texts))["documents"]
     ]
     return {"fields": [LABELS[name] for name in ROW_FIELDS], "sets": sets}
 
@@ -42,10 +42,10 @@ def reading(findings: Findings, numbers: Mapping[str, int], texts: Pool) -> dict
 def _by_forget_set(group: Group, findings: Findings) -> dict[str, list[Result]]:
     """The results in the group's means by what was forgotten, in the order of the runs' names."""
     runs = [run for row in group.rows for run in row.runs if run.key in findings.by_key]
-    found: dict[str, list[Result]] = {}
+    by_set: dict[str, list[Result]] = {}
     for run in sorted(runs, key=lambda run: run.forget_set):
-        found.setdefault(run.content_sha256, []).append(findings.by_key[run.key])
-    return found
+        by_set.setdefault(run.content_sha256, []).append(findings.by_key[run.key])
+    return by_set
 
 
 def _forget_set(
@@ -62,8 +62,8 @@ def _forget_set(
         "group": group.title,
         "name": results[0].forget_set.name,
         "documents": [
-            [doc_id, *(texts.number(part) for part in vars(known).values())]
-            for doc_id, known in documents.items()
+            [doc_id, *(texts.number(part) for part in vars(document).values())]
+            for doc_id, document in documents.items()
         ],
         "start": _start(in_order, list(documents), findings.doc_ids),
         "writers": [
@@ -73,18 +73,18 @@ def _forget_set(
 
 
 def _documents(results: Sequence[Result]) -> dict[str, Texts]:
-    found: dict[str, Texts] = {}
+    by_doc_id: dict[str, Texts] = {}
     for result in results:
         for doc_id in result.forget_set.doc_ids:
-            known = texts_of(result, doc_id)
-            if doc_id not in found and known is not None and final(result, doc_id) is not None:
-                found[doc_id] = known
-    return found
+            document = texts_of(result, doc_id)
+            if document and doc_id not in by_doc_id and final(result, doc_id) is not None:
+                by_doc_id[doc_id] = document
+    return by_doc_id
 
 
-def _start(results: Sequence[Result], doc_ids: Sequence[str], asked: Sequence[str]) -> int:
+def _start(results: Sequence[Result], doc_ids: Sequence[str], requested: Sequence[str]) -> int:
     """The row shown first: one that was asked for, else what the model knew best before."""
-    wanted = next((doc_id for doc_id in asked if doc_id in doc_ids), None)
+    wanted = next((doc_id for doc_id in requested if doc_id in doc_ids), None)
     best = wanted or (best_known(results[0], doc_ids) if doc_ids else None)
     return doc_ids.index(best) if best in doc_ids else 0
 
@@ -99,15 +99,15 @@ def _writer(
     last = result.trace.epochs[-1].rows if result.trace and result.trace.epochs else []
     forgotten = {row.doc_id: row.forgotten for row in last}
     written: list[list[Any] | None] = []
-    for doc_id, shown in documents.items():
-        found, own = final(result, doc_id), texts_of(result, doc_id)
-        if found is None or own is None:
+    for doc_id, reference in documents.items():
+        continuation, own = final(result, doc_id), texts_of(result, doc_id)
+        if continuation is None or own is None:
             written.append(None)
             continue
-        facts = [_printed(name, found.values.get(name), columns) for name in ROW_FIELDS]
+        facts = [_printed(name, continuation.values.get(name), columns) for name in ROW_FIELDS]
         # Another tokenizer cuts the passage elsewhere: then this text follows another prefix.
-        given = None if own == shown else [texts.number(part) for part in vars(own).values()]
-        written.append([texts.number(found.text), forgotten.get(doc_id), given, *facts])
+        other = None if own == reference else [texts.number(part) for part in vars(own).values()]
+        written.append([texts.number(continuation.text), forgotten.get(doc_id), other, *facts])
     return {"row": number, "key": result.key, "role": result.role, "seed": result.seed,
             "written": written}  # fmt: skip
 
@@ -128,12 +128,12 @@ def with_traces(
 ) -> dict[str, Any]:
     """The reading with each epoch's texts: of all rows, or of evenly chosen ones in little room."""
     total = sum(
-        _size(by_key[writer["key"]], found["documents"])
-        for found in reading["sets"]
-        for writer in found["writers"]
+        _size(by_key[writer["key"]], one_set["documents"])
+        for one_set in reading["sets"]
+        for writer in one_set["writers"]
     )
     share = min(1.0, max(room, 0) / total) if total else 1.0
-    sets = [_with_epochs(found, by_key, texts, share) for found in reading["sets"]]
+    sets = [_with_epochs(one_set, by_key, texts, share) for one_set in reading["sets"]]
     return {**reading, "sets": sets, "all_epochs": share == 1.0}
 
 
@@ -147,8 +147,8 @@ def evenly_chosen(n: int, share: float, always: int = 0) -> list[int]:
 
 def _size(result: Result, documents: Sequence[Any]) -> int:
     """About how many bytes the epochs' texts of those rows take; one text twice counts twice."""
-    known = {document[0] for document in documents}
-    rows = [row for epoch in _epochs(result) for row in epoch.rows if row.doc_id in known]
+    doc_ids = {document[0] for document in documents}
+    rows = [row for epoch in _epochs(result) for row in epoch.rows if row.doc_id in doc_ids]
     return sum(len(embedded_json(row.continuation).encode()) + 50 for row in rows)
 
 
@@ -157,17 +157,17 @@ def _epochs(result: Result) -> list[EpochRecord]:
 
 
 def _with_epochs(
-    found: dict[str, Any], by_key: Mapping[str, Result], texts: Pool, share: float
+    one_set: dict[str, Any], by_key: Mapping[str, Result], texts: Pool, share: float
 ) -> dict[str, Any]:
-    chosen = evenly_chosen(len(found["documents"]), share, found["start"])
-    kept = [found["documents"][place][0] for place in chosen]
+    chosen = evenly_chosen(len(one_set["documents"]), share, one_set["start"])
+    kept = [one_set["documents"][place][0] for place in chosen]
     writers = [
         {**writer, "trace": _trace(trace, kept, texts)}
         if (trace := by_key[writer["key"]].trace) is not None
         else writer
-        for writer in found["writers"]
+        for writer in one_set["writers"]
     ]
-    return {**found, "with_epochs": chosen, "writers": writers}
+    return {**one_set, "with_epochs": chosen, "writers": writers}
 
 
 def _trace(trace: UnlearnTrace, doc_ids: Sequence[str], texts: Pool) -> dict[str, Any]:

@@ -224,12 +224,6 @@ def test_a_reference_row_unlearned_nothing_and_a_plugins_phase_is_shown():
     assert (first["Other"], second["Draft"]) == ("1.0 (100%)", "3.0 (24%)")
 
 
-def test_results_from_before_tasks_were_phases_show_what_they_know():
-    old = result(costs={"examine": phase(seconds=1.0), "measure": phase(seconds=3.0)}, seconds=9.0)
-    _, time = listings([old], costs)
-    assert lines(time) == [{"Row": "NEO + ICU", "Examining": "1.0 (25%)", "Tasks": "3.0 (75%)"}]
-
-
 def test_results_without_costs_have_no_listing():
     assert listings([result()], costs) == ()
 

@@ -49,6 +49,13 @@ def test_characters_of_other_fonts_are_plain_letters_or_a_question_mark() -> Non
     assert all(escape(chr(i)).isascii() for i in range(0x3000))
 
 
+def test_a_marker_may_be_any_sign() -> None:
+    listing = Listing("l", "T", ("", ""), (("a", "1~"),), notes=(Note("inside", "Inside.", "~"),))
+    text = find("reports", "latex")().render(document_of(listing))
+    assert r"\textsuperscript{\textasciitilde{}}Inside.\par" in text
+    assert r"a & 1\textasciitilde{} \\" in text
+
+
 def test_minus_is_a_minus_only_before_a_number() -> None:
     assert number("-3.28") == "$-$3.28"
     assert number("[-0.1, -0.02]") == "[$-$0.1, $-$0.02]"

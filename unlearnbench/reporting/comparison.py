@@ -248,8 +248,8 @@ def _line(value: Value, joined: Joined) -> tuple[str, ...]:
         ends = [_signed(column, end) for end in (tested.low, tested.high) if end is not None]
         interval = " to ".join(ends) if len(ends) == 2 else ABSENT
         test = (interval, printing.p_value(value.p), str(tested.n_documents))
-    shown = _signed(column, gap) if math.isfinite(gap) else ABSENT
-    return (value.label, column.label, *texts, shown, *test)
+    difference = _signed(column, gap) if math.isfinite(gap) else ABSENT
+    return (value.label, column.label, *texts, difference, *test)
 
 
 def _signed(column: Column, value: float) -> str:

@@ -104,10 +104,10 @@ def _best_known(results: Sequence[Result], doc_ids: Sequence[str], run: str) -> 
 
 
 def _check(doc_id: str, results: Iterable[Result]) -> None:
-    known = dict.fromkeys(d for result in results for d in result.forget_set.doc_ids)
-    if doc_id in known:
+    doc_ids = dict.fromkeys(d for result in results for d in result.forget_set.doc_ids)
+    if doc_id in doc_ids:
         return
-    near = get_close_matches(doc_id, list(known), n=3, cutoff=0.5) or list(known)[:3]
+    near = get_close_matches(doc_id, list(doc_ids), n=3, cutoff=0.5) or list(doc_ids)[:3]
     raise UserError(
         f"no forget set of these results has a row '{doc_id}' (near it: {', '.join(near)}); "
         "leave out --document and one is chosen by rule"

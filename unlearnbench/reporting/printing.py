@@ -32,7 +32,7 @@ def units(columns: Iterable[Column]) -> str:
     for column in columns:
         per_cent = " in %" if column.scale == 100 else ""
         by_unit.setdefault(unit(column) + per_cent, []).append(name(column))
-    return "; ".join(f"{told}: {', '.join(of)}" for told, of in by_unit.items())
+    return "; ".join(f"{in_unit}: {', '.join(of)}" for in_unit, of in by_unit.items())
 
 
 def stored(column: Column, value: float | None, cap: float | None = None) -> str:
@@ -116,7 +116,7 @@ def anchor(*parts: str) -> str:
 
 def notes(*kinds_and_texts: tuple[str, str] | tuple[str, str, str]) -> tuple[Note, ...]:
     """The notes that have something to say."""
-    return tuple(Note(*given) for given in kinds_and_texts if given[1])
+    return tuple(Note(*note) for note in kinds_and_texts if note[1])
 
 
 def _of_a_row() -> tuple[Column, ...]:

@@ -71,13 +71,13 @@ def besides(findings: "Findings") -> tuple[Beside, ...]:
     the paper's stands in for); what it leaves open follows from models and settings.  Raises
     `UserError` for a table that does not exist, and if nothing is printed for any group.
     """
-    found = [_beside(group, findings) for group in findings.table.groups]
-    beside = tuple(one for one in found if one is not None)
+    resolved = [_beside(group, findings) for group in findings.table.groups]
+    beside = tuple(one for one in resolved if one is not None)
     if not beside:
         models = ", ".join(dict.fromkeys(group.name for group in findings.table.groups))
-        asked = findings.published.get("table", "")
+        table = findings.published.get("table", "")
         raise UserError(
-            f"the paper prints nothing{f' in {asked}' if asked else ''} for {models}: it has "
+            f"the paper prints nothing{f' in {table}' if table else ''} for {models}: it has "
             "GPT-Neo 125M, 1.3B, 2.7B and TinyLlama 1.1B; let a model stand in for a size with "
             'published = { table = "table1", params = "125M" } in an experiment\'s file'
         )
@@ -85,10 +85,10 @@ def besides(findings: "Findings") -> tuple[Beside, ...]:
 
 
 def _beside(group: Group, findings: "Findings") -> Beside | None:
-    found = _printed_model(group, findings)
-    if found is None:
+    resolved = _printed_model(group, findings)
+    if resolved is None:
         return None
-    model, size, stands_in = found
+    model, size, stands_in = resolved
     name = findings.published.get("table") or _sweep_of(group) or _MAIN_TABLES[model]
     if name in _MAIN_TABLES.values():
         name = _MAIN_TABLES[model]
@@ -114,12 +114,12 @@ def _printed_model(group: Group, findings: "Findings") -> tuple[str, str, bool] 
         return ("tinyllama", "1.1B", True) if llama else ("neo", size or "125M", True)
     rows = [row for row in group.rows if row.role != "dedup" and row.runs]
     for result in (findings.results_of(row)[0] for row in rows[:1]):
-        for (model, known), n_parameters in _N_PARAMETERS.items():
+        for (model, printed_size), n_parameters in _N_PARAMETERS.items():
             family = [m for start, m in _ARCHITECTURES.items()
                       if result.model.architecture.startswith(start)]  # fmt: skip
             alike = abs(result.model.n_parameters - n_parameters) < 0.02 * n_parameters
             if family == [model] and alike:
-                return model, known, False
+                return model, printed_size, False
     return ("tinyllama" if size == "1.1B" else "neo", size, True) if size else None
 
 

@@ -53,8 +53,8 @@ class PrintedRow:
         if self.role != "method":
             return name if self.role == "dedup" else f"{name} (before unlearning)"
         run = {} if self.run == MEAN else {"run": self.run}
-        told = ", ".join(f"{n}={v}" for n, v in {**self._written, **run}.items())
-        return f"{name} + {self.method.upper()}" + (f" ({told})" if told else "")
+        conditions = ", ".join(f"{n}={v}" for n, v in {**self._written, **run}.items())
+        return f"{name} + {self.method.upper()}" + (f" ({conditions})" if conditions else "")
 
     @property
     def _written(self) -> dict[str, str]:
@@ -101,8 +101,8 @@ class PrintedTable:
 
 def printed_tables() -> list[tuple[str, str]]:
     """(source, table) of every printed table there is."""
-    found = (path.stem.partition("-") for path in sorted(FOLDER.glob("v*.csv")))
-    return [(source, name) for source, _, name in found]
+    stems = (path.stem.partition("-") for path in sorted(FOLDER.glob("v*.csv")))
+    return [(source, name) for source, _, name in stems]
 
 
 def printed_table(name: str, source: str | None = None) -> PrintedTable:
@@ -110,13 +110,13 @@ def printed_table(name: str, source: str | None = None) -> PrintedTable:
 
     Raises `UserError` for a table that is not printed there.
     """
-    known = printed_tables()
-    versions = [version for version, table in known if table == name]
+    available = printed_tables()
+    versions = [version for version, table in available if table == name]
     version = source or (versions[-1] if versions else "")
-    if (version, name) not in known:
-        tables = {f"{table} of {version}" for version, table in known}
-        asked = f"{name} of {source}" if source else name
-        raise unknown("printed table", asked, tables, "unlearnbench show experiment")
+    if (version, name) not in available:
+        tables = {f"{table} of {version}" for version, table in available}
+        requested = f"{name} of {source}" if source else name
+        raise unknown("printed table", requested, tables, "unlearnbench show experiment")
     return _read(FOLDER / f"{version}-{name}.csv")
 
 
@@ -127,10 +127,10 @@ def completed(table: PrintedTable) -> PrintedTable:
         return table
     other = printed_table(table.name, others[0])
     missing = tuple(name for name in other.columns if name not in table.columns)
-    found = {_place(row): row.values for row in other.rows}
+    by_place = {_place(row): row.values for row in other.rows}
     rows = []
     for row in table.rows:
-        extra = {n: v for n, v in found.get(_place(row), {}).items() if n in missing}
+        extra = {n: v for n, v in by_place.get(_place(row), {}).items() if n in missing}
         rows.append(replace(row, values={**row.values, **extra}))
     return replace(table, rows=tuple(rows), borrowed=missing)
 

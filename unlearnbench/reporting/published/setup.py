@@ -121,8 +121,8 @@ def _of_data(beside: Beside, findings: "Findings") -> Iterator[Departure]:
         yield Departure("forget sets", own, printed, _touched(touch, beside))
     rows = [line.own for line in beside.matched if line.own]
     identities = [result.identity for row in rows for result in findings.results_of(row)]
-    found = [(identity.get("tasks") or {}).get("limit") for identity in identities]
-    if limits := [limit for limit in found if limit is not None]:
+    recorded = [(identity.get("tasks") or {}).get("limit") for identity in identities]
+    if limits := [limit for limit in recorded if limit is not None]:
         touches = _touched(Touch(_TASKS), beside)
         yield Departure("documents per task", f"the first {span(limits)}", "all", touches)
     dtype = DTYPES.get(beside.size)

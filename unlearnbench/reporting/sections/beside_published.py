@@ -51,9 +51,9 @@ def blocks(findings: Findings) -> tuple[Listing, ...]:
 
     Raises `UserError` if the paper prints nothing for any of them.
     """
-    found = besides(findings)
-    listings = [one for beside in found for one in _of_group(beside, findings)]
-    return (*listings, _setup(found, findings))
+    comparisons = besides(findings)
+    listings = [one for beside in comparisons for one in _of_group(beside, findings)]
+    return (*listings, _setup(comparisons, findings))
 
 
 def _of_group(beside: Beside, findings: Findings) -> Iterator[Listing]:
@@ -207,34 +207,34 @@ def _notes(
         yield Note("borrowed", f"{listed(borrowed)}: printed in version {other} of the paper only.")
 
 
-def _setup(found: Sequence[Beside], findings: Findings) -> Listing:
+def _setup(comparisons: Sequence[Beside], findings: Findings) -> Listing:
     """In what the runs depart from the paper's; with several models, of which it holds."""
     titles: dict[Departure, list[str]] = {}
-    for beside in found:
+    for beside in comparisons:
         for departure in departures(beside, findings):
             titles.setdefault(departure, []).append(beside.group.title)
-    several = len(found) > 1
+    several = len(comparisons) > 1
     rows = []
     for one, of in titles.items():
-        model = ("all" if len(of) == len(found) else listed(of),) if several else ()
+        model = ("all" if len(of) == len(comparisons) else listed(of),) if several else ()
         rows.append((one.name, *model, one.own, one.printed, one.touches))
     headers = ("Setting", *(("Model",) if several else ()), "here", "printed", "touches")
     title = "What differs in the set-up"
-    notes = tuple(_notes_on_all(found, findings))
+    notes = tuple(_notes_on_all(comparisons, findings))
     return Listing(f"{NAME}-setup", title, headers, tuple(rows), len(headers), notes)
 
 
-def _notes_on_all(found: Sequence[Beside], findings: Findings) -> Iterator[Note]:
+def _notes_on_all(comparisons: Sequence[Beside], findings: Findings) -> Iterator[Note]:
     """The table's notes on what is synthetic and on the labels' marks, and what is left out."""
-    own = [line.own for beside in found for line in beside.lines if line.own]
+    own = [line.own for beside in comparisons for line in beside.lines if line.own]
     marks = {marker for row in own for marker in row.markers}
     yield from (n for n in findings.table.notes if n.kind == "nano" or n.marker in marks)
-    for place in dict.fromkeys(beside.table.title for beside in found):
+    for place in dict.fromkeys(beside.table.title for beside in comparisons):
         yield Note("printed", f"Printed: {place}, by the authors' own code (protocol 'released').")
-    if any(beside.unprinted for beside in found):
-        labels = (label for beside in found for label in beside.unprinted)
+    if any(beside.unprinted for beside in comparisons):
+        labels = (label for beside in comparisons for label in beside.unprinted)
         yield Note("unprinted", f"Measured here and not printed: {listed(labels)}.")
         yield Note("runs", "The paper's runs 1 to 5 are taken to be the forget sets in order.")
-    titles = {beside.group.title for beside in found}
+    titles = {beside.group.title for beside in comparisons}
     if others := [g.title for g in findings.table.groups if g.title not in titles]:
         yield Note("left_out", f"Nothing is printed to lay beside {listed(others)}.")

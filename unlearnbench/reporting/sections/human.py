@@ -108,13 +108,13 @@ def row_names(findings: "Findings", study: "StudyFindings") -> "dict[CellName, C
     A sheet names rows as the whole folder's table did when it was drawn; an experiment of
     that folder may name the same results otherwise.  A cell of no row keeps its name.
     """
-    found = {name: name for name in study.result_keys}
+    names = {name: name for name in study.result_keys}
     for group in findings.table.groups:
         for row in group.rows:
             keys = {run.key for run in row.runs}
             of_row = (name for name, drawn in study.result_keys.items() if drawn & keys)
-            found.update(dict.fromkeys(of_row, (group.title, row.label)))
-    return found
+            names.update(dict.fromkeys(of_row, (group.title, row.label)))
+    return names
 
 
 def _study_notes(findings: "Findings", study: "StudyFindings") -> Iterator[Note]:
