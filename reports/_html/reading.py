@@ -7,19 +7,13 @@ from unlearnbench.analysis.columns import Column
 from unlearnbench.analysis.table import Group
 from unlearnbench.reporting.continuations import ROW_FIELDS, Texts, best_known, final, texts_of
 from unlearnbench.reporting.findings import MANY, Findings
+from unlearnbench.reporting.printing import row_columns, stored
 from unlearnbench.results.record import Result
 from unlearnbench.results.trace import EpochRecord, RowRecord, UnlearnTrace
 
 from .texts import Pool, embedded_json
 
 PAGE_LIMIT = 8_000_000  # bytes: above it a browser takes its time to open a page
-LABELS = {
-    "el10": "EL10 (%)",
-    "ma": "MA (%)",
-    "bertscore_f1": "BERT (F1)",
-    "bleu": "BLEU (%)",
-    "entropy": "Entropy",
-}
 
 
 def reading(findings: Findings, numbers: Mapping[str, int], texts: Pool) -> dict[str, Any]:
@@ -36,7 +30,8 @@ def reading(findings: Findings, numbers: Mapping[str, int], texts: Pool) -> dict
         for results in _by_forget_set(group, findings).values()
         if (one_set := _forget_set(group, results, findings, numbers, texts))["documents"]
     ]
-    return {"fields": [LABELS[name] for name in ROW_FIELDS], "sets": sets}
+    fields = [column.label for column in row_columns(findings.table).values()]
+    return {"fields": fields, "sets": sets}
 
 
 def _by_forget_set(group: Group, findings: Findings) -> dict[str, list[Result]]:
@@ -57,7 +52,7 @@ def _forget_set(
 ) -> dict[str, Any]:
     documents = _documents(results)
     in_order = sorted(results, key=lambda result: (numbers[result.key], result.seed))
-    columns = {column.name: column for column in _columns(findings)}
+    columns = row_columns(findings.table)
     return {
         "group": group.title,
         "name": results[0].forget_set.name,
@@ -104,23 +99,12 @@ def _writer(
         if continuation is None or own is None:
             written.append(None)
             continue
-        facts = [_printed(name, continuation.values.get(name), columns) for name in ROW_FIELDS]
+        facts = [stored(c, continuation.values.get(name)) for name, c in columns.items()]
         # Another tokenizer cuts the passage elsewhere: then this text follows another prefix.
         other = None if own == reference else [texts.number(part) for part in vars(own).values()]
         written.append([texts.number(continuation.text), forgotten.get(doc_id), other, *facts])
     return {"row": number, "key": result.key, "role": result.role, "seed": result.seed,
             "written": written}  # fmt: skip
-
-
-def _columns(findings: Findings) -> tuple[Column, ...]:
-    return (*findings.table.columns, *findings.table.other_columns)
-
-
-def _printed(name: str, value: float | None, columns: Mapping[str, Column]) -> str:
-    column = columns.get(name)
-    if column is None or value is None:
-        return "–"
-    return column.text(value * column.scale)
 
 
 def with_traces(
