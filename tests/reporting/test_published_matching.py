@@ -208,7 +208,7 @@ def test_a_calibrated_line_other_rates_and_few_sets_are_listed():
     one = result("NEO + KL", method="kl", group="nano-neo", stop=stop)
     one = one.model_copy(update={"method": tuned, "identity": {"tasks": {"limit": 10}}})
     found = departed((one,))
-    assert found["model"] == ("nano-neo", "neo 125M", "everything")
+    assert found["model"] == ("nano-neo", "GPT-Neo 125M", "everything")
     assert found["stop line"] == (
         "EL10 < 0.0407, MA < 0.4374", "EL10 < 0.0499, MA < 0.5994", "every method's row",
     )  # fmt: skip

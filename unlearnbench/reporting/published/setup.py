@@ -26,6 +26,7 @@ LEARNING_RATE = 5e-6  # for every size; the released code takes 2e-6 above 10^9 
 BATCH_SIZES = {"125M": 8}
 BATCH_SIZE = 4  # of all other sizes
 DTYPES = {"1.3B": "bfloat16", "2.7B": "bfloat16"}  # of the others the paper names none
+MODELS = {"neo": "GPT-Neo", "tinyllama": "TinyLlama"}
 METHODS = ("kumpr", "kl", "dpo", "llmu", "icu")
 
 _CONTINUATIONS = ("bertscore_f1", "entropy", "gpt", "human")
@@ -79,7 +80,8 @@ class Departure:
 def departures(beside: Beside, findings: "Findings") -> Iterator[Departure]:
     """Everything in which a group departs, the models first."""
     if beside.stands_in:
-        yield Departure("model", beside.group.name, f"{beside.model} {beside.size}", "everything")
+        printed = f"{MODELS[beside.model]} {beside.size}"
+        yield Departure("model", beside.group.name, printed, "everything")
     yield from _of_protocol(beside)
     yield from _of_data(beside, findings)
     yield from _of_settings(beside)
