@@ -4,9 +4,9 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from unlearnbench.analysis.build_table import compare
 from unlearnbench.analysis.columns import ABSENT, EPOCHS, PAPER_COLUMNS, S_M, S_Z, Column
 from unlearnbench.analysis.footnotes import listed
-from unlearnbench.analysis.ranking import compare
 from unlearnbench.analysis.table import Note, Row, Table
 from unlearnbench.reporting.document import Listing
 from unlearnbench.reporting.findings import Findings
