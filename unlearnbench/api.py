@@ -247,10 +247,10 @@ def evaluate(
             examiner=examiner,
         )
         threads = loaded.cell.threads if loaded else 1 if is_nano else cores()
-        scores = dict(measure_tasks(plugins, model, context, experiment.seeds[0], threads))
-    for name, found in scores.items():
-        columns_of(plugins[name], found)  # raises for a metric that the task does not declare
-    return scores
+        measured = dict(measure_tasks(plugins, model, context, experiment.seeds[0], threads))
+    for name, measurement in measured.items():
+        columns_of(plugins[name], measurement.scores)  # raises for a metric that is not declared
+    return {name: measurement.scores for name, measurement in measured.items()}
 
 
 def run(*, experiment: str | None = None, progress: bool = False, **options: Any) -> "Results":

@@ -8,12 +8,11 @@ from unlearnbench.results.record import (
     Environment,
     ForgetSetRecord,
     MethodRecord,
-    MetricRecord,
     ModelRecord,
     Result,
     StopRecord,
 )
-from unlearnbench.results.score import Score
+from unlearnbench.results.score import Metric, Score
 from unlearnbench.results.trace import EpochRecord, RowRecord, UnlearnTrace
 
 
@@ -67,7 +66,7 @@ def full_result(
         protocol={"perplexity_cap": 1000.0},
         stop=StopRecord(source="paper", el=0.05, ma=unknown),
         seed=seed,
-        metrics=[MetricRecord(name="ma", task="t", label="MA (%)", higher_is_better=False)],
+        metrics=[Metric(name="ma", task="t", label="MA (%)", higher_is_better=False)],
         scores={
             "t": {
                 "ma": Score(

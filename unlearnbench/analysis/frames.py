@@ -60,12 +60,15 @@ def documents_frame(results: Sequence[Result]) -> "DataFrame":
 
 def _documents(result: Result) -> Iterator[dict[str, Any]]:
     identity = _identity(result)
+    of_rows = {
+        (metric.task, metric.name) for metric in result.metrics if metric.documents == "rows"
+    }
     for task, by_metric in result.scores.items():
         for metric, score in by_metric.items():
+            written = result.continuations if (task, metric) in of_rows else score.outputs
             for doc_id, value in score.documents.items():
-                output = score.outputs.get(doc_id)
                 of = {"task": task, "metric": metric, "doc_id": doc_id}
-                yield {**identity, **of, "value": value, "output": output}
+                yield {**identity, **of, "value": value, "output": written.get(doc_id)}
 
 
 def _identity(result: Result) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from unlearnbench.results.record import Result
-from unlearnbench.results.score import Score
 from unlearnbench.results.trace import EpochRecord, RowRecord
 
 #: The columns that are known row by row, and where each stands in a trace's record of a row.
@@ -19,7 +18,6 @@ ROW_FIELDS = {
     "bleu": "bleu",
     "entropy": "entropy",
 }
-_TASK, _HOLDS_TEXTS = "forgetting", "bertscore_f1"
 
 
 @dataclass(frozen=True)
@@ -55,10 +53,8 @@ def texts_of(result: Result, doc_id: str) -> Texts | None:
 
 def final(result: Result, doc_id: str) -> Continuation | None:
     """The finished model's: as it was measured, or else the last epoch's of its trace."""
-    scores = result.scores.get(_TASK, {})
-    texts = scores[_HOLDS_TEXTS].outputs if _HOLDS_TEXTS in scores else {}
-    if doc_id in texts:
-        return Continuation(texts[doc_id], _measured(scores, doc_id))
+    if doc_id in result.continuations:
+        return Continuation(result.continuations[doc_id], _measured(result, doc_id))
     epochs = over_epochs(result, doc_id)
     return Continuation(epochs[-1].text, epochs[-1].values) if epochs else None
 
@@ -101,9 +97,10 @@ def evenly_spaced(items: Sequence[Continuation], most: int) -> tuple[Continuatio
     return tuple(items[index] for index in chosen)
 
 
-def _measured(scores: Mapping[str, Score], doc_id: str) -> dict[str, float]:
-    found = {name: scores[name].documents.get(doc_id) for name in ROW_FIELDS if name in scores}
-    return _known(found)
+def _measured(result: Result, doc_id: str) -> dict[str, float]:
+    of_rows = [m for m in result.metrics if m.documents == "rows" and m.name in ROW_FIELDS]
+    scores = {m.name: result.scores.get(m.task, {}).get(m.name) for m in of_rows}
+    return _known({name: s.documents.get(doc_id) for name, s in scores.items() if s is not None})
 
 
 def _of_epoch(epoch: EpochRecord, row: RowRecord) -> Continuation:

@@ -142,13 +142,14 @@ class StoredTrace(PartlyRead, UnlearnTrace):
 class StoredResult(PartlyRead, Result):
     """A result that was read from a folder, but for its longest parts."""
 
-    complete = Result
+    complete, later = Result, ("continuations",)
     forget_set: StoredForgetSet
     scores: dict[str, dict[str, StoredScore]]  # type: ignore[assignment]
     trace: StoredTrace | None = None
 
     def leave_to(self, rest: Rest) -> None:
         """Forget every part's later fields: `rest` has them."""
+        self.leave(rest, ())
         self.forget_set.leave(rest, ("forget_set",))
         for task, by_metric in self.scores.items():
             for metric, score in by_metric.items():

@@ -3,11 +3,11 @@
 The schema is the documentation: `unlearnbench show result` prints these fields.
 """
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from unlearnbench.results.score import Score
+from unlearnbench.results.score import Metric, Score
 from unlearnbench.results.trace import UnlearnTrace
 
 SCHEMA_VERSION = 1
@@ -20,6 +20,12 @@ class Record(BaseModel):
     """A part of a result; unknown fields are an error, so that a foreign file is noticed."""
 
     model_config = ConfigDict(extra="forbid", ser_json_inf_nan="constants")
+
+
+# Pydantic makes no dataclass of a dict where it is told to be strict.
+_Metric = Annotated[
+    Metric, BeforeValidator(lambda value: Metric(**value) if isinstance(value, dict) else value)
+]
 
 
 class ModelRecord(Record):
@@ -100,20 +106,6 @@ class PhaseRecord(Record):
     peak_memory_bytes: int = Field(description="GPU allocator's peak, or resident set on CPU")
 
 
-class MetricRecord(Record):
-    """How a measured column is printed and compared."""
-
-    name: str
-    task: str
-    label: str
-    higher_is_better: bool
-    unit: str = ""
-    scale: float = 1.0
-    decimals: int = 1
-    in_score: bool = True
-    capped: bool = False
-
-
 class Environment(Record):
     """Where the numbers were made."""
 
@@ -153,8 +145,12 @@ class Result(Record):
     )
     seed: int
     position: int = Field(default=0, description="place among the methods asked for; orders rows")
-    metrics: list[MetricRecord] = Field(description="the columns that were measured, in order")
+    metrics: list[_Metric] = Field(description="the columns that were measured, in order")
     scores: dict[str, dict[str, Score]] = Field(description="task -> metric -> score")
+    continuations: dict[str, str] = Field(
+        default_factory=dict,
+        description="by doc_id: what the model wrote after the prefix; empty if no task let it",
+    )
     trace: UnlearnTrace | None = Field(
         default=None, description="every epoch; null for reference rows"
     )

@@ -1,6 +1,7 @@
 """One result file in full: the result, or what is wrong with the file."""
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,6 +11,7 @@ from unlearnbench.files.whole_files import read_with_status
 from unlearnbench.results.contradictions import contradiction
 from unlearnbench.results.identity import key_of
 from unlearnbench.results.record import SCHEMA_VERSION, Result
+from unlearnbench.results.version_1 import complete_measurements
 
 LARGEST_INTEGER = 2**63 - 1
 
@@ -18,6 +20,7 @@ _EACH = "__all__"
 LONG_PARTS: Any = {
     "forget_set": {"prefixes", "suffixes"},
     "scores": {_EACH: {_EACH: {"documents", "outputs"}}},
+    "continuations": True,
     "trace": {"epochs": {_EACH: {"rows"}}},
 }
 
@@ -79,6 +82,8 @@ def _result(path: Path, content: bytes) -> Result | Damage:
         raw = from_json(content)
         if (foreign := _foreign(raw)) is not None:
             return Damage(path, foreign)
+        with suppress(LookupError, TypeError, AttributeError, ArithmeticError):
+            raw = complete_measurements(raw)  # else the validation says what is wrong
         # Strictly: a file of ours has no text where a number belongs, and no other fields.
         result = Result.model_validate(raw, strict=True, extra="forbid")
         wrong = _misfit(result) or contradiction(result)

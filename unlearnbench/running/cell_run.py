@@ -4,21 +4,20 @@ import logging
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unlearnbench.errors import UserError
 from unlearnbench.files.safe_text import redact, visible
-from unlearnbench.metrics.task import TaskContext, check_scores, columns_of
+from unlearnbench.metrics.task import Measurement, TaskContext, columns_of
 from unlearnbench.models.devices import ranks
 from unlearnbench.models.devices.meter import OTHER, Meter
 from unlearnbench.models.shared_costs import sum_costs
 from unlearnbench.registry import find
-from unlearnbench.results.record import MetricRecord, Result
+from unlearnbench.results.record import Result
 from unlearnbench.results.result_file import fault_in
-from unlearnbench.results.score import Score
 from unlearnbench.running.cell_record import Progressing, result_of
 from unlearnbench.running.checks import Given, check_unlearned
 from unlearnbench.running.environment import fix_randomness
@@ -147,17 +146,15 @@ def _measure(
     )
     tasks = {name: find("tasks", name)(**settings) for name, settings in cell.tasks.items()}
 
-    def measured(name: str, measure: "Callable[[], dict[str, Score]]") -> "dict[str, Score]":
+    def measured(name: str, measure: Callable[[], Measurement]) -> Measurement:
         if cell.role != "method" and tasks[name].is_of_model_alone:
             return scores_of_untouched(cell, name, model, measure)
         return measure()
 
-    for name, scores in measure_tasks(tasks, model, context, cell.seed, cell.threads, measured):
-        task = tasks[name]
-        so_far.scores[task.name] = scores
-        so_far.metrics += [
-            MetricRecord(task=name, **asdict(column)) for column in columns_of(task, scores)
-        ]
+    for name, found in measure_tasks(tasks, model, context, cell.seed, cell.threads, measured):
+        so_far.scores[name] = found.scores
+        so_far.metrics += [replace(m, task=name) for m in columns_of(tasks[name], found.scores)]
+        so_far.continuations |= found.continuations
 
 
 def measure_tasks(
@@ -166,27 +163,27 @@ def measure_tasks(
     context: TaskContext,
     seed: int,
     threads: int,
-    measured: "Callable[[str, Callable[[], dict[str, Score]]], dict[str, Score]]" = (
-        lambda _, measure: measure()
+    measured: Callable[[str, Callable[[], Measurement]], Measurement] = lambda _, measure: (
+        measure()
     ),
-) -> "Iterator[tuple[str, dict[str, Score]]]":
-    """The checked scores of one task after the other; `measured` may know them already.
+) -> Iterator[tuple[str, Measurement]]:
+    """The checked measurement of one task after the other; `measured` may know them already.
 
     Raises `UserError` for a task that returns what is no score.
     """
 
-    def scores(name: str) -> "dict[str, Score]":
+    def measurement(name: str) -> Measurement:
         # Whatever a method or another task drew, every task starts from the same state.
         fix_randomness(seed, threads)
 
-        def measure() -> "dict[str, Score]":
+        def measure() -> Measurement:
             with model.meter.phase(name), put_back_after():
                 returned = tasks[name].measure(model, context)
-            return check_scores(tasks[name], returned)
+            return Measurement.of(tasks[name], returned)
 
         return measured(name, measure)
 
-    return ranks.each_by_one(list(tasks), scores)
+    return ranks.each_by_one(list(tasks), measurement)
 
 
 def unlearn(

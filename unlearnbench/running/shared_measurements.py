@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 
 from unlearnbench.data.stop_line import StopLine
 from unlearnbench.metrics.measured_once import measured_once
+from unlearnbench.metrics.task import Measurement
 from unlearnbench.models.devices import ranks
+from unlearnbench.results.score import Score
 from unlearnbench.unlearning.examiner import Examiner
 
 if TYPE_CHECKING:
     from unlearnbench.experiments.cell import Cell
     from unlearnbench.metrics.bertscore import BertScore
     from unlearnbench.models.language_model import LanguageModel
-    from unlearnbench.results.score import Score
 
 PHASE = "calibrate"
 
@@ -70,11 +71,9 @@ def _measured(cell: "Cell", model: "LanguageModel", examiner: Examiner, is_fresh
 
 
 def scores_of_untouched(
-    cell: "Cell", task: str, model: "LanguageModel", measure: "Callable[[], dict[str, Score]]"
-) -> "dict[str, Score]":
+    cell: "Cell", task: str, model: "LanguageModel", measure: Callable[[], Measurement]
+) -> Measurement:
     """A task's scores of a model that nobody trained: the same beside every forget set."""
-    from unlearnbench.results.score import Score
-
     if ranks.world_size() > 1:
         return measure()
     asked = [
@@ -88,9 +87,9 @@ def scores_of_untouched(
         "scores",
         asked,
         model.meter,
-        lambda: {name: score.model_dump() for name, score in measure().items()},
+        lambda: {name: score.model_dump() for name, score in measure().scores.items()},
     )
-    return {name: Score(**score) for name, score in found.items()}
+    return Measurement({name: Score(**score) for name, score in found.items()})
 
 
 @lru_cache(maxsize=2)
