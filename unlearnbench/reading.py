@@ -158,7 +158,7 @@ def results_of_run(
     from unlearnbench.results.store import Store, newest
 
     if experiment is not None:  # earlier runs of it are part of it
-        results = newest(Store(folder).load_all()[0])[0]
+        results = newest(Store(folder).load_all(documents=False)[0])[0]
     return Results(shown_in(folder, results, experiment, NONE, NONE))
 
 
@@ -169,7 +169,7 @@ def read_results(folder: Path, warn: Warn = to_stderr) -> "tuple[list[Result], i
     """
     from unlearnbench.results.store import Store, newest
 
-    results, damages = Store(folder).load_all()
+    results, damages = Store(folder).load_all(documents=False)
     for damage in damages:
         warn(f"left out {visible(f'{damage.path}: {damage.reason}')}")
     kept, superseded = newest(results)

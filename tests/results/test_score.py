@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from unlearnbench.results.score import TABLE_I, Score, table_i
-from unlearnbench.results.version_1 import complete_measurements, infer_aggregation
+from unlearnbench.results.upgrades import from_version_1, infer_aggregation
 
 rng = np.random.default_rng(3)
 
@@ -86,17 +86,20 @@ def test_how_a_score_of_version_1_is_made_is_inferred() -> None:
     assert infer_aggregation("a", {**siblings["a"], "value": 7.0}, siblings) == ("mean", ())
 
 
-def test_a_result_of_version_1_is_completed_but_no_other() -> None:
+def test_a_result_of_version_1_is_completed() -> None:
     bertscore = old(Score.of({"7": 0.5}, higher_is_better=False, outputs={"7": "once"}))
     metrics = [{"name": "bertscore_f1", "task": "forgetting"}, {"name": "x", "task": "mine"}]
     result = {
+        "schema_version": 1,
+        "model": {"name": "opt-125m"},
         "metrics": metrics,
         "scores": {"forgetting": {"bertscore_f1": bertscore}, "mine": {}},
     }
-    found = complete_measurements(result)
+    found = from_version_1(result)
+    assert (found["schema_version"], found["model"]["is_synthetic"]) == (2, False)
     assert found["continuations"] == {"7": "once"}
     assert [metric["documents"] for metric in found["metrics"]] == ["rows", "sets"]
     score = found["scores"]["forgetting"]["bertscore_f1"]
-    assert (score["aggregation"], score["parts"], score["outputs"]) == ("mean", [], {})
+    assert (score["aggregation"], score["parts"]) == ("mean", [])
+    assert "outputs" not in score
     assert bertscore["outputs"] == {"7": "once"}  # what was handed in is as it was
-    assert complete_measurements(found) is found

@@ -107,7 +107,7 @@ def _interrupted(asked: "RequestedRun") -> int:
 def _n_done(cells: "Sequence[Cell]", store: "Store") -> int:
     from unlearnbench.running.launching.grid_run import is_finished
 
-    finished = {result.key for result in store.load_all()[0] if is_finished(result)}
+    finished = {result.key for result in store.load_all(documents=False)[0] if is_finished(result)}
     return sum(cell.key in finished for cell in cells)
 
 

@@ -2,14 +2,13 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 from typing import Protocol as Interface
 
 from unlearnbench.errors import UserError
 from unlearnbench.protocol import Protocol
-from unlearnbench.results.contradictions import contradictions_of
 from unlearnbench.results.score import Metric, Score
 
 if TYPE_CHECKING:
@@ -98,7 +97,7 @@ def check_scores(task: "Task", scores: Any) -> dict[str, Score]:
             raise UserError(
                 f"task '{task.name}' returned {type(score).__name__} for {name!r}, not a Score"
             )
-        if (wrong := next(contradictions_of(score), None)) is not None:
+        if (wrong := next(_contradictions(score), None)) is not None:
             raise UserError(f"task '{task.name}', '{name}': {wrong}")
         if missing := set(score.parts) - scores.keys():
             raise UserError(
@@ -109,6 +108,15 @@ def check_scores(task: "Task", scores: Any) -> dict[str, Score]:
                 f"task '{task.name}' measured NaN for '{name}'; what cannot be measured is left out"
             )
     return scores
+
+
+def _contradictions(score: Score) -> Iterator[str]:
+    if score.n < 0:
+        yield f"n: {score.n} is below 0"
+    if score.documents and len(score.documents) != score.n:
+        yield f"documents: {len(score.documents)}, where n is {score.n}"
+    if score.stderr is not None and score.stderr < 0:  # NaN: it could not be computed
+        yield f"stderr: {score.stderr} is below 0"
 
 
 def columns_of(task: "Task", scores: dict[str, Score]) -> tuple[Metric, ...]:

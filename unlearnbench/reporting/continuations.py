@@ -45,7 +45,7 @@ class Continuation:
 
 def texts_of(result: Result, doc_id: str) -> Texts | None:
     """The row's prefix and reference; None where the result does not hold both."""
-    record = result.forget_set
+    record = result.in_full().forget_set
     if doc_id not in record.prefixes or doc_id not in record.suffixes:
         return None
     return Texts(record.prefixes[doc_id], record.suffixes[doc_id])
@@ -53,6 +53,7 @@ def texts_of(result: Result, doc_id: str) -> Texts | None:
 
 def final(result: Result, doc_id: str) -> Continuation | None:
     """The finished model's: as it was measured, or else the last epoch's of its trace."""
+    result = result.in_full()
     if doc_id in result.continuations:
         return Continuation(result.continuations[doc_id], _measured(result, doc_id))
     epochs = over_epochs(result, doc_id)
@@ -61,7 +62,8 @@ def final(result: Result, doc_id: str) -> Continuation | None:
 
 def over_epochs(result: Result, doc_id: str) -> tuple[Continuation, ...]:
     """One per examined epoch of the trace, epoch 0 first; empty without a trace."""
-    epochs = result.trace.epochs if result.trace is not None else []
+    trace = result.in_full().trace
+    epochs = trace.epochs if trace is not None else []
     found = ((epoch, row) for epoch in epochs for row in epoch.rows if row.doc_id == doc_id)
     return tuple(_of_epoch(epoch, row) for epoch, row in found)
 

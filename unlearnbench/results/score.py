@@ -19,8 +19,10 @@ class Metric:
     label: str = Field(description="as printed: 'EL10 (%)'")
     higher_is_better: bool = Field(description="else lower is")
     unit: str = Field(default="", description="%, bits, or none")
-    scale: float = Field(default=1.0, description="printed value = stored value * scale")
-    decimals: int = Field(default=1, description="as printed")
+    scale: float = Field(
+        default=1.0, gt=0, allow_inf_nan=False, description="printed value = stored value * scale"
+    )
+    decimals: int = Field(default=1, ge=0, le=20, description="as printed")
     in_score: bool = Field(default=True, description="counts in s_z and s_m (eq. 11)")
     capped: bool = Field(default=False, description="the protocol's perplexity cap applies")
     documents: Literal["rows", "texts", "sets"] = Field(

@@ -16,8 +16,8 @@ from unlearnbench.models.devices import ranks
 from unlearnbench.models.devices.meter import OTHER, Meter
 from unlearnbench.models.shared_costs import sum_costs
 from unlearnbench.registry import find
+from unlearnbench.results.files import fault_in
 from unlearnbench.results.record import Result
-from unlearnbench.results.result_file import fault_in
 from unlearnbench.running.cell_record import Progressing, result_of
 from unlearnbench.running.checks import Given, check_unlearned
 from unlearnbench.running.environment import fix_randomness
@@ -146,15 +146,18 @@ def _measure(
     )
     tasks = {name: find("tasks", name)(**settings) for name, settings in cell.tasks.items()}
 
-    def measured(name: str, measure: Callable[[], Measurement]) -> Measurement:
+    def measured(name: str, measure: "Callable[[], Measurement]") -> Measurement:
         if cell.role != "method" and tasks[name].is_of_model_alone:
             return scores_of_untouched(cell, name, model, measure)
         return measure()
 
-    for name, found in measure_tasks(tasks, model, context, cell.seed, cell.threads, measured):
-        so_far.scores[name] = found.scores
-        so_far.metrics += [replace(m, task=name) for m in columns_of(tasks[name], found.scores)]
-        so_far.continuations |= found.continuations
+    for name, measurement in measure_tasks(
+        tasks, model, context, cell.seed, cell.threads, measured
+    ):
+        metrics = columns_of(tasks[name], measurement.scores)
+        so_far.scores[name] = measurement.scores
+        so_far.metrics += [replace(metric, task=name) for metric in metrics]
+        so_far.continuations |= measurement.continuations
 
 
 def measure_tasks(
@@ -163,11 +166,11 @@ def measure_tasks(
     context: TaskContext,
     seed: int,
     threads: int,
-    measured: Callable[[str, Callable[[], Measurement]], Measurement] = lambda _, measure: (
-        measure()
+    measured: "Callable[[str, Callable[[], Measurement]], Measurement]" = (
+        lambda _, measure: measure()
     ),
-) -> Iterator[tuple[str, Measurement]]:
-    """The checked measurement of one task after the other; `measured` may know them already.
+) -> "Iterator[tuple[str, Measurement]]":
+    """What one task after the other measured, checked; `measured` may know it already.
 
     Raises `UserError` for a task that returns what is no score.
     """

@@ -127,7 +127,7 @@ def outcomes_of(results: Sequence[Result], column: Column) -> Outcomes | None:
     """
     compositions = []
     for result in results:
-        scores = result.scores.get(column.task, {})
+        scores = result.with_outcomes().scores.get(column.task, {})
         score = scores.get(column.metric)
         if score is None or math.isnan(score.value):
             continue  # the cell's mean is over the other runs as well

@@ -45,6 +45,7 @@ class StudyRow:
 
 def continuations(result: Result) -> dict[str, str]:
     """What the model wrote, by doc_id, where prefix and suffix are known; {} if nothing."""
+    result = result.in_full()
     texts, record = result.continuations, result.forget_set
     return {d: t for d, t in texts.items() if d in record.prefixes and d in record.suffixes}
 
