@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from unlearnbench.errors import UserError
-from unlearnbench.models.devices import process_group, ranks
+from unlearnbench.models.devices import ranks
 from unlearnbench.models.devices.deepspeed import configuration
 from unlearnbench.unlearning.steps import Steps
 
@@ -109,7 +109,7 @@ def _engine(model: "LanguageModel", optimizer: torch.optim.Optimizer, asked: dic
     on_cpu = model.device.type == "cpu"
     if on_cpu:
         os.environ.setdefault("DS_ACCELERATOR", "cpu")
-    process_group.start()
+    ranks.start()
     import deepspeed
 
     logging.getLogger("DeepSpeed").setLevel(logging.ERROR)

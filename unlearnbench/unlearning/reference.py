@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from unlearnbench.errors import UserError
 from unlearnbench.models.head_outputs import HeadOutputs
 from unlearnbench.models.scoring import head_inputs, head_is_last, output_head, score_tokens
-from unlearnbench.models.shared_costs import counted_once
 from unlearnbench.models.token_losses import span_mask, suffix_mask
 
 if TYPE_CHECKING:
@@ -83,7 +82,7 @@ class References:
         if self._pairs is None:
             self._need_theta_0("the pairs' distribution")
             pairs = self._forget_set.pairs()
-            with counted_once(self._model):
+            with self._model.counted_once():
                 self._pairs = FrozenReference.of(self._model, pairs, self._kl_positions(pairs))
         return self._pairs.outputs(rows)
 
@@ -108,7 +107,7 @@ class References:
     @torch.no_grad()
     def _score_all(self, chosen: "Sequences", mask: Tensor) -> Tensor:
         parts = torch.arange(len(chosen)).split(_ROWS_AT_ONCE)
-        with counted_once(self._model):
+        with self._model.counted_once():
             return torch.cat(
                 [score_tokens(self._model, chosen.select(p), mask[p]).nll_per_row for p in parts]
             )

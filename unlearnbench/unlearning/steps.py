@@ -10,7 +10,6 @@ from torch import Tensor
 from unlearnbench.models.devices import ranks
 from unlearnbench.models.devices.device import make_current
 from unlearnbench.models.devices.shares import Part, own_parts
-from unlearnbench.models.shared_costs import not_counted
 from unlearnbench.unlearning.batch import UnlearnBatch
 
 if TYPE_CHECKING:
@@ -85,7 +84,7 @@ class Steps:
 
     def _part(self, loss: Loss, batch: UnlearnBatch, part: Part, is_last: bool) -> dict[str, float]:
         """Forward and backward over one part; what its terms add to those of the batch."""
-        with nullcontext() if part.counts else not_counted(self.model), self._precision():
+        with nullcontext() if part.counts else self.model.not_counted(), self._precision():
             terms = loss(batch)
         self._foreseen |= batch.asked
         values = {name: float(weighed(term.detach(), part)) for name, term in terms.items()}
