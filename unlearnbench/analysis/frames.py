@@ -1,6 +1,6 @@
 """Results as pandas frames: one row a cell of the grid, or one row a measured document."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from unlearnbench.analysis.columns import columns_of
@@ -47,8 +47,8 @@ def cells_frame(results: Sequence[Result]) -> "DataFrame":
     return frame.astype(dict.fromkeys(floats, float)) if rows else frame
 
 
-def documents_frame(results: Sequence[Result]) -> "DataFrame":
-    """One row per result, metric and document: `value`, and what the model wrote or chose.
+def documents_frame(results: Iterable[Result]) -> "DataFrame":
+    """One row per result in full, metric and document: `value`, and what the model wrote or chose.
 
     `frame.pivot_table(index="doc_id", columns="label", values="value")` of one metric lays
     the rows of a table beside each other, document by document.
