@@ -91,7 +91,7 @@ class Planner:
                 if reference is not None:
                     yield self._reference(role, model, reference, data, run)
         for method in self.methods.values():
-            chosen = self._settings(method, model, data)
+            chosen = self.settings(method, model, data)
             for run in data.runs:
                 for seed in self.experiment.seeds:
                     yield self._method(method, chosen, model, data, run, seed)
@@ -135,7 +135,8 @@ class Planner:
             seed=REFERENCE_SEED,
         )
 
-    def _settings(self, method: Any, model: ModelChoice, data: DataChoice) -> Chosen:
+    def settings(self, method: Any, model: ModelChoice, data: DataChoice) -> Chosen:
+        """What a method is run with, but its seed."""
         explicit = dict(self.overrides.get(method.name, {}))
         tuned = None
         if self.with_tuned_rates:
@@ -237,13 +238,11 @@ def make_plan(experiment: Experiment, download: bool = True, with_tuned_rates: b
     return Planner(experiment, download, with_tuned_rates, {}).plan()
 
 
-def plan_cell(
-    experiment: Experiment, model: ModelChoice, data: DataChoice | None = None
-) -> tuple[Cell, tuple[str, ...]]:
+def plan_cell(experiment: Experiment, model: ModelChoice) -> tuple[Cell, tuple[str, ...]]:
     """The first cell of an experiment for a model that is loaded already, and what to warn of.
 
-    The first is that of the first reference row if the experiment asks for any.  `data` were
-    chosen before; without them they are chosen here.  Raises `UserError` as `make_plan` does.
+    The first is that of the first reference row if the experiment asks for any.  Raises
+    `UserError` as `make_plan` does.
     """
     planner = Planner(experiment, True, True, {})
-    return next(planner.of_model(model, data or planner.data(model))), tuple(planner.warnings)
+    return next(planner.of_model(model, planner.data(model))), tuple(planner.warnings)
