@@ -53,7 +53,7 @@ def cell(label: str = "NEO + ICU", **changes: Any) -> Result:
         score = {"value": given[name], "n": 9, "higher_is_better": metric.higher_is_better}
         by_task.setdefault(metric.task, {})[name] = score
     raw = {**found.model_dump(), "scores": by_task, "key": f"{found.key}{sorted(given.items())}"}
-    return Result.model_validate({**raw, "metrics": [m.model_dump() for m in METRICS]})
+    return Result.model_validate({**raw, "metrics": [vars(m) for m in METRICS]})
 
 
 def swept(**scores: Any) -> Findings:

@@ -47,8 +47,8 @@ class Column(Metric):
         return f"{value:z.{self.decimals}f}"
 
 
-#: A column that was measured takes label, direction and format from the metric's record instead.
-PAPER_COLUMNS = tuple(Column(**vars(metric)) for metric in TABLE_I)
+#: Table I's columns where nobody measured them, or for values as they are printed, hence the scale.
+PAPER_COLUMNS = tuple(Column(**{**vars(metric), "scale": 1.0}) for metric in TABLE_I)
 EPOCHS = Column("epochs", "Epoch", None)
 S_Z = Column("s_z", "s_z", True, decimals=2)
 S_M = Column("s_m", "s_m", True, decimals=2)
@@ -73,22 +73,18 @@ def _measured(results: Iterable[Result]) -> dict[str, Column]:
     for result in results:
         for record in result.metrics:
             column = Column(**vars(record), metric=record.name)
-            known = columns.get(column.name)
-            if known is not None and known.task != column.task:
+            first = columns.setdefault(column.name, column)
+            if first.task != column.task:
                 column = replace(column, name=f"{record.task}.{record.name}")
-                known = columns.get(column.name)
-            if known is not None and _meaning(known) != _meaning(column):
-                raise _disagreement(record)
-            columns.setdefault(column.name, column)
+                first = columns.setdefault(column.name, column)
+            if _meaning(first) != _meaning(column):
+                raise UserError(
+                    f"results disagree on the direction, scale or cap of {record.task}'s metric "
+                    f"'{record.name}', so they are of different versions; measure them again: "
+                    "unlearnbench run"
+                )
     return columns
 
 
 def _meaning(column: Column) -> tuple[bool | None, float, bool]:
     return column.higher_is_better, column.scale, column.capped
-
-
-def _disagreement(record: Metric) -> UserError:
-    return UserError(
-        f"results disagree on the direction, scale or cap of {record.task}'s metric "
-        f"'{record.name}', so they are of different versions; measure them again: unlearnbench run"
-    )
