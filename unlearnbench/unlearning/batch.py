@@ -22,7 +22,6 @@ from unlearnbench.models.token_losses import (
     token_nll,
 )
 from unlearnbench.unlearning.losses import kl_divergence, kl_positions, reference_cross_entropy
-from unlearnbench.unlearning.pair_scores import PairScores
 from unlearnbench.unlearning.reference import References
 
 if TYPE_CHECKING:
@@ -203,7 +202,7 @@ class UnlearnBatch:
         return kl_positions(self.pairs, self.protocol)
 
     @cached_property
-    def _pair(self) -> PairScores:
+    def _pair(self) -> "PairScores":
         """[U] positions: those that predict the counted tokens, or all where the KL term looks."""
         released = self.protocol.kl_term == "cross_entropy"
         positions, device = self._kl_positions, self.model.device
@@ -259,3 +258,47 @@ class UnlearnBatch:
         if self.protocol.pad_tokens == "count" or self.protocol.kl_term == "cross_entropy":
             return sequences
         return replace(sequences, input_ids=sequences.input_ids[:, : int(sequences.lengths.max())])
+
+
+@dataclass(frozen=True)
+class PairScores(TokenScores):
+    """NLL and divergence from the same outputs; where both are wanted, in one run over the head.
+
+    The outputs are those of every position where the KL term looks, U of them,
+    among which are the N that predict the counted tokens.
+    """
+
+    following: Tensor  # [U] int64, the token after each position
+    counted: Tensor  # [U] bool, the positions that predict the counted tokens
+    frozen: Callable[[], HeadOutputs]  # theta_0's at the same positions
+    divergence_of: Callable[[Tensor, Tensor], Tensor]  # [n] from theta_0's and own logits
+    both: bool  # whether both will be asked for
+
+    @property
+    def logits(self) -> Tensor:
+        """[N, V], whole in memory."""
+        return self.outputs.logits[self.counted]
+
+    @cached_property
+    def token_nll(self) -> Tensor:
+        """[N] nats."""
+        values = self._both[0] if self.both else self.outputs.values(token_nll, self.following)
+        return values[self.counted]
+
+    @cached_property
+    def divergence(self) -> Tensor:
+        """[U] nats."""
+        if self.both:
+            return self._both[1]
+        return self.outputs.values(
+            lambda own, theta_0: self.divergence_of(theta_0, own), self.frozen()
+        )
+
+    @cached_property
+    def _both(self) -> Tensor:
+        """[2, U]."""
+
+        def both(own: Tensor, following: Tensor, theta_0: Tensor) -> Tensor:
+            return torch.stack([token_nll(own, following), self.divergence_of(theta_0, own)])
+
+        return self.outputs.values(both, self.following, self.frozen())

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from unlearnbench.unlearning.method import Method
-from unlearnbench.unlearning.order import seeded_generator, shuffled_batches
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -51,7 +50,11 @@ class GradientMethod(Method):
         return log.trace
 
     def _epochs(self, model: "LanguageModel", forget_set: "ForgetSet", log: "EpochLog") -> None:
-        from unlearnbench.unlearning.optimisation import steps_for
+        from unlearnbench.unlearning.optimisation import (
+            seeded_generator,
+            shuffled_batches,
+            steps_for,
+        )
         from unlearnbench.unlearning.reference import References
 
         order, random = seeded_generator(self.seed, "order"), seeded_generator(self.seed, "draws")

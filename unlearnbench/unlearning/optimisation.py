@@ -1,17 +1,54 @@
-"""Gradient checkpointing that leaves dropout off."""
+"""One epoch's optimisation: the order of the rows, and the steps as a strategy takes them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from unlearnbench.errors import UserError
 from unlearnbench.unlearning.steps import Steps
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
     from unlearnbench.models.language_model import LanguageModel
+
+
+def seeded_generator(seed: int, purpose: str) -> "torch.Generator":
+    """One generator per purpose, so that a method's draws do not move the order of rows."""
+    import torch
+
+    digest = sha256(f"{seed}:{purpose}".encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
+
+
+def shuffled_batches(
+    rows: Sequence[int], batch_size: int, order: "torch.Generator"
+) -> list[list[int]]:
+    """One epoch: every row once, in a new order; the last batch may be smaller."""
+    import torch
+
+    shuffled = [rows[i] for i in torch.randperm(len(rows), generator=order).tolist()]
+    return [shuffled[i : i + batch_size] for i in range(0, len(shuffled), batch_size)]
+
+
+@contextmanager
+def steps_for(model: "LanguageModel", learning_rate: float) -> Iterator[Steps]:
+    """Steps as the model's strategy says; afterwards its network is whole and ordinary again."""
+    steps: Steps
+    if model.strategy.deepspeed is None:
+        steps = Steps(model, learning_rate)
+    else:
+        from unlearnbench.unlearning.deepspeed_steps import deepspeed_steps
+
+        steps = deepspeed_steps(model, learning_rate)
+    try:
+        with recomputing(steps.model):
+            yield steps
+    finally:
+        steps.close()
 
 
 @contextmanager
@@ -50,20 +87,3 @@ def _layers(model: "LanguageModel") -> "list[nn.Module]":
             "leave out --gradient-checkpointing"
         )
     return layers
-
-
-@contextmanager
-def steps_for(model: "LanguageModel", learning_rate: float) -> Iterator[Steps]:
-    """Steps as the model's strategy says; afterwards its network is whole and ordinary again."""
-    steps: Steps
-    if model.strategy.deepspeed is None:
-        steps = Steps(model, learning_rate)
-    else:
-        from unlearnbench.unlearning.deepspeed_steps import deepspeed_steps
-
-        steps = deepspeed_steps(model, learning_rate)
-    try:
-        with recomputing(steps.model):
-            yield steps
-    finally:
-        steps.close()
