@@ -21,7 +21,12 @@ HERE = Path(__file__).resolve().parent
 VENV = HERE / ".venv"
 BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
 PYTHON = BIN / ("python.exe" if os.name == "nt" else "python")
-CHECKS = (["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"])
+CHECKS = (
+    ["ruff", "check", "."],
+    ["ruff", "format", "--check", "."],
+    ["mypy"],
+    ["lint-imports", "--config", str(HERE / "importlinter.ini"), "--no-cache"],
+)
 
 
 def main():
@@ -42,7 +47,9 @@ def test(pytest_options):
     """Lint, types, then the tests; the first that fails decides the exit status."""
     for check in CHECKS:
         say(*check)
-        if status := subprocess.call([str(BIN / check[0]), *check[1:]]):
+        # The contracts are those of the installed package: from here the checkout would be read.
+        place = VENV if check[0] == "lint-imports" else HERE
+        if status := subprocess.call([str(BIN / check[0]), *check[1:]], cwd=place):
             return status
     options = pytest_options or ["-n", "2", "--durations=15"]
     # Not `python -m pytest`: with the checkout off sys.path, the installed wheel is what is tested.
@@ -94,7 +101,9 @@ def fingerprint():
     digest = hashlib.sha256(sys.version.encode())
     roots = [HERE / name for name in ("unlearnbench", "methods", "tasks", "reports")]
     files = [f for root in roots for f in root.rglob("*") if "__pycache__" not in f.parts]
-    for file in sorted([*files, HERE / "pyproject.toml", HERE / "constraints.txt"]):
+    for file in sorted(
+        [*files, *(HERE / name for name in ("pyproject.toml", "setup.py", "constraints.txt"))]
+    ):
         if file.is_file():
             digest.update(str(file.relative_to(HERE)).encode() + file.read_bytes())
     return digest.hexdigest()

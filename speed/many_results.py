@@ -26,12 +26,11 @@ from unlearnbench.results.record import (
     Environment,
     ForgetSetRecord,
     MethodRecord,
-    MetricRecord,
     ModelRecord,
     Result,
     StopRecord,
 )
-from unlearnbench.results.score import Score
+from unlearnbench.results.score import Metric, Score
 from unlearnbench.results.store import Store
 from unlearnbench.results.trace import EpochRecord, RowRecord, UnlearnTrace
 
@@ -181,7 +180,7 @@ def made_up_result() -> Result:
         protocol={"perplexity_cap": 1000.0},
         stop=StopRecord(source="paper", el=0.05, ma=0.6),
         seed=0,
-        metrics=[MetricRecord(name=n, task="task", label=n, higher_is_better=True) for n in names],
+        metrics=[Metric(name=n, task="task", label=n, higher_is_better=True) for n in names],
         scores={"task": {name: made_up_score(outcomes, text) for name in names}},
         trace=UnlearnTrace(
             outcome="forgotten",
@@ -197,14 +196,7 @@ def made_up_result() -> Result:
 
 def made_up_score(outcomes: dict[str, float], text: str) -> Score:
     """A mean over documents; the model wrote a few words for each."""
-    return Score(
-        value=sum(outcomes.values()) / len(outcomes),
-        stderr=0.01,
-        n=len(outcomes),
-        higher_is_better=True,
-        documents=outcomes,
-        outputs=dict.fromkeys(outcomes, text[:20]),
-    )
+    return Score.of(outcomes, higher_is_better=True, outputs=dict.fromkeys(outcomes, text[:20]))
 
 
 def made_up_epoch(epoch: int, doc_ids: Sequence[str], text: str) -> EpochRecord:

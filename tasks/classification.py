@@ -1,16 +1,14 @@
 """Nine classification tasks: Table I's Cls Avg. column, and a column for each."""
 
 import logging
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
 from unlearnbench.data.evaluation_sets import CLASSIFICATION_SETS
 from unlearnbench.metrics.task import Task, TaskContext
 from unlearnbench.registry import register
-from unlearnbench.results.score import Metric, Score
+from unlearnbench.results.score import Metric, Score, table_i
 from unlearnbench.settings import setting
 
 if TYPE_CHECKING:
@@ -35,8 +33,8 @@ _logger = logging.getLogger("unlearnbench")
 _LETTERS = {"winogrande": "12", "mathqa": "abcde"}
 
 
-def _accuracy(name: str, label: str, in_score: bool) -> Metric:
-    return Metric(name, label, True, unit="%", scale=100.0, in_score=in_score)
+def _accuracy(name: str) -> Metric:
+    return Metric(name, f"{_TITLES[name]} (ACC)", True, unit="%", scale=100.0, in_score=False)
 
 
 @register
@@ -54,10 +52,7 @@ class Classification(Task):
     )
     needs = CLASSIFICATION_SETS
     is_of_model_alone = True
-    metrics = (
-        _accuracy("cls_avg", "Cls Avg. (ACC)", in_score=True),
-        *(_accuracy(name, f"{_TITLES[name]} (ACC)", False) for name in CLASSIFICATION_SETS),
-    )
+    metrics = (*table_i("cls_avg"), *map(_accuracy, CLASSIFICATION_SETS))
 
     batch_size: int = setting(
         8, "choices that are scored at a time at least; more where memory allows", minimum=1
@@ -87,36 +82,19 @@ def score_of(name: str, given: "Sequence[Answer]") -> Score:
     """
     correct = {answer.row["doc_id"]: float(answer.is_correct) for answer in given}
     choices = {answer.choice for answer in given}
-    return Score(
-        value=fmean(correct.values()),
-        stderr=_stderr(list(correct.values())),
-        n=len(given),
+    return Score.of(
+        correct,
         higher_is_better=True,
-        documents=correct,
         outputs={a.row["doc_id"]: _said(name, a) for a in given if a.choice is not None},
         degenerate=len(given) > 1 and len(choices) == 1 and choices != {None},
     )
 
 
 def average_of(scores: Mapping[str, Score]) -> Score:
-    """The unweighted mean of the sets' accuracies; its error is that of independent sets.
-
-    Degenerate only if every set with choices is.
-    """
+    """The unweighted mean of the sets' accuracies; degenerate only if every set with choices is."""
     with_choices = [score for score in scores.values() if score.outputs]
-    errors = [score.stderr for score in scores.values()]
-    known = [error for error in errors if error is not None]
-    return Score(
-        value=fmean(score.value for score in scores.values()),
-        stderr=math.hypot(*known) / len(errors) if len(known) == len(errors) else None,
-        n=sum(score.n for score in scores.values()),
-        higher_is_better=True,
-        degenerate=bool(with_choices) and all(score.degenerate for score in with_choices),
-    )
-
-
-def _stderr(values: list[float]) -> float | None:
-    return stdev(values) / math.sqrt(len(values)) if len(values) > 1 else None
+    are_degenerate = bool(with_choices) and all(score.degenerate for score in with_choices)
+    return Score.mean_of(scores, degenerate=are_degenerate)
 
 
 def _said(name: str, answer: "Answer") -> str:

@@ -1,16 +1,14 @@
 """Replies in four sets of conversations: Table I's Dia Avg."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from statistics import fmean, stdev
 from typing import TYPE_CHECKING
 
 from unlearnbench.data.evaluation_sets import DIALOGUE_SETS
 from unlearnbench.metrics.task import Task, TaskContext
 from unlearnbench.metrics.text import token_f1
 from unlearnbench.registry import register
-from unlearnbench.results.score import Metric, Score
+from unlearnbench.results.score import Metric, Score, table_i
 from unlearnbench.settings import setting
 
 from ._dialogue_prompt import SPEAKER, conversation_prompt
@@ -22,9 +20,9 @@ if TYPE_CHECKING:
 AVERAGE = "dia_avg"
 
 
-def _metric(name: str, title: str, in_score: bool = False) -> Metric:
-    label = f"{title} (F1)"
-    return Metric(name, label, higher_is_better=True, unit="%", scale=100.0, in_score=in_score)
+def _of_set(name: str) -> Metric:
+    label = f"{name.replace('_', ' ').title().replace(' Of ', ' of ')} (F1)"
+    return Metric(name, label, higher_is_better=True, unit="%", scale=100.0, in_score=False)
 
 
 @register
@@ -39,10 +37,7 @@ class Dialogue(Task):
     )
     needs = DIALOGUE_SETS
     is_of_model_alone = True
-    metrics = (
-        _metric(AVERAGE, "Dia Avg.", in_score=True),
-        *(_metric(name, name.replace("_", " ").title().replace(" Of ", " of ")) for name in needs),
-    )
+    metrics = (*table_i(AVERAGE), *map(_of_set, needs))
 
     new_tokens: int = setting(32, "tokens of a reply at most", minimum=1)
     batch_size: int = setting(
@@ -62,7 +57,8 @@ class Dialogue(Task):
         scores = {name: _score(each, replies) for name, each in asked.items()}
         if len(scores) < len(self.needs):
             return scores
-        return {AVERAGE: average(scores), **scores}
+        are_degenerate = all(score.degenerate for score in scores.values())
+        return {AVERAGE: Score.mean_of(scores, degenerate=are_degenerate), **scores}
 
     def _replies(self, model: "LanguageModel", prompts: list[str]) -> dict[str, str]:
         """What the model answers to each prompt; those of all sets go through it together."""
@@ -83,29 +79,9 @@ def _prompts_and_references(
 def _score(asked: Mapping[str, tuple[str, str]], written: Mapping[str, str]) -> Score:
     replies = {doc: written[prompt] for doc, (prompt, _) in asked.items()}
     f1 = {doc: token_f1(replies[doc], [reference]) for doc, (_, reference) in asked.items()}
-    return Score(
-        value=fmean(f1.values()),
-        stderr=stdev(f1.values()) / math.sqrt(len(f1)) if len(f1) > 1 else None,
-        n=len(f1),
+    return Score.of(
+        f1,
         higher_is_better=True,
-        documents=f1,
         outputs=replies,
         degenerate=len(replies) > 1 and len(set(replies.values())) == 1,
-    )
-
-
-def average(scores: Mapping[str, Score]) -> Score:
-    """The unweighted mean of the sets; its standard error takes them as independent.
-
-    Outcomes by document stay with the sets, which weigh them; degenerate if every set is.
-    """
-    parts = list(scores.values())
-    errors = [part.stderr for part in parts if part.stderr is not None]
-    known = len(errors) == len(parts)
-    return Score(
-        value=fmean(part.value for part in parts),
-        stderr=math.hypot(*errors) / len(parts) if known else None,
-        n=sum(part.n for part in parts),
-        higher_is_better=True,
-        degenerate=all(part.degenerate for part in parts),
     )

@@ -1,12 +1,12 @@
 """Perplexity on validation texts: Table I's Pile and WikiText columns."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from unlearnbench.metrics.task import Task, TaskContext
 from unlearnbench.registry import register
-from unlearnbench.results.score import Metric, Score
+from unlearnbench.results.score import Metric, Score, table_i
 from unlearnbench.settings import setting
 
 if TYPE_CHECKING:
@@ -27,10 +27,7 @@ class PerplexityTask(Task):
     name = "perplexity"
     source = "documents joined by a blank line, non-overlapping windows, exp of the mean window NLL"
     is_of_model_alone = True
-    metrics = (
-        Metric("pile_ppl", "Pile (PPL)", higher_is_better=False, capped=True),
-        Metric("wikitext_ppl", "WikiText (PPL)", higher_is_better=False, capped=True),
-    )
+    metrics = table_i("pile_ppl", "wikitext_ppl")
 
     window: int = setting(512, "tokens of a window; the model's context if that is shorter")
 
@@ -46,24 +43,19 @@ class PerplexityTask(Task):
 
     def measured(self, scores: Collection[str]) -> tuple[Metric, ...]:
         """The paper's two columns, then one per other text."""
-        known = {metric.name: metric for metric in self.metrics}
-        return tuple(known.get(name) or _of_other_text(name) for name in scores)
+        declared = {metric.name: metric for metric in self.metrics}
+        return tuple(declared.get(name) or _of_other_text(name) for name in scores)
 
     def _score(
         self, model: "LanguageModel", documents: tuple[str, ...], context: TaskContext
     ) -> Score:
-        from unlearnbench.metrics.perplexity import perplexity
+        from unlearnbench.metrics.perplexity import window_nll
 
-        found = perplexity(model, documents, self.window, context.batch_size)
-        return Score(
-            value=found.value,
-            stderr=found.stderr,
-            n=found.n,
-            higher_is_better=False,
-            documents={str(i): nll for i, nll in enumerate(found.window_nll)},
-        )
+        nll = window_nll(model, documents, self.window, context.batch_size)
+        by_window = {str(i): value for i, value in enumerate(nll)}
+        return Score.of(by_window, aggregation="exp_mean", higher_is_better=False)
 
 
 def _of_other_text(name: str) -> Metric:
     label = f"{name.removesuffix(SUFFIX)} (PPL)"
-    return Metric(name, label, higher_is_better=False, in_score=False, capped=True)
+    return replace(table_i("pile_ppl")[0], name=name, label=label, in_score=False)

@@ -200,6 +200,7 @@ def score(value, **more):
         ("return score('high')", "ValidationError"),
         ("return {'other': score(1.0)['m']}", "'other', which is none of its metrics"),
         ("return score(1.0, documents={'a': 1.0, 'b': 1.0})", "documents: 2, where n is 1"),
+        ("return score(1.0, parts=['x'])", "'m': a mean of 'x', which was not returned"),
         ("return score(float('inf'))", None),
     ],
 )

@@ -6,6 +6,7 @@ import importlib.util
 import pkgutil
 import sys
 import warnings
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -59,6 +60,38 @@ def find(kind: str, name: str) -> type:
     if name not in known:
         raise unknown(kind.removesuffix("s"), name, known, f"unlearnbench list {kind}")
     return known[name]
+
+
+class PluginPackage(ModuleType, Mapping[str, Any]):
+    """The class of the packages `methods`, `tasks` and `reports`: each maps names to plugins.
+
+    `unlearnbench.methods["icu"]` is the class that is registered under that name, wherever it
+    comes from.
+    """
+
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
+
+    def __getitem__(self, name: str) -> type:
+        """The plugin of that name; raises `UserError` with the nearest name otherwise."""
+        return find(self._kind, name)
+
+    def __contains__(self, name: object) -> bool:
+        return name in _known(self._kind)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_known(self._kind))
+
+    def __len__(self) -> int:
+        return len(_known(self._kind))
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The plugin of that name, or the default where there is none."""
+        return _known(self._kind).get(name, default)
+
+    @property
+    def _kind(self) -> str:
+        return self.__name__.rpartition(".")[2]
 
 
 def load_plugin_file(path: Path) -> ModuleType:

@@ -42,7 +42,8 @@ def _size(result: Result, documents: Sequence[Any]) -> int:
 
 
 def _epochs(result: Result) -> list[EpochRecord]:
-    return result.trace.epochs if result.trace is not None else []
+    trace = result.in_full().trace
+    return trace.epochs if trace is not None else []
 
 
 def _with_epochs(
@@ -52,7 +53,7 @@ def _with_epochs(
     kept = [found["documents"][place][0] for place in chosen]
     writers = [
         {**writer, "trace": _trace(trace, kept, texts)}
-        if (trace := by_key[writer["key"]].trace) is not None
+        if (trace := by_key[writer["key"]].in_full().trace) is not None
         else writer
         for writer in found["writers"]
     ]

@@ -94,7 +94,8 @@ def _writer(
     columns: Mapping[str, Column],
     texts: Pool,
 ) -> dict[str, Any]:
-    last = result.trace.epochs[-1].rows if result.trace and result.trace.epochs else []
+    trace = result.in_full().trace
+    last = trace.epochs[-1].rows if trace and trace.epochs else []
     forgotten = {row.doc_id: row.forgotten for row in last}
     written: list[list[Any] | None] = []
     for doc_id, shown in documents.items():

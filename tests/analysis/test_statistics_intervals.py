@@ -8,10 +8,8 @@ from numpy.typing import NDArray
 from scipy import stats
 from statistics_cases import outcomes
 
-from unlearnbench.analysis.statistics.bca import quantiles
-from unlearnbench.analysis.statistics.bootstrap import interval, intervals
-from unlearnbench.analysis.statistics.matching import difference, matched
-from unlearnbench.analysis.statistics.outcomes import Outcomes
+from unlearnbench.analysis.statistics.bootstrap import interval, intervals, quantiles
+from unlearnbench.analysis.statistics.outcomes import Outcomes, difference, matched
 
 N = 2000  # repetitions: a binomial error of 0.5%
 Case = tuple[list[Outcomes], float]

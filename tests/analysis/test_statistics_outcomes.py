@@ -5,9 +5,14 @@ import pytest
 from statistics_cases import AVERAGE, MA, PILE, numbered, result, score
 
 from unlearnbench.analysis.columns import Column
-from unlearnbench.analysis.statistics.matching import difference, matched
-from unlearnbench.analysis.statistics.outcomes import outcomes_of
-from unlearnbench.analysis.statistics.runs import RunKey, common_runs, run_key
+from unlearnbench.analysis.statistics.outcomes import (
+    RunKey,
+    common_runs,
+    difference,
+    matched,
+    outcomes_of,
+    run_key,
+)
 
 rng = np.random.default_rng(5)
 
@@ -54,11 +59,14 @@ def test_perplexity_is_the_mean_over_runs_of_the_exponential() -> None:
 
 def test_a_score_that_is_not_made_of_its_documents_has_no_outcomes() -> None:
     made = result("A", ma=rng.random(20))
-    made.scores["forgetting"]["ma"].value += 1e-4
+    made.scores["forgetting"]["ma"].documents.clear()
     assert outcomes_of([made], MA) is None
     made = result("A", sets={"copa": rng.random(20), "piqa": rng.random(30)})
-    made.scores["classification"]["cls_avg"].value *= 1.001
+    del made.scores["classification"]["piqa"]
     assert outcomes_of([made], AVERAGE) is None
+    mixed = result("A", sets={"copa": rng.random(20), "piqa": rng.random(30)})
+    mixed.scores["classification"]["piqa"].aggregation = "exp_mean"
+    assert outcomes_of([mixed], AVERAGE) is None
     assert outcomes_of([], MA) is None
     assert outcomes_of([made], Column("gpt", "GPT", True)) is None
 

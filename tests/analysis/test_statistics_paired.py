@@ -11,8 +11,14 @@ from statistics_cases import MA, outcomes, result
 from unlearnbench.analysis.build_table import build_table
 from unlearnbench.analysis.statistics.bootstrap import interval
 from unlearnbench.analysis.statistics.outcomes import Outcomes
-from unlearnbench.analysis.statistics.paired import ALL_PAIRS_UP_TO, compare_pair, holm, pairwise
-from unlearnbench.analysis.statistics.permutation import N_SIGNS, p_values
+from unlearnbench.analysis.statistics.paired import (
+    ALL_PAIRS_UP_TO,
+    N_SIGNS,
+    compare_pair,
+    holm,
+    p_values,
+    pairwise,
+)
 from unlearnbench.results.record import Result
 
 N = 2000

@@ -8,8 +8,12 @@ from statistics_cases import COLUMNS, result
 
 from unlearnbench.analysis.build_table import build_table
 from unlearnbench.analysis.normalized import normalized_scores
-from unlearnbench.analysis.statistics.run_draws import draw_portions, scores_of_draws
-from unlearnbench.analysis.statistics.stability import Stability, rank_stability
+from unlearnbench.analysis.statistics.stability import (
+    Stability,
+    draw_portions,
+    rank_stability,
+    scores_of_draws,
+)
 from unlearnbench.results.record import Result
 
 rng = np.random.default_rng(9)

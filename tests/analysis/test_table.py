@@ -3,6 +3,7 @@
 import csv
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -262,7 +263,7 @@ def test_the_cap_is_applied_to_the_mean_as_the_published_table_does(shared: Path
 
 
 def test_direction_comes_from_the_metrics_record() -> None:
-    flipped = [m.model_copy(update={"higher_is_better": True}) for m in result().metrics]
+    flipped = [replace(m, higher_is_better=True) for m in result().metrics]
     pair = [("NEO + ICU", 0.1), ("NEO + KL", 0.2)]
     for metrics, best in ((result().metrics, "NEO + ICU"), (flipped, "NEO + KL")):
         table = build_table([result(n, scores={"el10": v}, metrics=metrics) for n, v in pair])
@@ -353,7 +354,7 @@ def test_a_constant_answer_is_told() -> None:
 
 def test_metrics_of_the_same_name_are_kept_apart() -> None:
     twin = result()
-    other = twin.metrics[0].model_copy(update={"task": "mine", "label": "My EL"})
+    other = replace(twin.metrics[0], task="mine", label="My EL")
     twin.metrics = [*twin.metrics, other]
     score = twin.scores["forgetting"]["el10"]
     twin.scores["mine"] = {"el10": score.model_copy(update={"value": 0.5})}

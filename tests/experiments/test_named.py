@@ -8,7 +8,6 @@ import tiny
 from golden_results import result
 
 from unlearnbench.cli import status_of
-from unlearnbench.cli.reading import shown_in
 from unlearnbench.errors import UserError
 from unlearnbench.experiments.named import (
     Definition,
@@ -19,6 +18,7 @@ from unlearnbench.experiments.named import (
 from unlearnbench.experiments.named_plan import plan_experiment
 from unlearnbench.experiments.recorded import PlannedCell, record, recorded_names, select
 from unlearnbench.files.strict_json import canonical
+from unlearnbench.reading import shown_in
 from unlearnbench.reporting.sections import section
 from unlearnbench.results.identity import key_of
 from unlearnbench.results.store import Store

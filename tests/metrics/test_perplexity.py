@@ -1,15 +1,15 @@
 """Perplexity against the library's own loss, window by window."""
 
 import math
+from statistics import fmean
 
-import numpy as np
 import pytest
 import torch
 from extraction_cases import shared_model
 from perplexity_cases import DOCUMENTS, Letters, letters_model
 
 from unlearnbench.errors import UserError
-from unlearnbench.metrics.perplexity import cut_windows, of_windows, perplexity
+from unlearnbench.metrics.perplexity import cut_windows, window_nll
 from unlearnbench.models import head_outputs
 from unlearnbench.models.generation import room as pass_size
 
@@ -27,16 +27,14 @@ def test_equals_the_librarys_loss_window_by_window(architecture, bos):
     own = 20 if bos is None else 19
     windows = [ids[i : i + own] for i in range(0, len(ids), own)]
     nll = [library_loss(model, ([] if bos is None else [bos]) + w) for w in windows]
-    found = perplexity(model, DOCUMENTS, window=20, batch_size=3)
-    assert found.window_nll == pytest.approx(nll, abs=1e-6)
-    assert found.value == pytest.approx(math.exp(np.mean(nll)), rel=1e-6)
-    assert found.n == len(windows)
-    assert perplexity(model, DOCUMENTS, 20, batch_size=1).value == pytest.approx(found.value)
+    together = window_nll(model, DOCUMENTS, window=20, batch_size=3)
+    assert together == pytest.approx(nll, abs=1e-6)
+    assert window_nll(model, DOCUMENTS, 20, batch_size=1) == pytest.approx(together)
 
 
 def test_logits_of_a_window_are_never_whole_in_memory(monkeypatch):
     model = letters_model("llama", 1)
-    expected = perplexity(model, DOCUMENTS, window=20)
+    expected = window_nll(model, DOCUMENTS, window=20)
     made = []
     head, forward = model.network.get_output_embeddings(), torch.nn.Linear.forward
 
@@ -48,8 +46,8 @@ def test_logits_of_a_window_are_never_whole_in_memory(monkeypatch):
     # Not a hook: where one may change the logits, they are taken whole.
     monkeypatch.setattr(torch.nn.Linear, "forward", noted)
     monkeypatch.setattr(head_outputs, "_BYTES_AT_ONCE", 4 * 60 * 7)  # 7 positions
-    found = perplexity(model, DOCUMENTS, window=20)
-    assert found.window_nll == pytest.approx(expected.window_nll, rel=1e-6)
+    found = window_nll(model, DOCUMENTS, window=20)
+    assert found == pytest.approx(expected, rel=1e-6)
     assert max(made) == 7
 
 
@@ -59,44 +57,29 @@ def test_as_many_windows_go_together_as_there_is_room_for(monkeypatch):
     model.network.register_forward_pre_hook(
         lambda _module, _args, given: rows.append(len(given["input_ids"])), with_kwargs=True
     )
-    together = perplexity(model, ["ab" * 100], window=20, batch_size=4)
+    together = window_nll(model, ["ab" * 100], window=20, batch_size=4)
     assert max(rows) == 4
     rows.clear()
     monkeypatch.setattr(pass_size, "_CPU_BYTES", 1)
-    one_by_one = perplexity(model, ["ab" * 100], window=20, batch_size=4)
+    one_by_one = window_nll(model, ["ab" * 100], window=20, batch_size=4)
     assert set(rows) == {1}
-    assert one_by_one.window_nll == pytest.approx(together.window_nll, rel=1e-6)
+    assert one_by_one == pytest.approx(together, rel=1e-6)
 
 
 def test_windows_are_the_models_context_where_that_is_shorter():
     model = letters_model("gpt-neo", None)  # 64 positions
-    assert perplexity(model, ["ab" * 100]).n == 4
-
-
-def test_standard_error_is_that_of_a_transformed_mean():
-    dice = np.random.default_rng(0)
-    draws = 2 + 0.05 * dice.standard_normal((4000, 30))
-    spread = np.exp(draws.mean(1)).std()
-    stderr = [of_windows(d.tolist()).stderr for d in draws[:200]]
-    assert np.mean(stderr) == pytest.approx(spread, rel=0.05)
-    assert of_windows([1.0]).stderr is None
-
-
-def test_what_is_not_finite_stays_so():
-    assert of_windows([1e4, 1e4]).value == math.inf
-    assert of_windows([math.inf, 1.0]).value == math.inf
-    assert math.isnan(of_windows([math.nan, 1.0]).value)
+    assert len(window_nll(model, ["ab" * 100])) == 4
 
 
 def test_a_window_must_predict_something():
     assert cut_windows([5, 6, 7], 2, None) == [[5, 6]]
     assert cut_windows([5, 6, 7], 3, 1) == [[1, 5, 6], [1, 7]]
     with pytest.raises(UserError, match="at least two tokens"):
-        perplexity(letters_model("gpt-neo", None), ["a"])
+        window_nll(letters_model("gpt-neo", None), ["a"])
 
 
 def test_real_text(shared):
     model = shared_model(shared / "models" / "stories260K")
     story = "Once upon a time, there was a little girl named Lily. She loved to play outside."
     noise = "girl a named little was time, there Once upon loved She outside. to Lily play a."
-    assert perplexity(model, [story]).value < perplexity(model, [noise]).value / 3
+    assert fmean(window_nll(model, [story])) < fmean(window_nll(model, [noise])) - math.log(3)

@@ -7,7 +7,6 @@ from sheet_cases import DOCUMENTS, cell, cells, make_sheet
 
 from unlearnbench.ratings.human.key import read_key
 from unlearnbench.ratings.human.ratings import read_ratings
-from unlearnbench.results.score import Score
 
 HOSTILE = "<script>document.title='owned'</script><b>bold</b><img src=x onerror=alert(1)>"
 
@@ -144,9 +143,7 @@ def test_keys_with_a_modifier_or_held_down_score_nothing(folder, open_page):
 
 
 def test_model_text_is_text(tmp_path, open_page):
-    outputs = dict.fromkeys(DOCUMENTS, HOSTILE)
-    score = Score(value=0.5, n=1, higher_is_better=False, outputs=outputs)
-    hostile = cell("icu", scores={"forgetting": {"bertscore_f1": score}})
+    hostile = cell("icu", continuations=dict.fromkeys(DOCUMENTS, HOSTILE))
     for texts in (hostile.forget_set.prefixes, hostile.forget_set.suffixes):
         texts.update(dict.fromkeys(DOCUMENTS, HOSTILE))
     folder, _ = make_sheet(tmp_path, [hostile], "--rows", "1")
@@ -159,9 +156,7 @@ def test_model_text_is_text(tmp_path, open_page):
 
 
 def test_an_empty_continuation_is_named(tmp_path, open_page):
-    outputs = dict.fromkeys(DOCUMENTS, "\n")
-    score = Score(value=0.5, n=1, higher_is_better=False, outputs=outputs)
-    silent = cell("icu", scores={"forgetting": {"bertscore_f1": score}})
+    silent = cell("icu", continuations=dict.fromkeys(DOCUMENTS, "\n"))
     folder, _ = make_sheet(tmp_path, [silent], "--rows", "1")
     with serving(folder) as server:
         assert open_page(server).get_by_text("(the model wrote nothing)").is_visible()

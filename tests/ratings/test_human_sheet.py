@@ -15,7 +15,6 @@ from unlearnbench.ratings.human.drawing import documents_whose_texts_differ, dra
 from unlearnbench.ratings.human.key import read_key
 from unlearnbench.ratings.human.rows import study_rows, usable
 from unlearnbench.ratings.human.sheet import guarded, plain, read_sheet
-from unlearnbench.results.score import Score
 
 cli.add_command(human)
 
@@ -31,8 +30,7 @@ def test_every_item_holds_the_texts_of_its_own_document_and_result(tmp_path):
         result = results[entry.result_key]
         assert one.prefix == result.forget_set.prefixes[entry.doc_id]
         assert one.reference == result.forget_set.suffixes[entry.doc_id]
-        outputs = result.scores["forgetting"]["bertscore_f1"].outputs
-        assert one.continuation == outputs[entry.doc_id]
+        assert one.continuation == result.continuations[entry.doc_id]
         assert (entry.model, entry.method) == (result.group, result.label)
         assert (entry.run, entry.seed) == (result.forget_set.run, result.seed)
 
@@ -51,8 +49,7 @@ def test_all_methods_of_all_models_get_the_same_documents(tmp_path):
 
 def test_the_sheet_tells_nothing_but_item_and_texts(tmp_path):
     results = [
-        r.model_copy(update={"scores": {"forgetting": {"bertscore_f1": _said("hello")}}})
-        for r in cells()
+        r.model_copy(update={"continuations": dict.fromkeys(DOCUMENTS, "hello")}) for r in cells()
     ]
     out, key_path = make_sheet(tmp_path, results)
     text = (out / "sheet.csv").read_text(encoding="utf-8-sig")
@@ -64,11 +61,6 @@ def test_the_sheet_tells_nothing_but_item_and_texts(tmp_path):
         for told in (entry.result_key, entry.method, entry.model):
             assert told not in text
     assert sorted(p.name for p in out.iterdir()) == ["instructions.md", "sheet.csv"]
-
-
-def _said(text):
-    outputs = dict.fromkeys(DOCUMENTS, text)
-    return Score(value=0.5, n=1, higher_is_better=False, outputs=outputs)
 
 
 def test_the_order_within_a_document_says_nothing_about_the_method():
@@ -115,7 +107,7 @@ def test_other_tasks_make_no_other_row_and_the_later_result_counts():
 
 
 def test_results_without_continuations_are_named_and_left_out(tmp_path, capsys):
-    bare = cell("kumpr", scores={})
+    bare = cell("kumpr", continuations={})
     failed = cell("icu", status="failed", error="boom", own={"n": 2})
     folder = saved(tmp_path / "r", [*cells("before", "dedup"), bare, failed])
     out = str(tmp_path / "s")
@@ -199,9 +191,7 @@ def test_no_cell_is_taken_for_a_formula_and_every_text_comes_back(text):
 
 @pytest.mark.parametrize("text", ['a "quoted", thing\nof two lines', "=1+1", "'=x", "", " é\r\n😀"])
 def test_texts_survive_the_file(tmp_path, text):
-    outputs = dict.fromkeys(DOCUMENTS, text)
-    score = Score(value=0.5, n=1, higher_is_better=False, outputs=outputs)
-    out, _ = make_sheet(tmp_path, [cell(scores={"forgetting": {"bertscore_f1": score}})])
+    out, _ = make_sheet(tmp_path, [cell(continuations=dict.fromkeys(DOCUMENTS, text))])
     assert {one.continuation for one in read_sheet(out / "sheet.csv")} == {text}
 
 

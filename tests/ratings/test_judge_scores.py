@@ -98,7 +98,7 @@ def test_a_cell_without_continuations_says_so() -> None:
     assert why_not(cell("icu")) is None
     assert why_not(cell("icu", status="failed")) == "it failed"
     old = cell("icu")
-    old.scores["forgetting"]["bertscore_f1"].outputs = {}
+    old.continuations.clear()
     assert why_not(old) == "it holds no continuations"
     bare = cell("icu")
     del bare.forget_set.suffixes["10"]

@@ -315,7 +315,7 @@ def test_a_dry_run_asks_nothing_and_leaves_nothing(folder: Path, capsys: Output)
 
 def test_cells_that_cannot_be_judged_are_named(tmp_path: Path, capsys: Output) -> None:
     old = cell("kl")
-    old.scores["forgetting"]["bertscore_f1"].outputs = {}
+    old.continuations.clear()
     folder = save(tmp_path, cell("icu"), old)
     with serving(good) as server:
         assert run_judge(folder, server) == 0

@@ -13,11 +13,11 @@ from unlearnbench.reporting.findings import Findings
 from unlearnbench.reporting.published import printed_table
 from unlearnbench.reporting.published.printed import number
 from unlearnbench.reporting.sections.beside_published import blocks
-from unlearnbench.results.record import MetricRecord, Result
-from unlearnbench.results.score import Score
+from unlearnbench.results.record import Result
+from unlearnbench.results.score import Metric, Score
 
 RECORDS = [
-    MetricRecord(
+    Metric(
         name=c.name,
         task="measured",
         label=c.label,

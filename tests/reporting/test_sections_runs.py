@@ -11,7 +11,8 @@ from unlearnbench.reporting.document import Listing
 from unlearnbench.reporting.findings import findings_of
 from unlearnbench.reporting.sections import costs, names, runs
 from unlearnbench.reporting.sections._shown import rows_with_runs
-from unlearnbench.results.record import MetricRecord, PhaseRecord
+from unlearnbench.results.record import PhaseRecord
+from unlearnbench.results.score import Metric
 
 result, golden_results, METRICS = (
     result,
@@ -122,7 +123,7 @@ def test_a_failed_cell_that_was_run_again_is_one_run():
 
 
 def test_a_foreign_metric_has_its_column():
-    metric = MetricRecord(
+    metric = Metric(
         name="politeness", task="manners", label="Politeness (%)", higher_is_better=True,
         scale=100.0, in_score=False,
     )  # fmt: skip

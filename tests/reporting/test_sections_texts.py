@@ -4,7 +4,7 @@ import random
 
 import numpy as np
 import pytest
-from golden_results import METRICS, golden_results, result
+from golden_results import METRICS, golden_results, recorded, result
 
 from unlearnbench.analysis.columns import ABSENT
 from unlearnbench.errors import UserError
@@ -20,14 +20,13 @@ from unlearnbench.reporting.continuations import (
 from unlearnbench.reporting.document import Case, Listing
 from unlearnbench.reporting.findings import Findings
 from unlearnbench.reporting.sections import cases, process
-from unlearnbench.results.record import ForgetSetRecord, MetricRecord
+from unlearnbench.results.record import ForgetSetRecord
 from unlearnbench.results.score import Score
 from unlearnbench.results.trace import EpochRecord, RowRecord, UnlearnTrace
 
 METRICS = [
     *METRICS,
-    MetricRecord(name="bertscore_f1", task="forgetting", label="BERT (F1)",
-                 higher_is_better=False, scale=100.0),
+    *recorded("forgetting", "bertscore_f1"),
 ]  # fmt: skip
 DOC_IDS = ("7", "30", "4")
 MA = {"7": 0.5, "30": 1.0, "4": 1.0}
@@ -53,20 +52,16 @@ def cell(name="icu", run="0", doc_ids=DOC_IDS, ma=MA, n_epochs=3, traced=True, *
     scores = {
         "ma": score({d: ma.get(d, 0.25) for d in doc_ids}),
         "entropy": score({d: ENTROPY.get(d, 1.0) for d in doc_ids}),
-        "bertscore_f1": score(
-            dict.fromkeys(doc_ids, 0.125), {d: f"{name} wrote {run}/{d}" for d in doc_ids}
-        ),
+        "bertscore_f1": score(dict.fromkeys(doc_ids, 0.125)),
     }
-    kept = made.scores if made.status == "failed" else {"forgetting": scores}
-    return made.model_copy(update={"scores": kept, "key": f"{made.key} {made.group} {traced}"})
+    texts = {d: f"{name} wrote {run}/{d}" for d in doc_ids}
+    kept = {"scores": {"forgetting": scores}, "continuations": texts}
+    kept = {} if made.status == "failed" else kept
+    return made.model_copy(update={**kept, "key": f"{made.key} {made.group} {traced}"})
 
 
-def score(documents, outputs=None):
-    mean = sum(documents.values()) / len(documents)
-    return Score(
-        value=mean, n=len(documents), higher_is_better=False, documents=documents,
-        outputs=outputs or {},
-    )  # fmt: skip
+def score(documents):
+    return Score.of(documents, higher_is_better=False)
 
 
 def trace_of(name, run, doc_ids, n_epochs, outcome="forgotten"):
@@ -116,11 +111,12 @@ def test_values_and_texts_of_a_row_are_its_own_whatever_the_order():
 
 
 def test_without_the_task_the_last_epoch_is_the_final_one():
-    made = cell().model_copy(update={"scores": {}})
+    made = cell().model_copy(update={"scores": {}, "continuations": {}})
     found = final(made, "30")
     assert found is not None
     assert (found.text, found.epoch) == ("icu at 3 of 0/30", None)
-    assert final(cell("before").model_copy(update={"scores": {}}), "30") is None
+    bare = cell("before").model_copy(update={"scores": {}, "continuations": {}})
+    assert final(bare, "30") is None
 
 
 def test_what_was_not_measured_is_absent_and_not_nan():

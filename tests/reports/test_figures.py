@@ -24,12 +24,13 @@ from unlearnbench.reports._figures import drawing as _drawing
 from unlearnbench.reports._figures import maps as _maps
 from unlearnbench.reports._figures import planes as _planes
 from unlearnbench.reports._figures import quantities as _quantities
-from unlearnbench.results.record import MetricRecord, Result, StopRecord
+from unlearnbench.results.record import Result, StopRecord
+from unlearnbench.results.score import Metric
 from unlearnbench.results.trace import EpochRecord, UnlearnTrace
 
 METRICS = [
     *METRICS,
-    MetricRecord(name="wikitext_ppl", task="perplexity", label="WikiText (PPL)",
+    Metric(name="wikitext_ppl", task="perplexity", label="WikiText (PPL)",
                  higher_is_better=False, capped=True),
 ]  # fmt: skip
 FIGURES = ("ablation-bars", "epoch-curves", "heat-map", "score-bars", "trade-off")

@@ -1,6 +1,7 @@
 """The store: whole files or none, damage named, the first of several writers wins."""
 
 import errno
+import hashlib
 import json
 import math
 import os
@@ -8,7 +9,7 @@ import subprocess
 import sys
 
 import pytest
-from stored_cases import make_result
+from stored_cases import full_result, make_result
 
 from unlearnbench.errors import UserError
 from unlearnbench.files.whole_files import write_new, write_whole
@@ -23,7 +24,14 @@ def test_a_saved_result_comes_back_equal(tmp_path):
     store.save(result)
     assert store.load(result.key) == result
     assert store.load_all() == ([result], [])
-    assert list(store.cells.iterdir()) == [store.path(result.key)]
+    (documents,) = store.cells.glob("*.documents.jsonl.gz")
+    assert {*store.cells.iterdir()} == {store.path(result.key), documents}
+    digest = hashlib.sha256(documents.read_bytes()).hexdigest()
+    assert documents.name.split(".")[:2] == [result.key, digest[:12]]
+    header = store.path(result.key).read_bytes()
+    assert json.loads(header)["documents_sha256"] == digest
+    lines_below = header.split(b"\n", 2)[2]
+    assert json.loads(header)["header_sha256"] == hashlib.sha256(lines_below).hexdigest()
 
 
 @pytest.mark.parametrize("value", [math.inf, math.nan])
@@ -47,7 +55,7 @@ def test_an_absent_result_is_none(tmp_path):
         (b"\xff\xfe\x00", "damaged"),
         (b"[1, 2]", "holds a list"),
         (b'{"schema_version": 0}', "schema version 0"),
-        (b'{"schema_version": 1}', "not a result: key"),
+        (b'{"schema_version": 2}', "not that of its digest"),
     ],
 )
 def test_a_file_that_is_no_result_is_named_and_the_others_are_read(tmp_path, content, told):
@@ -106,7 +114,20 @@ def test_of_two_results_of_a_cell_the_first_finished_one_is_kept(tmp_path):
     assert store.commit(first) is first
     assert store.commit(second).started_at == first.started_at
     assert store.load(first.key).started_at == first.started_at
-    assert [p.name for p in store.cells.iterdir()] == [f"{first.key}.json"]
+    assert [p.name for p in store.cells.glob("*.json")] == [f"{first.key}.json"]
+    assert len(list(store.cells.iterdir())) == 2
+
+
+def test_documents_without_a_header_are_removed_by_the_next_run(tmp_path):
+    store = Store(tmp_path)
+    failed = full_result().model_copy(update={"status": "failed", "error": "lost"})
+    store.save(failed.model_copy(update={"continuations": {}}))
+    store.commit(full_result())
+    store.save(full_result(seed=1)).unlink()  # as if it had been killed before the header
+    assert len(list(store.cells.glob("*.gz"))) == 3
+    with store.writing():
+        assert store.load_all() == ([full_result()], [])
+        assert len(list(store.cells.iterdir())) == 2
 
 
 @pytest.mark.parametrize("content", ["", '{"half', None])

@@ -1,12 +1,14 @@
 """A damaged, half-written, older or foreign file is named and left out, and harms no other."""
 
 import os
+import shutil
 
 import pytest
 from stored_cases import SPOILT, WHOLE, edited, full_result
 
 from unlearnbench.cli import status_of
 from unlearnbench.errors import UserError
+from unlearnbench.results import store as store_module
 from unlearnbench.results.identity import key_of
 from unlearnbench.results.store import Damage, Store
 
@@ -26,33 +28,51 @@ def read(store: Store) -> dict[str, str]:
 
 
 def test_what_the_cases_are_made_of_is_a_result(store):
-    store.path(full_result(seed=9).key).write_bytes(WHOLE)
+    WHOLE.put(store.cells, full_result(seed=9).key)
     results, damages = store.load_all()
     assert ([r.seed for r in sorted(results, key=lambda r: r.seed)], damages) == ([1, 9], [])
 
 
 @pytest.mark.parametrize("case", SPOILT)
 def test_a_spoilt_file_is_named_with_a_reason(store, case):
-    content, reason = SPOILT[case]
-    path = store.path(full_result(seed=9).key)
-    path.write_bytes(content)
+    files, reason = SPOILT[case]
+    path = files.put(store.cells, full_result(seed=9).key)
     assert reason in read(store)[path.name]
     assert "\n" not in read(store)[path.name]
     assert isinstance(store.load(path.stem), Damage)
 
 
 def test_a_file_cut_anywhere_is_damaged(store):
-    path = store.path(full_result(seed=9).key)
-    places = {*range(40), *range(40, len(WHOLE), 97), *range(len(WHOLE) - 40, len(WHOLE))}
-    for place in sorted(places):
-        path.write_bytes(WHOLE[:place])
+    path = WHOLE.put(store.cells, full_result(seed=9).key)
+    n = len(WHOLE.header)
+    for place in sorted({*range(40), *range(40, n, 97), *range(n - 40, n)}):
+        path.write_bytes(WHOLE.header[:place])
         assert "damaged" in read(store)[path.name]
+
+
+def test_documents_cut_or_changed_anywhere_are_damaged(store):
+    path = WHOLE.put(store.cells, full_result(seed=9).key)
+    (documents,) = store.cells.glob(f"{path.stem}.*.gz")
+    n = len(WHOLE.documents)
+    for place in sorted({*range(0, n, 7), n - 1}):
+        for content in (
+            WHOLE.documents[:place],
+            WHOLE.documents[:place] + b"\0\1" + WHOLE.documents[place + 2 :],
+        ):
+            documents.write_bytes(content)
+            for with_documents in (True, False):  # what is read later is checked now
+                (damage,) = store.load_all(with_documents)[1]
+                assert damage.reason == f"its documents are damaged: {documents.name}"
+    documents.unlink()
+    assert "its documents cannot be read" in read(store)[path.name]
 
 
 def test_a_renamed_file_and_a_second_copy_are_not_believed(store):
     good = store.path(full_result(seed=1).key)
     for name in ("0" * 64, f"{good.stem} (copy)"):
         (store.cells / f"{name}.json").write_bytes(good.read_bytes())
+        for documents in store.cells.glob(f"{good.stem}.*.gz"):
+            shutil.copy(documents, store.cells / documents.name.replace(good.stem, name))
     assert set(read(store)) == {f"{'0' * 64}.json", f"{good.stem} (copy).json"}
     assert all("renamed" in reason for reason in read(store).values())
 
@@ -72,7 +92,7 @@ def test_what_is_no_file_at_all_is_named(store):
 @pytest.mark.skipif(os.geteuid() == 0, reason="root can read everything")
 def test_an_unreadable_file_is_named(store):
     path = store.path("0" * 64)
-    path.write_bytes(WHOLE)
+    path.write_bytes(WHOLE.header)
     path.chmod(0)
     assert read(store) == {path.name: "cannot be read: Permission denied"}
 
@@ -97,16 +117,14 @@ def test_a_folder_that_is_none_is_empty(tmp_path):
 
 
 def test_a_file_removed_while_reading_is_not_missed(store, monkeypatch):
-    from unlearnbench.results import many_files
-
     gone = store.save(full_result(seed=2))
-    real = many_files.read_file
+    real = store_module.read_file
 
-    def read_late(path):
+    def read_late(*arguments):
         gone.unlink(missing_ok=True)
-        return real(path)
+        return real(*arguments)
 
-    monkeypatch.setattr(many_files, "read_file", read_late)
+    monkeypatch.setattr(store_module, "read_file", read_late)
     assert read(store) == {}
 
 
@@ -119,8 +137,8 @@ def test_a_folder_that_cannot_be_looked_into_is_a_user_error(tmp_path):
 def test_the_command_line_names_each_and_prints_the_rest(store, capsys):
     assert status_of(["report", str(store.folder), "--csv"]) == 0
     alone = capsys.readouterr().out
-    for case, (content, _) in SPOILT.items():
-        (store.cells / f"{case}.json").write_bytes(content)
+    for case, (files, _) in SPOILT.items():
+        files.put(store.cells, case)
     (store.cells / "folder.json").mkdir()
     (store.cells / "broken.json").symlink_to("nowhere")
     assert status_of(["report", str(store.folder), "--csv"]) == 1
@@ -135,15 +153,13 @@ def test_the_command_line_names_each_and_prints_the_rest(store, capsys):
 
 @pytest.mark.parametrize("case", ["empty", "a list", "older", "missing field", "a huge number"])
 def test_the_command_line_exits_1_for_a_single_one(store, capsys, case):
-    path = store.path(full_result(seed=9).key)
-    path.write_bytes(SPOILT[case][0])
+    path = SPOILT[case][0].put(store.cells, full_result(seed=9).key)
     assert status_of(["report", str(store.folder), "--csv"]) == 1
     assert f"unlearnbench: left out {path}: " in capsys.readouterr().err
 
 
 def test_nothing_but_damage_is_a_user_error(tmp_path, capsys):
-    (tmp_path / "cells").mkdir()
-    (tmp_path / "cells" / "x.json").write_bytes(edited("seed", value="1"))
+    edited("seed", value="1").put(tmp_path / "cells", "x")
     assert status_of(["report", str(tmp_path)]) == 2
     told = capsys.readouterr().err
     assert "left out" in told

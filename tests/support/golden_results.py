@@ -4,6 +4,7 @@ Used by the tests through `runpy`; the numbers mean nothing.
 """
 
 import hashlib
+from dataclasses import replace
 from typing import Any
 
 from unlearnbench.protocol import Protocol
@@ -11,29 +12,26 @@ from unlearnbench.results.record import (
     Environment,
     ForgetSetRecord,
     MethodRecord,
-    MetricRecord,
     ModelRecord,
     Result,
     StopRecord,
 )
-from unlearnbench.results.score import Score
+from unlearnbench.results.score import Metric, Score, table_i
 from unlearnbench.results.trace import UnlearnTrace
 
+
+def recorded(task: str, *names: str) -> list[Metric]:
+    """Metrics of Table I as the record of a task's measurement has them."""
+    return [replace(metric, task=task) for metric in table_i(*names)]
+
+
 METRICS = [
-    MetricRecord(name="el10", task="forgetting", label="EL10 (%)", higher_is_better=False,
-                 unit="%", scale=100.0),
-    MetricRecord(name="ma", task="forgetting", label="MA (%)", higher_is_better=False,
-                 unit="%", scale=100.0),
-    MetricRecord(name="entropy", task="forgetting", label="Entropy", higher_is_better=True,
-                 decimals=3),
-    MetricRecord(name="cls_avg", task="classification", label="Cls Avg. (ACC)",
-                 higher_is_better=True, unit="%", scale=100.0),
-    MetricRecord(name="lambada", task="classification", label="LAMBADA (ACC)",
-                 higher_is_better=True, unit="%", scale=100.0, in_score=False),
-    MetricRecord(name="dia_avg", task="dialogue", label="Dia Avg. (F1)", higher_is_better=True,
-                 unit="%", scale=100.0),
-    MetricRecord(name="pile_ppl", task="perplexity", label="Pile (PPL)", higher_is_better=False,
-                 capped=True),
+    *recorded("forgetting", "el10", "ma", "entropy"),
+    *recorded("classification", "cls_avg"),
+    Metric("lambada", "LAMBADA (ACC)", True, unit="%", scale=100.0, in_score=False,
+           task="classification"),
+    *recorded("dialogue", "dia_avg"),
+    *recorded("perplexity", "pile_ppl"),
 ]  # fmt: skip
 
 

@@ -6,6 +6,8 @@ from html.parser import HTMLParser
 import pytest
 from golden_document import Blank
 from golden_document import result as make_result
+from golden_results import METRICS as GOLDEN_METRICS
+from golden_results import recorded
 
 from unlearnbench.registry import find
 from unlearnbench.reporting import sections
@@ -13,7 +15,7 @@ from unlearnbench.reporting.document import Document
 from unlearnbench.reporting.findings import Findings
 from unlearnbench.reporting.report import Figure
 from unlearnbench.reports._figures.drawing import FOREGROUND
-from unlearnbench.results.record import EvaluationSetRecord, MetricRecord
+from unlearnbench.results.record import EvaluationSetRecord
 from unlearnbench.results.score import Score
 from unlearnbench.results.trace import EpochRecord, RowRecord, UnlearnTrace
 
@@ -30,16 +32,9 @@ REFERENCE = " the black cat sat down"
 
 
 METRICS = [
-    MetricRecord(name="ma", task="forgetting", label="MA (%)", higher_is_better=False, scale=100.0),
-    MetricRecord(name="bertscore_f1", task="forgetting", label="BERT (F1)", higher_is_better=False,
-                 scale=100.0),
-    MetricRecord(name="cls_avg", task="classification", label="Cls Avg. (ACC)",
-                 higher_is_better=True, scale=100.0),
-    MetricRecord(name="lambada", task="classification", label="LAMBADA (ACC)",
-                 higher_is_better=True, scale=100.0, in_score=False),
-    MetricRecord(name="pile_ppl", task="perplexity", label="Pile (PPL)", higher_is_better=False,
-                 capped=True),
-]  # fmt: skip
+    *recorded("forgetting", "ma", "bertscore_f1"),
+    *(metric for metric in GOLDEN_METRICS if metric.task in ("classification", "perplexity")),
+]
 
 
 class Sketch(Figure):
@@ -80,10 +75,11 @@ def cell(label, role="method", run="0", ma=0.5, texts=None, n_epochs=3, **change
         "forget_set": known,
         "metrics": METRICS,
         "scores": {
-            "forgetting": {"ma": _score(ma, ids, texts), "bertscore_f1": _score(ma, ids, texts)},
+            "forgetting": {"ma": _score(ma, ids), "bertscore_f1": _score(ma, ids)},
             "classification": {"cls_avg": _score(ma / 2, ids), "lambada": _score(ma / 3, ids)},
             "perplexity": {"pile_ppl": _score(5000.0 if "KUMPR" in label else 20 * ma, ids)},
         },
+        "continuations": dict(zip(ids, texts, strict=True)),
         "trace": _trace(ids, texts, n_epochs) if role == "method" else None,
         "sets": {"lambada": EvaluationSetRecord(
             source="hub/lambada", split="test", revision="abc123", n=80, sha256="5e7" * 20)},
@@ -103,7 +99,13 @@ def cells(**changes):
         ]
     dpo = cell("NEO + DPO", ma=0.45, method="dpo")
     scores = {task: found for task, found in dpo.scores.items() if task != "perplexity"}
-    failed = {"status": "failed", "error": "out of memory", "scores": {}, "trace": None}
+    failed = {
+        "status": "failed",
+        "error": "out of memory",
+        "scores": {},
+        "continuations": {},
+        "trace": None,
+    }
     return [
         *results,
         dpo.model_copy(update={"scores": scores}),
@@ -121,11 +123,9 @@ def rendered(results=None, *blocks, **more):
     return find("reports", "html")().render(document(results, *blocks, **more))
 
 
-def _score(value, ids, texts=None):
+def _score(value, ids):
     spread = {d: value * (1 + 0.01 * i) for i, d in enumerate(ids)}
-    outputs = dict(zip(ids, texts, strict=True)) if texts else {}
-    return Score(value=value, n=len(ids), stderr=0.01, higher_is_better=True, documents=spread,
-                 outputs=outputs)  # fmt: skip
+    return Score(value=value, n=len(ids), stderr=0.01, higher_is_better=True, documents=spread)
 
 
 def _trace(ids, texts, n_epochs):

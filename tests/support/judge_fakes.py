@@ -14,20 +14,18 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from golden_results import result
+from golden_results import recorded, result
 
 from unlearnbench.cli import cli, status_of
 from unlearnbench.cli.judge import judge
 from unlearnbench.results.identity import key_of
-from unlearnbench.results.record import ForgetSetRecord, MetricRecord, Result
+from unlearnbench.results.record import ForgetSetRecord, Result
 from unlearnbench.results.score import Score
 from unlearnbench.results.store import Store
 
 cli.add_command(judge)
 KEY = "sk-judge-0123456789abcdef"
-BERTSCORE = MetricRecord(
-    name="bertscore_f1", task="forgetting", label="BERT (F1)", higher_is_better=False, scale=100.0
-)
+(BERTSCORE,) = recorded("forgetting", "bertscore_f1")
 ROWS = {"before": "NEO", "dedup": "OPT", "icu": "NEO + ICU", "kl": "NEO + KL"}
 
 
@@ -50,8 +48,8 @@ def cell(
         prefixes={d: f"prefix of {run}/{d}" for d in order(ids)},
         suffixes={d: f"suffix of {run}/{d}" for d in reversed(order(ids))},
     )
-    outputs = {d: f"{name} wrote {run}/{d}" for d in order(ids[::-1])}
-    scores = {"bertscore_f1": Score(value=0.5, n=len(ids), higher_is_better=False, outputs=outputs)}
+    texts = {d: f"{name} wrote {run}/{d}" for d in order(ids[::-1])}
+    scores = {"bertscore_f1": Score(value=0.5, n=len(ids), higher_is_better=False)}
     made: Result = result(
         label or ROWS.get(name, f"NEO + {name.upper()}"),
         method="none" if role != "method" else name,
@@ -64,8 +62,9 @@ def cell(
             **changes,
         },
     )
-    kept = made.scores if made.status == "failed" else {"forgetting": scores}
-    return made.model_copy(update={"key": key_of(made.identity), "scores": kept})
+    kept = {"scores": {"forgetting": scores}, "continuations": texts}
+    kept = {} if made.status == "failed" else kept
+    return made.model_copy(update={"key": key_of(made.identity), **kept})
 
 
 def save(folder: Path, *results: Result) -> Path:

@@ -28,13 +28,11 @@ def cells(run="0", model="m-125"):
 
 def _telling(result, name):
     """The cell with texts that the rules can tell apart, each of its own document."""
-    score = result.scores["forgetting"]["bertscore_f1"]
     known = result.forget_set
-    outputs = {d: f"{WRITTEN[name]} {d}" for d in score.outputs}
+    texts = {d: f"{WRITTEN[name]} {d}" for d in result.continuations}
     suffixes = {d: f"{REFERENCE} {d}" for d in known.suffixes}
-    scores = {"forgetting": {"bertscore_f1": score.model_copy(update={"outputs": outputs})}}
     known = known.model_copy(update={"suffixes": suffixes})
-    return result.model_copy(update={"scores": scores, "forget_set": known})
+    return result.model_copy(update={"continuations": texts, "forget_set": known})
 
 
 def rehearse(folder, *more):

@@ -7,7 +7,6 @@ from stored_cases import make_result
 
 from unlearnbench.cli import status_of
 from unlearnbench.results.record import ForgetSetRecord
-from unlearnbench.results.score import Score
 from unlearnbench.results.store import Store
 
 DOCUMENTS = tuple(f"{n}" for n in range(900, 960))
@@ -27,8 +26,7 @@ def cell(name="icu", model="m-125", run="0", seed=42, documents=DOCUMENTS, order
     ids = random.Random(order).sample(documents, len(documents))
     settings = changes.pop("settings", {"learning_rate": 1e-4})
     made = make_result(cell=[name, model, run, seed], settings=settings, **changes.pop("own", {}))
-    outputs = {d: f" {name} of {model} {seed} on {run}/{d}" for d in ids}
-    score = Score(value=0.5, n=len(ids), higher_is_better=False, outputs=outputs)
+    continuations = {d: f" {name} of {model} {seed} on {run}/{d}" for d in ids}
     forget_set = ForgetSetRecord(
         name=f"source/{run}",
         run=run,
@@ -45,7 +43,8 @@ def cell(name="icu", model="m-125", run="0", seed=42, documents=DOCUMENTS, order
         "seed": seed,
         "method": made.method.model_copy(update=parts),
         "forget_set": forget_set,
-        "scores": {"forgetting": {"bertscore_f1": score}},
+        "scores": {},
+        "continuations": continuations,
     }
     return made.model_copy(update={**fields, **changes})
 

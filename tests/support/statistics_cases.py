@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,15 +10,20 @@ from golden_results import result as golden_result
 from numpy.typing import ArrayLike
 
 from unlearnbench.analysis.columns import Column
-from unlearnbench.analysis.statistics.outcomes import Outcomes, Stratum
-from unlearnbench.analysis.statistics.runs import RunKey
-from unlearnbench.results.record import ForgetSetRecord, MetricRecord, Result
-from unlearnbench.results.score import Score
+from unlearnbench.analysis.statistics.outcomes import Outcomes, RunKey, Stratum
+from unlearnbench.results.record import ForgetSetRecord, Result
+from unlearnbench.results.score import Metric, Score, table_i
 
-MA = Column("ma", "MA (%)", False, "forgetting", "ma", 100.0, 1, True)
-AVERAGE = Column("cls_avg", "Cls Avg. (ACC)", True, "classification", "cls_avg", 100.0, 1, True)
-PILE = Column("pile_ppl", "Pile (PPL)", False, "perplexity", "pile_ppl", 1.0, 1, True, True)
-COLUMNS = (MA, AVERAGE, PILE)
+METRICS = tuple(
+    replace(metric, task=task)
+    for metric, task in zip(
+        table_i("ma", "cls_avg", "pile_ppl"),
+        ("forgetting", "classification", "perplexity"),
+        strict=True,
+    )
+)
+COLUMNS = tuple(Column(**vars(metric), metric=metric.name) for metric in METRICS)
+MA, AVERAGE, PILE = COLUMNS
 
 
 def outcomes(strata: Sequence[ArrayLike], is_exp: bool = False) -> Outcomes:
@@ -33,11 +39,11 @@ def outcomes(strata: Sequence[ArrayLike], is_exp: bool = False) -> Outcomes:
     return Outcomes(tuple(made), is_exp)
 
 
-def score(documents: Mapping[str, float], value: float | None = None) -> Score:
-    """A score with these documents; its value is their mean unless given."""
+def score(documents: Mapping[str, float], **parts: Any) -> Score:
+    """A score with these documents, whose mean it is unless the parts say otherwise."""
     mean = float(np.mean(list(documents.values()))) if documents else 0.0
-    value = mean if value is None else value
-    return Score(value=value, n=len(documents), higher_is_better=True, documents=dict(documents))
+    fields = {"value": mean, "n": len(documents), "documents": dict(documents), **parts}
+    return Score(higher_is_better=True, **fields)
 
 
 def numbered(values: ArrayLike, start: int = 0) -> dict[str, float]:
@@ -61,10 +67,14 @@ def result(
     if sets is not None:
         parts = {name: score(numbered(values)) for name, values in sets.items()}
         mean = float(np.mean([part.value for part in parts.values()]))
-        scores["classification"] = {"cls_avg": score({}, mean), **parts}
+        scores["classification"] = {
+            "cls_avg": score({}, value=mean, aggregation="mean_of_scores", parts=list(parts)),
+            **parts,
+        }
     if nll is not None:
-        documents = numbered(nll)
-        scores["perplexity"] = {"pile_ppl": score(documents, float(np.exp(np.mean(nll))))}
+        value = float(np.exp(np.mean(nll)))
+        of_text = score(numbered(nll), value=value, aggregation="exp_mean")
+        scores["perplexity"] = {"pile_ppl": of_text}
     sha = hashlib.sha256(run.encode()).hexdigest()
     given = ForgetSetRecord(name="x", run=run, content_sha256=sha, doc_ids=["0"])
     fields = {"metrics": _records(scores), "scores": scores, "forget_set": given, **changes}
@@ -78,12 +88,5 @@ def fields_of(changes: Mapping[str, Any]) -> dict[str, Any]:
     return {name: changes[name] for name in ("role", "seed", "group") if name in changes}
 
 
-def _records(scores: Mapping[str, Mapping[str, Score]]) -> list[MetricRecord]:
-    return [
-        MetricRecord(
-            name=c.metric, task=c.task, label=c.label, higher_is_better=bool(c.higher_is_better),
-            scale=c.scale, decimals=c.decimals, capped=c.capped,
-        )
-        for c in COLUMNS
-        if c.metric in scores.get(c.task, {})
-    ]  # fmt: skip
+def _records(scores: Mapping[str, Mapping[str, Score]]) -> list[Metric]:
+    return [metric for metric in METRICS if metric.name in scores.get(metric.task, {})]

@@ -45,7 +45,7 @@ class Push(GradientMethod):
             raise RuntimeError("weight is negative")
         return {"forget": -self.weight * batch.target_nll}
 '''
-TIMES = {"started_at", "seconds", "peak_memory_bytes"}
+TIMES = {"started_at", "seconds", "peak_memory_bytes", "header_sha256"}
 
 
 @dataclass(frozen=True)

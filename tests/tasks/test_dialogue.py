@@ -80,17 +80,6 @@ def test_the_average_is_unweighted_and_needs_all_four(monkeypatch):
     assert measure(monkeypatch, [], names=())[0] == {}
 
 
-def test_sets_of_unequal_size_weigh_the_same():
-    from unlearnbench.results.score import Score
-    from unlearnbench.tasks.dialogue import average
-
-    small = Score(value=0.4, stderr=0.3, n=4, higher_is_better=True, degenerate=True)
-    large = Score(value=0.2, stderr=0.4, n=900, higher_is_better=True)
-    both = average({"a": small, "b": large})
-    assert (both.value, both.stderr, both.n) == pytest.approx((0.3, 0.25, 904))
-    assert not both.degenerate
-
-
 def test_columns():
     task = find("tasks", "dialogue")()
     assert task.needs == DIALOGUE_SETS

@@ -23,7 +23,7 @@ class FixedExaminer:
         return [
             RowRecord(
                 doc_id=d, el=0.1 * i, ma=0.5 + 0.05 * i, bertscore_f1=0.3, bleu=1e-78 * i,
-                entropy=5.0 - i, forgotten=False, continuation="",
+                entropy=5.0 - i, forgotten=False, continuation=f"text {i}",
             )
             for i, d in enumerate(rows.doc_ids)
         ]  # fmt: skip
@@ -42,7 +42,7 @@ def test_without_an_examiner_it_says_what_is_missing():
 
 
 def test_scores_are_means_with_documents_and_standard_errors():
-    scores = measure()
+    scores = measure().scores
     assert list(scores) == ["el10", "ma", "bertscore_f1", "entropy", "bleu"]
     el = scores["el10"]
     assert el.value == pytest.approx(0.2)
@@ -54,8 +54,12 @@ def test_scores_are_means_with_documents_and_standard_errors():
 
 
 def test_a_limit_takes_the_first_rows_and_one_row_has_no_error():
-    assert list(measure(limit=2)["ma"].documents) == ["doc-0", "doc-1"]
-    assert measure(limit=1)["ma"].stderr is None
+    assert list(measure(limit=2).scores["ma"].documents) == ["doc-0", "doc-1"]
+    assert measure(limit=1).scores["ma"].stderr is None
+
+
+def test_what_the_model_wrote_goes_with_the_scores():
+    assert measure(limit=2).continuations == {"doc-0": "text 0", "doc-1": "text 1"}
 
 
 def test_columns_are_those_of_table_1():

@@ -1,15 +1,20 @@
 """From results, or from given means, to the ranked and scored table."""
 
-from collections.abc import Sequence
+import json
+import math
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import replace
+from statistics import fmean, stdev
+from typing import Any, TypeVar
 
-from unlearnbench.analysis.columns import PAPER_COLUMNS, Column, columns_of
-from unlearnbench.analysis.footnotes import mark
-from unlearnbench.analysis.notes import notes_of
-from unlearnbench.analysis.ranking import compare
-from unlearnbench.analysis.rows import groups_of
-from unlearnbench.analysis.table import Group, Table
+from unlearnbench.analysis.columns import EPOCHS, PAPER_COLUMNS, S_M, S_Z, Column, columns_of
+from unlearnbench.analysis.conditions import conditions_of, format_value
+from unlearnbench.analysis.footnotes import mark, notes_of
+from unlearnbench.analysis.normalized import normalized_scores
+from unlearnbench.analysis.table import Cell, Group, Row, Run, Table
 from unlearnbench.errors import UserError
-from unlearnbench.results.record import Result
+from unlearnbench.results.record import Result, StopRecord
 
 
 def build_table(results: Sequence[Result]) -> Table:
@@ -34,3 +39,230 @@ def _finished(
 ) -> Table:
     compared = tuple(mark(compare(group, columns)) for group in groups)
     return Table(columns, compared, other, notes_of(compared, columns, other))
+
+
+ROLES = ("before", "dedup", "retrained", "method")
+K = TypeVar("K", bound=Hashable)
+
+
+def groups_of(results: Sequence[Result], columns: Sequence[Column]) -> list[Group]:
+    """One group per model and way of measuring (`conditions_of`); smallest model first.
+
+    Numbers made in different ways are never averaged; the variant names the difference.
+    """
+    groups = []
+    for same_name in _split(results, lambda r: r.group).values():
+        parts = list(_split(same_name, lambda r: _frozen(conditions_of(r))).values())
+        differing = _differing([conditions_of(part[0]) for part in parts])
+        groups += [_group(part, differing, columns) for part in parts]
+    return sorted(groups, key=lambda g: (g.n_parameters or 0, g.title))
+
+
+def _group(results: list[Result], differing: list[str], columns: Sequence[Column]) -> Group:
+    first = results[0]
+    sizes = [r.model.n_parameters for r in results if r.role != "dedup"]
+    return Group(
+        name=first.group,
+        rows=tuple(_rows(results, columns)),
+        n_parameters=sizes[0] if sizes else None,
+        cap=first.protocol.get("perplexity_cap"),
+        variant=", ".join(conditions_of(first)[name] for name in differing),
+        protocol_name=first.protocol_name,
+        protocol=first.protocol,
+        dtype=first.model.dtype,
+        stops=_distinct_stops(results),
+        n_forget_rows=tuple(sorted({len(r.forget_set.doc_ids) for r in results})),
+    )
+
+
+def _distinct_stops(results: Iterable[Result]) -> tuple[StopRecord, ...]:
+    # NaN: the cell failed before its line was known.
+    known = [r.stop for r in results if not math.isnan(r.stop.el + r.stop.ma)]
+    stops = {(s.el, s.ma, s.rule, s.n_unseen): s for s in known}
+    return tuple(stops[key] for key in sorted(stops))
+
+
+def _rows(results: list[Result], columns: Sequence[Column]) -> list[Row]:
+    """References first, then methods in the order in which they were asked for."""
+    variants = list(_split(results, lambda r: (r.role, r.label, _frozen(_facets(r)))).values())
+    families = _split(variants, lambda v: (v[0].role, v[0].label))
+    differing = {name: _differing_facets(family) for name, family in families.items()}
+    return [
+        _row(v, _suffix(v[0], differing[v[0].role, v[0].label]), columns)
+        for v in sorted(variants, key=_position)
+    ]
+
+
+def _position(variant: list[Result]) -> tuple[int, int, str, str]:
+    # Not by time: several workers, or a run that was taken up again, must print the same table.
+    first, position = variant[0], min(r.position for r in variant)
+    return ROLES.index(first.role), position, first.label, _frozen(_facets(first))
+
+
+def _facets(result: Result) -> dict[str, Any]:
+    """What makes a row another row: every setting but the seed, and the weights."""
+    settings = {k: v for k, v in result.method.settings.items() if k != "seed"}
+    facets = {**settings, "model": result.model.name, "weights": result.model.weights_sha256[:8]}
+    if result.role == "method":  # the encoder that finds pairs; reference rows have none
+        facets["pairs"] = (result.identity.get("encoders") or {}).get("pairs", "")[:8]
+    return facets
+
+
+def _differing_facets(family: Sequence[list[Result]]) -> list[str]:
+    """What tells rows apart that would otherwise have the same label."""
+    differing = _differing([_facets(variant[0]) for variant in family])
+    if differing == ["weights"]:
+        return differing
+    return [name for name in differing if name != "weights"]
+
+
+def _suffix(result: Result, differing: Sequence[str]) -> str:
+    """' (alpha=0.1)'; empty where nothing differs."""
+    facets = _facets(result)
+    told = ", ".join(f"{n}={format_value(facets[n])}" for n in differing if n in facets)
+    return f" ({told})" if told else ""
+
+
+def _row(results: list[Result], suffix: str, columns: Sequence[Column]) -> Row:
+    latest = _latest(results)
+    used = [r for r in latest if failure_of(r) is None]
+    first = results[0]
+    return Row(
+        label=first.label + suffix,
+        role=first.role,
+        cells=_cells(used, columns),
+        method=first.method.name,
+        model=first.model.name,
+        settings={k: v for k, v in first.method.settings.items() if k != "seed"},
+        origins=first.method.origins,
+        stops=_distinct_stops(results),
+        runs=tuple(_run(r) for r in used),
+        n_not_forgotten=sum(r.status == "not_forgotten" for r in used),
+        failed_runs=tuple(_run(r) for r in latest if failure_of(r) is not None),
+        failures=tuple(f for r in latest if (f := failure_of(r)) is not None),
+        n_superseded=len(results) - len(latest),
+    )
+
+
+def _latest(results: Iterable[Result]) -> list[Result]:
+    """One result per forget set and seed, in that order: a cell measured twice is not two runs."""
+    latest: dict[Run, Result] = {}
+    for result in sorted(results, key=lambda r: (r.started_at, r.key)):
+        latest[_run(result)] = result
+    return [latest[run] for run in sorted(latest, key=lambda run: (run.forget_set, run.seed))]
+
+
+def _run(result: Result) -> Run:
+    # By what was asked to be forgotten: the token ids are others under another tokenizer (OPT's).
+    asked = (result.identity.get("forget_set") or {}).get("sha256")
+    content = asked or result.forget_set.content_sha256
+    return Run(result.forget_set.run, content, result.seed, result.key)
+
+
+def failure_of(result: Result) -> str | None:
+    """Why a result is no part of a mean; None if it is."""
+    if result.status == "failed":
+        return result.error or "failed"
+    if result.trace is not None and result.trace.outcome == "collapsed":
+        return result.trace.reason or "collapsed"
+    return None
+
+
+def _cells(results: Sequence[Result], columns: Sequence[Column]) -> dict[str, Cell]:
+    cells = {c.name: cell for c in columns if (cell := _metric_cell(results, c)) is not None}
+    epochs = [float(r.trace.n_epochs) for r in results if r.trace is not None]
+    return {**cells, EPOCHS.name: _cell(epochs)} if epochs else cells
+
+
+def _metric_cell(results: Sequence[Result], column: Column) -> Cell | None:
+    found = [r.scores.get(column.task, {}).get(column.metric) for r in results]
+    # NaN says that a value could not be computed: it is missing, not a number to average.
+    scores = [s for s in found if s is not None and not math.isnan(s.value)]
+    if not scores:
+        return None
+    cell = _cell([s.value * column.scale for s in scores])
+    return replace(
+        cell,
+        n_documents=tuple(sorted({s.n for s in scores})),
+        n_degenerate=sum(s.degenerate for s in scores),
+    )
+
+
+def _cell(values: Sequence[float]) -> Cell:
+    finite = all(map(math.isfinite, values))
+    mean = fmean(values) if finite else sum(values) / len(values)  # inf, or NaN for inf - inf
+    return Cell(mean, stdev(values) if finite and len(values) > 1 else None, len(values))
+
+
+def _split(items: Iterable[Any], key: Callable[[Any], K]) -> dict[K, list[Any]]:
+    parts: dict[K, list[Any]] = defaultdict(list)
+    for item in items:
+        parts[key(item)].append(item)
+    return dict(parts)
+
+
+def _differing(variants: Sequence[dict[str, Any]]) -> list[str]:
+    """The names whose values are not the same in all."""
+    names = dict.fromkeys(name for variant in variants for name in variant)
+    return [n for n in names if len({_frozen(v.get(n)) for v in variants}) > 1]
+
+
+def _frozen(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, default=str)
+
+
+def compare(group: Group, columns: Sequence[Column]) -> Group:
+    """The group with s_z, s_m and ranks over its compared rows (eq. 11)."""
+    scored = _with_scores(group, columns)
+    rows = list(scored.rows)
+    for column in (*columns, S_Z, S_M):
+        values = [row.mean(column.name) if row.compared else None for row in rows]
+        ranks = _ranks(column, values, group.cap)
+        rows = [_with_rank(row, column.name, rank) for row, rank in zip(rows, ranks, strict=True)]
+    return replace(scored, rows=tuple(rows))
+
+
+def _with_scores(group: Group, columns: Sequence[Column]) -> Group:
+    compared = [row for row in group.rows if row.compared]
+    counted = {c.name: c for c in columns if c.in_score}
+    values = {name: [row.mean(name) for row in compared] for name in counted}
+    directions = {name: bool(c.higher_is_better) for name, c in counted.items()}
+    # The cap is applied to the mean, not run by run: only so do Table I's '>1000' follow from
+    # the published runs (GPT-Neo 2.7B + KUMPR: four of five below 250).
+    caps = {name: group.cap if c.capped else None for name, c in counted.items()}
+    scores = normalized_scores(values, directions, caps)
+    # Over one row, or no metric, there is nothing to normalise by.
+    if len(compared) < 2 or not scores.metrics:
+        return replace(group, not_scored=tuple(counted))
+    pairs = iter(zip(scores.s_z, scores.s_m, strict=True))
+    rows = tuple(_with_score(row, *next(pairs)) if row.compared else row for row in group.rows)
+    return replace(group, rows=rows, scored=scores.metrics, not_scored=scores.left_out)
+
+
+def _with_score(row: Row, s_z: float, s_m: float) -> Row:
+    n = len(row.runs) or 1
+    return replace(row, cells={**row.cells, S_Z.name: Cell(s_z, n=n), S_M.name: Cell(s_m, n=n)})
+
+
+def _ranks(column: Column, values: Sequence[float | None], cap: float | None) -> list[int | None]:
+    """1 for the best and 2 for the second best value; equal as printed is equal in rank."""
+    printed = [_as_printed(column, value, cap) for value in values]
+    known = {v for v in printed if v is not None}
+    if sum(v is not None for v in printed) < 2:
+        return [None] * len(values)
+    first_two = sorted(known, reverse=bool(column.higher_is_better))[:2]
+    return [first_two.index(v) + 1 if v in first_two else None for v in printed]
+
+
+def _as_printed(column: Column, value: float | None, cap: float | None) -> float | None:
+    if value is None or value != value:
+        return None
+    if column.is_over_cap(value, cap):
+        return float("inf")
+    return round(value, column.decimals)
+
+
+def _with_rank(row: Row, name: str, rank: int | None) -> Row:
+    if rank is None:
+        return row
+    return replace(row, cells={**row.cells, name: replace(row.cells[name], rank=rank)})

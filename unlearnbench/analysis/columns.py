@@ -2,27 +2,24 @@
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
+
+from pydantic.dataclasses import dataclass
 
 from unlearnbench.errors import UserError
-from unlearnbench.results.record import MetricRecord, Result
+from unlearnbench.results.record import Result
+from unlearnbench.results.score import TABLE_I, Metric
 
 ABSENT = "–"  # not measured; never 0
 
 
 @dataclass(frozen=True)
-class Column:
-    """A column: how its values are printed and which direction is better."""
+class Column(Metric):
+    """A metric as a column; without a task the paper's that nobody measured, or no metric."""
 
-    name: str
-    label: str
-    higher_is_better: bool | None  # None: not compared (epochs)
-    task: str = ""  # whose metric it is; empty for the paper's column if nobody measured it
-    metric: str = ""  # its name within the task
-    scale: float = 1.0
-    decimals: int = 1
+    higher_is_better: bool | None  # type: ignore[assignment]  # None: not compared (epochs)
     in_score: bool = False
-    capped: bool = False
+    metric: str = ""  # its name within the task, where two tasks' metrics have the same
 
     @property
     def arrow(self) -> str:
@@ -50,24 +47,8 @@ class Column:
         return f"{value:z.{self.decimals}f}"
 
 
-def _paper(name: str, label: str, higher_is_better: bool, decimals: int = 1) -> Column:
-    capped = name.endswith("_ppl")
-    return Column(name, label, higher_is_better, decimals=decimals, in_score=True, capped=capped)
-
-
-#: Table I's metrics in its order; eq. 11 is over these nine.  A column that was measured takes
-#: label, direction and format from the metric's own record instead.
-PAPER_COLUMNS = (
-    _paper("el10", "EL10 (%)", False),
-    _paper("ma", "MA (%)", False),
-    _paper("bertscore_f1", "BERT (F1)", False),
-    _paper("entropy", "Entropy", True, decimals=3),
-    _paper("cls_avg", "Cls Avg. (ACC)", True),
-    _paper("dia_avg", "Dia Avg. (F1)", True),
-    _paper("pile_ppl", "Pile (PPL)", False),
-    _paper("wikitext_ppl", "WikiText (PPL)", False),
-    _paper("gpt", "GPT", True, decimals=2),
-)
+#: A column that was measured takes label, direction and format from the metric's record instead.
+PAPER_COLUMNS = tuple(Column(**vars(metric)) for metric in TABLE_I)
 EPOCHS = Column("epochs", "Epoch", None)
 S_Z = Column("s_z", "s_z", True, decimals=2)
 S_M = Column("s_m", "s_m", True, decimals=2)
@@ -91,7 +72,7 @@ def _measured(results: Iterable[Result]) -> dict[str, Column]:
     columns: dict[str, Column] = {}
     for result in results:
         for record in result.metrics:
-            column = _column(record)
+            column = Column(**vars(record), metric=record.name)
             known = columns.get(column.name)
             if known is not None and known.task != column.task:
                 column = replace(column, name=f"{record.task}.{record.name}")
@@ -106,21 +87,7 @@ def _meaning(column: Column) -> tuple[bool | None, float, bool]:
     return column.higher_is_better, column.scale, column.capped
 
 
-def _column(record: MetricRecord) -> Column:
-    return Column(
-        record.name,
-        record.label,
-        record.higher_is_better,
-        record.task,
-        record.name,
-        record.scale,
-        record.decimals,
-        record.in_score,
-        record.capped,
-    )
-
-
-def _disagreement(record: MetricRecord) -> UserError:
+def _disagreement(record: Metric) -> UserError:
     return UserError(
         f"results disagree on the direction, scale or cap of {record.task}'s metric "
         f"'{record.name}', so they are of different versions; measure them again: unlearnbench run"

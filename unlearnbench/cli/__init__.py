@@ -16,6 +16,7 @@ from unlearnbench.cli.nano import nano
 from unlearnbench.cli.report import report
 from unlearnbench.cli.run import run
 from unlearnbench.cli.tune import tune
+from unlearnbench.cli.upgrade import upgrade
 from unlearnbench.errors import UserError
 from unlearnbench.files.safe_text import redact, visible
 
@@ -58,7 +59,7 @@ def cli() -> None:
     """
 
 
-for _command in (run, report, judge, human, list_command, show, tune, nano, completion):
+for _command in (run, report, judge, human, list_command, show, tune, upgrade, nano, completion):
     cli.add_command(_command)
 
 

@@ -3,7 +3,7 @@
 import inspect
 import re
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from unlearnbench import registry
 from unlearnbench.errors import unknown
@@ -12,7 +12,7 @@ from unlearnbench.protocol import Protocol
 from unlearnbench.settings import settings_of
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
+    pass
 
 
 def first_sentence(plugin: type) -> str:
@@ -126,30 +126,29 @@ def result_schema() -> str:
     lines: list[str] = []
     for part in _parts(Result, []):
         lines += [f"{part.__name__}: {first_sentence(part)}"]
-        for name, field in part.model_fields.items():
+        types = get_type_hints(part)
+        for name, field in part.__pydantic_fields__.items():
             meaning = f"  {field.description}" if field.description else ""
-            lines.append(f"  {name}: {_type_name(field.annotation)}{meaning}")
+            lines.append(f"  {name}: {_type_name(types[name])}{meaning}")
         lines.append("")
     return "\n".join(lines).rstrip()
 
 
-def _parts(model: type["BaseModel"], seen: list[type["BaseModel"]]) -> list[type["BaseModel"]]:
-    """The model and every model in its fields, each once, the outer one first."""
+def _parts(model: Any, seen: list[Any]) -> list[Any]:
+    """The record and every record in its fields, each once, the outer one first."""
     if model not in seen:
         seen.append(model)
-        for field in model.model_fields.values():
-            for inner in _models_in(field.annotation):
+        for field in model.__pydantic_fields__.values():
+            for inner in _records_in(field.annotation):
                 _parts(inner, seen)
     return seen
 
 
-def _models_in(annotation: Any) -> Iterator[type["BaseModel"]]:
-    from pydantic import BaseModel
-
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+def _records_in(annotation: Any) -> Iterator[Any]:
+    if hasattr(annotation, "__pydantic_fields__"):
         yield annotation
     for argument in get_args(annotation):
-        yield from _models_in(argument)
+        yield from _records_in(argument)
 
 
 def _type_name(annotation: Any) -> str:

@@ -133,8 +133,8 @@ def _drawn(
 
 def _usable_results(folder: Path) -> tuple[list["Result"], int]:
     """The results that can take part, and how many cannot, named on stderr."""
-    from unlearnbench.cli.reading import read_results
     from unlearnbench.ratings.human.rows import usable
+    from unlearnbench.reading import read_results
 
     found, n_damaged = read_results(folder)
     results, left_out = usable(found)

@@ -54,8 +54,8 @@ def judge(folder: Path, dry_run: bool, listing: bool, **options: Any) -> int:
 
 
 def _select(folder: Path, asked: JudgeOptions) -> "tuple[Selection, int]":
-    from unlearnbench.cli.reading import read_results
     from unlearnbench.ratings.judge.selection import select
+    from unlearnbench.reading import read_results
 
     results, n_damaged = read_results(folder)
     selection = select(results, asked.methods, asked.runs, asked.limit)

@@ -11,9 +11,9 @@ import click
 from unlearnbench import registry
 from unlearnbench.cli.describe import first_sentence
 from unlearnbench.cli.output import report_for, write_every_format, write_report
-from unlearnbench.cli.reading import Shown, read_results, shown_in
 from unlearnbench.errors import UserError
 from unlearnbench.files.safe_text import visible
+from unlearnbench.reading import Shown, read_results, shown_in
 from unlearnbench.registry import load_plugin_file
 
 if TYPE_CHECKING:

@@ -8,11 +8,14 @@ from unlearnbench.files.software import harness_sha256, package_versions, source
 from unlearnbench.protocol import Protocol
 from unlearnbench.registry import find
 from unlearnbench.results.identity import key_of
-from unlearnbench.results.record import SCHEMA_VERSION, Role
+from unlearnbench.results.record import Role
 
 if TYPE_CHECKING:
     from unlearnbench.experiments.data_choice import DataChoice
     from unlearnbench.experiments.model_choice import ModelChoice
+
+# Of what an identity is made of, whatever the layout of the files: another one is another key.
+IDENTITY_VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ def identity_of(cell: Cell) -> dict[str, Any]:
     is_method = cell.role == "method"
     training = cell.model.strategy.identity if is_method else {}
     return {
-        "schema_version": SCHEMA_VERSION,
+        "schema_version": IDENTITY_VERSION,
         "role": cell.role,
         "group": cell.group,
         "model": cell.model.identity,

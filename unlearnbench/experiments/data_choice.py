@@ -245,3 +245,15 @@ def _encoder_sha256(encoder: str | None, warnings: list[str]) -> str:
         if str(error) not in warnings:
             warnings.append(str(error))
         return ""
+
+
+def evaluation_data(
+    experiment: "Experiment", place: str, needs: Sequence[str]
+) -> "tuple[dict[str, tuple[str, ...]], dict[str, EvaluationSet], list[str]]":
+    """Texts and evaluation sets alone, from 'hub' or a world where the experiment names no other.
+
+    The last are warnings.  Raises `UserError` for any that cannot be had.
+    """
+    warnings: list[str] = []
+    sets = _sets(experiment, place == NANO, needs, warnings)
+    return _texts(experiment, place == NANO), sets, warnings

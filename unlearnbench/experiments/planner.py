@@ -59,8 +59,8 @@ class Planner:
             raise UserError("no model given; take --model nano-neo (all: unlearnbench list models)")
         check_revision(self.experiment)
         models = [self._model(self.experiment, name) for name in self.experiment.model]
-        chosen = [(model, self._data(model)) for model in models]
-        cells = [c for model, data in chosen for c in self._of_model(model, data)]
+        chosen = [(model, self.data(model)) for model in models]
+        cells = [c for model, data in chosen for c in self.of_model(model, data)]
         distinct = {cell.key: cell for cell in cells}
         return Plan(tuple(distinct.values()), tuple(self.warnings), self._jobs(models))
 
@@ -71,7 +71,8 @@ class Planner:
         found: ModelChoice = self.looked_up[asked]
         return found
 
-    def _data(self, model: ModelChoice) -> DataChoice:
+    def data(self, model: ModelChoice) -> DataChoice:
+        """The data for a model."""
         needs = tuple(dict.fromkeys(name for task in self.tasks.values() for name in task.needs))
         asked = ("data", _without_methods(self.experiment), self.protocol, model.asked, needs)
         if asked not in self.looked_up:
@@ -81,7 +82,8 @@ class Planner:
         found: DataChoice = self.looked_up[asked]
         return found
 
-    def _of_model(self, model: ModelChoice, data: DataChoice) -> Iterator[Cell]:
+    def of_model(self, model: ModelChoice, data: DataChoice) -> Iterator[Cell]:
+        """The cells of one model: reference rows, then methods."""
         found = [(role, self._reference_model(role, model, data)) for role in self.references]
         # Two cells of one model would measure its tasks twice if they went side by side.
         for run in data.runs:
@@ -233,3 +235,15 @@ def make_plan(experiment: Experiment, download: bool = True, with_tuned_rates: b
     from unlearnbench.experiments.planner import Planner
 
     return Planner(experiment, download, with_tuned_rates, {}).plan()
+
+
+def plan_cell(
+    experiment: Experiment, model: ModelChoice, data: DataChoice | None = None
+) -> tuple[Cell, tuple[str, ...]]:
+    """The first cell of an experiment for a model that is loaded already, and what to warn of.
+
+    The first is that of the first reference row if the experiment asks for any.  `data` were
+    chosen before; without them they are chosen here.  Raises `UserError` as `make_plan` does.
+    """
+    planner = Planner(experiment, True, True, {})
+    return next(planner.of_model(model, data or planner.data(model))), tuple(planner.warnings)

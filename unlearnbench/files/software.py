@@ -1,7 +1,9 @@
-"""Which software computes: versions, and digests of its source."""
+"""Which software computes: versions of packages, and digests of what our own code does."""
 
+import ast
 import hashlib
 import inspect
+from collections.abc import Callable
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -24,23 +26,27 @@ PACKAGES = (
     "transformers",
     "trl",
 )
+# What these compute decides a number; the other packages plan, run, store and show.
+_MEASURING = ("data", "metrics", "models", "unlearning", "protocol.py")
+# Calls whose texts are for people; so is every text in a `raise` statement.
+_TALK = {"UserError", "warn", "debug", "info", "warning", "error"}
 
 
 @cache
 def package_versions() -> dict[str, str]:
     """The installed version of every package that takes part in a measurement."""
-    found = {"unlearnbench": unlearnbench.__version__}
+    versions = {"unlearnbench": unlearnbench.__version__}
     for name in PACKAGES:
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
             continue  # an extra that is not installed takes no part
-    return found
+    return versions
 
 
 @cache
 def source_sha256(plugin: type) -> str:
-    """sha256 of the file a plugin is written in: an edited method is another method.
+    """Digest of the code of the file a plugin is written in: an edited method is another method.
 
     Read once in a process, like the plugin itself: a later edit is nothing that it runs.
     For a built-in one also of what the files of its folder share: `_*.py` and task files.
@@ -50,25 +56,74 @@ def source_sha256(plugin: type) -> str:
     if plugin.__module__.startswith("unlearnbench."):
         shared = ("_[!_]*.py", "*/*.yaml")
         parts += sorted(path for pattern in shared for path in file.parent.glob(pattern))
-    return hashlib.sha256(b"\0".join(part.read_bytes() for part in parts)).hexdigest()
+    return hashlib.sha256("\0".join(map(_content, parts)).encode()).hexdigest()
 
 
 @cache
 def harness_sha256() -> str:
-    """sha256 over the harness's own source that takes part in a measurement.
+    """Digest of the code of the harness's packages that take part in a measurement.
 
-    A release has one value; in a checkout an edited loss or metric is never
-    mistaken for the old one.  What only shows or stores results is left out.
+    In a checkout an edited loss or metric is never mistaken for the old one; an edited comment,
+    docstring or error message changes nothing, nor does any file of the other packages.
     """
-    here = Path(__file__).resolve().parents[1]
+    return code_sha256(Path(__file__).resolve().parents[1])
+
+
+def code_sha256(folder: Path) -> str:
+    """Digest of the measuring packages in a folder: file names and code."""
     digest = hashlib.sha256()
-    measuring = (*(here / package for package in _MEASURING), here / "protocol.py")
-    for path in measuring:
+    for path in (folder / name for name in _MEASURING):
         for file in [path] if path.is_file() else sorted(path.rglob("*.py")):
-            name = file.relative_to(here).as_posix()
-            digest.update(name.encode() + b"\0" + file.read_bytes())
+            name = file.relative_to(folder).as_posix()
+            digest.update(f"{name}\0{_content(file)}\0".encode())
     return digest.hexdigest()
 
 
-# What these compute decides a number; the other packages plan, run, store and show.
-_MEASURING = ("data", "metrics", "models", "unlearning")
+def _content(file: Path) -> str:
+    """A Python file's code, any other file's text."""
+    text = file.read_text(encoding="utf-8")
+    return code_of(text) if file.suffix == ".py" else text
+
+
+def code_of(source: str) -> str:
+    """What a Python source does: its syntax tree without layout, comments, docstrings, messages.
+
+    Written out here and not by `ast.dump`, whose output differs between versions of Python.
+    """
+    parts: list[str] = []
+    _write(ast.parse(source), False, parts.append)
+    return " ".join(parts)
+
+
+def _write(node: object, is_talk: bool, add: Callable[[str], None]) -> None:
+    """Add a node, each with its type and fields; fields that are None or empty are left out."""
+    if isinstance(node, ast.Constant):
+        add("text" if is_talk and isinstance(node.value, str) else repr(node.value))
+    elif isinstance(node, ast.AST):
+        is_talk = is_talk or _is_talk(node)
+        add(f"({type(node).__name__}")
+        for name in node._fields:
+            if name != "ctx" and (value := getattr(node, name, None)) not in (None, []):
+                add(name)
+                _write(value, is_talk, add)
+        add(")")
+    elif isinstance(node, list):
+        for one in node:
+            if not _is_bare_text(one):
+                _write(one, is_talk, add)
+    else:
+        add(repr(node))
+
+
+def _is_talk(node: ast.AST) -> bool:
+    if isinstance(node, ast.Call):
+        name = getattr(node.func, "attr", None) or getattr(node.func, "id", None)
+        return name in _TALK
+    return isinstance(node, ast.Raise)
+
+
+def _is_bare_text(node: object) -> bool:
+    """A docstring, of whatever it is."""
+    if not isinstance(node, ast.Expr) or not isinstance(node.value, ast.Constant):
+        return False
+    return isinstance(node.value.value, str)

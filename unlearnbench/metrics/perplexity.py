@@ -1,9 +1,6 @@
-"""Perplexity of a text in windows: documents joined, 512 tokens, mean window NLL."""
+"""NLL of a text in windows, whose mean's exponential is perplexity."""
 
-import math
-import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -18,24 +15,10 @@ if TYPE_CHECKING:
     from unlearnbench.models.language_model import LanguageModel
 
 
-@dataclass(frozen=True)
-class Perplexity:
-    """exp of the mean over windows of the mean NLL of a window's predicted tokens."""
-
-    value: float  # infinite where it overflows, NaN where the model's scores are
-    window_nll: tuple[float, ...]  # nats
-    stderr: float | None  # of the value, first order; None for a single window
-
-    @property
-    def n(self) -> int:
-        """Number of windows."""
-        return len(self.window_nll)
-
-
-def perplexity(
+def window_nll(
     model: "LanguageModel", documents: Sequence[str], window: int = 512, batch_size: int = 8
-) -> Perplexity:
-    """Perplexity of the documents, joined by a blank line and tokenised once.
+) -> list[float]:
+    """Mean NLL in nats of each window of the documents, joined by a blank line, tokenised once.
 
     Windows do not overlap and are `window` tokens long, or the model's context if
     that is shorter; the last one may be shorter and weighs the same.  A model
@@ -50,8 +33,8 @@ def perplexity(
     step = _n_together(model, len(windows[0]), batch_size)
     nll: list[float] = []
     for first in range(0, len(windows), step):
-        nll += _window_nll(model, windows[first : first + step])
-    return of_windows(nll)
+        nll += _mean_nll(model, windows[first : first + step])
+    return nll
 
 
 def cut_windows(ids: Sequence[int], length: int, bos: int | None) -> list[list[int]]:
@@ -62,21 +45,6 @@ def cut_windows(ids: Sequence[int], length: int, bos: int | None) -> list[list[i
     return [w for w in windows if len(w) > 1]
 
 
-def of_windows(nll: Sequence[float]) -> Perplexity:
-    """Perplexity and its standard error (first order: perplexity times that of the mean NLL)."""
-    value = _exp(sum(nll) / len(nll))
-    spread = statistics.stdev(nll) if len(nll) > 1 and all(map(math.isfinite, nll)) else None
-    stderr = None if spread is None else value * spread / math.sqrt(len(nll))
-    return Perplexity(value, tuple(nll), stderr)
-
-
-def _exp(nll: float) -> float:
-    try:
-        return math.exp(nll)
-    except OverflowError:
-        return math.inf
-
-
 def _n_together(model: "LanguageModel", width: int, at_most: int) -> int:
     """Windows in one pass: as many as it has room for, one always."""
     room = Room.of(model, n_rows=1)
@@ -84,7 +52,7 @@ def _n_together(model: "LanguageModel", width: int, at_most: int) -> int:
 
 
 @torch.no_grad()
-def _window_nll(model: "LanguageModel", windows: Sequence[Sequence[int]]) -> list[float]:
+def _mean_nll(model: "LanguageModel", windows: Sequence[Sequence[int]]) -> list[float]:
     """Mean NLL in nats of each window's tokens after its first."""
     input_ids = pad_sequence(
         [torch.tensor(ids) for ids in windows], batch_first=True, padding_value=model.pad_token_id

@@ -2,14 +2,13 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 from typing import Protocol as Interface
 
 from unlearnbench.errors import UserError
 from unlearnbench.protocol import Protocol
-from unlearnbench.results.contradictions import contradictions_of
 from unlearnbench.results.score import Metric, Score
 
 if TYPE_CHECKING:
@@ -40,6 +39,21 @@ class TaskContext:
     examiner: RowExaminer | None = None  # None for tasks that ask nothing of it
 
 
+@dataclass(frozen=True)
+class Measurement:
+    """A task's scores by metric name, and what the model wrote after the rows' prefixes."""
+
+    scores: dict[str, Score]
+    continuations: dict[str, str] = field(default_factory=dict)  # by doc_id of the forget set
+
+    @classmethod
+    def of(cls, task: "Task", returned: Any) -> "Measurement":
+        """What a task's `measure` returned; raises `UserError` if it is no measurement."""
+        measurement = returned if isinstance(returned, cls) else cls(returned)
+        check_scores(task, measurement.scores)
+        return measurement
+
+
 @dataclass(kw_only=True)
 class Task(ABC):
     """A family of measurements; one file under `tasks/`."""
@@ -53,8 +67,14 @@ class Task(ABC):
     is_of_model_alone: ClassVar[bool] = False
 
     @abstractmethod
-    def measure(self, model: "LanguageModel", context: TaskContext) -> dict[str, Score]:
-        """The scores by metric name; one that cannot be measured here is left out, never 0."""
+    def measure(
+        self, model: "LanguageModel", context: TaskContext
+    ) -> dict[str, Score] | Measurement:
+        """The scores by metric name; one that cannot be measured here is left out, never 0.
+
+        A task that lets the model go on from the forget set's prefixes returns a `Measurement`
+        with the texts, which the judge, people and reports then read from the result.
+        """
 
     def measured(self, scores: Collection[str]) -> tuple[Metric, ...]:
         """The columns of those scores; override it where the data decide what columns there are."""
@@ -77,13 +97,26 @@ def check_scores(task: "Task", scores: Any) -> dict[str, Score]:
             raise UserError(
                 f"task '{task.name}' returned {type(score).__name__} for {name!r}, not a Score"
             )
-        if (wrong := next(contradictions_of(score), None)) is not None:
+        if (wrong := next(_contradictions(score), None)) is not None:
             raise UserError(f"task '{task.name}', '{name}': {wrong}")
+        if missing := set(score.parts) - scores.keys():
+            raise UserError(
+                f"task '{task.name}', '{name}': a mean of '{min(missing)}', which was not returned"
+            )
         if math.isnan(score.value):
             raise UserError(
                 f"task '{task.name}' measured NaN for '{name}'; what cannot be measured is left out"
             )
     return scores
+
+
+def _contradictions(score: Score) -> Iterator[str]:
+    if score.n < 0:
+        yield f"n: {score.n} is below 0"
+    if score.documents and len(score.documents) != score.n:
+        yield f"documents: {len(score.documents)}, where n is {score.n}"
+    if score.stderr is not None and score.stderr < 0:  # NaN: it could not be computed
+        yield f"stderr: {score.stderr} is below 0"
 
 
 def columns_of(task: "Task", scores: dict[str, Score]) -> tuple[Metric, ...]:

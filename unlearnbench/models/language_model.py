@@ -39,6 +39,8 @@ class LanguageModel:
     source: ModelSource
     meter: Meter = field(default_factory=Meter)
     strategy: Strategy = field(default_factory=Strategy)  # how it is trained
+    # The options that it was loaded by; `unlearnbench.api` alone writes and reads them.
+    choice: Any = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         self.network.eval()

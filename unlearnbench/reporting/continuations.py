@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from unlearnbench.results.record import Result
-from unlearnbench.results.score import Score
 from unlearnbench.results.trace import EpochRecord, RowRecord
 
 #: The columns that are known row by row, and where each stands in a trace's record of a row.
@@ -19,7 +18,6 @@ ROW_FIELDS = {
     "bleu": "bleu",
     "entropy": "entropy",
 }
-_TASK, _HOLDS_TEXTS = "forgetting", "bertscore_f1"
 
 
 @dataclass(frozen=True)
@@ -47,7 +45,7 @@ class Continuation:
 
 def texts_of(result: Result, doc_id: str) -> Texts | None:
     """The row's prefix and reference; None where the result does not hold both."""
-    record = result.forget_set
+    record = result.in_full().forget_set
     if doc_id not in record.prefixes or doc_id not in record.suffixes:
         return None
     return Texts(record.prefixes[doc_id], record.suffixes[doc_id])
@@ -55,17 +53,17 @@ def texts_of(result: Result, doc_id: str) -> Texts | None:
 
 def final(result: Result, doc_id: str) -> Continuation | None:
     """The finished model's: as it was measured, or else the last epoch's of its trace."""
-    scores = result.scores.get(_TASK, {})
-    texts = scores[_HOLDS_TEXTS].outputs if _HOLDS_TEXTS in scores else {}
-    if doc_id in texts:
-        return Continuation(texts[doc_id], _measured(scores, doc_id))
+    result = result.in_full()
+    if doc_id in result.continuations:
+        return Continuation(result.continuations[doc_id], _measured(result, doc_id))
     epochs = over_epochs(result, doc_id)
     return Continuation(epochs[-1].text, epochs[-1].values) if epochs else None
 
 
 def over_epochs(result: Result, doc_id: str) -> tuple[Continuation, ...]:
     """One per examined epoch of the trace, epoch 0 first; empty without a trace."""
-    epochs = result.trace.epochs if result.trace is not None else []
+    trace = result.in_full().trace
+    epochs = trace.epochs if trace is not None else []
     found = ((epoch, row) for epoch in epochs for row in epoch.rows if row.doc_id == doc_id)
     return tuple(_of_epoch(epoch, row) for epoch, row in found)
 
@@ -101,9 +99,10 @@ def evenly_spaced(items: Sequence[Continuation], most: int) -> tuple[Continuatio
     return tuple(items[index] for index in chosen)
 
 
-def _measured(scores: Mapping[str, Score], doc_id: str) -> dict[str, float]:
-    found = {name: scores[name].documents.get(doc_id) for name in ROW_FIELDS if name in scores}
-    return _known(found)
+def _measured(result: Result, doc_id: str) -> dict[str, float]:
+    of_rows = [m for m in result.metrics if m.documents == "rows" and m.name in ROW_FIELDS]
+    scores = {m.name: result.scores.get(m.task, {}).get(m.name) for m in of_rows}
+    return _known({name: s.documents.get(doc_id) for name, s in scores.items() if s is not None})
 
 
 def _of_epoch(epoch: EpochRecord, row: RowRecord) -> Continuation:

@@ -3,15 +3,17 @@
 The schema is the documentation: `unlearnbench show result` prints these fields.
 """
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr
 
-from unlearnbench.results.score import Score
+from unlearnbench.results.score import Metric, Score
 from unlearnbench.results.trace import UnlearnTrace
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # of the files' layout; results/upgrades.py reads the older ones
 
+Count = Annotated[int, Field(ge=0, lt=2**63)]
+Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Status = Literal["ok", "not_forgotten", "failed"]
 Role = Literal["before", "dedup", "retrained", "method"]
 
@@ -22,6 +24,12 @@ class Record(BaseModel):
     model_config = ConfigDict(extra="forbid", ser_json_inf_nan="constants")
 
 
+# Pydantic makes no dataclass of a dict where it is told to be strict.
+_Metric = Annotated[
+    Metric, BeforeValidator(lambda value: Metric(**value) if isinstance(value, dict) else value)
+]
+
+
 class ModelRecord(Record):
     """The model that was measured."""
 
@@ -30,9 +38,12 @@ class ModelRecord(Record):
     revision: str | None = Field(description="resolved commit; null where nobody could look it up")
     weights_sha256: str = Field(description="over the weight and configuration files")
     architecture: str = Field(description="class name, e.g. GPTNeoForCausalLM")
-    n_parameters: int = Field(description="number of parameters, tied ones once")
+    n_parameters: Count = Field(description="number of parameters, tied ones once")
     dtype: str = Field(description="of the parameters while unlearning, e.g. float32")
     device: str = Field(description="cpu or cuda, with the device's name")
+    is_synthetic: bool = Field(
+        default=False, description="trained on a made-up world: says nothing about real models"
+    )
 
 
 class MethodRecord(Record):
@@ -71,7 +82,7 @@ class EvaluationSetRecord(Record):
     source: str = Field(description="hub id, file name or 'nano'")
     split: str
     revision: str | None = Field(description="the hub's resolved commit; null for files")
-    n: int = Field(description="its rows, before any limit")
+    n: Count = Field(description="its rows, before any limit")
     sha256: str = Field(description="of its rows")
 
 
@@ -88,30 +99,16 @@ class StopRecord(Record):
         default="and",
         description="forgotten means EL and MA under their thresholds, or one of them",
     )
-    n_unseen: int = Field(default=0, description="unseen rows it was measured on")
+    n_unseen: Count = Field(default=0, description="unseen rows it was measured on")
 
 
 class PhaseRecord(Record):
     """What one phase cost."""
 
-    forward_tokens: int = Field(description="tokens that went through the network")
-    generated_tokens: int = Field(description="tokens the model wrote")
-    seconds: float = Field(description="wall time")
-    peak_memory_bytes: int = Field(description="GPU allocator's peak, or resident set on CPU")
-
-
-class MetricRecord(Record):
-    """How a measured column is printed and compared."""
-
-    name: str
-    task: str
-    label: str
-    higher_is_better: bool
-    unit: str = ""
-    scale: float = 1.0
-    decimals: int = 1
-    in_score: bool = True
-    capped: bool = False
+    forward_tokens: Count = Field(description="tokens that went through the network")
+    generated_tokens: Count = Field(description="tokens the model wrote")
+    seconds: Amount = Field(description="wall time")
+    peak_memory_bytes: Count = Field(description="GPU allocator's peak, or resident set on CPU")
 
 
 class Environment(Record):
@@ -124,11 +121,24 @@ class Environment(Record):
         default=None, description="of unlearnbench's checkout, if it is one"
     )
     git_dirty: bool | None = Field(default=None, description="uncommitted changes in that checkout")
-    n_threads: int = Field(description="torch's threads")
+    n_threads: Count = Field(description="torch's threads")
+
+
+class DocumentsSource(Protocol):
+    """Where the documents of a result are that was read without them."""
+
+    def read(self, *, outcomes_only: bool) -> "Result":
+        """The result again; raises `UserError` if its files are no longer those that were read."""
 
 
 class Result(Record):
-    """One cell: model x method x forget set x protocol x seed."""
+    """One cell: model x method x forget set x protocol x seed.
+
+    Its documents are fields like all others: `forget_set.prefixes` and `suffixes`, every score's
+    `documents` and `outputs`, `continuations`, and the rows of the trace's epochs.  They are nine
+    tenths of a result, so a store reads many results without them; what needs them says so by
+    `with_outcomes()` (the scores' `documents`) or `in_full()`.
+    """
 
     schema_version: int = Field(default=SCHEMA_VERSION, description="of this file's layout")
     key: str = Field(
@@ -151,10 +161,14 @@ class Result(Record):
     sets: dict[str, EvaluationSetRecord] = Field(
         default_factory=dict, description="by name: the questions and conversations measured with"
     )
-    seed: int
+    seed: Count
     position: int = Field(default=0, description="place among the methods asked for; orders rows")
-    metrics: list[MetricRecord] = Field(description="the columns that were measured, in order")
+    metrics: list[_Metric] = Field(description="the columns that were measured, in order")
     scores: dict[str, dict[str, Score]] = Field(description="task -> metric -> score")
+    continuations: dict[str, str] = Field(
+        default_factory=dict,
+        description="by doc_id: what the model wrote after the prefix; empty if no task let it",
+    )
     trace: UnlearnTrace | None = Field(
         default=None, description="every epoch; null for reference rows"
     )
@@ -169,4 +183,44 @@ class Result(Record):
     )
     environment: Environment
     started_at: str = Field(description="UTC, ISO 8601")
-    seconds: float = Field(description="wall time of the whole cell")
+    seconds: Amount = Field(description="wall time of the whole cell")
+
+    _documents: DocumentsSource | None = PrivateAttr(default=None)  # None: all of them are here
+
+    _has_outcomes: bool = PrivateAttr(default=False)  # though the other documents are not here
+
+    def leave_documents(self, source: DocumentsSource) -> None:
+        """Have the documents, which this result is without, in that place."""
+        self._documents = source
+
+    def with_outcomes(self) -> "Result":
+        """This result with every score's `documents`; they are read once and kept."""
+        if self._documents is not None and not self._has_outcomes:
+            stored = self._documents.read(outcomes_only=True).scores
+            for task, by_metric in self.scores.items():
+                for metric, score in by_metric.items():
+                    if metric in stored.get(task, {}):  # else it was added, by a judge perhaps
+                        score.documents = stored[task][metric].documents
+            self._has_outcomes = True
+        return self
+
+    def in_full(self) -> "Result":
+        """This result, or a copy with all its documents; whatever else was changed stays so."""
+        if self._documents is None:
+            return self
+        full = self._documents.read(outcomes_only=False)
+        texts = {name: getattr(full.forget_set, name) for name in ("prefixes", "suffixes")}
+        scores = {
+            task: {**by_metric, **{m: full.scores[task][m] for m in by_metric if m in stored}}
+            for task, by_metric in self.scores.items()
+            for stored in [full.scores.get(task, {})]
+        }
+        parts = {
+            "forget_set": self.forget_set.model_copy(update=texts),
+            "scores": scores,
+            "trace": full.trace,
+            "continuations": full.continuations,
+        }
+        whole = self.model_copy(update=parts)
+        whole._documents, whole._has_outcomes = None, False
+        return whole

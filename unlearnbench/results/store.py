@@ -1,18 +1,21 @@
 """The results folder: the only code that touches result files.
 
-OUT/cells/<key>.json       one result, written whole or not at all
+OUT/cells/<key>.json       the header of one result, written whole or not at all
+OUT/cells/<key>.<digest>.documents.jsonl.gz   its documents, written before it
 OUT/experiments/<id>.toml  the resolved configuration of every run
 OUT/logs/<key>.log         what a cell said while it ran; the traceback of one that failed
 OUT/models/<key>/          the unlearned model, where it was asked for
-OUT/summary/cells.txt      makes reading many results quick; can be deleted at any time
 OUT/claims/<key>           locked by the process that computes the cell
 OUT/lock                   shared by all processes that write here
+OUT/before-upgrade/        what `unlearnbench upgrade` has read
 """
 
 import fcntl
+import gc
 import hashlib
 import os
 import shutil
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -22,9 +25,9 @@ from typing import IO
 from unlearnbench.errors import UserError
 from unlearnbench.files.whole_files import write_new, write_whole
 from unlearnbench.results.claims import Claims
-from unlearnbench.results.folder import ResultFolder
+from unlearnbench.results.files import DOCUMENTS, Damage, is_older, read_file, written
+from unlearnbench.results.identity import question_in
 from unlearnbench.results.record import Result
-from unlearnbench.results.result_file import Damage, read_file
 
 ANOTHER_FOLDER = "choose another --out"
 
@@ -46,8 +49,9 @@ class Store:
 
     def save(self, result: Result) -> Path:
         """Write a result so that a reader sees all of it or nothing, even after a power cut."""
-        path = self.path(result.key)
-        write_whole(path, result.model_dump_json(indent=1), ANOTHER_FOLDER)
+        path, files = self.path(result.key), written(result)
+        write_whole(self.cells / files.documents_name, files.documents, ANOTHER_FOLDER)
+        write_whole(path, files.header, ANOTHER_FOLDER)  # last: whoever sees it sees all
         return path
 
     def commit(self, result: Result) -> Result:
@@ -56,30 +60,65 @@ class Store:
         Of two processes that computed the same cell, whatever locks their file system
         knows, the first one's result stays.
         """
-        path, content = self.path(result.key), result.model_dump_json(indent=1)
-        if write_new(path, content, ANOTHER_FOLDER):
+        path, files = self.path(result.key), written(result)
+        documents = self.cells / files.documents_name
+        write_whole(documents, files.documents, ANOTHER_FOLDER)
+        if write_new(path, files.header, ANOTHER_FOLDER):
             return result
-        found = self.load(result.key)
-        if isinstance(found, Result) and found.status != "failed":
-            return found
-        write_whole(path, content, ANOTHER_FOLDER)
-        return result
+        stored = self.load(result.key)
+        if not isinstance(stored, Result) or stored.status == "failed":
+            self.save(result)
+            return result
+        if written(stored).documents_name != files.documents_name:
+            documents.unlink(missing_ok=True)
+        return stored
 
     def load(self, key: str) -> Result | Damage | None:
-        """The result of that key, what is wrong with its file, or None where there is none."""
+        """The result of that key, what is wrong with its files, or None where there is none."""
         path = self.path(key)
-        if not path.exists():
-            return None
-        found = read_file(path)
-        return found if isinstance(found, Damage) else found.result
+        return read_file(path) if path.exists() else None
 
-    def load_all(self) -> tuple[list[Result], list[Damage]]:
+    def load_all(self, documents: bool = True) -> tuple[list[Result], list[Damage]]:
         """Every result in the order of keys, and every file that is none.
 
-        Parts that no table looks at are read from the file when asked for, so that thousands of
-        results fit in memory.  Raises `UserError` for a folder that cannot be looked into.
+        Without `documents` thousands of results fit in memory; whoever needs those of a result
+        asks it for them (`Result.with_outcomes`, `Result.in_full`).  Raises `UserError` for a
+        folder that cannot be looked into; one that is not there is empty.
         """
-        return ResultFolder(self.cells, self.folder / "summary" / "cells.txt").read()
+        results: list[Result] = []
+        damages: list[Damage] = []
+        with _no_garbage_collection():
+            for name in _headers(self.cells):
+                read = read_file(self.cells / name, documents)
+                if isinstance(read, Result):
+                    results.append(read)
+                elif os.path.lexists(read.path):  # else it was removed since the folder was read
+                    damages.append(read)
+        return results, damages
+
+    def older(self) -> list[Path]:
+        """The files that hold a result of an older version, as far as a look at them tells."""
+        return [self.cells / name for name in _headers(self.cells) if is_older(self.cells / name)]
+
+    def replace_older(self, path: Path, result: Result) -> None:
+        """Write a result that an older version's file holds, and move that file away.
+
+        The old file is elsewhere before the new ones are there, and gone only afterwards, so
+        that nothing is lost at any moment.  Log and model follow the result's key.  A result
+        that is there under its key already stays.
+        """
+        kept = self.folder / "before-upgrade" / path.name
+        write_whole(kept, path.read_bytes(), ANOTHER_FOLDER)
+        if result.key == path.stem:
+            self.save(result)
+            return
+        if not isinstance(self.load(result.key), Result):
+            self.save(result)
+        for folder, end in (("logs", ".log"), ("models", "")):
+            old, new = (self.folder / folder / f"{key}{end}" for key in (path.stem, result.key))
+            if old.exists() and not new.exists():
+                old.rename(new)
+        path.unlink()
 
     def save_experiment(self, toml: str) -> Path:
         """Keep the configuration of a run; the same one is kept once."""
@@ -109,14 +148,35 @@ class Store:
             _is_taken(file.fileno(), fcntl.LOCK_SH)  # waits for one that is clearing up
             yield
 
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Write the folder while nobody else does; raises `UserError` where somebody is."""
+        _make(self.cells)
+        with _opened_lock(self.folder / "lock") as file:
+            if not _is_taken(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB):
+                raise UserError(f"a run is writing to {self.folder}; wait for its end")
+            yield
+
     def _remove_leftovers(self) -> None:
         # Nobody else writes here, so these were left by one that was killed.
-        for path in (*self.folder.glob("*/.*.tmp"), *self.folder.glob("claims/*")):
+        left = (*self.folder.glob("*/.*.tmp"), *self.folder.glob("claims/*"))
+        for path in (*left, *self._documents_of_nothing()):
             if path.is_dir():  # a model that was being saved
                 shutil.rmtree(path, ignore_errors=True)
                 continue
             with suppress(OSError):  # in a shared folder it may be somebody else's
                 path.unlink()
+
+    def _documents_of_nothing(self) -> Iterator[Path]:
+        """Documents whose header was never written, or gave way to another one."""
+        by_key: dict[str, list[Path]] = defaultdict(list)
+        for path in self.cells.glob(f"*{DOCUMENTS}"):
+            by_key[path.name.partition(".")[0]].append(path)
+        for key, paths in by_key.items():
+            header = self.path(key)
+            if len(paths) > 1 or not header.exists():
+                content = header.read_bytes() if header.is_file() else b""
+                yield from (p for p in paths if p.name.split(".")[1].encode() not in content)
 
 
 def newest(results: list[Result]) -> tuple[list[Result], list[Result]]:
@@ -147,9 +207,31 @@ def _age(result: Result) -> tuple[bool, str]:
 
 def question_of(result: Result) -> str:
     """What a result answers, whatever software measured it."""
-    from unlearnbench.results.identity import question_in
-
     return question_in(result.identity)
+
+
+def _headers(cells: Path) -> list[str]:
+    """The names of every file that claims to be a result, in order."""
+    try:
+        return sorted(path.name for path in cells.iterdir() if path.name.endswith(".json"))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise UserError(
+            f"cannot look into {cells}: {error.strerror}; make it readable or name another folder"
+        ) from error
+
+
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """Results hold no cycles, and going through thousands again and again doubles the time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _make(folder: Path) -> None:

@@ -9,7 +9,6 @@ from unlearnbench.results.record import (
     EvaluationSetRecord,
     ForgetSetRecord,
     MethodRecord,
-    MetricRecord,
     ModelRecord,
     PhaseRecord,
     Result,
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from unlearnbench.experiments.cell import Cell
     from unlearnbench.models.language_model import LanguageModel
     from unlearnbench.models.sequences import Sequences
-    from unlearnbench.results.score import Score
+    from unlearnbench.results.score import Metric, Score
     from unlearnbench.results.trace import UnlearnTrace
 
 
@@ -38,8 +37,9 @@ class Progressing:
     forget_set: "ForgetSet | None" = None
     stop_line: "StopLine | None" = None
     trace: "UnlearnTrace | None" = None
-    metrics: list[MetricRecord] = field(default_factory=list)
+    metrics: "list[Metric]" = field(default_factory=list)
     scores: dict[str, dict[str, "Score"]] = field(default_factory=dict)
+    continuations: dict[str, str] = field(default_factory=dict)  # by doc_id
 
 
 def _status(error: str | None, trace: "UnlearnTrace | None") -> tuple[Status, str | None]:
@@ -81,6 +81,7 @@ def result_of(
         position=cell.position,
         metrics=so_far.metrics,
         scores=so_far.scores,
+        continuations=so_far.continuations,
         trace=so_far.trace,
         costs=_costs(so_far.model),
         peak_memory_of=so_far.model.meter.peaks_are_of if so_far.model else "",

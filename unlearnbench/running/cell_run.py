@@ -3,22 +3,21 @@
 import logging
 import time
 import traceback
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unlearnbench.errors import UserError
 from unlearnbench.files.safe_text import redact, visible
-from unlearnbench.metrics.task import TaskContext, check_scores, columns_of
+from unlearnbench.metrics.task import Measurement, TaskContext, columns_of
 from unlearnbench.models.devices import ranks
 from unlearnbench.models.devices.meter import OTHER, Meter
 from unlearnbench.models.shared_costs import sum_costs
 from unlearnbench.registry import find
-from unlearnbench.results.record import MetricRecord, Result
-from unlearnbench.results.result_file import fault_in
-from unlearnbench.results.score import Score
+from unlearnbench.results.files import fault_in
+from unlearnbench.results.record import Result
 from unlearnbench.running.cell_record import Progressing, result_of
 from unlearnbench.running.checks import Given, check_unlearned
 from unlearnbench.running.environment import fix_randomness
@@ -31,10 +30,12 @@ from unlearnbench.running.shared_measurements import make_examiner, scores_of_un
 if TYPE_CHECKING:
     from unlearnbench.data.forget_set import ForgetSet
     from unlearnbench.experiments.cell import Cell
+    from unlearnbench.metrics.task import Task
     from unlearnbench.models.language_model import LanguageModel
     from unlearnbench.results.trace import UnlearnTrace
     from unlearnbench.unlearning.epochs import UnlearnProgress
     from unlearnbench.unlearning.examiner import Examiner
+    from unlearnbench.unlearning.method import Method
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,8 @@ def _of_loaded(cell: "Cell", model: "LanguageModel", so_far: Progressing) -> Non
     so_far.forget_set, so_far.stop_line = forget_set, examiner.stop_line
     if cell.role == "method":
         model.strategy = cell.model.strategy
-        so_far.trace = _unlearn(cell, model, forget_set, examiner)
+        method = find("methods", cell.method)(**cell.settings)
+        so_far.trace = unlearn(method, model, forget_set, examiner, cell.title)
         if so_far.trace.outcome == "collapsed":
             return  # there is nothing left to measure
         _save(cell, model)
@@ -144,38 +146,68 @@ def _measure(
     )
     tasks = {name: find("tasks", name)(**settings) for name, settings in cell.tasks.items()}
 
-    def measured(name: str) -> "dict[str, Score]":
-        # Whatever a method or another task drew, every task starts from the same state.
-        fix_randomness(cell.seed, cell.threads)
-
-        def measure() -> "dict[str, Score]":
-            with model.meter.phase(name), put_back_after():
-                told = tasks[name].measure(model, context)
-            return check_scores(tasks[name], told)
-
+    def measured(name: str, measure: "Callable[[], Measurement]") -> Measurement:
         if cell.role != "method" and tasks[name].is_of_model_alone:
             return scores_of_untouched(cell, name, model, measure)
         return measure()
 
-    for name, scores in ranks.each_by_one(list(tasks), measured):
-        task = tasks[name]
-        so_far.scores[task.name] = scores
-        so_far.metrics += [
-            MetricRecord(task=name, **asdict(column)) for column in columns_of(task, scores)
-        ]
+    for name, measurement in measure_tasks(
+        tasks, model, context, cell.seed, cell.threads, measured
+    ):
+        metrics = columns_of(tasks[name], measurement.scores)
+        so_far.scores[name] = measurement.scores
+        so_far.metrics += [replace(metric, task=name) for metric in metrics]
+        so_far.continuations |= measurement.continuations
 
 
-def _unlearn(
-    cell: "Cell", model: "LanguageModel", forget_set: "ForgetSet", examiner: "Examiner"
+def measure_tasks(
+    tasks: "Mapping[str, Task]",
+    model: "LanguageModel",
+    context: TaskContext,
+    seed: int,
+    threads: int,
+    measured: "Callable[[str, Callable[[], Measurement]], Measurement]" = (
+        lambda _, measure: measure()
+    ),
+) -> "Iterator[tuple[str, Measurement]]":
+    """What one task after the other measured, checked; `measured` may know it already.
+
+    Raises `UserError` for a task that returns what is no score.
+    """
+
+    def measurement(name: str) -> Measurement:
+        # Whatever a method or another task drew, every task starts from the same state.
+        fix_randomness(seed, threads)
+
+        def measure() -> Measurement:
+            with model.meter.phase(name), put_back_after():
+                returned = tasks[name].measure(model, context)
+            return Measurement.of(tasks[name], returned)
+
+        return measured(name, measure)
+
+    return ranks.each_by_one(list(tasks), measurement)
+
+
+def unlearn(
+    method: "Method",
+    model: "LanguageModel",
+    forget_set: "ForgetSet",
+    examiner: "Examiner",
+    title: str,
 ) -> "UnlearnTrace":
+    """Have the method change the model, and check that it left all else as it was given.
+
+    Where the training stands is logged under `title`.  Raises `UserError` for what a plugin did
+    wrong.
+    """
     from unlearnbench.unlearning.epochs import listening
 
     given = Given.to(model, forget_set)
-    with put_back_after(), listening(_narrator(cell.title)):
-        method = find("methods", cell.method)(**cell.settings)
-        told = method.unlearn(model, forget_set, examiner)
+    with put_back_after(), listening(_narrator(title)):
+        returned = method.unlearn(model, forget_set, examiner)
     # Where several processes train the cell, all of them must know if one has come off badly.
-    traces = ranks.gathered(lambda: check_unlearned(told, model, forget_set, given))
+    traces = ranks.gathered(lambda: check_unlearned(returned, model, forget_set, given))
     trace = traces[ranks.rank()]
     model.network.eval()
     ranks.same_weights(model.network)

@@ -99,6 +99,16 @@ class Lines:
             print(visible(line) + (f" ({state})" if state else ""), file=sys.stderr, flush=True)
 
 
+class Silence:
+    """Shows nothing."""
+
+    def start(self, title: str) -> None:
+        """A cell begins."""
+
+    def finish(self, title: str, outcome: str, failed: bool) -> None:
+        """A cell has ended."""
+
+
 class Bar:
     """A bar over the cells with one line per running cell under it, finished ones above."""
 
@@ -126,8 +136,14 @@ class Bar:
 
 
 @contextmanager
-def progress(total: int) -> Iterator[Progress]:
-    """Bars if a person watches, else lines; log records of the harness go the same way."""
+def progress(total: int, show: bool = True) -> Iterator[Progress]:
+    """Bars if a person watches, else lines; log records of the harness go the same way.
+
+    Nothing of all that where it is not to be shown.
+    """
+    if not show:
+        yield Silence()
+        return
     if not sys.stderr.isatty():
         with _logging_to(logging.StreamHandler(sys.stderr)):
             yield Lines(total)

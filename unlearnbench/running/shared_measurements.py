@@ -7,23 +7,25 @@ from typing import TYPE_CHECKING
 
 from unlearnbench.data.stop_line import StopLine
 from unlearnbench.metrics.measured_once import measured_once
+from unlearnbench.metrics.task import Measurement
 from unlearnbench.models.devices import ranks
+from unlearnbench.results.score import Score
 from unlearnbench.unlearning.examiner import Examiner
 
 if TYPE_CHECKING:
     from unlearnbench.experiments.cell import Cell
     from unlearnbench.metrics.bertscore import BertScore
     from unlearnbench.models.language_model import LanguageModel
-    from unlearnbench.results.score import Score
 
 PHASE = "calibrate"
 
 
-def make_examiner(cell: "Cell", model: "LanguageModel") -> Examiner:
+def make_examiner(cell: "Cell", model: "LanguageModel", is_fresh: bool = True) -> Examiner:
     """The examiner with the cell's stop line: the paper's, or that of the cell's main model.
 
     A measured line is kept, and its cost is put on every cell that uses it: what
-    a cell reports does not depend on which one was first.
+    a cell reports does not depend on which one was first.  The line is of the main
+    model as its files hold it: one that is not fresh from them is loaded again if need be.
     """
     examiner = Examiner(
         cell.protocol,
@@ -34,15 +36,17 @@ def make_examiner(cell: "Cell", model: "LanguageModel") -> Examiner:
     )
     if cell.stop == "paper":
         return examiner
-    return replace(examiner, stop_line=_stop_line(cell, model, examiner))
+    return replace(examiner, stop_line=_stop_line(cell, model, examiner, is_fresh))
 
 
-def _stop_line(cell: "Cell", model: "LanguageModel", examiner: Examiner) -> StopLine:
+def _stop_line(
+    cell: "Cell", model: "LanguageModel", examiner: Examiner, is_fresh: bool
+) -> StopLine:
     def measured() -> dict[str, object]:
-        return asdict(_measured(cell, model, examiner))
+        return asdict(_measured(cell, model, examiner, is_fresh))
 
     if ranks.world_size() > 1:  # which could not be sure that all of them find it, or none
-        return _measured(cell, model, examiner)
+        return _measured(cell, model, examiner, is_fresh)
     unseen = cell.data.source.unseen
     asked = [
         cell.main.identity,
@@ -53,13 +57,13 @@ def _stop_line(cell: "Cell", model: "LanguageModel", examiner: Examiner) -> Stop
     return StopLine(**measured_once("stop_lines", asked, model.meter, measured))
 
 
-def _measured(cell: "Cell", model: "LanguageModel", examiner: Examiner) -> StopLine:
+def _measured(cell: "Cell", model: "LanguageModel", examiner: Examiner, is_fresh: bool) -> StopLine:
     import torch
 
     from unlearnbench.data.forget_set import read_unseen
     from unlearnbench.unlearning.stop_line import measure_stop_line
 
-    known = model if cell.model == cell.main else cell.main.load()
+    known = model if is_fresh and cell.model == cell.main else cell.main.load()
     known.meter = model.meter
     unseen = read_unseen(cell.data.source, known, cell.protocol)
     with torch.no_grad(), model.meter.phase(PHASE):
@@ -67,11 +71,9 @@ def _measured(cell: "Cell", model: "LanguageModel", examiner: Examiner) -> StopL
 
 
 def scores_of_untouched(
-    cell: "Cell", task: str, model: "LanguageModel", measure: "Callable[[], dict[str, Score]]"
-) -> "dict[str, Score]":
+    cell: "Cell", task: str, model: "LanguageModel", measure: Callable[[], Measurement]
+) -> Measurement:
     """A task's scores of a model that nobody trained: the same beside every forget set."""
-    from unlearnbench.results.score import Score
-
     if ranks.world_size() > 1:
         return measure()
     asked = [
@@ -85,9 +87,9 @@ def scores_of_untouched(
         "scores",
         asked,
         model.meter,
-        lambda: {name: score.model_dump() for name, score in measure().items()},
+        lambda: {name: score.model_dump() for name, score in measure().scores.items()},
     )
-    return {name: Score(**score) for name, score in found.items()}
+    return Measurement({name: Score(**score) for name, score in found.items()})
 
 
 @lru_cache(maxsize=2)

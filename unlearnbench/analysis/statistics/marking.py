@@ -16,9 +16,9 @@ from unlearnbench.analysis.statistics.paired import (
     best_and_second,
     comparable,
     corrections,
+    p_values,
     row_outcomes,
 )
-from unlearnbench.analysis.statistics.permutation import p_values
 from unlearnbench.analysis.statistics.stability import count_common_runs, first_shares
 from unlearnbench.analysis.table import INDISTINCT, Cell, Group, Note, Row, Table
 from unlearnbench.results.record import Result

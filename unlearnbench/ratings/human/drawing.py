@@ -77,7 +77,7 @@ def _of_model(
 
 
 def _drawn(row: StudyRow, place: int, document: Document, result: Result, seed: int) -> Drawn:
-    doc_id, known = document.doc_id, result.forget_set
+    doc_id, known = document.doc_id, result.in_full().forget_set
     item = Item(
         item=_item_id(seed, result.key, doc_id),
         prefix=known.prefixes[doc_id],

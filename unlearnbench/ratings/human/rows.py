@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from unlearnbench.analysis.rows import groups_of
+from unlearnbench.analysis.build_table import groups_of
 from unlearnbench.results.record import Result, Role
 
 
@@ -45,9 +45,9 @@ class StudyRow:
 
 def continuations(result: Result) -> dict[str, str]:
     """What the model wrote, by doc_id, where prefix and suffix are known; {} if nothing."""
-    score = result.scores.get("forgetting", {}).get("bertscore_f1")
-    texts, known = score.outputs if score else {}, result.forget_set
-    return {d: t for d, t in texts.items() if d in known.prefixes and d in known.suffixes}
+    result = result.in_full()
+    texts, record = result.continuations, result.forget_set
+    return {d: t for d, t in texts.items() if d in record.prefixes and d in record.suffixes}
 
 
 def usable(results: Iterable[Result]) -> tuple[list[Result], list[str]]:

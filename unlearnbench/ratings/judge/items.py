@@ -34,10 +34,11 @@ def items_of(result: Result) -> dict[str, Item]:
     """The items of a finished cell by doc_id; empty where `why_not` has something to say."""
     if why_not(result) is not None:
         return {}
-    prefixes, suffixes = result.forget_set.prefixes, result.forget_set.suffixes
+    whole = result.in_full()
+    prefixes, suffixes = whole.forget_set.prefixes, whole.forget_set.suffixes
     return {
         doc_id: Item(prefixes[doc_id], suffixes[doc_id], candidate)
-        for doc_id, candidate in _continuations(result).items()
+        for doc_id, candidate in whole.continuations.items()
     }
 
 
@@ -45,14 +46,9 @@ def why_not(result: Result) -> str | None:
     """Why a cell cannot be judged; None if it can."""
     if result.status == "failed":
         return "it failed"
-    continuations = _continuations(result)
-    if not continuations:
+    whole = result.in_full()
+    if not whole.continuations:
         return "it holds no continuations"
-    record = result.forget_set
-    bare = [d for d in continuations if d not in record.prefixes or d not in record.suffixes]
+    record = whole.forget_set
+    bare = [d for d in whole.continuations if d not in record.prefixes or d not in record.suffixes]
     return f"it holds no prefix and suffix for doc_id {bare[0]}" if bare else None
-
-
-def _continuations(result: Result) -> dict[str, str]:
-    score = result.scores.get("forgetting", {}).get("bertscore_f1")
-    return score.outputs if score is not None else {}

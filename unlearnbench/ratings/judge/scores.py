@@ -1,21 +1,19 @@
 """From a judge's replies to the scores a table shows, and what the table must say about them."""
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from statistics import fmean, stdev
+from dataclasses import dataclass, replace
 
 from unlearnbench.analysis.table import Note
 from unlearnbench.ratings.judge.items import Item, items_of
 from unlearnbench.ratings.judge.records import Judge, Reply
-from unlearnbench.results.record import MetricRecord, Result
-from unlearnbench.results.score import Score
+from unlearnbench.results.record import Result
+from unlearnbench.results.score import Metric, Score, table_i
 
 TASK, METRIC = "judge", "gpt"
-RECORD = MetricRecord(name=METRIC, task=TASK, label="GPT", higher_is_better=True, decimals=2)
+RECORD = replace(table_i(METRIC)[0], task=TASK)
 # What a rule gives is no measurement: it says so in the heading and counts in no normalised score.
-STAND_IN = RECORD.model_copy(update={"label": "GPT (rule)", "in_score": False})
+STAND_IN = replace(RECORD, label="GPT (rule)", in_score=False)
 
 
 @dataclass(frozen=True)
@@ -26,7 +24,7 @@ class JudgeScores:
     replies: Mapping[str, Reply]
 
     @property
-    def record(self) -> MetricRecord:
+    def record(self) -> Metric:
         """The column that the scores fill."""
         return STAND_IN if self.judge.is_rule else RECORD
 
@@ -89,14 +87,7 @@ def with_judge_scores(results: Sequence[Result], judge_scores: JudgeScores) -> l
 
 def score_of(by_doc_id: Mapping[str, float]) -> Score:
     """Mean and standard error over documents; there must be at least one."""
-    values = list(by_doc_id.values())
-    return Score(
-        value=fmean(values),
-        stderr=stdev(values) / math.sqrt(len(values)) if len(values) > 1 else None,
-        n=len(values),
-        higher_is_better=RECORD.higher_is_better,
-        documents=dict(by_doc_id),
-    )
+    return Score.of(by_doc_id, higher_is_better=True)
 
 
 def judge_note(results: Sequence[Result], judge_scores: JudgeScores) -> Note:
@@ -135,7 +126,7 @@ def _coverage_by_row(results: Sequence[Result], judge_scores: JudgeScores) -> di
     return by_row
 
 
-def _with_score(result: Result, scores: Mapping[str, float], record: MetricRecord) -> Result:
+def _with_score(result: Result, scores: Mapping[str, float], record: Metric) -> Result:
     if not scores:
         return result
     metrics = [m for m in result.metrics if (m.task, m.name) != (TASK, METRIC)]

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from unlearnbench.analysis.rows import ROLES
+from unlearnbench.analysis.build_table import ROLES
 from unlearnbench.errors import unknown
 from unlearnbench.ratings.judge.items import Item, Question, items_of, why_not
 from unlearnbench.ratings.judge.records import Reply

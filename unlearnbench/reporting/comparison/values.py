@@ -126,10 +126,8 @@ def _same_documents(column: Column, ours: Sequence[Result], theirs: Sequence[Res
     Forget sets are told apart by the hash of their tokens; questions and texts start their
     numbers again in every file, so the files' hashes must be the same.
     """
-    from unlearnbench.analysis.statistics.outcomes import FORGET_SET_TASKS
-
-    if column.task in FORGET_SET_TASKS:
+    if column.documents == "rows":
         return True
-    kind = "texts" if column.task == "perplexity" else "sets"
-    files = [repr(sorted((r.identity.get(kind) or {}).items())) for r in (*ours, *theirs)]
+    of_each = [r.identity.get(column.documents) or {} for r in (*ours, *theirs)]
+    files = [repr(sorted(digests.items())) for digests in of_each]
     return len(set(files)) == 1

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from unlearnbench.analysis.build_table import compare
 from unlearnbench.analysis.columns import SCORE_NAMES, Column
-from unlearnbench.analysis.ranking import compare
 from unlearnbench.analysis.table import Group, Row
 from unlearnbench.reporting.published.matching import Beside
 from unlearnbench.reporting.published.tables import row_of

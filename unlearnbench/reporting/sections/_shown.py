@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
+from unlearnbench.analysis.build_table import failure_of
 from unlearnbench.analysis.columns import Column
-from unlearnbench.analysis.rows import failure_of
 from unlearnbench.analysis.table import Group, Row
 from unlearnbench.errors import UserError
 from unlearnbench.reporting.continuations import best_known, final, texts_of

@@ -107,7 +107,8 @@ def _listings(
     of_cases = (run_shown(traced, one) for one in shown)
     # The run that the cases are of, or the first there is.
     for result in [*filter(None, of_cases), *traced][:1]:
-        epochs = result.trace.epochs if result.trace is not None else []
+        trace = result.in_full().trace
+        epochs = trace.epochs if trace is not None else []
         terms = list(dict.fromkeys(term for epoch in epochs for term in epoch.losses))
         yield Listing(
             printing.anchor("epochs", row.label),

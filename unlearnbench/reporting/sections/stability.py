@@ -4,8 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from unlearnbench.analysis.columns import ABSENT, S_M, S_Z, SCORE_NAMES, Column
 from unlearnbench.analysis.footnotes import listed
-from unlearnbench.analysis.statistics.run_draws import N_DRAWS
-from unlearnbench.analysis.statistics.stability import Stability, rank_stability
+from unlearnbench.analysis.statistics.stability import N_DRAWS, Stability, rank_stability
 from unlearnbench.analysis.table import Group, Row
 from unlearnbench.reporting import printing
 from unlearnbench.reporting.document import Block, Listing

@@ -13,16 +13,19 @@ from unlearnbench.running.memory.tokens import forward_tokens
 from unlearnbench.running.progress import progress
 
 
-def run_grid(cells: Sequence[Cell], store: Store, how: HowToRun) -> Outcome:
+def run_grid(
+    cells: Sequence[Cell], store: Store, how: HowToRun, show_progress: bool = True
+) -> Outcome:
     """Run what is missing or failed of these cells; the results of all.
 
+    Progress is shown on stderr.
     Raises `UserError` where nothing can be launched, or results cannot be written.
     """
     outcome = Outcome()
     missing = load_finished(cells, store, outcome)
     if missing:
         logs = CellLogs(store.folder / "logs")
-        with progress(len(missing)) as told:
+        with progress(len(missing), show_progress) as told:
             launcher = _launcher(missing, how, logs)
             run = GridRun(store, launcher, told, logs, how.retries)
             run.run(in_order(missing, how), outcome)

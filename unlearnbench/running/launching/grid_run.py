@@ -184,5 +184,5 @@ def rescue(result: Result, folder: Path) -> str:
         path = Store(Path(tempfile.mkdtemp(prefix="unlearnbench-"))).save(result)
     except (UserError, OSError) as error:
         return f"the result of {result.label} is lost, it cannot be kept elsewhere either: {error}"
-    cells = shlex.quote(str(folder.absolute() / "cells"))
-    return f"the result is kept in {path}; when there is room: mv {shlex.quote(str(path))} {cells}/"
+    cells, kept = shlex.quote(str(folder.absolute() / "cells")), shlex.quote(str(path.parent))
+    return f"the result is kept in {path.parent}; when there is room: mv {kept}/* {cells}/"

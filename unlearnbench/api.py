@@ -1,0 +1,397 @@
+"""What `import unlearnbench as ub` offers: the command line's steps as functions of Python.
+
+Every function checks its options as the command line checks its flags, with the same errors;
+prints nothing unless asked for; and leaves the process as it was: random generators, torch's
+threads and flags, folder and environment.  Warnings come by `warnings`.
+"""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any
+
+from unlearnbench.data.forget_set import ForgetSet
+from unlearnbench.errors import UserError
+from unlearnbench.experiments.cell import Cell
+from unlearnbench.experiments.choices import cores
+from unlearnbench.experiments.experiment import Experiment
+from unlearnbench.experiments.planner import Planner, plan_cell
+from unlearnbench.protocol import PAPER, Protocol
+from unlearnbench.registry import find
+from unlearnbench.unlearning.method import Method
+
+if TYPE_CHECKING:
+    from unlearnbench.experiments.model_choice import ModelChoice
+    from unlearnbench.models.language_model import LanguageModel
+    from unlearnbench.reading import Results
+    from unlearnbench.results.score import Score
+    from unlearnbench.results.trace import UnlearnTrace
+    from unlearnbench.unlearning.examiner import Examiner
+
+
+def load_model(
+    name: str,
+    *,
+    revision: str | None = None,
+    device: str = "auto",
+    dtype: str = "auto",
+    trust_remote_code: bool = False,
+    allow_pickle: bool = False,
+    mixed_precision: str = "no",
+    gradient_checkpointing: bool = False,
+    gradient_accumulation_steps: int = 1,
+) -> "LanguageModel":
+    """Load a causal language model with its tokenizer: an alias, a hub id or a folder.
+
+    The options are those of `unlearnbench run`; the last three say how it is trained.
+    `model.copied()` gives a second network with the same weights, to be changed on its own.
+    Raises `UserError` where the model cannot be had, is damaged or is no causal language model.
+    """
+    from unlearnbench.experiments.model_choice import choose_model
+
+    experiment = _experiment(
+        model=(name,),
+        revision=revision,
+        device=device,
+        dtype=dtype,
+        trust_remote_code=trust_remote_code,
+        allow_pickle=allow_pickle,
+        mixed_precision=mixed_precision,
+        gradient_checkpointing=gradient_checkpointing,
+        gradient_accumulation_steps=gradient_accumulation_steps,
+    )
+    choice = choose_model(experiment, name)
+    model = choice.load()
+    model.choice, model.strategy = choice, choice.strategy
+    return model
+
+
+@dataclass(kw_only=True)
+class LoadedForgetSet(ForgetSet):
+    """A forget set with what it was asked for: what is done with it later goes by that."""
+
+    experiment: Experiment
+    cell: Cell  # the one that would measure the model before unlearning
+
+
+def load_forget_set(
+    name: str,
+    model: "LanguageModel",
+    *,
+    run: str | None = None,
+    limit: int | None = None,
+    rows: str | None = None,
+    pool: str | None = None,
+    unseen: str | None = None,
+    refusals: str | None = None,
+    encoder: str | None = None,
+    protocol: str | Protocol = "paper",
+) -> LoadedForgetSet:
+    """Read one forget set and tokenise it for one model (and for its copies).
+
+    `name` is 'nano', a folder, a file of texts or hf:owner/name; `run` is which of its forget
+    sets, by default the first; `protocol` is 'paper', 'released' or a `Protocol`.  The other
+    options are those of `unlearnbench run`.
+    Raises `UserError` naming file and row of what is wrong with the data.
+    """
+    experiment = _experiment(
+        forget_set=name,
+        runs=() if run is None else (run,),
+        limit=limit,
+        rows=rows,
+        pool=pool,
+        unseen=unseen,
+        refusals=refusals,
+        encoder=encoder,
+        settings=_protocol_settings(protocol),
+        references=("before",),
+        tasks=("forgetting",),
+    )
+    cell = _planned(experiment, model)
+    read = cell.data.read_forget_set(cell.run, cell.limit, model, cell.protocol)
+    known = {field.name: getattr(read, field.name) for field in fields(read)}
+    return LoadedForgetSet(**known, experiment=replace(experiment, runs=(cell.run,)), cell=cell)
+
+
+def make_examiner(
+    model: "LanguageModel",
+    forget_set: ForgetSet,
+    *,
+    stop: str = "auto",
+    el_epochs: str = "auto",
+    bert: str | None = None,
+) -> "Examiner":
+    """What measures how well a model knows rows, and says when a method may stop.
+
+    `stop`, `el_epochs` and `bert` are the options of `unlearnbench run`.  A calibrated stop line
+    is that of the model as its files hold it, whatever was unlearned since.
+    """
+    from unlearnbench.running.environment import randomness_put_back
+
+    loaded = _loaded(forget_set, model)
+    asked = _experiment(stop=stop, el_epochs=el_epochs, bert=bert)
+    cell = loaded.cell
+    if (stop, el_epochs, bert) != ("auto", "auto", None):
+        experiment = replace(
+            loaded.experiment, stop=asked.stop, el_epochs=asked.el_epochs, bert=asked.bert
+        )
+        cell = _planned(experiment, model)
+    with randomness_put_back():
+        return _examiner(cell, model)
+
+
+def unlearn(
+    model: "LanguageModel",
+    forget_set: ForgetSet,
+    method: str | Method,
+    examiner: "Examiner | None" = None,
+    *,
+    seed: int | None = None,
+    progress: bool = False,
+    **settings: Any,
+) -> "UnlearnTrace":
+    """Change `model` in place so that it forgets the set; the record of every epoch.
+
+    A method by name gets the settings that a cell of `unlearnbench run` would get: those given
+    here, then a learning rate tuned for the model, then the method's own.  A method object keeps
+    its own.  `seed` is 42 by default.  Without an examiner, `make_examiner` makes one.
+    Raises `UserError` for an unknown method or setting, for a value that a setting cannot have, and
+    for what a plugin does wrong.
+    """
+    from unlearnbench.running.cell_run import unlearn
+    from unlearnbench.running.environment import fix_randomness, randomness_put_back
+    from unlearnbench.running.progress import progress as shown
+
+    loaded = _loaded(forget_set, model)
+    cell = loaded.cell
+    if isinstance(method, Method):
+        if settings or seed is not None:
+            raise UserError(
+                f"a method object has its settings already; give them to it: "
+                f"ub.methods['{method.name}'](alpha=0.1), or give its name"
+            )
+        made, title = method, f"{cell.group}: {method.label}, forget set {cell.run}"
+    else:
+        cell = _method_cell(loaded, model, method, settings, seed)
+        made, title = find("methods", method)(**cell.settings), cell.title
+    with shown(1, progress) as told, randomness_put_back():
+        told.start(title)
+        fix_randomness(cell.seed, cell.threads)
+        examiner = examiner or make_examiner(model, forget_set)
+        fix_randomness(cell.seed, cell.threads)
+        trace = unlearn(made, model, forget_set, examiner, title)
+        outcome = f"{trace.outcome.replace('_', ' ')}, {trace.n_epochs} epochs"
+        told.finish(title, outcome, failed=trace.outcome == "collapsed")
+    return trace
+
+
+def evaluate(
+    model: "LanguageModel",
+    tasks: Sequence[str] = (),
+    forget_set: ForgetSet | None = None,
+    examiner: "Examiner | None" = None,
+    *,
+    settings: Mapping[str, Any] | None = None,
+    task_limit: int | None = None,
+    text: Sequence[str] = (),
+    data: str | None = None,
+    data_revision: Sequence[str] = (),
+    protocol: str | Protocol | None = None,
+    seed: int = 42,
+) -> "dict[str, dict[str, Score]]":
+    """Measure a model: the scores by task and metric, as a cell of the command line measures it.
+
+    Without `tasks` all built-in ones are measured; without a forget set, those that need none.
+    `settings` are of tasks: {"perplexity.window": 256}.  The protocol is the forget set's;
+    `protocol` says it where there is none.  The other options are those of `unlearnbench run`.
+    With the examiner that a method was given, what its last examination measured is not measured
+    again.
+    Raises `UserError` for an unknown task, and for one whose data cannot be had.
+    """
+    from unlearnbench.experiments.data_choice import evaluation_data
+    from unlearnbench.metrics.task import TaskContext, columns_of
+    from unlearnbench.running.cell_run import measure_tasks
+    from unlearnbench.running.environment import randomness_put_back
+
+    loaded = None if forget_set is None else _loaded(forget_set, model)
+    if loaded is not None and protocol is not None:
+        raise UserError(
+            "a forget set has its protocol; say it there: ub.load_forget_set(..., protocol=...)"
+        )
+    experiment = _experiment(
+        tasks=_measurable(tasks, loaded),
+        task_limit=task_limit,
+        text=text,
+        data=data,
+        data_revision=data_revision,
+        settings=(*_protocol_settings(protocol or PAPER), *_settings(settings or {})),
+        seeds=(seed,),
+    )
+    planner = Planner(experiment, True, True, {})
+    plugins = {
+        name: kind(**planner.overrides.get(name, {})) for name, kind in planner.tasks.items()
+    }
+    needs = tuple(dict.fromkeys(name for kind in planner.tasks.values() for name in kind.needs))
+    is_nano = loaded.cell.data.is_nano if loaded else _choice(model).is_nano
+    texts, sets, told = evaluation_data(experiment, "nano" if is_nano else "hub", needs)
+    _warn(told)
+    with randomness_put_back():
+        if loaded is not None and examiner is None:
+            examiner = _examiner(replace(loaded.cell, stop="paper"), model)
+        context = TaskContext(
+            loaded,  # type: ignore[arg-type]  # a task of the model alone does not look at it
+            texts,
+            sets=sets,
+            protocol=loaded.protocol if loaded else planner.protocol,
+            limit=experiment.task_limit,
+            examiner=examiner,
+        )
+        threads = loaded.cell.threads if loaded else 1 if is_nano else cores()
+        measurements = measure_tasks(plugins, model, context, experiment.seeds[0], threads)
+        scores = {name: measurement.scores for name, measurement in measurements}
+    for name, found in scores.items():
+        columns_of(plugins[name], found)  # raises for a metric that the task does not declare
+    return scores
+
+
+def run(*, experiment: str | None = None, progress: bool = False, **options: Any) -> "Results":
+    """Run a grid of cells, or a named experiment, and give its results.
+
+    The options are those of `unlearnbench run` (its --help explains them) with underscores:
+    methods=["icu"], model="nano-neo", limit=8, out="results"; settings={"icu.alpha": 0.1} is
+    its --set.  What has a result in `out` is not run again.  Cells run one after the other in
+    this process unless `jobs` says otherwise; a script that gives `jobs` needs
+    `if __name__ == "__main__":` around the call.
+    A cell that fails is a result with status 'failed'.  Raises `UserError` for what cannot be had
+    before any cell is run.
+    """
+    from unlearnbench.models.devices.strategy import n_processes
+    from unlearnbench.reading import results_of_run
+    from unlearnbench.running.environment import randomness_put_back
+    from unlearnbench.running.launching.requested import RequestedRun
+
+    if n_processes() > 1:
+        raise UserError(
+            "ub.run runs in one process; under a launcher of processes use: unlearnbench run"
+        )
+    given = _without_none({"jobs": 0, **options})
+    if isinstance(given.get("settings"), Mapping):
+        given["settings"] = _settings(given["settings"])
+    requested = RequestedRun.of(given, experiment, spelling="{}")
+    _warn(requested.plan.warnings)
+    with randomness_put_back():
+        outcome = requested.run(show_progress=progress)
+    return results_of_run(requested.store.folder, requested.results(outcome), experiment)
+
+
+def _examiner(cell: Cell, model: "LanguageModel") -> "Examiner":
+    from unlearnbench.running.environment import fix_randomness
+    from unlearnbench.running.shared_measurements import make_examiner
+
+    fix_randomness(cell.seed, cell.threads)
+    return make_examiner(cell, model, is_fresh=False)
+
+
+def _method_cell(
+    loaded: LoadedForgetSet,
+    model: "LanguageModel",
+    name: str,
+    settings: Mapping[str, Any],
+    seed: int | None,
+) -> Cell:
+    """The cell that the command line would run with these settings, for a model at hand."""
+    find("methods", name)  # an unknown one is told by its name, not by that of a setting
+    asked = _experiment(
+        methods=(name,),
+        settings=_settings({f"{name}.{setting}": value for setting, value in settings.items()}),
+        seeds=(42 if seed is None else seed,),
+    )
+    experiment = replace(
+        loaded.experiment,
+        methods=asked.methods,
+        settings=(*loaded.experiment.settings, *asked.settings),
+        seeds=asked.seeds,
+        references=("none",),
+    )
+    return _planned(experiment, model, loaded.cell)
+
+
+def _planned(experiment: Experiment, model: "LanguageModel", like: Cell | None = None) -> Cell:
+    """The first cell of the experiment; on the data of another cell, where there is one."""
+    data = None if like is None else replace(like.data, runs=(like.run,))
+    cell, told = plan_cell(experiment, _choice(model), data)
+    _warn(told)
+    return cell
+
+
+def _choice(model: "LanguageModel") -> "ModelChoice":
+    choice: ModelChoice | None = getattr(model, "choice", None)
+    if choice is None:
+        raise UserError(
+            f"{type(model).__name__} is no model of ub.load_model(NAME); a network of your own is, "
+            "once it is saved with its tokenizer: save_pretrained(FOLDER), ub.load_model(FOLDER)"
+        )
+    return choice
+
+
+def _loaded(forget_set: ForgetSet, model: "LanguageModel") -> LoadedForgetSet:
+    """The forget set, if it was loaded by this door and for this model."""
+    if not isinstance(forget_set, LoadedForgetSet):
+        raise UserError(
+            f"{type(forget_set).__name__} is no forget set of ub.load_forget_set(NAME, model)"
+        )
+    source = forget_set.cell.model.source
+    if source.weights_sha256 != _choice(model).source.weights_sha256:
+        raise UserError(
+            f"forget set '{forget_set.name}' was loaded for model '{source.name}', and is given "
+            f"to '{model.source.name}'; load it again: ub.load_forget_set(NAME, model)"
+        )
+    return forget_set
+
+
+def _measurable(tasks: str | Sequence[str], forget_set: ForgetSet | None) -> tuple[str, ...]:
+    """The tasks by name; all that can be measured where none is named."""
+    from unlearnbench.experiments.plan import chosen_plugins
+
+    names = _experiment(tasks=tasks).tasks
+    chosen = chosen_plugins("tasks", names)
+    if forget_set is not None:
+        return tuple(chosen)
+    alone = tuple(name for name, kind in chosen.items() if kind.is_of_model_alone)
+    if missing := [name for name in names if name not in alone]:
+        raise UserError(
+            f"task '{missing[0]}' looks at a forget set; give one: "
+            "forget_set=ub.load_forget_set(NAME, model)"
+        )
+    return alone
+
+
+def _experiment(**options: Any) -> Experiment:
+    """The experiment of these options, each checked; None stands for the default."""
+    return Experiment.parse(_without_none(options), spelling="{}")
+
+
+def _without_none(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: list(value) if isinstance(value, set | tuple | range) else value
+        for name, value in options.items()
+        if value is not None and value != ()
+    }
+
+
+def _settings(values: Mapping[str, Any]) -> tuple[str, ...]:
+    """{"icu.alpha": 0.1} as the command line takes it: 'icu.alpha=0.1'."""
+    return tuple(f"{name}={value}" for name, value in values.items())
+
+
+def _protocol_settings(protocol: str | Protocol) -> tuple[str, ...]:
+    """What makes the paper's protocol this one; raises `UserError` for an unknown name."""
+    if isinstance(protocol, str):
+        protocol = Protocol.named(_experiment(protocol=protocol).protocol)
+    values = {field.name: getattr(protocol, field.name) for field in fields(Protocol)}
+    return _settings({f"protocol.{n}": v for n, v in values.items() if v != getattr(PAPER, n)})
+
+
+def _warn(messages: Sequence[str]) -> None:
+    for message in messages:
+        warnings.warn(message, stacklevel=3)

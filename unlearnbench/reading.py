@@ -1,0 +1,256 @@
+"""From a results folder to findings, frames and reports: what counts, with judges and people."""
+
+import html
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, overload
+
+from unlearnbench.errors import UserError
+from unlearnbench.files.safe_text import visible
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+    from unlearnbench.analysis.table import Note
+    from unlearnbench.experiments.recorded import Selection
+    from unlearnbench.reporting.document import Document
+    from unlearnbench.reporting.findings import Findings
+    from unlearnbench.results.record import Result
+
+NONE = "none"  # for a judge or a study: leave it out
+Warn = Callable[[str], object]
+
+
+def to_stderr(message: str) -> None:
+    """Print a warning as the command line does."""
+    print(f"unlearnbench: {message}", file=sys.stderr)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Findings and what a report prints of them."""
+
+    findings: "Findings"
+    sections: tuple[str, ...] = ("table",)
+    notes: "tuple[Note, ...]" = ()
+    n_damaged: int = 0  # files left out that should have been part of it
+
+    def document(self) -> "Document":
+        """The report's blocks."""
+        from unlearnbench.reporting.sections import make_document
+
+        return make_document(self.findings, self.sections, self.notes)
+
+
+@dataclass(frozen=True)
+class Results(Sequence["Result"]):
+    """Results in the order of their table: a sequence of `Result`, a frame, a report.
+
+    A failed cell is one of them: its `status` is 'failed' and its `error` says why.
+    """
+
+    shown: Shown
+
+    @overload
+    def __getitem__(self, index: int) -> "Result": ...
+    @overload
+    def __getitem__(self, index: slice) -> "Sequence[Result]": ...
+    def __getitem__(self, index: int | slice) -> "Result | Sequence[Result]":
+        return self.shown.findings.results[index]
+
+    def __len__(self) -> int:
+        return len(self.shown.findings.results)
+
+    def to_frame(self, documents: bool = False) -> "DataFrame":
+        """A pandas frame: one row a cell, or with `documents` one per cell, metric and document.
+
+        Values are as they are stored: shares of 0.123, not 12.3 per cent.
+        """
+        from unlearnbench.analysis.frames import cells_frame, documents_frame
+
+        return documents_frame(self) if documents else cells_frame(self)
+
+    def table(self) -> "Printed":
+        """The comparison table; raises `UserError` where there are no results."""
+        return self.report("table")
+
+    def report(self, *sections: str) -> "Printed":
+        """The report of those sections; without any, the named experiment's own, or the table.
+
+        Raises `UserError` for one that `unlearnbench list sections` does not name.
+        """
+        return Printed(replace(self.shown, sections=sections or self.shown.sections).document())
+
+    def _repr_html_(self) -> str:
+        return self.table()._repr_html_()
+
+
+@dataclass(frozen=True)
+class Printed:
+    """A report's blocks, to be printed in any registered format."""
+
+    document: "Document"
+
+    def to(self, report: str) -> str:
+        """The text in the format of that name; raises `UserError` for an unknown one."""
+        from unlearnbench.registry import find
+
+        text: str = find("reports", report)().render(self.document)
+        return text
+
+    def to_latex(self) -> str:
+        """A LaTeX document."""
+        return self.to("latex")
+
+    def to_markdown(self) -> str:
+        """Markdown with tables."""
+        return self.to("markdown")
+
+    def to_html(self) -> str:
+        """A page of its own, with everything it needs in it."""
+        return self.to("html")
+
+    def to_text(self) -> str:
+        """What the command line prints."""
+        return self.to("plain")
+
+    def __str__(self) -> str:
+        return self.to_text()
+
+    def _repr_html_(self) -> str:
+        # The page of `to_html` brings a script and a style that would reach into a notebook.
+        return f'<pre style="overflow-x: auto; white-space: pre">{html.escape(str(self))}</pre>'
+
+
+def load_results(
+    folder: str | Path = "results",
+    *,
+    experiment: str | None = None,
+    judge: str | None = None,
+    study: str | None = None,
+) -> Results:
+    """The current results of a folder, as `unlearnbench report` reads them.
+
+    `experiment` takes those of a named experiment, with its sections; `judge` and `study` say
+    whose scores and ratings count where there are several ('none': nobody's).
+    What is left out, such as a damaged file, is told by `warnings`.  Raises `UserError` for a
+    folder without results and for a name that is not there.
+    """
+    told: list[str] = []
+    results, _ = read_results(Path(folder), told.append)
+    shown = shown_in(Path(folder), results, experiment, judge, study, told.append)
+    for message in told:
+        warnings.warn(message, stacklevel=2)
+    return Results(shown)
+
+
+def results_of_run(
+    folder: Path, results: "Sequence[Result]", experiment: str | None = None
+) -> Results:
+    """What a run shows: its results, or all that a named experiment has in the folder.
+
+    Judges and studies are chosen in a report; here is no place to ask which.
+    """
+    from unlearnbench.results.store import Store, newest
+
+    if experiment is not None:  # earlier runs of it are part of it
+        results = newest(Store(folder).load_all(documents=False)[0])[0]
+    return Results(shown_in(folder, results, experiment, NONE, NONE))
+
+
+def read_results(folder: Path, warn: Warn = to_stderr) -> "tuple[list[Result], int]":
+    """The current results of a folder and how many files there are none; `warn` names them.
+
+    Raises `UserError` for a folder without results.
+    """
+    from unlearnbench.results.store import Store, newest
+
+    results, damages = Store(folder).load_all(documents=False)
+    for damage in damages:
+        warn(f"left out {visible(f'{damage.path}: {damage.reason}')}")
+    kept, superseded = newest(results)
+    if superseded:
+        warn(f"left out {len(superseded)} results of older software that were measured again")
+    if not kept:
+        raise UserError(f"no results in {folder}; make some with: unlearnbench run --out {folder}")
+    return kept, len(damages)
+
+
+def shown_in(
+    folder: Path,
+    results: "Sequence[Result]",
+    experiment: str | None = None,
+    judge_id: str | None = None,
+    study: str | None = None,
+    warn: Warn = to_stderr,
+) -> Shown:
+    """What a report shows of a folder's results: all of them, or those of a named experiment.
+
+    Without an id the judge is the only one there is, if there is one, and so is the study of
+    people's ratings; 'none' leaves it out.  Raises `UserError` for an experiment that was not
+    run into the folder, for an unknown judge or study, and if none was chosen of several.
+    """
+    from unlearnbench.experiments.recorded import select
+
+    if experiment is None:
+        return Shown(_findings(results, folder, judge_id, study))
+    selection = select(folder, experiment, results)
+    if not selection.results:
+        raise UserError(
+            f"none of the {len(selection.missing)} cells of {selection.named.name} has a result "
+            f"yet; go on with: unlearnbench run --experiment {experiment} --out {folder}"
+        )
+    definition = selection.named.definition
+    findings = replace(
+        _findings(selection.results, folder, judge_id, study),
+        title=definition.title,
+        axes=definition.axes,
+        published=definition.published.model_dump(exclude_none=True),
+    )
+    for damage in selection.damages:
+        warn(f"left out {visible(damage)}")
+    return Shown(findings, definition.sections, _missing(selection), len(selection.damages))
+
+
+def _findings(
+    results: "Sequence[Result]", folder: Path, judge_id: str | None, study: str | None
+) -> "Findings":
+    from unlearnbench.ratings.human.studies import read_studies
+    from unlearnbench.reporting.findings import Findings
+
+    keys = {result.key for result in results}
+    judged, notes = _judged(list(results), folder, judge_id)
+    # Read when a section asks for them: two studies to choose from are no matter of a table.
+    ratings = partial(read_studies, folder, judge_id, study, keys)
+    return Findings(tuple(judged), notes=tuple(notes), read_human=ratings)
+
+
+def _judged(
+    results: "list[Result]", folder: Path, judge_id: str | None
+) -> "tuple[list[Result], list[Note]]":
+    """The results with a judge's scores from the folder, and what a table says about them."""
+    from unlearnbench.ratings.judge.replies import JudgeFiles
+    from unlearnbench.ratings.judge.scores import JudgeScores, judge_note, with_judge_scores
+
+    files = JudgeFiles(folder)
+    judge = None if judge_id == NONE else files.named(judge_id)
+    if judge is None:
+        return results, []
+    scores = JudgeScores(judge, files.load(judge))
+    return with_judge_scores(results, scores), [judge_note(results, scores)]
+
+
+def _missing(selection: "Selection") -> "tuple[Note, ...]":
+    """What a reader must know while the experiment is still going, or was cut short."""
+    from unlearnbench.analysis.table import Note
+
+    missing = selection.missing
+    if not missing:
+        return ()
+    total = len(missing) + len(selection.results)
+    named = ", ".join(cell.title for cell in missing[:3]) + ("" if len(missing) <= 3 else ", …")
+    return (Note("missing", f"{len(missing)} of {total} cells have no result yet: {named}."),)

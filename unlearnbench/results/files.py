@@ -1,0 +1,365 @@
+"""The two files of a result: a header of some kilobytes, and the documents.
+
+KEY.json                           the header: all that a table needs, and two digests
+KEY.<digest>.documents.jsonl.gz    the documents, whose digest the header names
+
+The header's first field is the digest of the lines below it, and the second that of the
+documents, so a file that was damaged, cut short or edited is noticed without looking into it.
+The documents are JSON lines: the outcomes of every score, which statistics need; then all texts;
+then one line per epoch of the trace, with its rows.
+"""
+
+import gzip
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from unlearnbench.errors import UserError
+from unlearnbench.files.strict_json import first_error, parsed
+from unlearnbench.files.whole_files import read_regular
+from unlearnbench.results.identity import key_of
+from unlearnbench.results.record import SCHEMA_VERSION, Result
+from unlearnbench.results.upgrades import STEPS, upgraded
+
+DOCUMENTS = ".documents.jsonl.gz"  # the end of a documents file's name
+# Enough for the rows of a large table side by side, little enough on a walk over thousands.
+N_KEPT_IN_FULL = 128
+LARGEST_INTEGER = 2**63 - 1
+
+Part = Literal["all", "outcomes", "none"]  # of a result's documents; outcomes: the scores' alone
+
+_EACH = "__all__"
+_DOCUMENTS: Any = {
+    "forget_set": {"prefixes", "suffixes"},
+    "scores": {_EACH: {_EACH: {"documents", "outputs"}}},
+    "trace": {"epochs": {_EACH: {"rows"}}},
+    "continuations": True,
+}
+#: What comes of a text that is not what a result, or its documents, are made of.
+_UNFIT = (ValueError, LookupError, TypeError, AttributeError, EOFError, OSError, RecursionError)
+
+
+@dataclass(frozen=True)
+class Damage:
+    """A file among the results that is not one, and why."""
+
+    path: Path
+    reason: str
+
+
+class Written(NamedTuple):
+    """A result's two files before they are written."""
+
+    header: bytes
+    documents_name: str
+    documents: bytes
+
+
+class _Unreadable(Exception):
+    """Why a file is no result."""
+
+
+# ---- writing
+
+
+def written(result: Result) -> Written:
+    """The content of a result's files."""
+    lines = b"\n".join(map(_json, _document_lines(result.in_full())))
+    documents = gzip.compress(lines, 6, mtime=0)  # without the time, so the same ones are equal
+    digest = sha256(documents).hexdigest()
+    text = result.model_dump_json(indent=1, exclude=_DOCUMENTS)
+    body = f' "documents_sha256": "{digest}",\n{text[2:]}'.encode()
+    return Written(_sealed(body), documents_name(result.key, digest), documents)
+
+
+def documents_name(key: str, digest: str) -> str:
+    """The name of a documents file: writers of one cell never overwrite each other's."""
+    return f"{key}.{digest[:12]}{DOCUMENTS}"
+
+
+def _sealed(body: bytes) -> bytes:
+    return b'{\n "header_sha256": "' + sha256(body).hexdigest().encode() + b'",\n' + body
+
+
+def _document_lines(result: Result) -> Iterator[Any]:
+    scores = result.scores
+    yield {t: {m: s.documents for m, s in each.items()} for t, each in scores.items()}
+    yield {
+        "prefixes": result.forget_set.prefixes,
+        "suffixes": result.forget_set.suffixes,
+        "continuations": result.continuations,
+        "outputs": {t: {m: s.outputs for m, s in each.items()} for t, each in scores.items()},
+    }
+    for epoch in result.trace.epochs if result.trace is not None else ():
+        yield [row.model_dump() for row in epoch.rows]
+
+
+def _json(value: Any) -> bytes:
+    from pydantic_core import to_json
+
+    return to_json(value, inf_nan_mode="constants")
+
+
+# ---- reading
+
+
+def read_file(path: Path, documents: bool = True) -> Result | Damage:
+    """The result whose header that is, or what is wrong with it or its documents.
+
+    The documents' digest is checked in any case; without `documents` they are left where they
+    are until `Result.with_outcomes` or `Result.in_full` reads them.
+    """
+    try:
+        content = read_regular(path)
+    except OSError as error:
+        return Damage(path, f"cannot be read: {error.strerror}")
+    try:
+        result = _result(path, content, "all" if documents else "none")
+    except _Unreadable as why:
+        return Damage(path, str(why))
+    if not documents:
+        result.leave_documents(_Documents(path, sha256(content).hexdigest()))
+    return result
+
+
+def is_older(path: Path) -> bool:
+    """Whether a file says that it is a result of an older version."""
+    try:
+        return bool(_raw(read_regular(path))["schema_version"] in STEPS)
+    except (OSError, _Unreadable):
+        return False
+
+
+def fault_in(result: Result) -> str | None:
+    """Why a result could not be read again once it is written; None if it can be."""
+    files = written(result)
+    try:
+        raw = _header(files.header)
+        _put_in(raw, files.documents, "all")
+        _validated(raw)
+    except _Unreadable as why:
+        return str(why)
+    return None
+
+
+@dataclass(frozen=True)
+class _Documents:
+    """The documents of a result that was read without them."""
+
+    path: Path  # of the header
+    sha256: str  # of the whole header, so that another result's are never mixed with it
+
+    def read(self, *, outcomes_only: bool) -> Result:
+        return _read_again(self.path, self.sha256, "outcomes" if outcomes_only else "all")
+
+
+@lru_cache(N_KEPT_IN_FULL)
+def _read_again(path: Path, digest: str, part: Part) -> Result:
+    try:
+        content = read_regular(path)
+        if sha256(content).hexdigest() == digest:
+            return _result(path, content, part)
+    except (OSError, _Unreadable):
+        pass
+    raise UserError(f"{path} changed while it was being reported; run the same command again")
+
+
+def _result(path: Path, content: bytes, part: Part) -> Result:
+    raw = _raw(content)
+    if raw["schema_version"] in STEPS:
+        return _older(path, content, part)
+    _check_seal(content)
+    documents = _documents_of(path, raw)
+    if part != "none":
+        _put_in(raw, documents, part)
+    result = _validated(raw)
+    _check_key(path, result.key, result.identity)
+    return result
+
+
+def _older(path: Path, content: bytes, part: Part) -> Result:
+    """A result of an older version, which is one file with everything in it."""
+    try:
+        raw = upgraded(parsed(content))  # parsed strictly, as there is no digest
+    except _UNFIT as error:
+        raise _Unreadable(_damaged(error)) from error
+    result = _validated(raw)
+    _check_key(path, result.key, result.identity)
+    if part == "none":
+        return Result.model_validate(result.model_dump(exclude=_DOCUMENTS))
+    return result
+
+
+def _raw(content: bytes) -> dict[str, Any]:
+    """The JSON of a file that says which version of a result it is."""
+    from pydantic_core import from_json
+
+    if not content:
+        raise _Unreadable("damaged: the file is empty")
+    try:
+        raw = from_json(content)
+    except _UNFIT as error:
+        raise _Unreadable(_damaged(error)) from error
+    if (foreign := _foreign(raw)) is not None:
+        raise _Unreadable(foreign)
+    made: dict[str, Any] = raw
+    return made
+
+
+def _header(content: bytes) -> dict[str, Any]:
+    raw = _raw(content)
+    _check_seal(content)
+    for name in ("header_sha256", "documents_sha256"):
+        raw.pop(name)
+    return raw
+
+
+def _check_seal(content: bytes) -> None:
+    _, _, rest = content.partition(b"\n")
+    _, _, body = rest.partition(b"\n")
+    if content != _sealed(body):
+        raise _Unreadable("damaged: its content is not that of its digest; it was edited or cut")
+
+
+def _documents_of(path: Path, raw: dict[str, Any]) -> bytes:
+    """The content of a header's documents file; takes the digests out of the header."""
+    digest = raw.pop("documents_sha256", None)
+    raw.pop("header_sha256", None)
+    if not isinstance(digest, str):
+        raise _Unreadable("not a result: it has no documents_sha256")
+    name = documents_name(path.stem, digest)
+    try:
+        content = read_regular(path.with_name(name))
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "no file name"
+        raise _Unreadable(f"its documents cannot be read: {name}: {why}") from error
+    if sha256(content).hexdigest() != digest:
+        raise _Unreadable(f"its documents are damaged: {name}")
+    return content
+
+
+def _put_in(raw: dict[str, Any], documents: bytes, part: Part) -> None:
+    """Put the documents, or the outcomes alone, where they belong in a header's JSON."""
+    from pydantic_core import from_json
+
+    try:
+        lines = gzip.GzipFile(fileobj=io.BytesIO(documents))
+        _put_scores(raw, "documents", from_json(lines.readline()))
+        if part == "outcomes":
+            return
+        texts = from_json(lines.readline())
+        _put_scores(raw, "outputs", texts["outputs"])
+        raw["continuations"] = texts["continuations"]
+        raw["forget_set"] |= {name: texts[name] for name in ("prefixes", "suffixes")}
+        epochs = raw["trace"]["epochs"] if raw.get("trace") is not None else []
+        for epoch, line in zip(epochs, lines.readlines(), strict=True):
+            epoch["rows"] = from_json(line)
+    except _UNFIT as error:
+        raise _Unreadable(f"its documents do not fit it: {_in_one_line(error)}") from error
+
+
+def _put_scores(raw: dict[str, Any], name: str, values: dict[str, dict[str, Any]]) -> None:
+    for task, by_metric in values.items():
+        for metric, value in by_metric.items():
+            raw["scores"][task][metric][name] = value
+
+
+def _validated(raw: Any) -> Result:
+    """The result in JSON of the current version."""
+    from pydantic import ValidationError
+
+    try:
+        # Strictly: a file of ours has no text where a number belongs, and no other fields.
+        result = Result.model_validate(raw, strict=True, extra="forbid")
+        wrong = _misfit(result)
+    except ValidationError as error:
+        raise _Unreadable(f"not a result: {first_error(error)}") from error
+    except RecursionError as error:
+        raise _Unreadable("damaged: nested too deep") from error
+    if wrong is not None:
+        raise _Unreadable(f"not a result: {wrong}")
+    return result
+
+
+def _check_key(path: Path, key: str, identity: dict[str, Any]) -> None:
+    if key != path.stem or key != key_of(identity):
+        raise _Unreadable("the key is not that of its content; the file was edited or renamed")
+
+
+def _foreign(raw: Any) -> str | None:
+    """Why a JSON value is not a result of a version that can be read."""
+    if not isinstance(raw, dict):
+        return f"not a result: it holds {_KINDS.get(type(raw), 'a number')}"
+    if "schema_version" not in raw:
+        return "not a result: it has no schema_version"
+    version = raw["schema_version"]
+    if type(version) is not int:
+        return f"not a result: schema_version is {version!r:.40}"
+    if version == SCHEMA_VERSION or version in STEPS:
+        return None
+    age = "an older" if version < SCHEMA_VERSION else "a newer"
+    return (
+        f"schema version {version} of {age} unlearnbench; this one reads {min(STEPS)} to "
+        f"{SCHEMA_VERSION} and can measure it again: unlearnbench run"
+    )
+
+
+_KINDS = {list: "a list", str: "a text", type(None): "null", bool: "true or false"}
+
+
+def _damaged(error: BaseException) -> str:
+    return f"damaged: {_in_one_line(error)}"
+
+
+def _in_one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:300] or type(error).__name__
+
+
+# ---- what any value fits into, and a table reads
+
+
+def _misfit(result: Result) -> str | None:
+    """What of the free parts of a result is of a shape that no table can show."""
+    if _has_huge_integer(result.model_dump(exclude=_DOCUMENTS)):
+        return "a whole number of more than 64 bits"
+    cap = result.protocol.get("perplexity_cap")
+    if cap is not None and not (type(cap) in (int, float) and cap > 0):
+        return "protocol.perplexity_cap: not a number above 0"
+    columns = [(metric.task, metric.name) for metric in result.metrics]
+    if len(set(columns)) < len(columns):
+        return "metrics: a column is there twice"
+    misshapen = _misshapen(result.identity)
+    return None if misshapen is None else f"identity.{misshapen}"
+
+
+def _misshapen(identity: dict[str, Any]) -> str | None:
+    """Which of an identity's parts that tables read is of another shape; the rest is free."""
+    parts = {name: identity.get(name) for name in (*_OF_TEXTS, "tasks", "forget_set")}
+    if isinstance(parts["tasks"], dict):
+        settings = parts["tasks"].get("settings")
+        parts["tasks.settings"] = settings
+        if isinstance(settings, dict):
+            parts |= {f"tasks.settings.{name}": value for name, value in settings.items()}
+    for name, part in parts.items():
+        if not isinstance(part, dict | None):
+            return f"{name}: not a table of names"
+        if name in _OF_TEXTS and not all(isinstance(text, str) for text in (part or {}).values()):
+            return f"{name}: a digest that is no text"
+    digest = (parts["forget_set"] or {}).get("sha256")
+    return None if isinstance(digest, str | None) else "forget_set.sha256: not a text"
+
+
+_OF_TEXTS = ("texts", "sets", "encoders")  # digests by name
+
+
+def _has_huge_integer(value: Any) -> bool:
+    """Whether a number of a JSON value is beyond 64 bits: nothing can be computed with it."""
+    if type(value) is int:
+        return abs(value) > LARGEST_INTEGER
+    if isinstance(value, dict):
+        return any(map(_has_huge_integer, value.values()))
+    return isinstance(value, list) and any(map(_has_huge_integer, value))
