@@ -297,7 +297,7 @@ from unlearnbench.models.devices.meter import (
 from unlearnbench.protocol import PAPER
 from unlearnbench.unlearning.reference import References
 from unlearnbench.registry import find
-from unlearnbench.unlearning.optimisation import steps_for
+from unlearnbench.unlearning.gradient_method import steps_for
 from unlearnbench.models.devices.strategy import Strategy
 torch.set_num_threads(1)
 return_large_blocks()

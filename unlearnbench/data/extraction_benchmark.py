@@ -16,11 +16,15 @@ from unlearnbench.data.forget_source import (
     assemble,
     choose_runs,
 )
-from unlearnbench.data.row_vocabulary import RowVocabulary
 from unlearnbench.errors import UserError
 from unlearnbench.files.hashing import files_sha256, text_sha256
 from unlearnbench.files.tables import csv_header, csv_rows
-from unlearnbench.models.vocabulary import encode_continuations, encode_starts, vocabulary_sha256
+from unlearnbench.models.vocabulary import (
+    RowVocabulary,
+    encode_continuations,
+    encode_starts,
+    vocabulary_sha256,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -72,7 +76,7 @@ class TokenRows:
         import numpy as np
 
         where = [f"row {doc_id} of the extraction set" for doc_id in self.doc_ids]
-        if self.vocabulary.is_of(model):
+        if self.vocabulary.is_of(model.tokenizer):
             given = np.concatenate(self._given(protocol), axis=1).tolist()
             parts = list(zip(given, self.suffix.tolist(), strict=True))
             return assemble(model, parts, self.doc_ids, where, only_fitting)

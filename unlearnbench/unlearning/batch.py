@@ -10,17 +10,20 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from unlearnbench.errors import UserError
-from unlearnbench.models.devices.shares import Part
-from unlearnbench.models.head_outputs import HeadOutputs
-from unlearnbench.models.scoring import TokenScores, head_outputs, labels_of, score_tokens
-from unlearnbench.models.sequences import joined
-from unlearnbench.models.token_losses import (
+from unlearnbench.models.devices.ranks import shares
+from unlearnbench.models.scoring import (
+    HeadOutputs,
+    TokenScores,
+    head_outputs,
+    labels_of,
     predictors_of,
     reduce_tokens,
+    score_tokens,
     span_mask,
     suffix_mask,
     token_nll,
 )
+from unlearnbench.models.sequences import joined
 from unlearnbench.unlearning.losses import kl_divergence, kl_positions, reference_cross_entropy
 from unlearnbench.unlearning.reference import References
 
@@ -29,6 +32,57 @@ if TYPE_CHECKING:
     from unlearnbench.models.language_model import LanguageModel
     from unlearnbench.models.sequences import Sequences
     from unlearnbench.protocol import Protocol
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some rows of a batch, and what they count for in it."""
+
+    rows: list[int]  # of the forget set
+    first: int  # where the first of them stands in the batch
+    batch: list[int]  # the whole batch's rows of the forget set
+    counts: bool = True  # false: another part's row, taken so that all processes keep step
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is all of the batch."""
+        return self.counts and len(self.rows) == len(self.batch)
+
+    @property
+    def positions(self) -> list[int]:
+        """Where its rows stand in the batch."""
+        return list(range(self.first, self.first + len(self.rows)))
+
+    @property
+    def weight(self) -> float:
+        """What a mean over its rows weighs in the mean over the batch."""
+        return len(self.rows) / len(self.batch) if self.counts else 0.0
+
+    def tokens_of(self, n_in_batch: int) -> float:
+        """The tokens by which a sum over this part is divided so that, weighed, it adds up to
+        the mean over the batch's tokens."""
+        return max(n_in_batch, 1) * len(self.rows) / len(self.batch)
+
+
+def own_parts(batch: Sequence[int], rank: int, n_ranks: int, n_parts: int) -> list[Part]:
+    """The parts in which process `rank` takes its share of a batch, one after the other.
+
+    Every process has the same number of them: at most `n_parts`, and no more than
+    the largest share has rows.  The counting ones of all processes are the batch,
+    each row once.
+    """
+    n_each = min(n_parts, -(-len(batch) // n_ranks))
+    parts, first = [], 0
+    for number, own in enumerate(shares(batch, n_ranks)):
+        for rows in shares(own, n_each):
+            if number == rank:
+                parts.append(_part(rows, first, list(batch)))
+            first += len(rows)
+    return parts
+
+
+def _part(rows: list[int], first: int, batch: list[int]) -> Part:
+    return Part(rows, first, batch) if rows else Part(batch[:1], 0, batch, counts=False)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import torch
 
 from unlearnbench.models.generation.branches import _MEMORY_BYTES
 from unlearnbench.models.generation.room import _CPU_BYTES, _KEPT_BYTES
-from unlearnbench.models.head_outputs import _BYTES_AT_ONCE
+from unlearnbench.models.scoring import _BYTES_AT_ONCE
 from unlearnbench.running.memory.counting import counting
 from unlearnbench.running.memory.need import ACTIVATIONS, CACHES, LOGITS, WEIGHTS
 

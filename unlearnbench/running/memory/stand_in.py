@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
 
     from unlearnbench.models.devices.strategy import Strategy
-    from unlearnbench.models.head_outputs import HeadOutputs
     from unlearnbench.models.language_model import LanguageModel
+    from unlearnbench.models.scoring import HeadOutputs
     from unlearnbench.protocol import Protocol
 
 

@@ -89,7 +89,7 @@ def _step(
     index: list[int],
     tally: Tally,
 ) -> StepCount:
-    from unlearnbench.unlearning.optimisation import steps_for
+    from unlearnbench.unlearning.gradient_method import steps_for
 
     references: Any = StandInReferences(model, rows, protocol, tally)
     forget_set = forget_set_of(rows, protocol)
