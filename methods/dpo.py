@@ -38,6 +38,7 @@ class Dpo(GradientMethod):
   year = {2023}
 }"""
     authors_stop_rule: ClassVar[Literal["and", "or"]] = "or"
+    keeps_reference: ClassVar[bool] = False
 
     beta: float = setting(0.1, "how far the preference may move from the original model")
 

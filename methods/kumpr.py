@@ -32,6 +32,8 @@ class Kumpr(GradientMethod):
   year = {2023}
 }"""
     authors_ma_threshold: ClassVar[float] = 0.2994
+    sequences_per_row: ClassVar[int] = 1
+    keeps_reference: ClassVar[bool] = False
 
     def loss(self, batch: "UnlearnBatch") -> "dict[str, Tensor]":
         """-NLL(x_tgt)."""

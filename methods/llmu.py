@@ -27,6 +27,7 @@ class Llmu(GradientMethod):
   journal = {arXiv preprint arXiv:2310.10683},
   year = {2023}
 }"""
+    sequences_per_row: ClassVar[int] = 3  # with another completion
 
     epsilon1: float = setting(0.5, "weight of gradient ascent on the targets")
     epsilon2: float = setting(1.0, "weight of the mismatched completions")

@@ -20,8 +20,8 @@ def interval_columns(
     cells = [
         (name, cell) for group in groups for row in group.rows for name, cell in row.cells.items()
     ]
-    told = {name for name, cell in cells if (cell.low, cell.high) != (None, None)}
-    return tuple(column for column in columns if column.name in told)
+    with_interval = {name for name, cell in cells if (cell.low, cell.high) != (None, None)}
+    return tuple(column for column in columns if column.name in with_interval)
 
 
 def interval_text(group: "Group", row: "Row", column: "Column") -> str:

@@ -21,10 +21,10 @@ def one_line(text: str) -> str:
 
 def passages_of(case: Case) -> tuple[Passage, ...]:
     """All texts of a case in one line each: prefix and reference first, then what models wrote."""
-    given = (Passage("prefix", case.prefix), Passage("reference", case.reference))
-    shown = (*(p for p in given if p.text), *case.passages)
+    source = (Passage("prefix", case.prefix), Passage("reference", case.reference))
+    passages = (*(p for p in source if p.text), *case.passages)
     return tuple(
-        Passage(one_line(p.label), one_line(p.text) or NOTHING, _one_line_each(p)) for p in shown
+        Passage(one_line(p.label), one_line(p.text) or NOTHING, _one_line_each(p)) for p in passages
     )
 
 

@@ -64,13 +64,13 @@ class AblationBars(StyledFigure):
         panels = panels_of(findings.table)
         if not panels:
             return f"No ablation: it needs a method with two to {MOST_VARIANTS} rows."
-        told = [
+        sentences = [
             f"Variants of a method: {'; '.join(c.title for c in panels[0].clusters)}. A thin line "
             "continues the first bar of its cluster.",
             *what_bars_say([(p.column, p.bars) for p in panels]),
             *(f"{p.column.label}: {_values(p)}." for p in panels if p.column.name in SCORE_NAMES),
         ]
-        return " ".join(told)
+        return " ".join(sentences)
 
 
 def panels_of(table: "Table") -> tuple[Panel, ...]:
@@ -86,8 +86,8 @@ def panels_of(table: "Table") -> tuple[Panel, ...]:
 def _families(group: "Group") -> "list[list[Row]]":
     """The rows of each method that has variants, in the table's order."""
     rows = [row for row in group.rows if row.role == "method"]
-    found = [[r for r in rows if r.method == m] for m in dict.fromkeys(r.method for r in rows)]
-    return [family for family in found if 2 <= len(family) <= MOST_VARIANTS]
+    families = [[r for r in rows if r.method == m] for m in dict.fromkeys(r.method for r in rows)]
+    return [family for family in families if 2 <= len(family) <= MOST_VARIANTS]
 
 
 def _cluster(group: "Group", rows: "Sequence[Row]", column: "Column") -> Cluster:
@@ -117,10 +117,10 @@ def _drawing(panels: Sequence[Panel], names: list[str]) -> "Drawing":
     for panel, axes in zip(panels, grid_of_axes(drawing, len(panels), most), strict=True):
         _draw_panel(axes, panel, looks)
         _name_clusters(axes, panel, WIDTH / n_columns)
-    shown = dict.fromkeys(bar.name for bar in panels[0].bars)
+    drawn = dict.fromkeys(bar.name for bar in panels[0].bars)
     patches = {
         name: Patch(facecolor=looks[name].colour, hatch=looks[name].hatch, edgecolor=FOREGROUND)
-        for name in shown
+        for name in drawn
     }
     legend(drawing, patches)
     return drawing

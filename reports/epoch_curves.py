@@ -1,14 +1,15 @@
 """How forgetting goes on, epoch by epoch, and what is left of utility at the end."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import TYPE_CHECKING, ClassVar
 
 from unlearnbench.registry import register
 
-from ._figures.curves import AT_THE_END, Curve, Panel, method_rows, panels_of
 from ._figures.drawing import FOREGROUND, LINE_OF_ROLE, StyledFigure, style
-from ._figures.quantities import listed_groups, names_of, quantity, row_names
+from ._figures.quantities import PERPLEXITY, Quantity, listed_groups, names_of, quantity, row_names
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,8 +17,117 @@ if TYPE_CHECKING:
 
     from unlearnbench.analysis.table import Group, Row, Table
     from unlearnbench.reporting.findings import Findings
+    from unlearnbench.results.record import Result
+    from unlearnbench.results.trace import Outcome
 
     from ._figures.drawing import Mark
+
+# Of the trace: name, title, factor to printed units.
+TRACED = (
+    ("ma", "MA (%) ↓", 100.0),
+    ("el", "EL10 (%) ↓", 100.0),
+    ("bertscore_f1", "BERT (F1) ↓", 100.0),
+    ("entropy", "Entropy (bits) ↑", 1.0),
+)
+AT_THE_END = (PERPLEXITY.name, "cls_avg")  # measured once, after the last epoch
+
+
+@dataclass(frozen=True)
+class RunCurve:
+    """One run: a value per epoch from 0, NaN where it was not measured."""
+
+    values: tuple[float, ...]
+    outcome: "Outcome"
+
+    @property
+    def has_gaps(self) -> bool:
+        """Whether it was not measured after every epoch."""
+        return any(map(math.isnan, self.values))
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One row over epochs."""
+
+    name: str
+    runs: tuple[RunCurve, ...]
+    mean: tuple[float, ...] = ()  # NaN where a run was not measured
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One quantity of one group."""
+
+    title: str
+    curves: tuple[Curve, ...]
+    lines: tuple[float, ...] = ()  # the stop line
+    before: float | None = None  # the level before unlearning, where epoch 0 is not in the curves
+    is_log: bool = False
+
+
+def panels_of(findings: "Findings") -> dict[str, tuple[Panel, ...]]:
+    """Per group with traces, by title: the traced metrics, then utility at the end."""
+    utilities = [q for name in AT_THE_END if (q := quantity(findings.table, name)) is not None]
+    panels = {}
+    for group in findings.table.groups:
+        traced = [_traced_panel(findings, group, *what) for what in TRACED]
+        at_end = [_end_panel(findings, group, utility) for utility in utilities]
+        if any(panel.curves for panel in traced):
+            panels[group.title] = tuple(p for p in (*traced, *at_end) if p.curves)
+    return panels
+
+
+def curve(name: str, runs: Sequence[RunCurve]) -> Curve:
+    """The row's curve; its mean goes as far as its shortest run, NaN where any run is."""
+    epochs = range(min(len(run.values) for run in runs))
+    return Curve(name, tuple(runs), tuple(fmean(r.values[e] for r in runs) for e in epochs))
+
+
+def _traced_panel(
+    findings: "Findings", group: "Group", metric: str, title: str, factor: float
+) -> Panel:
+    curves = []
+    for row in method_rows(group):
+        runs = [_run_curve(r, metric, factor) for r in findings.results_of(row)]
+        measured = [run for run in runs if any(map(math.isfinite, run.values))]
+        if measured:
+            curves.append(curve(row_names(group)[row.label], measured))
+    stops = [stop for row in method_rows(group) for stop in row.stops]
+    lines = {"ma": {s.ma * factor for s in stops}, "el": {s.el * factor for s in stops}}
+    distinct = {round(line, 2) for line in lines.get(metric, ())}
+    return Panel(title, tuple(curves), tuple(sorted(distinct)))
+
+
+def _run_curve(result: "Result", metric: str, factor: float) -> RunCurve:
+    trace = result.trace
+    if trace is None:
+        return RunCurve((), "forgotten")
+    values = {e.epoch: e.metrics.get(metric, math.nan) * factor for e in trace.epochs}
+    return RunCurve(
+        tuple(values.get(e, math.nan) for e in range(max(values, default=-1) + 1)), trace.outcome
+    )
+
+
+def _end_panel(findings: "Findings", group: "Group", utility: Quantity) -> Panel:
+    curves = []
+    for row in method_rows(group):
+        runs = [
+            RunCurve((*[math.nan] * r.trace.n_epochs, value), r.trace.outcome)
+            for r in findings.results_of(row)
+            if r.trace is not None and (value := utility.of_run(r, group.cap)) is not None
+        ]
+        if runs:
+            curves.append(Curve(row_names(group)[row.label], tuple(runs)))
+    before = [utility.of_row(row, group.cap) for row in group.rows if row.role == "before"]
+    title = f"{utility.title}, at the end"
+    level = before[0] if before else None
+    return Panel(title, tuple(curves), before=level, is_log=utility.column.capped)
+
+
+def method_rows(group: "Group") -> list["Row"]:
+    """The rows that have epochs."""
+    return [row for row in group.rows if row.role == "method"]
+
 
 MOST_WITH_RUNS = 8  # more rows than this, and their single runs would be a thicket
 Panels = dict[str, tuple[Panel, ...]]  # by group
@@ -41,7 +151,7 @@ class EpochCurves(StyledFigure):
         panels = panels_of(findings)
         if not panels:
             return "No curves: no run that was measured has a trace of its epochs."
-        told = [
+        sentences = [
             f"Forgetting over epochs, epoch 0 being the model before unlearning: "
             f"{listed_groups(findings.table)}.",
             "Strong line: the mean over runs, as long as all of them last. "
@@ -51,7 +161,7 @@ class EpochCurves(StyledFigure):
             _of_utility(findings.table),
             *(_of_epochs(findings, group) for group in findings.table.groups),
         ]
-        return " ".join(filter(None, told))
+        return " ".join(filter(None, sentences))
 
 
 def _shows_runs(panels: Sequence[Panel]) -> bool:
@@ -74,16 +184,16 @@ def _of_gaps(panels: Panels) -> str:
         for run in each.runs
         if run.has_gaps
     }
-    told = ", ".join(sorted(gaps))
-    return f"{told} was not measured after every epoch; nothing is drawn there." if gaps else ""
+    names = ", ".join(sorted(gaps))
+    return f"{names} was not measured after every epoch; nothing is drawn there." if gaps else ""
 
 
 def _of_utility(table: "Table") -> str:
-    found = [q for name in AT_THE_END if (q := quantity(table, name)) is not None]
-    if not found:
+    quantities = [q for name in AT_THE_END if (q := quantity(table, name)) is not None]
+    if not quantities:
         return ""
-    names = " and ".join(q.column.label for q in found)
-    meanings = " ".join(q.meaning for q in found if q.meaning)
+    names = " and ".join(q.column.label for q in quantities)
+    meanings = " ".join(q.meaning for q in quantities if q.meaning)
     return (
         f"{names} are measured only after the last epoch: a point per run, the level before "
         f"unlearning dotted. {meanings}"
@@ -91,10 +201,10 @@ def _of_utility(table: "Table") -> str:
 
 
 def _of_epochs(findings: "Findings", group: "Group") -> str:
-    told = {row_names(group)[r.label]: _epochs(findings, r) for r in method_rows(group)}
-    if len(told) > MOST_WITH_RUNS:
-        told = {f"{len(told)} rows": sorted({n for epochs in told.values() for n in epochs})}
-    rows = [f"{name} {', '.join(map(str, n)) or 'no run'}" for name, n in told.items()]
+    by_row = {row_names(group)[r.label]: _epochs(findings, r) for r in method_rows(group)}
+    if len(by_row) > MOST_WITH_RUNS:
+        by_row = {f"{len(by_row)} rows": sorted({n for epochs in by_row.values() for n in epochs})}
+    rows = [f"{name} {', '.join(map(str, n)) or 'no run'}" for name, n in by_row.items()]
     missed = [f"{r.label} in {r.n_not_forgotten}" for r in group.rows if r.n_not_forgotten]
     late = f" Stop line not reached: {', '.join(missed)}." if missed else ""
     return f"Epochs of each run in {group.title}: {'; '.join(rows)}.{late}" if rows else ""
@@ -166,11 +276,11 @@ def _explain(drawing: "Drawing", panels: Panels, marks: "dict[str, Mark]") -> No
 
     from ._figures.drawing import legend, reference_lines
 
-    shown = {each.name for own in panels.values() for panel in own for each in panel.curves}
+    drawn = {each.name for own in panels.values() for panel in own for each in panel.curves}
     handles: dict[str, object] = {
         name: Line2D([], [], color=m.colour, marker=m.marker, linestyle=m.dashes, markersize=4.5)
         for name, m in marks.items()
-        if name in shown
+        if name in drawn
     }
     flat = [panel for own in panels.values() for panel in own]
     if any(panel.lines for panel in flat):

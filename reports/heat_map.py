@@ -1,18 +1,140 @@
 """Two settings that vary together: a map of every pair for each metric that tells them apart."""
 
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from unlearnbench.analysis.columns import ABSENT
 from unlearnbench.registry import register
 
 from ._figures.drawing import FOREGROUND, StyledFigure, style
-from ._figures.maps import Map, Square, maps_of, quantities_of
+from ._figures.quantities import PERPLEXITY, quantity
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Drawing
 
+    from unlearnbench.analysis.table import Group, Row, Table
     from unlearnbench.reporting.findings import Findings
+
+    from ._figures.quantities import Quantity
+
+SHOWN = ("s_z", "ma", "bertscore_f1", PERPLEXITY.name, "cls_avg", "dia_avg")
+Pair = tuple[Any, Any]  # of settings: across, up
+
+
+@dataclass(frozen=True)
+class Square:
+    """One pair of settings in one map."""
+
+    text: str
+    value: float | None = None
+    goodness: float | None = None  # 0 the worst of the map, 1 the best; None: no value
+    best: bool = False  # as printed
+
+
+@dataclass(frozen=True)
+class Map:
+    """One metric of one method over the two settings."""
+
+    title: str
+    group: str
+    settings: tuple[str, str]  # across, up
+    values: tuple[tuple[Any, ...], tuple[Any, ...]]
+    squares: Mapping[Pair, Square]  # by pair; one that is missing was not run
+    repeated: tuple[Pair, ...] = ()  # pairs with more than one row: the first is shown
+
+    @property
+    def best(self) -> list[Pair]:
+        """The pairs with the best value as printed."""
+        return [pair for pair, square in self.squares.items() if square.best]
+
+
+def maps_of(findings: "Findings") -> tuple[Map, ...]:
+    """Per group and method that varies exactly two of the axes, a map for each metric shown."""
+    maps = []
+    for group in findings.table.groups:
+        for rows in _by_method(group):
+            settings = _varying(rows, findings.axes)
+            if len(settings) == 2:
+                pair = (settings[0], settings[1])
+                maps += [_map(group, rows, pair, q) for q in quantities_of(findings.table)]
+    return tuple(m for m in maps if any(s.value is not None for s in m.squares.values()))
+
+
+def goodness(values: list[float], higher_is_better: bool, is_log: bool) -> list[float]:
+    """Where each value stands between the worst (0) and the best (1); 0.5 if all are equal."""
+    counted = [math.log(value) if is_log else value for value in values]
+    low, high = min(counted, default=0.0), max(counted, default=0.0)
+    if low == high:
+        return [0.5] * len(values)
+    worst, best = (low, high) if higher_is_better else (high, low)
+    return [(value - worst) / (best - worst) for value in counted]
+
+
+def quantities_of(table: "Table") -> "list[Quantity]":
+    """What the maps show, of that which was measured."""
+    return [one for name in SHOWN if (one := quantity(table, name)) is not None]
+
+
+def _by_method(group: "Group") -> "list[list[Row]]":
+    rows = [row for row in group.rows if row.role == "method"]
+    return [[r for r in rows if r.method == m] for m in dict.fromkeys(r.method for r in rows)]
+
+
+def _varying(rows: "list[Row]", axes: tuple[str, ...]) -> list[str]:
+    return [a for a in axes if len({_value(r, a) for r in rows}) > 1]
+
+
+def _map(group: "Group", rows: "list[Row]", settings: tuple[str, str], quantity: "Quantity") -> Map:
+    by_pair: dict[Pair, Row] = {}
+    repeated = []
+    for row in rows:
+        pair = (_value(row, settings[0]), _value(row, settings[1]))
+        if pair in by_pair:
+            repeated.append(pair)
+        by_pair.setdefault(pair, row)
+    return Map(
+        quantity.title,
+        f"{group.title}, {rows[0].method}",
+        settings,
+        (_sorted(a for a, _ in by_pair), _sorted(b for _, b in by_pair)),
+        _squares(group, by_pair, quantity),
+        tuple(dict.fromkeys(repeated)),
+    )
+
+
+def _squares(group: "Group", rows: "dict[Pair, Row]", quantity: "Quantity") -> dict[Pair, Square]:
+    column, cap = quantity.column, group.cap
+    values = {pair: quantity.of_row(row, cap) for pair, row in rows.items()}
+    measured = {pair: value for pair, value in values.items() if value is not None}
+    # Values over the cap are not known; on the scale they would make all others look alike.
+    over = {pair for pair in measured if quantity.is_over_cap(rows[pair], cap)}
+    scaled = {pair: value for pair, value in measured.items() if pair not in over}
+    up = bool(column.higher_is_better)
+    shares = zip(scaled, goodness(list(scaled.values()), up, column.capped), strict=True)
+    places = {**dict(shares), **dict.fromkeys(over, 0.0)}
+    rounded = {pair: round(value, column.decimals) for pair, value in measured.items()}
+    best = (max if up else min)(rounded.values(), default=None)
+    return {
+        pair: Square(quantity.text(row, cap), values[pair], places[pair], rounded[pair] == best)
+        if pair in measured
+        else Square(ABSENT)
+        for pair, row in rows.items()
+    }
+
+
+def _value(row: "Row", setting: str) -> Any:
+    value = row.settings.get(setting)
+    return tuple(value) if isinstance(value, list) else value  # one that can be looked up
+
+
+def _sorted(values: Iterable[Any]) -> tuple[Any, ...]:
+    distinct = list(dict.fromkeys(values))
+    numbers = all(isinstance(v, int | float) for v in distinct)
+    return tuple(sorted(distinct) if numbers else distinct)
+
 
 # Text on a coloured square; not the foreground's colour, which a dark page makes light.
 _ON_PALE, _ON_DARK = "#000000", "#ffffff"
@@ -39,7 +161,7 @@ class HeatMap(StyledFigure):
         if not maps:
             return "No heat map: it needs the rows of one method that vary exactly two settings."
         across, up = maps[0].settings
-        told = [
+        sentences = [
             f"{', '.join(dict.fromkeys(m.group for m in maps))} by {across} (across) and {up} "
             "(up). Darker is better, from the worst to the best of each map; log "
             "perplexity, one over the cap off the scale and palest. Outlined: the best as printed; "
@@ -48,10 +170,10 @@ class HeatMap(StyledFigure):
             *map(_best, maps),
             _of_repeated(maps),
         ]
-        return " ".join(filter(None, told))
+        return " ".join(filter(None, sentences))
 
 
-def _told(value: Any) -> str:
+def _setting_text(value: Any) -> str:
     from unlearnbench.analysis.conditions import format_value
 
     return format_value(value)
@@ -59,7 +181,7 @@ def _told(value: Any) -> str:
 
 def _best(one: Map) -> str:
     across, up = one.settings
-    pairs = [f"{across}={_told(a)}, {up}={_told(b)}" for a, b in one.best]
+    pairs = [f"{across}={_setting_text(a)}, {up}={_setting_text(b)}" for a, b in one.best]
     if len(pairs) == len(one.squares) > 1:
         return f"{one.title}: all equal as printed."
     return f"{one.title}: {' and '.join(pairs)} ({one.squares[one.best[0]].text})."
@@ -67,8 +189,10 @@ def _best(one: Map) -> str:
 
 def _of_repeated(maps: tuple[Map, ...]) -> str:
     pairs = dict.fromkeys(pair for m in maps for pair in m.repeated)
-    told = ", ".join(f"({_told(a)}, {_told(b)})" for a, b in pairs)
-    return f"Of several rows with the same pair the table's first is shown: {told}." if told else ""
+    if not pairs:
+        return ""
+    texts = ", ".join(f"({_setting_text(a)}, {_setting_text(b)})" for a, b in pairs)
+    return f"Of several rows with the same pair the table's first is shown: {texts}."
 
 
 def _drawing(maps: tuple[Map, ...]) -> "Drawing":
@@ -95,8 +219,8 @@ def _draw_map(axes: "Axes", one: Map) -> None:
             _draw_square(axes, x, y, one.squares.get((a, b)))
     axes.set_xlim(-0.53, len(across) - 0.47)
     axes.set_ylim(-0.53, len(up) - 0.47)
-    axes.set_xticks(range(len(across)), [_told(v) for v in across])
-    axes.set_yticks(range(len(up)), [_told(v) for v in up])
+    axes.set_xticks(range(len(across)), [_setting_text(v) for v in across])
+    axes.set_yticks(range(len(up)), [_setting_text(v) for v in up])
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     axes.set_xlabel(one.settings[0])

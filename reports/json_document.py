@@ -14,10 +14,15 @@ from unlearnbench.registry import register
 from unlearnbench.reporting.report import Report
 
 if TYPE_CHECKING:
+    from unlearnbench.analysis.columns import Column
     from unlearnbench.analysis.table import Group, Row
     from unlearnbench.reporting.document import Block, Document
 
 SCHEMA_VERSION = 2
+COLUMN_FIELDS = (  # of this schema, whatever else a metric may come to say
+    "name", "label", "higher_is_better", "task", "metric",
+    "scale", "decimals", "in_score", "capped",
+)  # fmt: skip
 
 
 @register
@@ -56,11 +61,15 @@ def _block(block: "Block") -> dict[str, Any]:
 
 def _table(table: "Table") -> dict[str, Any]:
     return {
-        "columns": table.columns,
-        "other_columns": table.other_columns,
+        "columns": list(map(_column, table.columns)),
+        "other_columns": list(map(_column, table.other_columns)),
         "groups": [_group(group, table) for group in table.groups],
         "notes": table.notes,
     }
+
+
+def _column(column: "Column") -> dict[str, Any]:
+    return {name: getattr(column, name) for name in COLUMN_FIELDS}
 
 
 def _group(group: "Group", table: "Table") -> dict[str, Any]:

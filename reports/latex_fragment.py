@@ -24,10 +24,10 @@ class LatexFragment(Latex):
     page: ClassVar[Page] = Page("htbp", width=480)
 
     def _text(self, document: "Document", included: Mapping[str, str] | None) -> str:
-        told = [document.title, *(note.text for note in document.notes)]
+        remarks = [document.title, *(note.text for note in document.notes)]
         comments = [
             rf"% Needs \usepackage{{{','.join(PACKAGES)}}}",
             "% In a paper of two columns write table* where a table is to span both.",
-            *(f"% {one_line(text)}" for text in told if text),
+            *(f"% {one_line(text)}" for text in remarks if text),
         ]
         return "\n\n".join(["\n".join(comments), *self.floats(document, included)]) + "\n"

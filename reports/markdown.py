@@ -75,9 +75,9 @@ def _table(table: "Table") -> Iterator[str]:
         size = f" ({group.parameters} parameters)" if group.parameters else ""
         yield f"### {_escaped(group.title)}{size}"
         yield _group(group, table.columns, _cell)
-        if told := interval_columns([group], table.columns):
+        if columns := interval_columns([group], table.columns):
             yield f"{TITLE}:"
-            yield _group(group, told, interval_text)
+            yield _group(group, columns, interval_text)
     yield _notes(table.notes, _LEGEND)
 
 
@@ -95,9 +95,9 @@ def _cell(group: "Group", row: "Row", column: "Column") -> str:
     cell = row.cells.get(column.name)
     text = _RANK[cell.rank if cell else None].format(group.text(row, column))
     spread = group.spread(row, column)
-    told = f" ±{spread}" if cell is not None and cell.std is not None and spread != "–" else ""
+    deviation = f" ±{spread}" if cell is not None and cell.std is not None and spread != "–" else ""
     doubt = INDISTINCT if cell and cell.indistinct else ""
-    return text + group.flag(row, column) + doubt + told
+    return text + group.flag(row, column) + doubt + deviation
 
 
 def _listing(listing: Listing) -> Iterator[str]:

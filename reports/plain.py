@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from textwrap import fill
+from textwrap import fill, wrap
 from typing import TYPE_CHECKING, ClassVar
 
 from unlearnbench.analysis.columns import SCORE_NAMES
@@ -16,7 +16,6 @@ from unlearnbench.reporting.document import Case, Listing, Picture
 from unlearnbench.reporting.report import Report
 
 from ._intervals import TITLE, interval_columns, interval_text
-from ._plain_columns import side_by_side
 from ._texts import head_lines, one_line, passages_of
 
 if TYPE_CHECKING:
@@ -28,6 +27,9 @@ _RANK = {1: "¹", 2: "²", None: ""}
 _LEGEND = "¹ best, ² second best of the compared rows; equal as printed is equal in rank."
 _LINE = 100  # characters; longer lines of prose are hard to read
 
+_GAP = 2  # characters between columns
+
+Lines = Sequence[str]  # a column: its head lines, then its cells
 Text = Callable[["Row", "Column"], tuple[str, str]]  # a cell, and the marks after it
 
 
@@ -79,9 +81,9 @@ def _table(table: "Table", width: int) -> Iterator[str]:
             measured = [c for c in table.columns if c.name not in SCORE_NAMES]  # have no spread
             yield "Standard deviation over runs"
             yield from _columns(group, measured, width, _unmarked(group.spread))
-        if told := interval_columns([group], table.columns):
+        if columns := interval_columns([group], table.columns):
             yield TITLE
-            yield from _columns(group, told, width, _unmarked(partial(interval_text, group)))
+            yield from _columns(group, columns, width, _unmarked(partial(interval_text, group)))
     yield _notes(table.notes, width, _LEGEND)
 
 
@@ -104,7 +106,7 @@ def _unmarked(printed: Callable[["Row", "Column"], str]) -> Text:
 
 def _columns(group: "Group", columns: Sequence["Column"], width: int, text: Text) -> Iterator[str]:
     labels = ["", "", *(f"{one_line(row.label)} {row.markers}".strip() for row in group.rows)]
-    return side_by_side([labels], [_column(group, c, text) for c in columns], 2, width)
+    return _side_by_side([labels], [_column(group, c, text) for c in columns], 2, width)
 
 
 def _column(group: "Group", column: "Column", text: Text) -> list[str]:
@@ -121,7 +123,7 @@ def _listing(listing: Listing, width: int) -> Iterator[str]:
     columns = [[one_line(cell) for cell in column] for column in zip(*lines, strict=True)]
     labels, values = columns[: listing.n_labels], columns[listing.n_labels :]
     yield _wrapped(one_line(listing.title), width)
-    yield from side_by_side(labels, values, len(heads), width)
+    yield from _side_by_side(labels, values, len(heads), width)
     if listing.notes:
         yield _notes(listing.notes, width)
 
@@ -147,3 +149,51 @@ def _wrapped(text: str, width: int, indent: str = "") -> str:
     is_wide = any(unicodedata.east_asian_width(c) in "WF" for c in text)
     line = min(width, _LINE) // (2 if is_wide else 1)
     return fill(text, max(line, 20), initial_indent=indent, subsequent_indent=indent)
+
+
+def _side_by_side(
+    labels: Sequence[Lines], columns: Sequence[Lines], n_head: int, width: int
+) -> Iterator[str]:
+    """The columns to the right of the labels, at least one in each block; a rule under the head."""
+    most = max(16, width // (2 * len(labels) or 1))
+    names = [_narrowed(column, n_head, most) for column in labels]
+    taken = sum(_width(column) + _GAP for column in names) - _GAP
+    for block in _blocks(columns, width - taken):
+        yield _ruled(names, block, n_head)
+
+
+def _blocks(columns: Sequence[Lines], width: int) -> list[list[Lines]]:
+    blocks: list[list[Lines]] = [[]]
+    left = width
+    for column in columns:
+        needed = _GAP + _width(column)
+        if needed > left and blocks[-1]:
+            blocks.append([])
+            left = width
+        blocks[-1].append(column)
+        left -= needed
+    return blocks
+
+
+def _ruled(labels: Sequence[Lines], columns: Sequence[Lines], n_head: int) -> str:
+    from tabulate import tabulate
+
+    # As tabulate's own headers these lines would widen every column.
+    lines = tabulate(
+        list(zip(*labels, *columns, strict=True)),
+        colalign=(*("left" for _ in labels), *("right" for _ in columns)),
+        tablefmt="plain",
+        disable_numparse=True,
+        preserve_whitespace=True,
+    ).split("\n")
+    rule = "-" * max(map(len, lines))
+    return "\n".join(line.rstrip() for line in [*lines[:n_head], rule, *lines[n_head:]])
+
+
+def _narrowed(column: Lines, n_head: int, width: int) -> list[str]:
+    """The column with its cells broken into lines of at most that width."""
+    return [*column[:n_head], *("\n".join(wrap(cell, width)) for cell in column[n_head:])]
+
+
+def _width(column: Lines) -> int:
+    return max(len(line) for cell in column for line in cell.split("\n"))

@@ -69,13 +69,13 @@ class ScoreBars(StyledFigure):
         panels = panels_of(table)
         if not panels:
             return "No bars: no row but references has a value."
-        told = [
+        sentences = [
             f"Metrics by row: {listed_groups(table)}.",
             *what_bars_say([(p.column, [bar for _, bar in p.bars]) for p in panels]),
             _of_references(panels),
             *map(_firsts, table.groups),
         ]
-        return " ".join(filter(None, told))
+        return " ".join(filter(None, sentences))
 
 
 def panels_of(table: "Table") -> tuple[Panel, ...]:
@@ -98,16 +98,16 @@ def _block(group: "Group", column: "Column") -> Block:
 def _of_references(panels: tuple[Panel, ...]) -> str:
     roles = set().union(*(panel.roles for panel in panels))
     styles = {"before": "dotted", "retrained": "dashed"}
-    told = "; ".join(f"{styles[r]}: {ROLE_NAMES[r]}" for r in LINE_OF_ROLE if r in roles)
-    return f"For reference, {told}." if told else ""
+    styles_of_roles = "; ".join(f"{styles[r]}: {ROLE_NAMES[r]}" for r in LINE_OF_ROLE if r in roles)
+    return f"For reference, {styles_of_roles}." if styles_of_roles else ""
 
 
 def _firsts(group: "Group") -> str:
-    told = []
+    firsts = []
     for score in ("s_z", "s_m"):
         first = [r for r in group.compared if score in r.cells and r.cells[score].rank == 1]
-        told += [f"{r.label} by {score} ({r.cells[score].mean:z.2f})" for r in first]
-    return f"First in {group.title}: {', '.join(told)}." if told else ""
+        firsts += [f"{r.label} by {score} ({r.cells[score].mean:z.2f})" for r in first]
+    return f"First in {group.title}: {', '.join(firsts)}." if firsts else ""
 
 
 def _drawing(panels: tuple[Panel, ...], names: list[str]) -> "Drawing":

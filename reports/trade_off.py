@@ -1,22 +1,131 @@
 """What forgetting costs: memorisation accuracy against utility, with the Pareto front."""
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from statistics import stdev
 from typing import TYPE_CHECKING, ClassVar
 
 from unlearnbench.registry import register
 
 from ._figures.drawing import FOREGROUND, LINE_OF_ROLE, StyledFigure, style
-from ._figures.planes import Plane, Point, planes_of, spread
-from ._figures.quantities import listed_groups, names_of
+from ._figures.quantities import PERPLEXITY, Quantity, listed_groups, names_of, quantity, row_names
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Drawing
 
+    from unlearnbench.analysis.table import Group, Row
     from unlearnbench.reporting.findings import Findings
 
     from ._figures.drawing import Mark
+
+FORGETTING = "ma"  # what the stop line is about; EL10 is near 0 for all that reach the line
+UTILITIES = (PERPLEXITY.name, "cls_avg", "dia_avg")
+
+
+@dataclass(frozen=True)
+class Point:
+    """One row: its means and its single runs, as (forgetting, utility) in printed units."""
+
+    name: str
+    role: str
+    mean: tuple[float, float]
+    runs: tuple[tuple[float, float], ...] = ()
+    is_bound: bool = False  # the utility is the cap: worse than drawn
+    on_front: bool = False
+
+
+@dataclass(frozen=True)
+class Plane:
+    """One group's rows in one plane."""
+
+    group: str
+    forgetting: Quantity
+    utility: Quantity
+    points: tuple[Point, ...]  # the compared rows
+    references: tuple[Point, ...]
+    stop_lines: tuple[float, ...]
+    missing: tuple[str, ...]  # compared rows without one of the two values
+
+    @property
+    def is_log(self) -> bool:
+        """Whether utility is a perplexity: on a log axis, turned so that up is better."""
+        return self.utility.column.capped
+
+
+def planes_of(findings: "Findings") -> tuple[Plane, ...]:
+    """Per group one plane for each measure of utility that a compared row has beside MA."""
+    table = findings.table
+    forgetting = quantity(table, FORGETTING)
+    utilities = [one for name in UTILITIES if (one := quantity(table, name)) is not None]
+    if forgetting is None:
+        return ()
+    planes = [_plane(findings, g, forgetting, u) for g in table.groups for u in utilities]
+    return tuple(plane for plane in planes if plane.points)
+
+
+def pareto_front(points: Sequence[tuple[float, float]], higher: tuple[bool, bool]) -> list[bool]:
+    """Whether each point is on the front: none is as good in both and better in one.
+
+    `higher` says for both coordinates whether more is better.
+    """
+    signed = [tuple(v if up else -v for v, up in zip(p, higher, strict=True)) for p in points]
+    return [not any(_dominates(other, own) for other in signed) for own in signed]
+
+
+def spread(plane: Plane, point: Point) -> tuple[tuple[float, float], tuple[float, float]] | None:
+    """Sample standard deviation over runs below and above the mean, for both axes.
+
+    Of the logarithms on a log axis; None with fewer than two runs.
+    """
+    if len(point.runs) < 2:
+        return None
+    across = stdev(x for x, _ in point.runs)
+    if not plane.is_log:
+        up = stdev(y for _, y in point.runs)
+        return (across, across), (up, up)
+    ratio = math.exp(stdev(math.log(y) for _, y in point.runs))
+    y = point.mean[1]
+    return (across, across), (y - y / ratio, y * ratio - y)
+
+
+def _dominates(other: Sequence[float], own: Sequence[float]) -> bool:
+    return tuple(other) != tuple(own) and all(o >= v for o, v in zip(other, own, strict=True))
+
+
+def _plane(findings: "Findings", group: "Group", forgetting: Quantity, utility: Quantity) -> Plane:
+    by_label = {row.label: _point(findings, group, row, forgetting, utility) for row in group.rows}
+    points = [point for row in group.compared if (point := by_label[row.label]) is not None]
+    higher = (bool(forgetting.column.higher_is_better), bool(utility.column.higher_is_better))
+    front = pareto_front([p.mean for p in points], higher)
+    methods = [row for row in group.rows if row.role == "method"]
+    stops = {stop.ma * forgetting.column.scale for row in methods for stop in row.stops}
+    return Plane(
+        group.title,
+        forgetting,
+        utility,
+        tuple(replace(p, on_front=on) for p, on in zip(points, front, strict=True)),
+        tuple(p for p in by_label.values() if p is not None and p.role in LINE_OF_ROLE),
+        tuple(sorted({round(stop, 2) for stop in stops})),
+        tuple(row.label for row in group.compared if by_label[row.label] is None),
+    )
+
+
+def _point(
+    findings: "Findings", group: "Group", row: "Row", forgetting: Quantity, utility: Quantity
+) -> Point | None:
+    x, y = forgetting.of_row(row, group.cap), utility.of_row(row, group.cap)
+    if x is None or y is None:
+        return None
+    pairs = [
+        (forgetting.of_run(result, group.cap), utility.of_run(result, group.cap))
+        for result in findings.results_of(row)
+    ]
+    runs = tuple((a, b) for a, b in pairs if a is not None and b is not None)
+    name = row_names(group)[row.label]
+    return Point(name, row.role, (x, y), runs, utility.is_over_cap(row, group.cap))
+
 
 MOST_WITH_RUNS = 8  # more rows than this, and their runs and whiskers would be a thicket
 _FRONT = 3.0  # points wide and pale, so that it shows under whiskers
@@ -40,7 +149,7 @@ class TradeOff(StyledFigure):
         planes = planes_of(findings)
         if not planes:
             return "No trade-off plane: no compared row has both MA and a measure of utility."
-        told = [
+        sentences = [
             f"Forgetting against utility: {listed_groups(findings.table)}. To the left is "
             "forgotten more, up is more useful (perplexity on a turned log axis).",
             *dict.fromkeys(p.utility.meaning for p in planes),
@@ -51,7 +160,7 @@ class TradeOff(StyledFigure):
             "further success.",
             *(_of_group(own) for own in _by_group(planes).values()),
         ]
-        return " ".join(filter(None, told))
+        return " ".join(filter(None, sentences))
 
 
 def _by_group(planes: Sequence[Plane]) -> dict[str, list[Plane]]:
@@ -72,18 +181,18 @@ def _shows_runs(plane: Plane) -> bool:
 def _of_group(planes: Sequence[Plane]) -> str:
     """Who is on the front of each plane, where the references stand, who has no place."""
     fronts = [f"{p.utility.column.label}: {_front(p)}" for p in planes]
-    told = f"Front in {planes[0].group} (MA, utility), {'; '.join(fronts)}."
+    text = f"Front in {planes[0].group} (MA, utility), {'; '.join(fronts)}."
     references = [
         f"{point.name} has MA {point.mean[0]:.1f}, " + ", ".join(_levels(planes, point))
         for point in planes[0].references
     ]
     if references:
-        told += (
+        text += (
             " Dotted and dashed: utility before unlearning and of the retrained model, a star "
             f"where the MA is in the plane: {'; '.join(references)}."
         )
     missing = [f"{name} in {p.utility.column.label}" for p in planes for name in p.missing]
-    return told + (f" Without a finite value: {', '.join(missing)}." if missing else "")
+    return text + (f" Without a finite value: {', '.join(missing)}." if missing else "")
 
 
 def _front(plane: Plane) -> str:
@@ -172,11 +281,11 @@ def _handles(planes: Sequence[Plane], marks: "dict[str, Mark]") -> dict[str, obj
 
     from ._figures.drawing import reference_lines
 
-    shown = {p.name for plane in planes for p in plane.points}
+    drawn = {p.name for plane in planes for p in plane.points}
     handles: dict[str, object] = {
         name: Line2D([], [], color=m.colour, marker=m.marker, linestyle="", markersize=5)
         for name, m in marks.items()
-        if name in shown
+        if name in drawn
     }
     handles["Pareto front"] = Line2D([], [], color=FOREGROUND, linewidth=_FRONT, alpha=0.25)
     handles |= reference_lines({point.role for plane in planes for point in plane.references})

@@ -33,7 +33,6 @@ from unlearnbench.models.language_model import LanguageModel, ModelSource
 from unlearnbench.nano import model_path
 from unlearnbench.protocol import Protocol
 from unlearnbench.registry import find
-from unlearnbench.tasks import _questions
 from unlearnbench.tasks._questions import Style, task_file
 
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -98,7 +97,6 @@ def measure(case: Case, style: Style, sizes: list[int], turns: int) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         # Questions that an earlier run has kept would make the first turn cheaper.
         os.environ["UNLEARNBENCH_CACHE"] = scratch
-        _questions._kept.clear()
         folder = write_tasks(Path(scratch), sets, style)
         ways: dict[str, Callable[[], Outcomes]] = {
             f"lm-eval alone, {size} at a time": Alone(model, folder, case.limit, size).outcomes

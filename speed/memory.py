@@ -114,8 +114,7 @@ def options_of(model: str, arrays: Path, rows: int) -> dict[str, Any]:
 
 def compared(shape: str, way: str, run: Run) -> tuple[Any, ...]:
     """One line of the table."""
-    from unlearnbench.running.memory import in_words
-    from unlearnbench.running.memory.prediction import predict
+    from unlearnbench.running.memory.prediction import in_words, predict
     from unlearnbench.running.memory.process import available
 
     need = predict(planned(run.options))
@@ -133,7 +132,7 @@ def compared(shape: str, way: str, run: Run) -> tuple[Any, ...]:
 
 def released(shape: str, run: Run) -> tuple[Any, ...]:
     """The released algorithm's line: measured with some pairs' probabilities, the rest computed."""
-    from unlearnbench.running.memory import in_words
+    from unlearnbench.running.memory.prediction import in_words
     from unlearnbench.running.memory.process import available
 
     title, n_pairs = "released algorithm", run.options["limit"]

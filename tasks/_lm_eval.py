@@ -1,82 +1,95 @@
-"""The one place where lm-eval is touched: its tasks say what is asked, and what is right."""
+"""Questions made by lm-eval's tasks, which say what is asked, and what is right."""
 
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from functools import lru_cache, partial
-from itertools import groupby
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
-import lm_eval.api.task
 from datasets import Dataset, are_progress_bars_disabled
 from datasets import disable_progress_bars as hide_bars
 from datasets import enable_progress_bars as show_bars
 from lm_eval.api.task import ConfigurableTask
 from lm_eval.tasks._yaml_loader import load_yaml
-from lm_eval.utils import env as templates
 
-from ._questions import Question, Style, task_file
-
-if TYPE_CHECKING:
-    from lm_eval.api.instance import Instance
-
-    from unlearnbench.data.evaluation_sets import EvaluationSet
+Pairs = tuple[tuple[str, str], ...]  # contexts and continuations
 
 
-def ask(found: "EvaluationSet", style: Style, limit: int | None) -> tuple[Question, ...]:
-    """The set's questions as lm-eval's task puts them, in the order of its rows."""
-    with _quiet(), _templates_compiled_once():
-        task = _load(found, style, limit)
-        task.build_all_requests()
-        by_row = groupby(task.instances, key=lambda instance: instance.doc_id)
-        return tuple(_question(task, row, list(instances)) for row, instances in by_row)
+def make_questions(
+    task_file: Path, rows: Sequence[Mapping[str, Any]]
+) -> list[tuple[int, Pairs, tuple[bool, ...]]]:
+    """What lm-eval's task asks about each row, by its number, and which answers are right."""
+    with _quiet():
+        task = task_over(task_file, rows)
+        return [(row, *_question(task, doc)) for row, doc in task.doc_iterator()]
 
 
-def _question(task: ConfigurableTask, row: int, instances: "Sequence[Instance]") -> Question:
-    requests = [tuple(instance.args) for instance in instances]
+def _question(task: ConfigurableTask, doc: Mapping[str, Any]) -> tuple[Pairs, tuple[bool, ...]]:
+    context = task.fewshot_context(doc, num_fewshot=0, gen_prefix=task.doc_to_prefix(doc))
+    instances = task.construct_requests(doc, context)
+    if not isinstance(instances, list):  # of a word to be guessed
+        instances = [instances]
+    pairs = tuple(tuple(instance.args) for instance in instances)
     # What lm-eval would say to each answer a model can give; only which one is likeliest counts.
-    likeliest = range(len(requests)) if len(requests) > 1 else range(-1, 1)
-    answers = (
-        [(float(at == best), at == best) for at in range(len(requests))] for best in likeliest
-    )
-    accuracies = (task.process_results(instances[0].doc, answer)["acc"] for answer in answers)
-    return Question(row, tuple(requests), tuple(map(bool, accuracies)))
+    likeliest = range(len(pairs)) if len(pairs) > 1 else range(-1, 1)
+    answers = ([(float(i == best), i == best) for i in range(len(pairs))] for best in likeliest)
+    accuracies = (task.process_results(doc, answer)["acc"] for answer in answers)
+    return pairs, tuple(map(bool, accuracies))
 
 
-def _load(found: "EvaluationSet", style: Style, limit: int | None) -> ConfigurableTask:
-    config = load_yaml(task_file(found.name, style))
+def task_over(task_file: Path, rows: Sequence[Mapping[str, Any]]) -> ConfigurableTask:
+    """The task that a file of lm-eval's kind defines, over rows in memory."""
+    config = load_yaml(task_file)
     for index_entry in ("tag", "group"):  # of lm-eval's own catalogue of tasks
         config.pop(index_entry, None)
-    rows = Dataset.from_list(list(found.rows[:limit]))
+    documents = Dataset.from_list(list(rows))
     if prepare := config.pop("process_docs", None):
-        rows = prepare(rows)  # once; the task would do it at every reading
+        documents = prepare(documents)  # once; the task would do it at every reading
     no_splits = dict.fromkeys(("training_split", "validation_split", "fewshot_split"))
-    in_memory = {"custom_dataset": lambda **_: {"rows": rows}, "dataset_kwargs": None}
-    return ConfigurableTask(config={**config, **no_splits, **in_memory, "test_split": "rows"})
+    in_memory = {"custom_dataset": lambda **_: {"rows": documents}, "dataset_kwargs": None}
+    return _RenderedOnce({**config, **no_splits, **in_memory, "test_split": "rows"})
 
 
-@contextmanager
-def _templates_compiled_once() -> Iterator[None]:
-    # lm-eval compiles a task's templates again for every document: two thirds of the time here.
-    templates.from_string = lru_cache(templates.from_string)
-    try:
-        yield
-    finally:
-        del templates.from_string  # the class's own is back
+class _RenderedOnce(ConfigurableTask):
+    """Keeps what it has made of a document: each answer's metric asks for it again.
+
+    lm-eval compiles a template whenever it renders it, for 0.15 ms.
+    """
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        self._doc: Any = None
+        self._parts: dict[str, Any] = {}
+        super().__init__(config=dict(config))
+
+    def doc_to_text(self, doc: Any, doc_to_text: Any = None) -> Any:
+        return self._once("text", doc, doc_to_text, super().doc_to_text)
+
+    def doc_to_target(self, doc: Any, doc_to_target: Any = None) -> Any:
+        return self._once("target", doc, doc_to_target, super().doc_to_target)
+
+    def doc_to_choice(self, doc: Any, doc_to_choice: Any = None) -> Any:
+        return self._once("choice", doc, doc_to_choice, super().doc_to_choice)
+
+    def _once(self, part: str, doc: Any, own: Any, render: Callable[..., Any]) -> Any:
+        if own is not None:  # a template other than the task's
+            return render(doc, own)
+        if doc is not self._doc:
+            self._doc, self._parts = doc, {}
+        if part not in self._parts:
+            self._parts[part] = render(doc)
+        return self._parts[part]
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence lm-eval's logs and bars."""
-    with ExitStack() as stack:
-        logger = logging.getLogger("lm_eval")
-        stack.callback(logger.setLevel, logger.level)
-        logger.setLevel(logging.ERROR)
-        # The bar over documents has no switch.
-        bar = lm_eval.api.task.tqdm
-        stack.callback(setattr, lm_eval.api.task, "tqdm", bar)
-        lm_eval.api.task.tqdm = partial(bar, disable=True)
-        if not are_progress_bars_disabled():
-            stack.callback(show_bars)
-            hide_bars()
+    """Silence lm-eval's log, and the bars of `datasets`."""
+    logger, bars = logging.getLogger("lm_eval"), not are_progress_bars_disabled()
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    hide_bars()
+    try:
         yield
+    finally:
+        logger.setLevel(level)
+        if bars:
+            show_bars()

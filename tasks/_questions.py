@@ -1,7 +1,6 @@
-"""What a set asks, in lm-eval's words: made once, kept in the process and in the cache."""
+"""What a set asks, in lm-eval's words: made once, kept in the cache."""
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
@@ -30,9 +29,6 @@ BUILT_IN = {
     "pubmedqa": "pubmedqa/pubmedqa.yaml",
 }
 _HERE = Path(__file__).parent
-_MAX_KEPT = 2 * len(BUILT_IN)  # sets in memory
-_MAX_BYTES = 32 << 20  # of a set in the cache; a larger one is made in each process
-_kept: dict[str, tuple["Question", ...]] = {}
 
 
 @dataclass(frozen=True)
@@ -46,9 +42,6 @@ class Question:
     is_correct: tuple[bool, ...]
 
 
-Maker = Callable[["EvaluationSet", Style, int | None], tuple[Question, ...]]
-
-
 def task_file(name: str, style: Style) -> Path:
     """The task file of a set: lm-eval's own, or that of the released plain prompts."""
     if style == "plain":
@@ -59,24 +52,21 @@ def task_file(name: str, style: Style) -> Path:
     return Path(spec.origin).parent / "tasks" / BUILT_IN[name]
 
 
-def questions_of(
-    found: "EvaluationSet", style: Style, limit: int | None, make: Maker
-) -> tuple[Question, ...]:
-    """The questions about the first `limit` rows, or all; the same for every model.
+def questions_of(data: "EvaluationSet", style: Style, limit: int | None) -> tuple[Question, ...]:
+    """The questions about the first `limit` rows, or all; the same for every model."""
+    key = text_sha256(data.name, data.sha256, style, str(limit), _recipe(style))
+    place = cache_root() / "questions" / key
+    content = read_entry(place)
+    if content is None:
+        from ._lm_eval import make_questions  # takes a second that cached questions need not wait
 
-    `make` makes those that are not cached.
-    """
-    key = _key(found, style, limit)
-    if key not in _kept:
-        while len(_kept) >= _MAX_KEPT:
-            del _kept[next(iter(_kept))]
-        _kept[key] = _from_cache(key) or _made(key, make(found, style, limit))
-    return _kept[key]
-
-
-def _key(found: "EvaluationSet", style: Style, limit: int | None) -> str:
-    """Digest of all that the questions depend on."""
-    return text_sha256(found.name, found.sha256, style, str(limit), _recipe(style))
+        made = make_questions(task_file(data.name, style), data.rows[:limit])
+        content = json.dumps(made).encode()
+        write_entry(place, content)
+    return tuple(
+        Question(row, tuple(map(tuple, requests)), tuple(is_correct))
+        for row, requests, is_correct in json.loads(content)
+    )
 
 
 @cache
@@ -85,24 +75,3 @@ def _recipe(style: Style) -> str:
     files = [*(task_file(name, style) for name in BUILT_IN)]
     files += [_HERE / "_lm_eval.py", Path(__file__)]
     return text_sha256(version("lm_eval"), *(path.read_text(encoding="utf-8") for path in files))
-
-
-def _made(key: str, questions: tuple[Question, ...]) -> tuple[Question, ...]:
-    content = json.dumps([(q.row, q.requests, q.is_correct) for q in questions]).encode()
-    if len(content) <= _MAX_BYTES:
-        write_entry(_place(key), content)
-    return questions
-
-
-def _from_cache(key: str) -> tuple[Question, ...] | None:
-    content = read_entry(_place(key))
-    if content is None:
-        return None
-    return tuple(
-        Question(row, tuple(map(tuple, requests)), tuple(is_correct))
-        for row, requests, is_correct in json.loads(content)
-    )
-
-
-def _place(key: str) -> Path:
-    return cache_root() / "questions" / key

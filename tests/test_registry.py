@@ -9,7 +9,7 @@ import pytest
 import unlearnbench
 from unlearnbench import registry
 from unlearnbench.errors import UserError
-from unlearnbench.files.software import source_sha256
+from unlearnbench.files.software import code_of, source_sha256
 
 METHOD = '''
 from dataclasses import dataclass
@@ -101,10 +101,66 @@ def test_an_edited_plugin_has_another_hash(tmp_path):
     registry.load_plugin_file(path)
     plugin = registry.find("methods", "given")
     before = source_sha256(plugin)
-    path.write_text(path.read_text() + "\n# changed\n")
+    path.write_text(path.read_text() + "\nCHANGED = 1\n")
     assert source_sha256(plugin) == before  # this process runs what it has read
     source_sha256.cache_clear()  # as another process that reads the file now
     assert source_sha256(plugin) != before
+
+
+CODE = '''"""A module."""
+
+import logging
+
+from unlearnbench.errors import UserError
+
+logger = logging.getLogger(__name__)
+SCALE = 100.0  # per cent
+
+
+def percent(share: float, name: str = "share") -> float:
+    """That share in per cent."""
+    if share < 0:
+        raise UserError(f"{name} is {share}; give one above 0")
+    if share > 1:
+        logger.warning("%s is above 1", name)
+    label = {"name": name}
+    return SCALE * share * len(label)
+'''
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("# per cent", "# of a hundred"),
+        ('"""A module."""\n', ""),
+        ("That share in per cent.", "A share, in per cent.\n\n    Of a hundred.\n    "),
+        ("; give one above 0", ", which is below 0"),
+        ("%s is above 1", "more than all of %s"),
+        ("SCALE * share", "(SCALE * share)"),
+        ("    label = ", "\n    label = "),
+    ],
+)
+def test_what_is_only_said_is_no_part_of_the_code(old, new):
+    assert old in CODE
+    assert code_of(CODE.replace(old, new)) == code_of(CODE)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("100.0", "100.5"),
+        ("SCALE * share", "SCALE / share"),
+        ("share < 0", "share <= 0"),
+        ('{"name": name}', '{"names": name}'),
+        ('= "share"', '= "part"'),
+        ("    if share > 1:\n", "    while share > 1:\n"),
+        ("import logging\n", "import logging\nimport math\n"),
+        ("{share}", "{name}"),  # cheap to be strict about: what is shown is computed
+    ],
+)
+def test_what_is_computed_is_part_of_the_code(old, new):
+    assert old in CODE
+    assert code_of(CODE.replace(old, new)) != code_of(CODE)
 
 
 def test_the_harness_hash_is_of_what_measures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -122,6 +178,9 @@ def test_the_harness_hash_is_of_what_measures(tmp_path: Path, monkeypatch: pytes
 
     try:
         shown = {hash_after(f"{name}.py") for name in ("errors", "results/store", "cli/run")}
+        file = tmp_path / "copy" / "results" / "store.py"
+        file.rename(file.with_name("another.py"))
+        shown.add(hash_after("results/another.py"))
         measured = {hash_after(f"{n}.py") for n in ("protocol", "metrics/text", "models/hub")}
     finally:
         software.harness_sha256.cache_clear()

@@ -46,16 +46,18 @@ def bar_of(group: "Group", row: "Row", column: "Column") -> Bar:
 def what_bars_say(panels: "Sequence[tuple[Column, Sequence[Bar]]]") -> list[str]:
     """The sentences of a caption about arrows, marks and whiskers, by panel."""
     bars = [bar for _, own in panels for bar in own]
-    told = ["Arrows show which way is better; bold is the best of the compared rows."]
+    sentences = ["Arrows show which way is better; bold is the best of the compared rows."]
     if any(INDISTINCT in bar.text for bar in bars):
-        told.append(f"{INDISTINCT}: not told apart from the second by a paired test.")
+        sentences.append(f"{INDISTINCT}: not told apart from the second by a paired test.")
     has = {column.label: any(bar.reach for bar in own) for column, own in panels}
-    with_intervals = ", ".join(label for label, found in has.items() if found)
-    without = ", ".join(label for label, found in has.items() if not found)
+    with_intervals = ", ".join(label for label, applies in has.items() if applies)
+    without = ", ".join(label for label, applies in has.items() if not applies)
     if with_intervals:
-        told.append(f"Whiskers: 95% intervals over documents, runs held fixed: {with_intervals}.")
+        sentences.append(
+            f"Whiskers: 95% intervals over documents, runs held fixed: {with_intervals}."
+        )
     if without:
-        told.append(f"Without an interval: {without}.")
+        sentences.append(f"Without an interval: {without}.")
     if any(column.capped for column, _ in panels):
-        told.append("Perplexities are on a log axis from 1, cut at the cap of the table.")
-    return told
+        sentences.append("Perplexities are on a log axis from 1, cut at the cap of the table.")
+    return sentences

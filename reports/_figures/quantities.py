@@ -62,10 +62,10 @@ class Quantity:
 
     def _joined(self, values: Sequence[float | None], cap: float | None) -> float | None:
         counted = [counts_as(p, v, cap) for p, v in zip(self.parts, values, strict=True)]
-        known = [v for v in counted if v is not None]
-        if not known or len(known) < len(self.parts):
+        present = [v for v in counted if v is not None]
+        if not present or len(present) < len(self.parts):
             return None
-        return known[0] if len(known) == 1 else geometric_mean(known)
+        return present[0] if len(present) == 1 else geometric_mean(present)
 
 
 def quantity(table: "Table", name: str) -> Quantity | None:
@@ -73,8 +73,8 @@ def quantity(table: "Table", name: str) -> Quantity | None:
     if name == PERPLEXITY.name:
         parts = tuple(c for c in measured(table) if c.capped)
         return Quantity(PERPLEXITY, parts) if parts else None
-    found = next((c for c in measured(table) if c.name == name), None)
-    return Quantity(found, (found,)) if found else None
+    column = next((c for c in measured(table) if c.name == name), None)
+    return Quantity(column, (column,)) if column else None
 
 
 def measured(table: "Table") -> tuple[Column, ...]:
@@ -115,8 +115,8 @@ def names_of(table: "Table") -> list[str]:
 
 def listed_groups(table: "Table") -> str:
     """The groups by title, with their sizes: 'nano-neo (1.1M)'."""
-    told = [f"{g.title} ({g.parameters})" if g.parameters else g.title for g in table.groups]
-    return ", ".join(told)
+    titles = [f"{g.title} ({g.parameters})" if g.parameters else g.title for g in table.groups]
+    return ", ".join(titles)
 
 
 def _stored(result: "Result", column: Column) -> float | None:

@@ -61,12 +61,12 @@ def comparisons(
     table: Table, columns: Sequence[Column], first_number: int = 0
 ) -> tuple[Comparison, ...]:
     """One per group, its rows numbered on from the first."""
-    found, number = [], first_number
+    groups, number = [], first_number
     for group in table.groups:
         lines = tuple(_line(number + i, group, row, columns) for i, row in enumerate(group.rows))
-        found.append(Comparison(group, tuple(columns), lines))
+        groups.append(Comparison(group, tuple(columns), lines))
         number += len(lines)
-    return tuple(found)
+    return tuple(groups)
 
 
 def row_facts(table: Table, by_key: Mapping[str, Result]) -> list[dict[str, Any]]:

@@ -41,16 +41,16 @@ def software(results: Sequence[Result]) -> Facts:
     environments = [result.environment for result in results]
     names = dict.fromkeys(name for e in environments for name in e.packages)
     started = sorted(result.started_at for result in results)
-    versions = ((name, _told(e.packages.get(name, "absent") for e in environments))
+    versions = ((name, _counted(e.packages.get(name, "absent") for e in environments))
                 for name in names)  # fmt: skip
     rows = (
         ("Results", str(len(results))),
         ("Started", listed(dict.fromkeys((started[0], started[-1])), " to ") if started else ""),
-        ("Device", _told(result.model.device for result in results)),
-        ("Platform", _told(e.platform for e in environments)),
-        ("Threads", _told(str(e.n_threads) for e in environments)),
-        ("Git commit", _told(_commit(e.git_commit, e.git_dirty) for e in environments)),
-        ("Python", _told(e.python for e in environments)),
+        ("Device", _counted(result.model.device for result in results)),
+        ("Platform", _counted(e.platform for e in environments)),
+        ("Threads", _counted(str(e.n_threads) for e in environments)),
+        ("Git commit", _counted(_commit(e.git_commit, e.git_dirty) for e in environments)),
+        ("Python", _counted(e.python for e in environments)),
         *versions,
     )
     return Facts("Machine and software", rows)
@@ -59,8 +59,8 @@ def software(results: Sequence[Result]) -> Facts:
 def absent(document: Document) -> tuple[str, ...]:
     """Sentences on what one would look for in vain."""
     table = document.findings.table
-    found = [sentence for group in table.groups for sentence in _absent(group, table)]
-    return (*found, *(note.text for note in document.notes))
+    sentences = [sentence for group in table.groups for sentence in _absent(group, table)]
+    return (*sentences, *(note.text for note in document.notes))
 
 
 def _protocol(group: Group) -> tuple[tuple[str, str], ...]:
@@ -93,7 +93,7 @@ def _commit(commit: str | None, dirty: bool | None) -> str:
     return commit + (" with uncommitted changes" if dirty else "")
 
 
-def _told(values: Iterable[str]) -> str:
+def _counted(values: Iterable[str]) -> str:
     counts = Counter(values)
     if len(counts) == 1:
         return next(iter(counts))

@@ -12,9 +12,8 @@ from unlearnbench.reporting.document import Document
 
 from . import making
 from .comparison import column_facts, row_facts
-from .epochs import PAGE_LIMIT, with_traces
 from .provenance import record
-from .reading import reading
+from .reading import PAGE_LIMIT, reading, with_traces
 from .sections import Section, banners, page_sections, tables_of
 from .texts import Pool, embedded_json, visible
 
@@ -27,12 +26,12 @@ SCRIPTS = (
 
 def render(document: Document) -> str:
     """The whole page."""
-    shown = page_sections(document)
+    content = page_sections(document)
     style, script = _joined(STYLES), _joined(SCRIPTS)
     parts = {
         "title": document.title or _title(document),
         "document": document,
-        "sections": shown,
+        "sections": content,
         "banners": banners(document),
         "protocols": making.protocols(document.findings.table),
         "sentences": making.sentences(document.findings.table),
@@ -44,7 +43,7 @@ def render(document: Document) -> str:
     }
     template = _environment().get_template("page.html")
     bare = template.render(data=Markup("{}"), **parts)
-    data = _data(document, shown, room=PAGE_LIMIT - len(bare.encode()))
+    data = _data(document, content, room=PAGE_LIMIT - len(bare.encode()))
     page = template.render(data=Markup(data), **parts)
     return page.rstrip() + "\n"
 
@@ -61,7 +60,7 @@ def _environment() -> Environment:
 
 
 def _shown(value: Any) -> Any:
-    """Every text of the page with its unseen signs shown, what is HTML already as it is."""
+    """Every text of the page with its unseen signs content, what is HTML already as it is."""
     return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
@@ -91,28 +90,28 @@ def _digest(text: str) -> str:
     return "sha256-" + base64.b64encode(digest).decode()
 
 
-def _data(document: Document, shown: tuple[Section, ...], room: int) -> str:
+def _data(document: Document, content: tuple[Section, ...], room: int) -> str:
     """What the script shows on demand, as JSON; within the room, if epochs can be left out."""
     findings, pool, texts = document.findings, Pool(), Pool()
-    rows = [facts for table in tables_of(shown) for facts in row_facts(table, findings.by_key)]
+    rows = [facts for table in tables_of(content) for facts in row_facts(table, findings.by_key)]
     keys = dict.fromkeys(run["key"] for row in rows for run in row["runs"] if run["key"])
-    columns = {n: c for table in tables_of(shown) for n, c in column_facts(table).items()}
+    columns = {n: c for table in tables_of(content) for n, c in column_facts(table).items()}
     data: dict[str, Any] = {
         "columns": columns,
         "rows": rows,
         "results": {key: record(findings.by_key[key], pool) for key in keys},
         "pool": pool.values,
-        "reading": reading(findings, _row_numbers(document, shown), texts),
+        "reading": reading(findings, _row_numbers(document, content), texts),
     }
     left = room - len(embedded_json({**data, "texts": texts.values}).encode())
     data["reading"] = with_traces(data["reading"], findings.by_key, texts, left)
     return embedded_json({**data, "texts": texts.values})
 
 
-def _row_numbers(document: Document, shown: tuple[Section, ...]) -> dict[str, int]:
+def _row_numbers(document: Document, content: tuple[Section, ...]) -> dict[str, int]:
     """By result key: the number on the page of the comparison table's row."""
     number = 0
-    for table in tables_of(shown):
+    for table in tables_of(content):
         rows = [row for group in table.groups for row in group.rows]
         if table == document.findings.table:
             return {run.key: number + i for i, row in enumerate(rows) for run in row.runs}

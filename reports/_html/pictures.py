@@ -38,8 +38,8 @@ def inline(svg: bytes, name: str) -> Markup:
 
 def _larger(length: str) -> str:
     """A length of a page of paper, where type may be smaller, as one of a screen."""
-    found = re.fullmatch(r"([\d.]+)(pt)?", length)
-    return f"{1.3 * float(found[1]):.1f}pt" if found else length
+    match = re.fullmatch(r"([\d.]+)(pt)?", length)
+    return f"{1.3 * float(match[1]):.1f}pt" if match else length
 
 
 def _clean(element: ElementTree.Element, prefix: str, foreground: str) -> None:
@@ -53,10 +53,10 @@ def _clean(element: ElementTree.Element, prefix: str, foreground: str) -> None:
             element.remove(child)
 
 
-def _attributes(given: dict[str, str], prefix: str, foreground: str) -> dict[str, str]:
+def _attributes(attributes: dict[str, str], prefix: str, foreground: str) -> dict[str, str]:
     """Without events, foreign links and style, which the page's policy would block."""
-    plain = {_local(name): value for name, value in given.items() if _local(name) != "style"}
-    for declaration in given.get("style", "").split(";"):
+    plain = {_local(name): value for name, value in attributes.items() if _local(name) != "style"}
+    for declaration in attributes.get("style", "").split(";"):
         name, _, value = declaration.partition(":")
         plain.update(_font(value) if name.strip() == "font" else {name.strip(): value.strip()})
     return {

@@ -23,7 +23,7 @@ def record(result: Result, pool: Pool) -> dict[str, Any]:
         "protocol": pool.number({"name": result.protocol_name, **_printed(result.protocol)}),
         "stop": pool.number(result.stop.model_dump()),
         "model": pool.number(_model(result)),
-        "sets": pool.number({name: found.model_dump() for name, found in result.sets.items()}),
+        "sets": pool.number({name: one.model_dump() for name, one in result.sets.items()}),
         "environment": pool.number(_environment(result)),
         "packages": pool.number(result.environment.packages),
         "trace": _outcome(result),
@@ -31,12 +31,12 @@ def record(result: Result, pool: Pool) -> dict[str, Any]:
 
 
 def _forget_set(result: Result) -> dict[str, Any]:
-    known = result.forget_set
+    forget_set = result.forget_set
     return {
-        "name": known.name,
-        "run": known.run,
-        "content sha256": known.content_sha256,
-        "rows": len(known.doc_ids),
+        "name": forget_set.name,
+        "run": forget_set.run,
+        "content sha256": forget_set.content_sha256,
+        "rows": len(forget_set.doc_ids),
     }
 
 
@@ -64,13 +64,13 @@ def _model(result: Result) -> dict[str, Any]:
 
 
 def _environment(result: Result) -> dict[str, Any]:
-    known = result.environment
-    dirty = {None: "unknown", True: "yes", False: "no"}[known.git_dirty]
+    environment = result.environment
+    dirty = {None: "unknown", True: "yes", False: "no"}[environment.git_dirty]
     return {
-        "python": known.python,
-        "platform": known.platform,
-        "threads": known.n_threads,
-        "git commit": known.git_commit or "none (not a checkout)",
+        "python": environment.python,
+        "platform": environment.platform,
+        "threads": environment.n_threads,
+        "git commit": environment.git_commit or "none (not a checkout)",
         "uncommitted changes": dirty,
     }
 

@@ -1,4 +1,4 @@
-"""What every row of a table finally wrote: one forget set after another."""
+"""What every row of a table wrote, finally and epoch by epoch: one forget set after another."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,17 +7,13 @@ from unlearnbench.analysis.columns import Column
 from unlearnbench.analysis.table import Group
 from unlearnbench.reporting.continuations import ROW_FIELDS, Texts, best_known, final, texts_of
 from unlearnbench.reporting.findings import MANY, Findings
+from unlearnbench.reporting.printing import row_columns, stored
 from unlearnbench.results.record import Result
+from unlearnbench.results.trace import EpochRecord, RowRecord, UnlearnTrace
 
-from .texts import Pool
+from .texts import Pool, embedded_json
 
-LABELS = {
-    "el10": "EL10 (%)",
-    "ma": "MA (%)",
-    "bertscore_f1": "BERT (F1)",
-    "bleu": "BLEU (%)",
-    "entropy": "Entropy",
-}
+PAGE_LIMIT = 8_000_000  # bytes: above it a browser takes its time to open a page
 
 
 def reading(findings: Findings, numbers: Mapping[str, int], texts: Pool) -> dict[str, Any]:
@@ -28,22 +24,23 @@ def reading(findings: Findings, numbers: Mapping[str, int], texts: Pool) -> dict
     """
     few = len(findings.results) <= MANY
     sets = [
-        found
+        one_set
         for group in findings.table.groups
         if few
         for results in _by_forget_set(group, findings).values()
-        if (found := _forget_set(group, results, findings, numbers, texts))["documents"]
+        if (one_set := _forget_set(group, results, findings, numbers, texts))["documents"]
     ]
-    return {"fields": [LABELS[name] for name in ROW_FIELDS], "sets": sets}
+    fields = [column.label for column in row_columns(findings.table).values()]
+    return {"fields": fields, "sets": sets}
 
 
 def _by_forget_set(group: Group, findings: Findings) -> dict[str, list[Result]]:
     """The results in the group's means by what was forgotten, in the order of the runs' names."""
     runs = [run for row in group.rows for run in row.runs if run.key in findings.by_key]
-    found: dict[str, list[Result]] = {}
+    by_set: dict[str, list[Result]] = {}
     for run in sorted(runs, key=lambda run: run.forget_set):
-        found.setdefault(run.content_sha256, []).append(findings.by_key[run.key])
-    return found
+        by_set.setdefault(run.content_sha256, []).append(findings.by_key[run.key])
+    return by_set
 
 
 def _forget_set(
@@ -55,13 +52,13 @@ def _forget_set(
 ) -> dict[str, Any]:
     documents = _documents(results)
     in_order = sorted(results, key=lambda result: (numbers[result.key], result.seed))
-    columns = {column.name: column for column in _columns(findings)}
+    columns = row_columns(findings.table)
     return {
         "group": group.title,
         "name": results[0].forget_set.name,
         "documents": [
-            [doc_id, *(texts.number(part) for part in vars(known).values())]
-            for doc_id, known in documents.items()
+            [doc_id, *(texts.number(part) for part in vars(document).values())]
+            for doc_id, document in documents.items()
         ],
         "start": _start(in_order, list(documents), findings.doc_ids),
         "writers": [
@@ -71,18 +68,18 @@ def _forget_set(
 
 
 def _documents(results: Sequence[Result]) -> dict[str, Texts]:
-    found: dict[str, Texts] = {}
+    by_doc_id: dict[str, Texts] = {}
     for result in results:
         for doc_id in result.forget_set.doc_ids:
-            known = texts_of(result, doc_id)
-            if doc_id not in found and known is not None and final(result, doc_id) is not None:
-                found[doc_id] = known
-    return found
+            document = texts_of(result, doc_id)
+            if document and doc_id not in by_doc_id and final(result, doc_id) is not None:
+                by_doc_id[doc_id] = document
+    return by_doc_id
 
 
-def _start(results: Sequence[Result], doc_ids: Sequence[str], asked: Sequence[str]) -> int:
+def _start(results: Sequence[Result], doc_ids: Sequence[str], requested: Sequence[str]) -> int:
     """The row shown first: one that was asked for, else what the model knew best before."""
-    wanted = next((doc_id for doc_id in asked if doc_id in doc_ids), None)
+    wanted = next((doc_id for doc_id in requested if doc_id in doc_ids), None)
     best = wanted or (best_known(results[0], doc_ids) if doc_ids else None)
     return doc_ids.index(best) if best in doc_ids else 0
 
@@ -98,25 +95,86 @@ def _writer(
     last = trace.epochs[-1].rows if trace and trace.epochs else []
     forgotten = {row.doc_id: row.forgotten for row in last}
     written: list[list[Any] | None] = []
-    for doc_id, shown in documents.items():
-        found, own = final(result, doc_id), texts_of(result, doc_id)
-        if found is None or own is None:
+    for doc_id, reference in documents.items():
+        continuation, own = final(result, doc_id), texts_of(result, doc_id)
+        if continuation is None or own is None:
             written.append(None)
             continue
-        facts = [_printed(name, found.values.get(name), columns) for name in ROW_FIELDS]
+        facts = [stored(c, continuation.values.get(name)) for name, c in columns.items()]
         # Another tokenizer cuts the passage elsewhere: then this text follows another prefix.
-        given = None if own == shown else [texts.number(part) for part in vars(own).values()]
-        written.append([texts.number(found.text), forgotten.get(doc_id), given, *facts])
+        other = None if own == reference else [texts.number(part) for part in vars(own).values()]
+        written.append([texts.number(continuation.text), forgotten.get(doc_id), other, *facts])
     return {"row": number, "key": result.key, "role": result.role, "seed": result.seed,
             "written": written}  # fmt: skip
 
 
-def _columns(findings: Findings) -> tuple[Column, ...]:
-    return (*findings.table.columns, *findings.table.other_columns)
+def with_traces(
+    reading: dict[str, Any], by_key: Mapping[str, Result], texts: Pool, room: int
+) -> dict[str, Any]:
+    """The reading with each epoch's texts: of all rows, or of evenly chosen ones in little room."""
+    total = sum(
+        _size(by_key[writer["key"]], one_set["documents"])
+        for one_set in reading["sets"]
+        for writer in one_set["writers"]
+    )
+    share = min(1.0, max(room, 0) / total) if total else 1.0
+    sets = [_with_epochs(one_set, by_key, texts, share) for one_set in reading["sets"]]
+    return {**reading, "sets": sets, "all_epochs": share == 1.0}
 
 
-def _printed(name: str, value: float | None, columns: Mapping[str, Column]) -> str:
-    column = columns.get(name)
-    if column is None or value is None:
-        return "–"
-    return column.text(value * column.scale)
+def evenly_chosen(n: int, share: float, always: int = 0) -> list[int]:
+    """Which of n places to keep, so that they lie evenly; one of them always."""
+    if share >= 1.0:
+        return list(range(n))
+    others = int(n * share) - 1
+    return sorted({always, *(i * n // others for i in range(others))}) if others >= 0 else []
+
+
+def _size(result: Result, documents: Sequence[Any]) -> int:
+    """About how many bytes the epochs' texts of those rows take; one text twice counts twice."""
+    doc_ids = {document[0] for document in documents}
+    rows = [row for epoch in _epochs(result) for row in epoch.rows if row.doc_id in doc_ids]
+    return sum(len(embedded_json(row.continuation).encode()) + 50 for row in rows)
+
+
+def _epochs(result: Result) -> list[EpochRecord]:
+    trace = result.in_full().trace
+    return trace.epochs if trace is not None else []
+
+
+def _with_epochs(
+    one_set: dict[str, Any], by_key: Mapping[str, Result], texts: Pool, share: float
+) -> dict[str, Any]:
+    chosen = evenly_chosen(len(one_set["documents"]), share, one_set["start"])
+    kept = [one_set["documents"][place][0] for place in chosen]
+    writers = [
+        {**writer, "trace": _trace(trace, kept, texts)}
+        if (trace := by_key[writer["key"]].in_full().trace) is not None
+        else writer
+        for writer in one_set["writers"]
+    ]
+    return {**one_set, "with_epochs": chosen, "writers": writers}
+
+
+def _trace(trace: UnlearnTrace, doc_ids: Sequence[str], texts: Pool) -> dict[str, Any]:
+    rows = [{row.doc_id: row for row in epoch.rows} for epoch in trace.epochs]
+    return {
+        "means": [
+            [epoch.epoch, epoch.n_active, *(_rounded(epoch.metrics.get(field))
+             for field in ROW_FIELDS.values())]
+            for epoch in trace.epochs
+        ],
+        "rows": [[_epoch_row(of.get(doc_id), texts) for of in rows] for doc_id in doc_ids],
+    }  # fmt: skip
+
+
+def _epoch_row(row: RowRecord | None, texts: Pool) -> list[Any] | None:
+    if row is None:
+        return None
+    facts = (_rounded(getattr(row, field)) for field in ROW_FIELDS.values())
+    return [texts.number(row.continuation), row.forgotten, row.active, *facts]
+
+
+def _rounded(value: float | None) -> float | None:
+    # Four digits are more than the page prints; NaN, not measured, becomes null.
+    return None if value is None else float(f"{value:.4g}")

@@ -62,42 +62,42 @@ def page_sections(document: Document) -> tuple[Section, ...]:
     blocks = list(document.blocks)
     if document.findings.results and document.findings.table not in document.tables:
         blocks.append(document.findings.table)
-    asked = _sections_of(blocks, document)
-    known = {section.name for section in asked}
+    requested = _sections_of(blocks, document)
+    names = {section.name for section in requested}
     return (
-        *asked,
-        *_figures(document, known),
+        *requested,
+        *_figures(document, names),
         Section("side-by-side", "Side by side", "reading"),
         Section("epoch-by-epoch", "Epoch by epoch", "epochs"),
-        *(found for found in _folded(document) if found.name not in known),
+        *(section for section in _folded(document) if section.name not in names),
         Section("making", "How it was made", "making"),
     )
 
 
-def tables_of(shown: Sequence[Section]) -> tuple[Table, ...]:
+def tables_of(page: Sequence[Section]) -> tuple[Table, ...]:
     """The tables on the page in the order in which their rows are numbered."""
-    return tuple(section.content.table for section in shown if section.kind == "table")
+    return tuple(section.content.table for section in page if section.kind == "table")
 
 
 def _sections_of(blocks: Sequence[Block], document: Document) -> tuple[Section, ...]:
-    found: dict[str, Section] = {}
+    by_name: dict[str, Section] = {}
     n_rows = 0
     for block in blocks:
         section = _section(block, document, n_rows)
         if section is None:
             continue
-        while section.name in found:  # two blocks of one name are two places on the page
+        while section.name in by_name:  # two blocks of one name are two places on the page
             section = Section(f"{section.name}-more", *list(vars(section).values())[1:])
-        found[section.name] = section
+        by_name[section.name] = section
         n_rows += _n_rows(block)
-    return tuple(found.values())
+    return tuple(by_name.values())
 
 
 def _section(block: Block, document: Document, n_rows: int) -> Section | None:
     if isinstance(block, Table):
         if block == document.findings.table:
-            shown = shown_table(block, n_rows, _ELSEWHERE)
-            return Section("comparison", "Comparison", "table", shown)
+            content = shown_table(block, n_rows, _ELSEWHERE)
+            return Section("comparison", "Comparison", "table", content)
         return Section("comparison", _names(block), "table", shown_table(block, n_rows))
     if isinstance(block, Picture):
         picture = _drawn(document, block)
@@ -118,13 +118,13 @@ def shown_table(table: Table, n_rows: int = 0, elsewhere: Sequence[str] = ()) ->
     return Shown(table, notes, comparisons(table, table.columns, n_rows), others)
 
 
-def _figures(document: Document, known: set[str]) -> Iterator[Section]:
+def _figures(document: Document, taken: set[str]) -> Iterator[Section]:
     """All figures that have something to draw and do not stand among the blocks."""
-    names = [name for name in sections.figures() if name not in known]
+    names = [name for name in sections.figures() if name not in taken]
     pictures = (_drawn(document, Picture(name)) for name in names)
-    found = tuple(picture for picture in pictures if picture is not None)
-    if found:
-        yield Section("figures", "Figures", "figures", found)
+    shown_figures = tuple(picture for picture in pictures if picture is not None)
+    if shown_figures:
+        yield Section("figures", "Figures", "figures", shown_figures)
 
 
 def _drawn(document: Document, picture: Picture) -> Drawn | None:

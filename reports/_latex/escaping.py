@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from functools import cache
 
 # Where a word may be broken that fits into no line: the penalty leaves all others whole, the glue
 # fills a line that has no spaces.  After '_', '=' and '/' is better than anywhere.
@@ -35,8 +36,7 @@ def number(text: str) -> str:
 
 def superscript(markers: str) -> str:
     """Footnote markers."""
-    signs = {"†": r"\dagger ", "‡": r"\ddagger ", "§": r"\S ", "¶": r"\P ", "≈": r"\approx "}
-    return f"$^{{{''.join(signs[m] for m in markers).rstrip()}}}$" if markers else ""
+    return rf"\textsuperscript{{{escape(markers)}}}" if markers else ""
 
 
 def _word(word: str, longest: int) -> str:
@@ -57,48 +57,38 @@ def _part(part: str, longest: int) -> str:
     return _ANYWHERE.join(escape(part[i : i + 4]) for i in range(0, len(part), 4))
 
 
-_SPECIAL = {
-    **{c: rf"\{c}" for c in "#$%&_{}"},
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": "$<$",
-    ">": "$>$",
+# What pylatexenc does not know, or writes in a font that pdflatex does not load by default.
+_OWN = {
     "|": "$|$",
-    '"': "''",
-    "–": r"\textendash{}",
-    "—": r"\textemdash{}",
     "`": r"\textasciigrave{}",
-    "±": r"$\pm$",
+    "“": "{}``",  # apart, as "?`" is a sign of its own
     "×": r"$\times$",
-    "≈": r"$\approx$",
     "↑": r"$\uparrow$",
     "↓": r"$\downarrow$",
     "→": r"$\rightarrow$",
     "↵": r"$\hookleftarrow$",
-    "†": r"\textdagger{}",
-    "‡": r"\textdaggerdbl{}",
-    "§": r"\S{}",
-    "¶": r"\P{}",
-    "‘": "{}`",  # apart, as "?`" is a sign of its own
-    "’": "'",
-    "“": "{}``",
-    "”": "''",
-    "•": r"\textbullet{}",
-    "−": "$-$",
-    "∞": r"$\infty$",
 }
+# Of the macros that pylatexenc writes, those that need no package; Greek letters besides.
+_BUILT_IN = re.compile(
+    r"\\(?:[#$%&_{}'\"^`~=.]|(?:[cuvHrioOlL]|ae|AE|oe|OE|ss|ensuremath"
+    r"|pm|approx|infty|sum|prod|int|leq|geq|neq|equiv|sim|in|cdot|partial|nabla"
+    r"|text(?:backslash|ascii(?:tilde|circum)|e[mn]dash|bullet|dagger(?:dbl)?|section"
+    r"|paragraph|quote(?:dbl)?(?:left|right)))(?![A-Za-z]))"
+)
 
 
+@cache
 def _character(c: str) -> str:
     """A character as pdflatex with its default fonts can print it; '?' if it cannot."""
-    if c in _SPECIAL:
-        return _SPECIAL[c]
-    if c.isascii():
-        return c if c.isprintable() else " "
-    greek = re.fullmatch(r"GREEK SMALL LETTER ([A-Z]+)", unicodedata.name(c, ""))
-    if greek and greek[1] != "OMICRON":
-        return rf"$\{greek[1].lower().replace('lamda', 'lambda')}$"
+    from pylatexenc.latexencode import unicode_to_latex
+
+    if c in _OWN or c.isspace() or (c.isascii() and not c.isprintable()):
+        return _OWN.get(c, " ")
+    protection = "braces-after-macro"
+    latex = unicode_to_latex(c, False, protection, "keep", unknown_char_warning=False)
+    greek = unicodedata.name(c, "").startswith(("GREEK SMALL", "GREEK CAPITAL"))
+    needs_package = "\\" in _BUILT_IN.sub("", latex) and not (greek and "ensuremath" in latex)
+    if latex.isascii() and not needs_package:
+        return latex
     plain = unicodedata.normalize("NFKD", c).encode("ascii", "ignore").decode()
-    # Letters with an accent are composed by LaTeX itself; anything else falls back to plain ones.
-    return c if plain.isalpha() and ord(c) < 256 else escape(plain) or "?"
+    return escape(plain) or "?"

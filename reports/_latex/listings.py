@@ -59,9 +59,9 @@ def _floats(
     """One float per body; the notes under the last."""
     for i, body in enumerate(bodies, start=1):
         part = f" (part {i} of {len(bodies)})" if len(bodies) > 1 else ""
-        told = notes_text(notes) if i == len(bodies) else ""
+        below = notes_text(notes) if i == len(bodies) else ""
         caption = breakable(one_line(title)) + part
-        yield table_float(page, caption, tabular(spec, heads, body), told)
+        yield table_float(page, caption, tabular(spec, heads, body), below)
 
 
 def _listing_columns(page: "Page", listing: "Listing", rows: Sequence[Sequence[str]]) -> str:

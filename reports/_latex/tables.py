@@ -32,11 +32,11 @@ def table_floats(table: "Table", page: "Page") -> Iterator[str]:
     yield table_float(page, caption, _tabular(table, table.columns, _mean), notes)
     if table.has_spread:
         measured = [c for c in table.columns if c.name not in SCORE_NAMES]
-        told = _tabular(table, measured, _spread)
-        yield table_float(page, "Sample standard deviation over runs.", told)
+        body = _tabular(table, measured, _spread)
+        yield table_float(page, "Sample standard deviation over runs.", body)
     if columns := interval_columns(table.groups, table.columns):
-        told = _tabular(table, columns, _interval)
-        yield table_float(page, f"{escape(TITLE)}.", told)
+        body = _tabular(table, columns, _interval)
+        yield table_float(page, f"{escape(TITLE)}.", body)
 
 
 def notes_text(notes: Sequence["Note"]) -> str:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy import stats
-from statistics_cases import outcomes
+from statistics_cases import interval, outcomes
 
-from unlearnbench.analysis.statistics.bootstrap import interval, intervals, quantiles
+from unlearnbench.analysis.statistics.bootstrap import intervals, quantiles
 from unlearnbench.analysis.statistics.outcomes import Outcomes, difference, matched
 
 N = 2000  # repetitions: a binomial error of 0.5%

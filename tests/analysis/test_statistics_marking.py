@@ -4,11 +4,10 @@ import random
 
 import numpy as np
 import pytest
-from statistics_cases import AVERAGE, COLUMNS, MA, PILE, golden_result, result
+from statistics_cases import AVERAGE, COLUMNS, MA, PILE, golden_result, interval, result
 
 from unlearnbench.analysis.build_table import build_table
 from unlearnbench.analysis.columns import SCORE_NAMES
-from unlearnbench.analysis.statistics.bootstrap import interval
 from unlearnbench.analysis.statistics.marking import with_intervals
 from unlearnbench.analysis.statistics.outcomes import outcomes_of
 from unlearnbench.analysis.statistics.paired import ALL_PAIRS_UP_TO, pairwise

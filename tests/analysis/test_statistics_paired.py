@@ -6,10 +6,9 @@ from itertools import combinations, product
 import numpy as np
 import pytest
 from scipy import stats
-from statistics_cases import MA, outcomes, result
+from statistics_cases import MA, interval, outcomes, result
 
 from unlearnbench.analysis.build_table import build_table
-from unlearnbench.analysis.statistics.bootstrap import interval
 from unlearnbench.analysis.statistics.outcomes import Outcomes
 from unlearnbench.analysis.statistics.paired import (
     ALL_PAIRS_UP_TO,

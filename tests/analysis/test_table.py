@@ -16,7 +16,7 @@ from unlearnbench.analysis.columns import PAPER_COLUMNS
 from unlearnbench.analysis.table import Group, Row, Table
 from unlearnbench.errors import UserError
 from unlearnbench.protocol import Protocol
-from unlearnbench.reporting.published import table_from_published
+from unlearnbench.reporting.published import as_table, printed_table
 from unlearnbench.results.record import Result, StopRecord
 from unlearnbench.results.trace import EpochRecord, UnlearnTrace
 
@@ -300,7 +300,7 @@ def test_the_marks_against_ranks_counted_from_the_printed_text() -> None:
 
 def test_second_best_is_what_the_paper_underlines(shared: Path) -> None:
     text = (shared / "paper" / "learn-while-unlearn-v2.txt").read_text()
-    table = table_from_published(shared / "published" / "results.csv", "table1")
+    table = as_table(printed_table("table1", "v2").rows)
     columns = [c.name for c in table.columns if c.name != "epochs"]
     lines = text[text.index("TABLE I\n") : text.index("D. Configurations")].splitlines()
     printed = [line.split("\t") for line in lines if re.match(r"(NEO|OPT)\b.*\t", line)]

@@ -403,7 +403,7 @@ def test_rates_that_are_none_are_named(rates, tmp_path):
 
 @fuzz(80, text=texts | st.builds("{}/{}".format, st.integers(-1, 9), st.integers(-1, 9)))
 def test_any_shard_is_a_part_or_refused(text):
-    from unlearnbench.running.launching.choosing import share_of
+    from unlearnbench.running.launching.grid import share_of
 
     cells: Any = tuple(range(10))
     try:

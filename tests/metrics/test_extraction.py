@@ -25,8 +25,12 @@ from transformers import GenerationConfig, MambaConfig, MambaForCausalLM
 from unlearnbench.errors import UserError
 from unlearnbench.metrics.extraction import ExtractionScores, extraction_scores
 from unlearnbench.models.generation.branch import Branch
-from unlearnbench.models.generation.branches import _chunks, decode_branches, prefill_batches
-from unlearnbench.models.generation.lockstep import Lockstep
+from unlearnbench.models.generation.branches import (
+    Lockstep,
+    _chunks,
+    decode_branches,
+    prefill_batches,
+)
 from unlearnbench.models.gpt_neo import Attended, Places, reads_shared_columns
 from unlearnbench.models.language_model import LanguageModel
 from unlearnbench.models.sequences import Sequences

@@ -4,11 +4,11 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from continuations import continue_rows
 from extraction_cases import EOS, PAD, tiny_model
 from transformers import GenerationConfig
 
 from unlearnbench.errors import UserError
-from unlearnbench.models.generation.continuing import continue_rows
 from unlearnbench.models.sequences import Sequences
 from unlearnbench.protocol import Protocol
 

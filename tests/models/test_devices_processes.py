@@ -12,7 +12,6 @@ import tiny
 from unlearning_fakes import tiny_model
 
 from unlearnbench.models.devices import ranks
-from unlearnbench.models.shared_costs import sum_costs
 from unlearnbench.results.record import Result
 from unlearnbench.results.store import Store
 from unlearnbench.running.launching.in_process import leading
@@ -209,6 +208,6 @@ def test_without_a_launcher_nothing_is_exchanged() -> None:
         assert ranks.from_first(lambda: "here") == "here"
         assert list(ranks.each_by_one("ab", str.upper)) == [("a", "A"), ("b", "B")]
         ranks.same_weights(model)
-        sum_costs(model)
+        model.meter.sum_over_processes()
     with pytest.raises(ZeroDivisionError):
         ranks.gathered(lambda: 1 // 0)

@@ -10,9 +10,8 @@ from unlearnbench.analysis.columns import EPOCHS, PAPER_COLUMNS, S_M, S_Z
 from unlearnbench.errors import UserError
 from unlearnbench.protocol import Protocol
 from unlearnbench.reporting.findings import Findings
-from unlearnbench.reporting.published.differences import sentences
 from unlearnbench.reporting.published.matching import Beside, besides
-from unlearnbench.reporting.published.protocol_touches import EVERY, TOUCHES, departures
+from unlearnbench.reporting.published.setup import METHODS, TOUCHES, departures
 from unlearnbench.results.record import Result, StopRecord
 
 BEFORE = {"label": "NEO (before unlearning)", "method": "none", "role": "before"}
@@ -36,10 +35,11 @@ def matches(found: Beside) -> dict[str, str | None]:
     return {line.label: line.printed.label if line.printed else None for line in found.lines}
 
 
-def told(results: tuple[Result, ...], kind: str, **published: str) -> list[str]:
+def departed(results: tuple[Result, ...], **published: str) -> dict[str, tuple[str, str, str]]:
+    """Own value, printed value and what it touches, by the name of the setting."""
     findings = Findings(results, published=published)
     (only,) = besides(findings)
-    return [text for k, text in sentences(only, findings) if k == kind and text]
+    return {d.name: (d.own, d.printed, d.touches) for d in departures(only, findings)}
 
 
 @pytest.mark.parametrize(
@@ -95,10 +95,8 @@ def test_of_several_rows_of_icu_the_one_with_the_papers_weights_counts():
     assert found["NEO + ICU (alpha=0.1)"] is None
     other = made(method("kl"), method("icu", alpha=0.2, beta=1.0))
     assert matches(beside(other))["NEO + ICU"] == "NEO + ICU"
-    assert told(other, "weights") == [
-        "Weights: alpha=0.2, beta=1 for NEO + ICU here, alpha=0.5, beta=1 there; touches all of "
-        "its columns."
-    ]
+    assert departed(other)["alpha"] == ("0.2", "0.5", "NEO + ICU")
+    assert "beta" not in departed(other)
 
 
 def test_a_sweep_of_weights_is_guessed_and_matched_by_value():
@@ -125,9 +123,7 @@ def test_learning_rates_are_matched_by_value_and_only_a_stand_in_by_order():
     }
     assert pairs == {100 * a: b for a, b in zip(own, (5e-7, 1e-6, 2e-6, 5e-6, 1e-5), strict=True)}
     assert found.by_order
-    assert told(nano, "learning_rate") == [
-        "Learning rates are laid beside the printed ones by their order."
-    ]
+    assert "learning_rate" not in departed(nano)  # the lines name both
     assert not beside(nano[:4]).by_order
 
 
@@ -159,42 +155,47 @@ def test_every_protocol_setting_says_what_it_touches():
     columns = {c.name for c in (*PAPER_COLUMNS, EPOCHS, S_Z, S_M)} | {"human"}
     for touch in TOUCHES.values():
         assert set(touch.columns) <= columns
-        assert set(touch.methods) <= set(EVERY)
+        assert set(touch.methods) <= set(METHODS)
+
+
+EVERY = ("kumpr", "dpo", "kl", "llmu", "icu")
+
+
+def of_size(n_parameters: int, protocol: dict[str, Any], **published: str) -> set[str]:
+    """The protocol's settings in which five methods of a model of that size depart."""
+    model = result().model.model_copy(update={"n_parameters": n_parameters})
+    rows = made(BEFORE, *map(method, EVERY), model=model, protocol=protocol)
+    return set(departed(rows, **published)) & set(TOUCHES)
 
 
 def test_a_run_under_the_released_protocol_departs_in_nothing():
     released = vars(Protocol.named("released"))
-    assert not list(departures(released, None, 10**10))
+    assert not of_size(10**10, released, table="per-run")  # which prints no scores
     # Version 2's scores are capped, which the released code knows nothing of.
-    assert [d.setting for d in departures(released, 1000.0, 10**10)] == ["perplexity_cap"]
+    assert of_size(10**10, released) == {"perplexity_cap"}
 
 
-def test_what_departs_is_told_with_what_it_touches():
+def test_what_departs_is_listed_with_what_it_touches():
     paper = vars(Protocol())
-    small = {d.setting: d for d in departures(paper, 1000.0, 125_000_000)}
-    assert set(TOUCHES) - set(small) == {"perplexity_cap", "large_model_learning_rate"}
-    large = {d.setting for d in departures(paper, 1000.0, 2_700_000_000)}
-    assert large - set(small) == {"large_model_learning_rate"}
-    rows = made(BEFORE, method("icu"), method("kl"))
-    protocol = told(rows, "protocol")
-    assert "el_positions: every here, suffix there; touches EL10 of every row and every column of "\
-        "the methods' rows." in protocol  # fmt: skip
-    assert "kl_term: divergence here, cross_entropy there; touches every column of NEO + ICU, "\
-        "NEO + KL." in protocol  # fmt: skip
-    assert not any(text.startswith(("dpo_loss", "llmu_mismatch")) for text in protocol)
+    small, large = of_size(125_000_000, paper), of_size(2_700_000_000, paper)
+    assert set(TOUCHES) - small == {"perplexity_cap", "large_model_learning_rate"}
+    assert large - small == {"large_model_learning_rate"}
+    found = departed(made(BEFORE, method("icu"), method("kl")))
+    assert found["el_positions"] == ("every", "suffix", "EL10; every method's row")
+    assert found["kl_term"] == ("divergence", "cross_entropy", "NEO + ICU, NEO + KL")
+    assert found["neighbour_metric"] == ("cosine", "l2", "nothing")
+    assert not {"dpo_loss", "llmu_mismatch"} & set(found)
 
 
-def test_released_numbers_of_128_rows_need_few_words():
-    model = result().model.model_copy(update={"n_parameters": 125_198_592})
-    rows = made(
-        BEFORE, method("icu", batch_size=8), model=model, protocol_name="released",
-        protocol={**vars(Protocol.named("released")), "perplexity_cap": 1000.0},
-    )  # fmt: skip
-    kinds = {k: told(rows, k) for k in ("nano", "protocol", "stop_line", "learning_rate", "dtype")}
-    assert kinds == {k: [] for k in kinds}
+def test_released_numbers_of_five_sets_of_128_rows_depart_in_nothing():
+    protocol = {**vars(Protocol.named("released")), "perplexity_cap": 1000.0}
+    icu = method("icu", batch_size=8, alpha=0.5, beta=1.0)
+    rows = [made(BEFORE, icu, run=run, protocol_name="released", protocol=protocol)
+            for run in "01234"]  # fmt: skip
+    assert departed(sum(rows, ())) == {}
 
 
-def test_a_calibrated_line_other_rates_and_few_sets_are_told():
+def test_a_calibrated_line_other_rates_and_few_sets_are_listed():
     stop = StopRecord(source="calibrated", el=0.0407, ma=0.4374, n_unseen=64)
     tuned = result().method.model_copy(
         update={
@@ -205,16 +206,17 @@ def test_a_calibrated_line_other_rates_and_few_sets_are_told():
         }
     )
     one = result("NEO + KL", method="kl", group="nano-neo", stop=stop)
-    results = (one.model_copy(update={"method": tuned}),)
-    assert "EL10 < 0.0407 and MA < 0.4374; EL10 < 0.0499" in told(results, "stop_line")[0]
-    n_rows = len(one.forget_set.doc_ids)
-    assert f"1 of {n_rows} rows here, 5 of 128 there" in told(results, "means")[0]
-    assert "2e-4 (tuned) for NEO + KL here, 5e-6 there" in told(results, "learning_rate")[0]
-    assert told(results, "epoch_limit") == ["Epoch limit: 12 for NEO + KL, which ran 14.0 there."]
-    assert "Batch: 16 rows here, 8 there" in told(results, "batch_size")[0]
-    assert "says nothing about the paper" in told(results, "nano")[0]
-    limited = one.model_copy(update={"identity": {"tasks": {"limit": 10}}})
-    assert "the first 10 documents" in told((limited,), "limit")[0]
+    one = one.model_copy(update={"method": tuned, "identity": {"tasks": {"limit": 10}}})
+    found = departed((one,))
+    assert found["model"] == ("nano-neo", "GPT-Neo 125M", "everything")
+    assert found["stop line"] == (
+        "EL10 < 0.0407, MA < 0.4374", "EL10 < 0.0499, MA < 0.5994", "every method's row",
+    )  # fmt: skip
+    assert found["forget sets"][:2] == (f"1 of {len(one.forget_set.doc_ids)} rows", "5 of 128 rows")
+    assert found["learning_rate"] == ("2e-4 (tuned)", "5e-6", "NEO + KL")
+    assert found["max_epochs"] == ("12", "ran 14.0", "NEO + KL")
+    assert found["batch_size"] == ("16", "8", "NEO + KL")
+    assert found["documents per task"][:2] == ("the first 10", "all")
 
 
 def test_an_unknown_table_or_model_names_the_way_out():

@@ -9,7 +9,7 @@ from golden_results import golden_results, result
 from unlearnbench.analysis.columns import ABSENT
 from unlearnbench.errors import UserError
 from unlearnbench.protocol import Protocol
-from unlearnbench.reporting.comparison.blocks import comparison_blocks
+from unlearnbench.reporting.comparison import comparison_blocks
 from unlearnbench.reporting.document import Listing
 from unlearnbench.reporting.findings import Findings
 from unlearnbench.results.record import Environment, Result
@@ -17,6 +17,7 @@ from unlearnbench.results.score import Score
 
 NAMES = ("old", "new")
 SETS = {"sets": {"lambada": "a" * 64}}
+KL = result("NEO + KL", method="kl", position=1)
 
 
 def compared(first: list[Result], second: list[Result]) -> list[Listing]:
@@ -64,15 +65,16 @@ def test_what_differs_comes_first_and_only_what_differs():
     )  # fmt: skip
     protocol = {**vars(Protocol()), "loss_span": "all"}
     other = result(settings={"learning_rate": 1e-4}, environment=env, protocol=protocol)
-    made, _ = compared([result()], [other])
+    made, _ = compared([result(), KL], [other, KL.model_copy(update={"protocol": protocol})])
     assert made.rows == (
-        ("protocol: loss_span", "suffix", "all"),
-        ("git commit", "no checkout", "ffffffffff with uncommitted changes"),
-        ("Python", "3.11", "3.12"),
-        ("torch", ABSENT, "2.13"),
-        ("nano-neo, NEO + ICU: learning_rate", "5e-6", "1e-4"),
+        ("protocol.loss_span", "all", "suffix", "all"),
+        ("settings.learning_rate", "NEO + ICU", "5e-6", "1e-4"),
+        ("python", "NEO + ICU", "3.11", "3.12"),
+        ("git_commit", "NEO + ICU", "none", "ffffffffff"),
+        ("git_dirty", "NEO + ICU", "none", "true"),
+        ("packages.torch", "NEO + ICU", ABSENT, "2.13"),
     )
-    assert (made.headers, made.n_labels) == (("", *NAMES), 3)
+    assert (made.headers, made.n_labels) == (("", "Rows", *NAMES), 4)
 
 
 def test_models_data_dtype_and_limits_are_among_what_may_differ():
@@ -80,11 +82,16 @@ def test_models_data_dtype_and_limits_are_among_what_may_differ():
     given = result().forget_set.model_copy(update={"content_sha256": "c" * 64})
     identity = {"tasks": {"limit": 5}, "software": {"harness": "d" * 64}, **SETS}
     made, _ = compared([result()], [result(model=model, forget_set=given, identity=identity)])
-    assert {row[0] for row in made.rows} == {
-        "model of the methods", "dtype", "forget set 0", "documents per task", "set lambada",
-        "source of unlearnbench",
+    facts = {row[0]: row[1:] for row in made.rows}
+    assert facts == {
+        "model.weights_sha256": ("all", result().model.weights_sha256[:10], "b" * 10),
+        "model.dtype": ("all", "float32", "bfloat16"),
+        "forget set 0": ("all", *(f"nano/0, 128 rows, {digest[:10]}" for digest in
+                                  (result().forget_set.content_sha256, "c" * 10))),
+        "tasks.limit": ("all", ABSENT, "5"),
+        "sets.lambada": ("all", ABSENT, "a" * 10),
+        "software.harness": ("all", ABSENT, "d" * 10),
     }  # fmt: skip
-    assert next(row for row in made.rows if row[0] == "documents per task")[1:] == ("all", "5")
 
 
 def test_a_real_difference_is_told_apart_on_the_same_documents():
@@ -148,7 +155,7 @@ def test_rows_are_matched_by_their_settings_and_the_rest_is_named():
 def test_groups_of_two_protocols_are_compared_all_the_same():
     released = {"protocol_name": "released", "protocol": vars(Protocol.named("released"))}
     made, listing = compared([result()], [result(**released, scores={"el10": 0.5})])
-    assert ("protocol", "paper", "released") in made.rows
+    assert ("protocol.name", "all", "paper", "released") in made.rows
     assert values(listing)["NEO + ICU", "EL10 (%)"][:3] == ("4.0", "50.0", "+46.00")
 
 

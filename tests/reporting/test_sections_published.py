@@ -1,4 +1,4 @@
-"""The beside-published section: own value, printed value, difference, and what to think of it."""
+"""The beside-published section: own value, printed value, difference, and the set-up."""
 
 from dataclasses import replace
 from types import SimpleNamespace
@@ -58,6 +58,9 @@ def listings(results: list[Result], **published: str) -> dict[str, Listing]:
     return {listing.title.rpartition(": ")[2]: listing for listing in made}
 
 
+SETUP = "What differs in the set-up"
+
+
 def lines(listing: Listing) -> dict[tuple[str, str], dict[str, str]]:
     headers = listing.headers[2:]
     return {row[:2]: dict(zip(headers, row[2:], strict=True)) for row in listing.rows}
@@ -71,16 +74,17 @@ def test_a_perfect_reproduction_differs_in_nothing():
     found = listings(reproduced())
     differences = [
         text
-        for listing in found.values()
+        for title, listing in found.items()
+        if title != SETUP
         for (_, kind), texts in lines(listing).items()
         for header, text in texts.items()
         if kind == "difference" and header != "Epoch"
     ]
     assert set(differences) <= {ABSENT, "0.0", "0.000", "0.00"}
     assert sum(text != ABSENT for text in differences) == 7 * 8 - 2 + 6 + 12  # KUMPR's PPL
-    scores = found["epochs and scores"]
-    assert "the same here and there" in notes(scores, "scores")
-    assert lines(scores)["NEO + ICU", "here"]["s_z ↑"] == "3.78"
+    scores = lines(found["epochs and scores"])
+    assert scores["NEO + ICU", "here"]["s_z ↑"] == "3.78"
+    assert scores["NEO + ICU", "printed"]["common s_z ↑"] == "3.78"
 
 
 def test_own_printed_and_difference_stand_on_three_lines():
@@ -89,15 +93,15 @@ def test_own_printed_and_difference_stand_on_three_lines():
         measured("NEO + LLMU", {"el10": 3.0, "pile_ppl": 20.0}, method="llmu", position=1),
     ]
     found = listings(results)
-    forgetting, utility = lines(found["forgetting"]), lines(found["utility"])
-    of_row = {kind: forgetting["NEO + KUMPR", kind]["EL10 ↓"] for kind in KINDS}
+    metrics = lines(found["metrics"])
+    of_row = {kind: metrics["NEO + KUMPR", kind]["EL10 ↓"] for kind in KINDS}
     assert of_row == {"here": "1.5", "printed": "0.7", "difference": "+0.8"}
-    pile = {kind: utility["NEO + KUMPR", kind]["Pile ↓"] for kind in KINDS}
+    pile = {kind: metrics["NEO + KUMPR", kind]["Pile ↓"] for kind in KINDS}
     assert pile == {"here": ">1000", "printed": ">1000", "difference": ABSENT}
-    assert lines(found["utility"])["NEO + LLMU", "difference"]["Pile ↓"] == "-3.6"
-    assert forgetting["NEO + DPO", "printed only"]["EL10 ↓"] == "17.4"
-    assert "over the cap" in notes(found["utility"], "cap")
-    assert not notes(found["forgetting"], "cap")
+    assert metrics["NEO + LLMU", "difference"]["Pile ↓"] == "-3.6"
+    assert metrics["NEO + DPO", "printed only"]["EL10 ↓"] == "17.4"
+    assert "over the cap" in notes(found["metrics"], "cap")
+    assert not notes(found["epochs and scores"], "cap")
 
 
 KINDS = ("here", "printed", "difference")
@@ -109,18 +113,18 @@ def test_scores_over_other_rows_or_metrics_are_not_subtracted_but_computed_anew(
     by_line = lines(found)
     assert by_line["NEO + ICU", "difference"]["s_z ↑"] == ABSENT
     # Over the five rows that both have, a perfect reproduction has the printed side's scores.
-    assert by_line["NEO + ICU", "difference"]["shared s_z ↑"] == "0.00"
-    assert by_line["NEO + ICU", "here"]["shared s_z ↑"] == by_line["NEO + ICU", "here"]["s_z ↑"]
+    assert by_line["NEO + ICU", "difference"]["common s_z ↑"] == "0.00"
+    assert by_line["NEO + ICU", "here"]["common s_z ↑"] == by_line["NEO + ICU", "here"]["s_z ↑"]
     assert by_line["NEO + ICU", "printed"]["s_z ↑"] == "3.78"
-    assert by_line["NEO + DPO", "printed only"]["shared s_z ↑"] == ABSENT
-    assert "Shared: computed anew on both sides, over OPT, NEO + KUMPR" in notes(found, "scores")
+    assert by_line["NEO + DPO", "printed only"]["common s_z ↑"] == ABSENT
+    assert "both sides scored anew over OPT, NEO + KUMPR" in notes(found, "scores")
 
 
-def test_a_printed_value_beside_two_rows_has_no_shared_scores():
+def test_a_printed_value_beside_two_rows_has_no_common_scores():
     twice = measured("NEO + KL", {"el10": 5.0}, method="kl", settings={"learning_rate": 1e-4})
     found = listings([*reproduced(), twice])["epochs and scores"]
-    assert "no difference is taken" in notes(found, "scores")
-    assert not [header for header in found.headers if "shared" in header]
+    assert not notes(found, "scores")
+    assert not [header for header in found.headers if "common" in header]
 
 
 def test_a_printed_value_within_the_spread_or_the_interval_is_marked():
@@ -128,7 +132,7 @@ def test_a_printed_value_within_the_spread_or_the_interval_is_marked():
         measured("NEO + ICU", {"el10": el10, "ma": ma}, method="icu", run=run)
         for run, el10, ma in (("0", 3.4, 70.0), ("1", 5.0, 70.4))
     ]  # 4.4 and 55.6 are printed
-    difference = lines(listings(results)["forgetting"])["NEO + ICU", "difference"]
+    difference = lines(listings(results)["metrics"])["NEO + ICU", "difference"]
     assert (difference["EL10 ↓"], difference["MA ↓"]) == ("-0.2~", "+14.6")
     findings = Findings(tuple(results))
     (group,) = findings.table.groups
@@ -146,26 +150,33 @@ def test_the_printed_rate_is_told_where_it_is_another():
                  settings={"learning_rate": rate})
         for rate in rates
     ]  # fmt: skip
-    found = listings(results)["forgetting"]
-    assert ("NEO + ICU (learning_rate=2e-4)", "printed (1e-5)") in lines(found)
-    assert lines(found)["NEO + ICU (learning_rate=1e-5)", "printed (5e-7)"]["EL10 ↓"] == "4.9"
+    found = listings(results)["metrics"]
+    assert ("NEO + ICU (learning_rate=2e-4)", "printed (learning_rate=1e-5)") in lines(found)
+    assert (
+        lines(found)["NEO + ICU (learning_rate=1e-5)", "printed (learning_rate=5e-7)"]["EL10 ↓"]
+        == "4.9"
+    )
 
 
-def test_protocol_differences_are_footnoted_once_under_the_last_listing():
-    *others, last = listings(reproduced()).values()
-    kinds = [note.kind for note in last.notes]
-    assert kinds.count("protocol") == 15
-    assert not any(note.kind == "protocol" for listing in others for note in listing.notes)
+def test_what_differs_in_the_set_up_is_one_listing_for_all_groups():
+    *others, setup = blocks(Findings((*reproduced(), *reproduced(group="neo-1.3b"))))
+    assert setup.headers == ("Setting", "Model", "here", "printed", "touches")
+    by_setting = {row[0]: row[1:] for row in setup.rows}
+    assert by_setting["kl_term"] == (
+        "all", "divergence", "cross_entropy", "NEO + KL, NEO + LLMU, NEO + ICU",
+    )  # fmt: skip
+    assert by_setting["dtype"][:3] == ("neo-1.3b", "float32", "bfloat16")
+    assert not {note.kind for listing in others for note in listing.notes} & {"printed"}
     released = {"protocol_name": "released", "protocol": {}}
-    *_, last = listings(reproduced(**released)).values()
-    assert "protocol" not in [note.kind for note in last.notes]
+    *_, setup = blocks(Findings(tuple(reproduced(**released))))
+    assert [row[0] for row in setup.rows] == ["forget sets", "judge"]
 
 
 def test_marks_of_rows_and_models_without_a_printed_row_are_explained():
     missed = measured("NEO + KL", {"el10": 9.0}, method="kl", status="not_forgotten")
     foreign = measured("X + KL", {"el10": 9.0}, method="kl", group="gpt2")
     *_, last = listings([missed, foreign]).values()
-    assert ("NEO + KL †", "here") in lines(listings([missed])["forgetting"])
+    assert ("NEO + KL †", "here") in lines(listings([missed])["metrics"])
     assert any(note.marker == "†" and "NEO + KL" in note.text for note in last.notes)
     assert notes(last, "left_out") == "Nothing is printed to lay beside gpt2."
 
@@ -173,7 +184,7 @@ def test_marks_of_rows_and_models_without_a_printed_row_are_explained():
 @pytest.mark.parametrize(("source", "cap"), [("v1", ">10000"), ("v2", ">1000")])
 def test_both_versions_of_the_paper(source: str, cap: str):
     found = listings(reproduced(), source=source)
-    assert lines(found["utility"])["NEO + KUMPR", "printed"]["Pile ↓"] == cap
+    assert lines(found["metrics"])["NEO + KUMPR", "printed"]["Pile ↓"] == cap
     borrowed = {"v1": "s_z, s_m: printed in version 2", "v2": "Epoch: printed in version 1"}
     assert notes(found["epochs and scores"], "borrowed").startswith(borrowed[source])
 
@@ -188,10 +199,10 @@ def test_peoples_score_is_laid_beside_on_the_papers_scale():
         scores=SimpleNamespace(cells=[cell]), is_rehearsal=False, result_keys=drawn
     )
     findings = Findings(tuple(results), published={"table": "human"}, read_human=lambda: study)
-    (only,) = blocks(findings)
+    only, _ = blocks(findings)
     by_line = lines(only)
     assert by_line["NEO + ICU", "difference"] == {"Human ↑": "-0.7", "GPT ↑": "0.00"}
     assert by_line["NEO + KUMPR", "difference"]["Human ↑"] == ABSENT
     rehearsal = SimpleNamespace(scores=study.scores, is_rehearsal=True)  # rules, not people
-    (only,) = blocks(replace(findings, read_human=lambda: rehearsal))
+    only, _ = blocks(replace(findings, read_human=lambda: rehearsal))
     assert lines(only)["NEO + ICU", "here"]["Human ↑"] == ABSENT

@@ -10,15 +10,9 @@ from unlearnbench.reporting import printing
 from unlearnbench.reporting.document import Listing
 from unlearnbench.reporting.findings import findings_of
 from unlearnbench.reporting.sections import costs, names, runs
-from unlearnbench.reporting.sections._shown import rows_with_runs
+from unlearnbench.reporting.sections.runs import rows_with_runs
 from unlearnbench.results.record import PhaseRecord
 from unlearnbench.results.score import Metric
-
-result, golden_results, METRICS = (
-    result,
-    golden_results,
-    METRICS,
-)
 
 
 def lines(listing: Listing) -> list[dict[str, str]]:
@@ -37,36 +31,37 @@ def test_there_is_a_section_for_each_of_the_names():
 
 
 def test_each_run_has_its_line_and_each_row_its_mean():
-    first, rest = listings(golden_results())
-    assert [line["Forget set"] for line in lines(first)] == ["0", "1", "mean"] * 9
-    icu = [line for line in lines(first) if line["Row"] == "NEO + ICU (alpha=0.5)"]
+    (only,) = listings(golden_results())
+    assert [line["Forget set"] for line in lines(only)] == ["0", "1", "mean"] * 9
+    icu = [line for line in lines(only) if line["Row"] == "NEO + ICU (alpha=0.5)"]
     assert [line["MA (%) ↓"] for line in icu] == ["57.0", "58.0", "57.5"]
     assert [line["LAMBADA"] for line in icu] == ["27.0", "27.0", "27.0"]
-    assert [line["Epochs"] for line in lines(rest)[:3]] == [ABSENT] * 3
-    of_icu = [line for line in lines(rest) if line["Row"] == "NEO + ICU (alpha=0.5)"]
+    assert [line["Epochs"] for line in lines(only)[:3]] == [ABSENT] * 3
+    of_icu = [line for line in lines(only) if line["Row"] == "NEO + ICU (alpha=0.5)"]
     assert [line["Epochs"] for line in of_icu] == ["5", "6", "5.5"]
-    assert (first.n_labels, rest.n_labels) == (2, 2)
+    assert only.n_labels == 2
 
 
 def test_every_measured_column_stands_in_one_listing_and_no_other_does():
-    first, rest = listings(golden_results())
-    assert first.headers[2:] == (
-        "EL10 (%) ↓", "MA (%) ↓", "Entropy ↑", "LAMBADA", "Cls Avg. (ACC) ↑",
+    (only,) = listings(golden_results())
+    assert only.title == "Every run, nano-neo: forgetting, classification, dialogue, perplexity"
+    assert only.headers[2:] == (
+        "EL10 (%) ↓", "MA (%) ↓", "Entropy ↑", "LAMBADA", "Cls Avg. (ACC) ↑", "Dia Avg. (F1) ↑",
+        "Pile (PPL) ↓", "Epochs", "Status",
     )  # fmt: skip
-    assert rest.headers[2:] == ("Dia Avg. (F1) ↑", "Pile (PPL) ↓", "Epochs", "Status")
-    assert [n.text for n in first.notes if n.kind == "units"] == ["ACC in %: LAMBADA."]
+    assert [n.text for n in only.notes if n.kind == "units"] == ["ACC in %: LAMBADA."]
 
 
 def test_a_failed_run_has_dashes_and_its_reason():
-    first, rest = listings(golden_results())
-    failed = [line for line in lines(rest) if line["Status"] == "failed"]
+    (only,) = listings(golden_results())
+    failed = [line for line in lines(only) if line["Status"] == "failed"]
     assert [(line["Row"], line["Forget set"]) for line in failed] == [
         ("NEO + DPO ‡", "1"), ("NEO + LLMU ‡", "0"), ("NEO + LLMU ‡", "1"),
     ]  # fmt: skip
     assert all(line["Epochs"] == line["Pile (PPL) ↓"] == ABSENT for line in failed)
-    dpo = [line["MA (%) ↓"] for line in lines(first) if line["Row"].startswith("NEO + DPO")]
+    dpo = [line["MA (%) ↓"] for line in lines(only) if line["Row"].startswith("NEO + DPO")]
     assert dpo == ["50.0", ABSENT, "50.0"]
-    told = {note.marker: note.text for note in rest.notes}
+    told = {note.marker: note.text for note in only.notes}
     assert "out of memory" in told["‡"]
     assert "NEO + KL in 1 of 2 runs" in told["†"]
 
@@ -75,42 +70,42 @@ def test_a_collapsed_run_is_a_failed_one_and_shows_no_epochs():
     trace = {"outcome": "collapsed", "reason": "loss is NaN", "n_epochs": 3, "epochs": []}
     base = result(run="1")
     collapsed = base.model_copy(update={"trace": type(base.trace)(**trace), "status": "failed"})
-    _, rest = listings([result(run="0"), collapsed])
-    assert [line["Epochs"] for line in lines(rest)] == ["5", ABSENT, "5.0"]
+    (only,) = listings([result(run="0"), collapsed])
+    assert [line["Epochs"] for line in lines(only)] == ["5", ABSENT, "5.0"]
 
 
 def test_the_cap_applies_to_runs_and_means_as_in_the_table():
-    _, rest = listings(golden_results())
-    kumpr = [line["Pile (PPL) ↓"] for line in lines(rest) if line["Row"] == "NEO + KUMPR"]
+    (only,) = listings(golden_results())
+    kumpr = [line["Pile (PPL) ↓"] for line in lines(only) if line["Row"] == "NEO + KUMPR"]
     assert kumpr == [">1000"] * 3
     uncapped = [
         r.model_copy(update={"protocol": {**r.protocol, "perplexity_cap": None}})
         for r in golden_results()
     ]
-    _, rest = listings(uncapped)
-    kumpr = [line["Pile (PPL) ↓"] for line in lines(rest) if line["Row"] == "NEO + KUMPR"]
+    (only,) = listings(uncapped)
+    kumpr = [line["Pile (PPL) ↓"] for line in lines(only) if line["Row"] == "NEO + KUMPR"]
     assert kumpr == ["1900.0", "inf", "inf"]
-    assert not [note for note in rest.notes if note.kind == "capped"]
+    assert not [note for note in only.notes if note.kind == "capped"]
 
 
 def test_mean_lines_are_the_means_of_the_lines_above():
     values = [0.1, 0.25, 0.4]
     made = [result(run=str(n), scores={"ma": v}) for n, v in enumerate(values)]
-    first, _ = listings(made)
-    printed = [float(line["MA (%) ↓"]) for line in lines(first)]
+    (only,) = listings(made)
+    printed = [float(line["MA (%) ↓"]) for line in lines(only)]
     assert printed[-1] == pytest.approx(fmean(printed[:-1]))
 
 
 def test_one_run_has_no_mean_and_seeds_have_a_column():
-    first, _ = listings([result(), result("NEO + KL", method="kl", position=1)])
-    assert [line["Forget set"] for line in lines(first)] == ["0", "0"]
-    assert "Seed" not in first.headers
-    assert any("One run per row" in note.text for note in first.notes)
-    first, _ = listings([result(seed=1), result(seed=2)])
-    assert [(line["Forget set"], line["Seed"]) for line in lines(first)] == [
+    (only,) = listings([result(), result("NEO + KL", method="kl", position=1)])
+    assert [line["Forget set"] for line in lines(only)] == ["0", "0"]
+    assert "Seed" not in only.headers
+    assert any("One run per row" in note.text for note in only.notes)
+    (only,) = listings([result(seed=1), result(seed=2)])
+    assert [(line["Forget set"], line["Seed"]) for line in lines(only)] == [
         ("0", "1"), ("0", "2"), ("mean", ""),
     ]  # fmt: skip
-    assert first.n_labels == 3
+    assert only.n_labels == 3
 
 
 def test_a_failed_cell_that_was_run_again_is_one_run():
@@ -130,8 +125,23 @@ def test_a_foreign_metric_has_its_column():
     own = result(metrics=[*METRICS, metric])
     score = own.scores["forgetting"]["el10"].model_copy(update={"value": 0.5})
     own = own.model_copy(update={"scores": {**own.scores, "manners": {"politeness": score}}})
-    _, rest = listings([own, result("NEO + KL", method="kl", position=1)])
-    assert [line["Politeness (%) ↑"] for line in lines(rest)] == ["50.0", ABSENT]
+    (only,) = listings([own, result("NEO + KL", method="kl", position=1)])
+    assert [line["Politeness (%) ↑"] for line in lines(only)] == ["50.0", ABSENT]
+
+
+def test_many_columns_are_several_listings_that_part_no_task():
+    metrics = [
+        Metric(name=f"{task}{i}", task=task, label=f"{task}{i}", higher_is_better=True)
+        for task, n in (("a", 10), ("b", 5), ("c", 1))
+        for i in range(n)
+    ]
+    score = result().scores["forgetting"]["el10"]
+    by_task = {t: {m.name: score for m in metrics if m.task == t} for t in "abc"}
+    one = result(metrics=metrics).model_copy(update={"scores": by_task})
+    first, second = listings([one])
+    assert [h.rstrip(" ↑") for h in first.headers[2:]] == [m.name for m in metrics[:15]]
+    assert second.headers[2:] == ("c0 ↑", "Epochs", "Status")
+    assert (first.name, second.name) == ("runs-nano-neo", "runs-nano-neo-2")
 
 
 def test_nothing_but_failures_still_says_what_was_tried():
@@ -213,12 +223,6 @@ def test_a_reference_row_unlearned_nothing_and_a_plugins_phase_is_shown():
     first, second = lines(time)
     assert (first["Unlearning"], first["Tasks"], first["Draft"]) == (ABSENT, ABSENT, ABSENT)
     assert (first["Other"], second["Draft"]) == ("1.0 (100%)", "3.0 (24%)")
-
-
-def test_results_from_before_tasks_were_phases_show_what_they_know():
-    old = result(costs={"examine": phase(seconds=1.0), "measure": phase(seconds=3.0)}, seconds=9.0)
-    _, time = listings([old], costs)
-    assert lines(time) == [{"Row": "NEO + ICU", "Examining": "1.0 (25%)", "Tasks": "3.0 (75%)"}]
 
 
 def test_results_without_costs_have_no_listing():

@@ -17,12 +17,9 @@ from unlearnbench.analysis.table import Cell, Group, Row
 from unlearnbench.registry import find, reports
 from unlearnbench.reporting.findings import Findings
 from unlearnbench.reporting.report import Figure
-from unlearnbench.reports import ablation_bars, epoch_curves, heat_map, score_bars
+from unlearnbench.reports import ablation_bars, epoch_curves, heat_map, score_bars, trade_off
 from unlearnbench.reports._figures import bars as _bars
-from unlearnbench.reports._figures import curves as _curves
 from unlearnbench.reports._figures import drawing as _drawing
-from unlearnbench.reports._figures import maps as _maps
-from unlearnbench.reports._figures import planes as _planes
 from unlearnbench.reports._figures import quantities as _quantities
 from unlearnbench.results.record import Result, StopRecord
 from unlearnbench.results.score import Metric
@@ -53,7 +50,7 @@ def cell(label: str = "NEO + ICU", **changes: Any) -> Result:
         score = {"value": given[name], "n": 9, "higher_is_better": metric.higher_is_better}
         by_task.setdefault(metric.task, {})[name] = score
     raw = {**found.model_dump(), "scores": by_task, "key": f"{found.key}{sorted(given.items())}"}
-    return Result.model_validate({**raw, "metrics": [m.model_dump() for m in METRICS]})
+    return Result.model_validate({**raw, "metrics": [vars(m) for m in METRICS]})
 
 
 def swept(**scores: Any) -> Findings:
@@ -191,20 +188,20 @@ def test_the_front_is_that_of_brute_force(seed: int, higher: tuple[bool, bool]) 
                 return True
         return False
 
-    assert _planes.pareto_front(points, higher) == [not loses(p) for p in points]
+    assert trade_off.pareto_front(points, higher) == [not loses(p) for p in points]
 
 
 def test_a_plane_has_means_runs_spread_references_and_the_stop_line() -> None:
     scores = [{"ma": 0.5, "pile_ppl": 10.0, "wikitext_ppl": 40.0}, {"ma": 0.3, "pile_ppl": 20.0}]
     icu = [cell(run=str(i), scores=s) for i, s in enumerate(scores)]
     before = cell("NEO (before unlearning)", method="none", role="before", scores={"ma": 0.9})
-    planes = _planes.planes_of(Findings((*icu, before)))
+    planes = trade_off.planes_of(Findings((*icu, before)))
     assert [p.utility.column.name for p in planes] == ["perplexity", "cls_avg"]
     (point,) = planes[0].points
     # Means 15 and 22.5 of the two texts; the runs' own geometric means are 20 and 10.
     assert point.mean == pytest.approx((40.0, math.sqrt(15 * 22.5)))
     assert np.array(point.runs) == pytest.approx(np.array([(50, 20), (30, 10)]))
-    (left, right), (under, over) = _planes.spread(planes[0], point)
+    (left, right), (under, over) = trade_off.spread(planes[0], point)
     assert left == right == pytest.approx(np.std([50, 30], ddof=1))
     ratio = math.exp(np.std(np.log([20, 10]), ddof=1))
     assert (point.mean[1] - under, point.mean[1] + over) == pytest.approx(
@@ -223,14 +220,14 @@ def test_perplexity_over_the_cap_counts_as_the_cap_and_is_told_a_bound() -> None
     assert found.of_row(row, 1000.0) == pytest.approx(100.0)
     assert found.text(row, 1000.0) == ">100"
     assert found.of_row(row, None) is None  # nothing finite to draw
-    point = next(p for p in _planes.planes_of(findings)[0].points if p.name == "KL")
+    point = next(p for p in trade_off.planes_of(findings)[0].points if p.name == "KL")
     assert point.is_bound
 
 
 def test_a_row_without_a_value_is_named_not_drawn() -> None:
     blind = cell("NEO + KL", method="kl", scores={"cls_avg": math.nan})
     findings = Findings((cell(), blind))
-    planes = {p.utility.column.name: p for p in _planes.planes_of(findings)}
+    planes = {p.utility.column.name: p for p in trade_off.planes_of(findings)}
     assert planes["cls_avg"].missing == ("NEO + KL",)
     assert len(planes["perplexity"].points) == 2
     assert "Without a finite value: NEO + KL in Cls Avg." in find("reports", "trade-off")().caption(
@@ -260,7 +257,7 @@ def test_names_are_without_the_models_and_shared_by_all_models() -> None:
 
 
 def test_a_mean_ends_with_its_shortest_run_and_gaps_stay_gaps() -> None:
-    panels = {p.title: p for p in _curves.panels_of(forgetting())["nano-neo"]}
+    panels = {p.title: p for p in epoch_curves.panels_of(forgetting())["nano-neo"]}
     icu, kl = panels["MA (%) ↓"].curves
     assert icu.mean == pytest.approx([85.0, 65.0])
     assert [len(run.values) for run in icu.runs] == [3, 2]
@@ -297,7 +294,7 @@ def test_single_runs_are_left_out_of_a_thicket() -> None:
 
 
 def test_a_map_has_a_square_per_pair_and_outlines_the_best() -> None:
-    maps = {m.title: m for m in _maps.maps_of(swept())}
+    maps = {m.title: m for m in heat_map.maps_of(swept())}
     ma = maps["MA (%) ↓"]
     assert ma.settings == ("alpha", "beta")
     assert ma.values == (ALPHAS, BETAS)
@@ -323,13 +320,13 @@ def test_a_map_is_drawn_with_its_missing_pair_hatched() -> None:
 
 
 def test_dark_is_better_whatever_the_direction_and_values_over_the_cap_spoil_no_scale() -> None:
-    assert _maps.goodness([1.0, 2.0, 3.0], True, False) == pytest.approx([0, 0.5, 1])
-    assert _maps.goodness([1.0, 10.0, 100.0], False, True) == pytest.approx([1, 0.5, 0])
-    assert _maps.goodness([7.0, 7.0], True, False) == [0.5, 0.5]
-    assert _maps.goodness([], True, False) == []
+    assert heat_map.goodness([1.0, 2.0, 3.0], True, False) == pytest.approx([0, 0.5, 1])
+    assert heat_map.goodness([1.0, 10.0, 100.0], False, True) == pytest.approx([1, 0.5, 0])
+    assert heat_map.goodness([7.0, 7.0], True, False) == [0.5, 0.5]
+    assert heat_map.goodness([], True, False) == []
     wild = cell(settings={"alpha": 1.0, "beta": 1.0}, scores={"pile_ppl": 1e9, "ma": 0.2})
     dull = swept().results
-    maps = {m.title: m for m in _maps.maps_of(Findings((*dull, wild), axes=("alpha", "beta")))}
+    maps = {m.title: m for m in heat_map.maps_of(Findings((*dull, wild), axes=("alpha", "beta")))}
     squares = maps["Perplexity ↓"].squares
     assert squares[1.0, 1.0].goodness == 0.0
     assert squares[1.0, 1.0].text.startswith(">")
@@ -462,7 +459,7 @@ def test_the_means_of_no_row_are_left_standing_where_a_run_was_lost() -> None:
     """A failed run has no curve, and its row's mean is over the others."""
     lost = cell(run="1", status="failed", error="out of memory", trace=None)
     findings = Findings((cell(run="0", trace=trace([0.9, 0.5])), lost))
-    (curve,) = _curves.panels_of(findings)["nano-neo"][0].curves
+    (curve,) = epoch_curves.panels_of(findings)["nano-neo"][0].curves
     assert curve.mean == pytest.approx([90.0, 50.0])
     assert len(curve.runs) == 1
     assert epoch_curves.EpochCurves().caption(findings).endswith("ICU 1.")

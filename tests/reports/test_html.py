@@ -29,8 +29,8 @@ from unlearnbench.reporting import sections
 from unlearnbench.reporting.document import Picture
 from unlearnbench.reports._figures.drawing import FOREGROUND
 from unlearnbench.reports._html import page
-from unlearnbench.reports._html.epochs import evenly_chosen
 from unlearnbench.reports._html.pictures import inline
+from unlearnbench.reports._html.reading import evenly_chosen
 from unlearnbench.reports._html.texts import embedded_json, visible
 
 

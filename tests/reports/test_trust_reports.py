@@ -55,7 +55,7 @@ def test_hardly_a_text_of_a_result_is_left_out_of_this(folders, tmp_path):
     for place in (("doc_id",), ("label",), ("group",), ("method", "label"), ("model", "name"),
                   ("metrics", "[]", "label"), ("forget_set", "suffixes", "{}"), ("sets", "{name}"),
                   ("trace", "epochs", "[]", "rows", "[]", "continuation"),
-                  ("scores", "forgetting", "ma", "outputs", "{}")):  # fmt: skip
+                  ("continuations", "{}")):  # fmt: skip
         assert place in places
     results, damages = Store(folders["hostile"]).load_all()
     assert (len(results), damages) == (10, [])

@@ -193,8 +193,8 @@ UNFIT = {
     "a cap under zero": (("protocol", "perplexity_cap"), -1, "perplexity_cap"),
     "time that ran back": (("seconds",), -1.0, "seconds"),
     "memory under zero": (("costs", "unlearn", "peak_memory_bytes"), -1, "peak_memory_bytes"),
-    "a digest that is a number": (("identity", "texts", "pile"), 3, "texts: a digest"),
-    "a digest that is null": (("identity", "encoders", "bert"), None, "encoders: a digest"),
+    "a digest that is a number": (("identity", "texts", "pile"), 3, "identity.texts.pile"),
+    "a digest that is null": (("identity", "encoders", "bert"), None, "identity.encoders.bert"),
     "a forget set's digest in a list": (("identity", "forget_set", "sha256"), ["1"], "sha256"),
 }
 

@@ -182,4 +182,4 @@ def test_an_identity_of_another_shape_is_no_result(store, identity, part):
     """Its key fits, and a table would stumble over it."""
     misshapen = {"identity": identity, "key": key_of(identity)}
     path = store.save(full_result(seed=9).model_copy(update=misshapen))
-    assert f"identity.{part}: not a table of names" in read(store)[path.name]
+    assert f"identity.{part}: Input should be" in read(store)[path.name]

@@ -21,10 +21,9 @@ from unlearnbench.errors import UserError
 from unlearnbench.results.claims import Claims
 from unlearnbench.results.store import Store
 from unlearnbench.running import progress
-from unlearnbench.running.launching import grid_run, worker
-from unlearnbench.running.launching.choosing import in_order, share_of
-from unlearnbench.running.launching.how_to_run import HowToRun
-from unlearnbench.running.launching.launcher import Lost
+from unlearnbench.running.launching import grid, worker
+from unlearnbench.running.launching.grid import in_order, share_of
+from unlearnbench.running.launching.launcher import HowToRun, Lost
 from unlearnbench.running.launching.local_processes import _Worker
 
 # Holds a claim until its standard input closes.
@@ -155,7 +154,7 @@ def test_a_lost_cell_is_run_again_and_then_failed(tmp_path, quick):
 def test_want_of_memory_is_told_of_a_process_that_was_killed_whatever_its_words(
     tmp_path, quick, monkeypatch, is_killed
 ):
-    monkeypatch.setattr(grid_run, "out_of_memory_advice", lambda error, cell: "try a smaller one")
+    monkeypatch.setattr(grid, "out_of_memory_advice", lambda error, cell: "try a smaller one")
     result = make_result()
     quick[result.key] = result
     lost = Lost("its method says: signal 9", is_killed=is_killed)

@@ -23,11 +23,11 @@ from unlearnbench.experiments.experiment import Experiment
 from unlearnbench.experiments.planner import make_plan
 from unlearnbench.files.whole_files import write_new
 from unlearnbench.results.store import Store
-from unlearnbench.running.launching import same_here
-from unlearnbench.running.launching.ray import requests as _ray_requests
+from unlearnbench.running.launching import identity_check
+from unlearnbench.running.launching.ray import resources as _ray_resources
 from unlearnbench.running.launching.ray import session as _ray_session
-from unlearnbench.running.launching.ray.requests import LIBRARIES_BYTES, Request, main_memory
-from unlearnbench.running.launching.ray.worker import Parcel, PluginFile, _unpacked, load_plugin
+from unlearnbench.running.launching.ray.parcels import Parcel, PluginFile, _unpacked, load_plugin
+from unlearnbench.running.launching.ray.resources import LIBRARIES_BYTES, Request, main_memory
 
 BENCHMARK = Path(__file__).resolve().parents[2] / "speed" / "grid.py"
 DEADLY = '''
@@ -219,7 +219,7 @@ def test_what_ray_refuses_is_told_in_one_line(ray, monkeypatch, error, told):
 def test_rays_errors_in_words(ray):
     from ray import exceptions as of_ray
 
-    from unlearnbench.running.launching.ray.losses import MACHINE, MEMORY, WORKER, lost
+    from unlearnbench.running.launching.ray.cluster import MACHINE, MEMORY, WORKER, lost
 
     assert lost(of_ray.NodeDiedError("gone")).reason == MACHINE
     assert lost(of_ray.LocalRayletDiedError()).reason == MACHINE
@@ -237,7 +237,7 @@ def test_rays_errors_in_words(ray):
 
 
 def test_a_cell_that_comes_back_at_once_rests_longer_each_time(ray):
-    from unlearnbench.running.launching.ray.losses import pause_after
+    from unlearnbench.running.launching.ray.cluster import pause_after
 
     assert [pause_after(n) for n in (1, 2, 3, 4, 5, 100)] == [1, 2, 4, 8, 8, 8]
 
@@ -264,7 +264,7 @@ def test_memory_is_predicted_once_for_cells_that_are_alike(cells, monkeypatch):
 
     prediction_of = {"kumpr": SimpleNamespace(total=1234)}
     monkeypatch.setattr(prediction, "predict", predict)
-    monkeypatch.setattr(_ray_requests, "_predicted", {})
+    monkeypatch.setattr(_ray_resources, "_predicted", {})
     method = next(c for c in cells if c.method == "kumpr")
     seed = {**method.settings, "seed": 7}
     again = replace(method, settings=seed, seed=7, identity={**method.identity, "seed": 7})
@@ -292,7 +292,7 @@ def test_a_plugin_travels_with_its_source(cells, world, tmp_path, monkeypatch):
     elsewhere = PluginFile("/not/on/this/machine/push.py", sent.source)
     others = {k: v for k, v in registry._plugins["methods"].items() if k != "push"}
     monkeypatch.setitem(registry._plugins, "methods", others)
-    monkeypatch.setattr("unlearnbench.running.launching.ray.worker._own_folder", lambda: tmp_path)
+    monkeypatch.setattr("unlearnbench.running.launching.ray.parcels._own_folder", lambda: tmp_path)
     load_plugin(elsewhere)
     load_plugin(elsewhere)
     assert source_sha256(registry.find("methods", "push")) == here
@@ -300,37 +300,37 @@ def test_a_plugin_travels_with_its_source(cells, world, tmp_path, monkeypatch):
 
 
 def test_a_machine_without_the_files_is_named(cells, tmp_path):
-    paths = same_here.paths_of(cells[0])
+    paths = identity_check.paths_of(cells[0])
     assert sorted({Path(p).name for p in paths}) == ["bert", "forget.jsonl", "model", "pool.jsonl"]
     with pytest.raises(UserError, match="nothing at /not/here; put it in a folder that every"):
-        same_here.check_paths([*paths, "/not/here"])
+        identity_check.check_paths([*paths, "/not/here"])
 
 
 def test_a_machine_with_other_software_data_or_weights_is_refused(cells, monkeypatch):
     cell = next(c for c in cells if c.method == "push")
-    same_here.check_software(cell.identity["software"])
-    same_here.check_cell(cell)
+    identity_check.check_software(cell.identity["software"])
+    identity_check.check_cell(cell)
     software = cell.identity["software"]
     older = {**software, "packages": {**software["packages"], "torch": "1.0"}}
     with pytest.raises(UserError, match=r"torch \S+ instead of 1\.0; every machine"):
-        same_here.check_software(older)
+        identity_check.check_software(older)
     with pytest.raises(UserError, match="with other source"):
-        same_here.check_software({**software, "harness": "0" * 64})
+        identity_check.check_software({**software, "harness": "0" * 64})
     edited = {**cell.identity, "software": {**software, "plugins": {"push": "0" * 64}}}
     with pytest.raises(UserError, match="a plugin is another one"):
-        same_here.check_cell(replace(cell, identity=edited))
+        identity_check.check_cell(replace(cell, identity=edited))
     copied = {**cell.identity, "forget_set": {"run": "0", "sha256": "0" * 64, "limit": None}}
     with pytest.raises(UserError, match="the forget set is another one"):
-        same_here.check_cell(replace(cell, identity=copied))
+        identity_check.check_cell(replace(cell, identity=copied))
     monkeypatch.setattr("unlearnbench.models.source.weights_sha256", lambda folder: "0" * 64)
     with pytest.raises(UserError, match=r"model '.*model' is another one"):
-        same_here.check_cell(cell)
+        identity_check.check_cell(cell)
 
 
 def test_a_device_of_another_name_is_refused(cells):
     model = replace(cells[0].model, device_name="cuda Some GPU")
     with pytest.raises(UserError, match="its device is 'cpu', not 'cuda Some GPU'"):
-        same_here.check_device(replace(cells[0], model=model))
+        identity_check.check_device(replace(cells[0], model=model))
 
 
 def test_a_cell_comes_out_as_it_went_in(cells, world):
@@ -340,7 +340,7 @@ def test_a_cell_comes_out_as_it_went_in(cells, world):
         software=cell.identity["software"],
         cell=pickle.dumps(replace(cell, data=None)),
         folder=str(Path.cwd()),
-        paths=same_here.paths_of(cell),
+        paths=identity_check.paths_of(cell),
         plugins=[],
     )
     assert len(pickle.dumps(parcel)) < 20_000, "texts and sets travel apart, once"

@@ -1,5 +1,6 @@
-"""Memory told beforehand: against bytes counted by hand, and against a measured process."""
+"""Memory predicted by formula: against what real networks keep, and against a measured process."""
 
+import copy
 import json
 import subprocess
 import sys
@@ -10,195 +11,246 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import save_file
-from transformers import GPTNeoConfig, LlamaConfig
+from torch.autograd.graph import saved_tensors_hooks
+from transformers import (
+    AutoModelForCausalLM,
+    GPT2Config,
+    GPTNeoConfig,
+    GPTNeoXConfig,
+    LlamaConfig,
+    OPTConfig,
+)
 
 from unlearnbench.errors import UserError
 from unlearnbench.models.devices.strategy import Strategy
-from unlearnbench.protocol import PAPER, RELEASED
-from unlearnbench.registry import find
-from unlearnbench.running.memory import MemoryNeed, PhaseNeed, in_words
-from unlearnbench.running.memory.advice import is_out_of_memory, out_of_memory_advice
-from unlearnbench.running.memory.need import (
+from unlearnbench.models.gpt_neo import fuse_operations
+from unlearnbench.models.language_model import LanguageModel, ModelSource
+from unlearnbench.models.sequences import Sequences
+from unlearnbench.protocol import PAPER
+from unlearnbench.registry import methods
+from unlearnbench.running.memory.advice import changes, is_out_of_memory, out_of_memory_advice
+from unlearnbench.running.memory.formulas import (
     ACTIVATIONS,
     CACHES,
-    FILES,
     GRADIENTS,
     LOGITS,
     OPTIMISER,
     REFERENCE,
     WEIGHTS,
+    Shape,
+    Step,
+    examination,
+    held,
+    shared_by_zero,
+    texts,
+    training,
 )
-from unlearnbench.running.memory.passes import count_pass, likelihoods, windows
-from unlearnbench.running.memory.prediction import _loading, _sharded
-from unlearnbench.running.memory.remedies import ways
-from unlearnbench.running.memory.stand_in import network_of
-from unlearnbench.running.memory.step import StepCount, StepSize, count_step
-from unlearnbench.running.memory.tokens import examination_tokens, training_tokens
+from unlearnbench.running.memory.prediction import MemoryNeed, PhaseNeed, in_words, mapped_bytes
+from unlearnbench.running.token_bounds import examination_tokens, training_tokens
+from unlearnbench.unlearning.batch import UnlearnBatch
 
-NEO = GPTNeoConfig(
-    vocab_size=500,
-    hidden_size=64,
-    num_layers=2,
-    num_heads=4,
-    attention_types=[[["global", "local"], 1]],
-    max_position_embeddings=256,
-)
-DEEP = GPTNeoConfig(
-    vocab_size=500,
-    hidden_size=64,
-    num_layers=8,
-    num_heads=4,
-    attention_types=[[["global", "local"], 4]],
-    max_position_embeddings=256,
-)
-LLAMA = LlamaConfig(
-    vocab_size=500,
-    hidden_size=64,
-    intermediate_size=128,
-    num_hidden_layers=2,
-    num_attention_heads=4,
-    max_position_embeddings=256,
-    tie_word_embeddings=False,
-)
-SIZE = StepSize(n_rows=16, length=100, batch_size=8, vocabulary=500)
-
-
-def counted(
-    method="icu", config=NEO, dtype="float32", protocol=PAPER, size=SIZE, **how
-) -> StepCount:
-    """One step of a method."""
-    network = network_of(config, dtype)
-    return count_step(network, find("methods", method)(), protocol, Strategy(**how), size)
-
-
-def total(count: StepCount) -> int:
-    return sum(count.at_peak.values())
-
-
-def n_parameters(config) -> int:
-    return sum(p.numel() for p in network_of(config, "float32").parameters())
+NEO = {
+    "vocab_size": 500,
+    "hidden_size": 64,
+    "num_layers": 8,
+    "num_heads": 4,
+    "attention_types": [[["global", "local"], 4]],
+    "max_position_embeddings": 256,
+}
+LLAMA = {
+    "vocab_size": 500,
+    "hidden_size": 64,
+    "intermediate_size": 160,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "tie_word_embeddings": False,
+}
+CONFIGS = {
+    "gpt-neo": GPTNeoConfig(**NEO),
+    "llama": LlamaConfig(**LLAMA),
+    "gpt-2": GPT2Config(vocab_size=500, n_embd=64, n_layer=4, n_head=4, n_positions=128),
+    "pythia": GPTNeoXConfig(
+        vocab_size=500,
+        hidden_size=64,
+        intermediate_size=256,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+    ),
+    "opt": OPTConfig(
+        vocab_size=500,
+        hidden_size=64,
+        word_embed_proj_dim=64,
+        ffn_dim=256,
+        max_position_embeddings=128,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+    ),
+}
+STEP = Step(n_rows=16, length=100, n_scored=50, n_compared=50, batch_size=8, n_sequences=2)
+ASCENT = replace(STEP, n_compared=0, n_sequences=1)
 
 
-def n_buffers(config) -> int:
-    return sum(b.nbytes for b in network_of(config, "float32").buffers())
+def network_of(config: Any) -> Any:
+    """A real network with random weights."""
+    # Fusing marks the configuration, from which other networks are made as well.
+    network = AutoModelForCausalLM.from_config(copy.deepcopy(config)).eval()
+    fuse_operations(network)
+    return network
 
 
-@pytest.mark.parametrize(
-    ("config", "dtype", "size"),
-    [(NEO, "float32", 4), (LLAMA, "bfloat16", 2)],
-    ids=["gpt-neo", "llama in 16 bits"],
-)
-def test_weights_gradients_and_adam_are_what_one_counts_by_hand(config, dtype, size) -> None:
-    held = counted("kumpr", config, dtype).held
-    assert held[WEIGHTS] == size * n_parameters(config) + n_buffers(config)
-    assert held[GRADIENTS] == size * n_parameters(config)
-    assert held[OPTIMISER] == 2 * size * n_parameters(config)
-    assert REFERENCE not in held, "gradient ascent needs no frozen model"
+def shape_of(config: Any) -> Shape:
+    return Shape.of(config, sum(p.numel() for p in network_of(config).parameters()))
+
+
+NEO_SHAPE = shape_of(CONFIGS["gpt-neo"])
+
+
+def step_of(step: Step = STEP, dtype: str = "float32", **how: Any) -> dict[str, int]:
+    return training(NEO_SHAPE, step, Strategy(**how), dtype, on_gpu=False)
+
+
+def total(parts: dict[str, int]) -> int:
+    return sum(parts.values())
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_what_layers_keep_is_what_autograd_saves(name: str) -> None:
+    network, n_rows, length = network_of(CONFIGS[name]), 4, 100
+    weights = {p.untyped_storage().data_ptr() for p in network.parameters()}
+    saved: dict[int, int] = {}
+
+    def see(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            saved[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with saved_tensors_hooks(see, lambda tensor: tensor):
+        network.base_model(input_ids=torch.ones(n_rows, length, dtype=torch.int64))
+    shape = shape_of(CONFIGS[name])
+    predicted = 4 * n_rows * length * shape.n_layers * shape.kept
+    assert predicted == pytest.approx(sum(saved.values()), rel=0.3)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_keys_and_values_are_those_of_a_real_cache(name: str) -> None:
+    with torch.no_grad():
+        output = network_of(CONFIGS[name])(torch.ones(3, 20, dtype=torch.int64), use_cache=True)
+    layers = output.past_key_values.layers
+    real = sum(layer.keys.nbytes + layer.values.nbytes for layer in layers)
+    assert 3 * 20 * shape_of(CONFIGS[name]).cached("float32") == real
+    assert 3 * 20 * shape_of(CONFIGS[name]).cached("bfloat16") == real // 2
+
+
+def test_gradients_and_adam_are_those_of_a_real_step() -> None:
+    network = network_of(CONFIGS["llama"])
+    optimiser = torch.optim.Adam(network.parameters())
+    network(torch.ones(2, 10, dtype=torch.int64)).logits.sum().backward()
+    optimiser.step()
+    parts = held(shape_of(CONFIGS["llama"]), ASCENT, "float32")
+    states = [t for s in optimiser.state.values() for t in (s["exp_avg"], s["exp_avg_sq"])]
+    assert parts[GRADIENTS] == sum(p.grad.nbytes for p in network.parameters())
+    assert parts[OPTIMISER] == sum(t.nbytes for t in states)
+    assert REFERENCE not in parts, "gradient ascent needs no frozen model"
 
 
 def test_the_frozen_reference_is_its_hidden_states_and_a_head() -> None:
-    kept, head = SIZE.n_rows * 50 * 64 * 4, 500 * 64 * 4
-    assert counted("kl").held[REFERENCE] == kept + head
-    everywhere = SIZE.n_rows * 200 * 64 * 4
-    long = replace(SIZE, length=200)
-    assert counted("kl", protocol=RELEASED, size=long).held[REFERENCE] == everywhere + head
-
-
-def test_logits_are_those_of_the_counted_positions() -> None:
-    one = SIZE.batch_size * 50 * SIZE.vocabulary * 4  # [rows * suffix, V] float32
-    at_peak = counted("kumpr").at_peak[LOGITS]
-    assert at_peak % one == 0
-    assert 2 * one <= at_peak <= 4 * one  # scores and their logarithm, and their gradients
+    kept, head = 16 * 50 * 64 * 4, 500 * 64 * 4
+    assert held(NEO_SHAPE, STEP, "float32")[REFERENCE] == kept + head
+    everywhere = replace(STEP, length=200, n_compared=200)
+    assert held(NEO_SHAPE, everywhere, "bfloat16")[REFERENCE] == (16 * 200 + 500) * 64 * 2
 
 
 def test_more_rows_take_more_and_parts_less() -> None:
-    small, plain = counted(size=replace(SIZE, batch_size=4)), counted()
+    small, plain = step_of(replace(STEP, batch_size=4)), step_of()
     assert total(small) < total(plain)
-    assert total(counted(gradient_accumulation_steps=4)) < total(plain)
-    assert counted(gradient_accumulation_steps=2).at_peak[ACTIVATIONS] == pytest.approx(
-        small.at_peak[ACTIVATIONS], rel=0.2
+    assert step_of(n_processes=2) == small
+    parts = step_of(gradient_accumulation_steps=4)
+    assert parts[ACTIVATIONS] < small[ACTIVATIONS]
+    assert parts[GRADIENTS] == parts[WEIGHTS], "those of the parts before"
+    assert GRADIENTS not in plain, "which has none while its activations are there"
+    again = step_of(gradient_checkpointing=True)
+    assert again[ACTIVATIONS] < 0.4 * plain[ACTIVATIONS]
+    assert total(step_of(dtype="bfloat16")) < total(step_of(mixed_precision="bf16")) < total(plain)
+
+
+def test_terms_of_a_loss_add_up() -> None:
+    pair = replace(ASCENT, n_sequences=2)
+    assert total(step_of(ASCENT)) < total(step_of(pair)) < total(step_of(STEP))
+    assert total(step_of(STEP)) < total(step_of(replace(STEP, n_sequences=3)))
+
+
+@pytest.mark.parametrize("name", ["dpo", "icu", "kl", "kumpr", "llmu"])
+def test_methods_declare_what_their_losses_score(name: str) -> None:
+    """Rows that a loss sends through a network with gradients, and whether it asks for theta_0."""
+    network = network_of(CONFIGS["gpt-neo"])
+    tokenizer: Any = SimpleNamespace(pad_token_id=0, eos_token_id=0, bos_token_id=None)
+    size = torch.full((4,), 20)
+    rows = Sequences(torch.randint(1, 500, (4, 20)), size, size - 10, tuple("abcd"))
+    protocol = replace(PAPER, dpo_loss="cross_entropy")
+    forget_set: Any = SimpleNamespace(rows=rows, pool=rows, protocol=protocol, pairs=lambda: rows)
+    batch = UnlearnBatch.of(
+        LanguageModel(network, tokenizer, ModelSource("", "", None, "")), forget_set, range(4)
     )
+    scored = 0
+
+    def count(_embeddings: Any, arguments: tuple[torch.Tensor]) -> None:
+        nonlocal scored
+        scored += len(arguments[0]) * torch.is_grad_enabled()
+
+    network.get_input_embeddings().register_forward_pre_hook(count)
+    method = methods()[name]
+    method().loss(batch)
+    assert scored == 4 * method.sequences_per_row
+    assert method.keeps_reference == (batch.references._pairs is not None)
 
 
-def test_checkpointing_keeps_the_activations_of_one_layer_at_a_time() -> None:
-    plain = counted(config=DEEP)
-    again = counted(config=DEEP, gradient_checkpointing=True)
-    assert again.at_peak[ACTIVATIONS] < 0.4 * plain.at_peak[ACTIVATIONS]
-    assert again.held == plain.held
-
-
-def test_every_method_is_counted_and_terms_add_up() -> None:
-    least, kl, icu, llmu = (total(counted(name)) for name in ("kumpr", "kl", "icu", "llmu"))
-    assert least < kl <= icu
-    assert kl < llmu
-    assert total(counted("dpo", protocol=RELEASED)) > least
-
-
-def test_keys_and_values_per_token_are_two_per_layer() -> None:
-    found = count_pass(network_of(NEO, "float32"), 3, 100, 500)
-    assert found.cached == 2 * 2 * 64 * 4
-    assert sum(found.taken.values()) >= 3 * 100 * (found.cached + 500 * 4)
-    assert count_pass(network_of(NEO, "bfloat16"), 3, 100, 500).cached == found.cached // 2
-
-
-def test_texts_are_scored_in_passes_and_pieces_of_bounded_size() -> None:
-    counted_pass = count_pass(network_of(NEO, "float32"), 1, 100, 500)
-    one = counted_pass.taken[ACTIVATIONS]
-    some = windows(counted_pass, 8, 100, 500, on_gpu=False)
-    assert some == {ACTIVATIONS: 8 * one, LOGITS: 2 * 8 * 100 * 500 * 4}
-    wide = windows(counted_pass, 10**4, 100, 10**6, on_gpu=False)
-    assert 2**24 - one < wide[ACTIVATIONS] <= 2**24
-    assert wide[LOGITS] == 2 * 2**26
-    assert windows(counted_pass, 10**4, 100, 500, on_gpu=True)[ACTIVATIONS] == 10**4 * one
-    few, many = (likelihoods(counted_pass, 8, n, 100, 500) for n in (20, 10**6))
-    assert few[CACHES] == 20 * 100 * counted_pass.cached < many[CACHES] == 2**27
+def test_an_examination_and_texts_take_bounded_room() -> None:
+    cached, room = NEO_SHAPE.cached("float32"), 256 * 2**20
+    parts = examination(NEO_SHAPE, 100, "float32")
+    assert room <= total(parts) <= 2 * room
+    assert parts[CACHES] % (100 * cached) == 0
+    few, many = (texts(NEO_SHAPE, 8, n, 100, 50, "float32") for n in (20, 10**6))
+    assert few[CACHES] == (8 + 20) * 100 * cached
+    assert many[CACHES] == 8 * 100 * cached + 2**27
     assert few[LOGITS] == many[LOGITS] == 2 * 8 * 50 * 500 * 4
 
 
-def test_zero_shares_out_gradients_and_states() -> None:
-    parts = {WEIGHTS: 800, GRADIENTS: 800, OPTIMISER: 1600, ACTIVATIONS: 50}
-    two = _sharded(parts, Strategy(deepspeed="zero2", n_processes=4))
-    assert two == {WEIGHTS: 800, GRADIENTS: 200, OPTIMISER: 400 + 200, ACTIVATIONS: 50}
-    assert _sharded(parts, Strategy(deepspeed="zero3", n_processes=4))[WEIGHTS] == 200
-    assert _sharded(parts, Strategy()) == parts
-
-
 @pytest.mark.parametrize(("stage", "shared"), [(1, ()), (2, ("g",)), (3, ("g", "w"))])
-def test_a_configuration_file_shares_out_what_its_stage_says(tmp_path, stage, shared) -> None:
-    path = tmp_path / "ds.json"
-    path.write_text(json.dumps({"zero_optimization": {"stage": stage}}))
-    parts = {WEIGHTS: 800, GRADIENTS: 800, OPTIMISER: 1600}
-    own = _sharded(parts, Strategy(deepspeed=str(path), n_processes=4))
+def test_zero_shares_out_what_its_stage_says(stage: int, shared: tuple[str, ...]) -> None:
+    parts = {WEIGHTS: 800, GRADIENTS: 800, OPTIMISER: 1600, ACTIVATIONS: 50}
+    own = shared_by_zero(parts, stage, 4)
     assert own[OPTIMISER] == 400 + 200
     assert own[GRADIENTS] == (200 if "g" in shared else 800)
     assert own[WEIGHTS] == (200 if "w" in shared else 800)
+    assert own[ACTIVATIONS] == 50
 
 
 def choice(folder: Path, allow_pickle: bool = False) -> Any:
-    """A model of 250 parameters in a folder, as a run that has not loaded it knows it."""
+    """A model in a folder, as a run that has not loaded it knows it."""
     (folder / "config.json").write_text("{}")
     source = SimpleNamespace(revision=None)
-    return SimpleNamespace(
-        asked=str(folder), source=source, allow_pickle=allow_pickle, n_parameters=250
-    )
+    return SimpleNamespace(asked=str(folder), source=source, allow_pickle=allow_pickle)
 
 
-def test_only_the_files_that_weights_come_from_are_mapped(tmp_path) -> None:
+def test_only_the_files_that_weights_come_from_are_mapped(tmp_path: Path) -> None:
     weights = tmp_path / "model.safetensors"
-    save_file({"w": np.zeros(250, np.float16)}, weights)
-    save_file({"w": np.zeros(9000, np.float32)}, tmp_path / "adapter.safetensors")
-    assert _loading(choice(tmp_path), "float16").parts == {WEIGHTS: 500, FILES: 0}
-    widened = _loading(choice(tmp_path), "float32").parts
-    assert widened == {WEIGHTS: 1000, FILES: weights.stat().st_size}
+    save_file({"w": np.zeros(2500, np.float16)}, weights)
+    save_file({"w": np.zeros(90000, np.float32)}, tmp_path / "adapter.safetensors")
+    assert mapped_bytes(choice(tmp_path), 2 * 2500) == 0
+    assert mapped_bytes(choice(tmp_path), 4 * 2500) == weights.stat().st_size
 
 
-def test_pickled_weights_are_beside_what_is_made_of_them_where_they_are_allowed(tmp_path) -> None:
-    (tmp_path / "pytorch_model.bin").write_bytes(bytes(1234))
+def test_pickled_weights_are_beside_what_is_made_of_them_where_they_are_allowed(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "pytorch_model.bin").write_bytes(bytes(1000))
     with pytest.raises(UserError, match="--allow-pickle"):
-        _loading(choice(tmp_path), "float32")
-    found = _loading(choice(tmp_path, allow_pickle=True), "float32").parts
-    assert found == {WEIGHTS: 1000, FILES: 1234}
+        mapped_bytes(choice(tmp_path), 1000)
+    assert mapped_bytes(choice(tmp_path, allow_pickle=True), 1000) == 1000
 
 
 def test_the_peak_is_the_largest_phase_and_the_sum_of_its_parts() -> None:
@@ -221,10 +273,10 @@ def test_token_bounds_are_those_of_a_count_by_hand() -> None:
 
 
 @pytest.fixture
-def told_need(monkeypatch: pytest.MonkeyPatch) -> None:
+def fixed_need(monkeypatch: pytest.MonkeyPatch) -> None:
     """A cell whose need is known: no model has to be there to word the advice."""
     need = MemoryNeed((PhaseNeed("unlearn", {WEIGHTS: 10**9, ACTIVATIONS: 2 * 10**9}),))
-    monkeypatch.setattr("unlearnbench.running.memory.prediction.predict", lambda _cell: need)
+    monkeypatch.setattr("unlearnbench.running.memory.advice.predict", lambda _cell: need)
 
 
 def cell(**strategy) -> SimpleNamespace:
@@ -235,14 +287,15 @@ def cell(**strategy) -> SimpleNamespace:
 
 
 def test_changes_go_from_the_smallest_to_the_largest_and_are_none_that_is_made() -> None:
-    flags = [flags for flags, _, _ in ways(cell())]
+    flags = [flags for flags, _, _ in changes(cell())]
     assert flags[0] == "--gradient-accumulation-steps 2"
     precision = [at for at, flag in enumerate(flags) if "bf" in flag]
     assert min(precision) > flags.index("--gradient-checkpointing")
     assert max(precision) < min(at for at, flag in enumerate(flags) if "zero" in flag)
     assert flags[-1].endswith("--deepspeed zero3 on 8 devices")
-    made = [how for _, how, _ in ways(cell(gradient_checkpointing=True))]
-    assert all(how.gradient_checkpointing for how in made)
+    made = list(changes(cell(gradient_checkpointing=True)))
+    assert all(how.gradient_checkpointing for _, how, _ in made)
+    assert not any("--gradient-checkpointing" in flags for flags, _, _ in made)
 
 
 def test_only_allocations_that_fail_are_advised_on() -> None:
@@ -254,16 +307,16 @@ def test_only_allocations_that_fail_are_advised_on() -> None:
     assert is_out_of_memory(wrapped)
 
 
-@pytest.mark.usefixtures("told_need")
+@pytest.mark.usefixtures("fixed_need")
 def test_advice_names_what_was_asked_for_and_what_is_not_tried_yet() -> None:
     problem = RuntimeError(
         "DefaultCPUAllocator: can't allocate memory: you tried to allocate 4096000000 bytes"
     )
-    told = out_of_memory_advice(problem, cell(gradient_accumulation_steps=4))
-    assert "asking for 4.1 GB" in told
-    assert "about 3 GB (unlearn; most of it activations, 2 GB)" in told
-    assert "--gradient-accumulation-steps 8, --gradient-checkpointing" in told
-    assert "\n" not in told
+    advice = out_of_memory_advice(problem, cell(gradient_accumulation_steps=4))
+    assert "asking for 4.1 GB" in advice
+    assert "about 3 GB (unlearn; most of it activations, 2 GB)" in advice
+    assert "--gradient-accumulation-steps 8, --gradient-checkpointing" in advice
+    assert "\n" not in advice
     assert out_of_memory_advice(None, cell()).startswith("killed by signal 9")
 
 
@@ -287,30 +340,35 @@ for take in (lambda: torch.empty(2**31), lambda: bytearray(2**31)):
 
 MEASURED = """
 import json, sys, torch
+from types import SimpleNamespace
 from transformers import GPTNeoConfig, GPTNeoForCausalLM
-from unlearnbench.models.gpt_neo import fuse_operations
-from unlearnbench.running.memory.process import return_large_blocks
-from unlearnbench.running.memory.stand_in import forget_set_of, model_of, rows_of
 from unlearnbench.models.devices.meter import (
     _reset_peak_memory, can_reset_peak_memory, peak_memory_bytes
 )
-from unlearnbench.protocol import PAPER
-from unlearnbench.unlearning.reference import References
-from unlearnbench.registry import find
-from unlearnbench.unlearning.gradient_method import steps_for
 from unlearnbench.models.devices.strategy import Strategy
+from unlearnbench.models.gpt_neo import fuse_operations
+from unlearnbench.models.language_model import LanguageModel, ModelSource
+from unlearnbench.models.sequences import Sequences
+from unlearnbench.protocol import PAPER
+from unlearnbench.registry import find
+from unlearnbench.running.memory.process import return_large_blocks
+from unlearnbench.unlearning.gradient_method import steps_for
+from unlearnbench.unlearning.reference import References
 torch.set_num_threads(1)
 return_large_blocks()
-how, shape, dtype = json.loads(sys.argv[1])
+how, shape = json.loads(sys.argv[1])
 can_reset = can_reset_peak_memory()
+size = torch.full((16,), 100)
+rows = Sequences(torch.ones(16, 100, dtype=torch.int64), size, size - 50, tuple("abcdefghijklmnop"))
+forget_set = SimpleNamespace(rows=rows, pool=rows, protocol=PAPER, pairs=lambda: rows)
 def libraries():
     network = GPTNeoForCausalLM(GPTNeoConfig(**{**shape, "hidden_size": 32, "vocab_size": 50}))
     step(network, 1)
 def step(network, n):
     fuse_operations(network)
-    model = model_of(network.to(getattr(torch, dtype)), Strategy(**how))
-    rows = rows_of(16, 100)
-    forget_set = forget_set_of(rows, PAPER)
+    tokenizer = SimpleNamespace(pad_token_id=0, eos_token_id=0, bos_token_id=None)
+    source = ModelSource("", "", None, "")
+    model = LanguageModel(network, tokenizer, source, strategy=Strategy(**how))
     references, method = References(model, forget_set), find("methods", "icu")()
     with model.training(), steps_for(model, 1e-6) as steps:
         for _ in range(n):
@@ -322,7 +380,7 @@ before = peak_memory_bytes()
 step(GPTNeoForCausalLM(GPTNeoConfig(**shape)), 3)
 print(json.dumps([can_reset, peak_memory_bytes() - before]))
 """
-SHAPE = {
+LARGE = {
     "vocab_size": 20000,
     "hidden_size": 512,
     "num_layers": 4,
@@ -333,27 +391,28 @@ SHAPE = {
 
 
 @pytest.mark.parametrize(
-    ("how", "dtype"),
+    "how",
     [
-        ({}, "float32"),
+        {},
         pytest.param(
             {"gradient_checkpointing": True, "gradient_accumulation_steps": 2},
-            "float32",
             marks=pytest.mark.slow,
         ),
     ],
     ids=["plain", "checkpointing and accumulation"],
 )
-def test_prediction_is_within_a_fifth_of_what_a_process_takes(how, dtype) -> None:
+def test_prediction_is_within_30_percent_of_what_a_process_takes(how: dict[str, Any]) -> None:
     if sys.platform != "linux":
         pytest.skip("the resident peak of a phase can be told apart on Linux only")
-    arguments = json.dumps([how, SHAPE, dtype])
     done = subprocess.run(
-        [sys.executable, "-c", MEASURED, arguments], capture_output=True, text=True, check=True
+        [sys.executable, "-c", MEASURED, json.dumps([how, LARGE])],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     can_reset, measured = json.loads(done.stdout.splitlines()[-1])
     if not can_reset:
         pytest.skip("the resident peak cannot be reset here: /proc/self/clear_refs")
-    size = StepSize(n_rows=16, length=100, batch_size=8, vocabulary=SHAPE["vocab_size"])
-    predicted = total(counted("icu", GPTNeoConfig(**SHAPE), dtype, size=size, **how))
-    assert predicted == pytest.approx(measured, rel=0.2)
+    shape = shape_of(GPTNeoConfig(**LARGE))
+    predicted = total(training(shape, STEP, Strategy(**how), "float32", on_gpu=False))
+    assert predicted == pytest.approx(measured, rel=0.3)

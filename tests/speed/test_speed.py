@@ -110,7 +110,7 @@ def test_values_are_those_of_unlearnbench(known, name: str) -> None:
 
 @pytest.mark.parametrize("name", PROTOCOLS)
 def test_continuations_are_those_of_unlearnbench(known, name: str) -> None:
-    from unlearnbench.models.generation.continuing import continue_rows
+    from continuations import continue_rows
 
     model, rows = known
     protocol = Protocol.named(name)

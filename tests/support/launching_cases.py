@@ -7,9 +7,9 @@ import pytest
 from unlearnbench.results.store import Store
 from unlearnbench.running import progress
 from unlearnbench.running.cell_run import Finished
-from unlearnbench.running.launching import grid_run
+from unlearnbench.running.launching import grid
 from unlearnbench.running.launching.cell_logs import CellLogs
-from unlearnbench.running.launching.grid_run import GridRun, Outcome
+from unlearnbench.running.launching.grid import GridRun, Outcome
 from unlearnbench.running.launching.launcher import Ended
 
 
@@ -47,13 +47,13 @@ def finished(result):
 @pytest.fixture
 def quick(monkeypatch):
     """No waiting, and lost cells have a result that needs no model."""
-    monkeypatch.setattr(grid_run, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(grid, "POLL_SECONDS", 0.01)
     lost = {}
 
     def lost_result(cell, reason):
         return lost[cell.key].model_copy(update={"status": "failed", "error": reason})
 
-    monkeypatch.setattr(grid_run, "lost_result", lost_result)
+    monkeypatch.setattr(grid, "lost_result", lost_result)
     return lost
 
 

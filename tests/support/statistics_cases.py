@@ -10,6 +10,7 @@ from golden_results import result as golden_result
 from numpy.typing import ArrayLike
 
 from unlearnbench.analysis.columns import Column
+from unlearnbench.analysis.statistics.bootstrap import Interval, intervals
 from unlearnbench.analysis.statistics.outcomes import Outcomes, RunKey, Stratum
 from unlearnbench.results.record import ForgetSetRecord, Result
 from unlearnbench.results.score import Metric, Score, table_i
@@ -44,6 +45,11 @@ def score(documents: Mapping[str, float], **parts: Any) -> Score:
     mean = float(np.mean(list(documents.values()))) if documents else 0.0
     fields = {"value": mean, "n": len(documents), "documents": dict(documents), **parts}
     return Score(higher_is_better=True, **fields)
+
+
+def interval(outcomes: Outcomes, **options: Any) -> Interval | None:
+    """The interval of one cell."""
+    return intervals([outcomes], **options)[0]
 
 
 def numbered(values: ArrayLike, start: int = 0) -> dict[str, float]:

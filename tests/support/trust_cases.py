@@ -29,7 +29,10 @@ Place = tuple[str, ...]
 # One of a few words, or what columns and scores are found by.
 _OF_OURS = {
     ("key",), ("status",), ("role",), ("trace", "outcome"), ("stop", "source"), ("stop", "rule"),
-    ("metrics", "[]", "name"), ("metrics", "[]", "task"),
+    ("metrics", "[]", "name"), ("metrics", "[]", "task"), ("metrics", "[]", "documents"),
+    *(("scores", task, name, "aggregation") for task, name in (
+        ("forgetting", "ma"), ("forgetting", "bertscore_f1"), ("classification", "cls_avg"),
+        ("classification", "lambada"), ("perplexity", "pile_ppl"))),
 }  # fmt: skip
 
 
@@ -109,9 +112,9 @@ def _places(value: Any, at: Place = ()) -> Iterator[Place]:
                 yield _joint((*at, "{name}"))
 
 
-_FREE = ("settings", "origins", "documents", "outputs", "prefixes", "suffixes", "sets", "packages",
-         "losses", "protocol", "texts", "costs", "software")  # fmt: skip
-_OF_DOCUMENTS = ("documents", "outputs", "prefixes", "suffixes")
+_FREE = ("settings", "origins", "documents", "outputs", "continuations", "prefixes", "suffixes",
+         "sets", "packages", "losses", "protocol", "texts", "costs", "software")  # fmt: skip
+_OF_DOCUMENTS = ("documents", "outputs", "continuations", "prefixes", "suffixes")
 
 
 def _place_of(at: Place, name: str) -> str:

@@ -5,7 +5,6 @@ import logging
 import random
 import subprocess
 import sys
-from typing import Any
 
 import numpy as np
 import pytest
@@ -201,40 +200,36 @@ def test_every_token_is_counted(sets):
 
 def test_nothing_is_printed(model, sets, capfd):
     logging.getLogger("lm_eval").setLevel(logging.NOTSET)
-    _questions._kept.clear()
     measure(byte_model(context=64), sets)  # with texts that are longer than the context
     assert capfd.readouterr() == ("", "")
     assert logging.getLogger("lm_eval").level == logging.NOTSET
 
 
 def test_questions_are_made_once_and_a_second_model_gets_its_own_answers(sets, monkeypatch):
-    _questions._kept.clear()
     made = []
-    ask = _lm_eval.ask
-    monkeypatch.setattr(_lm_eval, "ask", lambda *a: made.append(a[0].name) or ask(*a))
+    make = _lm_eval.make_questions
+    monkeypatch.setattr(_lm_eval, "make_questions", lambda *a: made.append(a[0].stem) or make(*a))
     some = {name: sets[name] for name in ("hellaswag", "piqa")}
     first, second = (measure(byte_model(seed), some) for seed in (0, 1))
     assert made == ["hellaswag", "piqa"]
     assert first["hellaswag"].outputs != second["hellaswag"].outputs
     assert measure(byte_model(0), some) == first
-    # As another process would have it.
-    _questions._kept.clear()
-    assert measure(byte_model(0), some) == first
     assert made == ["hellaswag", "piqa"]
 
 
-@pytest.mark.parametrize("style", STYLES)
-def test_questions_come_out_of_the_cache_as_they_went_in(sets, style):
-    for name, found in sets.items():
-        _questions._kept.clear()
-        made = _questions.questions_of(found, style, 4, _lm_eval.ask)
-        assert made == _lm_eval.ask(found, style, 4), name
-        assert [question.row for question in made] == [0, 1, 2, 3]
-        _questions._kept.clear()
-        nobody: Any = None  # is asked
-        assert _questions.questions_of(found, style, 4, nobody) == made, name
-    keys = {_questions._key(sets[n], s, k) for n in sets for s in STYLES for k in (None, 4)}
-    assert len(keys) == 36
+def test_questions_come_out_of_the_cache_as_they_went_in(sets, tmp_path, monkeypatch):
+    asked = [(sets[name], style, limit) for name in sets for style in STYLES for limit in (4, None)]
+    made = []
+    for each in asked:
+        made.append(_questions.questions_of(*each))
+        file, rows = _questions.task_file(each[0].name, each[1]), each[0].rows[: each[2]]
+        assert list(made[-1]) == [
+            _questions.Question(*question) for question in _lm_eval.make_questions(file, rows)
+        ]
+    assert all([q.row for q in questions] == [0, 1, 2, 3] for questions in made[::2])
+    assert len(list((tmp_path / "cache/questions").iterdir())) == len(asked) == 36
+    monkeypatch.setattr(_lm_eval, "make_questions", None)  # is not called
+    assert [_questions.questions_of(*each) for each in asked] == made
 
 
 def test_a_choice_longer_than_the_context_leaves_its_document_out(sets, caplog):

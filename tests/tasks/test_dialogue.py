@@ -12,7 +12,7 @@ from unlearnbench.data.evaluation_sets import DIALOGUE_SETS, EvaluationSet
 from unlearnbench.data.evaluation_sets.dialogue_files import read_dialogue_file
 from unlearnbench.metrics.task import TaskContext
 from unlearnbench.registry import find
-from unlearnbench.tasks._dialogue_prompt import normalize_reply
+from unlearnbench.tasks.dialogue import normalize_reply
 
 TALK = (
     {"doc_id": "5", "turns": ["how are you ?", "fine thanks"]},

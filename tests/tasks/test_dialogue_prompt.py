@@ -5,7 +5,7 @@ import random
 import pytest
 from parlai_cases import nasty_text, stored_table
 
-from unlearnbench.tasks._dialogue_prompt import conversation_prompt, normalize_reply
+from unlearnbench.tasks.dialogue import conversation_prompt, normalize_reply
 
 
 def test_turns_alternate_and_the_reply_s_speaker_is_asked():

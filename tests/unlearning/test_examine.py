@@ -7,6 +7,7 @@ from statistics import fmean, stdev
 
 import pytest
 import torch
+from continuations import continue_rows
 from extraction_cases import tiny_model
 
 from unlearnbench.data.stop_line import StopLine, is_forgotten
@@ -14,7 +15,7 @@ from unlearnbench.errors import UserError
 from unlearnbench.metrics.extraction import extraction_scores
 from unlearnbench.metrics.text import sentence_bleu, token_entropy
 from unlearnbench.models.generation.branches import prefill_batches
-from unlearnbench.models.generation.continuing import continue_prefilled, continue_rows
+from unlearnbench.models.generation.continuing import continue_prefilled
 from unlearnbench.protocol import Protocol
 from unlearnbench.unlearning.examiner import Examiner
 from unlearnbench.unlearning.stop_line import measure_stop_line

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from unlearnbench.analysis.columns import EPOCHS, PAPER_COLUMNS, S_M, S_Z, Column, columns_of
 from unlearnbench.analysis.conditions import conditions_of, format_value
 from unlearnbench.analysis.footnotes import mark, notes_of
-from unlearnbench.analysis.normalized import normalized_scores
+from unlearnbench.analysis.normalized import NormalizedScores, normalized_scores
 from unlearnbench.analysis.table import Cell, Group, Row, Run, Table
 from unlearnbench.errors import UserError
 from unlearnbench.results.record import Result, StopRecord
@@ -77,8 +77,11 @@ def _group(results: list[Result], differing: list[str], columns: Sequence[Column
 
 def _distinct_stops(results: Iterable[Result]) -> tuple[StopRecord, ...]:
     # NaN: the cell failed before its line was known.
-    known = [r.stop for r in results if not math.isnan(r.stop.el + r.stop.ma)]
-    stops = {(s.el, s.ma, s.rule, s.n_unseen): s for s in known}
+    stops = {
+        (r.stop.el, r.stop.ma, r.stop.rule, r.stop.n_unseen): r.stop
+        for r in results
+        if not math.isnan(r.stop.el + r.stop.ma)
+    }
     return tuple(stops[key] for key in sorted(stops))
 
 
@@ -119,14 +122,14 @@ def _differing_facets(family: Sequence[list[Result]]) -> list[str]:
 def _suffix(result: Result, differing: Sequence[str]) -> str:
     """' (alpha=0.1)'; empty where nothing differs."""
     facets = _facets(result)
-    told = ", ".join(f"{n}={format_value(facets[n])}" for n in differing if n in facets)
-    return f" ({told})" if told else ""
+    settings = ", ".join(f"{n}={format_value(facets[n])}" for n in differing if n in facets)
+    return f" ({settings})" if settings else ""
 
 
 def _row(results: list[Result], suffix: str, columns: Sequence[Column]) -> Row:
-    latest = _latest(results)
+    first, latest = results[0], _latest(results)
     used = [r for r in latest if failure_of(r) is None]
-    first = results[0]
+    failed = [r for r in latest if failure_of(r) is not None]
     return Row(
         label=first.label + suffix,
         role=first.role,
@@ -138,8 +141,8 @@ def _row(results: list[Result], suffix: str, columns: Sequence[Column]) -> Row:
         stops=_distinct_stops(results),
         runs=tuple(_run(r) for r in used),
         n_not_forgotten=sum(r.status == "not_forgotten" for r in used),
-        failed_runs=tuple(_run(r) for r in latest if failure_of(r) is not None),
-        failures=tuple(f for r in latest if (f := failure_of(r)) is not None),
+        failed_runs=tuple(_run(r) for r in failed),
+        failures=tuple(failure_of(r) or "" for r in failed),
         n_superseded=len(results) - len(latest),
     )
 
@@ -154,8 +157,8 @@ def _latest(results: Iterable[Result]) -> list[Result]:
 
 def _run(result: Result) -> Run:
     # By what was asked to be forgotten: the token ids are others under another tokenizer (OPT's).
-    asked = (result.identity.get("forget_set") or {}).get("sha256")
-    content = asked or result.forget_set.content_sha256
+    of_source = (result.identity.get("forget_set") or {}).get("sha256")
+    content = of_source or result.forget_set.content_sha256
     return Run(result.forget_set.run, content, result.seed, result.key)
 
 
@@ -175,9 +178,9 @@ def _cells(results: Sequence[Result], columns: Sequence[Column]) -> dict[str, Ce
 
 
 def _metric_cell(results: Sequence[Result], column: Column) -> Cell | None:
-    found = [r.scores.get(column.task, {}).get(column.metric) for r in results]
+    measured = (r.scores.get(column.task, {}).get(column.metric) for r in results)
     # NaN says that a value could not be computed: it is missing, not a number to average.
-    scores = [s for s in found if s is not None and not math.isnan(s.value)]
+    scores = [s for s in measured if s is not None and not math.isnan(s.value)]
     if not scores:
         return None
     cell = _cell([s.value * column.scale for s in scores])
@@ -222,18 +225,25 @@ def compare(group: Group, columns: Sequence[Column]) -> Group:
     return replace(scored, rows=tuple(rows))
 
 
+def scores_of(
+    rows: Sequence[Row], columns: Sequence[Column], cap: float | None
+) -> NormalizedScores:
+    """The rows' s_z and s_m (eq. 11) over those of the columns that count in them."""
+    counted = [column for column in columns if column.in_score]
+    return normalized_scores(
+        {c.name: [row.mean(c.name) for row in rows] for c in counted},
+        {c.name: bool(c.higher_is_better) for c in counted},
+        # The cap is applied to the mean, not run by run: only so do Table I's '>1000' follow from
+        # the published runs (GPT-Neo 2.7B + KUMPR: four of five below 250).
+        {c.name: cap if c.capped else None for c in counted},
+    )
+
+
 def _with_scores(group: Group, columns: Sequence[Column]) -> Group:
-    compared = [row for row in group.rows if row.compared]
-    counted = {c.name: c for c in columns if c.in_score}
-    values = {name: [row.mean(name) for row in compared] for name in counted}
-    directions = {name: bool(c.higher_is_better) for name, c in counted.items()}
-    # The cap is applied to the mean, not run by run: only so do Table I's '>1000' follow from
-    # the published runs (GPT-Neo 2.7B + KUMPR: four of five below 250).
-    caps = {name: group.cap if c.capped else None for name, c in counted.items()}
-    scores = normalized_scores(values, directions, caps)
+    scores = scores_of(group.compared, columns, group.cap)
     # Over one row, or no metric, there is nothing to normalise by.
-    if len(compared) < 2 or not scores.metrics:
-        return replace(group, not_scored=tuple(counted))
+    if len(group.compared) < 2 or not scores.metrics:
+        return replace(group, not_scored=tuple(c.name for c in columns if c.in_score))
     pairs = iter(zip(scores.s_z, scores.s_m, strict=True))
     rows = tuple(_with_score(row, *next(pairs)) if row.compared else row for row in group.rows)
     return replace(group, rows=rows, scored=scores.metrics, not_scored=scores.left_out)

@@ -47,8 +47,8 @@ class Column(Metric):
         return f"{value:z.{self.decimals}f}"
 
 
-#: A column that was measured takes label, direction and format from the metric's record instead.
-PAPER_COLUMNS = tuple(Column(**vars(metric)) for metric in TABLE_I)
+#: Table I's columns where nobody measured them, or for values as they are printed, hence the scale.
+PAPER_COLUMNS = tuple(Column(**{**vars(metric), "scale": 1.0}) for metric in TABLE_I)
 EPOCHS = Column("epochs", "Epoch", None)
 S_Z = Column("s_z", "s_z", True, decimals=2)
 S_M = Column("s_m", "s_m", True, decimals=2)

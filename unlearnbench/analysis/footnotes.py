@@ -1,16 +1,32 @@
-"""Footnotes: which rows of a table carry a marker, and what it says of them."""
+"""What a table says under its numbers: which rows carry a marker, and how everything was run."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 
 from unlearnbench.analysis.columns import EPOCHS, PAPER_COLUMNS, SCORE_NAMES, Column
 from unlearnbench.analysis.conditions import differing_protocol_settings, format_value
 from unlearnbench.analysis.table import LEFT_OUT, NOT_FORGOTTEN, PARTIAL, UNEQUAL, Group, Note, Row
 from unlearnbench.results.record import StopRecord
 
-Sentence = Callable[[Group], str]
+LONGEST_REASON = 160  # a table has no room for a path or a dump; result file and JSON hold all
+
+
+def mark(group: Group) -> Group:
+    """The group with its rows' footnote markers, and whether its scores compare unlike means."""
+
+    def markers(row: Row) -> str:
+        marks = {
+            NOT_FORGOTTEN: row.n_not_forgotten > 0,
+            LEFT_OUT: bool(row.failures),
+            UNEQUAL: _is_unequal(row, group.rows),
+            PARTIAL: bool(_partial_columns(row)),
+        }
+        return "".join(marker for marker, applies in marks.items() if applies)
+
+    rows = tuple(replace(row, markers=markers(row)) for row in group.rows)
+    flagged = any(_is_unequal(row, group.compared) for row in group.compared)
+    return replace(group, rows=rows, scores_flagged=flagged)
 
 
 def notes_of(
@@ -19,42 +35,136 @@ def notes_of(
     """Every note of the table; what holds for all groups is said once, the rest names its group."""
     labels = {c.name: c.label for c in (*columns, EPOCHS)}
     every = {**labels, **{c.name: c.label for c in other}}
-    notes: list[Note] = []
-    for kind, marker, sentence in _sentences(labels, every):
-        texts = _merged({group.title: sentence(group) for group in groups})
-        notes += [Note(kind, text, marker) for text in texts]
+    notes: dict[tuple[str, str], dict[str, list[str]]] = {}  # kind, marker -> text -> titles
+    for group in groups:
+        for kind, marker, text in _sentences(group, labels, every):
+            notes.setdefault((kind, marker), {}).setdefault(text, []).append(group.title)
+    made = [
+        Note(kind, text if len(titles) == len(groups) else f"{listed(titles)}: {text}", marker)
+        for (kind, marker), by_text in notes.items()
+        for text, titles in by_text.items()
+        if text
+    ]
     if other:
         names = listed(c.label for c in other)
-        notes.append(Note("other", f"Also measured, in this table's CSV and JSON forms: {names}."))
-    return tuple(notes)
+        made.append(Note("other", f"Also measured, in this table's CSV and JSON forms: {names}."))
+    return tuple(made)
 
 
-def _merged(texts: dict[str, str]) -> Iterator[str]:
-    titles: dict[str, list[str]] = {}
-    for title, text in texts.items():
-        titles.setdefault(text, []).append(title)
-    for text, of in titles.items():
-        if text:
-            yield text if len(of) == len(texts) else f"{listed(of)}: {text}"
+def _sentences(
+    group: Group, labels: Mapping[str, str], every: Mapping[str, str]
+) -> Iterator[tuple[str, str, str]]:
+    """Kind, marker and text of each note, in their order; the text is empty where none applies."""
+    yield "nano", "", _nano(group)
+    yield "not_forgotten", NOT_FORGOTTEN, not_forgotten(group)
+    yield "left_out", LEFT_OUT, left_out(group)
+    yield "unequal", UNEQUAL, unequal(group)
+    yield "partial", PARTIAL, _partly_measured(group, labels)
+    yield "documents", "", _documents(group, labels)
+    yield "degenerate", "", degenerate(group, every)
+    yield "scores", "", _scores(group, labels)
+    yield "references", "", _references(group)
+    yield "cap", "", _capped(group)
+    yield "means", "", _means(group)
+    yield "stop_line", "", _stop_line(group)
+    yield "protocol", "", _protocol(group)
+    yield "epoch_limit", "", _by_setting(group, "max_epochs", "Epoch limit")
+    yield "learning_rate", "", _by_setting(group, "learning_rate", "Learning rates")
+    yield "superseded", "", _superseded(group)
+
+
+def _is_unequal(row: Row, rows: Sequence[Row]) -> bool:
+    """Whether its means are over fewer forget sets, or a method's over fewer seeds, than others."""
+    if not row.runs:
+        return False
+    sets = {run.content_sha256 for other in rows for run in other.runs}
+    if {run.content_sha256 for run in row.runs} != sets:
+        return True
+    if row.role != "method":  # a reference row has nothing random in it
+        return False
+    cells = {(run.content_sha256, run.seed) for o in rows if o.role == "method" for run in o.runs}
+    return {(run.content_sha256, run.seed) for run in row.runs} != cells
+
+
+def _partial_columns(row: Row) -> list[str]:
+    skipped = (EPOCHS.name, *SCORE_NAMES)
+    return [n for n, cell in row.cells.items() if n not in skipped and cell.n < len(row.runs)]
+
+
+def _nano(group: Group) -> str:
+    if not group.name.startswith("nano-"):
+        return ""
+    return "A synthetic test bench, not a claim about real models."
+
+
+def not_forgotten(group: Group) -> str:
+    """†: which methods hit the epoch limit, and how often."""
+    of_rows = listed(
+        f"{row.label} in {row.n_not_forgotten} of {runs(len(row.runs))}"
+        for row in group.rows
+        if row.n_not_forgotten
+    )
+    return f"Did not reach the stop line within the epoch limit: {of_rows}." if of_rows else ""
+
+
+def left_out(group: Group) -> str:
+    """‡: which runs failed or collapsed, and why."""
+    of_rows = []
+    for row in (row for row in group.rows if row.failures):
+        total = len(row.failures) + len(row.runs)
+        counts = Counter(map(_shortened, row.failures))
+        reasons = "; ".join(r if n == 1 else f"{r}, {n} times" for r, n in counts.items())
+        of_rows.append(f"{row.label} {len(row.failures)} of {runs(total)} ({reasons})")
+    return f"Runs that failed or collapsed are in no mean: {listed(of_rows)}." if of_rows else ""
+
+
+def _shortened(reason: str) -> str:
+    line = " ".join(reason.split()).rstrip(".")
+    return line if len(line) <= LONGEST_REASON else f"{line[:LONGEST_REASON].rstrip()}…"
+
+
+def unequal(group: Group) -> str:
+    """§: which rows are means over other forget sets or seeds."""
+    rows = [row for row in group.rows if UNEQUAL in row.markers]
+    if not rows:
+        return ""
+    most = max((row for row in group.rows if row.runs), key=lambda row: len(row.runs))
+    of_rows = listed(f"{row.label} over {described(row)}" for row in rows)
+    flagged = " s_z and s_m compare unlike means here." if group.scores_flagged else ""
+    rest = f"{most.label}: {described(most)}"
+    return f"Means over other runs than the rest ({rest}): {of_rows}.{flagged}"
+
+
+def _partly_measured(group: Group, labels: Mapping[str, str]) -> str:
+    """¶: which means are over fewer runs than their row."""
+    cells = listed(
+        f"{row.label}'s {labels[name]} over {row.cells[name].n} of {runs(len(row.runs))}"
+        for row in group.rows
+        for name in _partial_columns(row)
+        if name in labels
+    )
+    return f"Not measured in every run: {cells}." if cells else ""
 
 
 def _documents(group: Group, labels: Mapping[str, str]) -> str:
-    told = []
+    by_column = []
     for name, label in labels.items():
         counts = {n for row in group.rows if name in row.cells for n in row.cells[name].n_documents}
         if len(counts) > 1:
-            told.append(f"{label} ({listed(map(str, sorted(counts)))})")
-    return f"Measured on different numbers of documents: {listed(told)}." if told else ""
+            by_column.append(f"{label} ({listed(map(str, sorted(counts)))})")
+    columns = listed(by_column)
+    return f"Measured on different numbers of documents: {columns}." if columns else ""
 
 
-def _capped(group: Group) -> str:
-    if group.cap is None:
-        return "No cap on perplexity in s_z and s_m."
-    # That a metric is capped is the metric's own matter; here only the number is told.
-    return (
-        f"A mean perplexity above {group.cap:g} is printed >{group.cap:g} and counts as "
-        f"{group.cap:g} in s_z and s_m."
+def degenerate(group: Group, labels: Mapping[str, str]) -> str:
+    """Which scores come from one and the same answer to every document."""
+    cells = listed(
+        f"{row.label}'s {labels[name]} in {cell.n_degenerate} of {runs(cell.n)}"
+        for row in group.rows
+        for name, cell in row.cells.items()
+        if cell.n_degenerate and name in labels
     )
+    return f"The same answer to every document, so no measure of skill: {cells}." if cells else ""
 
 
 def _scores(group: Group, labels: Mapping[str, str]) -> str:
@@ -64,28 +174,44 @@ def _scores(group: Group, labels: Mapping[str, str]) -> str:
     metrics = listed(labels[name] for name in group.scored)
     standard = {c.name for c in PAPER_COLUMNS}
     which = "all nine metrics of eq. 11" if set(group.scored) == standard else "these metrics only"
+    missing = listed(f"{labels[name]} ({_why_missing(group, name)})" for name in group.not_scored)
     return (
         f"s_z and s_m (eq. 11) are relative to the rows compared here: {rows}; "
-        f"over {which}: {metrics}.{_missing(group, labels)}"
+        f"over {which}: {metrics}." + (f" Left out: {missing}." if missing else "")
     )
 
 
-def _missing(group: Group, labels: Mapping[str, str]) -> str:
-    told = []
-    for name in group.not_scored:
-        without = [row.label for row in group.compared if name not in row.cells]
-        if len(without) == len(group.compared):
-            told.append(f"{labels[name]} (not measured)")
-        elif without:
-            told.append(f"{labels[name]} (not measured for {listed(without)})")
-        else:
-            told.append(f"{labels[name]} (not finite)")
-    return f" Left out: {listed(told)}." if told else ""
+def _why_missing(group: Group, name: str) -> str:
+    without = [row.label for row in group.compared if name not in row.cells]
+    if len(without) == len(group.compared):
+        return "not measured"
+    return f"not measured for {listed(without)}" if without else "not finite"
 
 
 def _references(group: Group) -> str:
     rows = [row.label for row in group.rows if row.role in ("before", "retrained")]
     return f"For reference, not ranked and not in s_z and s_m: {listed(rows)}." if rows else ""
+
+
+def _capped(group: Group) -> str:
+    if group.cap is None:
+        return "No cap on perplexity in s_z and s_m."
+    # That a metric is capped is the metric's own matter; the note gives the number.
+    return (
+        f"A mean perplexity above {group.cap:g} is printed >{group.cap:g} and counts as "
+        f"{group.cap:g} in s_z and s_m."
+    )
+
+
+def _means(group: Group) -> str:
+    most = max(group.rows, key=lambda row: len(row.runs), default=None)
+    if most is None or not most.runs:
+        return ""
+    n_rows = span(group.n_forget_rows)
+    start = f"{runs(len(most.runs)).capitalize()} ({described(most)}), {n_rows} rows per forget set"
+    if len(most.runs) == 1:
+        return f"{start}: no spread can be given."
+    return f"{start}; values are means over runs, their spread the sample standard deviation."
 
 
 def _stop_line(group: Group) -> str:
@@ -122,153 +248,31 @@ def _protocol(group: Group) -> str:
     if not group.protocol_name:
         return ""
     single = differing_protocol_settings(group.protocol_name, dict(group.protocol))
-    told = ", ".join(f"{k}={format_value(v)}" for k, v in sorted(single.items()))
-    return f"Protocol: {group.protocol_name}{f', except {told}' if told else ''}; {group.dtype}."
-
-
-def _means(group: Group) -> str:
-    rows = [row for row in group.rows if row.runs]
-    if not rows:
-        return ""
-    most = max(rows, key=lambda row: len(row.runs))
-    n_rows = span(group.n_forget_rows)
-    start = f"{runs(len(most.runs)).capitalize()} ({described(most)}), {n_rows} rows per forget set"
-    if len(most.runs) == 1:
-        return f"{start}: no spread can be given."
-    return f"{start}; values are means over runs, their spread the sample standard deviation."
+    settings = listed(f"{k}={format_value(v)}" for k, v in sorted(single.items()))
+    exceptions = f", except {settings}" if settings else ""
+    return f"Protocol: {group.protocol_name}{exceptions}; {group.dtype}."
 
 
 def _by_setting(group: Group, name: str, title: str) -> str:
     """The values row by row; where they came from is said once for all that share it."""
-    rows = [row for row in group.rows if row.role == "method" and name in row.settings]
-    labels: dict[str, dict[str, list[str]]] = {}
-    for row in rows:
-        of_origin = labels.setdefault(row.origins.get(name, "").rstrip("."), {})
-        of_origin.setdefault(format_value(row.settings[name]), []).append(row.label)
-    return " ".join(
-        f"{title}{_told(origin)}: {_values(of, len(labels) == 1)}." for origin, of in labels.items()
-    )
-
-
-def _values(labels: dict[str, list[str]], are_all: bool) -> str:
-    if are_all and len(labels) == 1:
-        return next(iter(labels))
-    return listed((f"{value} for {listed(of)}" for value, of in labels.items()), "; ")
-
-
-def _told(origin: str) -> str:
-    return f" ({origin})" if origin else ""
+    labels: dict[str, dict[str, list[str]]] = {}  # origin -> value -> rows
+    for row in group.rows:
+        if row.role == "method" and name in row.settings:
+            of_origin = labels.setdefault(row.origins.get(name, "").rstrip("."), {})
+            of_origin.setdefault(format_value(row.settings[name]), []).append(row.label)
+    sentences = []
+    for origin, by_value in labels.items():
+        if len(labels) == len(by_value) == 1:  # one value for all rows
+            values = next(iter(by_value))
+        else:
+            values = listed((f"{v} for {listed(rows)}" for v, rows in by_value.items()), "; ")
+        sentences.append(f"{title} ({origin}): {values}." if origin else f"{title}: {values}.")
+    return " ".join(sentences)
 
 
 def _superseded(group: Group) -> str:
     total = sum(row.n_superseded for row in group.rows)
     return f"Older results of the same cells, left out: {total}." if total else ""
-
-
-def _nano(group: Group) -> str:
-    if not group.name.startswith("nano-"):
-        return ""
-    return "A synthetic test bench, not a claim about real models."
-
-
-def _sentences(
-    labels: Mapping[str, str], every: Mapping[str, str]
-) -> tuple[tuple[str, str, Sentence], ...]:
-    return (
-        ("nano", "", _nano),
-        ("not_forgotten", NOT_FORGOTTEN, not_forgotten),
-        ("left_out", LEFT_OUT, left_out),
-        ("unequal", UNEQUAL, unequal),
-        ("partial", PARTIAL, partial(partly_measured, labels=labels)),
-        ("documents", "", partial(_documents, labels=labels)),
-        ("degenerate", "", partial(degenerate, labels=every)),
-        ("scores", "", partial(_scores, labels=labels)),
-        ("references", "", _references),
-        ("cap", "", _capped),
-        ("means", "", _means),
-        ("stop_line", "", _stop_line),
-        ("protocol", "", _protocol),
-        ("epoch_limit", "", partial(_by_setting, name="max_epochs", title="Epoch limit")),
-        ("learning_rate", "", partial(_by_setting, name="learning_rate", title="Learning rates")),
-        ("superseded", "", _superseded),
-    )
-
-
-def mark(group: Group) -> Group:
-    """The group with its rows' footnote markers, and whether its scores compare unlike means."""
-    unequal = {row.label for row in group.rows if _is_unequal(row, group.rows)}
-    rows = tuple(replace(row, markers=_markers(row, row.label in unequal)) for row in group.rows)
-    flagged = any(_is_unequal(row, group.compared) for row in group.compared)
-    return replace(group, rows=rows, scores_flagged=flagged)
-
-
-def _markers(row: Row, unequal: bool) -> str:
-    marks = (
-        (NOT_FORGOTTEN, row.n_not_forgotten > 0),
-        (LEFT_OUT, bool(row.failures)),
-        (UNEQUAL, unequal),
-        (PARTIAL, bool(_partial_columns(row))),
-    )
-    return "".join(marker for marker, applies in marks if applies)
-
-
-def _is_unequal(row: Row, rows: Sequence[Row]) -> bool:
-    """Whether its means are over fewer forget sets, or a method's over fewer seeds, than others."""
-    if not row.runs:
-        return False
-    sets = {run.content_sha256 for other in rows for run in other.runs}
-    if {run.content_sha256 for run in row.runs} != sets:
-        return True
-    if row.role != "method":  # a reference row has nothing random in it
-        return False
-    cells = {(run.content_sha256, run.seed) for o in rows if o.role == "method" for run in o.runs}
-    return {(run.content_sha256, run.seed) for run in row.runs} != cells
-
-
-def _partial_columns(row: Row) -> list[str]:
-    skipped = (EPOCHS.name, *SCORE_NAMES)
-    return [n for n, cell in row.cells.items() if n not in skipped and cell.n < len(row.runs)]
-
-
-def not_forgotten(group: Group) -> str:
-    """†: which methods hit the epoch limit, and how often."""
-    rows = [row for row in group.rows if row.n_not_forgotten]
-    told = listed(f"{row.label} in {row.n_not_forgotten} of {runs(len(row.runs))}" for row in rows)
-    return f"Did not reach the stop line within the epoch limit: {told}." if rows else ""
-
-
-def left_out(group: Group) -> str:
-    """‡: which runs failed or collapsed, and why."""
-    told = []
-    for row in group.rows:
-        if row.failures:
-            total = len(row.failures) + len(row.runs)
-            reasons = "; ".join(_counted(row.failures))
-            told.append(f"{row.label} {len(row.failures)} of {runs(total)} ({reasons})")
-    return f"Runs that failed or collapsed are in no mean: {listed(told)}." if told else ""
-
-
-def _counted(reasons: Sequence[str]) -> list[str]:
-    counts = Counter(_short(reason) for reason in reasons)
-    return [reason if n == 1 else f"{reason}, {n} times" for reason, n in counts.items()]
-
-
-def _short(reason: str, limit: int = 160) -> str:
-    # A table has no room for a path or a dump; the result file and the JSON form hold all of it.
-    line = " ".join(reason.split()).rstrip(".")
-    return line if len(line) <= limit else f"{line[:limit].rstrip()}…"
-
-
-def unequal(group: Group) -> str:
-    """§: which rows are means over other forget sets or seeds."""
-    rows = [row for row in group.rows if UNEQUAL in row.markers]
-    if not rows:
-        return ""
-    most = max((row for row in group.rows if row.runs), key=lambda row: len(row.runs))
-    told = listed(f"{row.label} over {described(row)}" for row in rows)
-    flagged = " s_z and s_m compare unlike means here." if group.scores_flagged else ""
-    rest = f"{most.label}: {described(most)}"
-    return f"Means over other runs than the rest ({rest}): {told}.{flagged}"
 
 
 def described(row: Row) -> str:
@@ -277,30 +281,6 @@ def described(row: Row) -> str:
     seeds = sorted({run.seed for run in row.runs})
     return f"forget set{'s' * (len(sets) > 1)} {', '.join(sets)}, seed{'s' * (len(seeds) > 1)} " + (
         ", ".join(map(str, seeds))
-    )
-
-
-def partly_measured(group: Group, labels: Mapping[str, str]) -> str:
-    """¶: which means are over fewer runs than their row."""
-    told = [
-        f"{row.label}'s {labels[name]} over {row.cells[name].n} of {runs(len(row.runs))}"
-        for row in group.rows
-        for name in _partial_columns(row)
-        if name in labels
-    ]
-    return f"Not measured in every run: {listed(told)}." if told else ""
-
-
-def degenerate(group: Group, labels: Mapping[str, str]) -> str:
-    """Which scores come from one and the same answer to every document."""
-    told = [
-        f"{row.label}'s {labels[name]} in {cell.n_degenerate} of {runs(cell.n)}"
-        for row in group.rows
-        for name, cell in row.cells.items()
-        if cell.n_degenerate and name in labels
-    ]
-    return f"The same answer to every document, so no measure of skill: {listed(told)}." * bool(
-        told
     )
 
 

@@ -13,6 +13,7 @@ from unlearnbench.cli.catalogue import list_command, show
 from unlearnbench.cli.human import human
 from unlearnbench.cli.judge import judge
 from unlearnbench.cli.nano import nano
+from unlearnbench.cli.new import new
 from unlearnbench.cli.report import report
 from unlearnbench.cli.run import run
 from unlearnbench.cli.tune import tune
@@ -59,7 +60,8 @@ def cli() -> None:
     """
 
 
-for _command in (run, report, judge, human, list_command, show, tune, upgrade, nano, completion):
+_COMMANDS = (run, report, judge, human, list_command, show, new, tune, upgrade, nano, completion)
+for _command in _COMMANDS:
     cli.add_command(_command)
 
 

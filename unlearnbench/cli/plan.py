@@ -8,13 +8,13 @@ if TYPE_CHECKING:
     from unlearnbench.experiments.cell import Cell
     from unlearnbench.experiments.plan import Plan
     from unlearnbench.results.store import Store
-    from unlearnbench.running.memory import MemoryNeed
+    from unlearnbench.running.memory.prediction import MemoryNeed
 
 
 def print_plan(plan: "Plan", store: "Store") -> None:
     """Print every cell with its state and an upper bound of its cost, and the memory it takes."""
-    from unlearnbench.running.launching.grid_run import is_finished
-    from unlearnbench.running.memory.tokens import forward_tokens
+    from unlearnbench.running.launching.grid import is_finished
+    from unlearnbench.running.token_bounds import forward_tokens
 
     done = [is_finished(store.load(cell.key)) for cell in plan.cells]
     for cell, finished in zip(plan.cells, done, strict=True):
@@ -43,8 +43,7 @@ def _at_a_time(plan: "Plan") -> str:
 
 def _print_memory(plan: "Plan") -> None:
     """A line per model, method and way to train it, and what to change where it does not fit."""
-    from unlearnbench.running.memory import in_words
-    from unlearnbench.running.memory.prediction import predict
+    from unlearnbench.running.memory.prediction import in_words, predict
     from unlearnbench.running.memory.process import available
 
     kinds = {_kind(cell): cell for cell in plan.cells if cell.role == "method"}
@@ -55,8 +54,8 @@ def _print_memory(plan: "Plan") -> None:
         name = f"  {cell.model.source.name} {cell.method}{_way(cell)}"
         try:
             need = predict(cell)
-        except Exception as error:  # a third party's loss may raise anything; the others go on
-            click.echo(f"{name}: cannot be told ({type(error).__name__}: {error})")
+        except Exception as error:  # whatever a foreign configuration lacks; the others go on
+            click.echo(f"{name}: cannot be predicted ({type(error).__name__}: {error})")
             continue
         click.echo(f"{name}: {_in_parts(need)}")
         room = available(cell.model.device)
@@ -78,26 +77,27 @@ def _kind(cell: "Cell") -> tuple[object, ...]:
 def _way(cell: "Cell") -> str:
     """How it is trained, where that is not the plain way."""
     ways = cell.model.strategy.identity.items()
-    told = [name if value is True else f"{name} {value}" for name, value in ways]
+    words = [name if value is True else f"{name} {value}" for name, value in ways]
     if cell.model.dtype != "float32":
-        told.append(cell.model.dtype)
-    return f" ({', '.join(told)})".replace("_", " ") if told else ""
+        words.append(cell.model.dtype)
+    return f" ({', '.join(words)})".replace("_", " ") if words else ""
 
 
 def _in_parts(need: "MemoryNeed") -> str:
     """'4.1 GB, in unlearn: activations 1.75 GB, ...', the largest part first."""
-    from unlearnbench.running.memory import in_words
+    from unlearnbench.running.memory.prediction import in_words
 
     parts = sorted(need.peak.parts.items(), key=lambda part: -part[1])
-    told = ", ".join(f"{name} {in_words(n)}" for name, n in parts if n >= need.total / 200)
-    return f"{in_words(need.total)}, in {need.peak.phase}: {told}"
+    largest = ", ".join(f"{name} {in_words(n)}" for name, n in parts if n >= need.total / 200)
+    return f"{in_words(need.total)}, in {need.peak.phase}: {largest}"
 
 
 def _change(cell: "Cell", room: int) -> str:
-    from unlearnbench.running.memory import in_words
-    from unlearnbench.running.memory.remedies import remedy
+    from unlearnbench.running.memory.advice import smallest_change
+    from unlearnbench.running.memory.prediction import in_words
 
-    found = remedy(cell, room)
-    if found is None:
+    change = smallest_change(cell, room)
+    if change is None:
         return "no option makes it fit; take a smaller model or another machine"
-    return f"it would with {found.flags} ({in_words(found.need.total)})"
+    flags, need = change
+    return f"it would with {flags} ({in_words(need.total)})"

@@ -160,7 +160,7 @@ def _read(folder: Path, experiment: str | None, judge_id: str | None, study: str
 
 
 def _comparison(first: Shown, second: Shown, names: tuple[str, str]) -> "Document":
-    from unlearnbench.reporting.comparison.blocks import comparison_blocks
+    from unlearnbench.reporting.comparison import comparison_blocks
     from unlearnbench.reporting.document import Document
 
     blocks = comparison_blocks(first.findings, second.findings, names)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from unlearnbench.experiments.cell import Cell
     from unlearnbench.results.store import Store
-    from unlearnbench.running.launching.grid_run import Outcome
+    from unlearnbench.running.launching.grid import Outcome
     from unlearnbench.running.launching.requested import RequestedRun
 
 INTERRUPTED = 130
@@ -105,7 +105,7 @@ def _interrupted(asked: "RequestedRun") -> int:
 
 
 def _n_done(cells: "Sequence[Cell]", store: "Store") -> int:
-    from unlearnbench.running.launching.grid_run import is_finished
+    from unlearnbench.running.launching.grid import is_finished
 
     finished = {result.key for result in store.load_all(documents=False)[0] if is_finished(result)}
     return sum(cell.key in finished for cell in cells)

@@ -58,8 +58,8 @@ def _tune(asked: Experiment, grid: tuple[float, ...]) -> tuple["LearningRates", 
     from unlearnbench.models.devices.strategy import n_processes
     from unlearnbench.registry import load_plugin_file
     from unlearnbench.results.store import Store
-    from unlearnbench.running.launching.choosing import run_grid
-    from unlearnbench.running.launching.how_to_run import HowToRun
+    from unlearnbench.running.launching.grid import run_grid
+    from unlearnbench.running.launching.launcher import HowToRun
 
     if n_processes() > 1:
         raise UserError("tune runs in one process; leave the launcher of processes out")

@@ -74,7 +74,7 @@ def choose_model(experiment: "Experiment", name: str, download: bool = True) -> 
 
     Raises `UserError` where it cannot be had.
     """
-    from unlearnbench.models.facts import model_facts
+    from unlearnbench.models.loading import model_facts
     from unlearnbench.models.source import absent, find_folder
 
     revision = experiment.revision

@@ -108,7 +108,7 @@ def read_tokenizer(
         ids = tokenizer.get_vocab()
         problem = "" if ids else "it is empty"
     except Exception as error:  # a missing file surfaces as any of half a dozen types
-        problem = _told(folder, error)
+        problem = _tokenizer_problem(folder, error)
     if problem:
         raise UserError(
             f"no tokenizer can be read from {folder}: {problem}; "
@@ -130,7 +130,7 @@ def _check_ids(folder: Path, ids: dict[str, int], vocabulary_size: int) -> None:
         )
 
 
-def _told(folder: Path, error: Exception) -> str:
+def _tokenizer_problem(folder: Path, error: Exception) -> str:
     if "trust_remote_code" in str(error):
         return "it comes with Python code of its own; read it, then allow it: --trust-remote-code"
     # The tokenizers library raises a bare Exception for a file that is cut short.

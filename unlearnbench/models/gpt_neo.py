@@ -4,13 +4,15 @@ transformers computes this architecture's attention in steps, each of which keep
 [B, H, L, L] tensor for the backward pass, and the tanh form of GELU in eight.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers.activations import NewGELUActivation
+from transformers.cache_utils import Cache, CacheLayerMixin
 from transformers.models.gpt_neo.modeling_gpt_neo import GPTNeoSelfAttention
 
 if TYPE_CHECKING:
@@ -64,31 +66,81 @@ class SharedColumns:
     def attended(self, query: Tensor, mask: Tensor | None) -> "Attended":
         """What each branch's query [n, H, 1, D] finds here; `mask` [..., 1, C] as `Attended`'s."""
         scores = self.places.by_row(query) @ self.keys.to(query.dtype).transpose(-1, -2)
-        found = Attended.of(scores, self.values, mask)
+        attended = Attended.of(scores, self.values, mask)
         # Together: one walk over the branches, and no wider than a head.
-        parts = torch.cat([found.mixed, found.total, found.top], dim=-1)
+        parts = torch.cat([attended.mixed, attended.total, attended.top], dim=-1)
         width = self.values.shape[-1]
         return Attended(*self.places.by_branch(parts).split([width, 1, 1], dim=-1))
 
 
-class FusedSelfAttention(GPTNeoSelfAttention):
-    """Unscaled attention, as GPT-Neo's is; local layers see `window_size` positions."""
+class SharingCache(Cache):
+    """The memory of branches, each layer of which leaves its first columns with their rows."""
 
-    def _attn(
-        self, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None = None
+    def __init__(
+        self, layers: Sequence[CacheLayerMixin], shared_columns: Sequence[SharedColumns]
+    ) -> None:
+        super().__init__(layers=list(layers))
+        self.shared_columns = shared_columns
+
+
+class FusedSelfAttention(GPTNeoSelfAttention):
+    """Unscaled attention, as GPT-Neo's is; local layers see `window_size` positions.
+
+    Beside the keys and values of a `SharingCache` it reads the columns that are left with rows.
+    """
+
+    @classmethod
+    def of(cls, plain: GPTNeoSelfAttention) -> "FusedSelfAttention":
+        """The same attention, made of the very modules of a plain one."""
+        with torch.device("meta"):  # weights that are replaced at once take neither time nor memory
+            fused = cls(plain.config, plain.attention_type, plain.layer_id)
+        for name, child in plain.named_children():
+            fused.set_submodule(name, child)
+        fused.bias = plain.bias
+        return fused.train(plain.training)
+
+    def forward(
+        self,
+        hidden_states: Tensor,
+        attention_mask: Tensor | None = None,
+        layer_past: Cache | None = None,
+        use_cache: bool = False,  # noqa: ARG002 - the library's signature
+        output_attentions: bool = False,  # noqa: ARG002
+        **kwargs: object,  # noqa: ARG002
     ) -> tuple[Tensor, None]:
-        """[B, H, Q, D] for the last Q of K positions; a mask is true where one looks."""
-        shared = shared_columns_of(key)
-        if shared:
-            return self._of_branches(query, key, value, attention_mask, shared), None
-        mask = self._window(query.shape[-2], key.shape[-2], attention_mask)
+        """[B, Q, d], and no weights, which are never made; a mask is true where one looks."""
+        query, key, value = (
+            self._split_heads(projection(hidden_states), self.num_heads, self.head_dim)
+            for projection in (self.q_proj, self.k_proj, self.v_proj)
+        )
+        shared = None
+        if layer_past is not None:
+            key, value = layer_past.update(key, value, self.layer_id)
+            if isinstance(layer_past, SharingCache):
+                shared = layer_past.shared_columns[self.layer_id]
+        attended = self._attended(query, key, value, attention_mask, shared)
+        merged = self._merge_heads(attended, self.num_heads, self.head_dim)
+        return self.resid_dropout(self.out_proj(merged)), None
+
+    def _attended(
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        mask: Tensor | None,
+        shared: SharedColumns | None,
+    ) -> Tensor:
+        """[B, H, Q, D] for the last Q of K positions."""
+        if shared is not None:
+            return self._of_branches(query, key, value, mask, shared)
+        mask = self._window(query.shape[-2], key.shape[-2], mask)
         if query.shape[-2] == 1 and query.device.type == "cpu":
-            return self._of_one_position(query, key, value, mask), None
+            return self._of_one_position(query, key, value, mask)
         dropout = self.attn_dropout.p if self.training else 0.0
         causal = mask is None and query.shape[-2] > 1
         return F.scaled_dot_product_attention(
             query, key, value, mask, dropout, is_causal=causal, scale=1.0
-        ), None
+        )
 
     def _window(self, n_queries: int, n_keys: int, mask: Tensor | None) -> Tensor | None:
         if self.attention_type != "local" or n_keys <= self.config.window_size:
@@ -120,21 +172,21 @@ class FusedSelfAttention(GPTNeoSelfAttention):
         mask = self._window(1, len(shared) + key.shape[-2], mask)
         before, own = (None, None) if mask is None else mask.split([len(shared), key.shape[-2]], -1)
         query = query.float()
-        found = Attended.of(query @ key.float().transpose(-1, -2), value, own)
-        return found.with_others(shared.attended(query, before)).to(value.dtype)
+        own_columns = Attended.of(query @ key.float().transpose(-1, -2), value, own)
+        return own_columns.with_others(shared.attended(query, before)).to(value.dtype)
 
 
 def fuse_operations(network: "PreTrainedModel") -> None:
     """Let a GPT-Neo compute with fused operations from now on; others have them already."""
     if network.config.model_type != "gpt_neo":
         return
-    for module in network.modules():
+    for name, module in list(network.named_modules()):
         if type(module) is GPTNeoSelfAttention:
-            module.__class__ = FusedSelfAttention
-        for name, child in module.named_children():
-            if type(child) is NewGELUActivation:
-                setattr(module, name, nn.GELU(approximate="tanh"))
-    # The kind of mask that is made: true and false, and none where causality says it all.
+            network.set_submodule(name, FusedSelfAttention.of(module))
+        elif type(module) is NewGELUActivation:
+            network.set_submodule(name, nn.GELU(approximate="tanh"))
+    # The kind of mask that is made: true and false, and none where causality says it all.  The
+    # library has no public way, as it knows no such attention for this architecture.
     network.config._attn_implementation = "sdpa"
 
 
@@ -168,16 +220,3 @@ class Attended:
         own, of_others = (self.top - top).exp_(), (others.top - top).exp_()
         mixed = self.mixed * own + others.mixed * of_others
         return mixed / (self.total * own + others.total * of_others)
-
-
-def handed_on(keys: Tensor, shared: SharedColumns | None) -> Tensor:
-    """The keys of a branch's own columns, with what stands before them."""
-    # From the cache to the attention there is no other way through a network's own code.
-    marked: Any = keys
-    marked.shared_columns = shared
-    return keys
-
-
-def shared_columns_of(keys: Tensor) -> SharedColumns | None:
-    """What was handed on with these keys."""
-    return getattr(keys, "shared_columns", None)

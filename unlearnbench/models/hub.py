@@ -43,8 +43,8 @@ def snapshot(
     refs = (revision,) if revision else ("main", *_cached_conversions(hub_id))
     folders = [folder for ref in refs if (folder := _cached(hub_id, ref)) is not None]
     for pickled in (False, True) if allow_pickle else (False,):
-        if found := next((f for f in folders if has_weights(f, pickled)), None):
-            return found
+        if folder := next((f for f in folders if has_weights(f, pickled)), None):
+            return folder
     if not (download and reachable()):
         return None
     return _download(hub_id, revision, allow_pickle)
@@ -75,10 +75,10 @@ def _cached(hub_id: str, revision: str) -> Path | None:
     from huggingface_hub import snapshot_download
 
     try:
-        found = snapshot_download(hub_id, revision=revision, local_files_only=True)
+        folder = snapshot_download(hub_id, revision=revision, local_files_only=True)
     except (OSError, ValueError):  # not in the cache, or not the shape of a hub id
         return None
-    return Path(found)
+    return Path(folder)
 
 
 def _cached_conversions(hub_id: str) -> list[str]:
@@ -95,7 +95,7 @@ def _download(hub_id: str, revision: str | None, allow_pickle: bool = False) -> 
     patterns = [*_MODEL_FILES, *(_PICKLED_FILES if allow_pickle else ())]
     try:
         chosen = revision or _revision_with_safetensors(HfApi(), hub_id, allow_pickle)
-        found = snapshot_download(hub_id, revision=chosen, allow_patterns=patterns)
+        folder = snapshot_download(hub_id, revision=chosen, allow_patterns=patterns)
     except UserError:
         raise
     except Exception as error:  # the hub's many errors are one thing to the user: not to be had
@@ -103,7 +103,7 @@ def _download(hub_id: str, revision: str | None, allow_pickle: bool = False) -> 
             f"cannot fetch '{hub_id}' from the hub: {first_line(error)}; check the name at "
             f"https://huggingface.co/{hub_id} (a gated model needs: hf auth login), or give a path"
         ) from error
-    return Path(found)
+    return Path(folder)
 
 
 def _revision_with_safetensors(api: "HfApi", hub_id: str, allow_pickle: bool = False) -> str:

@@ -2,11 +2,12 @@
 
 import copy
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from unlearnbench.models.devices import ranks
 from unlearnbench.models.devices.meter import Meter
 from unlearnbench.models.devices.strategy import Strategy
 
@@ -113,6 +114,19 @@ class LanguageModel:
         finally:
             self.network.zero_grad(set_to_none=True)
             self.network.eval()
+
+    def counted_once(self) -> AbstractContextManager[None]:
+        """Within, what every process computes for itself is counted in the first one only."""
+        return nullcontext() if ranks.rank() == 0 else self.not_counted()
+
+    @contextmanager
+    def not_counted(self) -> Iterator[None]:
+        """Within, forward passes are no cost of the cell."""
+        meter, self.meter = self.meter, Meter()
+        try:
+            yield
+        finally:
+            self.meter = meter
 
     def _counted(self) -> "RemovableHandle":
         # The body is hooked, not the whole network: a loss may call body and head on their own.

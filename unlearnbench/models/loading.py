@@ -1,7 +1,8 @@
-"""Bring a causal language model into memory: alias, hub id or folder."""
+"""Bring a causal language model into memory (alias, hub id or folder), or see what it is."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from unlearnbench.models.configuration import (
     read_tokenizer,
 )
 from unlearnbench.models.devices.device import Dtype, choose_device, choose_dtype
-from unlearnbench.models.language_model import LanguageModel
+from unlearnbench.models.language_model import LanguageModel, ModelSource
 from unlearnbench.models.source import absent, find_folder, resolve, source_of
 from unlearnbench.models.weight_files import check_headers, is_pickled, weight_files
 
@@ -54,6 +55,51 @@ def load_model(
     fuse_operations(network)
     network.to(target)  # type: ignore[arg-type]  # its decorator hides the signature
     return LanguageModel(network, tokenizer, source_of(name, resolve(name)[1], folder))
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What the files of a model say, before its weights are loaded."""
+
+    source: ModelSource
+    architecture: str  # class name, e.g. GPTNeoForCausalLM
+    n_parameters: int  # tied ones once
+    vocabulary_size: int
+
+
+def model_facts(
+    name: str,
+    revision: str | None = None,
+    trust_remote_code: bool = False,
+    allow_pickle: bool = False,
+) -> ModelFacts | None:
+    """Identity, architecture and size of a model that is on this machine; None if it is not.
+
+    Raises `UserError` for a name that stands for no model and for files that are none, are
+    damaged or do not belong together.
+    """
+    from unlearnbench.files.checked import found_in
+
+    folder = find_folder(name, revision, download=False, allow_pickle=allow_pickle)
+    if folder is None:
+        return None
+    source = source_of(name, resolve(name)[1], folder)
+
+    def check() -> tuple[str, int, int]:
+        return _checked(folder, trust_remote_code, allow_pickle)
+
+    # Code that comes with a model may say something else each time.
+    is_known = not trust_remote_code and not is_pickled(weight_files(folder, allow_pickle))
+    kept = f"model {source.weights_sha256}"
+    return ModelFacts(source, *(found_in(folder, kept, check) if is_known else check()))
+
+
+def _checked(folder: Path, trust_remote_code: bool, allow_pickle: bool) -> tuple[str, int, int]:
+    """Class name, number of parameters, size of the vocabulary."""
+    config = read_configuration(folder, trust_remote_code)
+    architecture = (getattr(config, "architectures", None) or [type(config).__name__])[0]
+    n_parameters = check_model(folder, config, trust_remote_code, allow_pickle)
+    return str(architecture), n_parameters, int(config.vocab_size)
 
 
 def check_model(

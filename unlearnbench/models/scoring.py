@@ -21,11 +21,12 @@ from torch.utils.hooks import RemovableHandle
 
 from unlearnbench.errors import UserError
 from unlearnbench.models.network_state import acts_by_weights_alone
-from unlearnbench.models.shared_costs import not_counted
+from unlearnbench.models.sequences import Sequences
 
 if TYPE_CHECKING:
+    from transformers.cache_utils import Cache
+
     from unlearnbench.models.language_model import LanguageModel
-    from unlearnbench.models.sequences import Sequences
     from unlearnbench.protocol import Protocol
 
 Reduction = Literal["sum", "mean"]
@@ -185,7 +186,7 @@ _heads_are_last: "WeakKeyDictionary[nn.Module, bool]" = WeakKeyDictionary()
 
 def score_tokens(
     model: "LanguageModel",
-    sequences: "Sequences",
+    sequences: Sequences,
     mask: Tensor,
     network: Callable[..., Any] | None = None,
 ) -> TokenScores:
@@ -195,7 +196,7 @@ def score_tokens(
 
 
 def labels_of(
-    sequences: "Sequences", mask: Tensor, device: torch.device
+    sequences: Sequences, mask: Tensor, device: torch.device
 ) -> tuple[Tensor, tuple[int, ...]]:
     """[N] the tokens where `mask` is true and something stands before them; how many per row."""
     counted = mask.clone()
@@ -205,7 +206,7 @@ def labels_of(
 
 def head_outputs(
     model: "LanguageModel",
-    sequences: "Sequences",
+    sequences: Sequences,
     positions: Tensor,
     network: Callable[..., Any] | None = None,
 ) -> HeadOutputs:
@@ -222,7 +223,7 @@ def head_outputs(
     return HeadOutputs.of(read, output_head(model), vocabulary)
 
 
-def head_inputs(model: "LanguageModel", sequences: "Sequences", positions: Tensor) -> Tensor:
+def head_inputs(model: "LanguageModel", sequences: Sequences, positions: Tensor) -> Tensor:
     """[N, d] what the output head reads at the positions where `positions` [B, L] is true."""
     read: list[Tensor] = []
 
@@ -240,11 +241,11 @@ def head_is_last(model: "LanguageModel") -> bool:
     network = model.network
     if network in _heads_are_last and acts_by_weights_alone(network):
         return _heads_are_last[network]
-    with not_counted(model), torch.no_grad():
-        found = _has_last_word(network, output_head(model))
+    with model.not_counted(), torch.no_grad():
+        is_last = _has_last_word(network, output_head(model))
     if acts_by_weights_alone(network):
-        _heads_are_last[network] = found
-    return found
+        _heads_are_last[network] = is_last
+    return is_last
 
 
 def _has_last_word(network: Any, head: Any) -> bool:
@@ -265,7 +266,7 @@ def _probe(config: Any) -> Tensor:
     return torch.linspace(0, config.vocab_size - 1, length).long()
 
 
-def _pass(network: Callable[..., Any], sequences: "Sequences", device: torch.device) -> Any:
+def _pass(network: Callable[..., Any], sequences: Sequences, device: torch.device) -> Any:
     return network(
         input_ids=sequences.input_ids.to(device),
         attention_mask=sequences.attention_mask.to(device),
@@ -275,7 +276,7 @@ def _pass(network: Callable[..., Any], sequences: "Sequences", device: torch.dev
 
 def position_logits(
     model: "LanguageModel",
-    sequences: "Sequences",
+    sequences: Sequences,
     positions: Tensor,
     network: Callable[..., Any] | None = None,
 ) -> Tensor:
@@ -292,6 +293,26 @@ def position_logits(
     with _hooked(output_head(model).register_forward_pre_hook(select)):
         logits: Tensor = _pass(network or model.network, sequences, model.device).logits[0]
     return logits
+
+
+def cached_pass(
+    model: "LanguageModel", input_ids: Tensor, positions: Tensor, cache: "Cache | None"
+) -> Tensor:
+    """[N, V] next-token scores at the positions where `positions` [B, L] bool is true.
+
+    `input_ids` [B, L] go behind what the cache holds, and into it.  Rows are padded on the
+    right: nothing that a causal model reads stands there, so it needs no mask.
+    """
+
+    def network(input_ids: Tensor, **_: Any) -> Any:
+        return model.network(
+            input_ids=input_ids, past_key_values=cache, use_cache=cache is not None
+        )
+
+    n_rows, width = input_ids.shape
+    whole = torch.full((n_rows,), width)
+    sequences = Sequences(input_ids, whole, whole, ("",) * n_rows)
+    return position_logits(model, sequences, positions, network)
 
 
 def output_head(model: "LanguageModel") -> nn.Module:

@@ -50,9 +50,9 @@ def bos_token_id_to_prepend(
         return None
     if tokenizer("a")["input_ids"][:1] == [bos]:
         return int(bos)
-    said = tokenizer.init_kwargs.get("add_bos_token")
-    if said is not None:
-        return int(bos) if said else None
+    declared = tokenizer.init_kwargs.get("add_bos_token")
+    if declared is not None:
+        return int(bos) if declared else None
     trained_with = getattr(config, "model_type", None) in _TRAINED_WITH_BOS
     return int(bos) if trained_with and bos != tokenizer.eos_token_id else None
 

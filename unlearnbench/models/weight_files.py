@@ -16,10 +16,10 @@ def weight_files(folder: Path, allow_pickle: bool = False) -> tuple[Path, ...]:
     An index may name files of its own folder only.  Raises `UserError` where the weights are
     not there, not all there, or pickled and not allowed.
     """
-    if found := _files(folder, SAFE):
-        return found
-    if allow_pickle and (found := _files(folder, PICKLED)):
-        return found
+    if files := _files(folder, SAFE):
+        return files
+    if allow_pickle and (files := _files(folder, PICKLED)):
+        return files
     raise UserError(f"{folder} {_what_it_lacks(folder)}")
 
 
@@ -63,15 +63,15 @@ def _files(folder: Path, name: str) -> tuple[Path, ...]:
 
 
 def _shards(index: Path, suffix: str) -> tuple[Path, ...]:
-    found = tuple(index.parent / name for name in sorted(_names(index, suffix)))
-    missing = [path.name for path in found if not path.is_file()]
+    files = tuple(index.parent / name for name in sorted(_names(index, suffix)))
+    missing = [path.name for path in files if not path.is_file()]
     if missing:
         raise UserError(
             f"{index.parent} holds no complete {suffix.removeprefix('.')} weights: "
-            f"{len(missing)} of {len(found)} files of its index are missing ({missing[0]}); "
+            f"{len(missing)} of {len(files)} files of its index are missing ({missing[0]}); "
             "download or copy them"
         )
-    return found
+    return files
 
 
 def _names(index: Path, suffix: str) -> set[str]:

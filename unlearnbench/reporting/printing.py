@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from unlearnbench.analysis.columns import ABSENT, PAPER_COLUMNS, Column
 from unlearnbench.analysis.table import Note, Table
+from unlearnbench.reporting.continuations import ROW_FIELDS
 
-_PER_CENT = ("el10", "ma", "bertscore_f1")  # of a trace's values, which are 0..1
 _SMALLEST_P = 0.001
 
 
@@ -32,7 +32,7 @@ def units(columns: Iterable[Column]) -> str:
     for column in columns:
         per_cent = " in %" if column.scale == 100 else ""
         by_unit.setdefault(unit(column) + per_cent, []).append(name(column))
-    return "; ".join(f"{told}: {', '.join(of)}" for told, of in by_unit.items())
+    return "; ".join(f"{in_unit}: {', '.join(of)}" for in_unit, of in by_unit.items())
 
 
 def stored(column: Column, value: float | None, cap: float | None = None) -> str:
@@ -41,10 +41,14 @@ def stored(column: Column, value: float | None, cap: float | None = None) -> str
 
 
 def row_columns(table: Table) -> dict[str, Column]:
-    """How each value of a single row is printed: as its metric's record says, if it has one."""
-    every = (*table.metric_columns, *table.other_columns)
-    measured = {column.name: column for column in every if column.task}
-    return {column.name: measured.get(column.name, column) for column in _of_a_row()}
+    """How each value of a single row is printed: as its metric's record says, if it has one.
+
+    Else it is the paper's column: a share in per cent if its label names a unit.
+    """
+    paper = (*PAPER_COLUMNS, Column("bleu", "BLEU (%)", False))
+    columns = {c.name: replace(c, scale=100.0 if unit(c) else 1.0) for c in paper}
+    columns |= {c.name: c for c in (*table.metric_columns, *table.other_columns) if c.task}
+    return {name: columns[name] for name in ROW_FIELDS}
 
 
 def facts(
@@ -116,10 +120,4 @@ def anchor(*parts: str) -> str:
 
 def notes(*kinds_and_texts: tuple[str, str] | tuple[str, str, str]) -> tuple[Note, ...]:
     """The notes that have something to say."""
-    return tuple(Note(*given) for given in kinds_and_texts if given[1])
-
-
-def _of_a_row() -> tuple[Column, ...]:
-    paper = {c.name: c for c in PAPER_COLUMNS}
-    per_cent = [replace(paper[name], scale=100.0) for name in _PER_CENT]
-    return (*per_cent, Column("bleu", "BLEU (%)", False, scale=100.0), paper["entropy"])
+    return tuple(Note(*note) for note in kinds_and_texts if note[1])

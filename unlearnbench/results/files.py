@@ -5,18 +5,17 @@ KEY.<digest>.documents.jsonl.gz    the documents, whose digest the header names
 
 The header's first field is the digest of the lines below it, and the second that of the
 documents, so a file that was damaged, cut short or edited is noticed without looking into it.
-The documents are JSON lines: the outcomes of every score, which statistics need; then all texts;
-then one line per epoch of the trace, with its rows.
+The documents are JSON lines: the outcomes of every score; then all texts; then one line per epoch
+of the trace, with its rows.
 """
 
 import gzip
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from unlearnbench.errors import UserError
 from unlearnbench.files.strict_json import first_error, parsed
@@ -29,8 +28,6 @@ DOCUMENTS = ".documents.jsonl.gz"  # the end of a documents file's name
 # Enough for the rows of a large table side by side, little enough on a walk over thousands.
 N_KEPT_IN_FULL = 128
 LARGEST_INTEGER = 2**63 - 1
-
-Part = Literal["all", "outcomes", "none"]  # of a result's documents; outcomes: the scores' alone
 
 _EACH = "__all__"
 _DOCUMENTS: Any = {
@@ -118,7 +115,7 @@ def read_file(path: Path, documents: bool = True) -> Result | Damage:
     except OSError as error:
         return Damage(path, f"cannot be read: {error.strerror}")
     try:
-        result = _result(path, content, "all" if documents else "none")
+        result = _result(path, content, documents)
     except _Unreadable as why:
         return Damage(path, str(why))
     if not documents:
@@ -136,11 +133,8 @@ def is_older(path: Path) -> bool:
 
 def fault_in(result: Result) -> str | None:
     """Why a result could not be read again once it is written; None if it can be."""
-    files = written(result)
     try:
-        raw = _header(files.header)
-        _put_in(raw, files.documents, "all")
-        _validated(raw)
+        _validated(_raw(result.model_dump_json().encode()))
     except _Unreadable as why:
         return str(why)
     return None
@@ -153,43 +147,42 @@ class _Documents:
     path: Path  # of the header
     sha256: str  # of the whole header, so that another result's are never mixed with it
 
-    def read(self, *, outcomes_only: bool) -> Result:
-        return _read_again(self.path, self.sha256, "outcomes" if outcomes_only else "all")
+    def read(self) -> Result:
+        return _read_again(self.path, self.sha256)
 
 
 @lru_cache(N_KEPT_IN_FULL)
-def _read_again(path: Path, digest: str, part: Part) -> Result:
+def _read_again(path: Path, digest: str) -> Result:
     try:
         content = read_regular(path)
         if sha256(content).hexdigest() == digest:
-            return _result(path, content, part)
+            return _result(path, content, documents=True)
     except (OSError, _Unreadable):
         pass
     raise UserError(f"{path} changed while it was being reported; run the same command again")
 
 
-def _result(path: Path, content: bytes, part: Part) -> Result:
+def _result(path: Path, content: bytes, documents: bool) -> Result:
+    """The result in a header and the file beside it; raises `_Unreadable`."""
     raw = _raw(content)
-    if raw["schema_version"] in STEPS:
-        return _older(path, content, part)
-    _check_seal(content)
-    documents = _documents_of(path, raw)
-    if part != "none":
-        _put_in(raw, documents, part)
+    is_in_one_piece = raw["schema_version"] in STEPS
+    if is_in_one_piece:
+        try:
+            raw = upgraded(parsed(content))  # parsed strictly, as there is no digest
+        except _UNFIT as error:
+            raise _Unreadable(f"damaged: {_in_one_line(error)}") from error
+    else:
+        _, _, rest = content.partition(b"\n")
+        if content != _sealed(rest.partition(b"\n")[2]):
+            raise _Unreadable("damaged: its content is not that of its digest: edited or cut")
+        del raw["header_sha256"]
+        lines = _checked_documents(path, str(raw.pop("documents_sha256", "")))
+        if documents:
+            _put_in(raw, lines)
     result = _validated(raw)
-    _check_key(path, result.key, result.identity)
-    return result
-
-
-def _older(path: Path, content: bytes, part: Part) -> Result:
-    """A result of an older version, which is one file with everything in it."""
-    try:
-        raw = upgraded(parsed(content))  # parsed strictly, as there is no digest
-    except _UNFIT as error:
-        raise _Unreadable(_damaged(error)) from error
-    result = _validated(raw)
-    _check_key(path, result.key, result.identity)
-    if part == "none":
+    if result.key != path.stem or result.key != key_of(result.identity):
+        raise _Unreadable("the key is not that of its content; the file was edited or renamed")
+    if is_in_one_piece and not documents:
         return Result.model_validate(result.model_dump(exclude=_DOCUMENTS))
     return result
 
@@ -203,34 +196,15 @@ def _raw(content: bytes) -> dict[str, Any]:
     try:
         raw = from_json(content)
     except _UNFIT as error:
-        raise _Unreadable(_damaged(error)) from error
+        raise _Unreadable(f"damaged: {_in_one_line(error)}") from error
     if (foreign := _foreign(raw)) is not None:
         raise _Unreadable(foreign)
     made: dict[str, Any] = raw
     return made
 
 
-def _header(content: bytes) -> dict[str, Any]:
-    raw = _raw(content)
-    _check_seal(content)
-    for name in ("header_sha256", "documents_sha256"):
-        raw.pop(name)
-    return raw
-
-
-def _check_seal(content: bytes) -> None:
-    _, _, rest = content.partition(b"\n")
-    _, _, body = rest.partition(b"\n")
-    if content != _sealed(body):
-        raise _Unreadable("damaged: its content is not that of its digest; it was edited or cut")
-
-
-def _documents_of(path: Path, raw: dict[str, Any]) -> bytes:
-    """The content of a header's documents file; takes the digests out of the header."""
-    digest = raw.pop("documents_sha256", None)
-    raw.pop("header_sha256", None)
-    if not isinstance(digest, str):
-        raise _Unreadable("not a result: it has no documents_sha256")
+def _checked_documents(path: Path, digest: str) -> bytes:
+    """The content of the documents file beside a header, which has that digest."""
     name = documents_name(path.stem, digest)
     try:
         content = read_regular(path.with_name(name))
@@ -242,30 +216,23 @@ def _documents_of(path: Path, raw: dict[str, Any]) -> bytes:
     return content
 
 
-def _put_in(raw: dict[str, Any], documents: bytes, part: Part) -> None:
-    """Put the documents, or the outcomes alone, where they belong in a header's JSON."""
+def _put_in(raw: dict[str, Any], documents: bytes) -> None:
+    """Put the documents where they belong in a header's JSON."""
     from pydantic_core import from_json
 
     try:
-        lines = gzip.GzipFile(fileobj=io.BytesIO(documents))
-        _put_scores(raw, "documents", from_json(lines.readline()))
-        if part == "outcomes":
-            return
-        texts = from_json(lines.readline())
-        _put_scores(raw, "outputs", texts["outputs"])
+        outcomes, texts, *epochs = map(from_json, gzip.decompress(documents).split(b"\n"))
+        for name, by_task in (("documents", outcomes), ("outputs", texts["outputs"])):
+            for task, by_metric in by_task.items():
+                for metric, value in by_metric.items():
+                    raw["scores"][task][metric][name] = value
         raw["continuations"] = texts["continuations"]
         raw["forget_set"] |= {name: texts[name] for name in ("prefixes", "suffixes")}
-        epochs = raw["trace"]["epochs"] if raw.get("trace") is not None else []
-        for epoch, line in zip(epochs, lines.readlines(), strict=True):
-            epoch["rows"] = from_json(line)
+        of_trace = raw["trace"]["epochs"] if raw.get("trace") is not None else []
+        for epoch, rows in zip(of_trace, epochs, strict=True):
+            epoch["rows"] = rows
     except _UNFIT as error:
         raise _Unreadable(f"its documents do not fit it: {_in_one_line(error)}") from error
-
-
-def _put_scores(raw: dict[str, Any], name: str, values: dict[str, dict[str, Any]]) -> None:
-    for task, by_metric in values.items():
-        for metric, value in by_metric.items():
-            raw["scores"][task][metric][name] = value
 
 
 def _validated(raw: Any) -> Result:
@@ -283,11 +250,6 @@ def _validated(raw: Any) -> Result:
     if wrong is not None:
         raise _Unreadable(f"not a result: {wrong}")
     return result
-
-
-def _check_key(path: Path, key: str, identity: dict[str, Any]) -> None:
-    if key != path.stem or key != key_of(identity):
-        raise _Unreadable("the key is not that of its content; the file was edited or renamed")
 
 
 def _foreign(raw: Any) -> str | None:
@@ -311,10 +273,6 @@ def _foreign(raw: Any) -> str | None:
 _KINDS = {list: "a list", str: "a text", type(None): "null", bool: "true or false"}
 
 
-def _damaged(error: BaseException) -> str:
-    return f"damaged: {_in_one_line(error)}"
-
-
 def _in_one_line(error: BaseException) -> str:
     return " ".join(str(error).split())[:300] or type(error).__name__
 
@@ -330,30 +288,7 @@ def _misfit(result: Result) -> str | None:
     if cap is not None and not (type(cap) in (int, float) and cap > 0):
         return "protocol.perplexity_cap: not a number above 0"
     columns = [(metric.task, metric.name) for metric in result.metrics]
-    if len(set(columns)) < len(columns):
-        return "metrics: a column is there twice"
-    misshapen = _misshapen(result.identity)
-    return None if misshapen is None else f"identity.{misshapen}"
-
-
-def _misshapen(identity: dict[str, Any]) -> str | None:
-    """Which of an identity's parts that tables read is of another shape; the rest is free."""
-    parts = {name: identity.get(name) for name in (*_OF_TEXTS, "tasks", "forget_set")}
-    if isinstance(parts["tasks"], dict):
-        settings = parts["tasks"].get("settings")
-        parts["tasks.settings"] = settings
-        if isinstance(settings, dict):
-            parts |= {f"tasks.settings.{name}": value for name, value in settings.items()}
-    for name, part in parts.items():
-        if not isinstance(part, dict | None):
-            return f"{name}: not a table of names"
-        if name in _OF_TEXTS and not all(isinstance(text, str) for text in (part or {}).values()):
-            return f"{name}: a digest that is no text"
-    digest = (parts["forget_set"] or {}).get("sha256")
-    return None if isinstance(digest, str | None) else "forget_set.sha256: not a text"
-
-
-_OF_TEXTS = ("texts", "sets", "encoders")  # digests by name
+    return "metrics: a column is there twice" if len(set(columns)) < len(columns) else None
 
 
 def _has_huge_integer(value: Any) -> bool:

@@ -5,7 +5,7 @@ The schema is the documentation: `unlearnbench show result` prints these fields.
 
 from typing import Annotated, Any, Literal, Protocol
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr
 
 from unlearnbench.results.score import Metric, Score
 from unlearnbench.results.trace import UnlearnTrace
@@ -124,10 +124,31 @@ class Environment(Record):
     n_threads: Count = Field(description="torch's threads")
 
 
+class _ReadOfIdentity(BaseModel):
+    """What tables read of an identity; the rest of it is free."""
+
+    class _Tasks(BaseModel):
+        settings: dict[str, dict[str, Any] | None] | None = None
+
+    class _ForgetSet(BaseModel):
+        sha256: str | None = None
+
+    texts: dict[str, str] | None = None  # digests by name, as the next two
+    sets: dict[str, str] | None = None
+    encoders: dict[str, str] | None = None
+    tasks: _Tasks | None = None
+    forget_set: _ForgetSet | None = None
+
+
+def _of_known_shape(identity: dict[str, Any]) -> dict[str, Any]:
+    _ReadOfIdentity.model_validate(identity, strict=True, extra="ignore")
+    return identity
+
+
 class DocumentsSource(Protocol):
     """Where the documents of a result are that was read without them."""
 
-    def read(self, *, outcomes_only: bool) -> "Result":
+    def read(self) -> "Result":
         """The result again; raises `UserError` if its files are no longer those that were read."""
 
 
@@ -144,7 +165,9 @@ class Result(Record):
     key: str = Field(
         description="sha256 of everything that can change the numbers; the file's name"
     )
-    identity: dict[str, Any] = Field(description="what the key is made of")
+    identity: Annotated[dict[str, Any], AfterValidator(_of_known_shape)] = Field(
+        description="what the key is made of"
+    )
     status: Status = Field(description="ok; not_forgotten: the epoch limit came first; failed")
     error: str | None = Field(default=None, description="why it failed, in one line")
     role: Role = Field(description="a method's row, or which reference row")
@@ -196,7 +219,7 @@ class Result(Record):
     def with_outcomes(self) -> "Result":
         """This result with every score's `documents`; they are read once and kept."""
         if self._documents is not None and not self._has_outcomes:
-            stored = self._documents.read(outcomes_only=True).scores
+            stored = self._documents.read().scores
             for task, by_metric in self.scores.items():
                 for metric, score in by_metric.items():
                     if metric in stored.get(task, {}):  # else it was added, by a judge perhaps
@@ -208,7 +231,7 @@ class Result(Record):
         """This result, or a copy with all its documents; whatever else was changed stays so."""
         if self._documents is None:
             return self
-        full = self._documents.read(outcomes_only=False)
+        full = self._documents.read()
         texts = {name: getattr(full.forget_set, name) for name in ("prefixes", "suffixes")}
         scores = {
             task: {**by_metric, **{m: full.scores[task][m] for m in by_metric if m in stored}}

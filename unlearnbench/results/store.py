@@ -118,7 +118,18 @@ class Store:
             old, new = (self.folder / folder / f"{key}{end}" for key in (path.stem, result.key))
             if old.exists() and not new.exists():
                 old.rename(new)
+        with (kept.parent / "keys.txt").open("a", encoding="utf-8") as keys:
+            keys.write(f"{path.stem} {result.key}\n")
         path.unlink()
+
+    def renamed(self) -> dict[str, str]:
+        """The key that a result has since `upgrade`, by the one before, which studies may name."""
+        keys = self.folder / "before-upgrade" / "keys.txt"
+        try:
+            lines = keys.read_text(encoding="utf-8").splitlines()
+        except (OSError, ValueError):
+            return {}
+        return {old: new for old, _, new in (line.partition(" ") for line in lines)}
 
     def save_experiment(self, toml: str) -> Path:
         """Keep the configuration of a run; the same one is kept once."""

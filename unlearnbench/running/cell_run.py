@@ -14,7 +14,6 @@ from unlearnbench.files.safe_text import redact, visible
 from unlearnbench.metrics.task import Measurement, TaskContext, columns_of
 from unlearnbench.models.devices import ranks
 from unlearnbench.models.devices.meter import OTHER, Meter
-from unlearnbench.models.shared_costs import sum_costs
 from unlearnbench.registry import find
 from unlearnbench.results.files import fault_in
 from unlearnbench.results.record import Result
@@ -67,7 +66,8 @@ def run_cell(cell: "Cell") -> Finished:
     try:
         with ranks.together():
             _unlearn_and_measure(cell, so_far)
-            sum_costs(so_far.model)
+            if so_far.model is not None:
+                so_far.model.meter.sum_over_processes()
     except KeyboardInterrupt:
         raise
     except BaseException as problem:  # a third party's method may even exit; the others go on
@@ -89,8 +89,8 @@ def _recorded(
         wrong = _in_one_line(problem)
     if wrong is None:
         return result
-    told = error or f"its result cannot be stored: {wrong}"
-    return result_of(cell, Progressing(), told, started_at, seconds)
+    message = error or f"its result cannot be stored: {wrong}"
+    return result_of(cell, Progressing(), message, started_at, seconds)
 
 
 def lost_result(cell: "Cell", reason: str) -> Result:

@@ -102,7 +102,7 @@ class UnlearnBatch:
     part: Part | None = None  # of a larger batch; None: these rows are all of it
     # What the loss asked for in earlier batches: what it will ask for again is computed together.
     foreseen: frozenset[str] = frozenset()
-    asked: set[str] = field(default_factory=set, repr=False)
+    requested: set[str] = field(default_factory=set, repr=False)
 
     @classmethod
     def of(
@@ -165,7 +165,7 @@ class UnlearnBatch:
     @property
     def pair_nll(self) -> Tensor:
         """NLL(x_lrn), nats."""
-        self.asked.add("pair_nll")
+        self.requested.add("pair_nll")
         return self._nll(self._pair, lambda whole: whole._pair_mask)
 
     @property
@@ -182,7 +182,7 @@ class UnlearnBatch:
     def pair_kl(self) -> Tensor:
         """KL[P_0 || P](x_lrn), nats (eq. 4), or the released cross-entropy (`kl_term`)."""
         n_tokens = self._n_tokens(lambda whole: whole._kl_positions)
-        self.asked.add("pair_kl")
+        self.requested.add("pair_kl")
         values = self._pair.divergence
         return reduce_tokens(values, len(self.index), self.protocol.loss_reduction, n_tokens)
 
@@ -275,7 +275,7 @@ class UnlearnBatch:
 
     def _outputs(self, which: Literal["rows", "pairs"]) -> HeadOutputs:
         """Of the targets where they are scored, or of the neighbours where the KL term looks."""
-        self.asked.add(which)
+        self.requested.add(which)
         if self._takes_both:
             return self._of_both[which]
         one = self.rows if which == "rows" else self.pairs

@@ -34,6 +34,9 @@ class Method(ABC):
     citation: ClassVar[str] = ""  # BibTeX
     authors_stop_rule: ClassVar[Literal["and", "or"]] = "and"
     authors_ma_threshold: ClassVar[float] = 0.5994
+    # What memory prediction must know of the loss; these defaults fit the largest common case.
+    sequences_per_row: ClassVar[int] = 2  # scored with gradients: the target, its pair, ...
+    keeps_reference: ClassVar[bool] = True  # whether it asks for pair_kl
 
     learning_rate: float = setting(5e-6, "Adam's step size", above=0)
     batch_size: int = setting(

@@ -18,7 +18,6 @@ from unlearnbench.models.scoring import (
     span_mask,
     suffix_mask,
 )
-from unlearnbench.models.shared_costs import counted_once
 
 if TYPE_CHECKING:
     from unlearnbench.data.forget_set import ForgetSet
@@ -89,7 +88,7 @@ class References:
         if self._pairs is None:
             self._need_theta_0("the pairs' distribution")
             pairs = self._forget_set.pairs()
-            with counted_once(self._model):
+            with self._model.counted_once():
                 self._pairs = FrozenReference.of(self._model, pairs, self._kl_positions(pairs))
         return self._pairs.outputs(rows)
 
@@ -114,7 +113,7 @@ class References:
     @torch.no_grad()
     def _score_all(self, chosen: "Sequences", mask: Tensor) -> Tensor:
         parts = torch.arange(len(chosen)).split(_ROWS_AT_ONCE)
-        with counted_once(self._model):
+        with self._model.counted_once():
             return torch.cat(
                 [score_tokens(self._model, chosen.select(p), mask[p]).nll_per_row for p in parts]
             )

@@ -13,7 +13,6 @@ from torch.utils.checkpoint import checkpoint
 from unlearnbench.errors import UserError
 from unlearnbench.models.devices import ranks
 from unlearnbench.models.devices.device import make_current
-from unlearnbench.models.shared_costs import not_counted
 from unlearnbench.unlearning.batch import Part, UnlearnBatch, own_parts
 
 if TYPE_CHECKING:
@@ -104,9 +103,9 @@ class Steps:
 
     def _part(self, loss: Loss, batch: UnlearnBatch, part: Part, is_last: bool) -> dict[str, float]:
         """Forward and backward over one part; what its terms add to those of the batch."""
-        with nullcontext() if part.counts else not_counted(self.model), self._precision():
+        with nullcontext() if part.counts else self.model.not_counted(), self._precision():
             terms = loss(batch)
-        self._foreseen |= batch.asked
+        self._foreseen |= batch.requested
         values = {name: float(weighed(term.detach(), part)) for name, term in terms.items()}
         self._backward(weighed(sum(terms.values()), part), is_last)
         return values

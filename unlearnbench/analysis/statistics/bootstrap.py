@@ -40,16 +40,6 @@ class _Sample:
         return self.outcomes.is_exp, tuple(v.shape for v in self.values)
 
 
-def interval(
-    outcomes: Outcomes,
-    level: float = LEVEL,
-    n_resamples: int = N_RESAMPLES,
-    seed: int = SEED,
-) -> Interval | None:
-    """The bootstrap interval of a cell over documents; see `intervals`."""
-    return intervals([outcomes], level, n_resamples, seed)[0]
-
-
 def intervals(
     outcomes: Sequence[Outcomes | None],
     level: float = LEVEL,

@@ -1,11 +1,11 @@
 """A table with intervals, and with marks on best values that the second may well share."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
 
-from unlearnbench.analysis.columns import SCORE_NAMES, Column
+from unlearnbench.analysis.columns import SCORE_NAMES
 from unlearnbench.analysis.footnotes import listed
 from unlearnbench.analysis.statistics.bootstrap import intervals
 from unlearnbench.analysis.statistics.outcomes import Outcomes
@@ -38,16 +38,16 @@ def with_intervals(table: Table, results: Mapping[str, Result]) -> Table:
     """
     outcomes = _outcomes(table, results)
     marked, untested = _marked(table, outcomes)
-    by_score = _unsure_scores(table, results)
-    found = dict(zip(outcomes, intervals(list(outcomes.values())), strict=True))
-    ends = {place: each for place, each in found.items() if each is not None}
+    marked += _unsure_scores(table, results)
     changes: dict[Place, dict[str, object]] = {
-        place: {"low": each.low, "high": each.high} for place, each in ends.items()
+        place: ends._asdict()
+        for place, ends in zip(outcomes, intervals(list(outcomes.values())), strict=True)
+        if ends is not None
     }
-    for place in (*marked, *by_score):
+    notes = notes_on(table, bool(changes), {name for _, _, name in marked}, untested)
+    for place in marked:
         changes.setdefault(place, {})["indistinct"] = True
     groups = tuple(_with(group, at, changes) for at, group in enumerate(table.groups))
-    notes = notes_on(table, bool(ends), {name for _, _, name in (*marked, *by_score)}, untested)
     n_runs = [count_common_runs(group, results) for group in table.groups]
     return replace(table, groups=groups, notes=(*table.notes, *notes, *few_runs(table, n_runs)))
 
@@ -68,79 +68,66 @@ def _marked(
     table: Table, outcomes: Mapping[Place, Outcomes | None]
 ) -> tuple[list[Place], list[InColumn]]:
     """Best metric cells not told apart from the second; columns in which nobody can tell."""
-    marked = list(_tied(table, table.metric_columns))
-    tested: dict[tuple[InColumn, tuple[int, int]], Matched] = {}
-    untested: list[InColumn] = []
+    marked: list[Place] = []
+    pairs: dict[tuple[int, str, int, int], Matched | None] = {}  # group, column, best, second
     for g, group in enumerate(table.groups):
+        places = [at for at, row in enumerate(group.rows) if row.compared]
         for column in table.metric_columns:
-            for pair in _best_pairs(group, column.name):
-                found = _matched(outcomes, g, column.name, pair)
-                if found is not None:
-                    tested[(g, column.name), pair] = found
-                elif (g, column.name) not in untested:
-                    untested.append((g, column.name))
-    p_of = dict(zip(tested, p_values(list(tested.values())), strict=True))
-    for ((g, name), pair), p in p_of.items():
-        if not _told_apart(p, table.groups[g], outcomes, (g, name), pair):
-            marked.append((g, pair[0], name))
-    return marked, untested
+            best = _first_places(group.rows, column.name)
+            if len(best) > 1:  # they share the first place as printed
+                marked += [(g, r, column.name) for r in best]
+            for i, j in best_and_second(group.compared, column.name):
+                first, second = places[i], places[j]
+                pair = _matched(outcomes, g, column.name, first, second)
+                pairs[g, column.name, first, second] = pair
+    tested = {place: pair for place, pair in pairs.items() if pair is not None}
+    for place, p in zip(tested, p_values(list(tested.values())), strict=True):
+        g, name, first, _ = place
+        if not _told_apart(p, table.groups[g], outcomes, place):
+            marked.append((g, first, name))
+    untested = dict.fromkeys(place[:2] for place, pair in pairs.items() if pair is None)
+    return marked, list(untested)
 
 
 def _told_apart(
     p: float,
     group: Group,
     outcomes: Mapping[Place, Outcomes | None],
-    column: InColumn,
-    pair: tuple[int, int],
+    place: tuple[int, str, int, int],
 ) -> bool:
     """Whether the corrected p-value is under 0.05; the other pairs are tested only if it hangs
     on them: a Holm-corrected p lies between p and its Bonferroni correction."""
+    g, name, *pair = place
     n_rows = len(group.compared)
     if p >= LEVEL or p * math.comb(n_rows, 2) < LEVEL:
         return p < LEVEL
     if n_rows > ALL_PAIRS_UP_TO:
         return False
-    places = [at for at, row in enumerate(group.rows) if row.compared]
-    found = {both: _matched(outcomes, *column, both) for both in combinations(places, 2)}
-    pairs = {both: each for both, each in found.items() if each is not None}
+    rows = [at for at, row in enumerate(group.rows) if row.compared]
+    matched = {both: _matched(outcomes, g, name, *both) for both in combinations(rows, 2)}
+    pairs = {both: each for both, each in matched.items() if each is not None}
     corrected = corrections(p_values(list(pairs.values())), n_rows)
     of_pair = dict(zip(pairs, corrected, strict=True))
     return of_pair[min(pair), max(pair)] < LEVEL
 
 
 def _matched(
-    outcomes: Mapping[Place, Outcomes | None], group: int, name: str, pair: tuple[int, int]
+    outcomes: Mapping[Place, Outcomes | None], group: int, name: str, first: int, second: int
 ) -> Matched | None:
-    first, second = (outcomes.get((group, row, name)) for row in pair)
-    return comparable(first, second)
-
-
-def _best_pairs(group: Group, name: str) -> list[tuple[int, int]]:
-    """Best row and each second of a column, by their place in the group."""
-    places = [at for at, row in enumerate(group.rows) if row.compared]
-    return [(places[i], places[j]) for i, j in best_and_second(group.compared, name)]
-
-
-def _tied(table: Table, columns: Iterable[Column]) -> Iterator[Place]:
-    """Cells that share the first place as printed."""
-    for g, group in enumerate(table.groups):
-        for column in columns:
-            best = _first_places(group.rows, column.name)
-            if len(best) > 1:
-                yield from ((g, r, column.name) for r in best)
+    return comparable(outcomes.get((group, first, name)), outcomes.get((group, second, name)))
 
 
 def _unsure_scores(table: Table, results: Mapping[str, Result]) -> list[Place]:
     """The first by s_z and s_m that share it or are first in under 95% of the resamplings."""
-    found = []
+    unsure = []
     for g, group in enumerate(table.groups):
         shares = first_shares(group, table.metric_columns, results)
         places = [at for at, row in enumerate(group.rows) if row.compared]
         for name in SCORE_NAMES if shares else ():
             share = dict(zip(places, shares[name], strict=True))
             best = _first_places(group.rows, name)
-            found += [(g, r, name) for r in best if len(best) > 1 or share[r] < FIRST_SHARE]
-    return found
+            unsure += [(g, r, name) for r in best if len(best) > 1 or share[r] < FIRST_SHARE]
+    return unsure
 
 
 def _first_places(rows: Sequence[Row], name: str) -> list[int]:
@@ -150,10 +137,10 @@ def _first_places(rows: Sequence[Row], name: str) -> list[int]:
 def _with(group: Group, at: int, changes: Mapping[Place, Mapping[str, object]]) -> Group:
     rows = []
     for r, row in enumerate(group.rows):
-        cells: dict[str, Cell] = {}
-        for name, cell in row.cells.items():
-            change = changes.get((at, r, name))
-            cells[name] = cell if change is None else replace(cell, **change)  # type: ignore[arg-type]
+        cells: dict[str, Cell] = {
+            name: replace(cell, **changes.get((at, r, name), {}))  # type: ignore[arg-type]
+            for name, cell in row.cells.items()
+        }
         rows.append(replace(row, cells=cells))
     return replace(group, rows=tuple(rows))
 

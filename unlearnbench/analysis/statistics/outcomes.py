@@ -13,6 +13,8 @@ from unlearnbench.analysis.columns import Column
 from unlearnbench.results.record import Result
 from unlearnbench.results.score import Score
 
+Array = NDArray[np.float64]
+
 
 @dataclass(frozen=True)
 class RunKey:
@@ -37,9 +39,9 @@ class RunKey:
 
 def run_key(result: Result) -> RunKey:
     """The run that a result is of."""
-    given = result.forget_set
+    record = result.forget_set
     seed = result.seed if result.role == "method" else None
-    return RunKey(given.content_sha256, seed, f"{given.run}: {','.join(given.doc_ids)}")
+    return RunKey(record.content_sha256, seed, f"{record.run}: {','.join(record.doc_ids)}")
 
 
 @lru_cache(maxsize=1024)
@@ -52,15 +54,12 @@ def common_runs(rows: Sequence[tuple[RunKey, ...]]) -> list[tuple[int, ...]]:
     """For each run that all rows have, its position in every row; by forget set and seed."""
     seeded = [keys for keys in rows if any(key.seed is not None for key in keys)]
     base = (seeded or list(rows))[0] if rows else ()
-    found = []
+    common = []
     for key in sorted(base, key=lambda k: (k.forget_set, k.seed or 0)):
         places = [next((i for i, k in enumerate(keys) if k.matches(key)), -1) for keys in rows]
         if -1 not in places:
-            found.append(tuple(places))
-    return found
-
-
-Array = NDArray[np.float64]
+            common.append(tuple(places))
+    return common
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,86 +103,62 @@ class Outcomes:
             return np.exp(means)
 
 
-@dataclass(frozen=True)
-class _Composition:
-    """What one score is made of: the documents of one set, or of each set of an average."""
-
-    is_exp: bool
-    sets: Mapping[str, Mapping[str, float]]
-
-
-@dataclass(frozen=True)
-class _OfRun:
-    run: RunKey
-    origin: str  # of the documents: the forget set's hash; empty if every run has the same ones
-    documents: Mapping[str, float]
-
-
 def outcomes_of(results: Sequence[Result], column: Column) -> Outcomes | None:
     """The outcomes behind a row's cell, of the results that are the row's runs.
 
     None if no result has the metric, if a score comes without documents, if its parts or the
     runs' scores are made in different ways, or if runs share some documents but not all.
     """
-    compositions = []
+    runs: list[tuple[RunKey, str, dict[str, Score]]] = []
     for result in results:
-        scores = result.with_outcomes().scores.get(column.task, {})
-        score = scores.get(column.metric)
+        siblings = result.with_outcomes().scores.get(column.task, {})
+        score = siblings.get(column.metric)
         if score is None or math.isnan(score.value):
             continue  # the cell's mean is over the other runs as well
-        composition = _composition(score, scores)
-        if composition is None:
-            return None
         # The forget sets' doc_ids start again in each; other documents are the same in all runs.
         origin = result.forget_set.content_sha256 if column.documents == "rows" else ""
-        compositions.append((run_key(result), origin, composition))
-    if len({(made.is_exp, frozenset(made.sets)) for _, _, made in compositions}) != 1:
+        runs.append((run_key(result), origin, _parts(score, siblings)))
+    scores = [score for _, _, parts in runs for score in parts.values()]
+    kinds = {score.aggregation if score.documents else "" for score in scores}
+    if len({frozenset(parts) for _, _, parts in runs}) != 1 or len(kinds) != 1:
         return None
-    sets = sorted(compositions[0][2].sets)
-    weight = column.scale / (len(compositions) * len(sets))
-    strata: list[Stratum] = []
-    for name in sets:
-        of_runs = [_OfRun(run, origin, made.sets[name]) for run, origin, made in compositions]
-        of_set = _strata(name, of_runs, weight)
-        if of_set is None:
-            return None
-        strata += of_set
-    return Outcomes(tuple(strata), compositions[0][2].is_exp)
-
-
-def _composition(score: Score, siblings: Mapping[str, Score]) -> _Composition | None:
-    if score.aggregation == "mean_of_scores":
-        parts = {name: siblings[name] for name in score.parts if name in siblings}
-    else:
-        parts = {"": score}
-    kinds = {part.aggregation for part in parts.values()}
-    complete = len(parts) == max(1, len(score.parts)) and all(p.documents for p in parts.values())
-    if not complete or len(kinds) != 1 or "mean_of_scores" in kinds:
+    kind = kinds.pop()
+    if kind not in ("mean", "exp_mean"):
         return None
-    return _Composition(kinds == {"exp_mean"}, {n: part.documents for n, part in parts.items()})
+    strata = _strata(runs, column.scale / len(scores))
+    return Outcomes(strata, kind == "exp_mean") if strata is not None else None
 
 
-def _strata(name: str, runs: Sequence[_OfRun], weight: float) -> list[Stratum] | None:
+def _parts(score: Score, siblings: Mapping[str, Score]) -> dict[str, Score]:
+    """The scores whose documents it is made of, by name; itself under '' if it is no average."""
+    if score.aggregation != "mean_of_scores":
+        return {"": score}
+    if not siblings.keys() >= set(score.parts):
+        return {}
+    return {name: siblings[name] for name in score.parts}
+
+
+def _strata(
+    runs: Sequence[tuple[RunKey, str, Mapping[str, Score]]], weight: float
+) -> tuple[Stratum, ...] | None:
     """One stratum for the runs that share their documents; None if some share only a part."""
-    shared: dict[tuple[str, tuple[str, ...]], list[tuple[RunKey, Array]]] = defaultdict(list)
-    for run in runs:
-        ids, order = _in_order(tuple(run.documents))
-        values = np.fromiter(run.documents.values(), float, len(ids))
-        shared[run.origin, ids].append((run.run, values[order]))
-    by_origin: dict[str, list[str]] = defaultdict(list)
-    for origin, documents in shared:
-        by_origin[origin] += documents
-    if any(len(ids) != len(set(ids)) for ids in by_origin.values()):
+    shared: dict[tuple[str, str, tuple[str, ...]], list[tuple[RunKey, Array]]] = defaultdict(list)
+    for key, origin, parts in runs:
+        for name, part in parts.items():
+            ids, order = _in_order(tuple(part.documents))
+            values = np.fromiter(part.documents.values(), float, len(ids))
+            shared[name, origin, ids].append((key, values[order]))
+    of_origin: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for name, origin, ids in shared:
+        of_origin[name, origin] += ids
+    if any(len(ids) != len(set(ids)) for ids in of_origin.values()):
         return None
+    strata = []
     # In an order that does not hang on that of the runs, so that the same documents are drawn.
-    return [_stratum(name, key[1], shared[key], weight) for key in sorted(shared)]
-
-
-def _stratum(
-    name: str, documents: tuple[str, ...], runs: Sequence[tuple[RunKey, Array]], weight: float
-) -> Stratum:
-    keys, values = tuple(key for key, _ in runs), np.array([values for _, values in runs])
-    return Stratum(name, documents, keys, values, np.full(len(runs), weight))
+    for name, origin, ids in sorted(shared):
+        keys, rows = zip(*shared[name, origin, ids], strict=True)
+        strata.append(Stratum(name, ids, keys, np.array(rows), np.full(len(keys), weight)))
+    return tuple(strata)
 
 
 @lru_cache(maxsize=4096)  # thousands of results have the same few lists
@@ -210,13 +185,20 @@ def matched(first: Outcomes, second: Outcomes) -> tuple[Outcomes, Outcomes] | No
         return None
     pairs: list[tuple[Stratum, Stratum]] = []
     for name in sorted(names):
-        of_set = _of_set(
-            [s for s in first.strata if s.name == name],
-            [s for s in second.strata if s.name == name],
-        )
-        if not of_set:
+        ours, theirs = ([s for s in cell.strata if s.name == name] for cell in (first, second))
+        met = [
+            (a, b, runs)
+            for a in ours
+            for b in theirs
+            if (runs := matching_runs(a.runs, b.runs)) and not _disjoint(a, b)
+        ]
+        if not met:
             return None
-        pairs += of_set
+        # The set's weight is shared by the pairs of runs.
+        weight = sum(float(s.weights.sum()) for s in ours) / sum(len(runs) for _, _, runs in met)
+        for a, b, runs in met:
+            part = _part(a, [i for i, _ in runs], b.documents, weight)
+            pairs.append((part, _part(b, [j for _, j in runs], a.documents, weight)))
     one = Outcomes(tuple(a for a, _ in pairs), first.is_exp)
     other = Outcomes(tuple(b for _, b in pairs), second.is_exp)
     enough = _share_enough(one, first) and _share_enough(other, second)
@@ -240,26 +222,8 @@ def difference(pair: tuple[Outcomes, Outcomes]) -> Outcomes:
     )
 
 
-def _of_set(first: Sequence[Stratum], second: Sequence[Stratum]) -> list[tuple[Stratum, Stratum]]:
-    """The strata of one set, each beside its partner, with weights that sum to the set's."""
-    total = sum(float(s.weights.sum()) for s in first)
-    found = [(a, b, matching_runs(a.runs, b.runs)) for a in first for b in second]
-    met = [(a, b, runs) for a, b, runs in found if runs and not _disjoint(a, b)]
-    n_runs = sum(len(runs) for _, _, runs in met)
-    return [_both(a, b, runs, total / n_runs) for a, b, runs in met]
-
-
 def _disjoint(a: Stratum, b: Stratum) -> bool:
     return a.documents != b.documents and not set(a.documents) & set(b.documents)
-
-
-def _both(
-    a: Stratum, b: Stratum, runs: Sequence[tuple[int, int]], weight: float
-) -> tuple[Stratum, Stratum]:
-    return (
-        _part(a, [i for i, _ in runs], b.documents, weight),
-        _part(b, [j for _, j in runs], a.documents, weight),
-    )
 
 
 def _part(stratum: Stratum, runs: list[int], documents: tuple[str, ...], weight: float) -> Stratum:
@@ -276,6 +240,5 @@ def _part(stratum: Stratum, runs: list[int], documents: tuple[str, ...], weight:
 def _share_enough(shared: Outcomes, whole: Outcomes) -> bool:
     # A forget set that only one of the two has takes no document from the others.
     runs = {run for stratum in shared.strata for run in stratum.runs}
-    met = [stratum for stratum in whole.strata if runs & set(stratum.runs)]
-    least = 1.0 if whole.is_exp else _LEAST_SHARED
-    return shared.n_documents >= least * sum(len(stratum.documents) for stratum in met)
+    n_documents = sum(len(s.documents) for s in whole.strata if runs & set(s.runs))
+    return shared.n_documents >= (1.0 if whole.is_exp else _LEAST_SHARED) * n_documents

@@ -10,7 +10,7 @@ from itertools import combinations
 import numpy as np
 
 from unlearnbench.analysis.columns import Column
-from unlearnbench.analysis.statistics.bootstrap import Interval, intervals
+from unlearnbench.analysis.statistics.bootstrap import intervals
 from unlearnbench.analysis.statistics.outcomes import (
     Array,
     Outcomes,
@@ -40,24 +40,19 @@ class PairedComparison:
 
 
 @dataclass(frozen=True)
-class Pair:
-    """Two rows compared in one column; the differences in printed units."""
+class Pair(PairedComparison):
+    """Two rows compared in one column."""
 
     first: str  # row labels
     second: str
     column: str  # its name
-    difference: float
-    low: float | None  # 95%, of this pair alone
-    high: float | None
-    p: float
     p_corrected: float  # for the number of pairs of this column and group
-    n_documents: int
 
 
 def compare_pair(first: Outcomes, second: Outcomes) -> PairedComparison | None:
     """Compare two cells on the same documents; None if they have too little in common.
 
-    Also None where a value is not finite.  See `matching.matched` and `sign_flip.p_values`.
+    Also None where a value is not finite.  See `matched` and `p_values`.
     """
     pair = comparable(first, second)
     return None if pair is None else _compared([pair])[0]
@@ -73,10 +68,10 @@ def comparable(first: Outcomes | None, second: Outcomes | None) -> Matched | Non
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
     """Holm's step-down adjustment; None and NaN stay as they are and are not counted."""
-    known = [(p, at) for at, p in enumerate(p_values) if p is not None and not math.isnan(p)]
+    counted = [(p, at) for at, p in enumerate(p_values) if p is not None and not math.isnan(p)]
     adjusted, least = list(p_values), 0.0
-    for rank, (p, at) in enumerate(sorted(known)):
-        least = max(least, min(1.0, (len(known) - rank) * p))
+    for rank, (p, at) in enumerate(sorted(counted)):
+        least = max(least, min(1.0, (len(counted) - rank) * p))
         adjusted[at] = least
     return adjusted
 
@@ -96,15 +91,18 @@ def pairwise(
         places = best_and_second(rows, column.name)
     tested = {at: comparable(outcomes[at[0]], outcomes[at[1]]) for at in places}
     pairs = {at: pair for at, pair in tested.items() if pair is not None}
-    found = _compared(list(pairs.values()))
-    corrected = corrections([each.p for each in found], len(rows))
+    compared = _compared(list(pairs.values()))
+    corrected = corrections([each.p for each in compared], len(rows))
     return tuple(
         Pair(
-            rows[i].label, rows[j].label, column.name, each.difference, each.low, each.high,
-            each.p, p, each.n_documents,
+            **vars(each),
+            first=rows[i].label,
+            second=rows[j].label,
+            column=column.name,
+            p_corrected=p,
         )
-        for (i, j), each, p in zip(pairs, found, corrected, strict=True)
-    )  # fmt: skip
+        for (i, j), each, p in zip(pairs, compared, corrected, strict=True)
+    )
 
 
 def corrections(p_values: Sequence[float], n_rows: int) -> list[float]:
@@ -125,10 +123,9 @@ def best_and_second(rows: Sequence[Row], name: str) -> list[tuple[int, int]]:
 def row_outcomes(row: Row, column: Column, results_by_key: Mapping[str, Result]) -> Outcomes | None:
     """The outcomes behind a row's cell; None unless they are all there and give its mean."""
     cell = row.cells.get(column.name)
-    found = [results_by_key.get(run.key) for run in row.runs]
-    results = [result for result in found if result is not None]
-    if cell is None or len(results) < len(found):
+    if cell is None or not all(run.key in results_by_key for run in row.runs):
         return None
+    results = [results_by_key[run.key] for run in row.runs]
     outcomes = outcomes_of(results, column)
     if outcomes is None or not math.isclose(outcomes.value, cell.mean, rel_tol=1e-6, abs_tol=1e-12):
         return None
@@ -136,18 +133,19 @@ def row_outcomes(row: Row, column: Column, results_by_key: Mapping[str, Result])
 
 
 def _compared(pairs: Sequence[Matched]) -> list[PairedComparison]:
-    found = intervals([difference(pair) for pair in pairs])
-    return [
-        _comparison(pair, ends, p)
-        for pair, ends, p in zip(pairs, found, p_values(pairs), strict=True)
-    ]
-
-
-def _comparison(pair: Matched, ends: Interval | None, p: float) -> PairedComparison:
-    low, high = ends if ends is not None else (None, None)
-    return PairedComparison(
-        pair[0].value - pair[1].value, low, high, p, n_documents=pair[0].n_documents
+    found = zip(
+        pairs, intervals([difference(pair) for pair in pairs]), p_values(pairs), strict=True
     )
+    return [
+        PairedComparison(
+            a.value - b.value,
+            ends.low if ends else None,
+            ends.high if ends else None,
+            p,
+            a.n_documents,
+        )
+        for (a, b), ends, p in found
+    ]
 
 
 N_SIGNS = 9999

@@ -9,8 +9,8 @@ from itertools import combinations_with_replacement
 import numpy as np
 from numpy.typing import NDArray
 
+from unlearnbench.analysis.build_table import scores_of
 from unlearnbench.analysis.columns import SCORE_NAMES, Column
-from unlearnbench.analysis.normalized import normalized_scores
 from unlearnbench.analysis.statistics.outcomes import Array, common_runs, run_key
 from unlearnbench.analysis.table import Group, Row
 from unlearnbench.results.record import Result
@@ -94,15 +94,13 @@ def _values_of_common_runs(
     results = _results_of(rows, results_by_key)
     runs = common_runs([tuple(map(run_key, of_row)) for of_row in results])
     values = np.full((len(rows), len(columns), len(runs)), np.nan)
-    for at, places in enumerate(runs):
+    for run, places in enumerate(runs):
         for row, place in enumerate(places):
-            values[row, :, at] = [_value(results[row][place], column) for column in columns]
+            for at, column in enumerate(columns):
+                score = results[row][place].scores.get(column.task, {}).get(column.metric)
+                if score is not None:
+                    values[row, at, run] = score.value * column.scale
     return values
-
-
-def _value(result: Result, column: Column) -> float:
-    score = result.scores.get(column.task, {}).get(column.metric)
-    return np.nan if score is None else score.value * column.scale
 
 
 def _shares(
@@ -111,7 +109,7 @@ def _shares(
     """First-place shares by score."""
     n_rows, n_metrics, n_runs = values.shape
     signs = np.array([1.0 if column.higher_is_better else -1.0 for column in columns])
-    caps = np.array([_cap(column, cap) for column in columns])
+    caps = np.array([cap if c.capped and cap is not None else np.inf for c in columns])
     shares = np.zeros((len(SCORE_NAMES), n_rows))
     for draws, weights in draw_portions(n_runs, n_rows * n_metrics):
         for at, scores in enumerate(scores_of_draws(values, draws, signs, caps)):
@@ -124,11 +122,7 @@ def _first(
     rows: Sequence[Row], columns: Sequence[Column], cap: float | None
 ) -> tuple[tuple[str, ...], ...]:
     """For s_z and s_m the labels of the rows that are first by the printed means."""
-    scores = normalized_scores(
-        {c.name: [row.mean(c.name) for row in rows] for c in columns},
-        {c.name: bool(c.higher_is_better) for c in columns},
-        {c.name: cap if c.capped else None for c in columns},
-    )
+    scores = scores_of(rows, columns, cap)
     return tuple(
         tuple(r.label for r, v in zip(rows, of, strict=True) if v >= max(of) - _SAME)
         for of in (scores.s_z, scores.s_m)
@@ -142,10 +136,6 @@ def _by_score(
         name: {left: both[at] for left, both in first.items()}
         for at, name in enumerate(SCORE_NAMES)
     }
-
-
-def _cap(column: Column, cap: float | None) -> float:
-    return cap if column.capped and cap is not None else np.inf
 
 
 EXACT_UP_TO = 5000  # ordered draws: up to 5 runs

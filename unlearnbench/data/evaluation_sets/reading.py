@@ -32,26 +32,28 @@ def read_sets(
     warning; a file that is there and is wrong raises `UserError` naming file, row and field.
     """
     _check_names(names, revisions, place)
-    said: list[str] = []
+    own_warnings: list[str] = []
     if place == "hub":
-        found = read_hub(names, revisions, said)
+        sets = read_hub(names, revisions, own_warnings)
     elif place == "nano":
-        found = _read_nano(names, said)
+        sets = _read_nano(names, own_warnings)
     else:
-        found = read_folder(names, place, said)
+        sets = read_folder(names, place, own_warnings)
     if place != "nano":  # what the nano world repeats is known (docs/nano.md), and no mistake
-        said += _repeats(found)
-    warnings += [line for line in said if line not in warnings]  # a grid reads once per model
-    return found
+        own_warnings += _repeats(sets)
+    warnings += [
+        line for line in own_warnings if line not in warnings
+    ]  # a grid reads once per model
+    return sets
 
 
-def _repeats(found: Mapping[str, EvaluationSet]) -> list[str]:
+def _repeats(sets: Mapping[str, EvaluationSet]) -> list[str]:
     """One line per set that has rows twice."""
     lines = []
-    for name, made in found.items():
-        rows = [json.dumps({**row, "doc_id": ""}, sort_keys=True) for row in made.rows]
-        if told := count_repeats(rows, [row["doc_id"] for row in made.rows]):
-            lines.append(f"{name}: {told}")
+    for name, each in sets.items():
+        rows = [json.dumps({**row, "doc_id": ""}, sort_keys=True) for row in each.rows]
+        if repeats := count_repeats(rows, [row["doc_id"] for row in each.rows]):
+            lines.append(f"{name}: {repeats}")
     return lines
 
 
@@ -95,21 +97,21 @@ def read_folder(
     if not folder.is_dir():
         raise UserError(f"no folder at {place}; --data takes a folder with the sets' files")
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    found, absent = {}, []
+    sets, absent = {}, []
     for name in names:
         read = _dialogue_set if name in DIALOGUE_SETS else _classification_set
         made = read(name, paths)
         if made is None:
             absent.append(name)
             continue
-        found[name] = EvaluationSet.of(name, made.rows, made.split, source or made.file)
+        sets[name] = EvaluationSet.of(name, made.rows, made.split, source or made.file)
         if made.split != (wanted := wanted_split(name)):
             warnings.append(
                 f"{name}: {place} has no {wanted} split; its {made.split} split is measured"
             )
     if absent:
         warnings.append(_left_out(absent, place, source))
-    return found
+    return sets
 
 
 @dataclass(frozen=True)

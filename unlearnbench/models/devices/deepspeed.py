@@ -28,19 +28,19 @@ _NOT_DEEPSPEEDS = {
 }
 
 
-def choose_deepspeed(asked: str | None) -> str:
+def choose_deepspeed(requested: str | None) -> str:
     """The sha256 of the configuration file, or nothing for a preset or no DeepSpeed.
 
     Raises `UserError` if DeepSpeed is not installed or the configuration cannot be used.
     """
-    if asked is None:
+    if requested is None:
         return ""
     if find_spec("deepspeed") is None:
         raise UserError("--deepspeed needs DeepSpeed: pip install 'unlearnbench[deepspeed]'")
-    configuration(asked)
-    if asked in _PRESETS:
+    configuration(requested)
+    if requested in _PRESETS:
         return ""
-    return hashlib.sha256(Path(asked).read_bytes()).hexdigest()
+    return hashlib.sha256(Path(requested).read_bytes()).hexdigest()
 
 
 def launchers_deepspeed(environment: Mapping[str, str]) -> str | None:
@@ -65,27 +65,27 @@ def launchers_deepspeed(environment: Mapping[str, str]) -> str | None:
     return f"zero{stage}"
 
 
-def configuration(asked: str) -> dict[str, Any]:
+def configuration(requested: str) -> dict[str, Any]:
     """The DeepSpeed configuration of a preset or a file, without batch sizes.
 
     Those are the method's: whatever a file says of them is left out, and so is what it
     leaves to be filled in ('auto').  Raises `UserError`.
     """
-    if asked in _PRESETS:
-        return json.loads(json.dumps(_PRESETS[asked]))
-    found = _without_auto(_read(asked))
+    if requested in _PRESETS:
+        return json.loads(json.dumps(_PRESETS[requested]))
+    content = _without_auto(_read(requested))
     for name, instead in _NOT_DEEPSPEEDS.items():
-        if _asks_for(found.get(name)):
-            raise UserError(f"'{name}' in {asked} is not DeepSpeed's to decide: {instead}")
-        found.pop(name, None)
-    zero = found.get("zero_optimization")
+        if _asks_for(content.get(name)):
+            raise UserError(f"'{name}' in {requested} is not DeepSpeed's to decide: {instead}")
+        content.pop(name, None)
+    zero = content.get("zero_optimization")
     stage = zero.get("stage") if isinstance(zero, dict) else None
     if stage not in _STAGES:
         raise UserError(
-            f"zero_optimization.stage in {asked} is {stage!r}, not 1, 2 or 3; "
+            f"zero_optimization.stage in {requested} is {stage!r}, not 1, 2 or 3; "
             "or take --deepspeed zero2"
         )
-    return {name: value for name, value in found.items() if name not in _BATCH_SIZES}
+    return {name: value for name, value in content.items() if name not in _BATCH_SIZES}
 
 
 _BATCH_SIZES = ("train_batch_size", "train_micro_batch_size_per_gpu", "gradient_accumulation_steps")
@@ -93,7 +93,7 @@ _BATCH_SIZES = ("train_batch_size", "train_micro_batch_size_per_gpu", "gradient_
 
 def _read(path: str) -> dict[str, Any]:
     try:
-        found = json.loads(Path(path).read_text(encoding="utf-8"))
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(
             f"--deepspeed '{path}' is neither zero2 nor zero3, nor a file that can be read "
@@ -103,15 +103,15 @@ def _read(path: str) -> dict[str, Any]:
         raise UserError(
             f"{path} is not JSON ({str(error)[:80]}); a DeepSpeed configuration is"
         ) from error
-    if not isinstance(found, dict):
+    if not isinstance(content, dict):
         raise UserError(f"{path} is no DeepSpeed configuration, which is a JSON object")
-    return found
+    return content
 
 
-def _without_auto(found: dict[str, Any]) -> dict[str, Any]:
+def _without_auto(content: dict[str, Any]) -> dict[str, Any]:
     return {
         name: _without_auto(value) if isinstance(value, dict) else value
-        for name, value in found.items()
+        for name, value in content.items()
         if value != "auto"
     }
 

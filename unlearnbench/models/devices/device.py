@@ -13,18 +13,18 @@ if TYPE_CHECKING:
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 
 
-def choose_device(asked: str) -> tuple[str, str]:
+def choose_device(requested: str) -> tuple[str, str]:
     """The device, and its kind and name for the record; raises `UserError` if it is not there.
 
     'auto' is a CUDA device if there is one, else the CPU; 'mps' is taken when asked for.
     """
-    if asked == "cpu" or (asked == "auto" and not _may_have_gpu()):
+    if requested == "cpu" or (requested == "auto" and not _may_have_gpu()):
         return "cpu", "cpu"
     import torch
 
-    if asked == "auto" and not torch.cuda.is_available():
+    if requested == "auto" and not torch.cuda.is_available():
         return "cpu", "cpu"
-    name = "cuda" if asked == "auto" else asked
+    name = "cuda" if requested == "auto" else requested
     if name == "cuda" and "LOCAL_RANK" in os.environ:  # each of a launcher's processes has its own
         name = f"cuda:{os.environ['LOCAL_RANK']}"
     try:
@@ -34,7 +34,7 @@ def choose_device(asked: str) -> tuple[str, str]:
             return name, f"cuda {torch.cuda.get_device_name(device)}"
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:  # torch built without CUDA asserts
-        raise UserError(f"device '{asked}' is not available here; take --device cpu") from error
+        raise UserError(f"device '{requested}' is not available here; take --device cpu") from error
     return name, device.type
 
 
@@ -49,13 +49,13 @@ def _may_have_gpu() -> bool:
     return any(any(Path("/dev").glob(driver)) for driver in drivers)
 
 
-def choose_dtype(asked: Dtype) -> str:
+def choose_dtype(requested: Dtype) -> str:
     """The parameters' precision: float32 unless another is asked for, on every device.
 
     Adam works on the parameters as they are.  In 16 bits an update under a weight's
     resolution (2^-8 of it in bfloat16) is lost, and at 5e-6 most updates are.
     """
-    return "float32" if asked == "auto" else asked
+    return "float32" if requested == "auto" else requested
 
 
 def make_current(device: "torch.device") -> None:

@@ -6,10 +6,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, Protocol
+
+from unlearnbench.models.devices import ranks
 
 OTHER = "other"  # what stands in no phase of its own
 _TRIAL = 32 << 20  # bytes
@@ -95,6 +97,17 @@ class Meter:
         """Add tokens that were written by the model."""
         self._running.generated_tokens += tokens
 
+    def sum_over_processes(self) -> None:
+        """Make it the costs of all processes that train one cell: everyone's tokens, and the time
+        and memory of the one that took most."""
+        if ranks.world_size() == 1:
+            return
+        total: dict[str, PhaseCost] = {}
+        for part in ranks.gathered(lambda: self.phases):
+            for name, cost in part.items():
+                total[name] = _together(total[name], cost) if name in total else replace(cost)
+        self.phases = total
+
     @property
     def peaks_are_of(self) -> Literal["gpu", "phase", "process so far"]:
         """What `peak_memory_bytes` tells here: of the GPUs, of each phase, or no phase's own."""
@@ -112,6 +125,15 @@ class Meter:
 
     def _cost(self, name: str) -> PhaseCost:
         return self.phases.setdefault(name, PhaseCost())
+
+
+def _together(one: PhaseCost, other: PhaseCost) -> PhaseCost:
+    return PhaseCost(
+        forward_tokens=one.forward_tokens + other.forward_tokens,
+        generated_tokens=one.generated_tokens + other.generated_tokens,
+        seconds=max(one.seconds, other.seconds),
+        peak_memory_bytes=max(one.peak_memory_bytes, other.peak_memory_bytes),
+    )
 
 
 def peak_memory_bytes() -> int:

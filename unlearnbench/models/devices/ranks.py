@@ -12,17 +12,24 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from datetime import timedelta
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from unlearnbench.errors import UserError
-from unlearnbench.models.devices.process_group import start, talking_group
 from unlearnbench.models.devices.strategy import n_processes
 
 if TYPE_CHECKING:
+    from torch.distributed import ProcessGroup
     from torch.nn import Module, Parameter
 
 T = TypeVar("T")
 K = TypeVar("K")
+
+# Gradients are exchanged in lockstep, so a partner that is later than this is not coming.
+_LOCKSTEP_TIMEOUT = timedelta(minutes=10)
+# One process may measure a long task while the others have theirs done already.
+_EXCHANGE_TIMEOUT = timedelta(hours=12)
 
 _alone: ContextVar[bool] = ContextVar("alone", default=False)
 
@@ -71,7 +78,7 @@ def together() -> Iterator[None]:
     except BaseException as error:  # a plugin may even exit
         _exchange(None, error)
         raise
-    _told(_exchange(None))
+    _values(_exchange(None))
 
 
 def gathered(make: Callable[[], T]) -> list[T]:
@@ -88,15 +95,15 @@ def gathered(make: Callable[[], T]) -> list[T]:
     except Exception as error:
         _exchange(None, error)
         raise RankFailed(_in_words(error)) from error
-    return _told(_exchange(value))
+    return _values(_exchange(value))
 
 
 def from_first(make: Callable[[], T]) -> T:
     """What `make` gives in the first process, which alone calls it."""
     if world_size() == 1:
         return make()
-    found: list[Any] = gathered(make if rank() == 0 else lambda: None)
-    value: T = found[0]
+    parts: list[Any] = gathered(make if rank() == 0 else lambda: None)
+    value: T = parts[0]
     return value
 
 
@@ -167,28 +174,57 @@ def same_weights(network: "Module") -> None:
         dist.broadcast(parameter.data, src=0)
 
 
+def start() -> None:
+    """Meet the other processes; where there are none, a group of one (DeepSpeed wants one)."""
+    import torch
+    import torch.distributed as dist
+
+    if dist.is_initialized():
+        return
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    if n_processes() > 1:
+        dist.init_process_group(backend, timeout=_LOCKSTEP_TIMEOUT)
+    else:
+        store = dist.HashStore()
+        dist.init_process_group(
+            backend, store=store, rank=0, world_size=1, timeout=_LOCKSTEP_TIMEOUT
+        )
+
+
+@cache
+def _talking_group() -> "ProcessGroup":
+    """The group that objects are exchanged in; the default one is for gradients."""
+    import torch.distributed as dist
+
+    start()
+    group: ProcessGroup = dist.new_group(backend="gloo", timeout=_EXCHANGE_TIMEOUT)
+    return group
+
+
 def _exchange(value: Any, error: BaseException | None = None) -> list[tuple[Any, str | None]]:
     """Every process's value, or what went wrong there."""
     if world_size() == 1:
         return [(value, None)]
     import torch.distributed as dist
 
-    found: list[Any] = [None] * world_size()
+    exchanged: list[Any] = [None] * world_size()
     try:
-        dist.all_gather_object(found, (value, error and _in_words(error)), group=talking_group())
+        dist.all_gather_object(
+            exchanged, (value, error and _in_words(error)), group=_talking_group()
+        )
     except RuntimeError as problem:  # the group's own word for a partner that is gone or late
         raise RankFailed(
             f"another process of this cell is gone ({_in_words(problem)}); run the same command "
             "again, finished cells are kept"
         ) from problem
-    return found
+    return exchanged
 
 
-def _told(found: list[tuple[Any, str | None]]) -> list[Any]:
-    for number, (_, error) in enumerate(found):
+def _values(exchanged: list[tuple[Any, str | None]]) -> list[Any]:
+    for number, (_, error) in enumerate(exchanged):
         if error is not None:
             raise RankFailed(f"process {number} failed: {error}")
-    return [value for value, _ in found]
+    return [value for value, _ in exchanged]
 
 
 def _in_words(error: BaseException) -> str:

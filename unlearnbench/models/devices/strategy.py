@@ -3,12 +3,9 @@
 import os
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from unlearnbench.errors import UserError
-
-if TYPE_CHECKING:
-    pass
 
 MixedPrecision = Literal["no", "bf16"]
 
@@ -45,12 +42,12 @@ def n_processes() -> int:
 
     Raises `UserError` for an environment that says half of it, as some job templates do.
     """
-    told = os.environ.get("WORLD_SIZE", "1")
-    if told == "1":
+    declared = os.environ.get("WORLD_SIZE", "1")
+    if declared == "1":
         return 1
-    if not (told.isdecimal() and os.environ.get("RANK", "").isdecimal()):
+    if not (declared.isdecimal() and os.environ.get("RANK", "").isdecimal()):
         raise UserError(
-            f"WORLD_SIZE is {told!r} in the environment, and RANK is "
+            f"WORLD_SIZE is {declared!r} in the environment, and RANK is "
             f"{os.environ.get('RANK', 'not there')}; unset both, or start the command with torchrun"
         )
-    return int(told)
+    return int(declared)

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 from transformers.cache_utils import (
+    Cache,
+    CacheLayerMixin,
     DynamicCache,
     DynamicLayer,
     DynamicSlidingWindowLayer,
@@ -13,9 +15,8 @@ from transformers.cache_utils import (
 
 from unlearnbench.errors import UserError
 from unlearnbench.models.generation.branch import Branch, Prefill, Watch, best_tokens
-from unlearnbench.models.generation.lockstep import Lockstep
 from unlearnbench.models.generation.room import Room
-from unlearnbench.models.gpt_neo import reads_shared_columns
+from unlearnbench.models.gpt_neo import Places, SharedColumns, SharingCache, reads_shared_columns
 
 if TYPE_CHECKING:
     from unlearnbench.models.language_model import LanguageModel
@@ -55,6 +56,7 @@ def _prefill(model: "LanguageModel", input_ids: Tensor) -> Prefill:
 
 
 def check_cache(model: "LanguageModel") -> None:
+    """Raises `UserError` for a network whose memory is not keys and values per token."""
     layers = DynamicCache(config=model.network.config).layers
     if any(type(layer) not in (DynamicLayer, DynamicSlidingWindowLayer) for layer in layers):
         raise UserError(
@@ -78,8 +80,8 @@ def decode_branches(
     tokens: list[list[int]] = [[] for _ in branches]
     shares = reads_shared_columns(model.network)
     for chunk, n_shared in _chunks(model, prefill, branches, batch_size, shares):
-        found = Lockstep(model, prefill, branches, chunk, watch, n_shared).run()
-        for b, ids in zip(chunk, found, strict=True):
+        decoded = Lockstep(model, prefill, branches, chunk, watch, n_shared).run()
+        for b, ids in zip(chunk, decoded, strict=True):
             tokens[b] = ids
     model.meter.count_generated(sum(map(len, tokens)))
     return tokens
@@ -118,3 +120,164 @@ def _bytes_per_branch(model: "LanguageModel", prefill: Prefill, n_columns: int) 
         2 * layer.keys[0, :, :1].numel() * layer.keys.element_size() for layer in layers
     )
     return int(per_column * n_columns) + 4 * model.network.config.get_text_config().vocab_size
+
+
+class ColumnLayer(CacheLayerMixin):
+    """Keys and values of rows that all stand at the same absolute column.
+
+    The library's own positions, causal mask and sliding windows are then right without a mask
+    of ours.
+    """
+
+    is_sliding = False
+
+    def __init__(self, column: int) -> None:
+        super().__init__()
+        self.column = column
+        self.is_initialized = True
+
+    def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
+        """Nothing to do: what is there was given at the start."""
+
+    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
+        return self.column + query_length, 0
+
+    def get_seq_length(self) -> int:
+        return self.column
+
+    def get_max_length(self) -> int:
+        return -1
+
+
+class _BranchLayer(ColumnLayer):
+    """Preallocated keys and values of many branches.
+
+    The first columns are left with the rows, where the network can read them there.
+    """
+
+    def __init__(self, source: Any, rows: Tensor, columns: range, n_shared: int) -> None:
+        """`columns` up to which the rows are filled, and of which there is room at all."""
+        super().__init__(column=0)
+        self.n_shared = n_shared
+        self._rows_keys, self._rows_values = source.keys, source.values
+        self.keys: Tensor = _spread(source.keys, rows, columns, n_shared)
+        self.values: Tensor = _spread(source.values, rows, columns, n_shared)
+
+    def update(
+        self,
+        key_states: Tensor,
+        value_states: Tensor,
+        *args: Any,  # noqa: ARG002 - the library's signature
+        **kwargs: Any,  # noqa: ARG002
+    ) -> tuple[Tensor, Tensor]:
+        n_branches, column = key_states.shape[0], self.column - self.n_shared
+        self.keys[:n_branches, :, column] = key_states[:, :, 0]
+        self.values[:n_branches, :, column] = value_states[:, :, 0]
+        written = slice(column + 1)
+        return self.keys[:n_branches, :, written], self.values[:n_branches, :, written]
+
+    def shared(self, places: Places) -> SharedColumns:
+        """The columns that are left with the rows, for branches at these places."""
+        first = slice(self.n_shared)
+        return SharedColumns(self._rows_keys[:, :, first], self._rows_values[:, :, first], places)
+
+    def keep(self, slots: Tensor, n_columns: int) -> None:
+        # In place: pages that are already there cost less than new ones.
+        n_kept, own = len(slots), n_columns - self.n_shared
+        for states in (self.keys, self.values):
+            states[:n_kept, :, :own] = states[slots, :, :own]
+
+
+def _spread(states: Tensor, rows: Tensor, columns: range, n_shared: int) -> Tensor:
+    """[k, H, W, D] from column `n_shared` on: those of these rows, where they are filled."""
+    width = columns.stop - n_shared
+    spread = states.new_empty(len(rows), states.shape[1], width, states.shape[3])
+    spread[:, :, : columns.start - n_shared] = states[rows, :, n_shared : columns.start]
+    return spread
+
+
+class Lockstep:
+    """Decodes one chunk of branches: each step gives all of them the token of one column."""
+
+    def __init__(
+        self,
+        model: "LanguageModel",
+        prefill: Prefill,
+        branches: Sequence[Branch],
+        chunk: Sequence[int],  # indices into branches, by ascending start
+        watch: Watch | None,
+        n_shared: int,  # first columns that the network can read where the rows have them
+    ) -> None:
+        self.model, self.watch = model, watch
+        own = [branches[b] for b in chunk]
+        self.chunk = torch.tensor(chunk)
+        self.starts = torch.tensor([b.start for b in own])
+        self.ends = torch.tensor([b.end for b in own])
+        self.rows = torch.tensor([b.row for b in own])
+        self.stops = self.starts.clone()
+        self.done = torch.zeros(len(own), dtype=torch.bool)
+        self.tokens = torch.full((len(own), int(self.ends.max())), -1)
+        eos = model.eos_token_id
+        self.eos = -1 if eos is None else eos
+        self._write(self.starts, torch.arange(len(own)), torch.tensor([b.first for b in own]))
+        # Which branch of the chunk each slot of the cache holds.
+        self.slots = (~self.done).nonzero()[:, 0]
+        self.n_rows = len(prefill.predicted)
+        self._allocate(prefill, n_shared)
+
+    def _allocate(self, prefill: Prefill, n_shared: int) -> None:
+        rows = self.rows[self.slots].to(self.model.device)
+        columns = range(int(self.starts[-1]), int(self.ends.max()))
+        self.places = Places.of(rows, self.n_rows) if n_shared else None
+        self.layers = [
+            _BranchLayer(layer, rows, columns, n_shared) for layer in prefill.cache.layers
+        ]
+
+    def run(self) -> list[list[int]]:
+        """The tokens of the chunk's branches, in the chunk's order."""
+        for column in range(int(self.starts[0]), int(self.ends.max()) - 1):
+            self._drop_finished(column)
+            # Slots are in order of start, so those under way come first.
+            n_active = int((self.starts[self.slots] <= column).sum())
+            if n_active and not self.done[self.slots[:n_active]].all():
+                self._step(column, self.slots[:n_active])
+        tokens = self.tokens.tolist()
+        spans = zip(tokens, self.starts.tolist(), self.stops.tolist(), strict=True)
+        return [ids[start:stop] for ids, start, stop in spans]
+
+    @torch.inference_mode()
+    def _step(self, column: int, active: Tensor) -> None:
+        for layer in self.layers:
+            layer.column = column
+        fed = self.tokens[active, column].clamp_min(0)[:, None].to(self.model.device)
+        cache = self._cache(len(active))
+        logits = self.model.network(input_ids=fed, past_key_values=cache, use_cache=True).logits
+        going = ~self.done[active]
+        self._write(column + 1, active[going], best_tokens(logits[:, -1])[going])
+
+    def _cache(self, n_active: int) -> Cache:
+        if self.places is None:
+            return Cache(layers=list(self.layers))
+        places = self.places.first(n_active)
+        return SharingCache(self.layers, [layer.shared(places) for layer in self.layers])
+
+    def _write(self, column: int | Tensor, active: Tensor, new: Tensor) -> None:
+        self.tokens[active, column] = new
+        self.stops[active] = column + 1
+        self.done[active] = (new == self.eos) | (self.ends[active] == column + 1)
+        if self.watch is not None:
+            self.done[active] |= self.watch.settled(self.chunk[active], column, new)
+
+    def _drop_finished(self, column: int) -> None:
+        # Dropping copies the cache, so it waits until a tenth is finished.
+        going = ~self.done[self.slots]
+        if int(going.sum()) > 0.9 * len(self.slots):
+            return
+        kept = going.nonzero()[:, 0].to(self.model.device)
+        # Branches that have not started yet need their row's columns up to their start.
+        n_columns = max(column, int(self.starts[-1]))
+        for layer in self.layers:
+            layer.keep(kept, n_columns)
+        self.slots = self.slots[going]
+        if self.places is not None:
+            self.places = Places.of(self.rows[self.slots].to(self.model.device), self.n_rows)

@@ -11,35 +11,12 @@ from transformers.cache_utils import DynamicCache
 
 from unlearnbench.errors import UserError
 from unlearnbench.models.generation.branch import Branch, Prefill
-from unlearnbench.models.generation.branches import decode_branches, prefill_batches
+from unlearnbench.models.generation.branches import decode_branches
 
 if TYPE_CHECKING:
     from unlearnbench.models.language_model import LanguageModel
     from unlearnbench.models.sequences import Sequences
     from unlearnbench.protocol import Protocol
-
-
-def continue_rows(
-    model: "LanguageModel",
-    rows: "Sequences",
-    protocol: "Protocol",
-    new_tokens: int = 50,
-    batch_size: int = 32,
-) -> list[list[int]]:
-    """Each row's continuation of its given tokens, at most `new_tokens` ids.
-
-    An end of sequence ends it and is left out.  Greedy, or 2-beam search where the
-    protocol says so.  The model's own generation defaults (sampling, penalties,
-    lengths) are never used.
-    Raises `UserError` where the network is too short or a row gives no token.
-    """
-    check_continuable(model, rows, new_tokens)
-    given = rows.input_ids[:, : int(rows.n_given.max())]
-    continuations: list[list[int]] = []
-    for batch, prefill in prefill_batches(model, given, batch_size):
-        part = rows.select(batch)
-        continuations += continue_prefilled(model, part, prefill, protocol, new_tokens, batch_size)
-    return continuations
 
 
 def check_continuable(model: "LanguageModel", rows: "Sequences", new_tokens: int) -> None:
@@ -62,12 +39,17 @@ def continue_prefilled(
     new_tokens: int = 50,
     batch_size: int = 32,
 ) -> list[list[int]]:
-    """The same for rows whose given tokens, at least, have been through the network already."""
+    """Each row's continuation of its given tokens, at most `new_tokens` ids.
+
+    At least the given tokens have been through the network already.  An end of sequence ends a
+    continuation and is left out.  Greedy, or 2-beam search where the protocol says so.  The
+    model's own generation defaults (sampling, penalties, lengths) are never used.
+    """
     if protocol.continuation == "greedy":
-        found = _greedy(model, rows, prefill, new_tokens, batch_size)
+        written = _greedy(model, rows, prefill, new_tokens, batch_size)
     else:
-        found = _beam(model, rows, prefill, new_tokens)
-    return [ids[:-1] if ids and ids[-1] == model.eos_token_id else ids for ids in found]
+        written = _beam(model, rows, prefill, new_tokens)
+    return [ids[:-1] if ids and ids[-1] == model.eos_token_id else ids for ids in written]
 
 
 def _greedy(
@@ -108,11 +90,11 @@ def _of_prompt(prefill: Prefill, width: int) -> DynamicCache | None:
     cache = DynamicCache()
     layers: list[Any] = prefill.cache.layers
     for number, layer in enumerate(layers):
-        known = [
+        keys, values = (
             states[:, :, : width - 1].repeat_interleave(2, dim=0)
             for states in (layer.keys, layer.values)
-        ]
-        cache.update(*known, number)
+        )
+        cache.update(keys, values, number)
     return cache
 
 
@@ -139,7 +121,8 @@ def _two_beams(model: "LanguageModel", new_tokens: int) -> GenerationConfig:
 
 @contextmanager
 def _pristine_generation(model: "LanguageModel") -> Iterator[None]:
-    # `generate` fills what a configuration leaves open from the model's own defaults.
+    # `generate` fills what a configuration leaves open from the model's own defaults, which
+    # the library lets one set but not leave out.
     own = model.network.generation_config
     model.network.generation_config = GenerationConfig()
     try:

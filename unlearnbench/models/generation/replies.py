@@ -11,8 +11,8 @@ from transformers.cache_utils import DynamicCache
 from unlearnbench.errors import UserError
 from unlearnbench.models.generation.branch import Branch, Prefill
 from unlearnbench.models.generation.branches import check_cache, decode_branches
-from unlearnbench.models.generation.kept_pass import kept_pass
 from unlearnbench.models.generation.room import Room
+from unlearnbench.models.scoring import cached_pass
 from unlearnbench.models.vocabulary import encode_starts
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def _prefill(model: "LanguageModel", prompts: list[list[int]]) -> Prefill:
     ends = torch.tensor([len(ids) for ids in prompts])
     cache = DynamicCache()  # as in `branches`: without the configuration every column is kept
     last = torch.arange(padded.shape[1]) == ends[:, None] - 1
-    logits = kept_pass(model, padded, last, cache).float()
+    logits = cached_pass(model, padded, last, cache).float()
     predicted = torch.full((len(prompts), padded.shape[1] + 1), -1)
     predicted[torch.arange(len(prompts)), ends] = logits.argmax(-1).cpu()
     return Prefill(predicted, cache)

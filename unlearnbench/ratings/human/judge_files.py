@@ -27,8 +27,8 @@ def read_judge_scores(folder: Path, judge_id: str | None, key: Key) -> dict[Judg
     judge = judge_of(files, judge_id, key)
     scores = JudgeScores(judge, files.load(judge))
     return {
-        (result.key, doc_id): score
-        for result in _results_of(folder, key)
+        (result_key, doc_id): score
+        for result_key, result in _results_of(folder, key)
         for doc_id, score in scores.by_doc_id(items_of(result)).items()
     }
 
@@ -55,17 +55,19 @@ def judge_of(files: JudgeFiles, judge_id: str | None, key: Key) -> Judge:
     return next(iter(fitting.values()))
 
 
-def _results_of(folder: Path, key: Key) -> Iterator[Result]:
+def _results_of(folder: Path, key: Key) -> Iterator[tuple[str, Result]]:
+    """The results by the keys they had when the sheet was made."""
     store = Store(folder)
+    renamed = store.renamed()
     for result_key in dict.fromkeys(entry.result_key for entry in key.items.values()):
-        result = store.load(result_key)
+        result = store.load(renamed.get(result_key, result_key))
         if not isinstance(result, Result):
             why = "is not there" if result is None else result.reason
             raise UserError(
                 f"{store.path(result_key)}, which the sheet was made from: {why}; "
                 "give the results folder of the sheet: --judge RESULTS"
             )
-        yield result
+        yield result_key, result
 
 
 def read_judge_means(path: Path) -> dict[CellName, float]:

@@ -1,5 +1,6 @@
 """The key of a blind sheet: which model and method wrote each item."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import Field, ValidationError
@@ -41,6 +42,14 @@ class Key(Record):
         "rehearsal; empty: people rate",
     )
     items: dict[str, KeyItem] = Field(description="by item id, in the sheet's order")
+
+    def renamed(self, keys: Mapping[str, str]) -> "Key":
+        """The same key once results have other names; `keys` are the new ones by the old."""
+        items = {
+            name: item.model_copy(update={"result_key": keys.get(item.result_key, item.result_key)})
+            for name, item in self.items.items()
+        }
+        return self.model_copy(update={"items": items})
 
 
 def write_key(path: Path, key: Key) -> None:

@@ -18,6 +18,7 @@ from unlearnbench.ratings.human.sheet import SHEET_NAME
 from unlearnbench.ratings.human.stand_ins import why_mixed
 from unlearnbench.ratings.judge.records import Judge
 from unlearnbench.ratings.judge.replies import JudgeFiles
+from unlearnbench.results.store import Store
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,7 @@ def read_studies(
     if chosen is None:
         return StudyFindings(warnings=tuple(warnings)) if warnings else None
     warnings += _passed_over(told, chosen)
+    chosen = replace(chosen, key=chosen.key.renamed(Store(folder).renamed()))
     if result_keys is not None:
         chosen, outside = chosen.within(result_keys)
         warnings += outside

@@ -3,16 +3,9 @@
 from unlearnbench.reporting.published.printed import (
     PrintedRow,
     PrintedTable,
+    as_table,
     printed_table,
     printed_tables,
 )
-from unlearnbench.reporting.published.tables import as_table, table_from_published
 
-__all__ = [
-    "PrintedRow",
-    "PrintedTable",
-    "as_table",
-    "printed_table",
-    "printed_tables",
-    "table_from_published",
-]
+__all__ = ["PrintedRow", "PrintedTable", "as_table", "printed_table", "printed_tables"]

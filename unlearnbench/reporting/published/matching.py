@@ -6,22 +6,34 @@ from typing import TYPE_CHECKING
 
 from unlearnbench.analysis.table import Group, Row
 from unlearnbench.errors import UserError
-from unlearnbench.reporting.published.models import printed_model
 from unlearnbench.reporting.published.printed import (
     MEAN,
     PrintedRow,
     PrintedTable,
     completed,
     printed_table,
+    printed_tables,
 )
 
 if TYPE_CHECKING:
     from unlearnbench.reporting.findings import Findings
 
-# What the paper ran ICU with where its table does not vary it; table 5 says 0.5 and 0.5.
-ICU_WEIGHTS = {"alpha": 0.5, "beta": 1.0}
-ICU_WEIGHTS_BY_TABLE = {"learning-rate": {"alpha": 0.5, "beta": 0.5}}
-_SWEEPS = {"alpha-beta": ("alpha", "beta"), "learning-rate": ("learning_rate",)}
+# The paper's models by the names that a result may give them, and by what tells them otherwise.
+_NAMES = {
+    name: ("neo", size)
+    for size in ("125M", "1.3B", "2.7B")
+    for name in (f"neo-{size.lower()}", f"EleutherAI/gpt-neo-{size.replace('125M', '125m')}")
+} | dict.fromkeys(
+    ("tinyllama", "TinyLlama/TinyLlama-1.1B-intermediate-step-1431k-3T"), ("tinyllama", "1.1B")
+)
+_ARCHITECTURES = {"GPTNeo": "neo", "Llama": "tinyllama"}
+_N_PARAMETERS = {
+    ("neo", "125M"): 125_198_592,
+    ("neo", "1.3B"): 1_315_575_808,
+    ("neo", "2.7B"): 2_651_307_008,
+    ("tinyllama", "1.1B"): 1_100_048_384,
+}
+_MAIN_TABLES = {"neo": "table1", "tinyllama": "tinyllama"}  # with the same columns
 
 
 @dataclass(frozen=True)
@@ -39,6 +51,7 @@ class Beside:
 
     group: Group
     table: PrintedTable
+    model: str  # 'neo' or 'tinyllama'
     size: str  # '125M'
     lines: tuple[Line, ...]
     stands_in: bool = False  # the group's model is not the printed one
@@ -58,57 +71,68 @@ def besides(findings: "Findings") -> tuple[Beside, ...]:
     the paper's stands in for); what it leaves open follows from models and settings.  Raises
     `UserError` for a table that does not exist, and if nothing is printed for any group.
     """
-    found = [_beside(group, findings) for group in findings.table.groups]
-    beside = tuple(one for one in found if one is not None)
+    resolved = [_beside(group, findings) for group in findings.table.groups]
+    beside = tuple(one for one in resolved if one is not None)
     if not beside:
         models = ", ".join(dict.fromkeys(group.name for group in findings.table.groups))
-        asked = findings.published.get("table", "")
+        table = findings.published.get("table", "")
         raise UserError(
-            f"the paper prints nothing{f' in {asked}' if asked else ''} for {models}: it has "
+            f"the paper prints nothing{f' in {table}' if table else ''} for {models}: it has "
             "GPT-Neo 125M, 1.3B, 2.7B and TinyLlama 1.1B; let a model stand in for a size with "
             'published = { table = "table1", params = "125M" } in an experiment\'s file'
         )
     return beside
 
 
-def weights_of(table: PrintedTable) -> dict[str, float]:
-    """The weights the paper ran ICU with in a table that does not print them."""
-    return ICU_WEIGHTS_BY_TABLE.get(table.name, ICU_WEIGHTS)
-
-
 def _beside(group: Group, findings: "Findings") -> Beside | None:
-    found = printed_model(group, findings)
-    if found is None:
+    resolved = _printed_model(group, findings)
+    if resolved is None:
         return None
-    model, size, stands_in = found
-    table = _table(group, model, findings)
+    model, size, stands_in = resolved
+    name = findings.published.get("table") or _sweep_of(group) or _MAIN_TABLES[model]
+    if name in _MAIN_TABLES.values():
+        name = _MAIN_TABLES[model]
+    table = completed(printed_table(name, findings.published.get("source") or None))
     printed = table.of(model, size)
     if not printed:
         return None
-    if table.name == "per-run":
+    if any(row.run != MEAN for row in table.rows):
         lines, unprinted = _lines_by_run(group, printed, findings)
-        return Beside(group, table, size, lines, stands_in, unprinted=unprinted)
-    rates = _rates_by_order(group, printed) if stands_in and table.name == "learning-rate" else {}
+        return Beside(group, table, model, size, lines, stands_in, unprinted=unprinted)
+    rates = _rates_by_order(group, printed) if stands_in else {}
     lines = _lines(group, table, printed, rates)
-    return Beside(group, table, size, lines, stands_in, by_order=bool(rates))
+    return Beside(group, table, model, size, lines, stands_in, by_order=bool(rates))
 
 
-def _table(group: Group, model: str, findings: "Findings") -> PrintedTable:
-    """The table asked for; TinyLlama has the main table's columns in one of its own."""
-    name = findings.published.get("table") or _guess(group)
-    if name in ("table1", "tinyllama"):
-        name = "tinyllama" if model == "tinyllama" else "table1"
-    return completed(printed_table(name, findings.published.get("source") or None))
+def _printed_model(group: Group, findings: "Findings") -> tuple[str, str, bool] | None:
+    """Model and size of the paper that a group is about, and whether it only stands in for it."""
+    if group.name in _NAMES:
+        return (*_NAMES[group.name], False)
+    size = findings.published.get("params")
+    if group.name.startswith("nano-"):
+        llama = group.name == "nano-llama"
+        return ("tinyllama", "1.1B", True) if llama else ("neo", size or "125M", True)
+    rows = [row for row in group.rows if row.role != "dedup" and row.runs]
+    for result in (findings.results_of(row)[0] for row in rows[:1]):
+        for (model, printed_size), n_parameters in _N_PARAMETERS.items():
+            family = [m for start, m in _ARCHITECTURES.items()
+                      if result.model.architecture.startswith(start)]  # fmt: skip
+            alike = abs(result.model.n_parameters - n_parameters) < 0.02 * n_parameters
+            if family == [model] and alike:
+                return model, printed_size, False
+    return ("tinyllama" if size == "1.1B" else "neo", size, True) if size else None
 
 
-def _guess(group: Group) -> str:
-    """A sweep if ICU is alone in several settings, else the main table."""
+def _sweep_of(group: Group) -> str | None:
+    """The table that varies the settings in which the group's only method stands here."""
     rows = [row for row in group.rows if row.role == "method"]
-    if {row.method for row in rows} == {"icu"}:
-        for table, names in _SWEEPS.items():
-            if len({tuple(row.settings.get(n) for n in names) for row in rows}) > 1:
-                return table
-    return "table1"
+    for source, name in printed_tables():
+        table = printed_table(name, source)
+        methods = {row.method for row in table.rows if row.role == "method"}
+        settings = {tuple(row.settings.get(n) for n in table.varied) for row in rows}
+        if {row.method for row in rows} == methods and len(settings) > 1:
+            return name
+    return None
 
 
 def _lines(
@@ -118,11 +142,14 @@ def _lines(
     rates: Mapping[float, float],
 ) -> tuple[Line, ...]:
     """Own rows in their order, each with its printed one, then what is printed only."""
-    names = _SWEEPS.get(table.name, ())
     lines, used = [], []
     for row in group.rows:
-        fitting = (p for p in printed if _is(row, p, names, rates))
-        match = next(fitting, None) if _has_weights(row, group.rows, table) else None
+        weights = table.weights_of(row.method).items()
+        # Of a method's rows those with the paper's weights count, where there are any.
+        like = [r for r in group.rows if r.method == row.method
+                and all(r.settings.get(name) == value for name, value in weights)]  # fmt: skip
+        fitting = (p for p in printed if _is(row, p, table.varied, rates))
+        match = next(fitting, None) if row in like or not like else None
         lines.append(Line(row, match, row.label))
         used.append(match)
     return (*lines, *(Line(None, p, p.label) for p in printed if p not in used))
@@ -131,28 +158,20 @@ def _lines(
 def _is(row: Row, printed: PrintedRow, names: Sequence[str], rates: Mapping[float, float]) -> bool:
     if row.role != "method" or printed.role != "method":
         return row.role == printed.role
-    told = {name: printed.settings.get(name) for name in names}
-    wanted = {name: rates.get(value, value) if value else value for name, value in told.items()}
+    wanted = {name: printed.settings.get(name) for name in names}
     return row.method == printed.method and all(
-        row.settings.get(name) == value for name, value in wanted.items()
+        row.settings.get(name) == (rates.get(value, value) if value else value)
+        for name, value in wanted.items()
     )
-
-
-def _has_weights(row: Row, rows: Sequence[Row], table: PrintedTable) -> bool:
-    """Of ICU's rows those with the paper's weights count, where there are any."""
-    if row.method != "icu" or table.name == "alpha-beta":
-        return True
-    weights = weights_of(table).items()
-    ours = [r for r in rows if r.method == "icu"]
-    like = [r for r in ours if all(r.settings.get(n) == value for n, value in weights)]
-    return row in like or not like
 
 
 def _rates_by_order(group: Group, printed: Sequence[PrintedRow]) -> dict[float, float]:
     """One's own rate for each printed one, by size, where there are as many of both."""
-    rates = {r.settings.get("learning_rate") for r in group.rows if r.method == "icu"}
-    own = sorted(rate for rate in rates if rate is not None)
-    theirs = sorted(row.settings["learning_rate"] for row in printed)
+    method_rows = [row for row in group.rows if row.role == "method"]
+    own, theirs = (
+        sorted({r.settings["learning_rate"] for r in rows if "learning_rate" in r.settings})
+        for rows in (method_rows, printed)
+    )
     if len(own) != len(theirs) or own == theirs:
         return {}
     return dict(zip(theirs, own, strict=True))

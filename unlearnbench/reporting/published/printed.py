@@ -7,11 +7,14 @@ that row does not print is empty.
 
 import csv
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
+from unlearnbench.analysis.build_table import table_of_means
+from unlearnbench.analysis.columns import EPOCHS, PAPER_COLUMNS
+from unlearnbench.analysis.table import Cell, Group, Row, Table
 from unlearnbench.errors import unknown
 from unlearnbench.results.record import Role
 
@@ -19,7 +22,12 @@ FOLDER = Path(__file__).parent
 PAPER = "arXiv:2407.20271"
 MEAN = "mean"  # over the five runs
 _ROLES: Mapping[str, Role] = {"none": "before", "opt-dedup": "dedup"}
+_COUNTS = {"K": 1e3, "M": 1e6, "B": 1e9}
+_COMPARED = {column.name for column in (*PAPER_COLUMNS, EPOCHS)}
 _SETTINGS = ("alpha", "beta", "learning_rate")
+# What a method ran with where its table does not vary it; table 5 says 0.5 and 0.5 (appendix D).
+_WEIGHTS = {"icu": {"alpha": 0.5, "beta": 1.0}}
+_WEIGHTS_BY_TABLE = {"learning-rate": {"icu": {"alpha": 0.5, "beta": 0.5}}}
 
 
 @dataclass(frozen=True)
@@ -45,8 +53,8 @@ class PrintedRow:
         if self.role != "method":
             return name if self.role == "dedup" else f"{name} (before unlearning)"
         run = {} if self.run == MEAN else {"run": self.run}
-        told = ", ".join(f"{n}={v}" for n, v in {**self._written, **run}.items())
-        return f"{name} + {self.method.upper()}" + (f" ({told})" if told else "")
+        conditions = ", ".join(f"{n}={v}" for n, v in {**self._written, **run}.items())
+        return f"{name} + {self.method.upper()}" + (f" ({conditions})" if conditions else "")
 
     @property
     def _written(self) -> dict[str, str]:
@@ -71,6 +79,16 @@ class PrintedTable:
         return tuple(dict.fromkeys(name for row in self.rows for name in row.values))
 
     @property
+    def varied(self) -> tuple[str, ...]:
+        """The settings of a method that the table varies."""
+        return tuple(dict.fromkeys(name for row in self.rows for name in row.settings))
+
+    def weights_of(self, method: str) -> dict[str, float]:
+        """The weights that the paper ran a method with, without those that the table varies."""
+        weights = _WEIGHTS_BY_TABLE.get(self.name, _WEIGHTS).get(method, {})
+        return {name: value for name, value in weights.items() if name not in self.varied}
+
+    @property
     def title(self) -> str:
         """'Table I of version 2 of the paper'."""
         return f"{self.place} of version {self.source[1:]} of the paper"
@@ -83,8 +101,8 @@ class PrintedTable:
 
 def printed_tables() -> list[tuple[str, str]]:
     """(source, table) of every printed table there is."""
-    found = (path.stem.partition("-") for path in sorted(FOLDER.glob("v*.csv")))
-    return [(source, name) for source, _, name in found]
+    stems = (path.stem.partition("-") for path in sorted(FOLDER.glob("v*.csv")))
+    return [(source, name) for source, _, name in stems]
 
 
 def printed_table(name: str, source: str | None = None) -> PrintedTable:
@@ -92,13 +110,13 @@ def printed_table(name: str, source: str | None = None) -> PrintedTable:
 
     Raises `UserError` for a table that is not printed there.
     """
-    known = printed_tables()
-    versions = [version for version, table in known if table == name]
+    available = printed_tables()
+    versions = [version for version, table in available if table == name]
     version = source or (versions[-1] if versions else "")
-    if (version, name) not in known:
-        tables = {f"{table} of {version}" for version, table in known}
-        asked = f"{name} of {source}" if source else name
-        raise unknown("printed table", asked, tables, "unlearnbench show experiment")
+    if (version, name) not in available:
+        tables = {f"{table} of {version}" for version, table in available}
+        requested = f"{name} of {source}" if source else name
+        raise unknown("printed table", requested, tables, "unlearnbench show experiment")
     return _read(FOLDER / f"{version}-{name}.csv")
 
 
@@ -109,10 +127,10 @@ def completed(table: PrintedTable) -> PrintedTable:
         return table
     other = printed_table(table.name, others[0])
     missing = tuple(name for name in other.columns if name not in table.columns)
-    found = {_place(row): row.values for row in other.rows}
+    by_place = {_place(row): row.values for row in other.rows}
     rows = []
     for row in table.rows:
-        extra = {n: v for n, v in found.get(_place(row), {}).items() if n in missing}
+        extra = {n: v for n, v in by_place.get(_place(row), {}).items() if n in missing}
         rows.append(replace(row, values={**row.values, **extra}))
     return replace(table, rows=tuple(rows), borrowed=missing)
 
@@ -124,6 +142,34 @@ def _place(row: PrintedRow) -> tuple[str, str, str]:
 def number(text: str) -> float:
     """A printed value; what is printed '>1000' is only known to be above the cap: infinity."""
     return math.inf if text.startswith(">") else float(text)
+
+
+def as_table(rows: Sequence[PrintedRow]) -> Table:
+    """The comparison of printed means, one group per model size.
+
+    The printed s_z and s_m are not read but computed.
+    """
+    means = [row for row in rows if row.run == MEAN]
+    sizes = dict.fromkeys(row.size for row in means)
+    return table_of_means([_group([r for r in means if r.size == size]) for size in sizes])
+
+
+def row_of(printed: PrintedRow) -> Row:
+    """A printed row as a row of a comparison; printed scores are left out."""
+    cells = {n: Cell(number(v)) for n, v in printed.values.items() if n in _COMPARED}
+    return Row(
+        printed.label, printed.role, cells, printed.method, printed.model, dict(printed.settings)
+    )
+
+
+def _group(rows: Sequence[PrintedRow]) -> Group:
+    model = next((row.model for row in rows if row.method != "opt-dedup"), rows[0].model)
+    size = rows[0].size
+    return Group(f"{model}-{size}", tuple(map(row_of, rows)), _count(size))
+
+
+def _count(text: str) -> int:
+    return round(float(text[:-1]) * _COUNTS[text[-1]])
 
 
 def _read(path: Path) -> PrintedTable:

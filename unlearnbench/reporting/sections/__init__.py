@@ -35,8 +35,8 @@ def section(name: str) -> Section:
         return lambda findings: _picture(name, findings)
     if name not in names():
         raise unknown("section", name, [*names(), *figures()], "unlearnbench list sections")
-    found: Section = importlib.import_module(f"{__name__}.{_module_name(name)}").blocks
-    return found
+    blocks: Section = importlib.import_module(f"{__name__}.{_module_name(name)}").blocks
+    return blocks
 
 
 def summary(name: str) -> str:
@@ -52,8 +52,8 @@ def _module_name(section_name: str) -> str:
 
 def names() -> list[str]:
     """The sections there are, figures not among them."""
-    found = (module.name for module in pkgutil.iter_modules(__path__))
-    return [name.replace("_", "-") for name in found if not name.startswith("_")]
+    modules = (module.name for module in pkgutil.iter_modules(__path__))
+    return [name.replace("_", "-") for name in modules if not name.startswith("_")]
 
 
 def figures() -> dict[str, type[Figure]]:

@@ -9,8 +9,8 @@ from unlearnbench.analysis.table import NOT_FORGOTTEN, Group, Note, Row
 from unlearnbench.reporting import printing
 from unlearnbench.reporting.continuations import Texts, final, texts_of
 from unlearnbench.reporting.document import Block, Case, Passage
+from unlearnbench.reporting.examples import Example, example_run, examples_of
 from unlearnbench.reporting.findings import Findings
-from unlearnbench.reporting.sections._shown import Shown, rows_shown, run_shown
 from unlearnbench.results.record import Result
 
 QUOTED = "Prefix and reference are quoted from the forget set: what was to be forgotten."
@@ -37,29 +37,29 @@ def blocks(findings: Findings) -> tuple[Block, ...]:
     columns = printing.row_columns(findings.table)
     facts = {name: column for name, column in columns.items() if name in _FACTS}
     return tuple(
-        _case(findings, group, shown, facts)
+        _case(findings, group, example, facts)
         for group in findings.table.groups
-        for shown in rows_shown(findings, group)
+        for example in examples_of(findings, group)
     )
 
 
-def _case(findings: Findings, group: Group, shown: Shown, facts: dict[str, Column]) -> Case:
-    written = [_written(row, findings.results_of(row), shown) for row in group.rows]
+def _case(findings: Findings, group: Group, example: Example, facts: dict[str, Column]) -> Case:
+    written = [_written(row, findings.results_of(row), example) for row in group.rows]
     texts = next(one.texts for one in written if one.texts is not None)
     same = [one for one in written if one.texts is not None and one.texts.agrees_with(texts)]
     return Case(
-        printing.anchor("case", group.title, shown.run, shown.doc_id),
-        f"Row {shown.doc_id} of forget set {shown.run}, {group.title}",
+        printing.anchor("case", group.title, example.run, example.doc_id),
+        f"Row {example.doc_id} of forget set {example.run}, {group.title}",
         texts.prefix,
         texts.reference,
-        tuple(_passage(one, shown.doc_id, facts) for one in same),
-        _notes(written, same, texts, shown),
+        tuple(_passage(one, example.doc_id, facts) for one in same),
+        _notes(written, same, texts, example),
     )
 
 
-def _written(row: Row, results: Sequence[Result], shown: Shown) -> _Written:
-    result = run_shown(results, shown)
-    return _Written(row, result, texts_of(result, shown.doc_id) if result else None)
+def _written(row: Row, results: Sequence[Result], example: Example) -> _Written:
+    result = example_run(results, example)
+    return _Written(row, result, texts_of(result, example.doc_id) if result else None)
 
 
 def _passage(one: _Written, doc_id: str, facts: dict[str, Column]) -> Passage:
@@ -70,20 +70,20 @@ def _passage(one: _Written, doc_id: str, facts: dict[str, Column]) -> Passage:
 
 
 def _notes(
-    written: Sequence[_Written], same: Sequence[_Written], texts: Texts, shown: Shown
+    written: Sequence[_Written], same: Sequence[_Written], texts: Texts, example: Example
 ) -> tuple[Note, ...]:
     without = [one.row.label for one in written if one.result is None]
     others = [one.row.label for one in written if one.texts is not None and one not in same]
     cut = [one.row.label for one in same if one.texts != texts]
     return printing.notes(
-        ("rule", shown.rule),
+        ("rule", example.rule),
         ("quoted", QUOTED),
         ("values", "The values are of this row alone, by the finished model."),
         ("seeds", _of_seeds(written)),
         ("not_forgotten", _not_forgotten(same), NOT_FORGOTTEN),
-        ("without", f"No continuation of this row: {listed(without)}." * bool(without)),
-        ("others", f"Other texts under the same doc_id: {listed(others)}." * bool(others)),
-        ("cut", f"{listed(cut)}: prefix and reference cut at other tokens." * bool(cut)),
+        ("without", f"No continuation of this row: {listed(without)}." if without else ""),
+        ("others", f"Other texts under the same doc_id: {listed(others)}." if others else ""),
+        ("cut", f"{listed(cut)}: prefix and reference cut at other tokens." if cut else ""),
     )
 
 

@@ -24,7 +24,6 @@ _TITLES = {
     "examine": "Examining",
 }
 _TASKS, _OTHER = "Tasks", "other"
-_ALL_TASKS = "measure"  # of results from before each task was a phase
 _MEANINGS = (
     "Each phase without those inside it, and its share of all of them. Unlearning: training. "
     "EL and MA, continuations, BERTScore: the forget set's rows after every epoch and in the "
@@ -74,10 +73,12 @@ def _own(result: Result) -> dict[str, PhaseRecord]:
 
 def _tasks(results: Iterable[Result]) -> list[str]:
     """The tasks that are phases, in the order of their names."""
-    return sorted({name for r in results for name in _own(r) if name in _asked(r)} - {*_TITLES})
+    return sorted(
+        {name for r in results for name in _own(r) if name in _task_names(r)} - {*_TITLES}
+    )
 
 
-def _asked(result: Result) -> set[str]:
+def _task_names(result: Result) -> set[str]:
     # A task that could measure nothing has no score, and took its time all the same.
     return {*result.scores, *result.identity.get("tasks", {}).get("settings", {})}
 
@@ -85,9 +86,9 @@ def _asked(result: Result) -> set[str]:
 def _phases(results: Iterable[Result]) -> list[str]:
     """The other phases that there are: the usual ones first, then a plugin's, then the rest."""
     results = list(results)
-    found = {name for result in results for name in _own(result)}
-    own = found - {*_TITLES, *_tasks(results), _ALL_TASKS, _OTHER}
-    return [*(name for name in _TITLES if name in found), *sorted(own), *({_OTHER} & found)]
+    present = {name for result in results for name in _own(result)}
+    own = present - {*_TITLES, *_tasks(results), _OTHER}
+    return [*(name for name in _TITLES if name in present), *sorted(own), *({_OTHER} & present)]
 
 
 def _headers(phases: Sequence[str], tasks: Sequence[str]) -> tuple[str, ...]:
@@ -101,15 +102,15 @@ def _times(
     in_all = [sum(cost.seconds for cost in _own(result).values()) for result in results]
     whole = fmean(in_all)
 
-    def told(*names: str) -> str:
+    def text(*names: str) -> str:
         seconds = _mean(results, _in_phases(names, "seconds"))
         if seconds is None or not whole:
             return printing.seconds(seconds)
         return f"{printing.seconds(seconds)} ({printing.share(seconds / whole)})"
 
     several = tasks if len(tasks) > 1 else ()
-    of_tasks = told(*tasks, _ALL_TASKS)
-    return (row.label, *map(told, phases), of_tasks, *map(told, several))
+    of_tasks = text(*tasks)
+    return (row.label, *map(text, phases), of_tasks, *map(text, several))
 
 
 def _line(group: Group, row: Row, results: Sequence[Result]) -> tuple[str, ...]:
@@ -130,8 +131,8 @@ def _line(group: Group, row: Row, results: Sequence[Result]) -> tuple[str, ...]:
 
 def _mean(results: Iterable[Result], quantity: Quantity) -> float | None:
     """Over the runs that have the phase; None if none has."""
-    found = [value for value in map(quantity, results) if value is not None]
-    return fmean(found) if found else None
+    values = [value for value in map(quantity, results) if value is not None]
+    return fmean(values) if values else None
 
 
 def _in_phases(phases: Sequence[str], name: str) -> Quantity:
@@ -162,7 +163,7 @@ def _notes(results: Sequence[Result], left_out: tuple[str, str, str]) -> tuple[N
     return printing.notes(
         ("machine", _machine(results)),
         ("tokens", "Tokens: those that went through the network; they do not depend on a machine."),
-        ("calibrate", _calibration(results) * shared),
+        ("calibrate", _calibration(results) if shared else ""),
         left_out,
     )
 
@@ -178,7 +179,7 @@ def _machine(results: Iterable[Result]) -> str:
 
 def _place(result: Result) -> str:
     threads, platform = result.environment.n_threads, result.environment.platform
-    return f"{result.model.device}, {threads} thread{'s' * (threads != 1)}, {platform}"
+    return f"{result.model.device}, {threads} thread{'' if threads == 1 else 's'}, {platform}"
 
 
 def _calibration(results: Iterable[Result]) -> str:

@@ -4,21 +4,37 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from unlearnbench.analysis.columns import ABSENT
-from unlearnbench.analysis.table import NOT_FORGOTTEN
-from unlearnbench.ratings.human.printing import interval_text, method_text, number_text
+from unlearnbench.analysis.table import NOT_FORGOTTEN, Note
+from unlearnbench.ratings.human.printing import (
+    HOW,
+    LIMIT_HIT,
+    agreement_sentence,
+    interval_text,
+    method_text,
+    number_text,
+    pearson_sentence,
+)
+from unlearnbench.ratings.human.stand_ins import STAND_INS, described
 from unlearnbench.ratings.judge.scores import METRIC, RECORD, TASK
 from unlearnbench.reporting.document import Listing
-from unlearnbench.reporting.sections._human_notes import notes_of_judge, notes_of_study
-from unlearnbench.reporting.sections._study_rows import names_here
 
 if TYPE_CHECKING:
     from unlearnbench.analysis.columns import Column
-    from unlearnbench.ratings.human.beside_judge import JudgedCell
-    from unlearnbench.ratings.human.scores import CellName, CellScore
+    from unlearnbench.ratings.human.beside_judge import JudgeComparison, JudgedCell
+    from unlearnbench.ratings.human.scores import CellName, CellScore, StudyScores
     from unlearnbench.ratings.human.studies import StudyFindings
     from unlearnbench.reporting.findings import Findings
 
 NAME = "human"
+_ASK_PEOPLE = (
+    "People's ratings: unlearnbench human sheet RESULTS --out RESULTS/human/NAME, then "
+    "unlearnbench human serve RESULTS/human/NAME for each annotator. To see the whole path "
+    "without people: unlearnbench human rehearse RESULTS."
+)
+_NO_JUDGE = (
+    "No judge's scores beside these. The judge's scores: unlearnbench judge RESULTS --base-url URL "
+    "--judge-model MODEL."
+)
 
 
 def blocks(findings: "Findings") -> tuple[Listing, ...]:
@@ -26,13 +42,13 @@ def blocks(findings: "Findings") -> tuple[Listing, ...]:
     study = findings.human
     if study is not None and study.scores is not None:
         return (_of_study(findings, study),)
-    return (_of_judge(findings),)
+    return (_without_study(findings),)
 
 
 def _of_study(findings: "Findings", study: "StudyFindings") -> Listing:
     judged = {(one.model, one.method): one for one in study.judge.cells} if study.judge else {}
     cells = study.scores.cells if study.scores else []
-    names = names_here(findings, study)
+    names = row_names(findings, study)
     by = " (rules)" if study.is_rehearsal else ""
     judge = "Judge (rule)" if study.is_rehearsal else "Judge"
     return Listing(
@@ -41,7 +57,7 @@ def _of_study(findings: "Findings", study: "StudyFindings") -> Listing:
         ("Model", "Method", f"Human score{by}", "95% interval", judge, "Documents", "Ratings"),
         tuple(_line(cell, names, judged.get((cell.model, cell.method))) for cell in cells),
         n_labels=2,
-        notes=notes_of_study(findings, study),
+        notes=(*_study_notes(findings, study), *_warnings(study)),
     )
 
 
@@ -60,7 +76,7 @@ def _line(
     )
 
 
-def _of_judge(findings: "Findings") -> Listing:
+def _without_study(findings: "Findings") -> Listing:
     """The judge's scores as the table has them; no rows where nobody has judged."""
     columns = (*findings.table.metric_columns, *findings.table.other_columns)
     column = next((c for c in columns if (c.task, c.metric) == (TASK, METRIC)), None)
@@ -71,7 +87,7 @@ def _of_judge(findings: "Findings") -> Listing:
         ("Model", "Method", column.label if column else RECORD.label, "Documents"),
         rows,
         n_labels=2,
-        notes=notes_of_judge(findings, has_scores=bool(rows)),
+        notes=(*_notes_without_study(findings, bool(rows)), *_warnings(findings.human)),
     )
 
 
@@ -84,3 +100,99 @@ def _judged_lines(findings: "Findings", column: "Column") -> Iterator[tuple[str,
                 marker = f" {NOT_FORGOTTEN}" if row.n_not_forgotten else ""
                 score = group.text(row, column)
                 yield group.title, row.label + marker, score, str(n_documents)
+
+
+def row_names(findings: "Findings", study: "StudyFindings") -> "dict[CellName, CellName]":
+    """The model and label that a study's cell has in this report, by those of its sheet.
+
+    A sheet names rows as the whole folder's table did when it was drawn; an experiment of
+    that folder may name the same results otherwise.  A cell of no row keeps its name.
+    """
+    names = {name: name for name in study.result_keys}
+    for group in findings.table.groups:
+        for row in group.rows:
+            keys = {run.key for run in row.runs}
+            of_row = (name for name, drawn in study.result_keys.items() if drawn & keys)
+            names.update(dict.fromkeys(of_row, (group.title, row.label)))
+    return names
+
+
+def _study_notes(findings: "Findings", study: "StudyFindings") -> Iterator[Note]:
+    """How the numbers were made, r, agreement, and what is not in them."""
+    scores = study.scores
+    if scores is None:
+        return
+    yield from _synthetic(findings)
+    if scores.stand_ins:
+        yield Note("stand_ins", described(scores.stand_ins))
+    yield Note(
+        "human_score", f"Human score, 0 to 10: {HOW}; s is a document's mean rating, 1 to 8."
+    )
+    if any(cell.not_forgotten for cell in scores.cells):
+        yield Note("not_forgotten", LIMIT_HIT, NOT_FORGOTTEN)
+    if study.judge:
+        yield from _judge_notes(scores, study.judge, study.judge_name)
+    else:
+        yield Note("judge", _NO_JUDGE)
+    yield Note("agreement", f"{_annotators(scores)} {agreement_sentence(scores.agreement)}")
+    keys = findings.by_key.keys()
+    elsewhere = [f"{model}, {method}" for (model, method), drawn in study.result_keys.items()
+                 if not drawn <= keys]  # fmt: skip
+    if elsewhere:
+        text = f"Drawn from results that are not in this report: {'; '.join(elsewhere)}."
+        yield Note("elsewhere", text)
+
+
+def _notes_without_study(findings: "Findings", has_scores: bool) -> Iterator[Note]:
+    """Who judged, and how to get what is missing."""
+    if has_scores:
+        yield from _synthetic(findings)
+        yield from (note for note in findings.notes if note.kind == "judge")
+    yield Note("ratings", f"No ratings of these results. {_ASK_PEOPLE}")
+    rows = (row for group in findings.table.groups for row in group.rows)
+    if not has_scores:
+        yield Note("judge", _NO_JUDGE)
+    elif any(row.n_not_forgotten for row in rows):
+        yield Note("not_forgotten", LIMIT_HIT, NOT_FORGOTTEN)
+
+
+def _synthetic(findings: "Findings") -> Iterator[Note]:
+    return (note for note in findings.table.notes if note.kind == "nano")
+
+
+def _judge_notes(scores: "StudyScores", judge: "JudgeComparison", name: str) -> Iterator[Note]:
+    text = f"Judge, 0 to 10: {name}."
+    yield Note("judge", f"{STAND_INS} {text}" if scores.stand_ins else text)
+    parts = [pearson_sentence("(model, method) means", judge.over_cells)]
+    if judge.over_items is not None:
+        parts.append(pearson_sentence("single continuations", judge.over_items))
+    if scores.stand_ins:
+        parts.append("The rules have terms in common: this r says nothing of people and judges.")
+    yield Note("pearson", f"Human score and judge: {' '.join(parts)}")
+    if judge.unmatched:
+        yield Note("unjudged", f"Rated but not judged, and not in r: {'; '.join(judge.unmatched)}.")
+    rated = {(cell.model, cell.method): cell.n_documents for cell in scores.cells}
+    fewer = [
+        f"{cell.model}, {cell.method} ({cell.n_documents} of {rated[cell.model, cell.method]})"
+        for cell in judge.cells
+        if cell.n_documents not in (None, rated[cell.model, cell.method])
+    ]
+    if fewer:
+        yield Note(
+            "partly_judged",
+            "The judge's mean, and r, are over the rated documents that it has scored: "
+            f"{'; '.join(fewer)}.",
+        )
+
+
+def _annotators(scores: "StudyScores") -> str:
+    counts = ", ".join(
+        f"{one.annotator} {one.n}" + (f" ({one.n_missing} missing)" if one.n_missing else "")
+        for one in scores.annotators
+    )
+    return f"{'Rules' if scores.stand_ins else 'Annotators'} and their ratings: {counts}."
+
+
+def _warnings(study: "StudyFindings | None") -> Iterator[Note]:
+    warnings = study.warnings if study is not None else ()
+    return (Note("left_out", f"{text[:1].upper()}{text[1:]}.") for text in warnings)

@@ -11,7 +11,7 @@ from unlearnbench.reporting import printing
 from unlearnbench.reporting.document import Block, Listing
 from unlearnbench.reporting.findings import Findings
 
-Found = Sequence[tuple[Column, Sequence[Pair]]]
+Pairs = Sequence[tuple[Column, Sequence[Pair]]]
 
 _TEST = (
     "Paired sign-flip test, two-sided: whether exchanging both rows' outcomes of a document, all "
@@ -33,20 +33,20 @@ def blocks(findings: Findings) -> tuple[Block, ...]:
 def _listings(findings: Findings) -> Iterator[Listing]:
     for group in findings.table.groups:
         columns = [c for c in findings.table.metric_columns if c.in_score]
-        found = [(column, pairwise(group, column, findings.by_key)) for column in columns]
-        if any(pairs for _, pairs in found):
-            yield _listing(group, found)
+        pairs_of = [(column, pairwise(group, column, findings.by_key)) for column in columns]
+        if any(pairs for _, pairs in pairs_of):
+            yield _listing(group, pairs_of)
 
 
-def _listing(group: Group, found: Found) -> Listing:
+def _listing(group: Group, pairs_of: Pairs) -> Listing:
     return Listing(
         printing.anchor("pairs", group.title),
         f"Every two rows on the same documents: {group.title}",
         ("Metric", "First", "Second", "Better", "Difference", "95% interval", "p",
          "p, corrected", "Documents"),
-        tuple(_line(column, pair) for column, pairs in found for pair in pairs),
+        tuple(_line(column, pair) for column, pairs in pairs_of for pair in pairs),
         n_labels=4,
-        notes=_notes(group, found),
+        notes=_notes(group, pairs_of),
     )  # fmt: skip
 
 
@@ -71,34 +71,34 @@ def _better(column: Column, pair: Pair) -> str:
     return pair.first if (pair.difference > 0) == column.higher_is_better else pair.second
 
 
-def _notes(group: Group, found: Found) -> tuple[Note, ...]:
-    capped = any(column.capped and pairs for column, pairs in found)
+def _notes(group: Group, pairs_of: Pairs) -> tuple[Note, ...]:
+    capped = any(column.capped and pairs for column, pairs in pairs_of)
     return printing.notes(
         ("what", _WHAT),
         ("test", _TEST),
         ("correction", _correction(group)),
         ("interval", _INTERVAL),
-        ("capped", "Perplexities are compared uncapped, by their logarithms." * capped),
-        ("untested", _untested(group, found)),
+        ("capped", "Perplexities are compared uncapped, by their logarithms." if capped else ""),
+        ("untested", _untested(group, pairs_of)),
     )
 
 
 def _correction(group: Group) -> str:
     n_pairs = comb(len(group.compared), 2)
-    told = f"{INDISTINCT}: not told apart, corrected p at least {LEVEL:g}."
+    sign = f"{INDISTINCT}: not told apart, corrected p at least {LEVEL:g}."
     if len(group.compared) > ALL_PAIRS_UP_TO:
         return (
             f"Corrected for all {n_pairs} pairs of a metric by Bonferroni's rule; of so many rows "
-            f"only the best is compared with the second. {told}"
+            f"only the best is compared with the second. {sign}"
         )
-    return f"Corrected by Holm's rule for the up to {n_pairs} pairs of a metric. {told}"
+    return f"Corrected by Holm's rule for the up to {n_pairs} pairs of a metric. {sign}"
 
 
-def _untested(group: Group, found: Found) -> str:
+def _untested(group: Group, pairs_of: Pairs) -> str:
     n_pairs = comb(len(group.compared), 2)
     missing = [
         f"{n_pairs - len(pairs)} of {n_pairs} in {column.label}"
-        for column, pairs in found
+        for column, pairs in pairs_of
         if len(pairs) < n_pairs and any(column.name in row.cells for row in group.compared)
     ]
     if not missing or len(group.compared) > ALL_PAIRS_UP_TO:

@@ -15,15 +15,10 @@ from unlearnbench.reporting.continuations import (
     texts_of,
 )
 from unlearnbench.reporting.document import Block, Case, Listing, Passage
+from unlearnbench.reporting.examples import Example, example_run, examples_of
 from unlearnbench.reporting.findings import Findings
-from unlearnbench.reporting.sections._shown import (
-    Shown,
-    has_failed,
-    rows_shown,
-    rows_with_runs,
-    run_shown,
-)
 from unlearnbench.reporting.sections.cases import QUOTED
+from unlearnbench.reporting.sections.runs import has_failed, rows_with_runs
 from unlearnbench.results.record import Result
 from unlearnbench.results.trace import EpochRecord
 
@@ -47,22 +42,22 @@ def blocks(findings: Findings) -> tuple[Block, ...]:
 def _of_group(
     findings: Findings, group: Group, rows: Sequence[tuple[Row, Sequence[Result]]]
 ) -> tuple[Block, ...]:
-    columns, shown = printing.row_columns(findings.table), rows_shown(findings, group)
+    columns, examples = printing.row_columns(findings.table), examples_of(findings, group)
     made: list[Block] = []
     for row, results in rows:
         # A failed run is looked at only where there is no other: it shows how it went wrong.
         traced = [r for r in results if r.trace is not None and r.trace.epochs]
         traced.sort(key=has_failed)
-        made += _cases(row, traced, shown, columns)
-        made += _listings(row, traced, shown, columns)
+        made += _cases(row, traced, examples, columns)
+        made += _listings(row, traced, examples, columns)
     return tuple(made)
 
 
 def _cases(
-    row: Row, traced: Sequence[Result], shown: Sequence[Shown], columns: Columns
+    row: Row, traced: Sequence[Result], examples: Sequence[Example], columns: Columns
 ) -> Iterator[Case]:
-    for one in shown:
-        result = run_shown(traced, one)
+    for one in examples:
+        result = example_run(traced, one)
         texts = texts_of(result, one.doc_id) if result else None
         epochs = over_epochs(result, one.doc_id) if result else ()
         if result and texts and epochs:
@@ -72,19 +67,19 @@ def _cases(
 def _case(
     row: Row,
     result: Result,
-    shown: Shown,
+    example: Example,
     texts: Texts,
     epochs: Sequence[Continuation],
     columns: Columns,
 ) -> Case:
     return Case(
-        printing.anchor("process", row.label, shown.run, shown.doc_id),
-        f"{row.label}: row {shown.doc_id} of forget set {shown.run} over the epochs",
+        printing.anchor("process", row.label, example.run, example.doc_id),
+        f"{row.label}: row {example.doc_id} of forget set {example.run} over the epochs",
         texts.prefix,
         texts.reference,
         tuple(_passage(one, epochs[-1], columns) for one in evenly_spaced(epochs, _MOST)),
         printing.notes(
-            ("rule", shown.rule),
+            ("rule", example.rule),
             ("quoted", QUOTED),
             ("epochs", _EPOCHS_RULE),
             ("end", _end(result)),
@@ -102,25 +97,22 @@ def _passage(one: Continuation, last: Continuation, columns: Columns) -> Passage
 
 
 def _listings(
-    row: Row, traced: Sequence[Result], shown: Sequence[Shown], columns: Columns
+    row: Row, traced: Sequence[Result], examples: Sequence[Example], columns: Columns
 ) -> Iterator[Listing]:
-    of_cases = (run_shown(traced, one) for one in shown)
+    of_cases = (example_run(traced, one) for one in examples)
     # The run that the cases are of, or the first there is.
     for result in [*filter(None, of_cases), *traced][:1]:
         trace = result.in_full().trace
         epochs = trace.epochs if trace is not None else []
         terms = list(dict.fromkeys(term for epoch in epochs for term in epoch.losses))
+        losses = (f"loss: {term}" for term in terms)
         yield Listing(
             printing.anchor("epochs", row.label),
             f"{row.label}: every epoch on forget set {result.forget_set.run}",
-            ("Epoch", *map(printing.header, columns.values()), "Rows", *map(_loss_header, terms)),
+            ("Epoch", *map(printing.header, columns.values()), "Rows", *losses),
             tuple(_line(epoch, columns, terms) for epoch in epochs),
             notes=_notes(result, epochs, columns),
         )
-
-
-def _loss_header(term: str) -> str:
-    return f"loss: {term}"
 
 
 def _line(epoch: EpochRecord, columns: Columns, terms: Sequence[str]) -> tuple[str, ...]:
@@ -135,10 +127,11 @@ def _line(epoch: EpochRecord, columns: Columns, terms: Sequence[str]) -> tuple[s
 def _notes(result: Result, epochs: Sequence[EpochRecord], columns: Columns) -> tuple[Note, ...]:
     unmeasured = any(math.isnan(e.metrics.get("el", 0.0)) for e in epochs)
     el10, ma = printing.name(columns["el10"]), printing.name(columns["ma"])
+    when = f"{el10} is measured only where {ma} is under its line."
     return printing.notes(
         ("run", f"Means over the {len(epochs[0].rows)} rows; seed {result.seed}, {result.group}."),
         ("rows", "Rows: how many were trained on in the epoch. Losses: means over its batches."),
-        ("unmeasured", f"{el10} is measured only where {ma} is under its line." * unmeasured),
+        ("unmeasured", when if unmeasured else ""),
         ("stop_line", _stop_line(result, columns)),
         ("end", _end(result)),
     )
@@ -159,5 +152,5 @@ def _end(result: Result) -> str:
     # The values that an epoch limit's reason has in brackets stand in the last epoch's line.
     limit = trace.outcome == "not_forgotten"
     reason = trace.reason.partition(" (")[0] if limit else trace.reason
-    told = f" ({reason.rstrip('.')})" if reason else ""
-    return f"Outcome: {trace.outcome.replace('_', ' ')}{told}."
+    why = f" ({reason.rstrip('.')})" if reason else ""
+    return f"Outcome: {trace.outcome.replace('_', ' ')}{why}."

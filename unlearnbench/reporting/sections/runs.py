@@ -1,22 +1,21 @@
 """Every run on its own line: each forget set, all tasks, and each row's mean."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from unlearnbench.analysis import footnotes
 from unlearnbench.analysis.columns import ABSENT, EPOCHS, Column
-from unlearnbench.analysis.table import LEFT_OUT, NOT_FORGOTTEN, Group, Note, Row
+from unlearnbench.analysis.footnotes import listed
+from unlearnbench.analysis.rows import failure_of
+from unlearnbench.analysis.table import LEFT_OUT, NOT_FORGOTTEN, Group, Note, Row, Table
 from unlearnbench.reporting import printing
 from unlearnbench.reporting.document import Block, Listing
 from unlearnbench.reporting.findings import Findings
-from unlearnbench.reporting.sections._shown import epochs, has_failed, rows_with_runs, value
 from unlearnbench.results.record import Result
 
 _MEAN = "mean"
-# The first listing: what was forgotten, then what the model still can do.
-_FORGETTING = ("el10", "ma", "bertscore_f1", "entropy")
-_CLASSIFICATION = "classification"
+_MOST_COLUMNS = 15  # of metrics in one listing
 
 
 @dataclass(frozen=True)
@@ -38,32 +37,38 @@ class _Runs:
 
 
 def blocks(findings: Findings) -> tuple[Block, ...]:
-    """Two listings per group: forgetting and classification, then all the rest."""
+    """One or more listings per group, the columns of a task in one of them."""
     made: list[Block] = []
     for group, rows in rows_with_runs(findings):
-        first, rest = _columns(findings, group)
-        runs = _Runs(group, rows)
-        if first:
-            title = f"Every run: forgetting and classification, {group.title}"
-            made.append(_listing(runs, title, printing.anchor("runs", group.title), first))
-        title = f"Every run: dialogue, perplexity and epochs, {group.title}"
-        made.append(_listing(runs, title, printing.anchor("runs-rest", group.title), rest, True))
+        parts = _parts(findings.table, group)
+        for i, columns in enumerate(parts, start=1):
+            tasks = listed(dict.fromkeys(column.task for column in columns))
+            title = f"Every run, {group.title}" + (f": {tasks}" if tasks else "")
+            name = printing.anchor("runs", group.title, *([] if i == 1 else [str(i)]))
+            made.append(_listing(_Runs(group, rows), title, name, columns, i == len(parts)))
     return tuple(made)
 
 
-def _columns(findings: Findings, group: Group) -> tuple[list[Column], list[Column]]:
-    """The group's measured columns in two parts, those of an average standing before it."""
-    table = findings.table
-    every = (*table.other_columns, *table.metric_columns)
-    measured = [c for c in every if any(c.name in row.cells for row in group.rows)]
-    by_name = {c.name: c for c in measured}
-    first = [by_name[name] for name in _FORGETTING if name in by_name]
-    first += [c for c in measured if c.task == _CLASSIFICATION]
-    # The columns of one task stay together; what is left of the first part's tasks comes last.
-    tasks = list(dict.fromkeys(c.task for c in table.metric_columns if c not in first))
-    rest = [c for c in measured if c not in first]
-    last = len(tasks)
-    return first, sorted(rest, key=lambda c: tasks.index(c.task) if c.task in tasks else last)
+def _parts(table: Table, group: Group) -> list[list[Column]]:
+    """The group's measured columns by task, as many tasks together as a listing has room for.
+
+    What is no part of the scores stands before its task's only column in them, which is its
+    average, and else in the end.
+    """
+    measured = {name for row in group.rows for name in row.cells}
+    scored = [column for column in table.metric_columns if column.name in measured]
+    others = [column for column in table.other_columns if column.name in measured]
+    parts: list[list[Column]] = [[]]
+    for task in dict.fromkeys(column.task for column in scored):
+        own = [column for column in scored if column.task == task]
+        if len(own) == 1:
+            own = [*(column for column in others if column.task == task), *own]
+            others = [column for column in others if column.task != task]
+        if parts[-1] and len(parts[-1]) + len(own) > _MOST_COLUMNS:
+            parts.append([])
+        parts[-1] += own
+    parts[-1] += others
+    return parts
 
 
 def _listing(
@@ -154,3 +159,34 @@ def _about_means(runs: _Runs) -> str:
     if not runs.has_means:
         return "One run per row: no means."
     return "A row's mean is over its runs that did not fail, as in the comparison table."
+
+
+def rows_with_runs(findings: Findings) -> Iterator[tuple[Group, list[tuple[Row, list[Result]]]]]:
+    """Each group's rows with the results of all their runs, by forget set and seed.
+
+    A row's own `runs` are those in its means; a failed one is in none.
+    """
+    for group in findings.table.groups:
+        yield group, [(row, _all_of(row, findings)) for row in group.rows]
+
+
+def _all_of(row: Row, findings: Findings) -> list[Result]:
+    runs = sorted((*row.runs, *row.failed_runs), key=lambda run: (run.forget_set, run.seed))
+    return [findings.by_key[run.key] for run in runs]
+
+
+def has_failed(result: Result) -> bool:
+    """Whether the result is no part of a mean: it broke off, or its model collapsed."""
+    return failure_of(result) is not None
+
+
+def value(result: Result, column: Column) -> float | None:
+    """A metric of one run in printed units, uncapped; None if it was not measured."""
+    score = result.scores.get(column.task, {}).get(column.metric)
+    return None if score is None or has_failed(result) else score.value * column.scale
+
+
+def epochs(result: Result) -> float | None:
+    """How many epochs a method trained; None for a row that was not trained, or failed."""
+    trained = result.trace is not None and not has_failed(result)
+    return float(result.trace.n_epochs) if trained and result.trace is not None else None

@@ -30,30 +30,33 @@ def _listings(findings: Findings) -> Iterator[Listing]:
     columns = findings.table.metric_columns
     for group in findings.table.groups:
         if group.scored:
-            found = rank_stability(group, columns, findings.by_key)
-            yield _shares(group, found)
-            yield _one_less(group, found, columns)
+            stability = rank_stability(group, columns, findings.by_key)
+            yield _shares(group, stability)
+            yield _one_less(group, stability, columns)
 
 
-def _shares(group: Group, found: Stability) -> Listing:
+def _shares(group: Group, stability: Stability) -> Listing:
     kinds = ("{}", "{}: runs drawn anew", "{}: a metric less", "{}: a row less")
     return Listing(
         printing.anchor("stability", group.title),
         f"How often each row is first by s_z and s_m: {group.title}",
         ("Row", *(kind.format(score) for kind in kinds for score in SCORE_NAMES)),
-        tuple(_line(group, row, at, found) for at, row in enumerate(group.compared)),
-        notes=printing.notes(("shares", _about_runs(found)), ("one_less", _ONE_LESS)),
+        tuple(_line(group, row, at, stability) for at, row in enumerate(group.compared)),
+        notes=printing.notes(("shares", _about_runs(stability)), ("one_less", _ONE_LESS)),
     )
 
 
-def _line(group: Group, row: Row, at: int, found: Stability) -> tuple[str, ...]:
-    shares = (found.shares.get(score) for score in SCORE_NAMES)
+def _line(group: Group, row: Row, at: int, stability: Stability) -> tuple[str, ...]:
+    shares = (stability.shares.get(score) for score in SCORE_NAMES)
     return (
         row.label,
         *(group.text(row, column) for column in (S_Z, S_M)),
         *(ABSENT if share is None else printing.share(share[at]) for share in shares),
-        *(_times_first(row.label, found.without_metric.get(score, {})) for score in SCORE_NAMES),
-        *(_times_first(row.label, found.without_row.get(score, {})) for score in SCORE_NAMES),
+        *(
+            _times_first(row.label, stability.without_metric.get(score, {}))
+            for score in SCORE_NAMES
+        ),
+        *(_times_first(row.label, stability.without_row.get(score, {})) for score in SCORE_NAMES),
     )
 
 
@@ -63,24 +66,26 @@ def _times_first(label: str, first: First) -> str:
     return f"{sum(label in labels for labels in others)} of {len(others)}" if others else ABSENT
 
 
-def _about_runs(found: Stability) -> str:
-    if not found.shares:
+def _about_runs(stability: Stability) -> str:
+    if not stability.shares:
         return (
             "Runs drawn anew: – as the rows have fewer than two runs (forget set and seed) in "
             "common; how sure a first place is over runs cannot be said."
         )
-    which = "all" if found.is_exact else f"{N_DRAWS:,} random"
-    few = " So few runs can only hint at what others would give." * (found.n_runs < _MANY_RUNS)
+    which = "all" if stability.is_exact else f"{N_DRAWS:,} random"
+    few = ""
+    if stability.n_runs < _MANY_RUNS:
+        few = " So few runs can only hint at what others would give."
     return (
         f"Runs drawn anew: the share of {which} resamplings, with replacement, of the "
-        f"{found.n_runs} runs that every row has, in which the row is first, ties shared.{few}"
+        f"{stability.n_runs} runs that every row has, in which the row is first, ties shared.{few}"
     )
 
 
-def _one_less(group: Group, found: Stability, columns: tuple[Column, ...]) -> Listing:
+def _one_less(group: Group, stability: Stability, columns: tuple[Column, ...]) -> Listing:
     labels = {column.name: column.label for column in columns}
     lines = [_first_in_table(group)]
-    for kind, by_score in (("metric", found.without_metric), ("row", found.without_row)):
+    for kind, by_score in (("metric", stability.without_metric), ("row", stability.without_row)):
         s_z, s_m = (by_score.get(score, {}) for score in SCORE_NAMES)
         lines += [
             (kind, labels.get(left_out, left_out) if kind == "metric" else left_out,

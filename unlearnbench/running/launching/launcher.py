@@ -1,11 +1,12 @@
-"""The contract of what runs cells: start one, wait for some, end them all."""
+"""The contract of what runs cells: start one, wait for some, end them all; and its options."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from unlearnbench.experiments.cell import Cell
+from unlearnbench.experiments.experiment import Experiment
 from unlearnbench.running.cell_run import Finished
 
 
@@ -31,7 +32,7 @@ Listener = Callable[[Cell, logging.LogRecord], None]
 
 
 class Launcher(Protocol):
-    """Runs cells somewhere; `grid_run` alone decides which, and stores the results.
+    """Runs cells somewhere; `grid` alone decides which, and stores the results.
 
     A launcher never raises for what a cell does.  It raises `UserError` where it cannot
     work at all (no Ray, no cluster at that address).
@@ -55,3 +56,30 @@ class Launcher(Protocol):
     def close(self) -> None:
         """End everything at once; what is running is lost.  Called once, always."""
         ...
+
+
+@dataclass(frozen=True)
+class HowToRun:
+    """What of an experiment says where and how its cells run, and nothing of what they are."""
+
+    launcher: str  # local, ray
+    jobs: int  # cells at a time; 0: in this process; with Ray 0 is as many as fit
+    plugins: tuple[str, ...]
+    timeout: float | None  # seconds
+    retries: int
+    ray_address: str | None
+    gpus_per_cell: float | None
+
+    @classmethod
+    def of(cls, experiment: Experiment, jobs: int, plugins: Sequence[str] = ()) -> "HowToRun":
+        """That of an experiment whose plan has settled the number of jobs."""
+        minutes = experiment.cell_timeout
+        return cls(
+            launcher=experiment.launcher,
+            jobs=(experiment.jobs or 0) if experiment.launcher == "ray" else jobs,
+            plugins=tuple(dict.fromkeys((*experiment.plugin, *plugins))),
+            timeout=None if minutes is None else minutes * 60,
+            retries=experiment.retries,
+            ray_address=experiment.ray_address,
+            gpus_per_cell=experiment.gpus_per_cell,
+        )

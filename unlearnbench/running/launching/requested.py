@@ -15,10 +15,9 @@ from unlearnbench.experiments.recorded import PlannedCell, record
 from unlearnbench.reporting.sections import section
 from unlearnbench.results.record import Result
 from unlearnbench.results.store import Store
-from unlearnbench.running.launching.choosing import run_grid, share_of
-from unlearnbench.running.launching.grid_run import Outcome
-from unlearnbench.running.launching.how_to_run import HowToRun
+from unlearnbench.running.launching.grid import Outcome, run_grid, share_of
 from unlearnbench.running.launching.in_process import leading
+from unlearnbench.running.launching.launcher import HowToRun
 
 
 @dataclass(frozen=True)

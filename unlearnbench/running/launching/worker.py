@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from unlearnbench.errors import UserError
 from unlearnbench.experiments.cell import Cell
 from unlearnbench.running.cell_run import run_cell
-from unlearnbench.running.launching.same_here import check_device, check_software_of
+from unlearnbench.running.launching.identity_check import check_device, check_software_of
 from unlearnbench.running.progress import logger
 from unlearnbench.running.tracing import recorded
 

@@ -1,8 +1,4 @@
-"""What a cell takes of memory: told before it runs, and what to change where it is too much.
+"""What a cell takes of memory, predicted before it runs, and what to change where it is too much.
 
-Importing this imports no torch; `predict` does.
+Nothing here imports torch before a cell's need is predicted.
 """
-
-from unlearnbench.running.memory.need import MemoryNeed, PhaseNeed, in_words
-
-__all__ = ["MemoryNeed", "PhaseNeed", "in_words"]

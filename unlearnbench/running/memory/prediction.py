@@ -1,193 +1,193 @@
-"""What a cell will take at most, told from its model's configuration alone."""
+"""What a cell will take at most, phase by phase, from its model's configuration alone."""
 
-from dataclasses import asdict, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unlearnbench.models.devices.deepspeed import configuration
 from unlearnbench.registry import find
-from unlearnbench.running.memory.files import bert_bytes, folder_of, mapped_bytes
-from unlearnbench.running.memory.need import (
-    FILES,
-    GRADIENTS,
-    KEPT,
-    LIBRARIES,
-    OPTIMISER,
-    PASSING,
-    SCORER,
-    WEIGHTS,
-    MemoryNeed,
-    PhaseNeed,
-)
-from unlearnbench.running.memory.passes import (
-    CachedPass,
-    count_pass,
-    examination,
-    likelihoods,
-    longest_text,
-    prefill_rows,
-    replies,
-    windows,
-)
-from unlearnbench.running.memory.process import libraries_bytes, returns_large_blocks
-from unlearnbench.running.memory.step import StepCount, StepSize, count_step
-from unlearnbench.running.memory.tokens import n_rows, row_length
+from unlearnbench.running.memory import formulas
+from unlearnbench.running.memory.formulas import WEIGHTS, Parts, Shape, Step
+from unlearnbench.running.token_bounds import n_rows, row_length
 
 if TYPE_CHECKING:
-    from transformers import PretrainedConfig
-
     from unlearnbench.experiments.cell import Cell
     from unlearnbench.experiments.model_choice import ModelChoice
     from unlearnbench.models.devices.strategy import Strategy
+
+SCORER = "BERTScore's network"
+FILES = "weight files"
+LIBRARIES = "libraries"
+# Resident bytes of a process that has imported torch, transformers, trl and the scorers and has
+# taken one step; measured with torch 2.13 for CPUs on Linux.
+LIBRARIES_BYTES = 600 * 10**6
+
+_CHARACTERS_PER_TOKEN = 4
+
+
+@dataclass(frozen=True)
+class PhaseNeed:
+    """The most that one phase of a cell takes, in bytes by what it is for."""
+
+    phase: str  # load, examine, unlearn, measure
+    parts: Mapping[str, int]
+
+    @property
+    def total(self) -> int:
+        """Bytes."""
+        return sum(self.parts.values())
+
+
+@dataclass(frozen=True)
+class MemoryNeed:
+    """What a cell takes at most in one process: of the GPU's memory, or of the machine's."""
+
+    phases: tuple[PhaseNeed, ...]
+
+    @property
+    def peak(self) -> PhaseNeed:
+        """The phase that takes most; the first of equal ones."""
+        return max(self.phases, key=lambda phase: phase.total)
+
+    @property
+    def total(self) -> int:
+        """Bytes at the peak."""
+        return self.peak.total
+
+    def of(self, phase: str) -> int:
+        """Bytes of one phase; 0 if there is none of that name."""
+        return next((p.total for p in self.phases if p.phase == phase), 0)
+
+
+def in_words(n_bytes: float) -> str:
+    """Bytes as a person says them: '3.2 GB'."""
+    value, units = float(n_bytes), ["B", "kB", "MB", "GB", "TB"]
+    while value >= 1000 and len(units) > 1:
+        value /= 1000
+        del units[0]
+    return f"{value:.3g} {units[0]}"
 
 
 def predict(cell: "Cell", strategy: "Strategy | None" = None, dtype: str = "") -> MemoryNeed:
     """The memory one process of a cell takes at its peak, phase by phase.
 
-    `strategy` and `dtype` ask how it would be trained another way.  No weights are
-    loaded: the network is built from its configuration without memory, and what its
-    passes would allocate is counted.  On a GPU the allocator's bytes are told, without
-    the CUDA context; on the CPU, the process's resident bytes, libraries included.
+    `strategy` and `dtype` ask how it would be trained another way.  On a GPU the allocator's bytes
+    are predicted, without the CUDA context; on the CPU, the process's resident bytes, libraries
+    included.  Raises `UserError` where the model or BERTScore's network is not here, and
+    `AttributeError` where a configuration does not name its dimensions as transformers does.
     """
-    model = cell.model
-    how = strategy or model.strategy
-    precision = dtype or model.dtype
-    on_gpu = not model.device.startswith("cpu")
-    common = {SCORER: bert_bytes(cell)}
-    if not on_gpu:
-        common[LIBRARIES] = libraries_bytes(*(["trl"] if cell.method == "dpo" else []))
-    phases = [_loading(model, precision)]
-    held = {WEIGHTS: phases[0].parts[WEIGHTS]}
+    strategy, dtype = strategy or cell.model.strategy, dtype or cell.model.dtype
+    on_gpu = not cell.model.device.startswith("cpu")
+    shape = _shape(cell.model)
+    common = {SCORER: _scorer_bytes(cell), LIBRARIES: 0 if on_gpu else LIBRARIES_BYTES}
+    weights = formulas.BYTES[dtype] * shape.n_parameters
+    phases = {"load": {WEIGHTS: weights, FILES: mapped_bytes(cell.model, weights)}}
+    kept: Parts = {WEIGHTS: weights}
     if cell.role == "method":
-        counted = _step_of(cell, how, precision)
-        phases.append(PhaseNeed("unlearn", _sharded(counted.at_peak, how)))
-        held = _sharded(counted.held, how)
-    phases.append(PhaseNeed("examine", _added(held, _examining(cell, precision))))
-    phases.append(PhaseNeed("measure", {WEIGHTS: held[WEIGHTS], **_measuring(cell, precision)}))
-    if not on_gpu and not returns_large_blocks(model.n_parameters):
-        phases = [phases[0], *_keeping(phases[1:])]
-    told = [replace(phase, parts=_added(phase.parts, common)) for phase in phases]
-    return MemoryNeed(tuple(told), on_gpu)
-
-
-def _keeping(phases: list[PhaseNeed]) -> list[PhaseNeed]:
-    """Phases that alternate, each with what the process still holds of the largest other one.
-
-    What it lets go is kept by the C library, and lies between other blocks, so that it
-    serves the next phase badly.
-    """
-    passing = [sum(phase.parts.get(name, 0) for name in PASSING) for phase in phases]
-    return [
-        replace(
-            phase, parts={**phase.parts, KEPT: max(passing[:at] + passing[at + 1 :], default=0)}
-        )
-        for at, phase in enumerate(phases)
-    ]
-
-
-def _loading(model: "ModelChoice", dtype: str) -> PhaseNeed:
-    """The weights, and beside them the mapped file where they are widened or narrowed."""
-    size = {"float32": 4, "float16": 2, "bfloat16": 2}[dtype]
-    parts = {WEIGHTS: size * model.n_parameters, FILES: mapped_bytes(model, dtype)}
-    return PhaseNeed("load", parts)
-
-
-def _step_of(cell: "Cell", strategy: "Strategy", dtype: str) -> StepCount:
-    method = find("methods", cell.method)(**cell.settings)
-    size = StepSize(
-        n_rows(cell), row_length(cell), int(cell.settings["batch_size"]), cell.model.vocabulary
+        step = _step(cell)
+        trained = formulas.training(shape, step, strategy, dtype, on_gpu)
+        phases["unlearn"] = _sharded(trained, strategy)
+        kept = _sharded(formulas.held(shape, step, dtype), strategy)
+    examined = formulas.examination(shape, row_length(cell), dtype)
+    phases["examine"] = formulas.added(kept, examined)
+    needs = [examined, *_tasks(cell, shape, dtype)]
+    largest = max(needs, key=lambda parts: sum(parts.values()))
+    phases["measure"] = formulas.added({WEIGHTS: kept[WEIGHTS]}, largest)
+    return MemoryNeed(
+        tuple(PhaseNeed(name, formulas.added(own, common)) for name, own in phases.items())
     )
-    key = repr((cell.method, sorted(cell.settings.items()), asdict(cell.protocol)))
-    return _counted_step(cell.model, dtype, _Unkeyed(method, cell.protocol, key), strategy, size)
 
 
-class _Unkeyed:
-    """A method and protocol that compare by what they were made of."""
-
-    def __init__(self, method: Any, protocol: Any, key: str) -> None:
-        self.method, self.protocol, self.key = method, protocol, key
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Unkeyed) and self.key == other.key
-
-    def __hash__(self) -> int:
-        return hash(self.key)
-
-
-@lru_cache(maxsize=256)
-def _counted_step(
-    model: "ModelChoice", dtype: str, what: _Unkeyed, strategy: "Strategy", size: StepSize
-) -> StepCount:
-    from unlearnbench.running.memory.stand_in import network_of
-
-    network = network_of(_configuration(model), dtype, model.trust_remote_code)
-    return count_step(network, what.method, what.protocol, strategy, size)
+def _step(cell: "Cell") -> Step:
+    """The benchmark's rows: the last 50 tokens are the suffix."""
+    method: Any = find("methods", cell.method)
+    protocol, length = cell.protocol, row_length(cell)
+    n_scored = 50 if protocol.loss_span == "suffix" else length - 1
+    compared = length if protocol.kl_term == "cross_entropy" else n_scored
+    return Step(
+        n_rows(cell),
+        length,
+        n_scored,
+        compared if method.keeps_reference else 0,
+        int(cell.settings["batch_size"]),
+        method.sequences_per_row,
+    )
 
 
-def _sharded(parts: dict[str, int], strategy: "Strategy") -> dict[str, int]:
-    """A process's part of what ZeRO shares out: in stage 1 states, 2 gradients, 3 weights too.
+def _sharded(parts: Parts, strategy: "Strategy") -> Parts:
+    from unlearnbench.models.devices.deepspeed import configuration
 
-    DeepSpeed keeps a flat copy of its share of the weights beside Adam's states.
-    """
     if strategy.deepspeed is None:
         return parts
     stage = configuration(strategy.deepspeed)["zero_optimization"]["stage"]
-    n, shared = strategy.n_processes, (OPTIMISER, GRADIENTS, WEIGHTS)[:stage]
-    found = {name: n_bytes // n if name in shared else n_bytes for name, n_bytes in parts.items()}
-    found[OPTIMISER] = found.get(OPTIMISER, 0) + parts[WEIGHTS] // n
-    return found
+    return formulas.shared_by_zero(parts, stage, strategy.n_processes)
 
 
-def _examining(cell: "Cell", dtype: str) -> dict[str, int]:
-    length, vocabulary = row_length(cell), cell.model.vocabulary
-    counted = _counted_pass(cell.model, dtype, prefill_rows(length, vocabulary), length)
-    return examination(counted, length, vocabulary, cell.protocol)
+def _tasks(cell: "Cell", shape: Shape, dtype: str) -> Iterable[Parts]:
+    """What each task takes that reads evaluation sets; a token is taken to be four characters.
+
+    The windows of a perplexity are bounded and take less than an examination.
+    """
+    for name, settings in cell.tasks.items():
+        task = find("tasks", name)(**settings)
+        sets = [cell.data.sets[needed] for needed in task.needs if needed in cell.data.sets]
+        rows = [row for read in sets for row in read.rows]
+        length = max(map(_characters, rows), default=0) // _CHARACTERS_PER_TOKEN
+        length = min(length, shape.context)
+        batch = int(getattr(task, "batch_size", 8))
+        writes = hasattr(task, "new_tokens")  # token by token; else answers of half a text at most
+        n_kept, n_scored = (batch, 1) if writes else (len(rows), -(-length // 2))
+        yield formulas.texts(shape, batch, n_kept, length, n_scored, dtype)
 
 
-def _measuring(cell: "Cell", dtype: str) -> dict[str, int]:
-    """The task that takes most; lengths of its texts are estimated from their characters."""
-    tasks = [find("tasks", name)(**settings) for name, settings in cell.tasks.items()]
-    needs = [_examining(cell, dtype), *(_task(cell, task, dtype) for task in tasks)]
-    return max(needs, key=lambda parts: sum(parts.values()))
-
-
-def _task(cell: "Cell", task: Any, dtype: str) -> dict[str, int]:
-    vocabulary = cell.model.vocabulary
-    sets = [cell.data.sets[name] for name in task.needs if name in cell.data.sets]
-    window = int(getattr(task, "window", 0)) or longest_text(sets)
-    length = min(window, _context(cell.model))
-    if not length:
-        return {}
-    batch = int(getattr(task, "batch_size", 8))
-    counted = _counted_pass(cell.model, dtype, 1, length)
-    if hasattr(task, "new_tokens"):
-        return replies(counted, batch, length, vocabulary)
-    if hasattr(task, "window"):
-        on_gpu = not cell.model.device.startswith("cpu")
-        return windows(counted, batch, length, vocabulary, on_gpu)
-    return likelihoods(counted, batch, sum(len(s.rows) for s in sets), length, vocabulary)
-
-
-@lru_cache(maxsize=256)
-def _counted_pass(model: "ModelChoice", dtype: str, n_rows: int, length: int) -> CachedPass:
-    from unlearnbench.running.memory.stand_in import network_of
-
-    network = network_of(_configuration(model), dtype, model.trust_remote_code)
-    return count_pass(network, n_rows, length, model.vocabulary)
+def _characters(value: Any) -> int:
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, dict):
+        return sum(map(_characters, value.values()))
+    return sum(map(_characters, value)) if isinstance(value, list | tuple) else 0
 
 
 @lru_cache(maxsize=32)
-def _configuration(model: "ModelChoice") -> "PretrainedConfig":
-    from unlearnbench.models.loading import read_configuration
+def _shape(model: "ModelChoice") -> Shape:
+    from unlearnbench.models.configuration import read_configuration
 
-    return read_configuration(folder_of(model), model.trust_remote_code)
-
-
-def _context(model: "ModelChoice") -> int:
-    return int(getattr(_configuration(model), "max_position_embeddings", 1 << 30))
+    config = read_configuration(_folder(model), model.trust_remote_code)
+    return Shape.of(config, model.n_parameters)
 
 
-def _added(first: Any, second: Any) -> dict[str, int]:
-    return {
-        name: first.get(name, 0) + second.get(name, 0) for name in dict.fromkeys((*first, *second))
-    }
+def mapped_bytes(model: "ModelChoice", n_bytes: int) -> int:
+    """What stays mapped of a model's files while its weights of `n_bytes` are made of them.
+
+    Nothing where the files are as large as the weights: then the weights are the mapped file.
+    Raises `UserError` where the model is not here, or pickled and not allowed.
+    """
+    from unlearnbench.models.weight_files import is_pickled, weight_files
+
+    files = weight_files(_folder(model), model.allow_pickle)
+    size = _size(files)
+    same_precision = not is_pickled(files) and 0.8 < size / n_bytes < 1.25
+    return 0 if same_precision else size
+
+
+def _folder(model: "ModelChoice") -> Path:
+    from unlearnbench.models.source import absent, find_folder
+
+    revision = model.source.revision
+    folder = find_folder(model.asked, revision, download=False, allow_pickle=model.allow_pickle)
+    if folder is None:
+        raise absent(model.asked, revision)
+    return folder
+
+
+def _scorer_bytes(cell: "Cell") -> int:
+    """The weights of the BERT that scores a cell's continuations, always as its file has them."""
+    from unlearnbench.metrics.bertscore_model import bert_folder
+    from unlearnbench.models.weight_files import weight_files
+
+    return _size(weight_files(bert_folder(cell.data.bert)))
+
+
+def _size(files: Iterable[Path]) -> int:
+    return sum(path.stat().st_size for path in files)

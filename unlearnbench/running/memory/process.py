@@ -1,20 +1,12 @@
-"""Large blocks that go back to the system as soon as they are free."""
+"""What is free on a device, and how a process gives memory back to the system."""
 
 import ctypes
 import ctypes.util
-import hashlib
-import json
 import os
-import subprocess
 import sys
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-from unlearnbench.files.cache import cache_root, write_atomically
-from unlearnbench.files.software import package_versions
-from unlearnbench.files.strict_json import canonical
 
 if TYPE_CHECKING:
     from unlearnbench.experiments.cell import Cell
@@ -22,17 +14,12 @@ if TYPE_CHECKING:
 _M_MMAP_THRESHOLD = -3  # glibc's number for it in mallopt(3)
 _LARGE = 1 << 20
 # Smaller networks have blocks of about that size, and would spend much of their time asking anew.
-_N_PARAMETERS = 10**7
-
-
-def returns_large_blocks(n_parameters: int) -> bool:
-    """Whether a cell with such a network gives large blocks back as soon as they are free."""
-    return sys.platform.startswith("linux") and n_parameters >= _N_PARAMETERS
+_N_PARAMETERS = 10**7  # from which on a cell does so
 
 
 def keep_small(cell: "Cell") -> None:
     """Called as a cell begins: the process shall not keep what a large network has let go."""
-    if returns_large_blocks(cell.model.n_parameters):
+    if cell.model.n_parameters >= _N_PARAMETERS:
         return_large_blocks()
 
 
@@ -50,71 +37,6 @@ def return_large_blocks() -> bool:
     except (AttributeError, OSError):  # another C library
         return False
     return bool(mallopt(_M_MMAP_THRESHOLD, _LARGE))
-
-
-# Used when no process can be started to measure it: torch, transformers and the scorers.
-_USUAL = 600 * 10**6
-
-
-# Imports what a cell imports, and takes one step, so that the kernels' pages are there too.
-_PROBE = """
-import json, importlib, sys
-from unlearnbench.models.devices.meter import peak_memory_bytes
-for name in sys.argv[1].split(","):
-    try:
-        importlib.import_module(name)
-    except ImportError:
-        pass
-import torch
-torch.set_num_threads(1)
-layer = torch.nn.Linear(64, 64)
-layer(torch.ones(64, 64)).log_softmax(-1).sum().backward()
-torch.optim.Adam(layer.parameters()).step()
-print(json.dumps(peak_memory_bytes()))
-"""
-
-
-_EVERY_CELL = (
-    "transformers.models.gpt_neo.modeling_gpt_neo",
-    "accelerate",
-    "bert_score",
-    "sacrebleu",
-    "sentence_transformers",
-    "faiss",
-    "unlearnbench.running.cell_run",
-)
-
-
-@cache
-def libraries_bytes(*more: str) -> int:
-    """Resident bytes of a process that has imported what a cell needs, and `more` modules.
-
-    Measured in a process of its own, some seconds long, and kept in the cache folder
-    until a package changes.
-    """
-    modules = (*_EVERY_CELL, *more)
-    key = hashlib.sha256(canonical([_PROBE, modules, package_versions()]).encode()).hexdigest()
-    path = cache_root() / "libraries" / f"{key}.json"
-    try:
-        return int(json.loads(path.read_text()))
-    except (OSError, ValueError, TypeError):
-        found = _measured(modules)
-    if found is None:
-        return _USUAL
-    write_atomically(path, json.dumps(found).encode())
-    return found
-
-
-def _measured(modules: tuple[str, ...]) -> int | None:
-    command = [sys.executable, "-c", _PROBE, ",".join(modules)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
-    try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=120, check=True, env=environment
-        )
-        return int(json.loads(done.stdout.strip().splitlines()[-1]))
-    except (OSError, subprocess.SubprocessError, ValueError, IndexError):
-        return None
 
 
 _CGROUP = Path("/sys/fs/cgroup")
@@ -166,5 +88,5 @@ def _left_in_container() -> int:
 def _page_cache(folder: Path) -> int:
     """Bytes of files kept in memory, which count as used and are given up when needed."""
     lines = (folder / "memory.stat").read_text().splitlines()
-    found = dict(line.split() for line in lines)
-    return int(found.get("inactive_file", found.get("total_inactive_file", 0)))
+    sizes = dict(line.split() for line in lines)
+    return int(sizes.get("inactive_file", sizes.get("total_inactive_file", 0)))

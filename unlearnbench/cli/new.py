@@ -1,0 +1,63 @@
+"""`unlearnbench new`: a plugin file and its test, to be changed into one's own."""
+
+import keyword
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+
+import click
+
+from unlearnbench.errors import UserError
+
+
+@click.command()
+@click.argument("kind", type=click.Choice(["method", "task", "report"]))
+@click.argument("name")
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path(), help="folder  [default: this one]"
+)
+def new(kind: str, name: str, out: Path) -> None:
+    """Write NAME.py, a working plugin of that kind, and test_NAME.py, which passes at once."""
+    words = _names(kind, name)
+    texts = {
+        out / f"{name}.py": _filled(f"{kind}.txt", words),
+        out / f"test_{name}.py": _filled(f"{kind}_test.txt", words),
+    }
+    for path in texts:
+        if path.exists():
+            raise UserError(f"{path} exists already; give another name or folder: --out FOLDER")
+    out.mkdir(parents=True, exist_ok=True)
+    for path, text in texts.items():
+        path.write_text(text, encoding="utf-8")
+        click.echo(path)
+    click.echo(f"now run: pytest {out / f'test_{name}.py'}", err=True)
+
+
+def _names(kind: str, name: str) -> dict[str, str]:
+    """What the templates are filled with; raises `UserError` for a name that cannot be used."""
+    from unlearnbench import registry
+
+    if not name.isidentifier() or keyword.iskeyword(name) or name != name.lower():
+        raise UserError(
+            f"'{name}' is no name for a Python file; use lower case letters, digits and _: "
+            f"unlearnbench new {kind} my_{kind}"
+        )
+    flag = name.replace("_", "-")
+    if {name, flag} & set(getattr(registry, f"{kind}s")()):
+        raise UserError(
+            f"there is a {kind} called '{name}' already; give another name "
+            f"(all: unlearnbench list {kind}s)"
+        )
+    words = name.split("_")
+    return {
+        "name": name,
+        "module": name,
+        "flag": flag,
+        "class_name": "".join(word.capitalize() for word in words),
+        "label": " ".join(words).capitalize(),
+    }
+
+
+def _filled(template: str, words: dict[str, str]) -> str:
+    text = (files("unlearnbench.cli") / "templates" / template).read_text(encoding="utf-8")
+    return Template(text).substitute(words)

@@ -1,1 +1,0 @@
-"""How two folders of results differ."""

@@ -1,0 +1,184 @@
+"""A cell on its way to a Ray worker: packed by the command, unpacked, checked and run there."""
+
+import os
+import pickle
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from unlearnbench.errors import UserError
+from unlearnbench.experiments.cell import Cell
+from unlearnbench.running.launching.identity_check import (
+    check_cell,
+    check_paths,
+    check_software,
+    paths_of,
+)
+from unlearnbench.running.launching.ray.resources import Request
+from unlearnbench.running.launching.worker import BEGAN, BROKEN, DONE, listened_to
+
+
+@dataclass(frozen=True)
+class PluginFile:
+    """A plugin as it travels: its path may mean nothing, or something else, elsewhere."""
+
+    path: str
+    source: bytes
+
+    @classmethod
+    def read(cls, path: str) -> "PluginFile":
+        """That of a file on this machine."""
+        return cls(path, Path(path).read_bytes())
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """What a worker needs to run a cell, besides the data that cells share."""
+
+    key: str
+    software: Mapping[str, Any]  # of the cell's identity
+    cell: bytes  # pickled; without its data, which is megabytes and the same for many
+    folder: str  # where the command runs: paths may be relative to it
+    paths: Sequence[str]  # that must exist
+    plugins: Sequence[PluginFile]
+
+
+class Sender:
+    """Sends cells with the plugins they need; data that many of them share is sent once."""
+
+    def __init__(self, plugins: Sequence[str]) -> None:
+        self._plugins = [PluginFile.read(str(Path(file).expanduser())) for file in plugins]
+        self._data: dict[int, tuple[Any, Any]] = {}  # held, so that no other one gets its id
+
+    def send(self, cell: Cell, request: Request, hub: Any) -> Any:
+        """The reference of what `run_parcel` is going to return; `hub` is told meanwhile."""
+        import ray
+
+        task: Any = ray.remote(run_parcel)
+        sized = task.options(
+            num_cpus=request.n_cpus,
+            num_gpus=request.n_gpus,
+            memory=request.n_bytes,
+            max_retries=0,
+            name=cell.title,
+        )
+        return sized.remote(self._parcel(cell), self._shared(cell.data), hub)
+
+    def _parcel(self, cell: Cell) -> Parcel:
+        alone: Any = replace(cell, data=None)  # type: ignore[arg-type]  # it travels apart
+        return Parcel(
+            key=cell.key,
+            software=cell.identity["software"],
+            cell=pickle.dumps(alone),
+            folder=str(Path.cwd()),
+            paths=paths_of(cell),
+            plugins=self._plugins,
+        )
+
+    def _shared(self, data: Any) -> Any:
+        """A reference to data in Ray's store, on the driver's machine."""
+        import ray
+
+        if id(data) not in self._data:
+            self._data[id(data)] = (data, ray.put(pickle.dumps(data)))
+        return self._data[id(data)][1]
+
+
+def run_parcel(parcel: Parcel, data: bytes, hub: Any) -> tuple[str, bytes]:
+    """Run one cell in this worker; (DONE, pickled Finished) or (BROKEN, why).
+
+    BEGAN and log records go to `hub` while it runs.
+    """
+    machine = _machine()
+    try:
+        cell = _unpacked(parcel, data)
+    except UserError as error:
+        return BROKEN, f"{machine}: {error}".encode()
+    said = hub.put.remote(parcel.key, BEGAN)
+    finished, said = _run(cell, parcel.key, hub, said)
+    try:
+        content = pickle.dumps(finished)
+    except Exception as error:  # what a plugin put into its result need not be picklable
+        return BROKEN, f"its result cannot be sent: {type(error).__name__}: {error}".encode()
+    _wait_for(said)
+    return DONE, content
+
+
+def _unpacked(parcel: Parcel, data: bytes) -> Any:
+    """The cell, ready to run here; raises `UserError` where this machine is not fit for it."""
+    check_software(parcel.software)
+    with suppress(OSError):  # where there is no such folder, relative paths are told as missing
+        os.chdir(parcel.folder)
+    check_paths(parcel.paths)
+    for plugin in parcel.plugins:
+        load_plugin(plugin)
+    cell = replace(pickle.loads(parcel.cell), data=pickle.loads(data))
+    if cell.model.device.startswith("cuda:"):  # Ray shows a worker its own GPU alone
+        cell = replace(cell, model=replace(cell.model, device="cuda"))
+    check_cell(cell)
+    return cell
+
+
+def _run(cell: Any, key: str, hub: Any, said: Any) -> tuple[Any, Any]:
+    from unlearnbench.running.cell_run import run_cell
+    from unlearnbench.running.progress import logger
+    from unlearnbench.running.tracing import recorded
+
+    def send(record: Any) -> None:
+        nonlocal said
+        said = hub.put.remote(key, record)
+
+    logger.propagate = False
+    with listened_to(send):
+        return recorded(run_cell, cell), said
+
+
+def _wait_for(said: Any) -> None:
+    """The last words arrive before the result does."""
+    import ray
+    from ray.exceptions import RayError
+
+    with suppress(RayError):
+        ray.get(said, timeout=5)
+
+
+@cache
+def load_plugin(plugin: PluginFile) -> None:
+    """Register a plugin in this process, once: from its own path if the same file is there."""
+    from unlearnbench.registry import load_plugin_file
+
+    path = Path(plugin.path)
+    load_plugin_file(path if _is_same(path, plugin.source) else _written(plugin))
+
+
+def _is_same(path: Path, source: bytes) -> bool:
+    try:
+        return path.read_bytes() == source
+    except OSError:
+        return False
+
+
+def _written(plugin: PluginFile) -> Path:
+    """The plugin in a file of its own name, which is needed as long as this process lives."""
+    path = _own_folder() / Path(plugin.path).name
+    path.write_bytes(plugin.source)
+    return path
+
+
+def _own_folder() -> Path:
+    """A new folder within Ray's session, which is cleared away even if this process is killed."""
+    import ray
+
+    context = ray.get_runtime_context()
+    session = Path(context.get_temp_dir()) / context.get_session_name()
+    return Path(tempfile.mkdtemp(prefix="plugin-", dir=session if session.is_dir() else None))
+
+
+def _machine() -> str:
+    import ray
+
+    return f"node {ray.util.get_node_ip_address()}"

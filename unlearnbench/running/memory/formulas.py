@@ -1,0 +1,203 @@
+"""The memory of a causal language model by formula: its training step, examination and tasks.
+
+Every function is pure: it takes a network's dimensions and gives bytes by what they are for.
+What a process really took is in docs/memory.md; the formulas are meant to be within 30% of it.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from unlearnbench.models.devices.strategy import Strategy
+
+WEIGHTS = "weights"
+GRADIENTS = "gradients"
+OPTIMISER = "optimiser states"
+ACTIVATIONS = "activations"
+LOGITS = "logits"
+REFERENCE = "frozen reference"
+CACHES = "keys and values"
+
+Parts = dict[str, int]  # bytes by what they are for
+
+BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}  # of a number
+_FLOAT = 4  # logits are made float32 before a loss or a search looks at them
+_AUTOCAST = 0.6  # of float32's activations: products in 16 bits, norms and residuals in 32
+# Tensors of a feed-forward layer's inner width that are kept for its gradients, by activation.
+# "gelu_new" is computed in steps, but for GPT-Neo, where it is fused (models/gpt_neo.py).
+_KEPT_OF_INNER = {"relu": 1, "gelu_new": 5}
+_EXAMINED_ROWS = 64  # in one pass
+_N_GRAM = 10  # of EL; no continuation starts later
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What of a network decides its memory."""
+
+    n_parameters: int  # tied ones once
+    vocabulary: int  # V
+    width: int  # d, of a hidden state
+    n_layers: int  # L
+    kept: int  # numbers that a layer keeps of a token for its gradients
+    key_width: int  # numbers in a token's keys in one layer, all heads together
+    context: int  # tokens
+
+    @classmethod
+    def of(cls, config: Any, n_parameters: int) -> "Shape":
+        """That of a transformers configuration; raises `AttributeError` where it says too little.
+
+        A layer keeps some eight tensors of width d (inputs of two norms and what comes out,
+        queries, keys, values and what attention mixes of them) and two of the inner width f; one
+        with a gate keeps ten and four.  Attention is taken to be a fused kernel's.
+        """
+        config = config.get_text_config()
+        d, n_heads = config.hidden_size, config.num_attention_heads
+        names = ("intermediate_size", "n_inner", "ffn_dim")
+        inner = next((n for name in names if (n := getattr(config, name, None))), 4 * d)
+        key_width = (getattr(config, "num_key_value_heads", None) or n_heads) * (
+            getattr(config, "head_dim", None) or d // n_heads
+        )
+        embeddings = config.vocab_size * d * (1 if config.tie_word_embeddings else 2)
+        per_layer = (n_parameters - embeddings) / config.num_hidden_layers
+        has_gate = per_layer - 2 * d * (d + key_width) > 2.5 * d * inner  # three products, not two
+        named = getattr(config, "hidden_act", getattr(config, "activation_function", ""))
+        activation = "fused" if config.model_type == "gpt_neo" else str(named)
+        return cls(
+            n_parameters,
+            config.vocab_size,
+            d,
+            config.num_hidden_layers,
+            10 * d + 4 * inner if has_gate else 8 * d + _KEPT_OF_INNER.get(activation, 2) * inner,
+            key_width,
+            int(getattr(config, "max_position_embeddings", 1 << 30)),
+        )
+
+    def cached(self, dtype: str) -> int:
+        """Bytes of a token's keys and values in all layers."""
+        return 2 * self.n_layers * self.key_width * BYTES[dtype]
+
+
+@dataclass(frozen=True)
+class Step:
+    """What of a cell decides how much an optimisation step takes, the network apart."""
+
+    n_rows: int  # M, sequences to forget
+    length: int  # T, tokens of each
+    n_scored: int  # of them that the loss counts
+    n_compared: int  # of them where the KL term compares with the frozen reference; 0: none
+    batch_size: int  # rows per step, over all processes
+    n_sequences: int  # that the loss scores for each row
+
+
+def held(shape: Shape, step: Step, dtype: str) -> Parts:
+    """What stays from step to step: Adam keeps two numbers per parameter in its precision.
+
+    A frozen reference is its head's inputs [M * n_compared, d] and a copy of the head.
+    """
+    size = BYTES[dtype]
+    weights = size * shape.n_parameters
+    kept = step.n_rows * step.n_compared + shape.vocabulary if step.n_compared else 0
+    parts = {WEIGHTS: weights, GRADIENTS: weights, OPTIMISER: 2 * weights}
+    return parts | ({REFERENCE: size * kept * shape.width} if kept else {})
+
+
+def training(shape: Shape, step: Step, strategy: "Strategy", dtype: str, on_gpu: bool) -> Parts:
+    """The most that a step takes once Adam's states are there, ZeRO's sharing left out.
+
+    Three moments are compared.  When the loss is known, all activations and the logits are
+    there, and gradients only of earlier parts.  When the gradients are, those of one pass are
+    complete while the others' activations wait: a parameter's gradient is added up last.  On a
+    GPU Adam needs as much again as the weights for a moment.
+    """
+    share = -(-min(step.batch_size, step.n_rows) // strategy.n_processes)
+    n_parts = min(share, strategy.gradient_accumulation_steps)
+    rows = -(-share // n_parts)
+    always = held(shape, step, dtype)
+    weights = always.pop(GRADIENTS)
+    head = BYTES[dtype] * shape.vocabulary * shape.width  # gradient of a head or of embeddings
+    one, layer = _activations(shape, rows * step.length, strategy, dtype)
+    earlier = weights if n_parts > 1 else 0
+    moments: list[Parts] = [
+        {
+            GRADIENTS: earlier,
+            ACTIVATIONS: step.n_sequences * one + head,
+            LOGITS: _loss_logits(shape, rows, step),
+        },
+        {
+            GRADIENTS: earlier + weights,
+            ACTIVATIONS: (step.n_sequences - 1) * one + layer + 2 * head,
+        },
+        {GRADIENTS: weights, OPTIMISER: weights if on_gpu else 0},
+    ]
+    return added(always, max(moments, key=lambda parts: sum(parts.values())))
+
+
+def _activations(shape: Shape, n_tokens: int, strategy: "Strategy", dtype: str) -> tuple[int, int]:
+    """Bytes that a pass keeps for its gradients, and those of one layer while it is gone through.
+
+    Checkpointed layers keep their inputs alone.  Autocast keeps a copy of each weight, too.
+    """
+    autocast = strategy.mixed_precision != "no"
+    factor = BYTES[dtype] * (_AUTOCAST if autocast else 1)
+    layer = int(factor * n_tokens * shape.kept)
+    if strategy.gradient_checkpointing:
+        return BYTES[dtype] * n_tokens * shape.n_layers * shape.width, layer
+    return shape.n_layers * layer + (2 * shape.n_parameters if autocast else 0), layer
+
+
+def _loss_logits(shape: Shape, rows: int, step: Step) -> int:
+    """Scores, their logarithm and the gradients of both; the KL term has the reference's as well.
+
+    Many positions are gone through in pieces, of which one is there at a time.
+    """
+    from unlearnbench.models.scoring import _BYTES_AT_ONCE
+
+    scores = _FLOAT * rows * max(step.n_scored, step.n_compared) * shape.vocabulary
+    if not step.n_compared:
+        return 4 * min(scores, _BYTES_AT_ONCE)
+    return 7 * _BYTES_AT_ONCE if scores > _BYTES_AT_ONCE else 12 * scores
+
+
+def examination(shape: Shape, length: int, dtype: str) -> Parts:
+    """A teacher-forced pass over some rows, or what is decoded from every start in them."""
+    from unlearnbench.models.generation.branches import _MEMORY_BYTES
+
+    scores = _FLOAT * shape.vocabulary  # of one position
+    one = length * shape.cached(dtype)
+    rows = max(1, min(_EXAMINED_ROWS, _MEMORY_BYTES // (length * scores)))
+    most = max(_EXAMINED_ROWS, _MEMORY_BYTES // (one + scores))
+    branches = min(most, rows * max(length - _N_GRAM, 1))
+    forced = {CACHES: rows * one, LOGITS: rows * length * scores}
+    decoded = {CACHES: (rows + branches) * one, LOGITS: branches * scores}
+    return max(forced, decoded, key=lambda parts: sum(parts.values()))
+
+
+def texts(shape: Shape, n_rows: int, n_kept: int, length: int, n_scored: int, dtype: str) -> Parts:
+    """A task's pass over `n_rows` texts of `length` tokens, the last `n_scored` of them scored.
+
+    The keys and values of up to `n_kept` more texts are kept for later ones, as many as have room.
+    """
+    from unlearnbench.models.generation.room import _KEPT_BYTES
+
+    one = length * shape.cached(dtype)
+    scores = _FLOAT * n_rows * n_scored * shape.vocabulary
+    return {CACHES: n_rows * one + min(n_kept * one, _KEPT_BYTES), LOGITS: 2 * scores}
+
+
+def shared_by_zero(parts: Parts, stage: int, n_processes: int) -> Parts:
+    """A process's part of what ZeRO shares out: in stage 1 states, 2 gradients, 3 weights too.
+
+    DeepSpeed keeps a flat copy of its share of the weights beside Adam's states.
+    """
+    shared = (OPTIMISER, GRADIENTS, WEIGHTS)[:stage]
+    own = {name: n // n_processes if name in shared else n for name, n in parts.items()}
+    return added(own, {OPTIMISER: parts[WEIGHTS] // n_processes})
+
+
+def added(*several: Parts) -> Parts:
+    """The sum of several, part by part."""
+    total: Counter[str] = Counter()
+    for parts in several:
+        total.update(parts)
+    return {name: n for name, n in total.items() if n}
