@@ -48,12 +48,12 @@ def find_neighbours(
     texts = sorted({*targets, *candidates})
     row = {text: at for at, text in enumerate(texts)}
     vectors = embed(texts, folder)
-    found = nearest(
+    neighbours = nearest(
         vectors[[row[text] for text in targets]],
         vectors[[row[text] for text in candidates]],
         metric,
     )
-    return [first_at[candidates[at]] for at in found]
+    return [first_at[candidates[at]] for at in neighbours]
 
 
 def nearest(targets: "np.ndarray", candidates: "np.ndarray", metric: Metric) -> list[int]:
@@ -69,10 +69,10 @@ def nearest(targets: "np.ndarray", candidates: "np.ndarray", metric: Metric) -> 
     index = faiss.IndexFlatIP(width) if metric == "cosine" else faiss.IndexFlatL2(width)
     index.add(np.ascontiguousarray(candidates, dtype=np.float32))
     queries = np.ascontiguousarray(targets, dtype=np.float32)
-    scores, found = index.search(queries, min(_TIES, len(candidates)))
+    scores, places = index.search(queries, min(_TIES, len(candidates)))
     # faiss leaves the order of equal scores open.
     tied = scores == scores[:, :1]
-    return np.where(tied, found, len(candidates)).min(axis=1).tolist()
+    return np.where(tied, places, len(candidates)).min(axis=1).tolist()
 
 
 def embed(texts: Sequence[str], folder: Path) -> "np.ndarray":
@@ -126,14 +126,14 @@ def encoder_folder(encoder: str) -> Path:
                 f"no sentence encoder in {folder}: no config.json; give a folder: --encoder DIR"
             )
         return data_only(folder, "the sentence encoder", "--encoder")
-    found = hub.snapshot(encoder, None)
-    if found is None:
+    snapshot = hub.snapshot(encoder, None)
+    if snapshot is None:
         raise UserError(
             f"the sentence encoder '{encoder}' that finds pairs is not on this machine and the hub "
             f"cannot be reached; where it can: hf download {encoder}, or give a folder: "
             "--encoder DIR"
         )
-    return data_only(found, "the sentence encoder", "--encoder")
+    return data_only(snapshot, "the sentence encoder", "--encoder")
 
 
 def _sentence_encoder(folder: Path) -> "SentenceTransformer":

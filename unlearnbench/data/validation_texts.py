@@ -43,13 +43,13 @@ def read_texts(wanted: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
     `text` per document, .txt as one document.  A hub text that cannot be had is left out
     with one warning, never counted as empty; a bad file raises `UserError`.
     """
-    found: dict[str, tuple[str, ...]] = {}
+    texts: dict[str, tuple[str, ...]] = {}
     for name, place in wanted.items():
         hub, _, commit = place.partition("@")
         documents = _from_hub(name, commit) if hub == "hub" else _from_disk(name, place)
         if documents is not None:
-            found[name] = documents
-    return found
+            texts[name] = documents
+    return texts
 
 
 def texts_sha256(texts: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
@@ -123,8 +123,8 @@ def _documents(rows: list[dict[str, Any]], path: Path) -> tuple[str, ...]:
             f"{path.name}: {n_blank} of its {len(texts)} documents are blank and left out",
             stacklevel=4,
         )
-    if told := count_repeats(documents, [f"document {at}" for at in range(len(documents))]):
-        warnings.warn(f"{path.name}: {told}", stacklevel=4)
+    if repeats := count_repeats(documents, [f"document {at}" for at in range(len(documents))]):
+        warnings.warn(f"{path.name}: {repeats}", stacklevel=4)
     return documents
 
 

@@ -86,13 +86,6 @@ class LanguageModel:
 
         return bos_token_id_to_prepend(self.tokenizer, self.network.config)
 
-    @cached_property
-    def uses_gpt2_vocabulary(self) -> bool:
-        """Whether GPT-2's ids are this model's, so that benchmark rows need no re-tokenising."""
-        from unlearnbench.models.vocabulary import uses_gpt2_vocabulary
-
-        return uses_gpt2_vocabulary(self.tokenizer)
-
     @property
     def max_length(self) -> int:
         """The longest sequence the network takes, in tokens."""
