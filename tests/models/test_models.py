@@ -23,8 +23,7 @@ from unlearnbench.experiments import model_choice
 from unlearnbench.experiments.experiment import Experiment
 from unlearnbench.models import hub
 from unlearnbench.models.aliases import aliases
-from unlearnbench.models.facts import ModelFacts, model_facts
-from unlearnbench.models.loading import load_model
+from unlearnbench.models.loading import ModelFacts, load_model, model_facts
 from unlearnbench.models.source import weights_sha256
 from unlearnbench.models.vocabulary import (
     ByteLevelText,
@@ -82,7 +81,7 @@ def test_auto_is_float32_for_a_large_model_on_a_gpu_too(
     saved: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     large = replace(known(str(saved)), n_parameters=2_700_000_000)
-    monkeypatch.setattr("unlearnbench.models.facts.model_facts", lambda *_: large)
+    monkeypatch.setattr("unlearnbench.models.loading.model_facts", lambda *_: large)
     monkeypatch.setattr(model_choice, "choose_device", lambda _: ("cuda", "cuda some GPU"))
     for asked, dtype in (("auto", "float32"), ("bfloat16", "bfloat16")):
         wanted = Experiment.parse({"dtype": asked})

@@ -15,8 +15,7 @@ from unlearnbench.data.hub_datasets import dataset_rows
 from unlearnbench.data.pairs import encoder_folder
 from unlearnbench.errors import UserError
 from unlearnbench.metrics.bertscore_model import bert_folder
-from unlearnbench.models.facts import model_facts
-from unlearnbench.models.loading import load_model
+from unlearnbench.models.loading import load_model, model_facts
 from unlearnbench.models.source import weights_sha256
 
 ROOT = Path(__file__).resolve().parents[2]

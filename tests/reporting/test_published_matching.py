@@ -48,8 +48,6 @@ def told(results: tuple[Result, ...], kind: str, **published: str) -> list[str]:
         ("neo-125m", ("Table I", "125M", False)),
         ("EleutherAI/gpt-neo-2.7B", ("Table I", "2.7B", False)),
         ("tinyllama", ("Table IV", "1.1B", False)),
-        ("nano-neo", ("Table I", "125M", True)),
-        ("nano-llama", ("Table IV", "1.1B", True)),
     ],
 )
 def test_a_model_is_known_by_its_name(group: str, printed: tuple[str, str, bool]):
@@ -57,8 +55,20 @@ def test_a_model_is_known_by_its_name(group: str, printed: tuple[str, str, bool]
     assert (found.table.place, found.size, found.stands_in) == printed
 
 
+@pytest.mark.parametrize(
+    ("architecture", "printed"),
+    [("GPTNeoForCausalLM", ("Table I", "125M")), ("LlamaForCausalLM", ("Table IV", "1.1B"))],
+)
+def test_a_synthetic_model_stands_in_for_one_of_its_architecture(architecture, printed):
+    model = result().model.model_copy(update={"architecture": architecture})
+    found = beside(made(BEFORE, method("icu"), group="nano-x", model=model))
+    assert (found.table.place, found.size, found.stands_in) == (*printed, True)
+
+
 def test_a_model_of_another_name_is_known_by_architecture_and_size():
-    model = result().model.model_copy(update={"name": "mine", "n_parameters": 1_315_575_808})
+    model = result().model.model_copy(
+        update={"name": "mine", "n_parameters": 1_315_575_808, "is_synthetic": False}
+    )
     assert beside(made(BEFORE, group="mine", model=model)).size == "1.3B"
     llama = model.model_copy(update={"architecture": "LlamaForCausalLM"})
     with pytest.raises(UserError, match="prints nothing for mine"):
@@ -185,12 +195,14 @@ def test_what_departs_is_told_with_what_it_touches():
 
 
 def test_released_numbers_of_128_rows_need_few_words():
-    model = result().model.model_copy(update={"n_parameters": 125_198_592})
+    model = result().model.model_copy(update={"n_parameters": 125_198_592, "is_synthetic": False})
     rows = made(
         BEFORE, method("icu", batch_size=8), model=model, protocol_name="released",
         protocol={**vars(Protocol.named("released")), "perplexity_cap": 1000.0},
     )  # fmt: skip
-    kinds = {k: told(rows, k) for k in ("nano", "protocol", "stop_line", "learning_rate", "dtype")}
+    kinds = {
+        k: told(rows, k) for k in ("stand_in", "protocol", "stop_line", "learning_rate", "dtype")
+    }
     assert kinds == {k: [] for k in kinds}
 
 
@@ -212,7 +224,7 @@ def test_a_calibrated_line_other_rates_and_few_sets_are_told():
     assert "2e-4 (tuned) for NEO + KL here, 5e-6 there" in told(results, "learning_rate")[0]
     assert told(results, "epoch_limit") == ["Epoch limit: 12 for NEO + KL, which ran 14.0 there."]
     assert "Batch: 16 rows here, 8 there" in told(results, "batch_size")[0]
-    assert "says nothing about the paper" in told(results, "nano")[0]
+    assert "says nothing about the paper" in told(results, "stand_in")[0]
     limited = one.model_copy(update={"identity": {"tasks": {"limit": 10}}})
     assert "the first 10 documents" in told((limited,), "limit")[0]
 

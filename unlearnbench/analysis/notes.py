@@ -165,17 +165,15 @@ def _superseded(group: Group) -> str:
     return f"Older results of the same cells, left out: {total}." if total else ""
 
 
-def _nano(group: Group) -> str:
-    if not group.name.startswith("nano-"):
-        return ""
-    return "A synthetic test bench, not a claim about real models."
+def _synthetic(group: Group) -> str:
+    return "A synthetic test bench, not a claim about real models." if group.is_synthetic else ""
 
 
 def _sentences(
     labels: Mapping[str, str], every: Mapping[str, str]
 ) -> tuple[tuple[str, str, Sentence], ...]:
     return (
-        ("nano", "", _nano),
+        ("synthetic", "", _synthetic),
         ("not_forgotten", NOT_FORGOTTEN, footnotes.not_forgotten),
         ("left_out", LEFT_OUT, footnotes.left_out),
         ("unequal", UNEQUAL, footnotes.unequal),

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from unlearnbench.experiments.cell import Cell
     from unlearnbench.experiments.named import Named
-    from unlearnbench.experiments.plan import Plan
+    from unlearnbench.experiments.planner import Plan
     from unlearnbench.experiments.recorded import PlannedCell
     from unlearnbench.results.record import Result
     from unlearnbench.results.store import Store
@@ -101,7 +101,7 @@ def _plan_of(values: dict[str, Any], download: bool) -> _Asked:
 
 def _named(name: str, flags: dict[str, Any], dry_run: bool) -> _Asked:
     from unlearnbench.experiments.named import find_experiment
-    from unlearnbench.experiments.named_plan import plan_experiment
+    from unlearnbench.experiments.recorded import plan_experiment
     from unlearnbench.reporting.sections import section
 
     named = find_experiment(name)

@@ -1,6 +1,5 @@
 """The extraction benchmark's files: token ids in three .npy arrays, row numbers in a CSV."""
 
-import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,6 +8,7 @@ from unlearnbench.data.row_vocabulary import RowVocabulary
 from unlearnbench.data.rows import TokenRows
 from unlearnbench.errors import UserError
 from unlearnbench.files.tables import csv_rows
+from unlearnbench.nano import world_at
 
 if TYPE_CHECKING:
     import numpy as np
@@ -117,21 +117,9 @@ def _check_array(array: "np.ndarray", span: str, path: Path, vocabulary: RowVoca
 
 
 def vocabulary_of(folder: Path) -> RowVocabulary:
-    """Whose ids the rows are: a tokenizer.json's beside them, the nano world's, else GPT-2's."""
+    """Whose ids the rows are: a tokenizer.json's beside them, their world's, else GPT-2's."""
     if (folder / "tokenizer.json").is_file():
         return RowVocabulary(folder)
-    if is_nano_world(folder):
-        from unlearnbench.nano.tokenizer import WEIGHTS
-
-        return RowVocabulary(WEIGHTS / "tokenizer")
+    if world := world_at(folder):
+        return RowVocabulary(world.tokenizer)
     return RowVocabulary(None, (folder / "gpt2_tokenizer", folder.parent / "gpt2_tokenizer"))
-
-
-def is_nano_world(folder: Path) -> bool:
-    """Whether these are the nano world's rows: its manifest names the world's version."""
-    manifest = folder.parent / "manifest.json"
-    try:
-        found = json.loads(manifest.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return False
-    return isinstance(found, dict) and "world_version" in found

@@ -4,12 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from unlearnbench.data.extraction_arrays import (
-    array_files,
-    is_nano_world,
-    read_doc_ids,
-    read_rows,
-)
+from unlearnbench.data.extraction_arrays import array_files, read_doc_ids, read_rows
 from unlearnbench.data.forget_source import (
     ForgetRequest,
     ForgetSource,
@@ -21,6 +16,7 @@ from unlearnbench.data.rows import TokenRows
 from unlearnbench.errors import UserError
 from unlearnbench.files.hashing import files_sha256, text_sha256
 from unlearnbench.files.tables import csv_header
+from unlearnbench.nano import world_at
 
 
 @dataclass(frozen=True)
@@ -32,6 +28,7 @@ class ExtractionSource(ForgetSource):
     files: dict[str, Path]  # run -> CSV
     runs: tuple[str, ...]
     unseen_folder: Path | None = None
+    is_synthetic: bool = False
 
     def sha256(self, run: str) -> str:
         """Digest of the run's doc ids and of the row files, unseen ones included."""
@@ -95,8 +92,15 @@ def open_extraction(request: ForgetRequest) -> ExtractionSource | None:
     unseen = Path(request.unseen).expanduser() if request.unseen else folder.parent / "unseen"
     if request.unseen and not _is_extraction(unseen):
         raise UserError(f"{unseen} has no train_suffix.npy; --unseen takes a folder like {folder}")
-    name = "nano" if is_nano_world(folder) else folder.resolve().name
-    return ExtractionSource(name, folder, files, runs, unseen if _is_extraction(unseen) else None)
+    world = world_at(folder)
+    return ExtractionSource(
+        name=world.name if world else folder.resolve().name,
+        folder=folder,
+        files=files,
+        runs=runs,
+        unseen_folder=unseen if _is_extraction(unseen) else None,
+        is_synthetic=world is not None,
+    )
 
 
 def _check_options(request: ForgetRequest, folder: Path) -> None:

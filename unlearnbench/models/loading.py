@@ -1,7 +1,8 @@
-"""Bring a causal language model into memory: alias, hub id or folder."""
+"""A causal language model by alias, hub id or folder: its facts, and itself in memory."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from unlearnbench.models.configuration import (
     read_tokenizer,
 )
 from unlearnbench.models.devices.device import Dtype, choose_device, choose_dtype
-from unlearnbench.models.language_model import LanguageModel
+from unlearnbench.models.language_model import LanguageModel, ModelSource
 from unlearnbench.models.source import absent, find_folder, resolve, source_of
 from unlearnbench.models.weight_files import check_headers, is_pickled, weight_files
 
@@ -56,23 +57,55 @@ def load_model(
     return LanguageModel(network, tokenizer, source_of(name, resolve(name)[1], folder))
 
 
-def check_model(
-    folder: Path,
-    config: "PretrainedConfig",
+@dataclass(frozen=True)
+class ModelFacts:
+    """What is known of a model from its files, before its weights are loaded."""
+
+    source: ModelSource
+    architecture: str  # class name, e.g. GPTNeoForCausalLM
+    n_parameters: int  # tied ones once
+    vocabulary_size: int
+
+
+def model_facts(
+    name: str,
+    revision: str | None = None,
     trust_remote_code: bool = False,
     allow_pickle: bool = False,
-) -> int:
-    """Everything that can be seen of a model's files without its numbers; no memory is taken.
+    download: bool = False,
+) -> ModelFacts | None:
+    """Identity, architecture and size of a model; None if it is not here and is not fetched.
 
-    Number of parameters, tied ones once.  Raises `UserError` where files are damaged, or weights,
-    configuration and tokenizer do not belong together.
+    Raises `UserError` for a name that stands for no model and for files that are none, are
+    damaged or do not belong together.
     """
+    from unlearnbench.files.checked import found_in
+
+    folder = find_folder(name, revision, download, allow_pickle)
+    if folder is None:
+        return None
+    source = source_of(name, resolve(name)[1], folder)
     files = weight_files(folder, allow_pickle)
+
+    def check() -> tuple[str, int, int]:
+        return _check(folder, files, trust_remote_code)
+
+    # Code that comes with a model may say something else each time.
+    is_kept = not trust_remote_code and not is_pickled(files)
+    question = f"model {source.weights_sha256}"
+    return ModelFacts(source, *(found_in(folder, question, check) if is_kept else check()))
+
+
+def _check(folder: Path, files: tuple[Path, ...], trust_remote_code: bool) -> tuple[str, int, int]:
+    """Class name, number of parameters, vocabulary: all that shows without taking memory."""
+    config = read_configuration(folder, trust_remote_code)
+    architecture = (getattr(config, "architectures", None) or [type(config).__name__])[0]
     check_layers(folder, check_headers(files))
     with _quiet():
         network = _network(folder, config, files, "float32", trust_remote_code, device_map="meta")
         read_tokenizer(folder, config.vocab_size, trust_remote_code)
-    return sum(p.numel() for p in network.parameters())
+    n_parameters = sum(p.numel() for p in network.parameters())
+    return str(architecture), n_parameters, int(config.vocab_size)
 
 
 def _network(

@@ -33,6 +33,9 @@ class ModelRecord(Record):
     n_parameters: int = Field(description="number of parameters, tied ones once")
     dtype: str = Field(description="of the parameters while unlearning, e.g. float32")
     device: str = Field(description="cpu or cuda, with the device's name")
+    is_synthetic: bool = Field(
+        default=False, description="trained on a synthetic world: no claim about real models"
+    )
 
 
 class MethodRecord(Record):

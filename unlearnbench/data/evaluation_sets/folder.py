@@ -14,6 +14,7 @@ from unlearnbench.data.evaluation_sets.evaluation_set import (
 from unlearnbench.data.evaluation_sets.schemas import check_rows
 from unlearnbench.errors import UserError
 from unlearnbench.files.tables import SUFFIXES, read_table
+from unlearnbench.nano import find_world
 
 # How a file of the set may begin, where that is not the set's own name.
 _OTHER_NAMES = {"mathqa": ("math_qa",), "pubmedqa": ("pubmed_qa",)}
@@ -118,7 +119,8 @@ def _only_one(name: str, split: str, paths: list[Path]) -> Path | None:
 
 
 def _left_out(names: list[str], place: str | Path, source: str | None) -> str:
-    where = "the nano world" if source == "nano" else str(place)
+    world = find_world(source)
+    where = world.title if world else str(place)
     return (
         f"left out, for {where} has no file of them: {', '.join(names)}; what a file is called: "
         "docs/classification.md"

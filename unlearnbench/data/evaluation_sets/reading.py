@@ -1,4 +1,4 @@
-"""Evaluation sets from wherever they are: the hub, a folder, the nano world."""
+"""Evaluation sets from wherever they are: the hub, a folder, a synthetic world."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -12,25 +12,27 @@ from unlearnbench.data.evaluation_sets.folder import read_folder
 from unlearnbench.data.evaluation_sets.hub import ON_HUB, read_hub
 from unlearnbench.errors import UserError, unknown
 from unlearnbench.files.tables import count_repeats
+from unlearnbench.nano import find_world
 
 
 def read_sets(
     names: Sequence[str], place: str, revisions: Mapping[str, str], warnings: list[str]
 ) -> dict[str, EvaluationSet]:
-    """The named sets from a place: 'hub', 'nano', or a folder.
+    """The named sets from a place: 'hub', a world's name, or a folder.
 
     `revisions` pins sets of the hub by name.  A set that cannot be had is left out with one
     warning; a file that is there and is wrong raises `UserError` naming file, row and field.
     """
     _check_names(names, revisions, place)
     said: list[str] = []
+    world = find_world(place)
     if place == "hub":
         found = read_hub(names, revisions, said)
-    elif place == "nano":
-        found = _read_nano(names, said)
+    elif world:  # its data need not be made if nothing of it is read
+        found = read_folder(names, world.data(), said, source=place) if names else {}
     else:
         found = read_folder(names, place, said)
-    if place != "nano":  # what the nano world repeats is known (docs/nano.md), and no mistake
+    if not world:  # what a world repeats is meant (docs/nano.md), and no mistake
         said += _repeats(found)
     warnings += [line for line in said if line not in warnings]  # a grid reads once per model
     return found
@@ -46,14 +48,6 @@ def _repeats(found: Mapping[str, EvaluationSet]) -> list[str]:
     return lines
 
 
-def _read_nano(names: Sequence[str], warnings: list[str]) -> dict[str, EvaluationSet]:
-    if not names:
-        return {}  # its data need not be made
-    from unlearnbench.nano import data_path
-
-    return read_folder(names, data_path(), warnings, source="nano")
-
-
 def _check_names(names: Sequence[str], revisions: Mapping[str, str], place: str) -> None:
     for name in names:
         if name not in (known := (*CLASSIFICATION_SETS, *DIALOGUE_SETS)):
@@ -62,7 +56,8 @@ def _check_names(names: Sequence[str], revisions: Mapping[str, str], place: str)
         if name not in ON_HUB:
             raise unknown("set of --data-revision", name, ON_HUB, "unlearnbench run --help")
     if revisions and place != "hub":
-        where = "the nano world" if place == "nano" else f"files (--data {place})"
+        world = find_world(place)
+        where = world.title if world else f"files (--data {place})"
         raise UserError(
             f"--data-revision is for sets of the hub, and the sets are from {where}; drop it"
         )

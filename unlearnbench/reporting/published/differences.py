@@ -25,7 +25,7 @@ _LABELS = {
 
 def sentences(beside: Beside, findings: "Findings") -> Iterator[tuple[str, str]]:
     """(kind, sentence), the weightiest first."""
-    yield "nano", _stand_in(beside)
+    yield "stand_in", _stand_in(beside)
     yield "printed", _how_printed(beside)
     for one in _departures(beside):
         yield "protocol", _protocol(one, beside)
@@ -42,7 +42,7 @@ def sentences(beside: Beside, findings: "Findings") -> Iterator[tuple[str, str]]
 
 
 def _stand_in(beside: Beside) -> str:
-    if beside.group.name.startswith("nano-"):
+    if beside.group.is_synthetic:
         return (
             "A synthetic test bench, laid beside the printed values to show the page: the "
             "difference says nothing about the paper."

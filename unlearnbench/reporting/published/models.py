@@ -30,14 +30,11 @@ def printed_model(group: Group, findings: "Findings") -> tuple[str, str, bool] |
     """Model and size of the paper that a group is about, and whether it only stands in for it."""
     if group.name in _PRINTED:
         return (*_PRINTED[group.name], False)
-    if group.name.startswith("nano-"):
-        llama = ("tinyllama", "1.1B", True)
-        return (
-            llama
-            if group.name == "nano-llama"
-            else ("neo", findings.published.get("params", "125M"), True)
-        )
     architecture, count = _built(group, findings)
+    if group.is_synthetic:
+        if architecture == "tinyllama":
+            return "tinyllama", "1.1B", True
+        return "neo", findings.published.get("params", "125M"), True
     for (model, size), n_parameters in _SIZES.items():
         if architecture == model and abs(count - n_parameters) < 0.02 * n_parameters:
             return model, size, False

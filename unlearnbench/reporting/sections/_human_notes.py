@@ -27,7 +27,7 @@ def notes_of_study(findings: "Findings", study: "StudyFindings") -> tuple[Note, 
     if scores is None:
         return ()
     told = [
-        *_nano(findings),
+        *_synthetic(findings),
         *_of_stand_ins(study),
         Note("human_score", f"Human score, 0 to 10: {HOW}; s is a document's mean rating, 1 to 8."),
         *_not_forgotten(scores),
@@ -43,12 +43,12 @@ def notes_of_judge(findings: "Findings", has_scores: bool) -> tuple[Note, ...]:
     own = [note for note in findings.notes if note.kind == "judge"] if has_scores else []
     told = [*own, Note("ratings", f"No ratings of these results. {_ASK_PEOPLE}")]
     if has_scores:
-        return (*_nano(findings), *told, *_limit_hit(findings), *_warnings(findings.human))
+        return (*_synthetic(findings), *told, *_limit_hit(findings), *_warnings(findings.human))
     return (*told, *_no_judge(), *_warnings(findings.human))
 
 
-def _nano(findings: "Findings") -> Iterator[Note]:
-    return (note for note in findings.table.notes if note.kind == "nano")
+def _synthetic(findings: "Findings") -> Iterator[Note]:
+    return (note for note in findings.table.notes if note.kind == "synthetic")
 
 
 def _of_stand_ins(study: "StudyFindings") -> Iterator[Note]:
