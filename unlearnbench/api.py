@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any
 from unlearnbench.data.forget_set import ForgetSet
 from unlearnbench.errors import UserError
 from unlearnbench.experiments.cell import Cell
-from unlearnbench.experiments.choices import construct, cores
 from unlearnbench.experiments.experiment import Experiment
-from unlearnbench.experiments.planner import Planner, plan_cell
+from unlearnbench.experiments.planner import Planner, construct, cores, plan_cell
 from unlearnbench.protocol import PAPER, Protocol
 from unlearnbench.registry import find
 from unlearnbench.unlearning.method import Method
@@ -232,8 +231,8 @@ def evaluate(
         name: kind(**planner.overrides.get(name, {})) for name, kind in planner.tasks.items()
     }
     needs = tuple(dict.fromkeys(name for kind in planner.tasks.values() for name in kind.needs))
-    is_nano = loaded.cell.data.is_nano if loaded else _choice(model).is_nano
-    texts, sets, told = evaluation_data(experiment, "nano" if is_nano else "hub", needs)
+    world = loaded.cell.data.world if loaded else _choice(model).world
+    texts, sets, told = evaluation_data(experiment, world.name if world else "hub", needs)
     _warn(told)
     with randomness_put_back():
         if loaded is not None and examiner is None:
@@ -246,7 +245,7 @@ def evaluate(
             limit=experiment.task_limit,
             examiner=examiner,
         )
-        threads = loaded.cell.threads if loaded else 1 if is_nano else cores()
+        threads = loaded.cell.threads if loaded else world.threads if world else cores()
         measured = dict(measure_tasks(plugins, model, context, experiment.seeds[0], threads))
     for name, measurement in measured.items():
         columns_of(plugins[name], measurement.scores)  # raises for a metric that is not declared
@@ -351,7 +350,7 @@ def _loaded(forget_set: ForgetSet, model: "LanguageModel") -> LoadedForgetSet:
 
 def _measurable(tasks: str | Sequence[str], forget_set: ForgetSet | None) -> tuple[str, ...]:
     """The tasks by name; all that can be measured where none is named."""
-    from unlearnbench.experiments.plan import chosen_plugins
+    from unlearnbench.experiments.planner import chosen_plugins
 
     names = _experiment(tasks=tasks).tasks
     chosen = chosen_plugins("tasks", names)

@@ -16,7 +16,7 @@ from unlearning_fakes import ARCHITECTURES, MaExaminer, forget_set, tiny_model
 from unlearnbench.data.stop_line import StopLine
 from unlearnbench.errors import UserError
 from unlearnbench.experiments.experiment import Experiment
-from unlearnbench.experiments.strategy import strategy_of
+from unlearnbench.experiments.model_choice import strategy_of
 from unlearnbench.models.devices.deepspeed import (
     choose_deepspeed,
     configuration,

@@ -1,6 +1,5 @@
 """The extraction benchmark: three .npy arrays of token ids, and CSVs that name rows by doc_id."""
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -25,6 +24,7 @@ from unlearnbench.models.vocabulary import (
     encode_starts,
     vocabulary_sha256,
 )
+from unlearnbench.nano import world_at
 
 if TYPE_CHECKING:
     import numpy as np
@@ -126,6 +126,7 @@ class ExtractionSource(ForgetSource):
     files: dict[str, Path]  # run -> CSV
     runs: tuple[str, ...]
     unseen_folder: Path | None = None
+    is_synthetic: bool = False
     _numbers: dict[str, list[int]] = field(default_factory=dict, repr=False, compare=False)
 
     def sha256(self, run: str) -> str:
@@ -197,8 +198,15 @@ def open_extraction(request: ForgetRequest) -> ExtractionSource | None:
     unseen = Path(request.unseen).expanduser() if request.unseen else folder.parent / "unseen"
     if request.unseen and not _is_extraction(unseen):
         raise UserError(f"{unseen} has no train_suffix.npy; --unseen takes a folder like {folder}")
-    name = "nano" if is_nano_world(folder) else folder.resolve().name
-    return ExtractionSource(name, folder, files, runs, unseen if _is_extraction(unseen) else None)
+    world = world_at(folder)
+    return ExtractionSource(
+        name=world.name if world else folder.resolve().name,
+        folder=folder,
+        files=files,
+        runs=runs,
+        unseen_folder=unseen if _is_extraction(unseen) else None,
+        is_synthetic=world is not None,
+    )
 
 
 def _check_options(request: ForgetRequest, folder: Path) -> None:
@@ -369,21 +377,9 @@ def _check_array(array: "np.ndarray", span: str, path: Path, vocabulary: RowVoca
 
 
 def vocabulary_of(folder: Path) -> RowVocabulary:
-    """Whose ids the rows are: a tokenizer.json's beside them, the nano world's, else GPT-2's."""
+    """Whose ids the rows are: a tokenizer.json's beside them, their world's, else GPT-2's."""
     if (folder / "tokenizer.json").is_file():
         return RowVocabulary(folder)
-    if is_nano_world(folder):
-        from unlearnbench.nano.tokenizer import WEIGHTS
-
-        return RowVocabulary(WEIGHTS / "tokenizer")
+    if world := world_at(folder):
+        return RowVocabulary(world.tokenizer)
     return RowVocabulary(None, (folder / "gpt2_tokenizer", folder.parent / "gpt2_tokenizer"))
-
-
-def is_nano_world(folder: Path) -> bool:
-    """Whether these are the nano world's rows: its manifest names the world's version."""
-    manifest = folder.parent / "manifest.json"
-    try:
-        content = json.loads(manifest.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return False
-    return isinstance(content, dict) and "world_version" in content

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Literal
 from unlearnbench.errors import UserError
 from unlearnbench.files.cache import cache_root, read_entry, write_entry
 from unlearnbench.files.hashing import text_sha256
-from unlearnbench.models import hub
-from unlearnbench.models.side_models import data_only
-from unlearnbench.models.source import is_path, weights_sha256
+from unlearnbench.models.side_models import find_side_model
+from unlearnbench.models.source import weights_sha256
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,7 +32,7 @@ def find_neighbours(
 
     A pool text equal to any target is nobody's neighbour; of equal ones, the first counts.
     `encoder` is a hub id or a folder: a sentence-transformers model, or any BERT, whose token
-    vectors are then averaged; 'nano' is the one that comes with unlearnbench.  Embeddings are
+    vectors are then averaged; a world's name is the one that comes with it.  Embeddings are
     cached by the content of texts and encoder.
     Raises `UserError` where the encoder cannot be had or nothing is left to choose from.
     """
@@ -114,26 +113,8 @@ def _read_cached(path: Path, n_rows: int) -> "np.ndarray | None":
 
 
 def encoder_folder(encoder: str) -> Path:
-    """The folder of an encoder by hub id or path; raises `UserError` if it cannot be had."""
-    if encoder == "nano":
-        from unlearnbench.nano import encoder_path
-
-        return Path(encoder_path())
-    if is_path(encoder):
-        folder = Path(encoder).expanduser()
-        if not (folder / "config.json").is_file() and not (folder / "modules.json").is_file():
-            raise UserError(
-                f"no sentence encoder in {folder}: no config.json; give a folder: --encoder DIR"
-            )
-        return data_only(folder, "the sentence encoder", "--encoder")
-    snapshot = hub.snapshot(encoder, None)
-    if snapshot is None:
-        raise UserError(
-            f"the sentence encoder '{encoder}' that finds pairs is not on this machine and the hub "
-            f"cannot be reached; where it can: hf download {encoder}, or give a folder: "
-            "--encoder DIR"
-        )
-    return data_only(snapshot, "the sentence encoder", "--encoder")
+    """The folder of an encoder by world, hub id or path; raises `UserError` if it cannot be had."""
+    return find_side_model(encoder, "sentence encoder", "--encoder")
 
 
 def _sentence_encoder(folder: Path) -> "SentenceTransformer":

@@ -92,7 +92,7 @@ def _alone(text: Vectors) -> tuple[Tensor, Tensor, Tensor]:
 class BertScore:
     """BERTScore F1 (Zhang et al. 2020) without idf weights and without rescaling.
 
-    `model` is a hub id, a folder or 'nano'; None is bert-base-uncased, read at
+    `model` is a hub id, a folder or a world; None is bert-base-uncased, read at
     layer 9.  Weights are loaded once, at the first text that needs them.
     """
 

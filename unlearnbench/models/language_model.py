@@ -26,6 +26,7 @@ class ModelSource:
     location: str  # the hub id, or the folder's own name (never a full path)
     revision: str | None  # the resolved commit; None where nobody could look it up
     weights_sha256: str  # over the weight, config and tokenizer files: equal ones, equal models
+    is_synthetic: bool = False  # trained on a synthetic world: no claim about real models
 
 
 @dataclass

@@ -109,7 +109,7 @@ def _not_byte_level() -> UserError:
 
 @dataclass(frozen=True)
 class ByteLevelText:
-    """Turns ids of a byte-level BPE vocabulary (GPT-2's, the nano world's) back into text."""
+    """Turns ids of a byte-level BPE vocabulary (GPT-2's) back into text."""
 
     token_bytes: tuple[bytes, ...]
 

@@ -1,4 +1,4 @@
-"""Evaluation sets from wherever they are: the hub, a folder, the nano world."""
+"""Evaluation sets from wherever they are: the hub, a folder, a synthetic world."""
 
 import json
 import re
@@ -17,6 +17,7 @@ from unlearnbench.data.evaluation_sets.hub import ON_HUB, read_hub
 from unlearnbench.data.evaluation_sets.schemas import check_rows
 from unlearnbench.errors import UserError, unknown
 from unlearnbench.files.tables import SUFFIXES, count_repeats, read_table
+from unlearnbench.nano import find_world
 
 # How a file of the set may begin, where that is not the set's own name.
 _OTHER_NAMES = {"mathqa": ("math_qa",), "pubmedqa": ("pubmed_qa",)}
@@ -26,20 +27,21 @@ _SPLITS = {"validation": "validation", "valid": "validation", "val": "validation
 def read_sets(
     names: Sequence[str], place: str, revisions: Mapping[str, str], warnings: list[str]
 ) -> dict[str, EvaluationSet]:
-    """The named sets from a place: 'hub', 'nano', or a folder.
+    """The named sets from a place: 'hub', a world's name, or a folder.
 
     `revisions` pins sets of the hub by name.  A set that cannot be had is left out with one
     warning; a file that is there and is wrong raises `UserError` naming file, row and field.
     """
     _check_names(names, revisions, place)
     own_warnings: list[str] = []
+    world = find_world(place)
     if place == "hub":
         sets = read_hub(names, revisions, own_warnings)
-    elif place == "nano":
-        sets = _read_nano(names, own_warnings)
+    elif world:  # its data need not be made if nothing of it is read
+        sets = read_folder(names, world.data(), own_warnings, source=place) if names else {}
     else:
         sets = read_folder(names, place, own_warnings)
-    if place != "nano":  # what the nano world repeats is known (docs/nano.md), and no mistake
+    if not world:  # what a world repeats is meant (docs/nano.md), and no mistake
         own_warnings += _repeats(sets)
     warnings += [
         line for line in own_warnings if line not in warnings
@@ -57,14 +59,6 @@ def _repeats(sets: Mapping[str, EvaluationSet]) -> list[str]:
     return lines
 
 
-def _read_nano(names: Sequence[str], warnings: list[str]) -> dict[str, EvaluationSet]:
-    if not names:
-        return {}  # its data need not be made
-    from unlearnbench.nano import data_path
-
-    return read_folder(names, data_path(), warnings, source="nano")
-
-
 def _check_names(names: Sequence[str], revisions: Mapping[str, str], place: str) -> None:
     for name in names:
         if name not in (known := (*CLASSIFICATION_SETS, *DIALOGUE_SETS)):
@@ -73,7 +67,8 @@ def _check_names(names: Sequence[str], revisions: Mapping[str, str], place: str)
         if name not in ON_HUB:
             raise unknown("set of --data-revision", name, ON_HUB, "unlearnbench run --help")
     if revisions and place != "hub":
-        where = "the nano world" if place == "nano" else f"files (--data {place})"
+        world = find_world(place)
+        where = world.title if world else f"files (--data {place})"
         raise UserError(
             f"--data-revision is for sets of the hub, and the sets are from {where}; drop it"
         )
@@ -177,7 +172,8 @@ def _only_one(name: str, split: str, paths: list[Path]) -> Path | None:
 
 
 def _left_out(names: list[str], place: str | Path, source: str | None) -> str:
-    where = "the nano world" if source == "nano" else str(place)
+    world = find_world(source)
+    where = world.title if world else str(place)
     return (
         f"left out, for {where} has no file of them: {', '.join(names)}; what a file is called: "
         "docs/classification.md"
