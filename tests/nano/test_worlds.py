@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from unlearnbench.data.forget_source import ForgetRequest
 from unlearnbench.data.forget_set import open_source
+from unlearnbench.data.forget_source import ForgetRequest
 from unlearnbench.data.pairs import encoder_folder
 from unlearnbench.data.validation_texts import default_texts, read_texts
 from unlearnbench.errors import UserError
