@@ -318,8 +318,7 @@ def _check_text(report: "type[Report]", text: Any) -> None:
 def _document() -> "Document":
     """One block of every kind, with hostile texts, over the results of a run of two rows."""
     from unlearnbench.analysis.table import Note
-    from unlearnbench.reporting.document import Case, Document, Listing, Passage
-    from unlearnbench.reporting.findings import Findings
+    from unlearnbench.reporting.document import Case, Document, Findings, Listing, Passage
 
     findings = Findings(_results())
     listing = Listing(

@@ -11,8 +11,7 @@ from golden_results import recorded
 
 from unlearnbench.registry import find
 from unlearnbench.reporting import sections
-from unlearnbench.reporting.document import Document
-from unlearnbench.reporting.findings import Findings
+from unlearnbench.reporting.document import Document, Findings
 from unlearnbench.reporting.report import Figure
 from unlearnbench.reports._figures.drawing import FOREGROUND
 from unlearnbench.results.record import EvaluationSetRecord
