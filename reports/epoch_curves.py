@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 
     from unlearnbench.analysis.table import Group, Row, Table
     from unlearnbench.reporting.document import Findings
-    from unlearnbench.results.record import Result
-    from unlearnbench.results.trace import Outcome
+    from unlearnbench.results.record import Outcome, Result
 
     from ._figures.drawing import Mark
 

@@ -30,9 +30,8 @@ if TYPE_CHECKING:
     from unlearnbench.models.language_model import LanguageModel
     from unlearnbench.reporting.document import Document
     from unlearnbench.reporting.report import Report
-    from unlearnbench.results.record import Result
+    from unlearnbench.results.record import Result, UnlearnTrace
     from unlearnbench.results.score import Metric, Score
-    from unlearnbench.results.trace import UnlearnTrace
     from unlearnbench.unlearning.batch import UnlearnBatch
     from unlearnbench.unlearning.method import Method
 

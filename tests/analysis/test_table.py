@@ -16,8 +16,7 @@ from unlearnbench.analysis.table import PAPER_COLUMNS, Group, Row, Table
 from unlearnbench.errors import UserError
 from unlearnbench.protocol import Protocol
 from unlearnbench.reporting.published import as_table, printed_table
-from unlearnbench.results.record import Result, StopRecord
-from unlearnbench.results.trace import EpochRecord, UnlearnTrace
+from unlearnbench.results.record import EpochRecord, Result, StopRecord, UnlearnTrace
 
 PROTOCOL = vars(Protocol())
 

@@ -19,9 +19,8 @@ from unlearnbench.reporting.continuations import (
 )
 from unlearnbench.reporting.document import Case, Findings, Listing
 from unlearnbench.reporting.sections import cases, process
-from unlearnbench.results.record import ForgetSetRecord
+from unlearnbench.results.record import EpochRecord, ForgetSetRecord, RowRecord, UnlearnTrace
 from unlearnbench.results.score import Score
-from unlearnbench.results.trace import EpochRecord, RowRecord, UnlearnTrace
 
 METRICS = [
     *METRICS,

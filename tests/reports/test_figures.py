@@ -21,9 +21,8 @@ from unlearnbench.reports import ablation_bars, epoch_curves, heat_map, score_ba
 from unlearnbench.reports._figures import bars as _bars
 from unlearnbench.reports._figures import drawing as _drawing
 from unlearnbench.reports._figures import quantities as _quantities
-from unlearnbench.results.record import Result, StopRecord
+from unlearnbench.results.record import EpochRecord, Result, StopRecord, UnlearnTrace
 from unlearnbench.results.score import Metric
-from unlearnbench.results.trace import EpochRecord, UnlearnTrace
 
 METRICS = [
     *METRICS,

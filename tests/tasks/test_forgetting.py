@@ -13,7 +13,7 @@ from unlearnbench.analysis.table import PAPER_COLUMNS
 from unlearnbench.errors import UserError
 from unlearnbench.metrics.task import TaskContext
 from unlearnbench.registry import find
-from unlearnbench.results.trace import RowRecord
+from unlearnbench.results.record import RowRecord
 
 
 class FixedExaminer:

@@ -342,10 +342,11 @@ def _superseded(group: Group) -> str:
 
 def described(row: Row) -> str:
     """The runs that a row's means are over."""
-    parts = {"forget set": {r.forget_set for r in row.runs}, "seed": {r.seed for r in row.runs}}
+    sets = sorted({run.forget_set for run in row.runs})
+    seeds = sorted({run.seed for run in row.runs})
     return listed(
-        f"{name}{'s' if len(values) > 1 else ''} {listed(map(str, sorted(values)))}"
-        for name, values in parts.items()
+        f"{name}{'s' if len(values) > 1 else ''} {listed(values)}"
+        for name, values in (("forget set", sets), ("seed", list(map(str, seeds))))
     )
 
 

@@ -198,9 +198,8 @@ class Group:
     def interval(self, row: Row, column: Column) -> str:
         """'[3.1, 5.2]' with the mean's decimals; '–' if there is none, '>1000' if all is above."""
         cell = row.cells.get(column.name)
-        low, high = (
-            self._end(column, end) for end in ((cell.low, cell.high) if cell else (None,) * 2)
-        )
+        ends = (cell.low, cell.high) if cell else (None, None)
+        low, high = (self._end(column, end) for end in ends)
         is_one = low == high and (low == ABSENT or low.startswith(">"))
         return low if is_one else f"[{low}, {high}]"
 

@@ -17,8 +17,7 @@ from unlearnbench.reporting.document import Block, Case, Findings, Listing, Pass
 from unlearnbench.reporting.examples import Example, example_run, examples_of
 from unlearnbench.reporting.sections.cases import QUOTED
 from unlearnbench.reporting.sections.runs import has_failed, rows_with_runs
-from unlearnbench.results.record import Result
-from unlearnbench.results.trace import EpochRecord
+from unlearnbench.results.record import EpochRecord, Result
 
 _MOST = 6  # continuations of a case
 _EPOCHS_RULE = (
