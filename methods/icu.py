@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from unlearnbench.protocol import Protocol
-    from unlearnbench.results.trace import RowRecord
+    from unlearnbench.results.record import RowRecord
     from unlearnbench.unlearning.batch import UnlearnBatch
 
 

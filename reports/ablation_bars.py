@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from unlearnbench.analysis.columns import SCORE_NAMES
+from unlearnbench.analysis.table import SCORE_NAMES
 from unlearnbench.registry import register
 
 from ._figures.bars import Bar, bar_of, what_bars_say
@@ -15,9 +15,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Drawing
 
-    from unlearnbench.analysis.columns import Column
-    from unlearnbench.analysis.table import Group, Row, Table
-    from unlearnbench.reporting.findings import Findings
+    from unlearnbench.analysis.table import Column, Group, Row, Table
+    from unlearnbench.reporting.document import Findings
 
     from ._figures.drawing import Mark
 

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from itertools import chain, count
 from typing import TYPE_CHECKING, ClassVar
 
-from unlearnbench.analysis.columns import ABSENT, SCORE_NAMES
-from unlearnbench.analysis.table import Table
+from unlearnbench.analysis.table import ABSENT, SCORE_NAMES, Table
 from unlearnbench.registry import register
 from unlearnbench.reporting.document import Case, Listing, Picture
 from unlearnbench.reporting.report import Report
@@ -18,8 +17,7 @@ from ._pictures import safe_name
 from ._texts import fact_names
 
 if TYPE_CHECKING:
-    from unlearnbench.analysis.columns import Column
-    from unlearnbench.analysis.table import Cell, Group, Row
+    from unlearnbench.analysis.table import Cell, Column, Group, Row
     from unlearnbench.reporting.document import Block, Document
 
 # What begins a formula in spreadsheets, the last four in East Asian ones.

@@ -16,9 +16,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
 
     from unlearnbench.analysis.table import Group, Row, Table
-    from unlearnbench.reporting.findings import Findings
-    from unlearnbench.results.record import Result
-    from unlearnbench.results.trace import Outcome
+    from unlearnbench.reporting.document import Findings
+    from unlearnbench.results.record import Outcome, Result
 
     from ._figures.drawing import Mark
 

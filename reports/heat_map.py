@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from unlearnbench.analysis.columns import ABSENT
+from unlearnbench.analysis.table import ABSENT
 from unlearnbench.registry import register
 
 from ._figures.drawing import FOREGROUND, StyledFigure, style
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
 
     from unlearnbench.analysis.table import Group, Row, Table
-    from unlearnbench.reporting.findings import Findings
+    from unlearnbench.reporting.document import Findings
 
     from ._figures.quantities import Quantity
 
@@ -174,7 +174,7 @@ class HeatMap(StyledFigure):
 
 
 def _setting_text(value: Any) -> str:
-    from unlearnbench.analysis.conditions import format_value
+    from unlearnbench.analysis.footnotes import format_value
 
     return format_value(value)
 

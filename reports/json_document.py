@@ -14,8 +14,7 @@ from unlearnbench.registry import register
 from unlearnbench.reporting.report import Report
 
 if TYPE_CHECKING:
-    from unlearnbench.analysis.columns import Column
-    from unlearnbench.analysis.table import Group, Row
+    from unlearnbench.analysis.table import Column, Group, Row
     from unlearnbench.reporting.document import Block, Document
 
 SCHEMA_VERSION = 2

@@ -5,18 +5,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from unlearnbench.analysis.table import INDISTINCT, Table
+from unlearnbench.analysis.table import INDISTINCT, INTERVALS_TITLE, Group, Table, interval_columns
 from unlearnbench.registry import register
 from unlearnbench.reporting.document import Case, Listing, Picture
 from unlearnbench.reporting.report import Report
 
-from ._intervals import TITLE, interval_columns, interval_text
 from ._pictures import picture_files
 from ._texts import one_line, passages_of
 
 if TYPE_CHECKING:
-    from unlearnbench.analysis.columns import Column
-    from unlearnbench.analysis.table import Group, Note, Row
+    from unlearnbench.analysis.table import Column, Group, Note, Row
     from unlearnbench.reporting.document import Block, Document
 
 _RANK = {1: "**{}**", 2: "<ins>{}</ins>", None: "{}"}
@@ -76,8 +74,8 @@ def _table(table: "Table") -> Iterator[str]:
         yield f"### {_escaped(group.title)}{size}"
         yield _group(group, table.columns, _cell)
         if columns := interval_columns([group], table.columns):
-            yield f"{TITLE}:"
-            yield _group(group, columns, interval_text)
+            yield f"{INTERVALS_TITLE}:"
+            yield _group(group, columns, Group.interval)
     yield _notes(table.notes, _LEGEND)
 
 

@@ -5,22 +5,24 @@ import sys
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from textwrap import fill, wrap
 from typing import TYPE_CHECKING, ClassVar
 
-from unlearnbench.analysis.columns import SCORE_NAMES
-from unlearnbench.analysis.table import INDISTINCT, Table
+from unlearnbench.analysis.table import (
+    INDISTINCT,
+    INTERVALS_TITLE,
+    SCORE_NAMES,
+    Table,
+    interval_columns,
+)
 from unlearnbench.registry import register
 from unlearnbench.reporting.document import Case, Listing, Picture
 from unlearnbench.reporting.report import Report
 
-from ._intervals import TITLE, interval_columns, interval_text
 from ._texts import head_lines, one_line, passages_of
 
 if TYPE_CHECKING:
-    from unlearnbench.analysis.columns import Column
-    from unlearnbench.analysis.table import Group, Note, Row
+    from unlearnbench.analysis.table import Column, Group, Note, Row
     from unlearnbench.reporting.document import Block, Document
 
 _RANK = {1: "¹", 2: "²", None: ""}
@@ -82,8 +84,8 @@ def _table(table: "Table", width: int) -> Iterator[str]:
             yield "Standard deviation over runs"
             yield from _columns(group, measured, width, _unmarked(group.spread))
         if columns := interval_columns([group], table.columns):
-            yield TITLE
-            yield from _columns(group, columns, width, _unmarked(partial(interval_text, group)))
+            yield INTERVALS_TITLE
+            yield from _columns(group, columns, width, _unmarked(group.interval))
     yield _notes(table.notes, width, _LEGEND)
 
 

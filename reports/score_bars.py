@@ -13,9 +13,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Drawing
 
-    from unlearnbench.analysis.columns import Column
-    from unlearnbench.analysis.table import Group, Table
-    from unlearnbench.reporting.findings import Findings
+    from unlearnbench.analysis.table import Column, Group, Table
+    from unlearnbench.reporting.document import Findings
 
     from ._figures.drawing import Mark
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
 
     from unlearnbench.analysis.table import Group, Row
-    from unlearnbench.reporting.findings import Findings
+    from unlearnbench.reporting.document import Findings
 
     from ._figures.drawing import Mark
 

@@ -22,18 +22,20 @@ import click
 from tabulate import tabulate
 
 from unlearnbench.results.files import written
-from unlearnbench.results.identity import key_of
 from unlearnbench.results.record import (
     Environment,
+    EpochRecord,
     ForgetSetRecord,
     MethodRecord,
     ModelRecord,
     Result,
+    RowRecord,
     StopRecord,
+    UnlearnTrace,
+    key_of,
 )
 from unlearnbench.results.score import Metric, Score
 from unlearnbench.results.store import Store
-from unlearnbench.results.trace import EpochRecord, RowRecord, UnlearnTrace
 
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 PARSE = """

@@ -69,7 +69,7 @@ def _quick_examiner() -> type:
     import torch
 
     from unlearnbench.metrics.extraction import memorisation_accuracy
-    from unlearnbench.results.trace import RowRecord
+    from unlearnbench.results.record import RowRecord
     from unlearnbench.unlearning.examiner import Examiner
 
     class Quick(Examiner):

@@ -16,7 +16,7 @@ from unlearnbench.cli import status_of
 from unlearnbench.experiments.named import Named, parse_definition
 from unlearnbench.experiments.recorded import PlannedCell, _digest, record
 from unlearnbench.reporting import sections
-from unlearnbench.results.identity import question_in
+from unlearnbench.results.record import question_in
 from unlearnbench.results.store import Store
 
 TEXTS = "table,cases,process,pairs,runs,stability,costs,human"

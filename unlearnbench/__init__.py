@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from unlearnbench.reading import Results, load_results
     from unlearnbench.registry import register
     from unlearnbench.reporting.report import Report
+    from unlearnbench.results.record import UnlearnTrace
     from unlearnbench.results.score import Metric, Score
-    from unlearnbench.results.trace import UnlearnTrace
     from unlearnbench.settings import setting
     from unlearnbench.unlearning.batch import UnlearnBatch
     from unlearnbench.unlearning.examiner import Examiner
@@ -90,7 +90,7 @@ _NAMES_BY_MODULE = {
     "registry": "register",
     "reporting.report": "Report",
     "results.score": "Metric Score",
-    "results.trace": "UnlearnTrace",
+    "results.record": "UnlearnTrace",
     "settings": "setting",
     "unlearning.batch": "UnlearnBatch",
     "unlearning.examiner": "Examiner",

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from unlearnbench.experiments.model_choice import ModelChoice
     from unlearnbench.models.language_model import LanguageModel
     from unlearnbench.reading import Results
+    from unlearnbench.results.record import UnlearnTrace
     from unlearnbench.results.score import Score
-    from unlearnbench.results.trace import UnlearnTrace
     from unlearnbench.unlearning.examiner import Examiner
 
 

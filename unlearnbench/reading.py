@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 
     from unlearnbench.analysis.table import Note
     from unlearnbench.experiments.recorded import Selection
-    from unlearnbench.reporting.document import Document
-    from unlearnbench.reporting.findings import Findings
+    from unlearnbench.reporting.document import Document, Findings
     from unlearnbench.results.record import Result
 
 NONE = "none"  # for a judge or a study: leave it out
@@ -225,7 +224,7 @@ def _findings(
     results: "Sequence[Result]", folder: Path, judge_id: str | None, study: str | None
 ) -> "Findings":
     from unlearnbench.ratings.human.studies import read_studies
-    from unlearnbench.reporting.findings import Findings
+    from unlearnbench.reporting.document import Findings
 
     keys = {result.key for result in results}
     judged, notes = _judged(list(results), folder, judge_id)

@@ -30,9 +30,8 @@ if TYPE_CHECKING:
     from unlearnbench.models.language_model import LanguageModel
     from unlearnbench.reporting.document import Document
     from unlearnbench.reporting.report import Report
-    from unlearnbench.results.record import Result
+    from unlearnbench.results.record import Result, UnlearnTrace
     from unlearnbench.results.score import Metric, Score
-    from unlearnbench.results.trace import UnlearnTrace
     from unlearnbench.unlearning.batch import UnlearnBatch
     from unlearnbench.unlearning.method import Method
 
@@ -318,8 +317,7 @@ def _check_text(report: "type[Report]", text: Any) -> None:
 def _document() -> "Document":
     """One block of every kind, with hostile texts, over the results of a run of two rows."""
     from unlearnbench.analysis.table import Note
-    from unlearnbench.reporting.document import Case, Document, Listing, Passage
-    from unlearnbench.reporting.findings import Findings
+    from unlearnbench.reporting.document import Case, Document, Findings, Listing, Passage
 
     findings = Findings(_results())
     listing = Listing(

@@ -4,14 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from unlearnbench.analysis.columns import ABSENT
-from unlearnbench.analysis.table import INDISTINCT
+from unlearnbench.analysis.table import ABSENT, INDISTINCT
 
 from .quantities import counts_as, row_names
 
 if TYPE_CHECKING:
-    from unlearnbench.analysis.columns import Column
-    from unlearnbench.analysis.table import Group, Row
+    from unlearnbench.analysis.table import Column, Group, Row
 
 
 @dataclass(frozen=True)

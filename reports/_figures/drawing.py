@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Drawing
 
-    from unlearnbench.reporting.findings import Findings
+    from unlearnbench.reporting.document import Findings
 
 WIDTH = 7.0  # inches: both columns of a paper
 # All lines and text that are no data; a page in dark mode puts its own colour in this one's place.

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from statistics import geometric_mean
 from typing import TYPE_CHECKING
 
-from unlearnbench.analysis.columns import Column
+from unlearnbench.analysis.table import Column
 
 if TYPE_CHECKING:
     from unlearnbench.analysis.table import Group, Row, Table

@@ -5,8 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from unlearnbench.analysis.columns import ABSENT, EPOCHS, Column
-from unlearnbench.analysis.table import INDISTINCT, Cell, Group, Row, Table
+from unlearnbench.analysis.table import ABSENT, EPOCHS, INDISTINCT, Cell, Column, Group, Row, Table
 from unlearnbench.results.record import Result
 
 

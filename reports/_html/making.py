@@ -4,10 +4,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from unlearnbench.analysis.columns import EPOCHS, SCORE_NAMES
-from unlearnbench.analysis.conditions import differing_protocol_settings, format_value
-from unlearnbench.analysis.footnotes import listed, runs
-from unlearnbench.analysis.table import Group, Table
+from unlearnbench.analysis.footnotes import differing_protocol_settings, format_value, listed, runs
+from unlearnbench.analysis.table import EPOCHS, SCORE_NAMES, Group, Table
 from unlearnbench.reporting.document import Document
 from unlearnbench.results.record import Result
 

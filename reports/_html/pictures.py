@@ -7,8 +7,7 @@ from xml.etree import ElementTree
 from markupsafe import Markup
 
 from unlearnbench.reporting import sections
-from unlearnbench.reporting.document import Picture
-from unlearnbench.reporting.findings import Findings
+from unlearnbench.reporting.document import Findings, Picture
 
 _ELEMENTS = frozenset(
     ("svg", "g", "defs", "path", "use", "rect", "circle", "ellipse", "line", "polyline", "polygon",

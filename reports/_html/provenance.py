@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from unlearnbench.analysis.conditions import format_value
+from unlearnbench.analysis.footnotes import format_value
 from unlearnbench.results.record import Result
 
 from .texts import Pool

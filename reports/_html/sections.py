@@ -9,8 +9,7 @@ from markupsafe import Markup
 
 from unlearnbench.analysis.table import Note, Table
 from unlearnbench.reporting import sections
-from unlearnbench.reporting.document import Block, Case, Document, Listing, Picture
-from unlearnbench.reporting.findings import MANY
+from unlearnbench.reporting.document import MANY, Block, Case, Document, Listing, Picture
 
 from .comparison import Comparison, comparisons
 from .making import MAKING

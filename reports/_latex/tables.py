@@ -3,16 +3,13 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from unlearnbench.analysis.columns import SCORE_NAMES
-from unlearnbench.analysis.table import INDISTINCT
+from unlearnbench.analysis.table import INDISTINCT, INTERVALS_TITLE, SCORE_NAMES, interval_columns
 
-from .._intervals import TITLE, interval_columns, interval_text
 from .escaping import breakable, escape, number, superscript
 from .floats import RULE, centered, line, table_float, tabular
 
 if TYPE_CHECKING:
-    from unlearnbench.analysis.columns import Column
-    from unlearnbench.analysis.table import Group, Note, Row, Table
+    from unlearnbench.analysis.table import Column, Group, Note, Row, Table
 
     from .floats import Page
 
@@ -36,7 +33,7 @@ def table_floats(table: "Table", page: "Page") -> Iterator[str]:
         yield table_float(page, "Sample standard deviation over runs.", body)
     if columns := interval_columns(table.groups, table.columns):
         body = _tabular(table, columns, _interval)
-        yield table_float(page, f"{escape(TITLE)}.", body)
+        yield table_float(page, f"{escape(INTERVALS_TITLE)}.", body)
 
 
 def notes_text(notes: Sequence["Note"]) -> str:
@@ -83,4 +80,4 @@ def _spread(group: "Group", row: "Row", column: "Column") -> str:
 
 
 def _interval(group: "Group", row: "Row", column: "Column") -> str:
-    return number(interval_text(group, row, column))
+    return number(group.interval(row, column))

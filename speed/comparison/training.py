@@ -111,7 +111,7 @@ def _examiner(cell: Any, marks: Marks) -> Any:
     """Notes the costs in the place of an examination."""
     from unlearnbench.data.stop_line import StopLine
     from unlearnbench.metrics.bertscore import BertScore
-    from unlearnbench.results.trace import RowRecord
+    from unlearnbench.results.record import RowRecord
     from unlearnbench.unlearning.examiner import Examiner
 
     class Noting(Examiner):

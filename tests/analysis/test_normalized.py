@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from unlearnbench.analysis.normalized import min_max, normalized_scores, z_scores
+from unlearnbench.analysis.build_table import min_max, normalized_scores, z_scores
 from unlearnbench.analysis.table import Table
 from unlearnbench.reporting.published import as_table, printed_table
 

@@ -7,11 +7,10 @@ import pytest
 from statistics_cases import AVERAGE, COLUMNS, MA, PILE, golden_result, interval, result
 
 from unlearnbench.analysis.build_table import build_table
-from unlearnbench.analysis.columns import SCORE_NAMES
 from unlearnbench.analysis.statistics.marking import with_intervals
 from unlearnbench.analysis.statistics.outcomes import outcomes_of
 from unlearnbench.analysis.statistics.paired import ALL_PAIRS_UP_TO, pairwise
-from unlearnbench.analysis.table import INDISTINCT, Row, Table
+from unlearnbench.analysis.table import INDISTINCT, SCORE_NAMES, Row, Table
 from unlearnbench.results.record import Result
 
 rng = np.random.default_rng(10)

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from statistics_cases import AVERAGE, MA, PILE, numbered, result, score
 
-from unlearnbench.analysis.columns import Column
 from unlearnbench.analysis.statistics.outcomes import (
     RunKey,
     common_runs,
@@ -13,6 +12,7 @@ from unlearnbench.analysis.statistics.outcomes import (
     outcomes_of,
     run_key,
 )
+from unlearnbench.analysis.table import Column
 
 rng = np.random.default_rng(5)
 

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from statistics_cases import COLUMNS, result
 
-from unlearnbench.analysis.build_table import build_table
-from unlearnbench.analysis.normalized import normalized_scores
+from unlearnbench.analysis.build_table import build_table, normalized_scores
 from unlearnbench.analysis.statistics.stability import (
     Stability,
     draw_portions,

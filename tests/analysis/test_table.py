@@ -12,13 +12,11 @@ import pytest
 from golden_results import golden_results, result
 
 from unlearnbench.analysis.build_table import build_table
-from unlearnbench.analysis.columns import PAPER_COLUMNS
-from unlearnbench.analysis.table import Group, Row, Table
+from unlearnbench.analysis.table import PAPER_COLUMNS, Group, Row, Table
 from unlearnbench.errors import UserError
 from unlearnbench.protocol import Protocol
 from unlearnbench.reporting.published import as_table, printed_table
-from unlearnbench.results.record import Result, StopRecord
-from unlearnbench.results.trace import EpochRecord, UnlearnTrace
+from unlearnbench.results.record import EpochRecord, Result, StopRecord, UnlearnTrace
 
 PROTOCOL = vars(Protocol())
 

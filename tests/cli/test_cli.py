@@ -13,7 +13,7 @@ from unlearnbench import registry
 from unlearnbench.cli import status_of
 from unlearnbench.cli.catalogue import KINDS
 from unlearnbench.cli.pages import pages
-from unlearnbench.results.identity import key_of
+from unlearnbench.results.record import key_of
 from unlearnbench.results.store import Store
 from unlearnbench.settings import settings_of
 

@@ -12,7 +12,7 @@ from study_cases import results as results
 
 from unlearnbench.errors import UserError
 from unlearnbench.ratings.human.studies import read_studies
-from unlearnbench.results.identity import key_of
+from unlearnbench.results.record import key_of
 from unlearnbench.results.store import Store
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from unlearnbench.analysis.columns import SCORE_NAMES
+from unlearnbench.analysis.table import SCORE_NAMES
 from unlearnbench.errors import UserError
 from unlearnbench.reporting.published import as_table, printed_table, printed_tables
 from unlearnbench.reporting.published.printed import completed, number

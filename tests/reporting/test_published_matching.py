@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from golden_results import result
 
-from unlearnbench.analysis.columns import EPOCHS, PAPER_COLUMNS, S_M, S_Z
+from unlearnbench.analysis.table import EPOCHS, PAPER_COLUMNS, S_M, S_Z
 from unlearnbench.errors import UserError
 from unlearnbench.protocol import Protocol
-from unlearnbench.reporting.findings import Findings
+from unlearnbench.reporting.document import Findings
 from unlearnbench.reporting.published.matching import Beside, besides
 from unlearnbench.reporting.published.setup import METHODS, TOUCHES, departures
 from unlearnbench.results.record import Result, StopRecord

@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 from golden_results import golden_results, result
 
-from unlearnbench.analysis.columns import ABSENT
+from unlearnbench.analysis.table import ABSENT
 from unlearnbench.errors import UserError
 from unlearnbench.protocol import Protocol
 from unlearnbench.reporting.comparison import comparison_blocks
-from unlearnbench.reporting.document import Listing
-from unlearnbench.reporting.findings import Findings
+from unlearnbench.reporting.document import Findings, Listing
 from unlearnbench.results.record import Environment, Result
 from unlearnbench.results.score import Score
 

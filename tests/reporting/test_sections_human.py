@@ -16,8 +16,7 @@ from unlearnbench.ratings.human.studies import StudyFindings, read_studies
 from unlearnbench.ratings.judge.replies import JudgeFiles
 from unlearnbench.ratings.judge.rule import FORMULA
 from unlearnbench.ratings.judge.scores import JudgeScores, judge_note, with_judge_scores
-from unlearnbench.reporting.document import Document
-from unlearnbench.reporting.findings import Findings
+from unlearnbench.reporting.document import Document, Findings
 from unlearnbench.reporting.sections import make_document
 from unlearnbench.reporting.sections.human import blocks
 

@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 from golden_results import result
 
-from unlearnbench.analysis.columns import ABSENT, PAPER_COLUMNS
-from unlearnbench.reporting.document import Listing
-from unlearnbench.reporting.findings import Findings
+from unlearnbench.analysis.table import ABSENT, PAPER_COLUMNS
+from unlearnbench.reporting.document import Findings, Listing
 from unlearnbench.reporting.published import printed_table
 from unlearnbench.reporting.published.printed import number
 from unlearnbench.reporting.sections.beside_published import blocks

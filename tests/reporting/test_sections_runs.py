@@ -5,10 +5,9 @@ from statistics import fmean
 import pytest
 from golden_results import METRICS, golden_results, result
 
-from unlearnbench.analysis.columns import ABSENT
+from unlearnbench.analysis.table import ABSENT
 from unlearnbench.reporting import printing
-from unlearnbench.reporting.document import Listing
-from unlearnbench.reporting.findings import findings_of
+from unlearnbench.reporting.document import Listing, findings_of
 from unlearnbench.reporting.sections import costs, names, runs
 from unlearnbench.reporting.sections.runs import rows_with_runs
 from unlearnbench.results.record import PhaseRecord

@@ -6,10 +6,10 @@ from itertools import combinations
 import pytest
 from golden_results import golden_results, result
 
-from unlearnbench.analysis.columns import ABSENT
 from unlearnbench.analysis.statistics.paired import Pair
 from unlearnbench.analysis.statistics.stability import rank_stability
-from unlearnbench.reporting.findings import findings_of
+from unlearnbench.analysis.table import ABSENT
+from unlearnbench.reporting.document import findings_of
 from unlearnbench.reporting.sections import pairs, stability
 from unlearnbench.results.score import Score
 

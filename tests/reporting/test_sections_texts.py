@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from golden_results import METRICS, golden_results, recorded, result
 
-from unlearnbench.analysis.columns import ABSENT
+from unlearnbench.analysis.table import ABSENT
 from unlearnbench.errors import UserError
 from unlearnbench.reporting.continuations import (
     Continuation,
@@ -17,12 +17,10 @@ from unlearnbench.reporting.continuations import (
     final,
     over_epochs,
 )
-from unlearnbench.reporting.document import Case, Listing
-from unlearnbench.reporting.findings import Findings
+from unlearnbench.reporting.document import Case, Findings, Listing
 from unlearnbench.reporting.sections import cases, process
-from unlearnbench.results.record import ForgetSetRecord
+from unlearnbench.results.record import EpochRecord, ForgetSetRecord, RowRecord, UnlearnTrace
 from unlearnbench.results.score import Score
-from unlearnbench.results.trace import EpochRecord, RowRecord, UnlearnTrace
 
 METRICS = [
     *METRICS,

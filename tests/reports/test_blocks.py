@@ -26,7 +26,6 @@ from unlearnbench import registry
 from unlearnbench.analysis.table import Cell, Column, Group, Note, Row
 from unlearnbench.registry import find
 from unlearnbench.reporting.document import Case, Listing, Passage, Picture
-from unlearnbench.reports._intervals import interval_text
 from unlearnbench.reports._texts import one_line
 from unlearnbench.reports.plain import Plain
 
@@ -172,7 +171,9 @@ def test_notes_on_the_whole_are_told() -> None:
      ((1000.5, 2e7), 1000.0, ">1000"), ((1000.0, 2e7), None, "[1000.0, 2.0e+07]"),
      ((-0.01, 0.0), None, "[0.0, 0.0]"), ((float("nan"), float("nan")), 1000.0, "–")],
 )  # fmt: skip
-def test_interval_text(ends: tuple[Any, Any], cap: float | None, expected: str) -> None:
+def test_an_interval_is_printed_with_the_decimals_of_its_mean(
+    ends: tuple[Any, Any], cap: float | None, expected: str
+) -> None:
     column = Column("pile_ppl", "Pile (PPL)", False, capped=True)
     row = Row("A", "method", {"pile_ppl": Cell(1.0, low=ends[0], high=ends[1])})
-    assert interval_text(Group("g", (row,), cap=cap), row, column) == expected
+    assert Group("g", (row,), cap=cap).interval(row, column) == expected

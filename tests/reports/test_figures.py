@@ -15,15 +15,14 @@ from golden_results import METRICS, golden_results, result
 
 from unlearnbench.analysis.table import Cell, Group, Row
 from unlearnbench.registry import find, reports
-from unlearnbench.reporting.findings import Findings
+from unlearnbench.reporting.document import Findings
 from unlearnbench.reporting.report import Figure
 from unlearnbench.reports import ablation_bars, epoch_curves, heat_map, score_bars, trade_off
 from unlearnbench.reports._figures import bars as _bars
 from unlearnbench.reports._figures import drawing as _drawing
 from unlearnbench.reports._figures import quantities as _quantities
-from unlearnbench.results.record import Result, StopRecord
+from unlearnbench.results.record import EpochRecord, Result, StopRecord, UnlearnTrace
 from unlearnbench.results.score import Metric
-from unlearnbench.results.trace import EpochRecord, UnlearnTrace
 
 METRICS = [
     *METRICS,

@@ -18,8 +18,7 @@ from unlearnbench.cli import status_of
 from unlearnbench.files.safe_text import visible
 from unlearnbench.registry import find
 from unlearnbench.reporting import sections
-from unlearnbench.reporting.document import Case, Document, Listing, Passage, Picture
-from unlearnbench.reporting.findings import Findings
+from unlearnbench.reporting.document import Case, Document, Findings, Listing, Passage, Picture
 from unlearnbench.reports._html.pictures import drawn
 from unlearnbench.reports._latex.escaping import breakable
 from unlearnbench.reports.csv_rows import _harmless

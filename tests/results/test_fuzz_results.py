@@ -26,8 +26,7 @@ from unlearnbench.experiments.recorded import PlannedCell, Recorded, record, sel
 from unlearnbench.reading import read_results, shown_in
 from unlearnbench.reporting.report import Figure
 from unlearnbench.reporting.sections import make_document, names
-from unlearnbench.results.identity import key_of
-from unlearnbench.results.record import EvaluationSetRecord, PhaseRecord, Result
+from unlearnbench.results.record import EvaluationSetRecord, PhaseRecord, Result, key_of
 from unlearnbench.results.store import Damage, Store
 
 

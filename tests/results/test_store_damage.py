@@ -9,7 +9,7 @@ from stored_cases import SPOILT, WHOLE, edited, full_result
 from unlearnbench.cli import status_of
 from unlearnbench.errors import UserError
 from unlearnbench.results import store as store_module
-from unlearnbench.results.identity import key_of
+from unlearnbench.results.record import key_of
 from unlearnbench.results.store import Damage, Store
 
 

@@ -15,8 +15,7 @@ from unlearnbench.files.software import harness_sha256
 from unlearnbench.reporting.continuations import final, texts_of
 from unlearnbench.results import upgrades
 from unlearnbench.results.files import Damage, read_file
-from unlearnbench.results.identity import key_of, question_in
-from unlearnbench.results.record import SCHEMA_VERSION
+from unlearnbench.results.record import SCHEMA_VERSION, key_of, question_in
 from unlearnbench.results.store import Store
 
 HISTORIC = Path(__file__).parents[1] / "historic_results"

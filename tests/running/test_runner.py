@@ -28,9 +28,8 @@ from unlearnbench.files.strict_json import canonical
 from unlearnbench.nano import NANO
 from unlearnbench.protocol import Protocol
 from unlearnbench.registry import find
-from unlearnbench.results.identity import key_of
+from unlearnbench.results.record import EpochRecord, UnlearnTrace, key_of
 from unlearnbench.results.score import Score
-from unlearnbench.results.trace import EpochRecord, UnlearnTrace
 from unlearnbench.running import environment
 from unlearnbench.running.cell_record import _stop_record
 

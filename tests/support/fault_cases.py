@@ -38,7 +38,7 @@ import torch
 
 from unlearnbench.registry import register
 from unlearnbench.settings import setting
-from unlearnbench.results.trace import EpochRecord, UnlearnTrace
+from unlearnbench.results.record import EpochRecord, UnlearnTrace
 from unlearnbench.unlearning.gradient_method import GradientMethod
 
 

@@ -11,8 +11,15 @@ from golden_results import golden_results, result
 
 from unlearnbench.analysis.build_table import build_table
 from unlearnbench.analysis.table import INDISTINCT, Cell, Note, Table
-from unlearnbench.reporting.document import Block, Case, Document, Listing, Passage, Picture
-from unlearnbench.reporting.findings import Findings
+from unlearnbench.reporting.document import (
+    Block,
+    Case,
+    Document,
+    Findings,
+    Listing,
+    Passage,
+    Picture,
+)
 from unlearnbench.reporting.report import Figure
 from unlearnbench.results.record import Result
 

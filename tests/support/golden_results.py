@@ -15,9 +15,9 @@ from unlearnbench.results.record import (
     ModelRecord,
     Result,
     StopRecord,
+    UnlearnTrace,
 )
 from unlearnbench.results.score import Metric, Score, table_i
-from unlearnbench.results.trace import UnlearnTrace
 
 
 def recorded(task: str, *names: str) -> list[Metric]:

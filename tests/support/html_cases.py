@@ -11,13 +11,11 @@ from golden_results import recorded
 
 from unlearnbench.registry import find
 from unlearnbench.reporting import sections
-from unlearnbench.reporting.document import Document
-from unlearnbench.reporting.findings import Findings
+from unlearnbench.reporting.document import Document, Findings
 from unlearnbench.reporting.report import Figure
 from unlearnbench.reports._figures.drawing import FOREGROUND
-from unlearnbench.results.record import EvaluationSetRecord
+from unlearnbench.results.record import EpochRecord, EvaluationSetRecord, RowRecord, UnlearnTrace
 from unlearnbench.results.score import Score
-from unlearnbench.results.trace import EpochRecord, RowRecord, UnlearnTrace
 
 HOSTILE = "</script><script>document.title='owned'</script><img src=x onerror=alert(1)><!-- "
 

@@ -18,8 +18,7 @@ from golden_results import recorded, result
 
 from unlearnbench.cli import cli, status_of
 from unlearnbench.cli.judge import judge
-from unlearnbench.results.identity import key_of
-from unlearnbench.results.record import ForgetSetRecord, Result
+from unlearnbench.results.record import ForgetSetRecord, Result, key_of
 from unlearnbench.results.score import Score
 from unlearnbench.results.store import Store
 

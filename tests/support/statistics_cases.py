@@ -9,9 +9,9 @@ import numpy as np
 from golden_results import result as golden_result
 from numpy.typing import ArrayLike
 
-from unlearnbench.analysis.columns import Column
 from unlearnbench.analysis.statistics.bootstrap import Interval, intervals
 from unlearnbench.analysis.statistics.outcomes import Outcomes, RunKey, Stratum
+from unlearnbench.analysis.table import Column
 from unlearnbench.results.record import ForgetSetRecord, Result
 from unlearnbench.results.score import Metric, Score, table_i
 

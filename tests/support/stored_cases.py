@@ -8,17 +8,19 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from unlearnbench.results.files import written
-from unlearnbench.results.identity import key_of
 from unlearnbench.results.record import (
     Environment,
+    EpochRecord,
     ForgetSetRecord,
     MethodRecord,
     ModelRecord,
     Result,
+    RowRecord,
     StopRecord,
+    UnlearnTrace,
+    key_of,
 )
 from unlearnbench.results.score import Metric, Score
-from unlearnbench.results.trace import EpochRecord, RowRecord, UnlearnTrace
 
 
 def full_result(

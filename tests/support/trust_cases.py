@@ -8,8 +8,7 @@ from typing import Any
 from html_cases import cells
 
 from unlearnbench.results.files import Damage, read_file
-from unlearnbench.results.identity import key_of
-from unlearnbench.results.record import Result
+from unlearnbench.results.record import Result, key_of
 from unlearnbench.results.store import Store
 
 #: What each text ends in: HTML, LaTeX, Markdown, an escape sequence, links and paths.

@@ -21,7 +21,7 @@ from unlearnbench.models.language_model import LanguageModel, ModelSource
 from unlearnbench.models.scoring import span_mask
 from unlearnbench.models.sequences import Sequences
 from unlearnbench.protocol import Protocol
-from unlearnbench.results.trace import RowRecord
+from unlearnbench.results.record import RowRecord
 
 VOCABULARY = 97
 PAD = 0

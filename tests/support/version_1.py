@@ -4,8 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from unlearnbench.results.identity import key_of
-from unlearnbench.results.record import Result
+from unlearnbench.results.record import Result, key_of
 from unlearnbench.results.store import Store
 
 #: By which 0.1 told its software; any text does for a result.

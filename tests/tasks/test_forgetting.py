@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from extraction_cases import tiny_rows
 
-from unlearnbench.analysis.columns import PAPER_COLUMNS
+from unlearnbench.analysis.table import PAPER_COLUMNS
 from unlearnbench.errors import UserError
 from unlearnbench.metrics.task import TaskContext
 from unlearnbench.registry import find
-from unlearnbench.results.trace import RowRecord
+from unlearnbench.results.record import RowRecord
 
 
 class FixedExaminer:

@@ -3,16 +3,25 @@
 import json
 import math
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from statistics import fmean, stdev
-from typing import Any, TypeVar
+from statistics import fmean, pstdev, stdev
+from typing import Any, NamedTuple, TypeVar
 
-from unlearnbench.analysis.columns import EPOCHS, PAPER_COLUMNS, S_M, S_Z, Column, columns_of
-from unlearnbench.analysis.conditions import conditions_of, format_value
-from unlearnbench.analysis.footnotes import mark, notes_of
-from unlearnbench.analysis.normalized import NormalizedScores, normalized_scores
-from unlearnbench.analysis.table import Cell, Group, Row, Run, Table
+from unlearnbench.analysis.footnotes import conditions_of, format_value, mark, notes_of
+from unlearnbench.analysis.table import (
+    EPOCHS,
+    PAPER_COLUMNS,
+    S_M,
+    S_Z,
+    Cell,
+    Column,
+    Group,
+    Row,
+    Run,
+    Table,
+    columns_of,
+)
 from unlearnbench.errors import UserError
 from unlearnbench.results.record import Result, StopRecord
 
@@ -215,29 +224,26 @@ def _frozen(value: Any) -> str:
     return json.dumps(value, sort_keys=True, default=str)
 
 
+class NormalizedScores(NamedTuple):
+    """Both scores of every row, and what they are made of."""
+
+    s_z: list[float]
+    s_m: list[float]
+    metrics: tuple[str, ...]  # summed over
+    left_out: tuple[str, ...]  # missing or not finite in at least one row
+
+
 def compare(group: Group, columns: Sequence[Column]) -> Group:
     """The group with s_z, s_m and ranks over its compared rows (eq. 11)."""
     scored = _with_scores(group, columns)
-    rows = list(scored.rows)
+    cells = [dict(row.cells) for row in scored.rows]
     for column in (*columns, S_Z, S_M):
-        values = [row.mean(column.name) if row.compared else None for row in rows]
-        ranks = _ranks(column, values, group.cap)
-        rows = [_with_rank(row, column.name, rank) for row, rank in zip(rows, ranks, strict=True)]
-    return replace(scored, rows=tuple(rows))
-
-
-def scores_of(
-    rows: Sequence[Row], columns: Sequence[Column], cap: float | None
-) -> NormalizedScores:
-    """The rows' s_z and s_m (eq. 11) over those of the columns that count in them."""
-    counted = [column for column in columns if column.in_score]
-    return normalized_scores(
-        {c.name: [row.mean(c.name) for row in rows] for c in counted},
-        {c.name: bool(c.higher_is_better) for c in counted},
-        # The cap is applied to the mean, not run by run: only so do Table I's '>1000' follow from
-        # the published runs (GPT-Neo 2.7B + KUMPR: four of five below 250).
-        {c.name: cap if c.capped else None for c in counted},
-    )
+        values = [row.mean(column.name) if row.compared else None for row in scored.rows]
+        for of_row, rank in zip(cells, _ranks(column, values, group.cap), strict=True):
+            if rank is not None:
+                of_row[column.name] = replace(of_row[column.name], rank=rank)
+    ranked = (replace(row, cells=of) for row, of in zip(scored.rows, cells, strict=True))
+    return replace(scored, rows=tuple(ranked))
 
 
 def _with_scores(group: Group, columns: Sequence[Column]) -> Group:
@@ -258,10 +264,10 @@ def _with_score(row: Row, s_z: float, s_m: float) -> Row:
 def _ranks(column: Column, values: Sequence[float | None], cap: float | None) -> list[int | None]:
     """1 for the best and 2 for the second best value; equal as printed is equal in rank."""
     printed = [_as_printed(column, value, cap) for value in values]
-    known = {v for v in printed if v is not None}
-    if sum(v is not None for v in printed) < 2:
+    measured = [v for v in printed if v is not None]
+    if len(measured) < 2:
         return [None] * len(values)
-    first_two = sorted(known, reverse=bool(column.higher_is_better))[:2]
+    first_two = sorted(set(measured), reverse=bool(column.higher_is_better))[:2]
     return [first_two.index(v) + 1 if v in first_two else None for v in printed]
 
 
@@ -273,7 +279,74 @@ def _as_printed(column: Column, value: float | None, cap: float | None) -> float
     return round(value, column.decimals)
 
 
-def _with_rank(row: Row, name: str, rank: int | None) -> Row:
-    if rank is None:
-        return row
-    return replace(row, cells={**row.cells, name: replace(row.cells[name], rank=rank)})
+def scores_of(
+    rows: Sequence[Row], columns: Sequence[Column], cap: float | None
+) -> NormalizedScores:
+    """The rows' s_z and s_m (eq. 11) over those of the columns that count in them."""
+    counted = [column for column in columns if column.in_score]
+    return normalized_scores(
+        {c.name: [row.mean(c.name) for row in rows] for c in counted},
+        {c.name: bool(c.higher_is_better) for c in counted},
+        # The cap is applied to the mean, not run by run: only so do Table I's '>1000' follow from
+        # the published runs (GPT-Neo 2.7B + KUMPR: four of five below 250).
+        {c.name: cap if c.capped else None for c in counted},
+    )
+
+
+def normalized_scores(
+    columns: Mapping[str, Sequence[float | None]],
+    higher_is_better: Mapping[str, bool],
+    caps: Mapping[str, float | None] | None = None,
+) -> NormalizedScores:
+    """s_z and s_m: the sums over metrics of z-scores and of min-max scores (eq. 11).
+
+    `columns` holds one value per compared row for each metric, None where it was not
+    measured; `caps` the value above which a metric counts as that value (perplexity: 1000),
+    applied first.  A metric that is missing or not finite in any row is left out for all.
+    Raises `ValueError` if the columns differ in length.
+    """
+    lengths = {len(values) for values in columns.values()}
+    if len(lengths) > 1:
+        raise ValueError(f"columns of different lengths: {sorted(lengths)}")
+    used: dict[str, list[float]] = {}
+    for name, values in columns.items():
+        cap = (caps or {}).get(name)
+        limit = math.inf if cap is None else cap
+        # NaN is no large number: `min` would turn it into the cap.
+        capped = [limit if v is not None and v > limit else v for v in values]
+        finite = [v for v in capped if v is not None and math.isfinite(v)]
+        if finite and len(finite) == len(values):
+            used[name] = finite
+    z = [z_scores(values, higher_is_better[name]) for name, values in used.items()]
+    m = [min_max(values, higher_is_better[name]) for name, values in used.items()]
+    n_rows = lengths.pop() if lengths else 0
+    s_z, s_m = ([math.fsum(of[i] for of in parts) for i in range(n_rows)] for parts in (z, m))
+    return NormalizedScores(s_z, s_m, tuple(used), tuple(n for n in columns if n not in used))
+
+
+def z_scores(values: Sequence[float], higher_is_better: bool) -> list[float]:
+    """Signed distance from the rows' mean in population standard deviations; higher is better.
+
+    A metric that is the same in every row tells the rows apart in no way: 0 for all.
+    """
+    spread = 0.0 if _is_constant(values) else pstdev(values)
+    if spread == 0.0:  # also where they differ by less than a float can square
+        return [0.0] * len(values)
+    mean, sign = fmean(values), 1.0 if higher_is_better else -1.0
+    return [sign * (v - mean) / spread for v in values]
+
+
+def min_max(values: Sequence[float], higher_is_better: bool) -> list[float]:
+    """Position between the rows' least (0) and greatest (1) value, negated if lower is better.
+
+    A metric that is the same in every row gives 0 for all, as in `z_scores`.
+    """
+    if _is_constant(values):
+        return [0.0] * len(values)
+    low, high, sign = min(values), max(values), 1.0 if higher_is_better else -1.0
+    return [sign * (v - low) / (high - low) for v in values]
+
+
+def _is_constant(values: Sequence[float]) -> bool:
+    # Means of equal numbers may differ in the last bits; dividing by that would invent a ranking.
+    return max(values) - min(values) <= 1e-12 * max(map(abs, values))

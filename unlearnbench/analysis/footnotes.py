@@ -1,13 +1,80 @@
-"""What a table says under its numbers: which rows carry a marker, and how everything was run."""
+"""What a table says in words: how its results were measured, and which rows carry a marker."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
-from unlearnbench.analysis.columns import EPOCHS, PAPER_COLUMNS, SCORE_NAMES, Column
-from unlearnbench.analysis.conditions import differing_protocol_settings, format_value
-from unlearnbench.analysis.table import LEFT_OUT, NOT_FORGOTTEN, PARTIAL, UNEQUAL, Group, Note, Row
-from unlearnbench.results.record import StopRecord
+from unlearnbench.analysis.table import (
+    EPOCHS,
+    LEFT_OUT,
+    NOT_FORGOTTEN,
+    PAPER_COLUMNS,
+    PARTIAL,
+    SCORE_NAMES,
+    UNEQUAL,
+    Column,
+    Group,
+    Note,
+    Row,
+)
+from unlearnbench.protocol import Protocol
+from unlearnbench.results.record import Result, StopRecord
+
+
+def differing_protocol_settings(name: str, protocol: dict[str, Any]) -> dict[str, Any]:
+    """The settings in which a recorded protocol departs from the named one."""
+    # A result of another version may know a setting that this one does not: it is shown as well.
+    named = vars(Protocol.named("released" if name == "released" else "paper"))
+    return {k: v for k, v in protocol.items() if k not in named or named[k] != v}
+
+
+def format_value(value: Any) -> str:
+    """A setting's value in a label: 5e-6, 0.1, true."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and 0 < abs(value) < 1e-3:
+        digits, _, exponent = f"{value:.6e}".partition("e")
+        return f"{digits.rstrip('0').rstrip('.')}e{int(exponent)}"
+    return f"{value:.10g}" if isinstance(value, float) else str(value)
+
+
+def conditions_of(result: Result) -> dict[str, str]:
+    """What must be equal for two results to stand in one table, in words."""
+    single = differing_protocol_settings(result.protocol_name, result.protocol)
+    settings = ", ".join(f"{k}={format_value(v)}" for k, v in sorted(single.items()))
+    return {
+        "protocol": f"{result.protocol_name} protocol" + (f" with {settings}" if settings else ""),
+        "dtype": result.model.dtype,
+        "stop": f"{result.stop.source} stop line",
+        "rows": f"{len(result.forget_set.doc_ids)} rows",
+        **_measurement(result.identity),
+    }
+
+
+def _measurement(identity: Mapping[str, Any]) -> dict[str, str]:
+    """What the scores were measured with and on, as the identity says it, in words."""
+    tasks = identity.get("tasks") or {}
+    limit, texts = tasks.get("limit"), identity.get("texts") or {}
+    by_task = tasks.get("settings") or {}
+    changed = ", ".join(
+        f"{task}.{name}={format_value(value)}"
+        for task, settings in sorted(by_task.items())
+        for name, value in sorted(settings.items())
+    )
+    return {
+        "tasks": f"tasks {', '.join(sorted(by_task))}" if by_task else "no tasks",
+        "task settings": changed or "default task settings",
+        "task limit": "all documents" if limit is None else f"{limit} documents per task",
+        "texts": _with_digests("texts", texts) if texts else "no texts",
+        "sets": _with_digests("sets", identity.get("sets") or {}),
+        "bert": _with_digests("BERT", {"": (identity.get("encoders") or {}).get("bert", "")}),
+    }
+
+
+def _with_digests(title: str, digests: Mapping[str, str]) -> str:
+    return f"{title} " + ", ".join(f"{n} {d[:8]}".strip() for n, d in sorted(digests.items()))
+
 
 LONGEST_REASON = 160  # a table has no room for a path or a dump; result file and JSON hold all
 
@@ -277,8 +344,9 @@ def described(row: Row) -> str:
     """The runs that a row's means are over."""
     sets = sorted({run.forget_set for run in row.runs})
     seeds = sorted({run.seed for run in row.runs})
-    return f"forget set{'s' * (len(sets) > 1)} {', '.join(sets)}, seed{'s' * (len(seeds) > 1)} " + (
-        ", ".join(map(str, seeds))
+    return listed(
+        f"{name}{'s' if len(values) > 1 else ''} {listed(values)}"
+        for name, values in (("forget set", sets), ("seed", list(map(str, seeds))))
     )
 
 

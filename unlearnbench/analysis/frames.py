@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from unlearnbench.analysis.columns import columns_of
+from unlearnbench.analysis.table import columns_of
 from unlearnbench.results.record import Result
 
 if TYPE_CHECKING:

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from unlearnbench.files.software import harness_sha256, package_versions, source_sha256
 from unlearnbench.protocol import Protocol
 from unlearnbench.registry import find
-from unlearnbench.results.identity import key_of
-from unlearnbench.results.record import Role
+from unlearnbench.results.record import Role, key_of
 
 if TYPE_CHECKING:
     from unlearnbench.experiments.data_choice import DataChoice

@@ -23,8 +23,7 @@ from unlearnbench.experiments.named import (
 )
 from unlearnbench.files.strict_json import first_error, parsed
 from unlearnbench.files.whole_files import read_regular, write_whole
-from unlearnbench.results.identity import question_in
-from unlearnbench.results.record import Record, Result
+from unlearnbench.results.record import Record, Result, question_in
 
 if TYPE_CHECKING:
     from unlearnbench.experiments.cell import Cell

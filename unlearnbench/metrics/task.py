@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from unlearnbench.data.forget_set import ForgetSet
     from unlearnbench.models.language_model import LanguageModel
     from unlearnbench.models.sequences import Sequences
-    from unlearnbench.results.trace import RowRecord
+    from unlearnbench.results.record import RowRecord
 
 
 class RowExaminer(Interface):

@@ -6,14 +6,21 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Seq
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from unlearnbench.analysis.columns import ABSENT, EPOCHS, S_M, S_Z, SCORE_NAMES, Column
-from unlearnbench.analysis.conditions import format_value
-from unlearnbench.analysis.footnotes import listed
-from unlearnbench.analysis.table import Group, Note, Row
+from unlearnbench.analysis.footnotes import format_value, listed
+from unlearnbench.analysis.table import (
+    ABSENT,
+    EPOCHS,
+    S_M,
+    S_Z,
+    SCORE_NAMES,
+    Column,
+    Group,
+    Note,
+    Row,
+)
 from unlearnbench.errors import UserError
 from unlearnbench.reporting import printing
-from unlearnbench.reporting.document import Listing
-from unlearnbench.reporting.findings import Findings
+from unlearnbench.reporting.document import Findings, Listing
 from unlearnbench.results.record import Result
 
 if TYPE_CHECKING:

@@ -7,8 +7,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from unlearnbench.results.record import Result
-from unlearnbench.results.trace import EpochRecord, RowRecord
+from unlearnbench.results.record import EpochRecord, Result, RowRecord
 
 #: The columns that are known row by row, and where each stands in a trace's record of a row.
 ROW_FIELDS = {

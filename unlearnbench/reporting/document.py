@@ -1,12 +1,74 @@
-"""A document: what a report prints, made of four kinds of block that every format can print."""
+"""Findings, of which everything is computed once, and the document that a report prints of them.
 
-from dataclasses import dataclass
+A document is made of four kinds of block, which every format can print.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
-from unlearnbench.analysis.table import Note, Table
+from unlearnbench.analysis.build_table import build_table
+from unlearnbench.analysis.table import Note, Row, Table
+from unlearnbench.results.record import Result
 
 if TYPE_CHECKING:
-    from unlearnbench.reporting.findings import Findings
+    from unlearnbench.ratings.human.studies import StudyFindings
+
+
+MANY = 2000  # results: above it their documents alone take longer to read than the table
+_WITHOUT_INTERVALS = Note(
+    "intervals",
+    f"No intervals and no tests: more than {MANY} results; choose fewer with --experiment.",
+)
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Results, and what is computed from them when a section or a figure first asks for it."""
+
+    results: tuple[Result, ...]
+    title: str = ""
+    notes: tuple[Note, ...] = ()  # under the comparison table, besides its own
+    axes: tuple[str, ...] = ()  # settings that the rows vary on purpose: 'alpha', 'beta'
+    published: Mapping[str, str] = field(default_factory=dict)  # the printed table to lay beside
+    doc_ids: tuple[str, ...] = ()  # rows of the forget set to show; empty: chosen by a stated rule
+    read_human: "Callable[[], StudyFindings | None] | None" = None  # people's ratings
+
+    @cached_property
+    def table(self) -> Table:
+        """The comparison table, with intervals over documents and doubtful firsts marked."""
+        from unlearnbench.analysis.statistics.marking import with_intervals
+
+        table = build_table(self.results)
+        if len(self.results) > MANY:
+            return replace(table, notes=(*table.notes, _WITHOUT_INTERVALS, *self.notes))
+        table = with_intervals(table, self.by_key)
+        return replace(table, notes=(*table.notes, *self.notes))
+
+    @cached_property
+    def human(self) -> "StudyFindings | None":
+        """People's ratings, where the folder has any; raises `UserError` if they are not clear."""
+        return self.read_human() if self.read_human is not None else None
+
+    @cached_property
+    def by_key(self) -> dict[str, Result]:
+        """The results by key."""
+        return {result.key: result for result in self.results}
+
+    @cached_property
+    def images(self) -> dict[tuple[str, str], bytes | None]:
+        """The figures that were drawn so far, by name and kind of file; formats share them."""
+        return {}
+
+    def results_of(self, row: Row) -> list[Result]:
+        """The results in a row's means, in the order of its runs."""
+        return [self.by_key[run.key] for run in row.runs]
+
+
+def findings_of(results: Sequence[Result], notes: Sequence[Note] = ()) -> Findings:
+    """The findings of results that belong to no named experiment."""
+    return Findings(tuple(results), notes=tuple(notes))
 
 
 @dataclass(frozen=True)
@@ -59,7 +121,7 @@ class Document:
 
     title: str
     blocks: tuple[Block, ...]
-    findings: "Findings"
+    findings: Findings
     notes: tuple[Note, ...] = ()  # of the whole: cells still missing, say
 
     @property

@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from unlearnbench.analysis.table import Group
 from unlearnbench.errors import UserError
 from unlearnbench.reporting.continuations import best_known, final, texts_of
-from unlearnbench.reporting.findings import Findings
+from unlearnbench.reporting.document import Findings
 from unlearnbench.results.record import Result
 
 _BEST_KNOWN = (

@@ -4,8 +4,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from unlearnbench.analysis.columns import ABSENT, PAPER_COLUMNS, Column
-from unlearnbench.analysis.table import Note, Table
+from unlearnbench.analysis.table import ABSENT, PAPER_COLUMNS, Column, Note, Table
 from unlearnbench.reporting.continuations import ROW_FIELDS
 
 _SMALLEST_P = 0.001

@@ -9,8 +9,7 @@ from unlearnbench.errors import UserError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
 
-    from unlearnbench.reporting.document import Document
-    from unlearnbench.reporting.findings import Findings
+    from unlearnbench.reporting.document import Document, Findings
 
 
 class Report(ABC):

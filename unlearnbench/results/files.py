@@ -20,8 +20,7 @@ from typing import Any, NamedTuple
 from unlearnbench.errors import UserError
 from unlearnbench.files.strict_json import first_error, parsed
 from unlearnbench.files.whole_files import read_regular
-from unlearnbench.results.identity import key_of
-from unlearnbench.results.record import SCHEMA_VERSION, Result
+from unlearnbench.results.record import SCHEMA_VERSION, Result, key_of
 from unlearnbench.results.upgrades import STEPS, upgraded
 
 DOCUMENTS = ".documents.jsonl.gz"  # the end of a documents file's name

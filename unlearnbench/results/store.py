@@ -26,8 +26,7 @@ from unlearnbench.errors import UserError
 from unlearnbench.files.whole_files import write_new, write_whole
 from unlearnbench.results.claims import Claims
 from unlearnbench.results.files import DOCUMENTS, Damage, is_older, read_file, written
-from unlearnbench.results.identity import question_in
-from unlearnbench.results.record import Result
+from unlearnbench.results.record import Result, question_in
 
 ANOTHER_FOLDER = "choose another --out"
 

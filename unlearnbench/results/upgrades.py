@@ -8,8 +8,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from unlearnbench.results.identity import key_of
-from unlearnbench.results.record import SCHEMA_VERSION, Result
+from unlearnbench.results.record import SCHEMA_VERSION, Result, key_of
 
 Json = dict[str, Any]
 

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from unlearnbench.experiments.cell import Cell
     from unlearnbench.models.language_model import LanguageModel
     from unlearnbench.models.sequences import Sequences
+    from unlearnbench.results.record import UnlearnTrace
     from unlearnbench.results.score import Metric, Score
-    from unlearnbench.results.trace import UnlearnTrace
 
 
 @dataclass

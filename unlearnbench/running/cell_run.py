@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from unlearnbench.experiments.cell import Cell
     from unlearnbench.metrics.task import Task
     from unlearnbench.models.language_model import LanguageModel
-    from unlearnbench.results.trace import UnlearnTrace
+    from unlearnbench.results.record import UnlearnTrace
     from unlearnbench.unlearning.epochs import UnlearnProgress
     from unlearnbench.unlearning.examiner import Examiner
     from unlearnbench.unlearning.method import Method

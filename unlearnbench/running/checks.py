@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from unlearnbench.errors import UserError
 from unlearnbench.files.hashing import text_sha256
 from unlearnbench.models.sequences import sequences_sha256
-from unlearnbench.results.trace import UnlearnTrace
+from unlearnbench.results.record import UnlearnTrace
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from unlearnbench.data.forget_set import ForgetSet
     from unlearnbench.models.language_model import LanguageModel
-    from unlearnbench.results.trace import UnlearnTrace
+    from unlearnbench.results.record import UnlearnTrace
     from unlearnbench.unlearning.examiner import Examiner
     from unlearnbench.unlearning.gradient_method import GradientMethod
 

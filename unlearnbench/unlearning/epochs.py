@@ -7,7 +7,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from unlearnbench.results.trace import EpochRecord, Outcome, RowRecord, UnlearnTrace
+from unlearnbench.results.record import EpochRecord, Outcome, RowRecord, UnlearnTrace
 
 if TYPE_CHECKING:
     from unlearnbench.data.forget_set import ForgetSet

@@ -11,7 +11,7 @@ from unlearnbench.metrics.measured_once import measured_once
 from unlearnbench.models.devices import ranks
 from unlearnbench.models.network_state import acts_by_weights_alone, state_sha256
 from unlearnbench.protocol import Protocol
-from unlearnbench.results.trace import RowRecord
+from unlearnbench.results.record import RowRecord
 
 if TYPE_CHECKING:
     from unlearnbench.metrics.bertscore import BertScore

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from unlearnbench.data.forget_set import ForgetSet
     from unlearnbench.models.language_model import LanguageModel
-    from unlearnbench.results.trace import UnlearnTrace
+    from unlearnbench.results.record import UnlearnTrace
     from unlearnbench.unlearning.batch import UnlearnBatch
     from unlearnbench.unlearning.epochs import EpochLog
     from unlearnbench.unlearning.examiner import Examiner

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from unlearnbench.data.stop_line import StopLine
     from unlearnbench.models.language_model import LanguageModel
     from unlearnbench.protocol import Protocol
-    from unlearnbench.results.trace import RowRecord, UnlearnTrace
+    from unlearnbench.results.record import RowRecord, UnlearnTrace
     from unlearnbench.unlearning.examiner import Examiner
 
 

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
 
-from unlearnbench.analysis.columns import SCORE_NAMES
 from unlearnbench.analysis.footnotes import listed
 from unlearnbench.analysis.statistics.bootstrap import intervals
 from unlearnbench.analysis.statistics.outcomes import Outcomes
@@ -20,7 +19,7 @@ from unlearnbench.analysis.statistics.paired import (
     row_outcomes,
 )
 from unlearnbench.analysis.statistics.stability import count_common_runs, first_shares
-from unlearnbench.analysis.table import INDISTINCT, Cell, Group, Note, Row, Table
+from unlearnbench.analysis.table import INDISTINCT, SCORE_NAMES, Cell, Group, Note, Row, Table
 from unlearnbench.results.record import Result
 
 FIRST_SHARE = 0.95  # of the resamplings of runs: first in fewer is not surely first

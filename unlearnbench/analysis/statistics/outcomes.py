@@ -9,7 +9,7 @@ from functools import cached_property, lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from unlearnbench.analysis.columns import Column
+from unlearnbench.analysis.table import Column
 from unlearnbench.results.record import Result
 from unlearnbench.results.score import Score
 

@@ -9,7 +9,6 @@ from itertools import combinations
 
 import numpy as np
 
-from unlearnbench.analysis.columns import Column
 from unlearnbench.analysis.statistics.bootstrap import intervals
 from unlearnbench.analysis.statistics.outcomes import (
     Array,
@@ -18,7 +17,7 @@ from unlearnbench.analysis.statistics.outcomes import (
     matched,
     outcomes_of,
 )
-from unlearnbench.analysis.table import Group, Row
+from unlearnbench.analysis.table import Column, Group, Row
 from unlearnbench.results.record import Result
 
 #: With more rows than this only the best is compared with the second, corrected for all pairs.

@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unlearnbench.analysis.build_table import scores_of
-from unlearnbench.analysis.columns import SCORE_NAMES, Column
 from unlearnbench.analysis.statistics.outcomes import Array, common_runs, run_key
-from unlearnbench.analysis.table import Group, Row
+from unlearnbench.analysis.table import SCORE_NAMES, Column, Group, Row
 from unlearnbench.results.record import Result
 
 _SAME = 1e-9  # scores that differ by less are a tie

@@ -16,7 +16,7 @@ from unlearnbench.reporting.published.printed import (
 )
 
 if TYPE_CHECKING:
-    from unlearnbench.reporting.findings import Findings
+    from unlearnbench.reporting.document import Findings
 
 # The paper's models by the names that a result may give them, and by what tells them otherwise.
 _NAMES = {

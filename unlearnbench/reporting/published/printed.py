@@ -13,8 +13,7 @@ from functools import cached_property
 from pathlib import Path
 
 from unlearnbench.analysis.build_table import table_of_means
-from unlearnbench.analysis.columns import EPOCHS, PAPER_COLUMNS
-from unlearnbench.analysis.table import Cell, Group, Row, Table
+from unlearnbench.analysis.table import EPOCHS, PAPER_COLUMNS, Cell, Group, Row, Table
 from unlearnbench.errors import unknown
 from unlearnbench.results.record import Role
 
@@ -58,7 +57,7 @@ class PrintedRow:
 
     @property
     def _written(self) -> dict[str, str]:
-        from unlearnbench.analysis.conditions import format_value
+        from unlearnbench.analysis.footnotes import format_value
 
         return {name: format_value(value) for name, value in self.settings.items()}
 

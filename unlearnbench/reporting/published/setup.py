@@ -8,16 +8,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from unlearnbench.analysis.columns import EPOCHS, PAPER_COLUMNS, S_M, S_Z, SCORE_NAMES
-from unlearnbench.analysis.conditions import format_value
-from unlearnbench.analysis.footnotes import listed, span
-from unlearnbench.analysis.table import Row
+from unlearnbench.analysis.footnotes import format_value, listed, span
+from unlearnbench.analysis.table import EPOCHS, PAPER_COLUMNS, S_M, S_Z, SCORE_NAMES, Row
 from unlearnbench.protocol import LARGE, RELEASED
 from unlearnbench.reporting.published.matching import Beside
 from unlearnbench.reporting.published.printed import MEAN
 
 if TYPE_CHECKING:
-    from unlearnbench.reporting.findings import Findings
+    from unlearnbench.reporting.document import Findings
 
 N_ROWS, N_SETS = 128, 5
 STOP_EL, STOP_MA = 0.0499, 0.5994

@@ -1,7 +1,7 @@
 """Sections: what a document can be made of, each a function from findings to blocks.
 
-One module, one section; its name with hyphens is the section's.  An experiment's
-file lists its sections; the name of a figure stands for that figure.
+One module, one section, but for the table; its name with hyphens is the section's.  An
+experiment's file lists its sections; the name of a figure stands for that figure.
 """
 
 import ast
@@ -13,12 +13,12 @@ from pathlib import Path
 from unlearnbench import registry
 from unlearnbench.analysis.table import Note
 from unlearnbench.errors import unknown
-from unlearnbench.reporting.document import Block, Document, Picture
-from unlearnbench.reporting.findings import Findings
+from unlearnbench.reporting.document import Block, Document, Findings, Picture
 from unlearnbench.reporting.report import Figure
 
 Section = Callable[[Findings], tuple[Block, ...]]
-DEFAULT = ("table",)
+TABLE = "table"
+DEFAULT = (TABLE,)
 
 
 def make_document(
@@ -29,8 +29,15 @@ def make_document(
     return Document(findings.title, blocks, findings, tuple(notes))
 
 
+def table(findings: Findings) -> tuple[Block, ...]:
+    """The comparison table: Table I's columns, one group of rows per model."""
+    return (findings.table,)
+
+
 def section(name: str) -> Section:
     """The section of that name, or the one that holds just the figure of that name."""
+    if name == TABLE:
+        return table
     if name in figures():
         return lambda findings: _picture(name, findings)
     if name not in names():
@@ -41,6 +48,8 @@ def section(name: str) -> Section:
 
 def summary(name: str) -> str:
     """The first line about a section, as `unlearnbench list sections` prints it."""
+    if name == TABLE:
+        return (table.__doc__ or "").strip()
     # Read, not imported: a list must not load what a section computes with.
     path = Path(__path__[0]) / f"{_module_name(name)}.py"
     return (ast.get_docstring(ast.parse(path.read_bytes())) or "").split("\n")[0]
@@ -52,8 +61,8 @@ def _module_name(section_name: str) -> str:
 
 def names() -> list[str]:
     """The sections there are, figures not among them."""
-    modules = (module.name for module in pkgutil.iter_modules(__path__))
-    return [name.replace("_", "-") for name in modules if not name.startswith("_")]
+    modules = [module.name for module in pkgutil.iter_modules(__path__)]
+    return sorted([TABLE, *(m.replace("_", "-") for m in modules if not m.startswith("_"))])
 
 
 def figures() -> dict[str, type[Figure]]:

@@ -5,11 +5,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from unlearnbench.analysis.build_table import compare
-from unlearnbench.analysis.columns import ABSENT, EPOCHS, PAPER_COLUMNS, S_M, S_Z, Column
 from unlearnbench.analysis.footnotes import listed
-from unlearnbench.analysis.table import Note, Row, Table
-from unlearnbench.reporting.document import Listing
-from unlearnbench.reporting.findings import Findings
+from unlearnbench.analysis.table import (
+    ABSENT,
+    EPOCHS,
+    PAPER_COLUMNS,
+    S_M,
+    S_Z,
+    Column,
+    Note,
+    Row,
+    Table,
+)
+from unlearnbench.reporting.document import Findings, Listing
 from unlearnbench.reporting.printing import anchor, name
 from unlearnbench.reporting.published.matching import Beside, Line, besides
 from unlearnbench.reporting.published.printed import number, row_of

@@ -4,11 +4,9 @@ from collections.abc import Callable, Iterable, Sequence
 from statistics import fmean
 
 from unlearnbench.analysis import footnotes
-from unlearnbench.analysis.columns import ABSENT, EPOCHS
-from unlearnbench.analysis.table import LEFT_OUT, Group, Note, Row
+from unlearnbench.analysis.table import ABSENT, EPOCHS, LEFT_OUT, Group, Note, Row
 from unlearnbench.reporting import printing
-from unlearnbench.reporting.document import Block, Listing
-from unlearnbench.reporting.findings import Findings
+from unlearnbench.reporting.document import Block, Findings, Listing
 from unlearnbench.results.record import PhaseRecord, Result
 
 # Measured once per model, and its cost put on every cell that uses it: no cost of a row.

@@ -3,8 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from unlearnbench.analysis.columns import ABSENT
-from unlearnbench.analysis.table import NOT_FORGOTTEN, Note
+from unlearnbench.analysis.table import ABSENT, NOT_FORGOTTEN, Note
 from unlearnbench.ratings.human.printing import (
     HOW,
     LIMIT_HIT,
@@ -19,11 +18,11 @@ from unlearnbench.ratings.judge.scores import METRIC, RECORD, TASK
 from unlearnbench.reporting.document import Listing
 
 if TYPE_CHECKING:
-    from unlearnbench.analysis.columns import Column
+    from unlearnbench.analysis.table import Column
     from unlearnbench.ratings.human.beside_judge import JudgeComparison, JudgedCell
     from unlearnbench.ratings.human.scores import CellName, CellScore, StudyScores
     from unlearnbench.ratings.human.studies import StudyFindings
-    from unlearnbench.reporting.findings import Findings
+    from unlearnbench.reporting.document import Findings
 
 NAME = "human"
 _ASK_PEOPLE = (

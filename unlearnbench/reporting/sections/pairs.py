@@ -3,13 +3,11 @@
 from collections.abc import Iterator, Sequence
 from math import comb
 
-from unlearnbench.analysis.columns import Column
 from unlearnbench.analysis.footnotes import listed
 from unlearnbench.analysis.statistics.paired import ALL_PAIRS_UP_TO, LEVEL, Pair, pairwise
-from unlearnbench.analysis.table import INDISTINCT, Group, Note
+from unlearnbench.analysis.table import INDISTINCT, Column, Group, Note
 from unlearnbench.reporting import printing
-from unlearnbench.reporting.document import Block, Listing
-from unlearnbench.reporting.findings import Findings
+from unlearnbench.reporting.document import Block, Findings, Listing
 
 Pairs = Sequence[tuple[Column, Sequence[Pair]]]
 

@@ -3,8 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
-from unlearnbench.analysis.columns import Column
-from unlearnbench.analysis.table import Group, Note, Row
+from unlearnbench.analysis.table import Column, Group, Note, Row
 from unlearnbench.reporting import printing
 from unlearnbench.reporting.continuations import (
     ROW_FIELDS,
@@ -14,13 +13,11 @@ from unlearnbench.reporting.continuations import (
     over_epochs,
     texts_of,
 )
-from unlearnbench.reporting.document import Block, Case, Listing, Passage
+from unlearnbench.reporting.document import Block, Case, Findings, Listing, Passage
 from unlearnbench.reporting.examples import Example, example_run, examples_of
-from unlearnbench.reporting.findings import Findings
 from unlearnbench.reporting.sections.cases import QUOTED
 from unlearnbench.reporting.sections.runs import has_failed, rows_with_runs
-from unlearnbench.results.record import Result
-from unlearnbench.results.trace import EpochRecord
+from unlearnbench.results.record import EpochRecord, Result
 
 _MOST = 6  # continuations of a case
 _EPOCHS_RULE = (

@@ -6,12 +6,20 @@ from functools import cached_property
 
 from unlearnbench.analysis import footnotes
 from unlearnbench.analysis.build_table import failure_of
-from unlearnbench.analysis.columns import ABSENT, EPOCHS, Column
 from unlearnbench.analysis.footnotes import listed
-from unlearnbench.analysis.table import LEFT_OUT, NOT_FORGOTTEN, Group, Note, Row, Table
+from unlearnbench.analysis.table import (
+    ABSENT,
+    EPOCHS,
+    LEFT_OUT,
+    NOT_FORGOTTEN,
+    Column,
+    Group,
+    Note,
+    Row,
+    Table,
+)
 from unlearnbench.reporting import printing
-from unlearnbench.reporting.document import Block, Listing
-from unlearnbench.reporting.findings import Findings
+from unlearnbench.reporting.document import Block, Findings, Listing
 from unlearnbench.results.record import Result
 
 _MEAN = "mean"

@@ -2,13 +2,11 @@
 
 from collections.abc import Iterator, Mapping
 
-from unlearnbench.analysis.columns import ABSENT, S_M, S_Z, SCORE_NAMES, Column
 from unlearnbench.analysis.footnotes import listed
 from unlearnbench.analysis.statistics.stability import N_DRAWS, Stability, rank_stability
-from unlearnbench.analysis.table import Group, Row
+from unlearnbench.analysis.table import ABSENT, S_M, S_Z, SCORE_NAMES, Column, Group, Row
 from unlearnbench.reporting import printing
-from unlearnbench.reporting.document import Block, Listing
-from unlearnbench.reporting.findings import Findings
+from unlearnbench.reporting.document import Block, Findings, Listing
 
 First = Mapping[str, tuple[str, ...]]  # what was left out -> labels of who is first without it
 
