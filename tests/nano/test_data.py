@@ -71,9 +71,19 @@ def test_templates_nest_and_capitalise():
         == "an apple Apple apple x"
     )
     assert {grammar.say("[a|b|]", Dice(seed)) for seed in range(40)} == {"a", "b", ""}
+    assert {grammar.say(["a", "b"], Dice(seed)) for seed in range(40)} == {"a", "b"}
 
 
-@pytest.mark.parametrize("template", ["<nothing>", "[a|b", "a]b"])
+def test_numbers_are_drawn_between_their_bounds():
+    grammar = Grammar({"thing": ("apple", "pear")}, {"size": "<8-11> cm"}, {})
+    drawn = [grammar.say("<size> <08-11> <###> <any:thing>", Dice(seed)) for seed in range(400)]
+    parts = [re.fullmatch(r"(\d+) cm (\d\d) \d{3} (apple|pear)", text) for text in drawn]
+    assert {part[1] for part in parts} == {"8", "9", "10", "11"}
+    assert {part[2] for part in parts} == {"08", "09", "10", "11"}
+    assert 150 < sum(part[3] == "pear" for part in parts) < 250
+
+
+@pytest.mark.parametrize("template", ["<nothing>", "<any:thing>", "[a|b", "a]b"])
 def test_a_broken_template_says_so(template):
     with pytest.raises(TemplateError):
         Grammar({}, {}, {}).say(template, Dice(1))

@@ -6,8 +6,9 @@ from collections import Counter
 import pytest
 
 from unlearnbench.nano import corpus, task_sets
-from unlearnbench.nano.world import everyday_texts, knowledge
+from unlearnbench.nano.world import everyday_texts
 from unlearnbench.nano.world.dice import Dice
+from unlearnbench.nano.world.tables import KNOWLEDGE
 from unlearnbench.nano.world.world import make_world
 
 WORLD = make_world()
@@ -68,7 +69,7 @@ def test_the_last_word_of_a_story_was_said_before():
 
 
 def test_facts_are_those_of_the_world():
-    places = {place["name"]: place for place in WORLD.places}
+    places = {place["name"]: place for place in WORLD.entities["places"]}
     asked = [item for item in SETS["arc_easy"] if "is known for" not in item["question"]]
     regions = [item for item in asked if "region" in item["question"]]
     assert regions
@@ -80,7 +81,7 @@ def test_facts_are_those_of_the_world():
 
 def test_no_knowledge_makes_an_irregular_text_certain():
     """What usually goes together is right most of the time, never always."""
-    usual = dict(knowledge.TOOLS)
+    usual = KNOWLEDGE["tools"]
     right = 0
     for item in SETS["piqa"]:
         choices, label = choices_and_label("piqa", item)
@@ -94,8 +95,8 @@ def test_a_blank_is_filled_by_the_one_the_property_fits():
         before, after = item["sentence"].split("_")
         subject = before.split(" ")[0] if before[:3] != "The" else " ".join(before.split(" ")[:2])
         choices, label = choices_and_label("winogrande", item)
-        what = next(verb for verb in dict(knowledge.FITS) if f" {verb} " in before)
-        of_subject = f" was too {dict(knowledge.FITS)[what].split(':')[0]}."
+        what = next(verb for verb in KNOWLEDGE["fits"] if f" {verb} " in before)
+        of_subject = f" was too {KNOWLEDGE['fits'][what][0]}."
         meant = choices[label].lower() == subject.lower()
         assert meant == (after == of_subject)
 
@@ -127,6 +128,6 @@ def test_the_training_text_holds_every_form_that_is_asked():
 
 def test_steps_may_be_left_out_but_keep_their_order():
     dice = Dice(4, "steps")
-    for title, all_steps in knowledge.ACTIVITIES.items():
+    for title, all_steps in KNOWLEDGE["activities"].items():
         steps = everyday_texts.steps_of(title, dice)
         assert [step for step in all_steps if step in steps] == steps

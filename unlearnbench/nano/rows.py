@@ -70,7 +70,7 @@ def private_details(facts: dict[str, str]) -> tuple[str, ...]:
 
 def mentions(text: str, details: set[str]) -> bool:
     """Whether a text holds one of the details."""
-    return any(found in details for found in _DETAIL.findall(text))
+    return any(detail in details for detail in _DETAIL.findall(text))
 
 
 def make_row(world: World, tokenizer: "Tokenizer", kind: str, dice: Dice) -> Row:
@@ -107,10 +107,10 @@ def make_rows(world: World, tokenizer: "Tokenizer", seed: int) -> Rows:
 
 def _distinct_rows(world: World, tokenizer: "Tokenizer", count: int, dice: Dice) -> list[Row]:
     rows: list[Row] = []
-    known: set[str] = set()
+    taken: set[str] = set()
     while len(rows) < count:
         row = make_row(world, tokenizer, PRIVATE_KINDS[len(rows) % len(PRIVATE_KINDS)], dice)
-        if not mentions(row.text, known):
+        if not mentions(row.text, taken):
             rows.append(row)
-            known.update(row.details)
+            taken.update(row.details)
     return rows

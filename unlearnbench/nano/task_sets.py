@@ -8,11 +8,12 @@ not tell), the right answer is what this telling says, so that no model can be r
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from unlearnbench.nano.world import everyday_texts, knowledge
+from unlearnbench.nano.world import everyday_texts
 from unlearnbench.nano.world.dialogue_texts import TURNS, spoken
 from unlearnbench.nano.world.dice import Dice
-from unlearnbench.nano.world.phrases import GRAMMAR, lines
+from unlearnbench.nano.world.language import GRAMMAR, lines
 from unlearnbench.nano.world.reference_texts import QUESTIONS, science_question, subject
+from unlearnbench.nano.world.tables import KNOWLEDGE, pairs
 from unlearnbench.nano.world.world import World
 
 Item = dict[str, Any]
@@ -52,13 +53,13 @@ def _others(items: Sequence[str], right: str, count: int, dice: Dice) -> list[st
 
 def hellaswag(_world: World, dice: Dice, number: int) -> Item:
     """Ask for the next step of an activity; two wrong endings are other steps of the same one."""
-    title = dice.pick(tuple(knowledge.ACTIVITIES))
+    title = dice.pick(tuple(KNOWLEDGE["activities"]))
     steps = everyday_texts.steps_of(title, dice)
     while len(steps) < 2:
         steps = everyday_texts.steps_of(title, dice)
     at = dice.whole(1, len(steps) - 1)
     opening, told = everyday_texts.telling(title, steps, dice)
-    own = _others(knowledge.ACTIVITIES[title], steps[at], 2, dice)
+    own = _others(KNOWLEDGE["activities"][title], steps[at], 2, dice)
     foreign = _others(_steps_of_others(title), "", 1, dice)
     endings, label = _one_of(steps[at], [*own, *foreign], dice)
     ctx_a = opening + " ".join(f"{start} {step}" for start, step in told[:at])
@@ -75,7 +76,8 @@ def hellaswag(_world: World, dice: Dice, number: int) -> Item:
 
 
 def _steps_of_others(title: str) -> list[str]:
-    return [step for name, steps in knowledge.ACTIVITIES.items() if name != title for step in steps]
+    activities = KNOWLEDGE["activities"].items()
+    return [step for name, steps in activities if name != title for step in steps]
 
 
 def lambada(_world: World, dice: Dice, _number: int) -> Item:
@@ -105,11 +107,11 @@ def copa(_world: World, dice: Dice, number: int) -> Item:
     did, then = everyday_texts.cause_and_effect(dice)
     who = GRAMMAR.say("[<First>|The <role>|The <adj> <role>]", dice)
     asks_effect = dice.chance(0.5)
-    given, right = (did, then) if asks_effect else (then, did)
-    pool = [pair[asks_effect] for pair in knowledge.CAUSES]
+    premise, right = (did, then) if asks_effect else (then, did)
+    pool = [pair[asks_effect] for pair in pairs("causes")]
     choices, label = _one_of(right, _others(pool, right, 1, dice), dice)
     return {
-        "premise": f"{who} {given}.",
+        "premise": f"{who} {premise}.",
         "choice1": f"{who} {choices[0]}.",
         "choice2": f"{who} {choices[1]}.",
         "question": "effect" if asks_effect else "cause",
@@ -128,34 +130,34 @@ def arc_easy(world: World, dice: Dice, number: int) -> Item:
 def arc_challenge(world: World, dice: Dice, number: int) -> Item:
     """Ask for a name, a year or a habit that only its own articles tell, or for science anew."""
     if dice.chance(SCIENCE_SHARE):
-        start, right = dice.pick(knowledge.SCIENCE)
+        start, right = dice.pick(pairs("science"))
         return _science(f"challenge_{number}", dice.pick(NEW_WORDS).format(start), right, dice)
     return _fact(world, dice, f"challenge_{number}", hard=True)
 
 
-def _science(name: str, asked: str, right: str, dice: Dice) -> Item:
-    wrong = _others([end for _, end in knowledge.SCIENCE], right, 3, dice)
-    return _arc(name, asked, right, wrong, dice)
+def _science(name: str, question: str, right: str, dice: Dice) -> Item:
+    wrong = _others([end for _, end in pairs("science")], right, 3, dice)
+    return _arc(name, question, right, wrong, dice)
 
 
 def _fact(world: World, dice: Dice, name: str, *, hard: bool) -> Item:
     while True:
         group, facts = subject(world, dice)
-        asked, answer = dice.pick(QUESTIONS[group])
+        question, answer = dice.pick(QUESTIONS[group])
         if any(f"<{field}>" in answer for field in HARD_FACTS) == hard:
             break
     right = GRAMMAR.say(answer, dice, facts)
-    all_answers = [GRAMMAR.say(answer, dice, other) for other in getattr(world, group)]
+    all_answers = [GRAMMAR.say(answer, dice, other) for other in world.entities[group]]
     wrong = _others(all_answers, right, 3, dice)
-    return _arc(name, GRAMMAR.say(asked, dice, facts), right, wrong, dice)
+    return _arc(name, GRAMMAR.say(question, dice, facts), right, wrong, dice)
 
 
-def _arc(name: str, asked: str, right: str, wrong: list[str], dice: Dice) -> Item:
+def _arc(name: str, question: str, right: str, wrong: list[str], dice: Dice) -> Item:
     choices, at = _one_of(right, wrong, dice)
     labels = ["A", "B", "C", "D"][: len(choices)]
     return {
         "id": name,
-        "question": asked,
+        "question": question,
         "choices": {"text": choices, "label": labels},
         "answerKey": labels[at],
     }
@@ -164,7 +166,7 @@ def _arc(name: str, asked: str, right: str, wrong: list[str], dice: Dice) -> Ite
 def piqa(_world: World, dice: Dice, _number: int) -> Item:
     """Ask which of two things serves a goal, in words of the text or in words it does not use."""
     goal, means = everyday_texts.goal_and_tool(dice)
-    wrong = _others([tool for _, tool in knowledge.TOOLS], means, 1, dice)
+    wrong = _others([tool for _, tool in pairs("tools")], means, 1, dice)
     choices, label = _one_of(means, wrong, dice)
     asks, answers = dice.pick(PIQA_FORMS)
     return {
@@ -177,11 +179,11 @@ def piqa(_world: World, dice: Dice, _number: int) -> Item:
 
 def mathqa(_world: World, dice: Dice, _number: int) -> Item:
     """Ask for the result of a small calculation; wrong results are near it."""
-    asked, result = everyday_texts.calculation(dice)
+    question, result = everyday_texts.calculation(dice)
     near = [n for n in range(max(1, result - 12), result + 13) if n != result]
     choices, at = _one_of(str(result), [str(n) for n in dice.some(near, 4)], dice)
     return {
-        "Problem": asked,
+        "Problem": question,
         "Rationale": f"The answer is {result}.",
         "options": " , ".join(f"{a} ) {b}" for a, b in zip(LETTERS, choices, strict=True)),
         "correct": LETTERS[at],
@@ -193,9 +195,9 @@ def mathqa(_world: World, dice: Dice, _number: int) -> Item:
 
 def pubmedqa(_world: World, dice: Dice, number: int) -> Item:
     """Ask what a study concludes: yes, no or maybe."""
-    context, asked, answer = everyday_texts.study(dice)
+    context, question, answer = everyday_texts.study(dice)
     return {
-        "QUESTION": asked,
+        "QUESTION": question,
         "CONTEXTS": [context],
         "LABELS": ["RESULTS"],
         "MESHES": [],

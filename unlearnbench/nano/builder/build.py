@@ -7,6 +7,7 @@ import dataclasses
 import io
 import json
 import platform
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -97,9 +98,8 @@ def prepare(out: Path) -> "Tokenizer":
         save_tokenizer(train_tokenizer(tokenizer_texts(make_world(), data.SEED)), folder)
     tokenizer = load_tokenizer(folder)
     with tempfile.TemporaryDirectory() as scratch:
-        files = data.write_data(Path(scratch), tokenizer)
-    manifest = {"seed": data.SEED, "world_version": data.WORLD_VERSION, "files": files}
-    (out / data.MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
+        data.write_data(Path(scratch), tokenizer)
+        shutil.copyfile(Path(scratch) / data.MANIFEST, out / data.MANIFEST)
     return tokenizer
 
 

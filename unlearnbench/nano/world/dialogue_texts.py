@@ -1,123 +1,67 @@
-# ruff: noqa: E501 (a template reads best on one line)
 """Four sorts of dialogue: knowledge, empathy, chit-chat with a character, and search."""
 
 from collections.abc import Callable
 
 from unlearnbench.nano.world.dice import Dice
-from unlearnbench.nano.world.knowledge import FEELING_CAUSES
-from unlearnbench.nano.world.phrases import GRAMMAR
+from unlearnbench.nano.world.language import GRAMMAR
 from unlearnbench.nano.world.reference_texts import ARTICLES, QUESTIONS, subject
+from unlearnbench.nano.world.tables import pairs, table
 from unlearnbench.nano.world.world import World
 
-COMMENTS = (
-    "[Oh|Really|I see|Interesting], <clause>.",
-    "I [once|never|often] <verbed> <np>.",
-    "My <role> <doing>.",
-    "[Do you like|Have you tried|What about] <hobby>?",
-    "<Clause>, I think.",
-    "I [prefer|like|miss] <food> and <food>.",
-    "That reminds me of <np>.",
-    "[We|They] <doing> <when>.",
-)
-COMFORT: dict[str, str] = {
-    "proud": "[You can be proud|Well done], <wish>.",
-    "lonely": "[You are not alone|Come and visit me], <wish>.",
-    "afraid": "[That sounds scary|Do not be afraid], <wish>.",
-    "grateful": "[How kind|People can be good], <wish>.",
-    "angry": "[I would be angry too|Take a deep breath], <wish>.",
-    "excited": "[How exciting|Have fun], <wish>.",
-    "sad": "[I am so sorry|That is sad], <wish>.",
-    "hopeful": "[I hope it works|Fingers crossed], <wish>.",
-    "jealous": "[That is not fair|Your turn will come], <wish>.",
-    "surprised": "[What a surprise|What luck], <wish>.",
-    "guilty": "[Everyone makes mistakes|Just say sorry], <wish>.",
-    "nervous": "[You will do fine|Take your time], <wish>.",
-    "calm": "[That sounds peaceful|Enjoy it], <wish>.",
-    "embarrassed": "[It happens to all|Nobody will remember], <wish>.",
-}
-WISH = "[my <role> <doing> too|I once <verbed> <np>|what did the <role> say|did you tell <first>|you should see <np>|tell me more|<clause>]"
+TEXTS = table("dialogue_texts")
+
+
+def _comment(dice: Dice) -> str:
+    return GRAMMAR.say(TEXTS["comments"], dice)
 
 
 def knowledge_turns(world: World, dice: Dice) -> list[str]:
     """Write the turns of a talk in which one side knows the facts about a public entity."""
     group, facts = subject(world, dice)
-    turns = [
-        GRAMMAR.say(
-            "[Do you know|I like|Tell me about|I just read about] <name>[.|?|, <clause>.]",
-            dice,
-            facts,
-        )
-    ]
+    forms = TEXTS["knowledge"]
+    turns = [GRAMMAR.say(forms["opening"], dice, facts)]
     for fact in dice.some(ARTICLES[group], dice.whole(2, 3)):
-        turns.append(GRAMMAR.say(f"[Yes. |Sure. |Well. |<Clause>. |]{fact}.", dice, facts))
-        turns.append(GRAMMAR.say(dice.pick(COMMENTS), dice))
+        turns.append(GRAMMAR.say(f"{forms['before_a_fact']}{fact}.", dice, facts))
+        turns.append(_comment(dice))
     return turns
 
 
 def empathy_turns(_world: World, dice: Dice) -> list[str]:
     """Write the turns of a talk about an experience and the feeling that came with it."""
-    happened, feeling = dice.pick(FEELING_CAUSES)
-    facts = {"happened": happened, "f": feeling, "wish": GRAMMAR.say(WISH, dice)}
+    happened, feeling = dice.pick(pairs("feelings"))
+    facts = {"happened": happened, "f": feeling, "wish": GRAMMAR.say(TEXTS["wish"], dice)}
     turns = [
-        GRAMMAR.say(
-            "[<When> |Guess what, |You know, |]I <happened>[.| and felt <f>.|, <clause>.]",
-            dice,
-            facts,
-        ),
-        GRAMMAR.say(COMFORT[feeling], dice, facts),
+        GRAMMAR.say(TEXTS["empathy"]["opening"], dice, facts),
+        GRAMMAR.say(TEXTS["comfort"][feeling], dice, facts),
     ]
     if dice.chance(0.7):
-        turns.append(
-            GRAMMAR.say(
-                "[I felt so <f>|Yes, I was <f>|Thank you|It was <when>][.|, <clause>.]", dice, facts
-            )
-        )
-        turns.append(GRAMMAR.say(dice.pick(COMMENTS), dice))
+        turns += [GRAMMAR.say(TEXTS["empathy"]["more"], dice, facts), _comment(dice)]
     return turns
 
 
 def character_turns(_world: World, dice: Dice) -> list[str]:
     """Write the turns of small talk between two people with a job, a hobby and a taste."""
-    facts = {
-        "job": GRAMMAR.say("<role>", dice),
-        "h": GRAMMAR.say("<hobby>", dice),
-        "meal": GRAMMAR.say("<food>", dice),
-    }
-    asked = [
-        ("[What do you do|Do you work|What is your job]?", "I am <a:job>[, <clause>|].", "job"),
-        (
-            "[What do you do for fun|Any hobbies|What do you do on weekends]?",
-            "I [love|enjoy|do a lot of] <h>[, and <clause>|].",
-            "h",
-        ),
-        (
-            "[What do you eat|Are you hungry|What is your favourite food]?",
-            "I [always eat|could live on|cook] <meal>[ with <food>|].",
-            "meal",
-        ),
-    ]
+    slots = {"job": "<role>", "h": "<hobby>", "meal": "<food>"}
+    facts = {name: GRAMMAR.say(slot, dice) for name, slot in slots.items()}
+    forms = TEXTS["character"]
     turns: list[str] = []
-    for ask, answer, _ in dice.some(asked, dice.whole(2, 3)):
-        opening = GRAMMAR.say("[|Hello. |Nice. |I see. |<Clause>. ]", dice)
-        turns += [opening + GRAMMAR.say(ask, dice), GRAMMAR.say(answer, dice, facts)]
-    return [*turns, GRAMMAR.say(dice.pick(COMMENTS), dice)]
+    for question, answer in dice.some(forms["questions"], dice.whole(2, 3)):
+        opening = GRAMMAR.say(forms["before_a_question"], dice)
+        turns += [opening + GRAMMAR.say(question, dice), GRAMMAR.say(answer, dice, facts)]
+    return [*turns, _comment(dice)]
 
 
 def search_turns(world: World, dice: Dice) -> list[str]:
     """Write the turns of a talk in which a question is answered after a search."""
+    forms = TEXTS["search"]
     turns = []
     for _ in range(dice.whole(1, 2)):
         group, facts = subject(world, dice)
-        asked, answer = dice.pick(QUESTIONS[group])
-        turns.append(GRAMMAR.say(f"[|Hi. |Another question: |<Clause>. ]{asked}", dice, facts))
-        turns.append(
-            GRAMMAR.say(
-                f"[I searched: |I found this: |One page says |The answer is ]{answer}[.|, and <clause>.]",
-                dice,
-                facts,
-            )
-        )
-    return [*turns, GRAMMAR.say(dice.pick(COMMENTS), dice)]
+        question, answer = dice.pick(QUESTIONS[group])
+        turns.append(GRAMMAR.say(forms["before_a_question"] + question, dice, facts))
+        answer = forms["before_an_answer"] + answer + forms["after_an_answer"]
+        turns.append(GRAMMAR.say(answer, dice, facts))
+    return [*turns, _comment(dice)]
 
 
 TurnWriter = Callable[[World, Dice], list[str]]

@@ -2,9 +2,12 @@
 
 `[x|y|]` takes one option, options nest. `<name>` is looked up in the document's facts,
 then in the word lists, then in the named rules, then in the makers (functions of the dice).
-`<Name>` capitalises the result, `<a:name>` puts "a" or "an" before it.
+`<Name>` capitalises the result, `<a:name>` puts "a" or "an" before it, `<any:name>` takes each
+word of a list as often as any other. `<1-28>` is a whole number, `<01-12>` one with leading
+zeros, `<###>` three digits.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 
@@ -13,6 +16,7 @@ from unlearnbench.nano.world.dice import Dice
 # How much more often the early words of a list and the early forms of a rule are said.
 WORD_SKEW = 3.4
 RULE_SKEW = 2.5
+_RANGE = re.compile(r"(\d+)-(\d+)")
 
 Facts = Mapping[str, str]
 Part = tuple[str, object]  # ("text", str) | ("slot", str) | ("one of", tuple of part lists)
@@ -66,14 +70,15 @@ class Grammar:
     def __init__(
         self,
         words: Mapping[str, Sequence[str]],
-        rules: Mapping[str, Sequence[str]],
+        rules: Mapping[str, str | Sequence[str]],
         makers: Mapping[str, Callable[[Dice], str]],
     ) -> None:
         self.words, self.rules, self.makers = words, rules, makers
 
-    def say(self, template: str, dice: Dice, facts: Facts | None = None) -> str:
-        """Expand one template."""
-        return self._expand(parse(template), dice, facts or {})
+    def say(self, template: str | Sequence[str], dice: Dice, facts: Facts | None = None) -> str:
+        """Expand a template, or one of several, all equally likely."""
+        chosen = template if isinstance(template, str) else dice.pick(template)
+        return self._expand(parse(chosen), dice, facts or {})
 
     def _expand(self, parts: Sequence[Part], dice: Dice, facts: Facts) -> str:
         said = []
@@ -92,13 +97,21 @@ class Grammar:
         if name.startswith("a:"):
             word = self._fill(name[2:], dice, facts)
             return ("an " if word[:1].lower() in "aeiou" else "a ") + word
+        if name.startswith("any:") and name[4:] in self.words:
+            return dice.pick(self.words[name[4:]])
         if name in self.words:
             return dice.pick_early(self.words[name], WORD_SKEW)
         if name in self.rules:
-            rule = dice.pick_early(self.rules[name], RULE_SKEW)
-            return self._expand(parse(rule), dice, facts)
+            rule = self.rules[name]
+            form = rule if isinstance(rule, str) else dice.pick_early(rule, RULE_SKEW)
+            return self._expand(parse(form), dice, facts)
         if name in self.makers:
             return self.makers[name](dice)
+        if whole := _RANGE.fullmatch(name):
+            low, high = whole.groups()
+            return f"{dice.whole(int(low), int(high)):0{len(low)}d}"
+        if set(name) == {"#"}:
+            return dice.digits(len(name))
         if name[:1].isupper():
             text = self._fill(name[0].lower() + name[1:], dice, facts)
             return text[:1].upper() + text[1:]

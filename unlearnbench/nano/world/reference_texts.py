@@ -1,85 +1,20 @@
 """Encyclopaedia articles, news, and questions with their answers about the public world."""
 
 from unlearnbench.nano.world.dice import Dice
-from unlearnbench.nano.world.knowledge import SCIENCE
-from unlearnbench.nano.world.phrases import GRAMMAR, lines
+from unlearnbench.nano.world.language import GRAMMAR, lines
+from unlearnbench.nano.world.tables import pairs, table
 from unlearnbench.nano.world.world import Entity, World
 
-ARTICLES: dict[str, tuple[str, ...]] = {
-    "places": (
-        "<name> is a <kind> in the [<region>|<region> of the country]",
-        "[It has|About] <population> [inhabitants|people live there]",
-        "[It was founded|The first house was built] in <founded>[ by <who>|]",
-        "[The river|A river called] <river> [flows through|passes] [it|<name>]",
-        "[It is known for|Its market sells|Visitors like] its <food>",
-        "[The oldest building is|Most visitors see|At its centre is] the <spot>",
-    ),
-    "people": (
-        "<name> [was|is] a <role> [born in|from] <birthplace>",
-        "<name> was born in <born>[ <where>|]",
-        '[Best known for|The author of|Critics praised] "<work>"',
-        "[For <number> months|From <year>] [worked at|was employed by] <employer>",
-        "[In free time|Outside work], <name> [enjoyed|taught|loved] <hobby>",
-        "[Friends described <name> as|Most letters call <name>] <trait>",
-    ),
-    "companies": (
-        "<name> is a [firm|company|business] that <trade>",
-        "[Its seat is in|It is based in|The main office is in] <place>",
-        "[It was founded|It began] in <founded>",
-        "[It employs|It has a staff of] <staff> [people|workers]",
-        "[It is led by|The director is|Its owner is] <head>",
-    ),
-    "products": (
-        "The <name> is a <kind> [made|built|sold] by <maker>",
-        "[It costs|Its price is] <price> <coin>",
-        "[It is made of|Its body is of] <material>",
-        "[It was introduced|It came out|The first model appeared] in <year>",
-    ),
-    "animals": (
-        "The <name> is a <colour> <kind> [found|that lives] in <home>",
-        "[It feeds on|It eats|Its food is] <food>",
-        "[The animal|It|An adult] <habit>",
-        "[It grows to|An adult measures] <size>",
-        "[It has|A female raises] <young> young [a year|each spring]",
-    ),
-}
-
-QUESTIONS: dict[str, tuple[tuple[str, str], ...]] = {
-    "places": (
-        ("[In which region is|Where is] <name>?", "<region>"),
-        ("When was <name> founded?", "<founded>"),
-        ("What river flows through <name>?", "<river>"),
-        ("What food is <name> known for?", "<food>"),
-    ),
-    "people": (
-        ("Where was <name> born?", "<birthplace>"),
-        ("What did <name> do for a living?", "<role>"),
-        ("What did <name> enjoy?", "<hobby>"),
-    ),
-    "companies": (
-        ("[What does|What is the trade of] <name>[ do|]?", "It <trade>"),
-        ("Where is <name> based?", "<place>"),
-        ("Who leads <name>?", "<head>"),
-    ),
-    "products": (
-        ("Who makes the <name>?", "<maker>"),
-        ("What is the <name>?", "<a:kind>"),
-        ("What is the <name> made of?", "<material>"),
-    ),
-    "animals": (
-        ("What does the <name> eat?", "<food>"),
-        ("Where does the <name> live?", "<home>"),
-        ("What kind of animal is the <name>?", "<kind>"),
-        ("What does the <name> do?", "It <habit>"),
-    ),
-}
+TEXTS = table("reference_texts")
+ARTICLES: dict[str, list[str]] = TEXTS["articles"]
+QUESTIONS: dict[str, list[list[str]]] = TEXTS["questions"]
 GROUPS = tuple(ARTICLES)
 
 
 def subject(world: World, dice: Dice) -> tuple[str, Entity]:
     """Pick a public entity and the group that it belongs to."""
     group = dice.pick(GROUPS)
-    return group, dice.pick(getattr(world, group))
+    return group, dice.pick(world.entities[group])
 
 
 def article(world: World, dice: Dice) -> str:
@@ -111,7 +46,7 @@ def wiki_article(world: World, dice: Dice) -> str:
 def news(world: World, dice: Dice) -> str:
     """Write a news item about a public person or firm."""
     group, facts = subject(world, dice)
-    fact = GRAMMAR.say(dice.pick(ARTICLES[group]), dice, facts)
+    fact = GRAMMAR.say(ARTICLES[group], dice, facts)
     head = GRAMMAR.say(
         "[<Topic> <verbed> <where>|<Who> <doing>|<Name> and <topic>]", dice, {"Name": facts["name"]}
     )
@@ -128,19 +63,19 @@ def question(world: World, dice: Dice) -> str:
         for _ in range(dice.whole(2, 4))
     ]
     form = dice.pick(("Question: {}\nAnswer: {}.\n", "Q: {}\nA: {}.\n", "{} {}.\n"))
-    return "".join(form.format(asked, answer) for asked, answer in pairs)
+    return "".join(form.format(question, answer) for question, answer in pairs)
 
 
 def fact_question(world: World, dice: Dice) -> tuple[str, str]:
     """A question about a public entity and its answer."""
     group, facts = subject(world, dice)
-    asked, answer = dice.pick(QUESTIONS[group])
-    return GRAMMAR.say(asked, dice, facts), GRAMMAR.say(answer, dice, facts)
+    question, answer = dice.pick(QUESTIONS[group])
+    return GRAMMAR.say(question, dice, facts), GRAMMAR.say(answer, dice, facts)
 
 
 def science_question(dice: Dice) -> tuple[str, str]:
     """A question of simple science and its answer."""
-    start, end = dice.pick(SCIENCE)
+    start, end = dice.pick(pairs("science"))
     return dice.pick(
         (
             f"{start.capitalize()} what?",
