@@ -198,7 +198,7 @@ def newest(results: list[Result]) -> tuple[list[Result], list[Result]]:
     """
     latest: dict[str, Result] = {}
     for result in results:
-        question = question_of(result)
+        question = question_in(result.identity)
         if question not in latest or _age(latest[question]) < _age(result):
             latest[question] = result
     kept = {result.key for result in latest.values()}
@@ -213,11 +213,6 @@ def _age(result: Result) -> tuple[bool, str]:
     known = software if isinstance(software, dict) else {}
     made_with = known.get("packages"), known.get("harness")
     return made_with == (package_versions(), harness_sha256()), result.started_at
-
-
-def question_of(result: Result) -> str:
-    """What a result answers, whatever software measured it."""
-    return question_in(result.identity)
 
 
 def _headers(cells: Path) -> list[str]:

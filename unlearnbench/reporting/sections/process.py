@@ -8,13 +8,15 @@ from unlearnbench.reporting import printing
 from unlearnbench.reporting.continuations import (
     ROW_FIELDS,
     Continuation,
+    Example,
     Texts,
     evenly_spaced,
+    example_run,
+    examples_of,
     over_epochs,
     texts_of,
 )
 from unlearnbench.reporting.document import Block, Case, Findings, Listing, Passage
-from unlearnbench.reporting.examples import Example, example_run, examples_of
 from unlearnbench.reporting.sections.cases import QUOTED
 from unlearnbench.reporting.sections.runs import has_failed, rows_with_runs
 from unlearnbench.results.record import EpochRecord, Result
