@@ -11,16 +11,7 @@ from difflib import get_close_matches
 from unlearnbench.analysis.table import Group
 from unlearnbench.errors import UserError
 from unlearnbench.reporting.document import Findings
-from unlearnbench.results.record import EpochRecord, Result, RowRecord
-
-#: The columns that are known row by row, and where each stands in a trace's record of a row.
-ROW_FIELDS = {
-    "el10": "el",
-    "ma": "ma",
-    "bertscore_f1": "bertscore_f1",
-    "bleu": "bleu",
-    "entropy": "entropy",
-}
+from unlearnbench.results.record import ROW_FIELDS, EpochRecord, Result, RowRecord
 
 
 @dataclass(frozen=True)
