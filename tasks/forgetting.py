@@ -6,19 +6,11 @@ from typing import TYPE_CHECKING
 from unlearnbench.errors import UserError
 from unlearnbench.metrics.task import Measurement, Task, TaskContext
 from unlearnbench.registry import register
+from unlearnbench.results.record import ROW_FIELDS
 from unlearnbench.results.score import Metric, Score, table_i
 
 if TYPE_CHECKING:
     from unlearnbench.models.language_model import LanguageModel
-
-# Where a metric's value stands in a row's record.
-_FIELDS = {
-    "el10": "el",
-    "ma": "ma",
-    "bertscore_f1": "bertscore_f1",
-    "entropy": "entropy",
-    "bleu": "bleu",
-}
 
 BLEU = Metric("bleu", "BLEU (%)", False, unit="%", scale=100.0, in_score=False, documents="rows")
 
@@ -47,7 +39,7 @@ class Forgetting(Task):
         records = context.examiner.examine(model, rows)
         scores = {
             metric.name: Score.of(
-                {r.doc_id: float(getattr(r, _FIELDS[metric.name])) for r in records},
+                {r.doc_id: float(getattr(r, ROW_FIELDS[metric.name])) for r in records},
                 higher_is_better=metric.higher_is_better,
             )
             for metric in self.metrics

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from unlearnbench.analysis.table import Column, Group
-from unlearnbench.reporting.continuations import ROW_FIELDS, Texts, best_known, final, texts_of
+from unlearnbench.reporting.continuations import Texts, best_known, final, texts_of
 from unlearnbench.reporting.document import MANY, Findings
 from unlearnbench.reporting.printing import row_columns, stored
-from unlearnbench.results.record import EpochRecord, Result, RowRecord, UnlearnTrace
+from unlearnbench.results.record import ROW_FIELDS, EpochRecord, Result, RowRecord, UnlearnTrace
 
 from .texts import Pool, embedded_json
 

@@ -39,10 +39,14 @@ def format_value(value: Any) -> str:
     return f"{value:.10g}" if isinstance(value, float) else str(value)
 
 
+def _single_settings(name: str, protocol: Mapping[str, Any]) -> str:
+    differing = differing_protocol_settings(name, dict(protocol))
+    return ", ".join(f"{k}={format_value(v)}" for k, v in sorted(differing.items()))
+
+
 def conditions_of(result: Result) -> dict[str, str]:
     """What must be equal for two results to stand in one table, in words."""
-    single = differing_protocol_settings(result.protocol_name, result.protocol)
-    settings = ", ".join(f"{k}={format_value(v)}" for k, v in sorted(single.items()))
+    settings = _single_settings(result.protocol_name, result.protocol)
     return {
         "protocol": f"{result.protocol_name} protocol" + (f" with {settings}" if settings else ""),
         "dtype": result.model.dtype,
@@ -76,6 +80,7 @@ def _with_digests(title: str, digests: Mapping[str, str]) -> str:
     return f"{title} " + ", ".join(f"{n} {d[:8]}".strip() for n, d in sorted(digests.items()))
 
 
+_SYNTHETIC = "A synthetic test bench, not a claim about real models."
 LONGEST_REASON = 160  # a table has no room for a path or a dump; result file and JSON hold all
 
 
@@ -122,7 +127,7 @@ def _sentences(
     group: Group, labels: Mapping[str, str], every: Mapping[str, str]
 ) -> Iterator[tuple[str, str, str]]:
     """Kind, marker and text of each note, in their order; the text is empty where none applies."""
-    yield "synthetic", "", _synthetic(group)
+    yield "synthetic", "", _SYNTHETIC if group.is_synthetic else ""
     yield "not_forgotten", NOT_FORGOTTEN, not_forgotten(group)
     yield "left_out", LEFT_OUT, left_out(group)
     yield "unequal", UNEQUAL, unequal(group)
@@ -158,10 +163,6 @@ def _partial_columns(row: Row) -> list[str]:
     return [n for n, cell in row.cells.items() if n not in skipped and cell.n < len(row.runs)]
 
 
-def _synthetic(group: Group) -> str:
-    return "A synthetic test bench, not a claim about real models." if group.is_synthetic else ""
-
-
 def not_forgotten(group: Group) -> str:
     """†: which methods hit the epoch limit, and how often."""
     of_rows = listed(
@@ -190,14 +191,13 @@ def _shortened(reason: str) -> str:
 
 def unequal(group: Group) -> str:
     """§: which rows are means over other forget sets or seeds."""
-    rows = [row for row in group.rows if UNEQUAL in row.markers]
+    rows = [f"{row.label} over {described(row)}" for row in group.rows if UNEQUAL in row.markers]
     if not rows:
         return ""
     most = max((row for row in group.rows if row.runs), key=lambda row: len(row.runs))
-    of_rows = listed(f"{row.label} over {described(row)}" for row in rows)
     flagged = " s_z and s_m compare unlike means here." if group.scores_flagged else ""
     rest = f"{most.label}: {described(most)}"
-    return f"Means over other runs than the rest ({rest}): {of_rows}.{flagged}"
+    return f"Means over other runs than the rest ({rest}): {listed(rows)}.{flagged}"
 
 
 def _partly_measured(group: Group, labels: Mapping[str, str]) -> str:
@@ -312,8 +312,7 @@ def _lines(stops: Sequence[StopRecord]) -> str:
 def _protocol(group: Group) -> str:
     if not group.protocol_name:
         return ""
-    single = differing_protocol_settings(group.protocol_name, dict(group.protocol))
-    settings = listed(f"{k}={format_value(v)}" for k, v in sorted(single.items()))
+    settings = _single_settings(group.protocol_name, group.protocol)
     exceptions = f", except {settings}" if settings else ""
     return f"Protocol: {group.protocol_name}{exceptions}; {group.dtype}."
 
@@ -355,9 +354,9 @@ def runs(n: int) -> str:
     return f"{n} run" if n == 1 else f"{n} runs"
 
 
-def span(counts: Iterable[int]) -> str:
+def span(values: Iterable[int] | Iterable[str]) -> str:
     """'128', or '100 to 128' where they differ."""
-    ordered = sorted(set(counts))
+    ordered: list[Any] = sorted(set(values))
     return str(ordered[0]) if len(ordered) == 1 else f"{ordered[0]} to {ordered[-1]}"
 
 

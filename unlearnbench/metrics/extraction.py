@@ -227,14 +227,14 @@ class PrefilledRows:
     def _runs(self, row: int) -> Iterator[_Run]:
         """The starts grouped by the next column where the continuation leaves the row or ends."""
         starts, end = self._starts(row), self.ends[row]
-        found = self.prefill.predicted[row].tolist()
+        predicted = self.prefill.predicted[row].tolist()
         at = starts.start
         while at < starts.stop:
             leaves = at
-            while leaves < end and found[leaves] == self.tokens[row][leaves] != self.eos:
+            while leaves < end and predicted[leaves] == self.tokens[row][leaves] != self.eos:
                 leaves += 1
             shared = range(at, min(leaves + 1, starts.stop))
-            tail = (found[leaves],) if leaves < end else ()
+            tail = (predicted[leaves],) if leaves < end else ()
             going = leaves + 1 < end and tail != (self.eos,)
             yield _Run(row, shared, leaves, tail, going)
             at = shared.stop

@@ -46,14 +46,14 @@ def _sha256(what: Any) -> str:
     from unlearnbench.files.software import harness_sha256, package_versions
     from unlearnbench.files.strict_json import canonical
 
-    asked = [package_versions(), harness_sha256(), _processor(), what]
-    return sha256(canonical(asked).encode()).hexdigest()
+    question = [package_versions(), harness_sha256(), _processor(), what]
+    return sha256(canonical(question).encode()).hexdigest()
 
 
 def _processor() -> str:
     """What rounds as this machine does, and takes as long: its processor's name."""
-    told = Path("/proc/cpuinfo")
-    lines = told.read_text().splitlines() if told.is_file() else []
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
     names = {line for line in lines if line.startswith("model name")}
     return f"{platform.machine()} {platform.processor()} {sorted(names)}"
 
@@ -76,8 +76,8 @@ def _since(before: Costs, meter: "Meter") -> Costs:
 
 def _add(meter: "Meter", costs: Costs) -> None:
     for name, cost in costs.items():
-        known = meter.phases.setdefault(name, PhaseCost())
-        known.forward_tokens += cost.forward_tokens
-        known.generated_tokens += cost.generated_tokens
-        known.seconds += cost.seconds
-        known.peak_memory_bytes = max(known.peak_memory_bytes, cost.peak_memory_bytes)
+        total = meter.phases.setdefault(name, PhaseCost())
+        total.forward_tokens += cost.forward_tokens
+        total.generated_tokens += cost.generated_tokens
+        total.seconds += cost.seconds
+        total.peak_memory_bytes = max(total.peak_memory_bytes, cost.peak_memory_bytes)

@@ -1,22 +1,17 @@
 """Continuations: what a model wrote after a row's prefix, with that very row's measurements.
 
-Pure functions of a result; joins go by doc_id.
+And which row a report shows as an example, by a rule that is stated.  Joins go by doc_id.
 """
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 
-from unlearnbench.results.record import EpochRecord, Result, RowRecord
-
-#: The columns that are known row by row, and where each stands in a trace's record of a row.
-ROW_FIELDS = {
-    "el10": "el",
-    "ma": "ma",
-    "bertscore_f1": "bertscore_f1",
-    "bleu": "bleu",
-    "entropy": "entropy",
-}
+from unlearnbench.analysis.table import Group
+from unlearnbench.errors import UserError
+from unlearnbench.reporting.document import Findings
+from unlearnbench.results.record import ROW_FIELDS, EpochRecord, Result, RowRecord
 
 
 @dataclass(frozen=True)
@@ -63,8 +58,7 @@ def over_epochs(result: Result, doc_id: str) -> tuple[Continuation, ...]:
     """One per examined epoch of the trace, epoch 0 first; empty without a trace."""
     trace = result.in_full().trace
     epochs = trace.epochs if trace is not None else []
-    found = ((epoch, row) for epoch in epochs for row in epoch.rows if row.doc_id == doc_id)
-    return tuple(_of_epoch(epoch, row) for epoch, row in found)
+    return tuple(_of_epoch(e, row) for e in epochs for row in e.rows if row.doc_id == doc_id)
 
 
 def at_start(result: Result, doc_id: str) -> Continuation | None:
@@ -82,11 +76,11 @@ def best_known(result: Result, doc_ids: Iterable[str]) -> str | None:
     repetitive text shows little; then the first in the given order.
     """
     starts = {doc_id: at_start(result, doc_id) for doc_id in doc_ids}
-    known = {d: start.values for d, start in starts.items() if start and "ma" in start.values}
-    if not known:
+    values = {d: start.values for d, start in starts.items() if start and "ma" in start.values}
+    if not values:
         return None
     # `max` keeps the first of equals.
-    return max(known, key=lambda d: (known[d]["ma"], known[d].get("entropy", -math.inf)))
+    return max(values, key=lambda d: (values[d]["ma"], values[d].get("entropy", -math.inf)))
 
 
 def evenly_spaced(items: Sequence[Continuation], most: int) -> tuple[Continuation, ...]:
@@ -101,17 +95,123 @@ def evenly_spaced(items: Sequence[Continuation], most: int) -> tuple[Continuatio
 def _measured(result: Result, doc_id: str) -> dict[str, float]:
     of_rows = [m for m in result.metrics if m.documents == "rows" and m.name in ROW_FIELDS]
     scores = {m.name: result.scores.get(m.task, {}).get(m.name) for m in of_rows}
-    return _known({name: s.documents.get(doc_id) for name, s in scores.items() if s is not None})
+    return _measured_only(
+        {name: s.documents.get(doc_id) for name, s in scores.items() if s is not None}
+    )
 
 
 def _of_epoch(epoch: EpochRecord, row: RowRecord) -> Continuation:
-    values = _known({name: getattr(row, field) for name, field in ROW_FIELDS.items()})
+    values = _measured_only({name: getattr(row, field) for name, field in ROW_FIELDS.items()})
     return Continuation(row.continuation, values, epoch.epoch, row.active)
 
 
-def _known(values: Mapping[str, float | None]) -> dict[str, float]:
+def _measured_only(values: Mapping[str, float | None]) -> dict[str, float]:
     return {n: v for n, v in values.items() if v is not None and not math.isnan(v)}
 
 
 def _words(texts: Texts) -> str:
     return " ".join((texts.prefix + texts.reference).split())
+
+
+_BEST_KNOWN = (
+    "Chosen by a rule, not by hand: of forget set {run}, the row that {group} knows best before "
+    "unlearning (highest MA; of equals the one whose continuation has the highest entropy, as "
+    "repetitive text shows little; then the first of the set)."
+)
+_FIRST = (
+    "Chosen by a rule, not by hand: the first row of forget set {run}, as no result says how well "
+    "{group} knew each row before unlearning."
+)
+_NAMED = "Row {doc_id} of forget set {run}, as asked for."
+
+
+@dataclass(frozen=True)
+class Example:
+    """A row of a forget set, and why it is this one."""
+
+    doc_id: str
+    run: str  # of which forget set
+    rule: str
+
+
+def examples_of(findings: Findings, group: Group) -> tuple[Example, ...]:
+    """The rows to show of a group; the same for all groups that hold them.
+
+    Raises `UserError` for a named row that is in no forget set of the findings.
+    """
+    if findings.doc_ids:
+        for doc_id in findings.doc_ids:
+            _check(doc_id, findings.results)
+        own = _results(findings, [group])
+        examples = (_named(doc_id, own) for doc_id in findings.doc_ids)
+        return tuple(example for example in examples if example is not None)
+    # What is chosen for the first group is shown of the others too, where they have it.
+    for candidates in (findings.table.groups, [group]):
+        example = _chosen(_results(findings, candidates[:1]))
+        if example is not None and _has(_results(findings, [group]), example):
+            return (example,)
+    return ()
+
+
+def example_run(results: Iterable[Result], example: Example) -> Result | None:
+    """Of a table row's runs the first, by seed, on that forget set that wrote a continuation."""
+    return next(filter(lambda result: _has_written(result, example), results), None)
+
+
+def _has_written(result: Result, example: Example) -> bool:
+    if result.forget_set.run != example.run or texts_of(result, example.doc_id) is None:
+        return False
+    return final(result, example.doc_id) is not None
+
+
+def _results(findings: Findings, groups: Sequence[Group]) -> list[Result]:
+    rows = (row for group in groups for row in group.rows)
+    return [result for row in rows for result in findings.results_of(row)]
+
+
+def _has(results: Iterable[Result], example: Example) -> bool:
+    return example_run(results, example) is not None
+
+
+def _named(doc_id: str, results: Sequence[Result]) -> Example | None:
+    runs = sorted({r.forget_set.run for r in results if doc_id in r.forget_set.doc_ids})
+    candidates = (Example(doc_id, run, _NAMED.format(doc_id=doc_id, run=run)) for run in runs)
+    return next((example for example in candidates if _has(results, example)), None)
+
+
+def _chosen(results: Sequence[Result]) -> Example | None:
+    """By the rule, on the first forget set, of the rows that most of its results continue."""
+    runs = sorted({result.forget_set.run for result in results})
+    for run in runs:
+        on_run = [result for result in results if result.forget_set.run == run]
+        if doc_ids := _most_continued(on_run, run):
+            return _best_known(on_run, doc_ids, run)
+    return None
+
+
+def _most_continued(results: Sequence[Result], run: str) -> list[str]:
+    counts: dict[str, int] = {}
+    for result in results:
+        for doc_id in result.forget_set.doc_ids:
+            counts[doc_id] = counts.get(doc_id, 0) + _has_written(result, Example(doc_id, run, ""))
+    most = max(counts.values(), default=0)
+    return [doc_id for doc_id, n in counts.items() if n == most] if most else []
+
+
+def _best_known(results: Sequence[Result], doc_ids: Sequence[str], run: str) -> Example:
+    # The row 'before' is asked first; a method's trace begins with the same model.
+    for result in sorted(results, key=lambda r: r.role != "before"):
+        if (best := best_known(result, doc_ids)) is not None:
+            return Example(best, run, _BEST_KNOWN.format(run=run, group=results[0].group))
+    return Example(doc_ids[0], run, _FIRST.format(run=run, group=results[0].group))
+
+
+def _check(doc_id: str, results: Iterable[Result]) -> None:
+    doc_ids = dict.fromkeys(d for result in results for d in result.forget_set.doc_ids)
+    if doc_id in doc_ids:
+        return
+    near = get_close_matches(doc_id, list(doc_ids), n=3, cutoff=0.5) or list(doc_ids)[:3]
+    raise UserError(
+        f"no forget set of these results has a row '{doc_id}' (near it: {', '.join(near)}); "
+        "leave out --document and one is chosen by rule"
+    )

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from unlearnbench.analysis.table import ABSENT, PAPER_COLUMNS, Column, Note, Table
-from unlearnbench.reporting.continuations import ROW_FIELDS
+from unlearnbench.results.record import ROW_FIELDS
 
 _SMALLEST_P = 0.001
 

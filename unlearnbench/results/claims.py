@@ -34,17 +34,14 @@ class Claims:
             if descriptor is None:
                 return False
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                os.close(descriptor)
-                return False
-            except OSError as error:
-                os.close(descriptor)
-                raise _unlockable(path, error) from error
-            if _is_still(path, descriptor):
-                self._held[key] = descriptor
-                return True
-            os.close(descriptor)  # its holder has just removed it: claim the new one
+                if not has_locked(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, path):
+                    return False
+                if _is_still(path, descriptor):  # else its holder removed it: claim the new one
+                    self._held[key] = descriptor
+                    return True
+            finally:
+                if key not in self._held:
+                    os.close(descriptor)
 
     def release(self, key: str) -> None:
         """Let others have it; nothing to do if it was not ours."""
@@ -79,8 +76,18 @@ def _is_still(path: Path, descriptor: int) -> bool:
         return False
 
 
-def _unlockable(path: Path, error: OSError) -> UserError:
-    return UserError(
-        f"cannot lock {path}: {error.strerror}; results need a file system with locks "
-        "(Lustre: mounted with flock): choose another --out"
-    )
+def has_locked(descriptor: int, how: int, name: object) -> bool:
+    """Lock an open file; false if another process has it.
+
+    Raises `UserError`, calling the file by `name`, where the file system has no locks.
+    """
+    try:
+        fcntl.flock(descriptor, how)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        raise UserError(
+            f"cannot lock {name}: {error.strerror}; results need a file system with locks "
+            "(Lustre: mounted with flock): choose another --out"
+        ) from error
+    return True

@@ -113,6 +113,16 @@ class PhaseRecord(Record):
     peak_memory_bytes: Count = Field(description="GPU allocator's peak, or resident set on CPU")
 
 
+#: The metrics that are known row by row, and the field of a row's record that holds each.
+ROW_FIELDS = {
+    "el10": "el",
+    "ma": "ma",
+    "bertscore_f1": "bertscore_f1",
+    "bleu": "bleu",
+    "entropy": "entropy",
+}
+
+
 class RowRecord(BaseModel):
     """One row at the end of one epoch."""
 

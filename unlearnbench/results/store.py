@@ -24,11 +24,12 @@ from typing import IO
 
 from unlearnbench.errors import UserError
 from unlearnbench.files.whole_files import write_new, write_whole
-from unlearnbench.results.claims import Claims
+from unlearnbench.results.claims import Claims, has_locked
 from unlearnbench.results.files import DOCUMENTS, Damage, is_older, read_file, written
 from unlearnbench.results.record import Result, question_in
 
 ANOTHER_FOLDER = "choose another --out"
+_FOLDER = "the results folder"
 
 
 @dataclass(frozen=True)
@@ -153,9 +154,9 @@ class Store:
         if not os.access(self.cells, os.W_OK):  # told now, not when the first result is there
             raise UserError(f"cannot write to {self.cells}: it is read-only; {ANOTHER_FOLDER}")
         with _opened_lock(self.folder / "lock") as file:
-            if _is_taken(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB):
+            if has_locked(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB, _FOLDER):
                 self._remove_leftovers()
-            _is_taken(file.fileno(), fcntl.LOCK_SH)  # waits for one that is clearing up
+            has_locked(file.fileno(), fcntl.LOCK_SH, _FOLDER)  # waits for one that is clearing up
             yield
 
     @contextmanager
@@ -163,7 +164,7 @@ class Store:
         """Write the folder while nobody else does; raises `UserError` where somebody is."""
         _make(self.cells)
         with _opened_lock(self.folder / "lock") as file:
-            if not _is_taken(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB):
+            if not has_locked(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB, _FOLDER):
                 raise UserError(f"a run is writing to {self.folder}; wait for its end")
             yield
 
@@ -198,7 +199,7 @@ def newest(results: list[Result]) -> tuple[list[Result], list[Result]]:
     """
     latest: dict[str, Result] = {}
     for result in results:
-        question = question_of(result)
+        question = question_in(result.identity)
         if question not in latest or _age(latest[question]) < _age(result):
             latest[question] = result
     kept = {result.key for result in latest.values()}
@@ -213,11 +214,6 @@ def _age(result: Result) -> tuple[bool, str]:
     known = software if isinstance(software, dict) else {}
     made_with = known.get("packages"), known.get("harness")
     return made_with == (package_versions(), harness_sha256()), result.started_at
-
-
-def question_of(result: Result) -> str:
-    """What a result answers, whatever software measured it."""
-    return question_in(result.identity)
 
 
 def _headers(cells: Path) -> list[str]:
@@ -259,16 +255,3 @@ def _opened_lock(path: Path) -> Iterator[IO[str]]:
         raise UserError(f"cannot write {path}: {error.strerror}; {ANOTHER_FOLDER}") from error
     with file:
         yield file
-
-
-def _is_taken(descriptor: int, how: int) -> bool:
-    try:
-        fcntl.flock(descriptor, how)
-    except BlockingIOError:
-        return False
-    except OSError as error:
-        raise UserError(
-            f"cannot lock the results folder: {error.strerror}; results need a file system with "
-            f"locks (Lustre: mounted with flock): {ANOTHER_FOLDER}"
-        ) from error
-    return True

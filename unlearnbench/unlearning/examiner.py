@@ -11,14 +11,12 @@ from unlearnbench.metrics.measured_once import measured_once
 from unlearnbench.models.devices import ranks
 from unlearnbench.models.network_state import acts_by_weights_alone, state_sha256
 from unlearnbench.protocol import Protocol
-from unlearnbench.results.record import RowRecord
+from unlearnbench.results.record import ROW_FIELDS, RowRecord
 
 if TYPE_CHECKING:
     from unlearnbench.metrics.bertscore import BertScore
     from unlearnbench.models.language_model import LanguageModel
     from unlearnbench.models.sequences import Sequences
-
-ROW_METRICS = ("el", "ma", "bertscore_f1", "bleu", "entropy")
 
 
 @dataclass(frozen=True)
@@ -62,7 +60,7 @@ class Examiner:
 
     def means(self, records: Sequence[RowRecord]) -> dict[str, float]:
         """Mean el, ma, bertscore_f1, bleu, entropy over the rows."""
-        return {name: fmean(getattr(r, name) for r in records) for name in ROW_METRICS}
+        return {name: fmean(getattr(r, name) for r in records) for name in ROW_FIELDS.values()}
 
     def reached(
         self, means: dict[str, float], rule: Literal["and", "or"], ma_threshold: float

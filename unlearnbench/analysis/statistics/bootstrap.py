@@ -53,7 +53,7 @@ def intervals(
     finite, and where all documents are alike, which leaves nothing to resample.  An end
     beyond the outermost resample is that resample.  Cells of one shape share the draws.
     """
-    found: list[Interval | None] = [None] * len(outcomes)
+    ends_of: list[Interval | None] = [None] * len(outcomes)
     batches: dict[object, list[tuple[int, _Sample]]] = defaultdict(list)
     for at, each in enumerate(outcomes):
         if each is not None and (sample := _sample(each)) is not None:
@@ -66,8 +66,8 @@ def intervals(
             ends = _ends([sample for _, sample in some], level, n_resamples, seed)
             for (at, _), (low, high) in zip(some, ends, strict=True):
                 if np.isfinite(low) and np.isfinite(high):
-                    found[at] = Interval(float(low), float(high))
-    return found
+                    ends_of[at] = Interval(float(low), float(high))
+    return ends_of
 
 
 def _sample(outcomes: Outcomes) -> _Sample | None:
@@ -106,7 +106,7 @@ def _ends(samples: Sequence[_Sample], level: float, n_resamples: int, seed: int)
 def _resampled(samples: Sequence[_Sample], n_resamples: int, seed: int) -> Array:
     """[samples, n_resamples] the cells' values over drawn documents."""
     of_means = samples[0].outcomes.of_means
-    found = np.zeros((len(samples), n_resamples))
+    resampled = np.zeros((len(samples), n_resamples))
     for at in range(len(samples[0].values)):
         values = np.stack([sample.values[at] for sample in samples])  # [samples, R, D]
         weights = np.stack([sample.weights[at] for sample in samples])  # [samples, R]
@@ -115,9 +115,9 @@ def _resampled(samples: Sequence[_Sample], n_resamples: int, seed: int) -> Array
         for counts in _drawn_counts(n_documents, n_resamples, seed, at):
             means = values @ (counts.T / n_documents)  # [samples, R, draws]
             stop = start + len(counts)
-            found[:, start:stop] += np.einsum("sr,srb->sb", weights, of_means(means))
+            resampled[:, start:stop] += np.einsum("sr,srb->sb", weights, of_means(means))
             start = stop
-    return found
+    return resampled
 
 
 def _drawn_counts(n_documents: int, n_draws: int, seed: int, stratum: int) -> Iterator[Array]:
@@ -164,8 +164,8 @@ def quantiles(ordered: Array, levels: Array) -> Array:
     below = np.floor(at).astype(int)
     above = np.minimum(below + 1, n - 1)
     low, high = (np.take_along_axis(ordered, where, axis=1) for where in (below, above))
-    found: Array = np.where(np.isnan(levels), np.nan, low + (at - below) * (high - low))
-    return found
+    between: Array = np.where(np.isnan(levels), np.nan, low + (at - below) * (high - low))
+    return between
 
 
 def _share_below(resampled: Array, values: Array) -> Array:
@@ -180,8 +180,8 @@ def _share_below(resampled: Array, values: Array) -> Array:
 def _acceleration(influences: Sequence[Array]) -> Array:
     cubes = sum((each**3).sum(axis=1) for each in influences)
     squares = sum((each**2).sum(axis=1) for each in influences)
-    found: Array = cubes / (6.0 * squares**1.5)
-    return found
+    acceleration: Array = cubes / (6.0 * squares**1.5)
+    return acceleration
 
 
 def _reach(influences: Sequence[Array], level: float) -> Array:
@@ -192,5 +192,5 @@ def _reach(influences: Sequence[Array], level: float) -> Array:
     sizes = [each.shape[1] for each in influences]
     unbiased = sum(s * n / (n - 1) for s, n in zip(squares, sizes, strict=True))
     student = stdtrit(sum(sizes) - len(sizes), (1.0 + level) / 2.0)
-    found: Array = student * np.sqrt(unbiased / sum(squares))
-    return found
+    reach: Array = student * np.sqrt(unbiased / sum(squares))
+    return reach

@@ -132,9 +132,7 @@ def row_outcomes(row: Row, column: Column, results_by_key: Mapping[str, Result])
 
 
 def _compared(pairs: Sequence[Matched]) -> list[PairedComparison]:
-    found = zip(
-        pairs, intervals([difference(pair) for pair in pairs]), p_values(pairs), strict=True
-    )
+    ends_of = intervals([difference(pair) for pair in pairs])
     return [
         PairedComparison(
             a.value - b.value,
@@ -143,7 +141,7 @@ def _compared(pairs: Sequence[Matched]) -> list[PairedComparison]:
             p,
             a.n_documents,
         )
-        for (a, b), ends, p in found
+        for (a, b), ends, p in zip(pairs, ends_of, p_values(pairs), strict=True)
     ]
 
 
@@ -163,7 +161,7 @@ def p_values(pairs: Sequence[tuple[Outcomes, Outcomes]]) -> list[float]:
     the exact one if that is smaller than 1/10,000, so that corrected p-values of many pairs
     can still be small.  Perplexities are compared on the log scale, see `effects`.
     """
-    found = [1.0] * len(pairs)
+    p_of_pairs = [1.0] * len(pairs)
     sampled: dict[int, list[tuple[int, Array]]] = defaultdict(list)
     for at, pair in enumerate(pairs):
         of_documents = effects(*pair)
@@ -171,7 +169,7 @@ def p_values(pairs: Sequence[tuple[Outcomes, Outcomes]]) -> list[float]:
         if _disagrees(differing, pair) or not len(differing):
             continue
         if len(differing) <= EXACT_UP_TO:
-            found[at] = _exact(differing)
+            p_of_pairs[at] = _exact(differing)
         else:
             sampled[len(of_documents)].append((at, of_documents))
     for members in sampled.values():
@@ -180,8 +178,8 @@ def p_values(pairs: Sequence[tuple[Outcomes, Outcomes]]) -> list[float]:
             some = members[start : start + step]
             of_pairs = _sampled(np.stack([each for _, each in some], axis=1))
             for (at, _), p in zip(some, of_pairs, strict=True):
-                found[at] = float(p)
-    return found
+                p_of_pairs[at] = float(p)
+    return p_of_pairs
 
 
 def effects(first: Outcomes, second: Outcomes) -> Array:
@@ -203,10 +201,10 @@ def effects(first: Outcomes, second: Outcomes) -> Array:
 
 
 def _effects(weights: Array, first: Array, second: Array) -> Array:
-    found = weights @ (first - second) / first.shape[1]
+    by_document = weights @ (first - second) / first.shape[1]
     # Equal sums over runs may differ by rounding: that is no difference.
     largest = weights @ (np.abs(first) + np.abs(second)) / first.shape[1]
-    return np.where(np.abs(found) <= _ROUNDING * largest, 0.0, found)
+    return np.where(np.abs(by_document) <= _ROUNDING * largest, 0.0, by_document)
 
 
 def _disagrees(differing: Array, pair: tuple[Outcomes, Outcomes]) -> bool:
@@ -229,8 +227,8 @@ def _sampled(of_documents: Array) -> Array:
     for signs in _random_signs(len(of_documents)):
         n_as_large += (np.abs(signs @ of_documents) >= thresholds).sum(axis=0)
     bounds = np.minimum(1 / (N_SIGNS + 1), _bound(of_documents))
-    found: Array = np.where(n_as_large > 0, (n_as_large + 1) / (N_SIGNS + 1), bounds)
-    return found
+    p: Array = np.where(n_as_large > 0, (n_as_large + 1) / (N_SIGNS + 1), bounds)
+    return p
 
 
 def _threshold(of_documents: Array) -> Array:
@@ -241,8 +239,8 @@ def _threshold(of_documents: Array) -> Array:
 def _bound(of_documents: Array) -> Array:
     """Hoeffding's inequality for a sum of effects with random signs, both tails."""
     squares = (of_documents**2).sum(axis=0)
-    found: Array = 2.0 * np.exp(-(of_documents.sum(axis=0) ** 2) / (2.0 * squares))
-    return found
+    p: Array = 2.0 * np.exp(-(of_documents.sum(axis=0) ** 2) / (2.0 * squares))
+    return p
 
 
 def _random_signs(n_documents: int) -> Iterator[Array]:

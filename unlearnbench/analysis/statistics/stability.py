@@ -190,8 +190,8 @@ def _means(values: Array, draws: Draws) -> Array:
 
 
 def _divided(values: Array, by: Array) -> Array:
-    found: Array = np.divide(values, by, out=np.zeros_like(values), where=by > 0)
-    return found
+    quotients: Array = np.divide(values, by, out=np.zeros_like(values), where=by > 0)
+    return quotients
 
 
 def _all_draws(n_runs: int) -> tuple[Draws, Array]:

@@ -108,7 +108,7 @@ def _of_data(beside: Beside, findings: "Findings") -> Iterator[Departure]:
     group, every = beside.group, Touch(methods=METHODS)
     lines = [s for row in _methods(beside) for s in row.stops if s.source == "calibrated"]
     if lines:
-        el, ma = _spread(s.el for s in lines), _spread(s.ma for s in lines)
+        el, ma = (span(f"{getattr(s, name):.4f}" for s in lines) for name in ("el", "ma"))
         printed = f"EL10 < {STOP_EL}, MA < {STOP_MA}"
         yield Departure("stop line", f"EL10 < {el}, MA < {ma}", printed, _touched(every, beside))
     by_run = any(row.run != MEAN for row in beside.table.rows)
@@ -176,12 +176,6 @@ def _touched(touch: Touch, beside: Beside) -> str:
 def _methods(beside: Beside) -> list[Row]:
     """One's own method rows that stand beside a printed one."""
     return [line.own for line in beside.matched if line.own and line.own.role == "method"]
-
-
-def _spread(values: Iterator[float]) -> str:
-    """'0.0407', or '0.0400 to 0.0412' where they differ."""
-    texts = sorted({f"{value:.4f}" for value in values})
-    return texts[0] if len(texts) == 1 else f"{texts[0]} to {texts[-1]}"
 
 
 def _written(value: Any) -> str:

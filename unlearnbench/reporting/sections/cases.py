@@ -6,9 +6,15 @@ from dataclasses import dataclass
 from unlearnbench.analysis.footnotes import listed
 from unlearnbench.analysis.table import NOT_FORGOTTEN, Column, Group, Note, Row
 from unlearnbench.reporting import printing
-from unlearnbench.reporting.continuations import Texts, final, texts_of
+from unlearnbench.reporting.continuations import (
+    Example,
+    Texts,
+    example_run,
+    examples_of,
+    final,
+    texts_of,
+)
 from unlearnbench.reporting.document import Block, Case, Findings, Passage
-from unlearnbench.reporting.examples import Example, example_run, examples_of
 from unlearnbench.results.record import Result
 
 QUOTED = "Prefix and reference are quoted from the forget set: what was to be forgotten."

@@ -29,8 +29,6 @@ _MEANINGS = (
     "once before it is trained, and each row has the cost of that."
 )
 
-Quantity = Callable[[Result], float | None]
-
 
 def blocks(findings: Findings) -> tuple[Block, ...]:
     """Two listings per group whose results say what they cost: in all, and the time by phase."""
@@ -101,7 +99,7 @@ def _times(
     whole = fmean(in_all)
 
     def text(*names: str) -> str:
-        seconds = _mean(results, _in_phases(names, "seconds"))
+        seconds = _mean(results, "seconds", names)
         if seconds is None or not whole:
             return printing.seconds(seconds)
         return f"{printing.seconds(seconds)} ({printing.share(seconds / whole)})"
@@ -113,9 +111,9 @@ def _times(
 
 def _line(group: Group, row: Row, results: Sequence[Result]) -> tuple[str, ...]:
     tokens = (
-        _mean(results, _in_phases(["unlearn"], "forward_tokens")),
-        _mean(results, _in_all("forward_tokens")),
-        _mean(results, _in_all("generated_tokens")),
+        _mean(results, "forward_tokens", ["unlearn"]),
+        _mean(results, "forward_tokens"),
+        _mean(results, "generated_tokens"),
     )
     return (
         row.label,
@@ -123,37 +121,23 @@ def _line(group: Group, row: Row, results: Sequence[Result]) -> tuple[str, ...]:
         group.text(row, EPOCHS),
         printing.seconds(fmean(result.seconds for result in results)),
         *map(printing.count, tokens),
-        printing.mebibytes(_mean(results, _peak)),
+        printing.mebibytes(_mean(results, "peak_memory_bytes", total=max)),
     )
 
 
-def _mean(results: Iterable[Result], quantity: Quantity) -> float | None:
-    """Over the runs that have the phase; None if none has."""
-    values = [value for value in map(quantity, results) if value is not None]
-    return fmean(values) if values else None
-
-
-def _in_phases(phases: Sequence[str], name: str) -> Quantity:
-    def quantity(result: Result) -> float | None:
-        records = [result.costs[phase] for phase in phases if phase in result.costs]
-        return float(sum(getattr(record, name) for record in records)) if records else None
-
-    return quantity
-
-
-def _in_all(name: str) -> Quantity:
-    return lambda result: _over_phases(result, sum, name)
-
-
-def _peak(result: Result) -> float | None:
-    return _over_phases(result, max, "peak_memory_bytes")
-
-
-def _over_phases(
-    result: Result, total: Callable[[Iterable[float]], float], name: str
+def _mean(
+    results: Iterable[Result],
+    name: str,
+    phases: Sequence[str] | None = None,
+    total: Callable[[Iterable[float]], float] = sum,
 ) -> float | None:
-    own = _own(result).values()
-    return float(total(getattr(cost, name) for cost in own)) if own else None
+    """Over the runs that have any of the phases, or any at all; None if none has."""
+    values = []
+    for result in results:
+        own = _own(result)
+        if costs := [own[phase] for phase in (own if phases is None else phases) if phase in own]:
+            values.append(float(total(getattr(cost, name) for cost in costs)))
+    return fmean(values) if values else None
 
 
 def _notes(results: Sequence[Result], left_out: tuple[str, str, str]) -> tuple[Note, ...]:

@@ -6,18 +6,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from unlearnbench.analysis.table import Column, Group, Note, Row
 from unlearnbench.reporting import printing
 from unlearnbench.reporting.continuations import (
-    ROW_FIELDS,
     Continuation,
-    Texts,
+    Example,
     evenly_spaced,
+    example_run,
+    examples_of,
     over_epochs,
     texts_of,
 )
 from unlearnbench.reporting.document import Block, Case, Findings, Listing, Passage
-from unlearnbench.reporting.examples import Example, example_run, examples_of
 from unlearnbench.reporting.sections.cases import QUOTED
 from unlearnbench.reporting.sections.runs import has_failed, rows_with_runs
-from unlearnbench.results.record import EpochRecord, Result
+from unlearnbench.results.record import ROW_FIELDS, EpochRecord, Result
 
 _MOST = 6  # continuations of a case
 _EPOCHS_RULE = (
@@ -58,30 +58,19 @@ def _cases(
         texts = texts_of(result, one.doc_id) if result else None
         epochs = over_epochs(result, one.doc_id) if result else ()
         if result and texts and epochs:
-            yield _case(row, result, one, texts, epochs, columns)
-
-
-def _case(
-    row: Row,
-    result: Result,
-    example: Example,
-    texts: Texts,
-    epochs: Sequence[Continuation],
-    columns: Columns,
-) -> Case:
-    return Case(
-        printing.anchor("process", row.label, example.run, example.doc_id),
-        f"{row.label}: row {example.doc_id} of forget set {example.run} over the epochs",
-        texts.prefix,
-        texts.reference,
-        tuple(_passage(one, epochs[-1], columns) for one in evenly_spaced(epochs, _MOST)),
-        printing.notes(
-            ("rule", example.rule),
-            ("quoted", QUOTED),
-            ("epochs", _EPOCHS_RULE),
-            ("end", _end(result)),
-        ),
-    )
+            yield Case(
+                printing.anchor("process", row.label, one.run, one.doc_id),
+                f"{row.label}: row {one.doc_id} of forget set {one.run} over the epochs",
+                texts.prefix,
+                texts.reference,
+                tuple(_passage(c, epochs[-1], columns) for c in evenly_spaced(epochs, _MOST)),
+                printing.notes(
+                    ("rule", one.rule),
+                    ("quoted", QUOTED),
+                    ("epochs", _EPOCHS_RULE),
+                    ("end", _end(result)),
+                ),
+            )
 
 
 def _passage(one: Continuation, last: Continuation, columns: Columns) -> Passage:
