@@ -78,15 +78,14 @@ class AblationBars(StyledFigure[tuple[Panel, ...]]):
         n_bars = len(panels[0].bars)
         most = 5 if n_bars <= 6 else 3 if n_bars <= 15 else 2
         n_rows, n_columns = drawing.grid_shape(len(panels), most)
-        picture = drawing.new_drawing(1.55 * n_rows + 0.4)
-        for panel, axes in zip(
-            panels, drawing.grid_of_axes(picture, len(panels), most), strict=True
-        ):
+        picture = drawing.blank(1.55 * n_rows + 0.4)
+        for panel, axes in zip(panels, drawing.axes_in(picture, len(panels), most), strict=True):
             _draw_panel(axes, panel, marks)
             _name_clusters(axes, panel, WIDTH / n_columns)
         drawn = {bar.name: marks[bar.name] for bar in panels[0].bars}
-        drawing.legend(picture, {name: Patch(facecolor=mark.colour, hatch=mark.hatch, edgecolor=FOREGROUND)
-                         for name, mark in drawn.items()})  # fmt: skip
+        handles = {name: Patch(facecolor=mark.colour, hatch=mark.hatch, edgecolor=FOREGROUND)
+                   for name, mark in drawn.items()}  # fmt: skip
+        drawing.legend(picture, handles)
         return picture
 
 

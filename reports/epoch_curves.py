@@ -155,10 +155,10 @@ class EpochCurves(StyledFigure[Panels]):
     def draw_panels(self, panels: Panels, marks: dict[str, Mark]) -> "Drawing":
         """Panels per group, the lowest of each column with its axis named."""
         n_rows = [drawing.grid_shape(len(own), 3)[0] for own in panels.values()]
-        picture = drawing.new_drawing(1.55 * sum(n_rows) + 0.3 + 0.16 * (1 + len(marks) // 3))
+        picture = drawing.blank(1.55 * sum(n_rows) + 0.3 + 0.16 * (1 + len(marks) // 3))
         parts = drawing.parts_of(picture, list(panels), n_rows)
         for own, part in zip(panels.values(), parts, strict=True):
-            all_axes = drawing.grid_of_axes(part, len(own), 3)
+            all_axes = drawing.axes_in(part, len(own), 3)
             longest = max(len(run.values) for p in own for c in p.curves for run in c.runs) - 1
             for panel, axes in zip(own, all_axes, strict=True):
                 _draw_panel(axes, panel, marks, _shows_runs(own))

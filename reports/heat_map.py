@@ -171,10 +171,10 @@ class HeatMap(StyledFigure[tuple[Map, ...]]):
         n_rows = [
             drawing.grid_shape(sum(m.group == g for m in panels), n_columns)[0] for g in groups
         ]
-        picture = drawing.new_drawing(sum(n_rows) * (0.27 * tallest + 0.75))
+        picture = drawing.blank(sum(n_rows) * (0.27 * tallest + 0.75))
         for group, part in zip(groups, drawing.parts_of(picture, groups, n_rows), strict=True):
             own = [m for m in panels if m.group == group]
-            for one, axes in zip(own, drawing.grid_of_axes(part, len(own), n_columns), strict=True):
+            for one, axes in zip(own, drawing.axes_in(part, len(own), n_columns), strict=True):
                 _draw_map(axes, one)
         return picture
 

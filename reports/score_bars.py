@@ -72,10 +72,8 @@ class ScoreBars(StyledFigure[tuple[Panel, ...]]):
         pitch = max(0.19 if len(places) <= 12 else 0.145, 0.13 * n_lines)  # inches
         n_rows, n_columns = drawing.grid_shape(len(panels), MOST_COLUMNS)
         bottom = max(places.values()) + 0.6
-        picture = drawing.new_drawing(n_rows * (bottom * pitch + 0.5) + 0.3)
-        for i, axes in enumerate(
-            drawing.grid_of_axes(picture, len(panels), MOST_COLUMNS, sharey=True)
-        ):
+        picture = drawing.blank(n_rows * (bottom * pitch + 0.5) + 0.3)
+        for i, axes in enumerate(drawing.axes_in(picture, len(panels), MOST_COLUMNS, sharey=True)):
             _draw_panel(axes, panels[i], places, marks)
             axes.set_ylim(bottom, -0.6)
             if i % n_columns == 0:

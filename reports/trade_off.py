@@ -143,8 +143,8 @@ class TradeOff(StyledFigure[tuple[Plane, ...]]):
     def sentences(self, findings: "Findings", panels: tuple[Plane, ...]) -> Iterator[str]:
         """The axes, what is a point and a whisker, how the front is made and who is on it."""
         yield (
-            f"Forgetting against utility: {quantities.listed_groups(findings.table)}. To the left is "
-            "forgotten more, up is more useful (perplexity on a turned log axis)."
+            f"Forgetting against utility: {quantities.listed_groups(findings.table)}. To the left "
+            "is forgotten more, up is more useful (perplexity on a turned log axis)."
         )
         yield from dict.fromkeys(p.utility.meaning for p in panels)
         yield (
@@ -161,9 +161,9 @@ class TradeOff(StyledFigure[tuple[Plane, ...]]):
     def draw_panels(self, panels: tuple[Plane, ...], marks: dict[str, Mark]) -> "Drawing":
         """A row of planes per group."""
         groups = _by_group(panels)
-        picture = drawing.new_drawing(2.3 * len(groups) + 0.2 + 0.16 * (1 + len(marks) // 3))
+        picture = drawing.blank(2.3 * len(groups) + 0.2 + 0.16 * (1 + len(marks) // 3))
         for own, part in zip(groups.values(), drawing.parts_of(picture, list(groups)), strict=True):
-            for plane, axes in zip(own, drawing.grid_of_axes(part, len(own), 3), strict=True):
+            for plane, axes in zip(own, drawing.axes_in(part, len(own), 3), strict=True):
                 _draw_plane(axes, plane, marks)
         drawing.legend(picture, _handles(panels, marks))
         return picture

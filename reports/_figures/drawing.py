@@ -131,7 +131,7 @@ def style(salt: str, ground: str = "none") -> Iterator[None]:
         yield
 
 
-def new_drawing(height: float) -> "Drawing":
+def blank(height: float) -> "Drawing":
     """An empty picture of the full width; belongs to no window and no global state."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure as Drawing
@@ -153,7 +153,7 @@ def parts_of(
     return list(parts)
 
 
-def grid_of_axes(place: Any, n: int, most_columns: int, **shared: Any) -> "list[Axes]":
+def axes_in(place: Any, n: int, most_columns: int, **shared: Any) -> "list[Axes]":
     """So many axes in rows of about equal length, no row longer than allowed."""
     n_rows, n_columns = grid_shape(n, most_columns)
     axes = place.subplots(n_rows, n_columns, squeeze=False, **shared).flatten()
