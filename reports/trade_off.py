@@ -125,6 +125,7 @@ def _point(
 
 
 MOST_WITH_RUNS = 8  # more rows than this, and their runs and whiskers would be a thicket
+_LEFT_OUT = f" (no runs and whiskers where there are more than {MOST_WITH_RUNS} rows)."
 _FRONT = 3.0  # points wide and pale, so that it shows under whiskers
 
 
@@ -148,8 +149,9 @@ class TradeOff(StyledFigure[tuple[Plane, ...]]):
         )
         yield from dict.fromkeys(p.utility.meaning for p in panels)
         yield (
-            f"Large: a row's means, hollow where the utility is the cap; small: its runs; "
-            f"whiskers: one sample standard deviation over two or more runs{_left_out(panels)}."
+            "Large: a row's means, hollow where the utility is the cap; small: its runs; "
+            "whiskers: one sample standard deviation over two or more runs"
+            + ("." if all(map(_shows_runs, panels)) else _LEFT_OUT)
         )
         yield (
             "Pale line: the Pareto front of the compared rows' means, lower MA and better utility "
@@ -174,12 +176,6 @@ def _by_group(planes: Sequence[Plane]) -> dict[str, list[Plane]]:
     return {group: [p for p in planes if p.group == group] for group in groups}
 
 
-def _left_out(planes: Sequence[Plane]) -> str:
-    if all(map(_shows_runs, planes)):
-        return ""
-    return f" (no runs and whiskers where there are more than {MOST_WITH_RUNS} rows)"
-
-
 def _shows_runs(plane: Plane) -> bool:
     return len(plane.points) <= MOST_WITH_RUNS
 
@@ -188,10 +184,12 @@ def _of_group(planes: Sequence[Plane]) -> str:
     """Who is on the front of each plane, where the references stand, who has no place."""
     fronts = [f"{p.utility.column.label}: {_front(p)}" for p in planes]
     text = f"Front in {planes[0].group} (MA, utility), {'; '.join(fronts)}."
-    references = [
-        f"{point.name} has MA {point.mean[0]:.1f}, " + ", ".join(_levels(planes, point))
-        for point in planes[0].references
-    ]
+    levels: dict[str, list[str]] = {}
+    for plane in planes:
+        for point in plane.references:
+            level = f"{plane.utility.column.label} {_utility(plane, point)}"
+            levels.setdefault(point.name, [f"MA {point.mean[0]:.1f}"]).append(level)
+    references = [f"{name} has {', '.join(texts)}" for name, texts in levels.items()]
     if references:
         text += (
             " Dotted and dashed: utility before unlearning and of the retrained model, a star "
@@ -204,15 +202,6 @@ def _of_group(planes: Sequence[Plane]) -> str:
 def _front(plane: Plane) -> str:
     on = sorted((p for p in plane.points if p.on_front), key=lambda p: p.mean)
     return ", ".join(f"{p.name} ({p.mean[0]:.1f}, {_utility(plane, p)})" for p in on)
-
-
-def _levels(planes: Sequence[Plane], reference: Point) -> list[str]:
-    return [
-        f"{plane.utility.column.label} {_utility(plane, point)}"
-        for plane in planes
-        for point in plane.references
-        if point.name == reference.name
-    ]
 
 
 def _utility(plane: Plane, point: Point) -> str:

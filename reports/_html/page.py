@@ -13,7 +13,7 @@ from unlearnbench.reporting.document import Document
 from . import making
 from .provenance import record, row_facts
 from .reading import PAGE_LIMIT, reading, with_traces
-from .sections import Section, TableContent, banners, page_sections, tables_of
+from .sections import Section, TableContent, page_sections, tables_of
 from .texts import Pool, embedded_json, visible
 
 STYLES = ("page.css", "tables.css", "texts.css", "print.css")
@@ -27,14 +27,16 @@ def render(document: Document) -> str:
     """The whole page."""
     content = page_sections(document)
     style, script = _joined(STYLES), _joined(SCRIPTS)
-    names = dict.fromkeys(group.name for group in document.findings.table.groups)
+    table = document.findings.table
+    names = dict.fromkeys(group.name for group in table.groups)
     parts = {
         "title": document.title or f"Unlearning compared: {', '.join(names)}",
         "document": document,
         "sections": content,
-        "banners": banners(document),
-        "protocols": making.protocols(document.findings.table),
-        "sentences": making.sentences(document.findings.table),
+        # What a reader must not miss: what the numbers are no claim about.
+        "banners": [note for note in table.notes if note.kind == "synthetic"],
+        "protocols": making.protocols(table),
+        "sentences": [note.text for note in table.notes if note.kind in making.MAKING],
         "software": making.software(document.findings.results),
         "absent": making.absent(document),
         "policy": _policy(style, script),

@@ -204,8 +204,3 @@ def _folded(document: Document) -> Iterator[Section]:
         listings = tuple(block for block in blocks if isinstance(block, Listing) and block.rows)
         if listings:
             yield Section(name, title, "folded", listings)
-
-
-def banners(document: Document) -> tuple[Note, ...]:
-    """The notes that a reader must not miss: what the numbers are no claim about."""
-    return tuple(note for note in document.findings.table.notes if note.kind == "synthetic")
