@@ -1,33 +1,28 @@
 """How forgetting goes on, epoch by epoch, and what is left of utility at the end."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING, ClassVar
 
 from unlearnbench.registry import register
+from unlearnbench.reporting.continuations import ROW_FIELDS
+from unlearnbench.reporting.printing import row_columns
 
-from ._figures.drawing import FOREGROUND, LINE_OF_ROLE, StyledFigure, style
-from ._figures.quantities import PERPLEXITY, Quantity, listed_groups, names_of, quantity, row_names
+from ._figures import drawing, quantities
+from ._figures.drawing import FOREGROUND, LINE_OF_ROLE, Mark, StyledFigure
+from ._figures.quantities import PERPLEXITY, Quantity
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Drawing
 
-    from unlearnbench.analysis.table import Group, Row, Table
+    from unlearnbench.analysis.table import Column, Group, Row, Table
     from unlearnbench.reporting.document import Findings
     from unlearnbench.results.record import Outcome, Result
 
-    from ._figures.drawing import Mark
-
-# Of the trace: name, title, factor to printed units.
-TRACED = (
-    ("ma", "MA (%) ↓", 100.0),
-    ("el", "EL10 (%) ↓", 100.0),
-    ("bertscore_f1", "BERT (F1) ↓", 100.0),
-    ("entropy", "Entropy (bits) ↑", 1.0),
-)
+TRACED = ("ma", "el10", "bertscore_f1", "entropy")
 AT_THE_END = (PERPLEXITY.name, "cls_avg")  # measured once, after the last epoch
 
 
@@ -64,12 +59,16 @@ class Panel:
     is_log: bool = False
 
 
-def panels_of(findings: "Findings") -> dict[str, tuple[Panel, ...]]:
+Panels = dict[str, tuple[Panel, ...]]  # by group
+
+
+def panels_of(findings: "Findings") -> Panels:
     """Per group with traces, by title: the traced metrics, then utility at the end."""
-    utilities = [q for name in AT_THE_END if (q := quantity(findings.table, name)) is not None]
+    columns = row_columns(findings.table)
+    utilities = quantities.of(findings.table, AT_THE_END)
     panels = {}
     for group in findings.table.groups:
-        traced = [_traced_panel(findings, group, *what) for what in TRACED]
+        traced = [_traced_panel(findings, group, columns[name]) for name in TRACED]
         at_end = [_end_panel(findings, group, utility) for utility in utilities]
         if any(panel.curves for panel in traced):
             panels[group.title] = tuple(p for p in (*traced, *at_end) if p.curves)
@@ -82,95 +81,96 @@ def curve(name: str, runs: Sequence[RunCurve]) -> Curve:
     return Curve(name, tuple(runs), tuple(fmean(r.values[e] for r in runs) for e in epochs))
 
 
-def _traced_panel(
-    findings: "Findings", group: "Group", metric: str, title: str, factor: float
-) -> Panel:
+def _traced_panel(findings: "Findings", group: "Group", column: "Column") -> Panel:
+    field = ROW_FIELDS[column.name]
     curves = []
-    for row in method_rows(group):
-        runs = [_run_curve(r, metric, factor) for r in findings.results_of(row)]
+    for row in quantities.method_rows(group):
+        runs = [_run_curve(r, field, column.scale) for r in findings.results_of(row)]
         measured = [run for run in runs if any(map(math.isfinite, run.values))]
         if measured:
-            curves.append(curve(row_names(group)[row.label], measured))
-    stops = [stop for row in method_rows(group) for stop in row.stops]
-    lines = {"ma": {s.ma * factor for s in stops}, "el": {s.el * factor for s in stops}}
-    distinct = {round(line, 2) for line in lines.get(metric, ())}
-    return Panel(title, tuple(curves), tuple(sorted(distinct)))
+            curves.append(curve(quantities.row_names(group)[row.label], measured))
+    unit = f" ({column.unit})" if column.unit and "(" not in column.label else ""
+    lines = quantities.stop_lines(group, field, column.scale) if field in ("ma", "el") else ()
+    return Panel(f"{column.label}{unit} {column.arrow}", tuple(curves), lines)
 
 
-def _run_curve(result: "Result", metric: str, factor: float) -> RunCurve:
+def _run_curve(result: "Result", field: str, scale: float) -> RunCurve:
     trace = result.trace
     if trace is None:
         return RunCurve((), "forgotten")
-    values = {e.epoch: e.metrics.get(metric, math.nan) * factor for e in trace.epochs}
-    return RunCurve(
-        tuple(values.get(e, math.nan) for e in range(max(values, default=-1) + 1)), trace.outcome
-    )
+    values = {e.epoch: e.metrics.get(field, math.nan) * scale for e in trace.epochs}
+    epochs = range(max(values, default=-1) + 1)
+    return RunCurve(tuple(values.get(e, math.nan) for e in epochs), trace.outcome)
 
 
 def _end_panel(findings: "Findings", group: "Group", utility: Quantity) -> Panel:
     curves = []
-    for row in method_rows(group):
+    for row in quantities.method_rows(group):
         runs = [
             RunCurve((*[math.nan] * r.trace.n_epochs, value), r.trace.outcome)
             for r in findings.results_of(row)
             if r.trace is not None and (value := utility.of_run(r, group.cap)) is not None
         ]
         if runs:
-            curves.append(Curve(row_names(group)[row.label], tuple(runs)))
+            curves.append(Curve(quantities.row_names(group)[row.label], tuple(runs)))
     before = [utility.of_row(row, group.cap) for row in group.rows if row.role == "before"]
     title = f"{utility.title}, at the end"
     level = before[0] if before else None
     return Panel(title, tuple(curves), before=level, is_log=utility.column.capped)
 
 
-def method_rows(group: "Group") -> list["Row"]:
-    """The rows that have epochs."""
-    return [row for row in group.rows if row.role == "method"]
-
-
 MOST_WITH_RUNS = 8  # more rows than this, and their single runs would be a thicket
-Panels = dict[str, tuple[Panel, ...]]  # by group
 
 
 @register
 @dataclass(frozen=True)
-class EpochCurves(StyledFigure):
+class EpochCurves(StyledFigure[Panels]):
     """Forgetting over epochs, one line per row with its single runs, and utility at the end."""
 
     name: ClassVar[str] = "epoch-curves"
+    absent = "No curves: no run that was measured has a trace of its epochs."
 
-    def draw(self, findings: "Findings") -> "Drawing | None":
-        """Panels per group; None if no run has a trace."""
-        panels = panels_of(findings)
-        with style(self.name):
-            return _drawing(panels, names_of(findings.table)) if panels else None
+    def panels(self, findings: "Findings") -> Panels:
+        """Per group with traces, by title: the traced metrics, then utility at the end."""
+        return panels_of(findings)
 
-    def caption(self, findings: "Findings") -> str:
+    def sentences(self, findings: "Findings", panels: Panels) -> Iterator[str]:
         """What the lines are, where a mean ends, and when each row ended."""
-        panels = panels_of(findings)
-        if not panels:
-            return "No curves: no run that was measured has a trace of its epochs."
-        sentences = [
+        yield (
             f"Forgetting over epochs, epoch 0 being the model before unlearning: "
-            f"{listed_groups(findings.table)}.",
-            "Strong line: the mean over runs, as long as all of them last. "
-            f"{_of_runs(panels)} A large marker is a run's end, hollow if it did not reach the "
-            "stop line (dashed).",
-            _of_gaps(panels),
-            _of_utility(findings.table),
-            *(_of_epochs(findings, group) for group in findings.table.groups),
-        ]
-        return " ".join(filter(None, sentences))
+            f"{quantities.listed_groups(findings.table)}."
+        )
+        left_out = not all(map(_shows_runs, panels.values()))
+        yield (
+            "Strong line: the mean over runs, as long as all of them last. Thin: single runs"
+            + (f", left out where there are more than {MOST_WITH_RUNS} rows." if left_out else ".")
+            + " A large marker is a run's end, hollow if it did not reach the stop line (dashed)."
+        )
+        yield _of_gaps(panels)
+        yield _of_utility(findings.table)
+        yield from (_of_epochs(findings, group) for group in findings.table.groups)
+
+    def draw_panels(self, panels: Panels, marks: dict[str, Mark]) -> "Drawing":
+        """Panels per group, the lowest of each column with its axis named."""
+        n_rows = [drawing.grid_shape(len(own), 3)[0] for own in panels.values()]
+        picture = drawing.blank(1.55 * sum(n_rows) + 0.3 + 0.16 * (1 + len(marks) // 3))
+        parts = drawing.parts_of(picture, list(panels), n_rows)
+        for own, part in zip(panels.values(), parts, strict=True):
+            all_axes = drawing.axes_in(part, len(own), 3)
+            longest = max(len(run.values) for p in own for c in p.curves for run in c.runs) - 1
+            for panel, axes in zip(own, all_axes, strict=True):
+                _draw_panel(axes, panel, marks, _shows_runs(own))
+                axes.set_xlim(-0.3, longest + 0.3)
+            for lowest in all_axes[-drawing.grid_shape(len(own), 3)[1] :]:
+                lowest.set_xlabel("epoch")
+        drawing.legend(
+            picture, _handles([panel for own in panels.values() for panel in own], marks)
+        )
+        return picture
 
 
 def _shows_runs(panels: Sequence[Panel]) -> bool:
     return max(len(panel.curves) for panel in panels) <= MOST_WITH_RUNS
-
-
-def _of_runs(panels: Panels) -> str:
-    if all(map(_shows_runs, panels.values())):
-        return "Thin: single runs."
-    return f"Thin: single runs, left out where there are more than {MOST_WITH_RUNS} rows."
 
 
 def _of_gaps(panels: Panels) -> str:
@@ -188,11 +188,11 @@ def _of_gaps(panels: Panels) -> str:
 
 
 def _of_utility(table: "Table") -> str:
-    quantities = [q for name in AT_THE_END if (q := quantity(table, name)) is not None]
-    if not quantities:
+    utilities = quantities.of(table, AT_THE_END)
+    if not utilities:
         return ""
-    names = " and ".join(q.column.label for q in quantities)
-    meanings = " ".join(q.meaning for q in quantities if q.meaning)
+    names = " and ".join(q.column.label for q in utilities)
+    meanings = " ".join(q.meaning for q in utilities if q.meaning)
     return (
         f"{names} are measured only after the last epoch: a point per run, the level before "
         f"unlearning dotted. {meanings}"
@@ -200,7 +200,10 @@ def _of_utility(table: "Table") -> str:
 
 
 def _of_epochs(findings: "Findings", group: "Group") -> str:
-    by_row = {row_names(group)[r.label]: _epochs(findings, r) for r in method_rows(group)}
+    by_row = {
+        quantities.row_names(group)[r.label]: _epochs(findings, r)
+        for r in quantities.method_rows(group)
+    }
     if len(by_row) > MOST_WITH_RUNS:
         by_row = {f"{len(by_row)} rows": sorted({n for epochs in by_row.values() for n in epochs})}
     rows = [f"{name} {', '.join(map(str, n)) or 'no run'}" for name, n in by_row.items()]
@@ -213,50 +216,25 @@ def _epochs(findings: "Findings", row: "Row") -> list[int]:
     return [r.trace.n_epochs for r in findings.results_of(row) if r.trace is not None]
 
 
-def _drawing(panels: Panels, names: list[str]) -> "Drawing":
-    from ._figures.drawing import grid_of_axes, grid_shape, marks, new_drawing, parts_of
-
-    looks = marks(names)
-    n_rows = [grid_shape(len(own), 3)[0] for own in panels.values()]
-    drawing = new_drawing(1.55 * sum(n_rows) + 0.3 + 0.16 * (1 + len(looks) // 3))
-    parts = parts_of(drawing, list(panels), n_rows)
-    for own, part in zip(panels.values(), parts, strict=True):
-        all_axes = grid_of_axes(part, len(own), 3)
-        for panel, axes in zip(own, all_axes, strict=True):
-            _draw_panel(axes, panel, looks, _shows_runs(own))
-            axes.set_xlim(-0.3, _longest(own) + 0.3)
-        for lowest in all_axes[-grid_shape(len(own), 3)[1] :]:  # of each column
-            lowest.set_xlabel("epoch")
-    _explain(drawing, panels, looks)
-    return drawing
-
-
-def _longest(panels: Sequence[Panel]) -> int:
-    return max(len(run.values) for p in panels for each in p.curves for run in each.runs) - 1
-
-
-def _draw_panel(axes: "Axes", panel: Panel, marks: "dict[str, Mark]", with_runs: bool) -> None:
+def _draw_panel(axes: "Axes", panel: Panel, marks: dict[str, Mark], with_runs: bool) -> None:
     from matplotlib.ticker import MaxNLocator
-
-    from ._figures.drawing import log_axis
 
     if panel.is_log:
         axes.set_yscale("log")
     for line in panel.lines:
         axes.axhline(line, color=FOREGROUND, linewidth=0.8, linestyle="--")
     if panel.before is not None:
-        axes.axhline(
-            panel.before, color=FOREGROUND, linewidth=0.8, linestyle=LINE_OF_ROLE["before"]
-        )
+        dotted = LINE_OF_ROLE["before"]
+        axes.axhline(panel.before, color=FOREGROUND, linewidth=0.8, linestyle=dotted)
     for each in panel.curves:
         _draw_curve(axes, each, marks[each.name], with_runs)
     axes.set_title(panel.title)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     if panel.is_log:
-        log_axis(axes, "y")
+        drawing.log_axis(axes, "y")
 
 
-def _draw_curve(axes: "Axes", each: Curve, mark: "Mark", with_runs: bool) -> None:
+def _draw_curve(axes: "Axes", each: Curve, mark: Mark, with_runs: bool) -> None:
     for run in each.runs if with_runs else ():
         before_end = list(range(len(run.values) - 1))
         # A value between two gaps is no line; without a marker it would not be seen.
@@ -270,20 +248,17 @@ def _draw_curve(axes: "Axes", each: Curve, mark: "Mark", with_runs: bool) -> Non
                   markerfacecolor=face, markersize=4.5, zorder=4)  # fmt: skip
 
 
-def _explain(drawing: "Drawing", panels: Panels, marks: "dict[str, Mark]") -> None:
+def _handles(panels: Sequence[Panel], marks: dict[str, Mark]) -> dict[str, object]:
     from matplotlib.lines import Line2D
 
-    from ._figures.drawing import legend, reference_lines
-
-    drawn = {each.name for own in panels.values() for panel in own for each in panel.curves}
+    drawn = {each.name for panel in panels for each in panel.curves}
     handles: dict[str, object] = {
         name: Line2D([], [], color=m.colour, marker=m.marker, linestyle=m.dashes, markersize=4.5)
         for name, m in marks.items()
         if name in drawn
     }
-    flat = [panel for own in panels.values() for panel in own]
-    if any(panel.lines for panel in flat):
+    if any(panel.lines for panel in panels):
         handles["stop line"] = Line2D([], [], color=FOREGROUND, linestyle="--", linewidth=0.8)
-    if any(panel.before is not None for panel in flat):
-        handles |= reference_lines(["before"])
-    legend(drawing, handles)
+    if any(panel.before is not None for panel in panels):
+        handles |= drawing.reference_lines(["before"])
+    return handles

@@ -1,26 +1,26 @@
 """Two settings that vary together: a map of every pair for each metric that tells them apart."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from unlearnbench.analysis.footnotes import format_value
 from unlearnbench.analysis.table import ABSENT
 from unlearnbench.registry import register
 
-from ._figures.drawing import FOREGROUND, StyledFigure, style
-from ._figures.quantities import PERPLEXITY, quantity
+from ._figures import drawing, quantities
+from ._figures.drawing import FOREGROUND, Mark, StyledFigure
+from ._figures.quantities import PERPLEXITY, Quantity
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Drawing
 
-    from unlearnbench.analysis.table import Group, Row, Table
+    from unlearnbench.analysis.table import Group, Row
     from unlearnbench.reporting.document import Findings
 
-    from ._figures.quantities import Quantity
-
-SHOWN = ("s_z", "ma", "bertscore_f1", PERPLEXITY.name, "cls_avg", "dia_avg")
+METRICS = ("s_z", "ma", "bertscore_f1", PERPLEXITY.name, "cls_avg", "dia_avg")
 Pair = tuple[Any, Any]  # of settings: across, up
 
 
@@ -55,11 +55,13 @@ def maps_of(findings: "Findings") -> tuple[Map, ...]:
     """Per group and method that varies exactly two of the axes, a map for each metric shown."""
     maps = []
     for group in findings.table.groups:
-        for rows in _by_method(group):
-            settings = _varying(rows, findings.axes)
-            if len(settings) == 2:
-                pair = (settings[0], settings[1])
-                maps += [_map(group, rows, pair, q) for q in quantities_of(findings.table)]
+        for rows in quantities.families(group):
+            varying = [a for a in findings.axes if len({_value(r, a) for r in rows}) > 1]
+            if len(varying) == 2:
+                settings = (varying[0], varying[1])
+                maps += [
+                    _map(group, rows, settings, q) for q in quantities.of(findings.table, METRICS)
+                ]
     return tuple(m for m in maps if any(s.value is not None for s in m.squares.values()))
 
 
@@ -73,21 +75,7 @@ def goodness(values: list[float], higher_is_better: bool, is_log: bool) -> list[
     return [(value - worst) / (best - worst) for value in counted]
 
 
-def quantities_of(table: "Table") -> "list[Quantity]":
-    """What the maps show, of that which was measured."""
-    return [one for name in SHOWN if (one := quantity(table, name)) is not None]
-
-
-def _by_method(group: "Group") -> "list[list[Row]]":
-    rows = [row for row in group.rows if row.role == "method"]
-    return [[r for r in rows if r.method == m] for m in dict.fromkeys(r.method for r in rows)]
-
-
-def _varying(rows: "list[Row]", axes: tuple[str, ...]) -> list[str]:
-    return [a for a in axes if len({_value(r, a) for r in rows}) > 1]
-
-
-def _map(group: "Group", rows: "list[Row]", settings: tuple[str, str], quantity: "Quantity") -> Map:
+def _map(group: "Group", rows: "list[Row]", settings: tuple[str, str], quantity: Quantity) -> Map:
     by_pair: dict[Pair, Row] = {}
     repeated = []
     for row in rows:
@@ -105,7 +93,7 @@ def _map(group: "Group", rows: "list[Row]", settings: tuple[str, str], quantity:
     )
 
 
-def _squares(group: "Group", rows: "dict[Pair, Row]", quantity: "Quantity") -> dict[Pair, Square]:
+def _squares(group: "Group", rows: "dict[Pair, Row]", quantity: Quantity) -> dict[Pair, Square]:
     column, cap = quantity.column, group.cap
     values = {pair: quantity.of_row(row, cap) for pair, row in rows.items()}
     measured = {pair: value for pair, value in values.items() if value is not None}
@@ -144,72 +132,59 @@ _DARK_FROM = 0.69  # here black and white have the same contrast, 4.6 to 1
 
 @register
 @dataclass(frozen=True)
-class HeatMap(StyledFigure):
+class HeatMap(StyledFigure[tuple[Map, ...]]):
     """A map of two settings that vary on purpose (alpha and beta) for each metric."""
 
     name: ClassVar[str] = "heat-map"
+    absent = "No heat map: it needs the rows of one method that vary exactly two settings."
 
-    def draw(self, findings: "Findings") -> "Drawing | None":
-        """A map per metric; None unless exactly two of the findings' axes vary."""
-        maps = maps_of(findings)
-        with style(self.name):
-            return _drawing(maps) if maps else None
+    def panels(self, findings: "Findings") -> tuple[Map, ...]:
+        """A map per metric; none unless exactly two of the findings' axes vary."""
+        return maps_of(findings)
 
-    def caption(self, findings: "Findings") -> str:
+    def sentences(self, findings: "Findings", panels: tuple[Map, ...]) -> Iterator[str]:
         """The settings, what dark means, what is hatched, and the best pair of each metric."""
-        maps = maps_of(findings)
-        if not maps:
-            return "No heat map: it needs the rows of one method that vary exactly two settings."
-        across, up = maps[0].settings
-        sentences = [
-            f"{', '.join(dict.fromkeys(m.group for m in maps))} by {across} (across) and {up} "
+        across, up = panels[0].settings
+        yield (
+            f"{', '.join(dict.fromkeys(m.group for m in panels))} by {across} (across) and {up} "
             "(up). Darker is better, from the worst to the best of each map; log "
             "perplexity, one over the cap off the scale and palest. Outlined: the best as printed; "
-            "hatched: not run, or without a value.",
-            *dict.fromkeys(q.meaning for q in quantities_of(findings.table) if q.meaning),
-            *map(_best, maps),
-            _of_repeated(maps),
+            "hatched: not run, or without a value."
+        )
+        yield from dict.fromkeys(q.meaning for q in quantities.of(findings.table, METRICS))
+        yield from map(_best, panels)
+        if pairs := dict.fromkeys(pair for m in panels for pair in m.repeated):
+            texts = ", ".join(f"({format_value(a)}, {format_value(b)})" for a, b in pairs)
+            yield f"Of several rows with the same pair the table's first is shown: {texts}."
+
+    def draw_panels(
+        self,
+        panels: tuple[Map, ...],
+        marks: dict[str, Mark],  # noqa: ARG002 - a square is no row
+    ) -> "Drawing":
+        """The maps of each method in as many columns as fit."""
+        groups = list(dict.fromkeys(m.group for m in panels))
+        # A square must hold '>1000': not more than 15 of them side by side, nor 3 maps.
+        widest = max(len(m.values[0]) for m in panels)
+        n_columns = max(1, min(3, 15 // widest))
+        tallest = max(len(m.values[1]) for m in panels)
+        n_rows = [
+            drawing.grid_shape(sum(m.group == g for m in panels), n_columns)[0] for g in groups
         ]
-        return " ".join(filter(None, sentences))
-
-
-def _setting_text(value: Any) -> str:
-    from unlearnbench.analysis.footnotes import format_value
-
-    return format_value(value)
+        picture = drawing.blank(sum(n_rows) * (0.27 * tallest + 0.75))
+        for group, part in zip(groups, drawing.parts_of(picture, groups, n_rows), strict=True):
+            own = [m for m in panels if m.group == group]
+            for one, axes in zip(own, drawing.axes_in(part, len(own), n_columns), strict=True):
+                _draw_map(axes, one)
+        return picture
 
 
 def _best(one: Map) -> str:
     across, up = one.settings
-    pairs = [f"{across}={_setting_text(a)}, {up}={_setting_text(b)}" for a, b in one.best]
+    pairs = [f"{across}={format_value(a)}, {up}={format_value(b)}" for a, b in one.best]
     if len(pairs) == len(one.squares) > 1:
         return f"{one.title}: all equal as printed."
     return f"{one.title}: {' and '.join(pairs)} ({one.squares[one.best[0]].text})."
-
-
-def _of_repeated(maps: tuple[Map, ...]) -> str:
-    pairs = dict.fromkeys(pair for m in maps for pair in m.repeated)
-    if not pairs:
-        return ""
-    texts = ", ".join(f"({_setting_text(a)}, {_setting_text(b)})" for a, b in pairs)
-    return f"Of several rows with the same pair the table's first is shown: {texts}."
-
-
-def _drawing(maps: tuple[Map, ...]) -> "Drawing":
-    from ._figures.drawing import grid_of_axes, grid_shape, new_drawing, parts_of
-
-    groups = list(dict.fromkeys(m.group for m in maps))
-    # A square must hold '>1000': not more than 15 of them side by side, nor 3 maps.
-    widest = max(len(m.values[0]) for m in maps)
-    n_columns = max(1, min(3, 15 // widest))
-    tallest = max(len(m.values[1]) for m in maps)
-    n_rows = [grid_shape(sum(m.group == g for m in maps), n_columns)[0] for g in groups]
-    drawing = new_drawing(sum(n_rows) * (0.27 * tallest + 0.75))
-    for group, part in zip(groups, parts_of(drawing, groups, n_rows), strict=True):
-        own = [m for m in maps if m.group == group]
-        for one, axes in zip(own, grid_of_axes(part, len(own), n_columns), strict=True):
-            _draw_map(axes, one)
-    return drawing
 
 
 def _draw_map(axes: "Axes", one: Map) -> None:
@@ -219,8 +194,8 @@ def _draw_map(axes: "Axes", one: Map) -> None:
             _draw_square(axes, x, y, one.squares.get((a, b)))
     axes.set_xlim(-0.53, len(across) - 0.47)
     axes.set_ylim(-0.53, len(up) - 0.47)
-    axes.set_xticks(range(len(across)), [_setting_text(v) for v in across])
-    axes.set_yticks(range(len(up)), [_setting_text(v) for v in up])
+    axes.set_xticks(range(len(across)), [format_value(v) for v in across])
+    axes.set_yticks(range(len(up)), [format_value(v) for v in up])
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     axes.set_xlabel(one.settings[0])

@@ -1,15 +1,16 @@
 """What forgetting costs: memorisation accuracy against utility, with the Pareto front."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from statistics import stdev
 from typing import TYPE_CHECKING, ClassVar
 
 from unlearnbench.registry import register
 
-from ._figures.drawing import FOREGROUND, LINE_OF_ROLE, StyledFigure, style
-from ._figures.quantities import PERPLEXITY, Quantity, listed_groups, names_of, quantity, row_names
+from ._figures import drawing, quantities
+from ._figures.drawing import FOREGROUND, LINE_OF_ROLE, Mark, StyledFigure
+from ._figures.quantities import PERPLEXITY, Quantity
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
 
     from unlearnbench.analysis.table import Group, Row
     from unlearnbench.reporting.document import Findings
-
-    from ._figures.drawing import Mark
 
 FORGETTING = "ma"  # what the stop line is about; EL10 is near 0 for all that reach the line
 UTILITIES = (PERPLEXITY.name, "cls_avg", "dia_avg")
@@ -57,8 +56,8 @@ class Plane:
 def planes_of(findings: "Findings") -> tuple[Plane, ...]:
     """Per group one plane for each measure of utility that a compared row has beside MA."""
     table = findings.table
-    forgetting = quantity(table, FORGETTING)
-    utilities = [one for name in UTILITIES if (one := quantity(table, name)) is not None]
+    forgetting = quantities.quantity(table, FORGETTING)
+    utilities = quantities.of(table, UTILITIES)
     if forgetting is None:
         return ()
     planes = [_plane(findings, g, forgetting, u) for g in table.groups for u in utilities]
@@ -99,15 +98,13 @@ def _plane(findings: "Findings", group: "Group", forgetting: Quantity, utility: 
     points = [point for row in group.compared if (point := by_label[row.label]) is not None]
     higher = (bool(forgetting.column.higher_is_better), bool(utility.column.higher_is_better))
     front = pareto_front([p.mean for p in points], higher)
-    methods = [row for row in group.rows if row.role == "method"]
-    stops = {stop.ma * forgetting.column.scale for row in methods for stop in row.stops}
     return Plane(
         group.title,
         forgetting,
         utility,
         tuple(replace(p, on_front=on) for p, on in zip(points, front, strict=True)),
         tuple(p for p in by_label.values() if p is not None and p.role in LINE_OF_ROLE),
-        tuple(sorted({round(stop, 2) for stop in stops})),
+        quantities.stop_lines(group, FORGETTING, forgetting.column.scale),
         tuple(row.label for row in group.compared if by_label[row.label] is None),
     )
 
@@ -123,55 +120,60 @@ def _point(
         for result in findings.results_of(row)
     ]
     runs = tuple((a, b) for a, b in pairs if a is not None and b is not None)
-    name = row_names(group)[row.label]
+    name = quantities.row_names(group)[row.label]
     return Point(name, row.role, (x, y), runs, utility.is_over_cap(row, group.cap))
 
 
 MOST_WITH_RUNS = 8  # more rows than this, and their runs and whiskers would be a thicket
+_LEFT_OUT = f" (no runs and whiskers where there are more than {MOST_WITH_RUNS} rows)."
 _FRONT = 3.0  # points wide and pale, so that it shows under whiskers
 
 
 @register
 @dataclass(frozen=True)
-class TradeOff(StyledFigure):
+class TradeOff(StyledFigure[tuple[Plane, ...]]):
     """Forgetting (MA) against perplexity, classification and dialogue, with the Pareto front."""
 
     name: ClassVar[str] = "trade-off"
+    absent = "No trade-off plane: no compared row has both MA and a measure of utility."
 
-    def draw(self, findings: "Findings") -> "Drawing | None":
-        """A row of planes per group; None if no compared row has MA and a utility."""
-        planes = planes_of(findings)
-        with style(self.name):
-            return _drawing(planes, names_of(findings.table)) if planes else None
+    def panels(self, findings: "Findings") -> tuple[Plane, ...]:
+        """Per group one plane for each measure of utility that a compared row has beside MA."""
+        return planes_of(findings)
 
-    def caption(self, findings: "Findings") -> str:
+    def sentences(self, findings: "Findings", panels: tuple[Plane, ...]) -> Iterator[str]:
         """The axes, what is a point and a whisker, how the front is made and who is on it."""
-        planes = planes_of(findings)
-        if not planes:
-            return "No trade-off plane: no compared row has both MA and a measure of utility."
-        sentences = [
-            f"Forgetting against utility: {listed_groups(findings.table)}. To the left is "
-            "forgotten more, up is more useful (perplexity on a turned log axis).",
-            *dict.fromkeys(p.utility.meaning for p in planes),
-            f"Large: a row's means, hollow where the utility is the cap; small: its runs; "
-            f"whiskers: one sample standard deviation over two or more runs{_left_out(planes)}.",
+        yield (
+            f"Forgetting against utility: {quantities.listed_groups(findings.table)}. To the left "
+            "is forgotten more, up is more useful (perplexity on a turned log axis)."
+        )
+        yield from dict.fromkeys(p.utility.meaning for p in panels)
+        yield (
+            "Large: a row's means, hollow where the utility is the cap; small: its runs; "
+            "whiskers: one sample standard deviation over two or more runs"
+            + ("." if all(map(_shows_runs, panels)) else _LEFT_OUT)
+        )
+        yield (
             "Pale line: the Pareto front of the compared rows' means, lower MA and better utility "
             "being better as in the table; beyond the stop line (dash-dotted) a lower MA is no "
-            "further success.",
-            *(_of_group(own) for own in _by_group(planes).values()),
-        ]
-        return " ".join(filter(None, sentences))
+            "further success."
+        )
+        yield from map(_of_group, _by_group(panels).values())
+
+    def draw_panels(self, panels: tuple[Plane, ...], marks: dict[str, Mark]) -> "Drawing":
+        """A row of planes per group."""
+        groups = _by_group(panels)
+        picture = drawing.blank(2.3 * len(groups) + 0.2 + 0.16 * (1 + len(marks) // 3))
+        for own, part in zip(groups.values(), drawing.parts_of(picture, list(groups)), strict=True):
+            for plane, axes in zip(own, drawing.axes_in(part, len(own), 3), strict=True):
+                _draw_plane(axes, plane, marks)
+        drawing.legend(picture, _handles(panels, marks))
+        return picture
 
 
 def _by_group(planes: Sequence[Plane]) -> dict[str, list[Plane]]:
     groups = dict.fromkeys(p.group for p in planes)
     return {group: [p for p in planes if p.group == group] for group in groups}
-
-
-def _left_out(planes: Sequence[Plane]) -> str:
-    if all(map(_shows_runs, planes)):
-        return ""
-    return f" (no runs and whiskers where there are more than {MOST_WITH_RUNS} rows)"
 
 
 def _shows_runs(plane: Plane) -> bool:
@@ -182,10 +184,12 @@ def _of_group(planes: Sequence[Plane]) -> str:
     """Who is on the front of each plane, where the references stand, who has no place."""
     fronts = [f"{p.utility.column.label}: {_front(p)}" for p in planes]
     text = f"Front in {planes[0].group} (MA, utility), {'; '.join(fronts)}."
-    references = [
-        f"{point.name} has MA {point.mean[0]:.1f}, " + ", ".join(_levels(planes, point))
-        for point in planes[0].references
-    ]
+    levels: dict[str, list[str]] = {}
+    for plane in planes:
+        for point in plane.references:
+            level = f"{plane.utility.column.label} {_utility(plane, point)}"
+            levels.setdefault(point.name, [f"MA {point.mean[0]:.1f}"]).append(level)
+    references = [f"{name} has {', '.join(texts)}" for name, texts in levels.items()]
     if references:
         text += (
             " Dotted and dashed: utility before unlearning and of the retrained model, a star "
@@ -200,35 +204,11 @@ def _front(plane: Plane) -> str:
     return ", ".join(f"{p.name} ({p.mean[0]:.1f}, {_utility(plane, p)})" for p in on)
 
 
-def _levels(planes: Sequence[Plane], reference: Point) -> list[str]:
-    return [
-        f"{plane.utility.column.label} {_utility(plane, point)}"
-        for plane in planes
-        for point in plane.references
-        if point.name == reference.name
-    ]
-
-
 def _utility(plane: Plane, point: Point) -> str:
     return plane.utility.printed(point.mean[1], point.is_bound)
 
 
-def _drawing(planes: Sequence[Plane], names: list[str]) -> "Drawing":
-    from ._figures.drawing import grid_of_axes, legend, marks, new_drawing, parts_of
-
-    looks = marks(names)
-    groups = _by_group(planes)
-    drawing = new_drawing(2.3 * len(groups) + 0.2 + 0.16 * (1 + len(looks) // 3))
-    for own, part in zip(groups.values(), parts_of(drawing, list(groups)), strict=True):
-        for plane, axes in zip(own, grid_of_axes(part, len(own), 3), strict=True):
-            _draw_plane(axes, plane, looks)
-    legend(drawing, _handles(planes, looks))
-    return drawing
-
-
-def _draw_plane(axes: "Axes", plane: Plane, marks: "dict[str, Mark]") -> None:
-    from ._figures.drawing import log_axis
-
+def _draw_plane(axes: "Axes", plane: Plane, marks: dict[str, Mark]) -> None:
     if plane.is_log:
         axes.set_yscale("log")
     for point in plane.points:
@@ -240,13 +220,13 @@ def _draw_plane(axes: "Axes", plane: Plane, marks: "dict[str, Mark]") -> None:
     for point in plane.references:
         _draw_reference(axes, point, left < point.mean[0] < right)
     if plane.is_log:
-        log_axis(axes, "y")
+        drawing.log_axis(axes, "y")
         axes.invert_yaxis()
     axes.set_xlabel(plane.forgetting.title)
     axes.set_title(plane.utility.title)
 
 
-def _draw_point(axes: "Axes", plane: Plane, point: Point, mark: "Mark") -> None:
+def _draw_point(axes: "Axes", plane: Plane, point: Point, mark: Mark) -> None:
     x, y = point.mean
     for run in point.runs if _shows_runs(plane) else ():
         axes.plot(*run, mark.marker, color=mark.colour, markersize=2.5, alpha=0.6,
@@ -276,10 +256,8 @@ def _draw_front(axes: "Axes", plane: Plane) -> None:
               linewidth=_FRONT, alpha=0.25, zorder=1)  # fmt: skip
 
 
-def _handles(planes: Sequence[Plane], marks: "dict[str, Mark]") -> dict[str, object]:
+def _handles(planes: Sequence[Plane], marks: dict[str, Mark]) -> dict[str, object]:
     from matplotlib.lines import Line2D
-
-    from ._figures.drawing import reference_lines
 
     drawn = {p.name for plane in planes for p in plane.points}
     handles: dict[str, object] = {
@@ -288,7 +266,9 @@ def _handles(planes: Sequence[Plane], marks: "dict[str, Mark]") -> dict[str, obj
         if name in drawn
     }
     handles["Pareto front"] = Line2D([], [], color=FOREGROUND, linewidth=_FRONT, alpha=0.25)
-    handles |= reference_lines({point.role for plane in planes for point in plane.references})
+    handles |= drawing.reference_lines(
+        {point.role for plane in planes for point in plane.references}
+    )
     if any(plane.stop_lines for plane in planes):
         handles["stop line"] = Line2D([], [], color=FOREGROUND, linestyle="-.")
     return handles

@@ -3,15 +3,18 @@
 import math
 import re
 import textwrap
+from abc import abstractmethod
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from itertools import cycle
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
 
 from unlearnbench.files.safe_text import visible
 from unlearnbench.reporting.report import Figure, Format
 
 from .._texts import one_line
+from .quantities import names_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
 
     from unlearnbench.reporting.document import Findings
 
+P = TypeVar("P")  # what a figure calls its panels
 WIDTH = 7.0  # inches: both columns of a paper
 # All lines and text that are no data; a page in dark mode puts its own colour in this one's place.
 FOREGROUND = "#1f2328"
@@ -57,7 +61,12 @@ _SETTINGS: dict[str, Any] = {
     "text.parse_math": False,  # a label with two '$' is no formula
     "pdf.fonttype": 42,  # TrueType: what conferences ask for
     "svg.fonttype": "none",
-}
+    **dict.fromkeys(
+        ("axes.edgecolor", "axes.labelcolor", "axes.titlecolor", "xtick.color", "ytick.color",
+         "text.color", "legend.edgecolor", "hatch.color"),
+        FOREGROUND,
+    ),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -70,15 +79,44 @@ class Mark:
     dashes: Any
 
 
-class StyledFigure(Figure):
-    """A figure whose files have the common style, whatever the user's own matplotlib settings."""
+class StyledFigure(Figure, Generic[P]):
+    """A figure of panels in the common style, whatever the user's own matplotlib settings."""
+
+    absent: ClassVar[str]  # the caption where there is nothing to draw
+
+    @abstractmethod
+    def panels(self, findings: "Findings") -> P:
+        """What is to be drawn, without matplotlib; empty where there is nothing."""
+
+    @abstractmethod
+    def draw_panels(self, panels: P, marks: dict[str, Mark]) -> "Drawing":
+        """The picture of at least one panel, with the look of every row by its short name."""
+
+    @abstractmethod
+    def sentences(self, findings: "Findings", panels: P) -> "Iterable[str]":
+        """The caption of at least one panel; empty sentences are left out."""
+
+    def draw(self, findings: "Findings") -> "Drawing | None":
+        """The picture of the panels; None if there are none."""
+        panels = self.panels(findings)
+        with style(self.name):
+            return self.draw_panels(panels, marks(names_of(findings.table))) if panels else None
+
+    def caption(self, findings: "Findings") -> str:
+        """What the panels show, in sentences, or why there are none."""
+        panels = self.panels(findings)
+        return " ".join(filter(None, self.sentences(findings, panels))) if panels else self.absent
 
     def make_image(self, findings: "Findings", kind: Format) -> bytes | None:
         """The picture as a file: fonts embedded, SVG text as text on a transparent ground."""
         # A PNG is looked at on its own; the others lie on a page that has a colour.
         with style(self.name, ground="white" if kind == "png" else "none"):
             image = super().make_image(findings, kind)
-        return _harmless(_without_group_ids(image)) if image and kind == "svg" else image
+        if image is None or kind != "svg":
+            return image
+        # 'axes_1' and the like point to nothing, and would be there twice in a page of two figures.
+        # A control character in a name would make it no XML; of our own there is none.
+        return visible(re.sub(r' id="[A-Za-z0-9.]+_\d+"', "", image.decode())).encode()
 
 
 @contextmanager
@@ -88,12 +126,12 @@ def style(salt: str, ground: str = "none") -> Iterator[None]:
 
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
-        own: Any = {"svg.hashsalt": salt, "savefig.facecolor": ground}
-        matplotlib.rcParams.update(own | _SETTINGS | _colours())
+        own: Any = {"svg.hashsalt": salt, "savefig.facecolor": ground, **_SETTINGS}
+        matplotlib.rcParams.update(own)
         yield
 
 
-def new_drawing(height: float) -> "Drawing":
+def blank(height: float) -> "Drawing":
     """An empty picture of the full width; belongs to no window and no global state."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure as Drawing
@@ -115,7 +153,7 @@ def parts_of(
     return list(parts)
 
 
-def grid_of_axes(place: Any, n: int, most_columns: int, **shared: Any) -> "list[Axes]":
+def axes_in(place: Any, n: int, most_columns: int, **shared: Any) -> "list[Axes]":
     """So many axes in rows of about equal length, no row longer than allowed."""
     n_rows, n_columns = grid_shape(n, most_columns)
     axes = place.subplots(n_rows, n_columns, squeeze=False, **shared).flatten()
@@ -132,15 +170,8 @@ def grid_shape(n: int, most_columns: int) -> tuple[int, int]:
 
 def marks(names: Iterable[str]) -> dict[str, Mark]:
     """A look for each name, in the order given; the same in every figure of the same findings."""
-    return {
-        name: Mark(
-            _COLOURS[i % len(_COLOURS)],
-            _MARKERS[i % len(_MARKERS)],
-            _HATCHES[i % len(_HATCHES)],
-            _DASHES[i % len(_DASHES)],
-        )
-        for i, name in enumerate(dict.fromkeys(names))
-    }
+    looks = map(Mark, *map(cycle, (_COLOURS, _MARKERS, _HATCHES, _DASHES)))
+    return dict(zip(dict.fromkeys(names), looks, strict=False))
 
 
 def wrapped(label: str, width: int = 26, at_hyphens: bool = False) -> str:
@@ -202,19 +233,3 @@ def least_limits(low: float, high: float, decimals: int) -> tuple[float, float] 
     if high - low >= least / 2:
         return None
     return (-least if low < 0 else 0.0), (least if high > 0 or low == 0 else 0.0)
-
-
-def _colours() -> dict[str, str]:
-    named = ("axes.edgecolor", "axes.labelcolor", "axes.titlecolor", "xtick.color", "ytick.color",
-             "text.color", "legend.edgecolor", "hatch.color")  # fmt: skip
-    return dict.fromkeys(named, FOREGROUND)
-
-
-def _without_group_ids(svg: bytes) -> bytes:
-    # 'axes_1' and the like point to nothing, and would be there twice in a page of two figures.
-    return re.sub(rb' id="[A-Za-z0-9.]+_\d+"', b"", svg)
-
-
-def _harmless(svg: bytes) -> bytes:
-    # A control character in a name would make it no XML; of our own there is none.
-    return visible(svg.decode()).encode()

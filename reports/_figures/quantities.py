@@ -77,6 +77,11 @@ def quantity(table: "Table", name: str) -> Quantity | None:
     return Quantity(column, (column,)) if column else None
 
 
+def of(table: "Table", names: Sequence[str]) -> list[Quantity]:
+    """Those of that which was measured."""
+    return [one for name in names if (one := quantity(table, name)) is not None]
+
+
 def measured(table: "Table") -> tuple[Column, ...]:
     """The scores, then the metric columns, that any row has a value of."""
     *metrics, _, s_z, s_m = table.columns
@@ -97,10 +102,26 @@ def row_names(group: "Group") -> dict[str, str]:
 
     So a method has one name, and one colour, whatever the model.
     """
-    labels = [row.label for row in group.rows if row.role == "method"]
-    starts = {label.partition(" + ")[0] + " + " for label in labels}
+    starts = {row.label.partition(" + ")[0] + " + " for row in method_rows(group)}
     start = starts.pop() if len(starts) == 1 else ""
     return {row.label: row.label.removeprefix(start) for row in group.rows}
+
+
+def method_rows(group: "Group") -> list["Row"]:
+    """The rows that were unlearned."""
+    return [row for row in group.rows if row.role == "method"]
+
+
+def families(group: "Group") -> list[list["Row"]]:
+    """The rows of each method, in the table's order."""
+    rows = method_rows(group)
+    return [[r for r in rows if r.method == m] for m in dict.fromkeys(r.method for r in rows)]
+
+
+def stop_lines(group: "Group", field: str, scale: float) -> tuple[float, ...]:
+    """The distinct limits, in printed units, that the methods' stop lines set to 'ma' or 'el'."""
+    stops = [stop for row in method_rows(group) for stop in row.stops]
+    return tuple(sorted({round(getattr(stop, field) * scale, 2) for stop in stops}))
 
 
 def shown_rows(group: "Group") -> tuple["Row", ...]:

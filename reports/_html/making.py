@@ -2,36 +2,21 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from unlearnbench.analysis.footnotes import differing_protocol_settings, format_value, listed, runs
 from unlearnbench.analysis.table import EPOCHS, SCORE_NAMES, Group, Table
 from unlearnbench.reporting.document import Document
-from unlearnbench.results.record import Result
+from unlearnbench.results.record import Environment, Result
 
 MAKING = ("stop_line", "protocol", "epoch_limit", "learning_rate", "means")
 
 
-@dataclass(frozen=True)
-class Facts:
-    """Names and values under a title."""
-
-    title: str
-    rows: tuple[tuple[str, str], ...]
+Facts = tuple[tuple[str, str], ...]  # names and values
 
 
-def protocols(table: Table) -> tuple[Facts, ...]:
-    """Every protocol setting per group; those that depart from the named protocol are marked."""
-    return tuple(
-        Facts(f"Protocol of {group.title}", _protocol(group))
-        for group in table.groups
-        if group.protocol
-    )
-
-
-def sentences(table: Table) -> tuple[str, ...]:
-    """The table's notes on the stop line, the protocol, the epoch limit and the rates."""
-    return tuple(note.text for note in table.notes if note.kind in MAKING)
+def protocols(table: Table) -> dict[str, Facts]:
+    """Every protocol setting by group; those that depart from the named protocol are marked."""
+    return {group.title: _protocol(group) for group in table.groups if group.protocol}
 
 
 def software(results: Sequence[Result]) -> Facts:
@@ -41,17 +26,16 @@ def software(results: Sequence[Result]) -> Facts:
     started = sorted(result.started_at for result in results)
     versions = ((name, _counted(e.packages.get(name, "absent") for e in environments))
                 for name in names)  # fmt: skip
-    rows = (
+    return (
         ("Results", str(len(results))),
         ("Started", listed(dict.fromkeys((started[0], started[-1])), " to ") if started else ""),
         ("Device", _counted(result.model.device for result in results)),
         ("Platform", _counted(e.platform for e in environments)),
         ("Threads", _counted(str(e.n_threads) for e in environments)),
-        ("Git commit", _counted(_commit(e.git_commit, e.git_dirty) for e in environments)),
+        ("Git commit", _counted(map(_commit, environments))),
         ("Python", _counted(e.python for e in environments)),
         *versions,
     )
-    return Facts("Machine and software", rows)
 
 
 def absent(document: Document) -> tuple[str, ...]:
@@ -61,7 +45,7 @@ def absent(document: Document) -> tuple[str, ...]:
     return (*sentences, *(note.text for note in document.notes))
 
 
-def _protocol(group: Group) -> tuple[tuple[str, str], ...]:
+def _protocol(group: Group) -> Facts:
     own = differing_protocol_settings(group.protocol_name, dict(group.protocol))
     return (
         ("protocol", group.protocol_name),
@@ -85,10 +69,10 @@ def _absent(group: Group, table: Table) -> Iterable[str]:
             yield f"{group.title}: {column.label} was not measured for {whose}."
 
 
-def _commit(commit: str | None, dirty: bool | None) -> str:
-    if commit is None:
+def _commit(environment: Environment) -> str:
+    if environment.git_commit is None:
         return "none: not run from a checkout"
-    return commit + (" with uncommitted changes" if dirty else "")
+    return environment.git_commit + (" with uncommitted changes" if environment.git_dirty else "")
 
 
 def _counted(values: Iterable[str]) -> str:

@@ -1,7 +1,7 @@
 """The page put together: template, style, script and data in one file that asks for nothing."""
 
-import base64
-import hashlib
+from base64 import b64encode
+from hashlib import sha256
 from importlib.resources import files
 from typing import Any
 
@@ -11,10 +11,9 @@ from markupsafe import Markup
 from unlearnbench.reporting.document import Document
 
 from . import making
-from .comparison import column_facts, row_facts
-from .provenance import record
+from .provenance import record, row_facts
 from .reading import PAGE_LIMIT, reading, with_traces
-from .sections import Section, banners, page_sections, tables_of
+from .sections import Section, TableContent, page_sections, tables_of
 from .texts import Pool, embedded_json, visible
 
 STYLES = ("page.css", "tables.css", "texts.css", "print.css")
@@ -28,13 +27,16 @@ def render(document: Document) -> str:
     """The whole page."""
     content = page_sections(document)
     style, script = _joined(STYLES), _joined(SCRIPTS)
+    table = document.findings.table
+    names = dict.fromkeys(group.name for group in table.groups)
     parts = {
-        "title": document.title or _title(document),
+        "title": document.title or f"Unlearning compared: {', '.join(names)}",
         "document": document,
         "sections": content,
-        "banners": banners(document),
-        "protocols": making.protocols(document.findings.table),
-        "sentences": making.sentences(document.findings.table),
+        # What a reader must not miss: what the numbers are no claim about.
+        "banners": [note for note in table.notes if note.kind == "synthetic"],
+        "protocols": making.protocols(table),
+        "sentences": [note.text for note in table.notes if note.kind in making.MAKING],
         "software": making.software(document.findings.results),
         "absent": making.absent(document),
         "policy": _policy(style, script),
@@ -52,14 +54,14 @@ def _environment() -> Environment:
     return Environment(
         loader=PackageLoader("unlearnbench.reports", "_html"),
         autoescape=True,
-        finalize=_shown,
+        finalize=_visible,
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
 
 
-def _shown(value: Any) -> Any:
+def _visible(value: Any) -> Any:
     """Every text of the page with its unseen signs content, what is HTML already as it is."""
     return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
@@ -73,52 +75,47 @@ def _joined(names: tuple[str, ...]) -> Markup:
 
 def _policy(style: str, script: str) -> str:
     """The page may run its own script, use its own style, and fetch nothing."""
-    return "; ".join(
-        (
-            "default-src 'none'",
-            f"script-src '{_digest(script)}'",
-            f"style-src '{_digest(style)}'",
-            "img-src data:",
-            "base-uri 'none'",
-            "form-action 'none'",
-        )
+    own = [b64encode(sha256(text.encode()).digest()).decode() for text in (script, style)]
+    return (
+        f"default-src 'none'; script-src 'sha256-{own[0]}'; style-src 'sha256-{own[1]}'; "
+        "img-src data:; base-uri 'none'; form-action 'none'"
     )
-
-
-def _digest(text: str) -> str:
-    digest = hashlib.sha256(text.encode()).digest()
-    return "sha256-" + base64.b64encode(digest).decode()
 
 
 def _data(document: Document, content: tuple[Section, ...], room: int) -> str:
     """What the script shows on demand, as JSON; within the room, if epochs can be left out."""
     findings, pool, texts = document.findings, Pool(), Pool()
-    rows = [facts for table in tables_of(content) for facts in row_facts(table, findings.by_key)]
+    tables = tables_of(content)
+    rows = [
+        row_facts(group, line, table.columns, findings.by_key)
+        for table in tables
+        for group, lines in table.groups
+        for line in lines
+    ]
     keys = dict.fromkeys(run["key"] for row in rows for run in row["runs"] if run["key"])
-    columns = {n: c for table in tables_of(content) for n, c in column_facts(table).items()}
     data: dict[str, Any] = {
-        "columns": columns,
+        "columns": {
+            c.name: {"label": c.label, "higher": c.higher_is_better}
+            for table in tables
+            for c in table.columns
+        },
         "rows": rows,
         "results": {key: record(findings.by_key[key], pool) for key in keys},
         "pool": pool.values,
-        "reading": reading(findings, _row_numbers(document, content), texts),
+        "reading": reading(findings, _row_numbers(document, tables), texts),
     }
     left = room - len(embedded_json({**data, "texts": texts.values}).encode())
     data["reading"] = with_traces(data["reading"], findings.by_key, texts, left)
     return embedded_json({**data, "texts": texts.values})
 
 
-def _row_numbers(document: Document, content: tuple[Section, ...]) -> dict[str, int]:
+def _row_numbers(document: Document, tables: tuple[TableContent, ...]) -> dict[str, int]:
     """By result key: the number on the page of the comparison table's row."""
-    number = 0
-    for table in tables_of(content):
-        rows = [row for group in table.groups for row in group.rows]
-        if table == document.findings.table:
-            return {run.key: number + i for i, row in enumerate(rows) for run in row.runs}
-        number += len(rows)
-    return {}
-
-
-def _title(document: Document) -> str:
-    names = dict.fromkeys(group.name for group in document.findings.table.groups)
-    return "Unlearning compared: " + ", ".join(names)
+    main = [table for table in tables if table.table == document.findings.table][:1]
+    return {
+        run.key: line.number
+        for table in main
+        for _, lines in table.groups
+        for line in lines
+        for run in line.row.runs
+    }

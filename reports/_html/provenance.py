@@ -1,15 +1,118 @@
-"""Where a number comes from: everything a result records of how it was made."""
+"""Where a number comes from: the runs behind each row, and everything a result records."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from unlearnbench.analysis.footnotes import format_value
+from unlearnbench.analysis.table import EPOCHS, Column, Group, Row
 from unlearnbench.results.record import Result
 
+from .sections import Line
 from .texts import Pool
+
+
+def row_facts(
+    group: Group, line: Line, columns: Sequence[Column], by_key: Mapping[str, Result]
+) -> dict[str, Any]:
+    """A row's runs and all its cells."""
+    row = line.row
+    results = [by_key.get(run.key) for run in row.runs]
+    return {
+        "group": group.title,
+        "label": row.label,
+        "compared": row.compared,
+        "runs": [
+            {"set": run.forget_set, "seed": run.seed, "key": run.key if result else None}
+            for run, result in zip(row.runs, results, strict=True)
+        ],
+        "failures": _failures(row),
+        "scored": list(group.scored),
+        "cells": {c.name: _cell(line, c, results) for c in columns if c.name in row.cells},
+    }
+
+
+def _failures(row: Row) -> list[str]:
+    if len(row.failed_runs) != len(row.failures):  # a table that no results stand behind
+        return list(row.failures)
+    return [
+        f"forget set {run.forget_set}, seed {run.seed}: {reason}"
+        for run, reason in zip(row.failed_runs, row.failures, strict=True)
+    ]
+
+
+def _cell(line: Line, column: Column, results: Sequence[Result | None]) -> dict[str, Any]:
+    cell, number = line.row.cells[column.name], line.numbers[column.name]
+    return {
+        "text": number.text,
+        "spread": number.spread,
+        "interval": number.interval,
+        "marks": number.marks,
+        "rank": cell.rank,
+        "n": cell.n,
+        "documents": list(cell.n_documents),
+        "degenerate": cell.n_degenerate,
+        "by_run": [_of_run(result, column) for result in results],
+    }
+
+
+def _of_run(result: Result | None, column: Column) -> list[Any] | None:
+    """The value as printed, uncapped, the number of documents and the standard error."""
+    if result is None:
+        return None
+    if column.name == EPOCHS.name:
+        return [str(result.trace.n_epochs), None, ""] if result.trace else None
+    score = result.scores.get(column.task, {}).get(column.metric)
+    if score is None:
+        return None
+    error = "" if score.stderr is None else column.text(score.stderr * column.scale)
+    return [column.text(score.value * column.scale), score.n, error]
 
 
 def record(result: Result, pool: Pool) -> dict[str, Any]:
     """The result without its scores; parts that many results share are numbers in the pool."""
+    forget_set, method, model = result.forget_set, result.method, result.model
+    environment, trace = result.environment, result.trace
+    outcome = "not unlearned: a reference row"
+    if trace is not None:
+        outcome = f"{trace.outcome.replace('_', ' ')}: {trace.reason}".rstrip(": ")
+    shared = {
+        "forget_set": {
+            "name": forget_set.name,
+            "run": forget_set.run,
+            "content sha256": forget_set.content_sha256,
+            "rows": len(forget_set.doc_ids),
+        },
+        "settings": [
+            [name, format_value(value), method.origins.get(name, "default or given")]
+            for name, value in method.settings.items()
+        ],
+        "protocol": {
+            "name": result.protocol_name,
+            **{name: format_value(value) for name, value in result.protocol.items()},
+        },
+        "stop": result.stop.model_dump(),
+        "model": {
+            "name": model.name,
+            "location": model.location,
+            "revision": model.revision or "none (not from the hub)",
+            "weights sha256": model.weights_sha256,
+            "architecture": model.architecture,
+            "parameters": f"{model.n_parameters:,}",
+            "dtype": model.dtype,
+            "device": model.device,
+        },
+        "sets": {name: one.model_dump() for name, one in result.sets.items()},
+        "environment": {
+            "python": environment.python,
+            "platform": environment.platform,
+            "threads": environment.n_threads,
+            "git commit": environment.git_commit or "none (not a checkout)",
+            "uncommitted changes": {None: "unknown", True: "yes", False: "no"}[
+                environment.git_dirty
+            ],
+        },
+        "packages": environment.packages,
+    }
     return {
         "status": result.status.replace("_", " "),
         "error": result.error,
@@ -18,68 +121,6 @@ def record(result: Result, pool: Pool) -> dict[str, Any]:
         "seconds": format_value(round(result.seconds, 1)),
         "key": result.key,
         "file": f"{result.key}.json",
-        "forget_set": pool.number(_forget_set(result)),
-        "settings": pool.number(_settings(result)),
-        "protocol": pool.number({"name": result.protocol_name, **_printed(result.protocol)}),
-        "stop": pool.number(result.stop.model_dump()),
-        "model": pool.number(_model(result)),
-        "sets": pool.number({name: one.model_dump() for name, one in result.sets.items()}),
-        "environment": pool.number(_environment(result)),
-        "packages": pool.number(result.environment.packages),
-        "trace": _outcome(result),
+        **{name: pool.number(part) for name, part in shared.items()},
+        "trace": outcome,
     }
-
-
-def _forget_set(result: Result) -> dict[str, Any]:
-    forget_set = result.forget_set
-    return {
-        "name": forget_set.name,
-        "run": forget_set.run,
-        "content sha256": forget_set.content_sha256,
-        "rows": len(forget_set.doc_ids),
-    }
-
-
-def _settings(result: Result) -> list[list[str]]:
-    """Name, value, and where the value came from."""
-    origins = result.method.origins
-    return [
-        [name, format_value(value), origins.get(name, "default or given")]
-        for name, value in result.method.settings.items()
-    ]
-
-
-def _model(result: Result) -> dict[str, Any]:
-    model = result.model
-    return {
-        "name": model.name,
-        "location": model.location,
-        "revision": model.revision or "none (not from the hub)",
-        "weights sha256": model.weights_sha256,
-        "architecture": model.architecture,
-        "parameters": f"{model.n_parameters:,}",
-        "dtype": model.dtype,
-        "device": model.device,
-    }
-
-
-def _environment(result: Result) -> dict[str, Any]:
-    environment = result.environment
-    dirty = {None: "unknown", True: "yes", False: "no"}[environment.git_dirty]
-    return {
-        "python": environment.python,
-        "platform": environment.platform,
-        "threads": environment.n_threads,
-        "git commit": environment.git_commit or "none (not a checkout)",
-        "uncommitted changes": dirty,
-    }
-
-
-def _outcome(result: Result) -> str:
-    if result.trace is None:
-        return "not unlearned: a reference row"
-    return f"{result.trace.outcome.replace('_', ' ')}: {result.trace.reason}".rstrip(": ")
-
-
-def _printed(values: dict[str, Any]) -> dict[str, str]:
-    return {name: format_value(value) for name, value in values.items()}

@@ -1,17 +1,19 @@
 """The page's sections in their order: the document's blocks, then what every page ends with."""
 
+import math
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import count
 from typing import Any
 
 from markupsafe import Markup
 
-from unlearnbench.analysis.table import Note, Table
+from unlearnbench.analysis.table import ABSENT, INDISTINCT, Column, Group, Note, Row, Table
 from unlearnbench.reporting import sections
 from unlearnbench.reporting.document import MANY, Block, Case, Document, Listing, Picture
 
-from .comparison import Comparison, comparisons
+from .._intervals import interval_text
 from .making import MAKING
 from .pictures import drawn
 
@@ -22,13 +24,38 @@ _ELSEWHERE = ("synthetic", "other", *MAKING)
 
 
 @dataclass(frozen=True)
-class Shown:
+class Number:
+    """One printed number."""
+
+    text: str
+    sort: str  # what the browser orders by; empty: nothing was measured
+    rank: int | None
+    marks: str  # footnote markers of the number itself
+    spread: str  # empty without one
+    interval: str  # '[40.1, 43.2]'; empty without one
+
+
+@dataclass(frozen=True)
+class Line:
+    """One row."""
+
+    number: int  # among all rows of the page; its provenance goes by it
+    row: Row
+    numbers: Mapping[str, Number]  # by column, those outside the scores included
+
+
+@dataclass(frozen=True)
+class TableContent:
     """A table with what the page needs to print it."""
 
     table: Table
     notes: tuple[Note, ...]
-    groups: tuple[Comparison, ...]
-    others: tuple[Comparison, ...]  # the same rows under the columns that no other format prints
+    groups: tuple[tuple[Group, tuple[Line, ...]], ...]
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """Those that the page prints, and those that it shows folded: no other format has them."""
+        return (*self.table.columns, *self.table.other_columns)
 
 
 @dataclass(frozen=True)
@@ -43,7 +70,7 @@ class Drawn:
     @property
     def title(self) -> str:
         """Its name as a heading."""
-        return _title(self.figure)
+        return self.figure.replace("-", " ").capitalize()
 
 
 @dataclass(frozen=True)
@@ -73,57 +100,81 @@ def page_sections(document: Document) -> tuple[Section, ...]:
     )
 
 
-def tables_of(page: Sequence[Section]) -> tuple[Table, ...]:
+def tables_of(page: Sequence[Section]) -> tuple[TableContent, ...]:
     """The tables on the page in the order in which their rows are numbered."""
-    return tuple(section.content.table for section in page if section.kind == "table")
+    return tuple(section.content for section in page if section.kind == "table")
 
 
 def _sections_of(blocks: Sequence[Block], document: Document) -> tuple[Section, ...]:
     by_name: dict[str, Section] = {}
-    n_rows = 0
+    numbers = count()
     for block in blocks:
-        section = _section(block, document, n_rows)
+        section = _section(block, document, numbers)
         if section is None:
             continue
         while section.name in by_name:  # two blocks of one name are two places on the page
-            section = Section(f"{section.name}-more", *list(vars(section).values())[1:])
+            section = replace(section, name=f"{section.name}-more")
         by_name[section.name] = section
-        n_rows += _n_rows(block)
     return tuple(by_name.values())
 
 
-def _section(block: Block, document: Document, n_rows: int) -> Section | None:
+def _section(block: Block, document: Document, numbers: Iterator[int]) -> Section | None:
     if isinstance(block, Table):
-        if block == document.findings.table:
-            content = shown_table(block, n_rows, _ELSEWHERE)
-            return Section("comparison", "Comparison", "table", content)
-        return Section("comparison", _names(block), "table", shown_table(block, n_rows))
+        is_main = block == document.findings.table
+        titles = ", ".join(group.title for group in block.groups)
+        return Section(
+            "comparison",
+            "Comparison" if is_main else f"Comparison: {titles}",
+            "table",
+            _table_content(block, numbers, _ELSEWHERE if is_main else ()),
+        )
     if isinstance(block, Picture):
-        picture = _drawn(document, block)
-        if picture is None:
-            return None
-        return Section(block.figure, picture.title, "figures", (picture,))
-    return Section(block.name, block.title, "case" if isinstance(block, Case) else "listing",
-                   block)  # fmt: skip
+        if picture := _drawn(document, block):
+            return Section(block.figure, picture.title, "figures", (picture,))
+        return None
+    kind = "case" if isinstance(block, Case) else "listing"
+    return Section(block.name, block.title, kind, block)
 
 
-def shown_table(table: Table, n_rows: int = 0, elsewhere: Sequence[str] = ()) -> Shown:
-    """The table as the page prints it, its rows numbered on from that.
-
-    Notes of the kinds that stand elsewhere on the page are left out.
-    """
+def _table_content(table: Table, numbers: Iterator[int], elsewhere: Sequence[str]) -> TableContent:
+    """The table as the page prints it, without the notes of kinds that stand elsewhere on it."""
+    columns = (*table.columns, *table.other_columns)
+    groups = tuple(
+        (
+            group,
+            tuple(
+                Line(next(numbers), row, {c.name: _number(group, row, c) for c in columns})
+                for row in group.rows
+            ),
+        )
+        for group in table.groups
+    )
     notes = tuple(note for note in table.notes if note.kind not in elsewhere)
-    others = comparisons(table, table.other_columns, n_rows) if table.other_columns else ()
-    return Shown(table, notes, comparisons(table, table.columns, n_rows), others)
+    return TableContent(table, notes, groups)
+
+
+def _number(group: Group, row: Row, column: Column) -> Number:
+    cell, spread = row.cells.get(column.name), group.spread(row, column)
+    interval = interval_text(group, row, column)
+    sort = ""
+    if cell is not None and not math.isnan(cell.mean):
+        sort = repr(cell.mean).replace("inf", "Infinity")  # as JavaScript has it
+    return Number(
+        text=group.text(row, column),
+        sort=sort,
+        rank=cell.rank if cell else None,
+        marks=(INDISTINCT if cell and cell.indistinct else "") + group.flag(row, column),
+        spread="" if spread == ABSENT else spread,
+        interval="" if interval == ABSENT else interval,
+    )
 
 
 def _figures(document: Document, taken: set[str]) -> Iterator[Section]:
     """All figures that have something to draw and do not stand among the blocks."""
     names = [name for name in sections.figures() if name not in taken]
     pictures = (_drawn(document, Picture(name)) for name in names)
-    shown_figures = tuple(picture for picture in pictures if picture is not None)
-    if shown_figures:
-        yield Section("figures", "Figures", "figures", shown_figures)
+    if content := tuple(picture for picture in pictures if picture is not None):
+        yield Section("figures", "Figures", "figures", content)
 
 
 def _drawn(document: Document, picture: Picture) -> Drawn | None:
@@ -151,20 +202,3 @@ def _folded(document: Document) -> Iterator[Section]:
         listings = tuple(block for block in blocks if isinstance(block, Listing) and block.rows)
         if listings:
             yield Section(name, title, "folded", listings)
-
-
-def banners(document: Document) -> tuple[Note, ...]:
-    """The notes that a reader must not miss: what the numbers are no claim about."""
-    return tuple(note for note in document.findings.table.notes if note.kind == "synthetic")
-
-
-def _n_rows(block: Block) -> int:
-    return sum(len(group.rows) for group in block.groups) if isinstance(block, Table) else 0
-
-
-def _names(table: Table) -> str:
-    return "Comparison: " + ", ".join(group.title for group in table.groups)
-
-
-def _title(name: str) -> str:
-    return name.replace("-", " ").capitalize()

@@ -14,7 +14,7 @@ from unlearning_fakes import tiny_model
 from unlearnbench.models.devices import ranks
 from unlearnbench.results.record import Result
 from unlearnbench.results.store import Store
-from unlearnbench.running.launching.in_process import leading
+from unlearnbench.running.launching.in_process import call_others
 
 TIMEOUT = 500
 
@@ -203,11 +203,12 @@ def test_zero_in_one_process_needs_no_launcher(
 
 def test_without_a_launcher_nothing_is_exchanged() -> None:
     model = tiny_model()
-    with ranks.together(), leading():
+    with ranks.together():
         assert ranks.over_ranks(3, lambda own: [10 * i for i in own]) == [0, 10, 20]
         assert ranks.from_first(lambda: "here") == "here"
         assert list(ranks.each_by_one("ab", str.upper)) == [("a", "A"), ("b", "B")]
         ranks.same_weights(model)
         model.meter.sum_over_processes()
+        call_others(None)
     with pytest.raises(ZeroDivisionError):
         ranks.gathered(lambda: 1 // 0)

@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -11,6 +10,7 @@ from torch import Tensor
 
 from unlearnbench.errors import UserError
 from unlearnbench.metrics.bertscore_model import bert_folder, bert_layers
+from unlearnbench.models.loading import quiet_transformers
 
 if TYPE_CHECKING:
     from bert_score import BERTScorer
@@ -149,7 +149,7 @@ class BertScore:
         layers = self.num_layers or bert_layers(self.model, folder)
         try:
             # Weights the file lacks (a pooler) are drawn at random: not from the run's generator.
-            with torch.random.fork_rng(), _quiet():
+            with torch.random.fork_rng(), quiet_transformers():
                 scorer = BERTScorer(model_type=str(folder), num_layers=layers, device=self.device)
         except (OSError, ValueError, AssertionError) as error:
             first = (str(error).splitlines() or [""])[0]
@@ -165,18 +165,3 @@ def _limit_length(scorer: Any) -> None:
     positions = int(getattr(scorer._model.config, "max_position_embeddings", 512))
     tokenizer = scorer._tokenizer
     tokenizer.model_max_length = min(tokenizer.model_max_length, positions)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    from transformers.utils import logging
-
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()

@@ -45,8 +45,8 @@ _TINYLLAMA = (
 
 def aliases() -> dict[str, ModelAlias]:
     """Every alias by name, the published models first."""
-    known = [*_gpt_neo(), *_opt(), _tinyllama(), *_of_worlds()]
-    return {alias.name: alias for alias in known}
+    every = [*_gpt_neo(), *_opt(), _tinyllama(), *_of_worlds()]
+    return {alias.name: alias for alias in every}
 
 
 def _gpt_neo() -> list[ModelAlias]:

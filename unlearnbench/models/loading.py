@@ -47,7 +47,7 @@ def load_model(
     files = weight_files(folder, allow_pickle)
     from unlearnbench.models.gpt_neo import fuse_operations
 
-    with _quiet():
+    with quiet_transformers():
         config = read_configuration(folder, trust_remote_code)
         network = _network(folder, config, files, choose_dtype(dtype), trust_remote_code)
         tokenizer = read_tokenizer(folder, config.vocab_size, trust_remote_code)
@@ -101,7 +101,7 @@ def _check(folder: Path, files: tuple[Path, ...], trust_remote_code: bool) -> tu
     config = read_configuration(folder, trust_remote_code)
     architecture = (getattr(config, "architectures", None) or [type(config).__name__])[0]
     check_layers(folder, check_headers(files))
-    with _quiet():
+    with quiet_transformers():
         network = _network(folder, config, files, "float32", trust_remote_code, device_map="meta")
         read_tokenizer(folder, config.vocab_size, trust_remote_code)
     n_parameters = sum(p.numel() for p in network.parameters())
@@ -170,14 +170,16 @@ def _check_finite(network: "PreTrainedModel", folder: Path) -> None:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """No bars and no advice from transformers while it loads."""
+def quiet_transformers() -> Iterator[None]:
+    """Within, no bars and no advice from transformers."""
     from transformers.utils import logging
 
-    level = logging.get_verbosity()
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
         yield
     finally:
         logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()

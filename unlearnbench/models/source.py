@@ -39,9 +39,9 @@ def weights_sha256(folder: Path) -> str:
     Raises `UserError` for a file that cannot be read.
     """
     patterns = _IDENTITY if has_weights(folder) else (*_IDENTITY, _PICKLED)
-    found = {path for pattern in patterns for path in folder.glob(pattern)}
+    paths = {path for pattern in patterns for path in folder.glob(pattern)}
     try:
-        return files_sha256(found, folder)
+        return files_sha256(paths, folder)
     except OSError as error:
         raise UserError(
             f"cannot read {error.filename}: {error.strerror}; download or copy it again"
@@ -54,15 +54,17 @@ def resolve(name: str) -> tuple[ModelAlias | None, str]:
     A path is what exists on disk or starts with '.', '/' or '~'.  Raises `UserError`
     with the nearest alias for anything else that is not of the form owner/name.
     """
-    known = aliases()
-    if name in known:
-        alias = known[name]
+    available = aliases()
+    if name in available:
+        alias = available[name]
         return alias, alias.hub_id or alias.name
     if is_path(name):
         return None, Path(name).expanduser().resolve().name
     if _HUB_ID.fullmatch(name):
         return None, name
-    raise unknown("model", name, known, "unlearnbench list models (or give owner/name or a folder)")
+    raise unknown(
+        "model", name, available, "unlearnbench list models (or give owner/name or a folder)"
+    )
 
 
 def is_path(name: str) -> bool:

@@ -199,10 +199,10 @@ class RowVocabulary:
             if _has_tokenizer(folder):
                 return _read(folder)
         for hub_id in _GPT2_ON_HUB:
-            if (found := hub.tokenizer_snapshot(hub_id, download=False)) is not None:
-                return _read(found)
-        if (found := hub.tokenizer_snapshot(_GPT2_ON_HUB[0], download=True)) is not None:
-            return _read(found)
+            if (cached := hub.tokenizer_snapshot(hub_id, download=False)) is not None:
+                return _read(cached)
+        if (fetched := hub.tokenizer_snapshot(_GPT2_ON_HUB[0], download=True)) is not None:
+            return _read(fetched)
         raise UserError(
             "the rows are GPT-2 token ids and this model has another vocabulary, so GPT-2's "
             "tokenizer is needed to read them: put vocab.json and merges.txt into a folder "

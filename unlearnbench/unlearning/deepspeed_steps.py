@@ -1,7 +1,6 @@
 """Optimisation steps whose state is divided between processes by DeepSpeed's ZeRO."""
 
 import contextlib
-import io
 import logging
 import os
 import sys
@@ -32,13 +31,10 @@ class _SharedState(Steps):
     def __init__(
         self, model: "LanguageModel", learning_rate: float, config: dict[str, Any]
     ) -> None:
-        super().__init__(self._trained(model), learning_rate)
-        with _speaking_on_stderr():
+        super().__init__(model, learning_rate)
+        with contextlib.redirect_stdout(sys.stderr):  # it prints, and stdout is for answers
             self._engine = _engine(self.model, self._optimizer, config)
         self.network = self._engine
-
-    def _trained(self, model: "LanguageModel") -> "LanguageModel":
-        return model
 
     def take(self) -> None:
         """One step; DeepSpeed has reduced the gradients already."""
@@ -77,10 +73,7 @@ class _ShardedWeights(_SharedState):
         self, model: "LanguageModel", learning_rate: float, config: dict[str, Any]
     ) -> None:
         self._home, self._device = model, model.device
-        super().__init__(model, learning_rate, config)
-
-    def _trained(self, model: "LanguageModel") -> "LanguageModel":
-        return model.copied()
+        super().__init__(model.copied(), learning_rate, config)
 
     def take(self) -> None:
         """One step; the whole network is put aside, now that theta_0 is no longer needed."""
@@ -138,12 +131,12 @@ def _engine(
 @contextlib.contextmanager
 def _local_rank() -> Iterator[None]:
     """DeepSpeed wants to be told, also where there is no launcher to do so."""
-    is_told = "LOCAL_RANK" in os.environ
+    was_set = "LOCAL_RANK" in os.environ
     os.environ.setdefault("LOCAL_RANK", "0")
     try:
         yield
     finally:
-        if not is_told:
+        if not was_set:
             del os.environ["LOCAL_RANK"]
 
 
@@ -180,14 +173,3 @@ def _without_hooks(network: torch.nn.Module) -> None:
             for key, hook in list(hooks.items()):
                 if (getattr(hook, "__module__", None) or "").startswith("deepspeed."):
                     del hooks[key]
-
-
-@contextlib.contextmanager
-def _speaking_on_stderr() -> Iterator[None]:
-    """DeepSpeed prints on stdout, which is for answers."""
-    said = io.StringIO()
-    try:
-        with contextlib.redirect_stdout(said):
-            yield
-    finally:
-        sys.stderr.write(said.getvalue())

@@ -1,6 +1,6 @@
 """trl's DPO trainer, fed token ids and reporting to an epoch log; importing this imports trl."""
 
-from collections.abc import Iterator, Sized
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +11,26 @@ from torch.utils.data import DataLoader, Sampler
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from trl import DPOTrainer
 
+from unlearnbench.unlearning.steps import seeded_generator, shuffled_batches
+
 if TYPE_CHECKING:
     from unlearnbench.unlearning.epochs import EpochLog
+    from unlearnbench.unlearning.gradient_method import GradientMethod
+
+
+class EpochOrder(Sampler[int]):
+    """The rows' order of each epoch: the same that the epoch loop would take for this seed."""
+
+    def __init__(self, method: "GradientMethod", n_rows: int) -> None:
+        self._batch_size, self._n_rows = method.batch_size, n_rows
+        self._random = seeded_generator(method.seed, "order")
+
+    def __iter__(self) -> Iterator[int]:
+        for batch in shuffled_batches(range(self._n_rows), self._batch_size, self._random):
+            yield from batch
+
+    def __len__(self) -> int:
+        return self._n_rows
 
 
 class Collapsed(Exception):
@@ -22,7 +40,7 @@ class Collapsed(Exception):
 class ExactTokensTrainer(DPOTrainer):
     """DPO on rows of `prompt_ids`, `chosen_ids`, `rejected_ids`, taken as they are."""
 
-    def __init__(self, *, log: "EpochLog", order: Sized, **arguments: Any) -> None:
+    def __init__(self, *, log: "EpochLog", order: "EpochOrder", **arguments: Any) -> None:
         self._log, self._order = log, order
         super().__init__(**arguments)
         self.add_callback(_EpochEnd(log))
@@ -41,7 +59,7 @@ class ExactTokensTrainer(DPOTrainer):
         return -(-len(self._order) // per_step)
 
     def _get_train_sampler(self, *_: Any) -> Sampler[int]:
-        return _GivenOrder(self._order)
+        return self._order
 
     def _prepare_dataset(self, dataset: Dataset, *_: Any, **__: Any) -> Dataset:
         return dataset  # the rows are token ids already
@@ -60,17 +78,6 @@ class ExactTokensTrainer(DPOTrainer):
 
     def _send_telemetry(self) -> None:
         """A benchmark does not report to anybody."""
-
-
-class _GivenOrder(Sampler[int]):
-    def __init__(self, order: Any) -> None:
-        self._order = order
-
-    def __iter__(self) -> Any:
-        return iter(self._order)
-
-    def __len__(self) -> int:
-        return len(self._order)
 
 
 class _EpochEnd(TrainerCallback):

@@ -14,8 +14,9 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from unlearnbench.models.devices.device import make_current
+from unlearnbench.models.loading import quiet_transformers
 from unlearnbench.unlearning.preferences import Preference, preferences_of
-from unlearnbench.unlearning.steps import ADAM_BETAS, seeded_generator, shuffled_batches
+from unlearnbench.unlearning.steps import adam
 
 if TYPE_CHECKING:
     import torch
@@ -54,10 +55,12 @@ def unlearn_by_preference(
         with (
             model.meter.phase("unlearn"),
             model.training(),
-            _left_as_found(model.network),
+            _network_attributes_kept(model.network),
             _global_generators_kept(),
-            _quiet(),
+            quiet_transformers(),
+            warnings.catch_warnings(),
         ):
+            warnings.simplefilter("ignore", FutureWarning)  # of settings to come
             _train(method, model, preferences, log, beta)
     return log.trace
 
@@ -69,16 +72,12 @@ def _train(
     log: Any,
     beta: float,
 ) -> None:
-    import torch
     from datasets import Dataset
     from transformers import PrinterCallback
     from trl.trainer.dpo_trainer import DataCollatorForPreference
 
-    from unlearnbench.unlearning.dpo_trainer import Collapsed, ExactTokensTrainer
+    from unlearnbench.unlearning.dpo_trainer import Collapsed, EpochOrder, ExactTokensTrainer
 
-    adam = torch.optim.Adam(
-        model.network.parameters(), lr=method.learning_rate, betas=ADAM_BETAS, weight_decay=0.0
-    )
     with tempfile.TemporaryDirectory() as folder:
         trainer = ExactTokensTrainer(
             model=model.network,
@@ -86,28 +85,13 @@ def _train(
             train_dataset=Dataset.from_list(preferences),
             processing_class=copy.deepcopy(model.tokenizer),
             data_collator=DataCollatorForPreference(pad_token_id=model.pad_token_id),
-            optimizers=(adam, None),
+            optimizers=(adam(model, method.learning_rate), None),
             log=log,
-            order=_Order(method, len(preferences)),
+            order=EpochOrder(method, len(preferences)),
         )
         trainer.remove_callback(PrinterCallback)  # it prints to stdout, which is for answers
         with suppress(Collapsed):  # the log has the outcome and the reason
             trainer.train()
-
-
-class _Order:
-    """The rows' order of each epoch: the same that the epoch loop would take for this seed."""
-
-    def __init__(self, method: "GradientMethod", n_rows: int) -> None:
-        self._batch_size, self._n_rows = method.batch_size, n_rows
-        self._random = seeded_generator(method.seed, "order")
-
-    def __iter__(self) -> Iterator[int]:
-        for batch in shuffled_batches(range(self._n_rows), self._batch_size, self._random):
-            yield from batch
-
-    def __len__(self) -> int:
-        return self._n_rows
 
 
 def _arguments(
@@ -154,22 +138,7 @@ def _keep_to_one_device(arguments: "DPOConfig", device: "torch.device") -> None:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the trainers' notes on settings to come and on token ids they take over."""
-    from transformers.utils import logging
-
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity_error()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)
-            yield
-    finally:
-        logging.set_verbosity(verbosity)
-
-
-@contextmanager
-def _left_as_found(network: "PreTrainedModel") -> Iterator[None]:
+def _network_attributes_kept(network: "PreTrainedModel") -> Iterator[None]:
     """Undo what trl and the Hugging Face trainer change on the network itself, weights apart."""
     before = dict(vars(network))
     configs = [c for c in (network.config, network.generation_config) if c is not None]

@@ -21,7 +21,10 @@ Preference = dict[str, list[int]]  # token ids: prompt_ids, chosen_ids, rejected
 def preferences_of(model: "LanguageModel", forget_set: "ForgetSet", seed: int) -> list[Preference]:
     """Per row its given tokens, its suffix, and a refusal or else the neighbour's suffix."""
     rows = forget_set.rows
-    chosen = _refusals(model, forget_set, seed) or _neighbour_suffixes(forget_set)
+    chosen = _refusals(model, forget_set, seed)
+    if not chosen:
+        pairs = forget_set.pairs()
+        chosen = [pairs.suffix(i) for i in range(len(pairs))]
     return [
         {
             "prompt_ids": rows.input_ids[i, : int(rows.n_given[i])].tolist(),
@@ -30,11 +33,6 @@ def preferences_of(model: "LanguageModel", forget_set: "ForgetSet", seed: int) -
         }
         for i in range(len(rows))
     ]
-
-
-def _neighbour_suffixes(forget_set: "ForgetSet") -> list[list[int]]:
-    pairs = forget_set.pairs()
-    return [pairs.suffix(i) for i in range(len(pairs))]
 
 
 def _refusals(model: "LanguageModel", forget_set: "ForgetSet", seed: int) -> list[list[int]]:

@@ -56,8 +56,8 @@ def _greedy(
     model: "LanguageModel", rows: "Sequences", prefill: Prefill, new_tokens: int, batch_size: int
 ) -> list[list[int]]:
     branches = [
-        Branch(row, given, int(prefill.predicted[row, given]), given + new_tokens)
-        for row, given in enumerate(rows.n_given.tolist())
+        Branch(row, start, int(prefill.predicted[row, start]), start + new_tokens)
+        for row, start in enumerate(rows.n_given.tolist())
     ]
     return decode_branches(model, prefill, branches, batch_size)
 
@@ -100,12 +100,12 @@ def _of_prompt(prefill: Prefill, width: int) -> DynamicCache | None:
 
 def _left_padded(rows: "Sequences", pad_token_id: int) -> tuple[Tensor, Tensor]:
     """[B, W] given tokens that all end in the last column, and their mask."""
-    given = rows.n_given.tolist()
-    prompt = torch.full((len(given), max(given)), pad_token_id)
+    lengths = rows.n_given.tolist()
+    prompt = torch.full((len(lengths), max(lengths)), pad_token_id)
     mask = torch.zeros_like(prompt)
-    for i, n in enumerate(given):
-        prompt[i, max(given) - n :] = rows.input_ids[i, :n]
-        mask[i, max(given) - n :] = 1
+    for i, n in enumerate(lengths):
+        prompt[i, max(lengths) - n :] = rows.input_ids[i, :n]
+        mask[i, max(lengths) - n :] = 1
     return prompt, mask
 
 

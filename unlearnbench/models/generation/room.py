@@ -49,12 +49,12 @@ class Room:
             vocabulary=config.vocab_size,
         )
 
-    def holds(self, n_rows: int, n_new: int, n_known: int = 0, n_predicting: int = 0) -> bool:
-        """Whether rows of `n_new` tokens after `n_known` kept ones may go together.
+    def holds(self, n_rows: int, n_new: int, n_kept: int = 0, n_predicting: int = 0) -> bool:
+        """Whether rows of `n_new` tokens after `n_kept` kept ones may go together.
 
         `n_predicting` positions of them all get scores over the vocabulary.
         """
-        columns = n_known + n_new
+        columns = n_kept + n_new
         hidden = 8 * self.width * n_new  # the four of a feed-forward layer, and their activation
         attention = 2 * self.n_heads * n_new * columns + 2 * self.width * columns  # whole in some
         scores = 2 * self.vocabulary * n_predicting

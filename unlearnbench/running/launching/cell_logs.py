@@ -1,6 +1,7 @@
 """OUT/logs/<key>.log: what a cell says while it runs, to be followed with `tail -f`."""
 
 import logging
+import os
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -38,11 +39,5 @@ class CellLogs:
     def __call__(self, cell: Cell, record: logging.LogRecord) -> None:
         """Keep a record; pass it on to whoever watches the run, unless it came from here."""
         self.write(cell, record.getMessage())
-        if record.process != _this_process() and logger.isEnabledFor(record.levelno):
+        if record.process != os.getpid() and logger.isEnabledFor(record.levelno):
             logger.handle(record)
-
-
-def _this_process() -> int:
-    import os
-
-    return os.getpid()

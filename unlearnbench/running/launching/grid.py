@@ -49,9 +49,9 @@ def run_grid(
     missing = load_finished(cells, store, outcome)
     if missing:
         logs = CellLogs(store.folder / "logs")
-        with progress(len(missing), show_progress) as shown:
+        with progress(len(missing), show_progress) as display:
             launcher = _launcher(missing, how, logs)
-            run = GridRun(store, launcher, shown, logs, how.retries)
+            run = GridRun(store, launcher, display, logs, how.retries)
             run.run(in_order(missing, how), outcome)
     return outcome
 
@@ -89,9 +89,9 @@ class GridRun:
     """
 
     def __init__(
-        self, store: Store, launcher: Launcher, shown: Progress, logs: CellLogs, retries: int
+        self, store: Store, launcher: Launcher, display: Progress, logs: CellLogs, retries: int
     ) -> None:
-        self._store, self._launcher, self._progress, self._logs = store, launcher, shown, logs
+        self._store, self._launcher, self._progress, self._logs = store, launcher, display, logs
         self._retries = retries
         self._claims = store.claims()
         self._todo: deque[Cell] = deque()

@@ -1,6 +1,6 @@
 """Whether this machine would compute what a cell's identity says, or something else under its name.
 
-Every worker asks before it runs a cell.  On the machine of the command, software may have been
+Every worker checks before it runs a cell.  On the machine of the command, software may have been
 edited since the cell was planned; on another one anything may be different.
 """
 
@@ -22,11 +22,11 @@ def check_software(expected: Mapping[str, Any]) -> None:
     with what differs.
     """
     here = package_versions()
-    asked = expected["packages"]
+    planned = expected["packages"]
     different = [
-        f"{name} {here.get(name, 'absent')} instead of {asked.get(name, 'none')}"
-        for name in sorted({*here, *asked})
-        if here.get(name) != asked.get(name)
+        f"{name} {here.get(name, 'absent')} instead of {planned.get(name, 'none')}"
+        for name in sorted({*here, *planned})
+        if here.get(name) != planned.get(name)
     ]
     if not different and harness_sha256() != expected["harness"]:
         different = [f"unlearnbench {here['unlearnbench']} with other source"]

@@ -1,8 +1,8 @@
 """Cells one after the other in this very process: for a debugger, and for a single cell."""
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Callable, Mapping
+from contextlib import redirect_stdout
 from typing import Any
 
 from unlearnbench.errors import UserError
@@ -42,18 +42,11 @@ class InProcess:
         """Nothing runs beside this process."""
 
 
-@contextmanager
-def leading() -> Iterator[None]:
-    """In the first process: the others are dismissed when all is done well.
-
-    If it is not, this process ends, and the launcher ends the others.
-    """
-    yield
-    call_others(None)
-
-
 def call_others(key: str | None) -> None:
-    """In the first process: have the others take part in a cell, or go home."""
+    """In the first process: have the others take part in a cell, or with None go home.
+
+    Only when all is well: else this process ends, and the launcher ends the others.
+    """
     ranks.from_first(lambda: key)
 
 

@@ -146,8 +146,8 @@ class _Worker:
         code = self.process.exitcode
         if code is None or code >= 0:
             return Lost(f"its process ended with exit status {code}")
-        told = f"its process was killed by signal {-code} ({_signal_name(-code)})"
-        return Lost(told, is_killed=code == -SIGKILL)
+        reason = f"its process was killed by signal {-code} ({_signal_name(-code)})"
+        return Lost(reason, is_killed=code == -SIGKILL)
 
     def kill(self) -> None:
         self.is_usable = False

@@ -14,7 +14,7 @@ from unlearnbench.reporting.sections import section
 from unlearnbench.results.record import Result
 from unlearnbench.results.store import Store
 from unlearnbench.running.launching.grid import Outcome, run_grid, share_of
-from unlearnbench.running.launching.in_process import leading
+from unlearnbench.running.launching.in_process import call_others
 from unlearnbench.running.launching.launcher import HowToRun
 
 
@@ -72,9 +72,10 @@ class RequestedRun:
         plugins = tuple(file for e in self.experiments for file in e.plugin)
         with self.store.writing():
             self._keep()
-            with leading():
-                how = HowToRun.of(self.experiments[0], self.plan.jobs, plugins)
-                return run_grid(self.share, self.store, how, show_progress)
+            how = HowToRun.of(self.experiments[0], self.plan.jobs, plugins)
+            outcome = run_grid(self.share, self.store, how, show_progress)
+            call_others(None)
+            return outcome
 
     def results(self, outcome: Outcome) -> list[Result]:
         """The results of this run's cells, in the order that was asked for now."""

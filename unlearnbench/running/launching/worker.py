@@ -45,8 +45,8 @@ def serve(talk: "Connection[Any, Any]", plugins: Sequence[str], gpu: int | None)
 
     while (cell := _next(talk)) is not None:
         send(BEGAN, None)
-        if told := broken or _unfit_for(cell):
-            send(BROKEN, told)
+        if problem := broken or _unfit_for(cell):
+            send(BROKEN, problem)
             continue
         with listened_to(lambda record: send(LOG, record)):
             finished = recorded(run_cell, cell)
@@ -55,8 +55,8 @@ def serve(talk: "Connection[Any, Any]", plugins: Sequence[str], gpu: int | None)
 
 def _name_of(gpu: int) -> str:
     """What CUDA calls the visible GPU of that number: some may be hidden from this run."""
-    shown = [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")]
-    return shown[gpu] if shown[0] else str(gpu)
+    visible = [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")]
+    return visible[gpu] if visible[0] else str(gpu)
 
 
 def load_plugins(files: Sequence[str]) -> str | None:

@@ -248,8 +248,10 @@ def lost(error: Any) -> Lost:
     text = " ".join(str(error).split())
     if "No module named 'unlearnbench" in text:
         return Lost(NO_PACKAGE, again=False)
-    known = (of_ray.RayTaskError, of_ray.TaskUnschedulableError, of_ray.RuntimeEnvSetupError)
-    return Lost(f"Ray: {type(error).__name__}: {text[-300:]}", again=not isinstance(error, known))
+    permanent = (of_ray.RayTaskError, of_ray.TaskUnschedulableError, of_ray.RuntimeEnvSetupError)
+    return Lost(
+        f"Ray: {type(error).__name__}: {text[-300:]}", again=not isinstance(error, permanent)
+    )
 
 
 def is_loss_of_machine(error: Any) -> bool:

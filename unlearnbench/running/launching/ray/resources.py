@@ -1,7 +1,7 @@
 """What a cell asks of a Ray cluster, and how many such cells it has room for."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from unlearnbench.experiments.cell import Cell
@@ -35,11 +35,8 @@ class Request:
 
     def fits_in(self, machine: Resources) -> int:
         """How many such cells a machine has room for when it is empty."""
-        return int(min(machine.get(name, 0) // asked for name, asked in self._asked()))
-
-    def _asked(self) -> Iterator[tuple[str, float]]:
         named = {"CPU": self.n_cpus, "GPU": self.n_gpus, "memory": self.n_bytes}
-        return ((name, asked) for name, asked in named.items() if asked > 0)
+        return int(min(machine.get(name, 0) // n for name, n in named.items() if n > 0))
 
     def __str__(self) -> str:
         from unlearnbench.running.memory.prediction import in_words
@@ -88,16 +85,16 @@ class Machines:
     """Those of the cluster that are alive, used or not; looked at now and then."""
 
     def __init__(self) -> None:
-        self._looked, self._found = float("-inf"), list[Resources]()
+        self._looked_at, self._alive = float("-inf"), list[Resources]()
 
     def now(self) -> list[Resources]:
         """The resources of each."""
         import ray
 
-        if time.monotonic() - self._looked > LOOK_SECONDS:
-            self._found = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-            self._looked = time.monotonic()
-        return self._found
+        if time.monotonic() - self._looked_at > LOOK_SECONDS:
+            self._alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+            self._looked_at = time.monotonic()
+        return self._alive
 
     def room_for(self, request: Request) -> int:
         """How many such cells all of them could run at a time."""

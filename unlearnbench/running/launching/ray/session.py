@@ -60,7 +60,7 @@ def connect(address: str | None) -> Session:
         if address is None:
             return _start()
         _check_address(address)
-        with _told_in_one_line(address):
+        with _errors_in_one_line(address):
             _init(address=address)
     return Session(is_own=False)
 
@@ -71,7 +71,7 @@ def _start() -> Session:
     folder = Path(tempfile.mkdtemp(prefix="ray-", dir=_short_folder()))
     session = Session(is_own=True, folder=folder)
     try:
-        with _told_in_one_line("here"):
+        with _errors_in_one_line("here"):
             _init(
                 address="local",  # whatever RAY_ADDRESS says
                 num_cpus=cores(),
@@ -99,7 +99,7 @@ def _init(**options: Any) -> None:
 
 
 @contextmanager
-def _told_in_one_line(address: str) -> Iterator[None]:
+def _errors_in_one_line(address: str) -> Iterator[None]:
     from ray.exceptions import RayError
 
     try:
