@@ -24,13 +24,25 @@ from fuzzing import (
 from hypothesis import strategies as st
 
 from unlearnbench.errors import UserError
-from unlearnbench.ratings.human.filled import named_files, read_filled
-from unlearnbench.ratings.human.judge_files import read_judge_means
-from unlearnbench.ratings.human.key import Key, KeyItem, key_text, read_key
-from unlearnbench.ratings.human.ratings import ratings_path, read_ratings, save_rating
+from unlearnbench.ratings.human.comparison import read_judge_means
+from unlearnbench.ratings.human.ratings import (
+    named_files,
+    ratings_path,
+    read_filled,
+    read_ratings,
+    save_rating,
+)
 from unlearnbench.ratings.human.scores import study_scores
 from unlearnbench.ratings.human.server import AnnotationStudy, make_server
-from unlearnbench.ratings.human.sheet import Item, read_sheet, sheet_text, write_sheet
+from unlearnbench.ratings.human.sheet import (
+    Item,
+    Key,
+    KeyItem,
+    key_text,
+    read_key,
+    read_sheet,
+    sheet_text,
+)
 from unlearnbench.ratings.human.studies import stored_studies
 
 IDS = ("bcd", "fgh", "jkl")
@@ -297,7 +309,8 @@ _serving: list = []
 def page(tmp_path_factory):
     """The server of a sheet."""
     folder = tmp_path_factory.mktemp("page")
-    write_sheet(folder / "sheet.csv", [Item(item, "p", "r", "c") for item in IDS])
+    sheet = sheet_text(Item(item, "p", "r", "c") for item in IDS)
+    (folder / "sheet.csv").write_text(sheet, encoding="utf-8", newline="")
     study = AnnotationStudy.open(folder, "anna")
     server = make_server(study, 0)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})

@@ -20,14 +20,10 @@ from fuzzing import (
 from hypothesis import strategies as st
 
 from unlearnbench.errors import UserError
-from unlearnbench.ratings.judge.client import Answer
-from unlearnbench.ratings.judge.endpoint import parse_endpoint
-from unlearnbench.ratings.judge.parsing import parse_score
-from unlearnbench.ratings.judge.records import Judge, Reply
-from unlearnbench.ratings.judge.replies import JudgeFiles
-from unlearnbench.ratings.judge.rubric import Prompt, read_prompt
-from unlearnbench.ratings.judge.scores import JudgeScores
-from unlearnbench.ratings.judge.telling import Usage
+from unlearnbench.ratings.judge.client import Answer, parse_endpoint
+from unlearnbench.ratings.judge.replies import Judge, JudgeFiles, Reply
+from unlearnbench.ratings.judge.rubric import Prompt, parse_score, read_prompt
+from unlearnbench.ratings.judge.scores import JudgeScores, Usage
 
 # Digits and signs of every script, among words that announce a score.
 digits = st.characters(categories=["Nd", "No", "Nl"])

@@ -13,13 +13,11 @@ from judge_fakes import KEY, cell, save
 from unlearnbench.cli import status_of
 from unlearnbench.errors import UserError
 from unlearnbench.files.hashing import text_sha256
-from unlearnbench.ratings.judge.endpoint import Endpoint, key_from_environment, parse_endpoint
-from unlearnbench.ratings.judge.items import Item, items_of, why_not
-from unlearnbench.ratings.judge.records import Judge, Reply
-from unlearnbench.ratings.judge.replies import JudgeFiles
+from unlearnbench.ratings.judge.client import Endpoint, key_from_environment, parse_endpoint
+from unlearnbench.ratings.judge.questions import Item, items_of, select, why_not
+from unlearnbench.ratings.judge.replies import Judge, JudgeFiles, Reply
 from unlearnbench.ratings.judge.rubric import PLACEHOLDERS, RUBRIC, Prompt, read_prompt
 from unlearnbench.ratings.judge.scores import JudgeScores, judge_note, with_judge_scores
-from unlearnbench.ratings.judge.selection import select
 from unlearnbench.results.record import Result
 
 JUDGE = Judge.of("gpt-x", "example.org/v1", Prompt())

@@ -3,9 +3,8 @@
 from sheet_cases import DOCUMENTS, LABELS, cell
 
 from unlearnbench.cli import status_of
-from unlearnbench.ratings.judge.items import items_of
-from unlearnbench.ratings.judge.records import Judge, Reply
-from unlearnbench.ratings.judge.replies import JudgeFiles
+from unlearnbench.ratings.judge.questions import items_of
+from unlearnbench.ratings.judge.replies import Judge, JudgeFiles, Reply
 from unlearnbench.ratings.judge.rubric import Prompt
 
 REFERENCE = "seven old ships left harbour before dawn with salt and rope"

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
-from unlearnbench.ratings.human.beside_judge import JudgeComparison, PearsonRecord
+from unlearnbench.ratings.human.agreement import Correlation
+from unlearnbench.ratings.human.comparison import JudgeComparison
+from unlearnbench.ratings.human.rehearsal import describe
 from unlearnbench.ratings.human.scores import Agreement, CellScore, StudyScores
-from unlearnbench.ratings.human.stand_ins import described
 
 ABSENT = "–"
 NOT_FORGOTTEN = "†"
@@ -16,7 +17,7 @@ def study_text(scores: StudyScores, judge: JudgeComparison | None) -> str:
     """Annotators, agreement, human scores and, if it is there, the judge."""
     parts = [_annotators(scores), _agreement(scores.agreement), _cells(scores.cells)]
     if scores.stand_ins:
-        parts.insert(0, described(scores.stand_ins))
+        parts.insert(0, describe(scores.stand_ins))
     if judge is not None:
         parts.append(_judge(judge))
     return "\n\n".join(parts)
@@ -111,15 +112,15 @@ def _judge(judge: JudgeComparison) -> str:
     return _table(header, rows) + "\n\n" + "\n".join(lines)
 
 
-def pearson_sentence(over: str, found: PearsonRecord) -> str:
+def pearson_sentence(over: str, result: Correlation) -> str:
     """Pearson's r with its interval, or why there is none."""
-    if found.r is None:
-        return (
-            f"Pearson r over {found.n} {over}: undefined (fewer than three, or one side constant)."
-        )
-    interval = interval_text(found.low, found.high, digits=4)
-    told = "no interval with fewer than four" if interval == ABSENT else f"95% interval {interval}"
-    return f"Pearson r over {found.n} {over}: {found.r:.4f} ({told})."
+    start = f"Pearson r over {result.n} {over}:"
+    if result.r is None:
+        return f"{start} undefined (fewer than three, or one side constant)."
+    if result.low is None:
+        return f"{start} {result.r:.4f} (no interval with fewer than four)."
+    interval = interval_text(result.low, result.high, digits=4)
+    return f"{start} {result.r:.4f} (95% interval {interval})."
 
 
 def number_text(value: float | None, digits: int = 2) -> str:

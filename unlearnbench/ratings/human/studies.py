@@ -9,15 +9,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from unlearnbench.errors import UserError, unknown
-from unlearnbench.ratings.human.beside_judge import JudgeComparison, compare_items
-from unlearnbench.ratings.human.filled import Filled, files_in, read_filled
-from unlearnbench.ratings.human.judge_files import judge_of, read_judge_scores
-from unlearnbench.ratings.human.key import Key, read_key
+from unlearnbench.ratings.human.comparison import (
+    JudgeComparison,
+    compare_items,
+    judge_of,
+    read_judge_scores,
+)
+from unlearnbench.ratings.human.ratings import Filled, files_in, read_filled
+from unlearnbench.ratings.human.rehearsal import why_mixed
 from unlearnbench.ratings.human.scores import CellName, StudyScores, cells_of, study_scores
-from unlearnbench.ratings.human.sheet import SHEET_NAME
-from unlearnbench.ratings.human.stand_ins import why_mixed
-from unlearnbench.ratings.judge.records import Judge
-from unlearnbench.ratings.judge.replies import JudgeFiles
+from unlearnbench.ratings.human.sheet import SHEET_NAME, Key, read_key
+from unlearnbench.ratings.judge.replies import Judge, JudgeFiles
 from unlearnbench.results.store import Store
 
 
