@@ -33,7 +33,7 @@ FAILING = {
     ),
     "epochs_twice": (
         AFTER + "return trace.model_copy(update={'epochs': trace.epochs + trace.epochs[-1:]})",
-        "its result cannot be stored: not a result: trace.epochs.3.epoch: 2 after 2",
+        "the method's trace has epoch 2 after 2",
     ),
     "invalid_trace": (
         AFTER + "return UnlearnTrace.model_construct(outcome='best', n_epochs=0, epochs=[])",

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any
 from unlearnbench.data.forget_set import ForgetSet
 from unlearnbench.errors import UserError
 from unlearnbench.experiments.cell import Cell
-from unlearnbench.experiments.choices import cores
 from unlearnbench.experiments.experiment import Experiment
-from unlearnbench.experiments.planner import Planner, plan_cell
+from unlearnbench.experiments.planner import Planner, construct, cores, plan_cell
 from unlearnbench.protocol import PAPER, Protocol
 from unlearnbench.registry import find
 from unlearnbench.unlearning.method import Method
@@ -164,21 +163,21 @@ def unlearn(
 
     loaded = _loaded(forget_set, model)
     cell = loaded.cell
-    if isinstance(method, Method):
-        if settings or seed is not None:
-            raise UserError(
-                f"a method object has its settings already; give them to it: "
-                f"ub.methods['{method.name}'](alpha=0.1), or give its name"
-            )
-        made, title = method, f"{cell.group}: {method.label}, forget set {cell.run}"
+    if isinstance(method, str):
+        made = _make_method(loaded, model, method, settings, seed)
+    elif settings or seed is not None:
+        raise UserError(
+            f"a method object has its settings already; give them to it: "
+            f"ub.methods['{method.name}'](alpha=0.1), or give its name"
+        )
     else:
-        cell = _method_cell(loaded, model, method, settings, seed)
-        made, title = find("methods", method)(**cell.settings), cell.title
+        made = method
+    family = _choice(model).family
+    title = f"{cell.group}: {family} + {made.label}, forget set {cell.run}, seed {made.seed}"
     with shown(1, progress) as told, randomness_put_back():
         told.start(title)
-        fix_randomness(cell.seed, cell.threads)
         examiner = examiner or make_examiner(model, forget_set)
-        fix_randomness(cell.seed, cell.threads)
+        fix_randomness(made.seed, cell.threads)
         trace = unlearn(made, model, forget_set, examiner, title)
         outcome = f"{trace.outcome.replace('_', ' ')}, {trace.n_epochs} epochs"
         told.finish(title, outcome, failed=trace.outcome == "collapsed")
@@ -232,8 +231,8 @@ def evaluate(
         name: kind(**planner.overrides.get(name, {})) for name, kind in planner.tasks.items()
     }
     needs = tuple(dict.fromkeys(name for kind in planner.tasks.values() for name in kind.needs))
-    is_nano = loaded.cell.data.is_nano if loaded else _choice(model).is_nano
-    texts, sets, told = evaluation_data(experiment, "nano" if is_nano else "hub", needs)
+    world = loaded.cell.data.world if loaded else _choice(model).world
+    texts, sets, told = evaluation_data(experiment, world.name if world else "hub", needs)
     _warn(told)
     with randomness_put_back():
         if loaded is not None and examiner is None:
@@ -246,12 +245,11 @@ def evaluate(
             limit=experiment.task_limit,
             examiner=examiner,
         )
-        threads = loaded.cell.threads if loaded else 1 if is_nano else cores()
-        measurements = measure_tasks(plugins, model, context, experiment.seeds[0], threads)
-        scores = {name: measurement.scores for name, measurement in measurements}
-    for name, found in scores.items():
-        columns_of(plugins[name], found)  # raises for a metric that the task does not declare
-    return scores
+        threads = loaded.cell.threads if loaded else world.threads if world else cores()
+        measured = dict(measure_tasks(plugins, model, context, experiment.seeds[0], threads))
+    for name, measurement in measured.items():
+        columns_of(plugins[name], measurement.scores)  # raises for a metric that is not declared
+    return {name: measurement.scores for name, measurement in measured.items()}
 
 
 def run(*, experiment: str | None = None, progress: bool = False, **options: Any) -> "Results":
@@ -292,34 +290,35 @@ def _examiner(cell: Cell, model: "LanguageModel") -> "Examiner":
     return make_examiner(cell, model, is_fresh=False)
 
 
-def _method_cell(
+def _make_method(
     loaded: LoadedForgetSet,
     model: "LanguageModel",
     name: str,
     settings: Mapping[str, Any],
     seed: int | None,
-) -> Cell:
-    """The cell that the command line would run with these settings, for a model at hand."""
+) -> Method:
+    """The method with the settings that the command line would run it with."""
     find("methods", name)  # an unknown one is told by its name, not by that of a setting
     asked = _experiment(
         methods=(name,),
         settings=_settings({f"{name}.{setting}": value for setting, value in settings.items()}),
-        seeds=(42 if seed is None else seed,),
+        seeds=None if seed is None else (seed,),
     )
     experiment = replace(
         loaded.experiment,
         methods=asked.methods,
         settings=(*loaded.experiment.settings, *asked.settings),
-        seeds=asked.seeds,
-        references=("none",),
     )
-    return _planned(experiment, model, loaded.cell)
+    planner = Planner(experiment, True, True, {})
+    kind = planner.methods[name]
+    chosen = planner.settings(kind, _choice(model), loaded.cell.data)
+    _warn(planner.warnings)
+    method: Method = construct(kind, {**chosen.values, "seed": asked.seeds[0]})
+    return method
 
 
-def _planned(experiment: Experiment, model: "LanguageModel", like: Cell | None = None) -> Cell:
-    """The first cell of the experiment; on the data of another cell, where there is one."""
-    data = None if like is None else replace(like.data, runs=(like.run,))
-    cell, told = plan_cell(experiment, _choice(model), data)
+def _planned(experiment: Experiment, model: "LanguageModel") -> Cell:
+    cell, told = plan_cell(experiment, _choice(model))
     _warn(told)
     return cell
 
@@ -351,7 +350,7 @@ def _loaded(forget_set: ForgetSet, model: "LanguageModel") -> LoadedForgetSet:
 
 def _measurable(tasks: str | Sequence[str], forget_set: ForgetSet | None) -> tuple[str, ...]:
     """The tasks by name; all that can be measured where none is named."""
-    from unlearnbench.experiments.plan import chosen_plugins
+    from unlearnbench.experiments.planner import chosen_plugins
 
     names = _experiment(tasks=tasks).tasks
     chosen = chosen_plugins("tasks", names)

@@ -50,7 +50,8 @@ class Shown:
 class Results(Sequence["Result"]):
     """Results in the order of their table: a sequence of `Result`, a frame, a report.
 
-    A failed cell is one of them: its `status` is 'failed' and its `error` says why.
+    A failed cell is one of them: its `status` is 'failed' and its `error` says why.  Documents,
+    which are most of a result, are read when it is taken out of the sequence.
     """
 
     shown: Shown
@@ -60,7 +61,10 @@ class Results(Sequence["Result"]):
     @overload
     def __getitem__(self, index: slice) -> "Sequence[Result]": ...
     def __getitem__(self, index: int | slice) -> "Result | Sequence[Result]":
-        return self.shown.findings.results[index]
+        results = self.shown.findings.results
+        if isinstance(index, slice):
+            return [result.in_full() for result in results[index]]
+        return results[index].in_full()
 
     def __len__(self) -> int:
         return len(self.shown.findings.results)
@@ -72,7 +76,7 @@ class Results(Sequence["Result"]):
         """
         from unlearnbench.analysis.frames import cells_frame, documents_frame
 
-        return documents_frame(self) if documents else cells_frame(self)
+        return documents_frame(self) if documents else cells_frame(self.shown.findings.results)
 
     def table(self) -> "Printed":
         """The comparison table; raises `UserError` where there are no results."""
@@ -141,11 +145,12 @@ def load_results(
     folder without results and for a name that is not there.
     """
     told: list[str] = []
-    results, _ = read_results(Path(folder), told.append)
-    shown = shown_in(Path(folder), results, experiment, judge, study, told.append)
-    for message in told:
-        warnings.warn(message, stacklevel=2)
-    return Results(shown)
+    try:
+        results, _ = read_results(Path(folder), told.append)
+        return Results(shown_in(Path(folder), results, experiment, judge, study, told.append))
+    finally:
+        for message in told:
+            warnings.warn(message, stacklevel=2)
 
 
 def results_of_run(

@@ -31,7 +31,7 @@ class RandomLabels(GradientMethod):
         """NLL(random tokens at the targets' places) + keep_weight KL[P_0 || P](x_lrn)."""
         import torch
 
-        from unlearnbench.models.token_losses import reduce_tokens, token_nll
+        from unlearnbench.models.scoring import reduce_tokens, token_nll
 
         n_tokens, vocabulary = batch.target_logits.shape
         labels = torch.randint(vocabulary, (n_tokens,), generator=batch.random)

@@ -19,7 +19,7 @@ from .pictures import drawn
 # Shown where there is such a section and it has something to say; the reader opens them.
 _FOLDED = {"pairs": "Paired comparisons", "stability": "Rank stability", "costs": "Costs"}
 # Notes of the comparison table: a banner, the columns shown folded, and how it was made.
-_ELSEWHERE = ("nano", "other", *MAKING)
+_ELSEWHERE = ("synthetic", "other", *MAKING)
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,7 @@ def _folded(document: Document) -> Iterator[Section]:
 
 def banners(document: Document) -> tuple[Note, ...]:
     """The notes that a reader must not miss: what the numbers are no claim about."""
-    return tuple(note for note in document.findings.table.notes if note.kind == "nano")
+    return tuple(note for note in document.findings.table.notes if note.kind == "synthetic")
 
 
 def _n_rows(block: Block) -> int:

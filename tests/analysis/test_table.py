@@ -333,9 +333,9 @@ def test_notes_say_how_the_numbers_were_made() -> None:
     )
     assert "Epoch limit: 100." in note(table, "epoch_limit")
     assert "128 rows per forget set" in note(table, "means")
-    assert note(table, "nano") == "A synthetic test bench, not a claim about real models."
+    assert note(table, "synthetic") == "A synthetic test bench, not a claim about real models."
     real = build_table([result(group="neo-125m"), kl(group="neo-125m")])
-    assert note(real, "nano") == ""
+    assert note(real, "synthetic") == ""
 
 
 def test_numbers_of_documents_that_differ_are_told() -> None:

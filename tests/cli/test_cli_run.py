@@ -69,6 +69,9 @@ def test_table_on_stdout_talk_on_stderr_configuration_kept(undisturbed, world):
     assert method.costs["unlearn"].forward_tokens > 0
     assert method.model.n_parameters > 0
     assert "forgetting" in method.scores
+    assert list(method.continuations) == method.forget_set.doc_ids
+    last = {row.doc_id: row.continuation for row in method.trace.epochs[-1].rows}
+    assert method.continuations == last
     assert "perplexity" in method.scores
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 
 import pyarrow
 import pyarrow.parquet
@@ -10,6 +11,7 @@ from evaluation_set_cases import FILES, read, rows_of, write
 
 from unlearnbench.data.evaluation_sets import CLASSIFICATION_SETS, DIALOGUE_SETS, read_sets
 from unlearnbench.errors import UserError
+from unlearnbench.nano import NANO, WORLDS
 
 
 def test_files_are_found_by_name_anywhere_under_the_folder(tmp_path):
@@ -139,14 +141,15 @@ def test_dialogue_sets_are_json_files_called_by_their_name(tmp_path):
         read(tmp_path, DIALOGUE_SETS)
 
 
-def test_nano_is_a_folder_of_the_same_kind(tmp_path, monkeypatch):
+def test_a_world_s_data_are_a_folder_of_the_same_kind(tmp_path, monkeypatch):
     (tmp_path / "tasks").mkdir()
     write(tmp_path / "tasks", ["copa"])
-    monkeypatch.setattr("unlearnbench.nano.data_path", lambda: tmp_path)
+    world = replace(NANO, name="own", title="one's own world", data=lambda: tmp_path)
+    monkeypatch.setitem(WORLDS, "own", world)
     warnings = []
-    found = read_sets(["copa", "piqa"], "nano", {}, warnings)
-    assert {name: made.source for name, made in found.items()} == {"copa": "nano"}
-    assert "the nano world has no file of them: piqa" in warnings[0]
+    found = read_sets(["copa", "piqa"], "own", {}, warnings)
+    assert {name: made.source for name, made in found.items()} == {"copa": "own"}
+    assert "one's own world has no file of them: piqa" in warnings[0]
 
 
 MISSING = object()

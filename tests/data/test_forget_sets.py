@@ -25,8 +25,8 @@ from unlearnbench.data.text_files import split_running_text
 from unlearnbench.errors import UserError
 from unlearnbench.models.language_model import LanguageModel
 from unlearnbench.models.loading import load_model
+from unlearnbench.models.scoring import span_mask
 from unlearnbench.models.sequences import Sequences
-from unlearnbench.models.token_losses import span_mask
 from unlearnbench.protocol import Protocol
 
 

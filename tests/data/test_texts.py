@@ -87,35 +87,35 @@ def test_the_option_and_the_hash() -> None:
     one, two = texts_sha256({"a": ("xy",)}), texts_sha256({"a": ("x", "y")})
     assert one != two
     assert set(one) == {"a"}
-    assert default_texts(nano=False) == {"pile": "hub", "wikitext": "hub"}
+    assert default_texts("hub") == {"pile": "hub", "wikitext": "hub"}
 
 
 def test_a_data_folder_may_hold_the_texts(tmp_path: Path) -> None:
     (tmp_path / "deep").mkdir()
     (tmp_path / "deep" / "pile_validation.jsonl").write_text('{"text": "one"}\n{"text": "two"}\n')
     (tmp_path / "pile_validation.md").write_text("not a text")
-    wanted = default_texts(nano=False, data=str(tmp_path))
+    wanted = default_texts("hub", data=str(tmp_path))
     assert wanted == {"pile": str(tmp_path / "deep/pile_validation.jsonl"), "wikitext": "hub"}
-    assert default_texts(nano=True, data=str(tmp_path))["wikitext"] == "nano"
+    assert default_texts("nano", data=str(tmp_path))["wikitext"] == "nano"
     (tmp_path / "wikitext_validation.txt").write_text("all of it")
-    assert read_texts(default_texts(nano=False, data=str(tmp_path))) == {
+    assert read_texts(default_texts("hub", data=str(tmp_path))) == {
         "pile": ("one", "two"),
         "wikitext": ("all of it",),
     }
     (tmp_path / "wikitext_validation.csv").write_text("text\nmore\n")
     with pytest.raises(UserError, match=r"two files for the text wikitext: .*--text wikitext=FILE"):
-        default_texts(nano=False, data=str(tmp_path))
+        default_texts("hub", data=str(tmp_path))
 
 
 def test_a_data_folder_that_is_none(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no folder at"):
-        default_texts(nano=False, data=str(tmp_path / "none"))
-    assert set(default_texts(nano=True, data="hub").values()) == {"hub"}
-    assert set(default_texts(nano=False, data="nano").values()) == {"nano"}
+        default_texts("hub", data=str(tmp_path / "none"))
+    assert set(default_texts("nano", data="hub").values()) == {"hub"}
+    assert set(default_texts("hub", data="nano").values()) == {"nano"}
 
 
 def test_the_real_data_folder_has_wikitext(shared: Path) -> None:
-    found = default_texts(nano=False, data=str(shared / "data"))
+    found = default_texts("hub", data=str(shared / "data"))
     assert found["pile"] == "hub"
     assert Path(found["wikitext"]).name == "wikitext_validation.csv"
 
@@ -135,7 +135,7 @@ def test_a_text_of_the_hub_can_be_pinned(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_the_nano_world_s_texts() -> None:
-    found = read_texts(default_texts(nano=True))
+    found = read_texts(default_texts("nano"))
     assert list(found) == ["pile", "wikitext"]
     assert all(len(documents) > 10 for documents in found.values())
     assert found["pile"] != found["wikitext"]

@@ -7,7 +7,7 @@ import pytest
 
 from unlearnbench.errors import UserError
 from unlearnbench.experiments.experiment import Experiment
-from unlearnbench.experiments.set_options import parse_set, protocol_of
+from unlearnbench.experiments.method_settings import parse_set, protocol_of
 from unlearnbench.protocol import Protocol
 from unlearnbench.registry import register  # noqa: F401 - importable without torch
 from unlearnbench.settings import setting, settings_of

@@ -15,8 +15,13 @@ from unlearnbench.experiments.named import (
     parse_definition,
     shipped,
 )
-from unlearnbench.experiments.named_plan import plan_experiment
-from unlearnbench.experiments.recorded import PlannedCell, record, recorded_names, select
+from unlearnbench.experiments.recorded import (
+    PlannedCell,
+    plan_experiment,
+    record,
+    recorded_names,
+    select,
+)
 from unlearnbench.files.strict_json import canonical
 from unlearnbench.reading import shown_in
 from unlearnbench.reporting.sections import section

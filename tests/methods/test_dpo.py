@@ -26,8 +26,8 @@ from unlearnbench.registry import methods
 from unlearnbench.unlearning.batch import UnlearnBatch
 from unlearnbench.unlearning.dpo_training import _arguments, _keep_to_one_device
 from unlearnbench.unlearning.losses import dpo_loss
-from unlearnbench.unlearning.order import seeded_generator, shuffled_batches
 from unlearnbench.unlearning.preferences import preferences_of
+from unlearnbench.unlearning.steps import seeded_generator, shuffled_batches
 
 NEVER = StopLine(el=-1.0, ma=-1.0)
 Dpo = methods()["dpo"]

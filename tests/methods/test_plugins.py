@@ -1,5 +1,6 @@
 """The two example plugins run through the harness unchanged; every method keeps the contract."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -70,6 +71,20 @@ def test_npo_at_the_original_model_and_towards_gradient_ascent(npo: Any) -> None
     want = torch.autograd.grad(-batch.target_nll, parameters)
     for a, b in zip(got, want, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
+
+
+def test_the_tests_of_the_npo_package_pass_as_a_third_party_runs_them() -> None:
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", "."]
+    path = os.pathsep.join([str(NPO), os.environ["PYTHONPATH"]])
+    done = subprocess.run(
+        [*command, "tests"],
+        cwd=NPO.parent,
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "3 passed" in done.stdout
 
 
 def test_npo_package_declares_its_entry_point() -> None:

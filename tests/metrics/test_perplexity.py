@@ -10,7 +10,7 @@ from perplexity_cases import DOCUMENTS, Letters, letters_model
 
 from unlearnbench.errors import UserError
 from unlearnbench.metrics.perplexity import cut_windows, window_nll
-from unlearnbench.models import head_outputs
+from unlearnbench.models import scoring
 from unlearnbench.models.generation import room as pass_size
 
 
@@ -45,7 +45,7 @@ def test_logits_of_a_window_are_never_whole_in_memory(monkeypatch):
 
     # Not a hook: where one may change the logits, they are taken whole.
     monkeypatch.setattr(torch.nn.Linear, "forward", noted)
-    monkeypatch.setattr(head_outputs, "_BYTES_AT_ONCE", 4 * 60 * 7)  # 7 positions
+    monkeypatch.setattr(scoring, "_BYTES_AT_ONCE", 4 * 60 * 7)  # 7 positions
     found = window_nll(model, DOCUMENTS, window=20)
     assert found == pytest.approx(expected, rel=1e-6)
     assert max(made) == 7

@@ -16,23 +16,22 @@ from unlearning_fakes import ARCHITECTURES, MaExaminer, forget_set, tiny_model
 from unlearnbench.data.stop_line import StopLine
 from unlearnbench.errors import UserError
 from unlearnbench.experiments.experiment import Experiment
-from unlearnbench.experiments.strategy import strategy_of
+from unlearnbench.experiments.model_choice import strategy_of
 from unlearnbench.models.devices.deepspeed import (
     choose_deepspeed,
     configuration,
     launchers_deepspeed,
 )
-from unlearnbench.models.devices.shares import own_parts
 from unlearnbench.models.devices.strategy import Strategy
 from unlearnbench.models.language_model import LanguageModel
 from unlearnbench.models.saving import save_model
 from unlearnbench.models.scoring import head_is_last
 from unlearnbench.protocol import Protocol
 from unlearnbench.registry import methods
-from unlearnbench.unlearning.batch import UnlearnBatch
+from unlearnbench.unlearning.batch import UnlearnBatch, own_parts
 from unlearnbench.unlearning.completions import random_completions
-from unlearnbench.unlearning.optimisation import recomputing
 from unlearnbench.unlearning.reference import References
+from unlearnbench.unlearning.steps import recomputing
 
 NEVER = StopLine(el=-1.0, ma=-1.0, source="calibrated")
 METHODS = ("kumpr", "kl", "dpo", "llmu", "icu")

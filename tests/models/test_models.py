@@ -319,10 +319,10 @@ def test_the_real_llamas_start_with_bos_and_gpt_neo_with_nothing(shared: Path) -
     for name in ("stories260K", "babyllama105"):
         model = load_model(str(shared / "models" / name), device="cpu")
         assert model.bos_token_id_to_prepend == 1 == model.tokenizer("a").input_ids[0]
-        assert not model.uses_gpt2_vocabulary
+        assert not uses_gpt2_vocabulary(model.tokenizer)
     neo = load_model(str(shared / "models" / "pile-neo"), device="cpu")
     assert neo.bos_token_id_to_prepend is None
-    assert neo.uses_gpt2_vocabulary
+    assert uses_gpt2_vocabulary(neo.tokenizer)
 
 
 def test_bos_of_tokenizers_that_do_not_add_it() -> None:

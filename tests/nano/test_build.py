@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from unlearnbench import nano
+from unlearnbench.cli.nano import build_models
 from unlearnbench.errors import UserError
 from unlearnbench.nano import data as cache
 from unlearnbench.nano.builder import encoder, train
@@ -25,7 +26,7 @@ def rows():
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
     out = tmp_path_factory.mktemp("built")
-    nano.build(["nano-neo", "nano-retrained", "encoder"], out=out, scale=0.003)
+    build_models(["nano-neo", "nano-retrained", "encoder"], out, 0.003)
     return out
 
 
@@ -83,14 +84,14 @@ def test_a_build_leaves_threads_and_random_numbers_alone(tmp_path, monkeypatch):
     expected = torch.rand(1)
     torch.manual_seed(5)
     threads = torch.get_num_threads()
-    nano.build(["encoder"], out=tmp_path, scale=0.001)
+    build_models(["encoder"], tmp_path, 0.001)
     assert torch.get_num_threads() == threads
     assert torch.rand(1) == expected
 
 
 def test_an_unknown_model_cannot_be_built(tmp_path):
     with pytest.raises(UserError, match="nano-bert"):
-        nano.build(["nano-bert"], out=tmp_path)
+        build_models(["nano-bert"], tmp_path, 1.0)
 
 
 def test_training_twice_gives_the_same_weights_and_lowers_the_loss(rows):

@@ -5,8 +5,8 @@ from collections import Counter
 
 import pytest
 
-from unlearnbench.nano import task_sets
-from unlearnbench.nano.world import documents, everyday_texts, knowledge
+from unlearnbench.nano import corpus, task_sets
+from unlearnbench.nano.world import everyday_texts, knowledge
 from unlearnbench.nano.world.dice import Dice
 from unlearnbench.nano.world.world import make_world
 
@@ -120,7 +120,7 @@ def test_dialogues_end_with_a_reply():
 
 def test_the_training_text_holds_every_form_that_is_asked():
     dice = Dice(3, "forms")
-    text = "".join(documents.write_any(WORLD, dice) for _ in range(3000))
+    text = "".join(corpus.write_any(WORLD, dice) for _ in range(3000))
     for form in ("Question: How do you ", "\nAnswer: ", " therefore ", "Abstract: ", "User 2: "):
         assert form in text
 

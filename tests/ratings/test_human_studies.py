@@ -12,6 +12,8 @@ from study_cases import results as results
 
 from unlearnbench.errors import UserError
 from unlearnbench.ratings.human.studies import read_studies
+from unlearnbench.results.identity import key_of
+from unlearnbench.results.store import Store
 
 
 def test_a_folder_without_studies_has_none(results):
@@ -51,6 +53,23 @@ def test_the_judge_stands_beside_it(results):
     assert found.judge_name == f"gpt-x at example.org/v1 (judge {judge.id})"
     assert read_studies(results, judge_id=judge.id).judge == found.judge
     assert read_studies(results, judge_id="none").judge is None
+
+
+def test_a_study_goes_with_results_that_an_upgrade_has_renamed(results):
+    out, key = draw(results, "people")
+    rate(out, key)
+    language_model(results)
+    before, store = read_studies(results), Store(results)
+    for result in store.load_all()[0]:
+        identity = {**result.identity, "software": {"harness": "another"}}
+        renamed = result.model_copy(update={"identity": identity, "key": key_of(identity)})
+        store.replace_older(store.path(result.key), renamed)
+    keys = {result.key for result in store.load_all()[0]}
+    now = read_studies(results, result_keys=keys)
+    assert now.warnings == before.warnings
+    assert now.scores == before.scores
+    assert now.judge == before.judge
+    assert {key for drawn in now.result_keys.values() for key in drawn} <= keys
 
 
 def test_a_judge_that_cannot_stand_beside_it_is_told(results):

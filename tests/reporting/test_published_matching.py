@@ -48,8 +48,6 @@ def departed(results: tuple[Result, ...], **published: str) -> dict[str, tuple[s
         ("neo-125m", ("Table I", "125M", False)),
         ("EleutherAI/gpt-neo-2.7B", ("Table I", "2.7B", False)),
         ("tinyllama", ("Table IV", "1.1B", False)),
-        ("nano-neo", ("Table I", "125M", True)),
-        ("nano-llama", ("Table IV", "1.1B", True)),
     ],
 )
 def test_a_model_is_known_by_its_name(group: str, printed: tuple[str, str, bool]):
@@ -57,8 +55,20 @@ def test_a_model_is_known_by_its_name(group: str, printed: tuple[str, str, bool]
     assert (found.table.place, found.size, found.stands_in) == printed
 
 
+@pytest.mark.parametrize(
+    ("architecture", "printed"),
+    [("GPTNeoForCausalLM", ("Table I", "125M")), ("LlamaForCausalLM", ("Table IV", "1.1B"))],
+)
+def test_a_synthetic_model_stands_in_for_one_of_its_architecture(architecture, printed):
+    model = result().model.model_copy(update={"architecture": architecture})
+    found = beside(made(BEFORE, method("icu"), group="nano-x", model=model))
+    assert (found.table.place, found.size, found.stands_in) == (*printed, True)
+
+
 def test_a_model_of_another_name_is_known_by_architecture_and_size():
-    model = result().model.model_copy(update={"name": "mine", "n_parameters": 1_315_575_808})
+    model = result().model.model_copy(
+        update={"name": "mine", "n_parameters": 1_315_575_808, "is_synthetic": False}
+    )
     assert beside(made(BEFORE, group="mine", model=model)).size == "1.3B"
     llama = model.model_copy(update={"architecture": "LlamaForCausalLM"})
     with pytest.raises(UserError, match="prints nothing for mine"):

@@ -186,7 +186,10 @@ def test_cells_of_other_results_are_told(results):
 def test_it_is_a_section_by_name_and_says_that_nano_is_synthetic(results):
     document = make_document(findings(results), ("human",))
     assert [block.name for block in document.blocks] == ["human"]
-    nano = [one.model_copy(update={"group": "nano-neo"}) for one in cells()]
+    nano = [
+        one.model_copy(update={"model": one.model.model_copy(update={"is_synthetic": True})})
+        for one in cells()
+    ]
     folder = saved(results.parent / "nano", nano)
     assert rehearse(folder) == 0
-    assert "synthetic" in notes(listing(folder, nano))["nano"]
+    assert "synthetic" in notes(listing(folder, nano))["synthetic"]

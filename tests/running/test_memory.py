@@ -352,7 +352,7 @@ from unlearnbench.models.sequences import Sequences
 from unlearnbench.protocol import PAPER
 from unlearnbench.registry import find
 from unlearnbench.running.memory.process import return_large_blocks
-from unlearnbench.unlearning.optimisation import steps_for
+from unlearnbench.unlearning.gradient_method import steps_for
 from unlearnbench.unlearning.reference import References
 torch.set_num_threads(1)
 return_large_blocks()

@@ -17,16 +17,15 @@ from unlearnbench.experiments.learning_rates import (
     Candidate,
     LearningRates,
     Tuned,
-    choose_settings,
-    read_learning_rates,
-)
-from unlearnbench.experiments.tuning import (
     choose,
     distance_to_line,
     learning_rates,
     mean_log_perplexity,
+    read_learning_rates,
 )
+from unlearnbench.experiments.method_settings import choose_settings
 from unlearnbench.files.strict_json import canonical
+from unlearnbench.nano import NANO
 from unlearnbench.protocol import Protocol
 from unlearnbench.registry import find
 from unlearnbench.results.identity import key_of
@@ -71,13 +70,22 @@ def test_explicit_beats_tuned_beats_large_model_rule(
     explicit, n_parameters, protocol, tuned, expected
 ):
     kumpr = find("methods", "kumpr")
-    chosen = choose_settings(kumpr, explicit, n_parameters, protocol, tuned)
+    chosen = choose_settings(kumpr, explicit, Experiment(), n_parameters, protocol, tuned)
     assert chosen.values == expected
     assert set(chosen.origins) == set(expected)
     for name in explicit:
         assert chosen.origins[name] == f"--set kumpr.{name}"
     if tuned and not explicit:
         assert tuned.rule in chosen.origins["learning_rate"]
+
+
+def test_a_flag_for_every_method_beats_tuning_and_a_setting_of_one_method_beats_the_flag():
+    flags = Experiment(max_epochs=7, batch_size=2)
+    tuned = TUNED.model_copy(update={"max_epochs": 12})
+    icu = find("methods", "icu")
+    chosen = choose_settings(icu, {"batch_size": 1}, flags, 2 * 10**9, Protocol(), tuned)
+    assert chosen.values == {"max_epochs": 7, "batch_size": 1}
+    assert chosen.origins == {"max_epochs": "--max-epochs", "batch_size": "--set icu.batch_size"}
 
 
 def test_a_file_without_rates_is_a_user_error(tmp_path):
@@ -168,7 +176,7 @@ def test_the_file_says_what_the_rates_were_tried_with():
 )
 def test_rates_tuned_under_something_else_are_used_and_say_so(protocol, stop, told):
     tuned = TUNED.model_copy(update={"stop": "calibrated"}).used_under(protocol, stop)
-    chosen = choose_settings(find("methods", "kumpr"), {}, 10**6, Protocol(), tuned)
+    chosen = choose_settings(find("methods", "kumpr"), {}, Experiment(), 10**6, Protocol(), tuned)
     assert chosen.values == {"learning_rate": 1e-4}
     assert chosen.origins["learning_rate"].startswith(told)
 
@@ -199,7 +207,7 @@ def planner(**changes):
 
 
 @pytest.mark.parametrize(
-    ("role", "is_nano", "found"),
+    ("role", "is_own", "found"),
     [
         ("retrained", True, ("nano-retrained", None)),
         ("retrained", False, None),  # it has seen these rows as much as any other model
@@ -207,11 +215,12 @@ def planner(**changes):
     ],
 )
 def test_a_reference_row_is_one_for_these_data_and_of_its_own_revision(
-    role, is_nano, found, monkeypatch
+    role, is_own, found, monkeypatch
 ):
     monkeypatch.setattr(planning, "choose_model", lambda asked, name, _: (name, asked.revision))
     alias = SimpleNamespace(references={"dedup": "nano-opt", "retrained": "nano-retrained"})
-    model, data = SimpleNamespace(alias=alias, asked="nano-neo"), SimpleNamespace(is_nano=is_nano)
+    model = SimpleNamespace(alias=alias, asked="nano-neo", world=NANO)
+    data = SimpleNamespace(world=NANO if is_own else None)
     for asked, n_warnings in (("auto", 0), (role, found is None)):
         ours = planner(revision="v1", references=(asked,))
         assert ours._reference_model(role, model, data) == found

@@ -48,6 +48,7 @@ def result(
 ) -> Result:
     """One result; `scores` by metric name in stored units, `changes` for any other field."""
     given = scores if scores is not None else {"el10": 0.04, "cls_avg": 0.5, "pile_ppl": 20.0}
+    synthetic = changes.get("group", "nano-neo").startswith("nano-")
     own = {"learning_rate": 5e-6, "max_epochs": 100, "seed": 42, **(settings or {})}
     fields: dict[str, Any] = {
         "identity": {},
@@ -55,7 +56,7 @@ def result(
         "role": role,
         "group": "nano-neo",
         "label": label,
-        "model": _model("nano-opt" if role == "dedup" else "nano-neo"),
+        "model": _model("nano-opt" if role == "dedup" else "nano-neo", synthetic),
         "method": MethodRecord(name=method, label=label, settings=own if role == "method" else {}),
         "forget_set": _forget_set(run),
         "protocol_name": "paper",
@@ -140,11 +141,11 @@ def _trace(status: str, n_epochs: int) -> UnlearnTrace:
     return UnlearnTrace(outcome=outcome, n_epochs=n_epochs, epochs=[])
 
 
-def _model(name: str) -> ModelRecord:
+def _model(name: str, is_synthetic: bool) -> ModelRecord:
     return ModelRecord(
         name=name, location=name, revision=None, architecture="GPTNeoForCausalLM",
         weights_sha256=hashlib.sha256(name.encode()).hexdigest(), n_parameters=1_220_000,
-        dtype="float32", device="cpu",
+        dtype="float32", device="cpu", is_synthetic=is_synthetic,
     )  # fmt: skip
 
 

@@ -18,8 +18,8 @@ from transformers import (
 from unlearnbench.data.forget_set import ForgetSet
 from unlearnbench.data.stop_line import StopLine
 from unlearnbench.models.language_model import LanguageModel, ModelSource
+from unlearnbench.models.scoring import span_mask
 from unlearnbench.models.sequences import Sequences
-from unlearnbench.models.token_losses import span_mask
 from unlearnbench.protocol import Protocol
 from unlearnbench.results.trace import RowRecord
 

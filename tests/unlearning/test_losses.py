@@ -23,7 +23,7 @@ from unlearning_fakes import (
 
 from unlearnbench.data.forget_set import ForgetSet
 from unlearnbench.errors import UserError
-from unlearnbench.models import head_outputs, token_losses
+from unlearnbench.models import scoring
 from unlearnbench.models.language_model import LanguageModel
 from unlearnbench.models.scoring import head_is_last
 from unlearnbench.models.sequences import Sequences
@@ -152,7 +152,7 @@ def test_objective_and_gradient_equal_the_token_by_token_ones(
     # LLMU's random mismatch and DPO's preference have tests of their own; here both take the
     # neighbour's tokens.
     if foreseen:  # and the head's output three positions at a time
-        monkeypatch.setattr(head_outputs, "_BYTES_AT_ONCE", 3 * 4 * VOCABULARY)
+        monkeypatch.setattr(scoring, "_BYTES_AT_ONCE", 3 * 4 * VOCABULARY)
     neighbours = {"llmu_mismatch": "neighbour", "dpo_loss": "cross_entropy"}
     chosen = replace(PROTOCOLS[protocol], **neighbours)
     model, second, batch, _ = frozen_then_moved(architecture, chosen, lengths=(16, 11, 13))
@@ -174,7 +174,7 @@ def test_objective_and_gradient_equal_the_token_by_token_ones(
 def test_no_tensor_of_all_positions_and_words_is_made_where_they_are_many(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(head_outputs, "_BYTES_AT_ONCE", 3 * 4 * VOCABULARY)
+    monkeypatch.setattr(scoring, "_BYTES_AT_ONCE", 3 * 4 * VOCABULARY)
     _, _, batch, _ = frozen_then_moved("gpt-neo", Protocol.named("released"), lengths=(16, 12))
     seen = Shapes()
     with seen:
@@ -250,19 +250,19 @@ def test_nll_equals_the_librarys_own_loss(architecture: str) -> None:
 
 def test_nll_on_numbers_worked_by_hand() -> None:
     logits = torch.log(torch.tensor([[0.5, 0.5], [0.25, 0.75]]))
-    values = token_losses.token_nll(logits, torch.tensor([1, 0]))
+    values = scoring.token_nll(logits, torch.tensor([1, 0]))
     want = -torch.log(torch.tensor(0.5 * 0.25))
-    assert torch.allclose(token_losses.reduce_tokens(values, 1, "sum"), want)
-    assert torch.allclose(token_losses.reduce_tokens(values, 1, "mean"), want / 2)
+    assert torch.allclose(scoring.reduce_tokens(values, 1, "sum"), want)
+    assert torch.allclose(scoring.reduce_tokens(values, 1, "mean"), want / 2)
 
 
 def test_bos_and_first_token_are_never_predicted_and_padding_only_where_counted() -> None:
     rows = random_sequences(2, (10, 7), 4, seed=3, n_bos=1)
-    all_tokens = token_losses.span_mask(rows, Protocol(loss_span="all"))
+    all_tokens = scoring.span_mask(rows, Protocol(loss_span="all"))
     assert all_tokens[:, :2].sum() == 0
     assert all_tokens.sum(1).tolist() == [8, 5]
-    assert token_losses.span_mask(rows, Protocol()).sum(1).tolist() == [5, 2]
-    assert token_losses.span_mask(rows, Protocol.named("released")).sum(1).tolist() == [8, 8]
+    assert scoring.span_mask(rows, Protocol()).sum(1).tolist() == [5, 2]
+    assert scoring.span_mask(rows, Protocol.named("released")).sum(1).tolist() == [8, 8]
 
 
 def test_kl_is_zero_where_the_model_has_not_moved_and_positive_where_it_has() -> None:

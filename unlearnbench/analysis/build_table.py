@@ -72,6 +72,7 @@ def _group(results: list[Result], differing: list[str], columns: Sequence[Column
         dtype=first.model.dtype,
         stops=_distinct_stops(results),
         n_forget_rows=tuple(sorted({len(r.forget_set.doc_ids) for r in results})),
+        is_synthetic=any(r.model.is_synthetic for r in results),
     )
 
 

@@ -73,22 +73,18 @@ def _measured(results: Iterable[Result]) -> dict[str, Column]:
     for result in results:
         for record in result.metrics:
             column = Column(**vars(record), metric=record.name)
-            known = columns.get(column.name)
-            if known is not None and known.task != column.task:
+            first = columns.setdefault(column.name, column)
+            if first.task != column.task:
                 column = replace(column, name=f"{record.task}.{record.name}")
-                known = columns.get(column.name)
-            if known is not None and _meaning(known) != _meaning(column):
-                raise _disagreement(record)
-            columns.setdefault(column.name, column)
+                first = columns.setdefault(column.name, column)
+            if _meaning(first) != _meaning(column):
+                raise UserError(
+                    f"results disagree on the direction, scale or cap of {record.task}'s metric "
+                    f"'{record.name}', so they are of different versions; measure them again: "
+                    "unlearnbench run"
+                )
     return columns
 
 
 def _meaning(column: Column) -> tuple[bool | None, float, bool]:
     return column.higher_is_better, column.scale, column.capped
-
-
-def _disagreement(record: Metric) -> UserError:
-    return UserError(
-        f"results disagree on the direction, scale or cap of {record.task}'s metric "
-        f"'{record.name}', so they are of different versions; measure them again: unlearnbench run"
-    )

@@ -55,7 +55,7 @@ def _sentences(
     group: Group, labels: Mapping[str, str], every: Mapping[str, str]
 ) -> Iterator[tuple[str, str, str]]:
     """Kind, marker and text of each note, in their order; the text is empty where none applies."""
-    yield "nano", "", _nano(group)
+    yield "synthetic", "", _synthetic(group)
     yield "not_forgotten", NOT_FORGOTTEN, not_forgotten(group)
     yield "left_out", LEFT_OUT, left_out(group)
     yield "unequal", UNEQUAL, unequal(group)
@@ -91,10 +91,8 @@ def _partial_columns(row: Row) -> list[str]:
     return [n for n, cell in row.cells.items() if n not in skipped and cell.n < len(row.runs)]
 
 
-def _nano(group: Group) -> str:
-    if not group.name.startswith("nano-"):
-        return ""
-    return "A synthetic test bench, not a claim about real models."
+def _synthetic(group: Group) -> str:
+    return "A synthetic test bench, not a claim about real models." if group.is_synthetic else ""
 
 
 def not_forgotten(group: Group) -> str:

@@ -1,6 +1,6 @@
 """Results as pandas frames: one row a cell of the grid, or one row a measured document."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from unlearnbench.analysis.columns import columns_of
@@ -47,8 +47,8 @@ def cells_frame(results: Sequence[Result]) -> "DataFrame":
     return frame.astype(dict.fromkeys(floats, float)) if rows else frame
 
 
-def documents_frame(results: Sequence[Result]) -> "DataFrame":
-    """One row per result, metric and document: `value`, and what the model wrote or chose.
+def documents_frame(results: Iterable[Result]) -> "DataFrame":
+    """One row per result in full, metric and document: `value`, and what the model wrote or chose.
 
     `frame.pivot_table(index="doc_id", columns="label", values="value")` of one metric lays
     the rows of a table beside each other, document by document.
@@ -60,12 +60,15 @@ def documents_frame(results: Sequence[Result]) -> "DataFrame":
 
 def _documents(result: Result) -> Iterator[dict[str, Any]]:
     identity = _identity(result)
+    of_rows = {
+        (metric.task, metric.name) for metric in result.metrics if metric.documents == "rows"
+    }
     for task, by_metric in result.scores.items():
         for metric, score in by_metric.items():
+            written = result.continuations if (task, metric) in of_rows else score.outputs
             for doc_id, value in score.documents.items():
-                output = score.outputs.get(doc_id)
                 of = {"task": task, "metric": metric, "doc_id": doc_id}
-                yield {**identity, **of, "value": value, "output": output}
+                yield {**identity, **of, "value": value, "output": written.get(doc_id)}
 
 
 def _identity(result: Result) -> dict[str, Any]:

@@ -86,6 +86,7 @@ class Group:
     dtype: str = ""
     stops: tuple[StopRecord, ...] = ()  # distinct ones; calibrated lines may differ by a little
     n_forget_rows: tuple[int, ...] = ()
+    is_synthetic: bool = False  # of models that are no claim about real ones
     scored: tuple[str, ...] = ()  # columns that s_z and s_m are over
     not_scored: tuple[str, ...] = ()  # columns that would count, had every compared row a value
     scores_flagged: bool = False  # the compared rows are means over different runs

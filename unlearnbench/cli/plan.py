@@ -6,7 +6,7 @@ import click
 
 if TYPE_CHECKING:
     from unlearnbench.experiments.cell import Cell
-    from unlearnbench.experiments.plan import Plan
+    from unlearnbench.experiments.planner import Plan
     from unlearnbench.results.store import Store
     from unlearnbench.running.memory.prediction import MemoryNeed
 

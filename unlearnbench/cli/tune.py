@@ -52,9 +52,8 @@ def tune(run_name: str, grid: str | None, output: Path | None, **options: Any) -
 
 
 def _tune(asked: Experiment, grid: tuple[float, ...]) -> tuple["LearningRates", int]:
-    from unlearnbench.experiments.plan import chosen_plugins
-    from unlearnbench.experiments.planner import make_plan
-    from unlearnbench.experiments.tuning import learning_rates, tuning_experiments
+    from unlearnbench.experiments.learning_rates import learning_rates, tuning_experiments
+    from unlearnbench.experiments.planner import chosen_plugins, make_plan
     from unlearnbench.models.devices.strategy import n_processes
     from unlearnbench.registry import load_plugin_file
     from unlearnbench.results.store import Store
@@ -85,7 +84,7 @@ def _tune(asked: Experiment, grid: tuple[float, ...]) -> tuple["LearningRates", 
 
 
 def _rates(text: str | None) -> tuple[float, ...]:
-    from unlearnbench.experiments.tuning import GRID
+    from unlearnbench.experiments.learning_rates import GRID
 
     if text is None:
         return GRID

@@ -1,6 +1,5 @@
 """The extraction benchmark: three .npy arrays of token ids, and CSVs that name rows by doc_id."""
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -16,11 +15,16 @@ from unlearnbench.data.forget_source import (
     assemble,
     choose_runs,
 )
-from unlearnbench.data.row_vocabulary import RowVocabulary
 from unlearnbench.errors import UserError
 from unlearnbench.files.hashing import files_sha256, text_sha256
 from unlearnbench.files.tables import csv_header, csv_rows
-from unlearnbench.models.vocabulary import encode_continuations, encode_starts, vocabulary_sha256
+from unlearnbench.models.vocabulary import (
+    RowVocabulary,
+    encode_continuations,
+    encode_starts,
+    vocabulary_sha256,
+)
+from unlearnbench.nano import world_at
 
 if TYPE_CHECKING:
     import numpy as np
@@ -72,7 +76,7 @@ class TokenRows:
         import numpy as np
 
         where = [f"row {doc_id} of the extraction set" for doc_id in self.doc_ids]
-        if self.vocabulary.is_of(model):
+        if self.vocabulary.is_of(model.tokenizer):
             given = np.concatenate(self._given(protocol), axis=1).tolist()
             parts = list(zip(given, self.suffix.tolist(), strict=True))
             return assemble(model, parts, self.doc_ids, where, only_fitting)
@@ -122,6 +126,7 @@ class ExtractionSource(ForgetSource):
     files: dict[str, Path]  # run -> CSV
     runs: tuple[str, ...]
     unseen_folder: Path | None = None
+    is_synthetic: bool = False
     _numbers: dict[str, list[int]] = field(default_factory=dict, repr=False, compare=False)
 
     def sha256(self, run: str) -> str:
@@ -169,32 +174,39 @@ def open_extraction(request: ForgetRequest) -> ExtractionSource | None:
     Raises `UserError` where CSV files name rows and the .npy files are nowhere near.
     """
     place = Path(request.forget_set).expanduser()
-    given = [Path(run).expanduser() for run in request.runs if run.endswith(".csv")]
-    found = given or _doc_id_files(place)
-    if not found and not _is_extraction(place):
+    named = [Path(run).expanduser() for run in request.runs if run.endswith(".csv")]
+    csv_files = named or _doc_id_files(place)
+    if not csv_files and not _is_extraction(place):
         return None
-    folder = _find_rows(request, place, found)
-    if folder is None and not given and place.is_file() and not _names_corpus(place):
+    folder = _find_rows(request, place, csv_files)
+    if folder is None and not named and place.is_file() and not _names_corpus(place):
         return None  # a table of texts that happens to have a doc_id column
     if folder is None:
         raise UserError(
-            f"{found[0] if found else place} names rows of the extraction benchmark, but "
+            f"{csv_files[0] if csv_files else place} names rows of the extraction benchmark, but "
             "train_prefix.npy and its companions are not near it; say where: --rows DIR"
         )
-    if not found:
+    if not csv_files:
         raise UserError(
             f"{folder} holds rows but no CSV with doc_ids of a forget set; "
             "give one: --forget-set PATH/lm_extraction_128_0.csv --rows " + str(folder)
         )
     _check_options(request, folder)
-    files = name_runs(found)
-    asked = tuple(files) if given else request.runs
-    runs = choose_runs(asked, tuple(files), folder.name)
+    files = name_runs(csv_files)
+    requested = tuple(files) if named else request.runs
+    runs = choose_runs(requested, tuple(files), folder.name)
     unseen = Path(request.unseen).expanduser() if request.unseen else folder.parent / "unseen"
     if request.unseen and not _is_extraction(unseen):
         raise UserError(f"{unseen} has no train_suffix.npy; --unseen takes a folder like {folder}")
-    name = "nano" if is_nano_world(folder) else folder.resolve().name
-    return ExtractionSource(name, folder, files, runs, unseen if _is_extraction(unseen) else None)
+    world = world_at(folder)
+    return ExtractionSource(
+        name=world.name if world else folder.resolve().name,
+        folder=folder,
+        files=files,
+        runs=runs,
+        unseen_folder=unseen if _is_extraction(unseen) else None,
+        is_synthetic=world is not None,
+    )
 
 
 def _check_options(request: ForgetRequest, folder: Path) -> None:
@@ -233,10 +245,10 @@ def _doc_id_files(place: Path) -> list[Path]:
     if place.is_file():
         return [place] if _has_doc_ids(place) else []
     for folder in (place, place / "exp", place.parent / "exp", place.parent / "icu" / "exp"):
-        if found := [path for path in sorted(folder.glob("*.csv")) if _has_doc_ids(path)]:
+        if csv_files := [path for path in sorted(folder.glob("*.csv")) if _has_doc_ids(path)]:
             beside = folder not in (place, place / "exp")
             # Files elsewhere belong to the rows of this folder only if it has rows.
-            return found if not beside or _is_extraction(place) else []
+            return csv_files if not beside or _is_extraction(place) else []
     return []
 
 
@@ -251,7 +263,7 @@ def _names_corpus(path: Path) -> bool:
     return "corpus" in header or "text" not in header
 
 
-def _find_rows(request: ForgetRequest, place: Path, found: list[Path]) -> Path | None:
+def _find_rows(request: ForgetRequest, place: Path, csv_files: list[Path]) -> Path | None:
     if request.rows:
         folder = Path(request.rows).expanduser()
         if not _is_extraction(folder):
@@ -259,7 +271,7 @@ def _find_rows(request: ForgetRequest, place: Path, found: list[Path]) -> Path |
                 f"--rows {folder} has no train_prefix.npy, train_suffix.npy; give their folder"
             )
         return folder
-    near = found[0].parent if found else place
+    near = csv_files[0].parent if csv_files else place
     nearby = [place, near]
     for above in (near.parent, near.parent.parent):
         nearby += [above, above / "extraction", above / "pile_extraction"]
@@ -365,21 +377,9 @@ def _check_array(array: "np.ndarray", span: str, path: Path, vocabulary: RowVoca
 
 
 def vocabulary_of(folder: Path) -> RowVocabulary:
-    """Whose ids the rows are: a tokenizer.json's beside them, the nano world's, else GPT-2's."""
+    """Whose ids the rows are: a tokenizer.json's beside them, their world's, else GPT-2's."""
     if (folder / "tokenizer.json").is_file():
         return RowVocabulary(folder)
-    if is_nano_world(folder):
-        from unlearnbench.nano.tokenizer import WEIGHTS
-
-        return RowVocabulary(WEIGHTS / "tokenizer")
+    if world := world_at(folder):
+        return RowVocabulary(world.tokenizer)
     return RowVocabulary(None, (folder / "gpt2_tokenizer", folder.parent / "gpt2_tokenizer"))
-
-
-def is_nano_world(folder: Path) -> bool:
-    """Whether these are the nano world's rows: its manifest names the world's version."""
-    manifest = folder.parent / "manifest.json"
-    try:
-        found = json.loads(manifest.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return False
-    return isinstance(found, dict) and "world_version" in found

@@ -10,6 +10,7 @@ from unlearnbench.data.text_files import open_texts
 from unlearnbench.errors import UserError
 from unlearnbench.files.tables import count_repeats
 from unlearnbench.models.devices import ranks
+from unlearnbench.nano import find_world
 from unlearnbench.protocol import Protocol
 
 if TYPE_CHECKING:
@@ -19,10 +20,8 @@ if TYPE_CHECKING:
 
 def open_source(request: ForgetRequest) -> ForgetSource:
     """The source a request means, without loading a model; raises `UserError` for none."""
-    if request.forget_set == "nano":
-        from unlearnbench.nano import data_path
-
-        request = replace(request, forget_set=str(data_path() / "extraction"))
+    if world := find_world(request.forget_set):
+        request = replace(request, forget_set=str(world.data() / "extraction"))
     if request.forget_set.startswith("hf:"):
         return open_texts(request)
     return open_extraction(request) or open_texts(request)

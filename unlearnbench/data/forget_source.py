@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 class ForgetRequest:
     """What a user says about the forget sets: the command line's options as they are written."""
 
-    forget_set: str  # 'nano', a folder, a file, or hf:owner/name[:config][:split][@revision]
+    forget_set: (
+        str  # a world's name, a folder, a file, or hf:owner/name[:config][:split][@revision]
+    )
     runs: tuple[str, ...] = ()  # names or doc-id CSV files; empty: all but 'tuning'
     rows: str | None = None  # folder of the extraction benchmark's .npy files
     pool: str | None = None  # text file or .npy folder to draw analogues from
@@ -66,6 +68,7 @@ class ForgetSource(ABC):
     name: str  # folder, file or data set: 'pile_extraction'
     runs: tuple[str, ...]  # those asked for, or all but 'tuning'
     refusals: tuple[str, ...] = ()
+    is_synthetic: bool = False  # of a world that comes with the package
 
     @abstractmethod
     def sha256(self, run: str) -> str:

@@ -43,10 +43,10 @@ def dataset_rows(location: str, limit: int | None = None) -> list[dict[str, Any]
 
     try:
         with no_bars():
-            found = datasets.load_dataset(
+            dataset = datasets.load_dataset(
                 wanted.hub_id, wanted.config, split=wanted.split, revision=wanted.revision
             )
-        chosen = found if limit is None else found.select(range(min(limit, len(found))))
+        chosen = dataset if limit is None else dataset.select(range(min(limit, len(dataset))))
         # Here too: a damaged file in the library's cache shows when its rows are read.
         return [dict(row) for row in chosen]
     except Exception as error:  # datasets raises a different kind for each way to fail

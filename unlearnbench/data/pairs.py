@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Literal
 from unlearnbench.errors import UserError
 from unlearnbench.files.cache import cache_root, read_entry, write_entry
 from unlearnbench.files.hashing import text_sha256
-from unlearnbench.models import hub
-from unlearnbench.models.side_models import data_only
-from unlearnbench.models.source import is_path, weights_sha256
+from unlearnbench.models.side_models import find_side_model
+from unlearnbench.models.source import weights_sha256
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,7 +32,7 @@ def find_neighbours(
 
     A pool text equal to any target is nobody's neighbour; of equal ones, the first counts.
     `encoder` is a hub id or a folder: a sentence-transformers model, or any BERT, whose token
-    vectors are then averaged; 'nano' is the one that comes with unlearnbench.  Embeddings are
+    vectors are then averaged; a world's name is the one that comes with it.  Embeddings are
     cached by the content of texts and encoder.
     Raises `UserError` where the encoder cannot be had or nothing is left to choose from.
     """
@@ -48,12 +47,12 @@ def find_neighbours(
     texts = sorted({*targets, *candidates})
     row = {text: at for at, text in enumerate(texts)}
     vectors = embed(texts, folder)
-    found = nearest(
+    neighbours = nearest(
         vectors[[row[text] for text in targets]],
         vectors[[row[text] for text in candidates]],
         metric,
     )
-    return [first_at[candidates[at]] for at in found]
+    return [first_at[candidates[at]] for at in neighbours]
 
 
 def nearest(targets: "np.ndarray", candidates: "np.ndarray", metric: Metric) -> list[int]:
@@ -69,10 +68,10 @@ def nearest(targets: "np.ndarray", candidates: "np.ndarray", metric: Metric) -> 
     index = faiss.IndexFlatIP(width) if metric == "cosine" else faiss.IndexFlatL2(width)
     index.add(np.ascontiguousarray(candidates, dtype=np.float32))
     queries = np.ascontiguousarray(targets, dtype=np.float32)
-    scores, found = index.search(queries, min(_TIES, len(candidates)))
+    scores, places = index.search(queries, min(_TIES, len(candidates)))
     # faiss leaves the order of equal scores open.
     tied = scores == scores[:, :1]
-    return np.where(tied, found, len(candidates)).min(axis=1).tolist()
+    return np.where(tied, places, len(candidates)).min(axis=1).tolist()
 
 
 def embed(texts: Sequence[str], folder: Path) -> "np.ndarray":
@@ -114,26 +113,8 @@ def _read_cached(path: Path, n_rows: int) -> "np.ndarray | None":
 
 
 def encoder_folder(encoder: str) -> Path:
-    """The folder of an encoder by hub id or path; raises `UserError` if it cannot be had."""
-    if encoder == "nano":
-        from unlearnbench.nano import encoder_path
-
-        return Path(encoder_path())
-    if is_path(encoder):
-        folder = Path(encoder).expanduser()
-        if not (folder / "config.json").is_file() and not (folder / "modules.json").is_file():
-            raise UserError(
-                f"no sentence encoder in {folder}: no config.json; give a folder: --encoder DIR"
-            )
-        return data_only(folder, "the sentence encoder", "--encoder")
-    found = hub.snapshot(encoder, None)
-    if found is None:
-        raise UserError(
-            f"the sentence encoder '{encoder}' that finds pairs is not on this machine and the hub "
-            f"cannot be reached; where it can: hf download {encoder}, or give a folder: "
-            "--encoder DIR"
-        )
-    return data_only(found, "the sentence encoder", "--encoder")
+    """The folder of an encoder by world, hub id or path; raises `UserError` if it cannot be had."""
+    return find_side_model(encoder, "sentence encoder", "--encoder")
 
 
 def _sentence_encoder(folder: Path) -> "SentenceTransformer":

@@ -20,6 +20,7 @@ from unlearnbench.errors import UserError
 from unlearnbench.files.hashing import text_sha256
 from unlearnbench.files.tables import SUFFIXES, read_table, text_of_file
 from unlearnbench.models.vocabulary import encode_continuations, encode_starts
+from unlearnbench.nano import WORLDS
 
 if TYPE_CHECKING:
     from unlearnbench.models.language_model import LanguageModel
@@ -223,9 +224,10 @@ def _tables(location: str) -> dict[str, TextTable]:
             f"{place} is no table of rows; write one object per line, "
             f'{{"text": "..."}}, and call it {place.stem}.jsonl'
         )
+    worlds = " or ".join(map(repr, WORLDS))
     raise UserError(
         f"no forget set at '{location}': needs a folder with train_*.npy and doc_id CSVs, a "
-        f"{', '.join(SUFFIXES)} file or folder, hf:owner/name, or 'nano'; see docs/forget_sets.md"
+        f"{', '.join(SUFFIXES)} file or folder, hf:owner/name, or {worlds}; see docs/forget_sets.md"
     )
 
 

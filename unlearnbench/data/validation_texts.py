@@ -10,6 +10,7 @@ from unlearnbench.data.hub_datasets import dataset_rows
 from unlearnbench.errors import UserError
 from unlearnbench.files.hashing import text_sha256
 from unlearnbench.files.tables import SUFFIXES, count_repeats, read_table, text_of_file
+from unlearnbench.nano import World, find_world
 from unlearnbench.settings import name_and_value
 
 MAX_DOCUMENTS = 500  # as in the released validation files
@@ -18,38 +19,37 @@ _ON_HUB = {
     "pile": "hf:mit-han-lab/pile-val-backup::validation",
     "wikitext": "hf:Salesforce/wikitext:wikitext-103-raw-v1:validation",
 }
-_NANO_NAMES = {"wikitext": "wiki"}  # its WikiText is an encyclopaedia of its own
 _HEADING = re.compile(r"^ = [^=].* = \n?$")
 
 
-def default_texts(nano: bool, data: str | None = None) -> dict[str, str]:
+def default_texts(place: str, data: str | None = None) -> dict[str, str]:
     """The two texts that nobody named, as `read_texts` takes them.
 
-    `data` is what --data says: 'hub', 'nano' or a folder, anywhere under which a text may be
-    as NAME_validation.jsonl, .csv, .parquet or .txt; one that is not there is that of the
-    model's world.  Raises `UserError` for a folder that is not there or has a text twice.
+    `place` is 'hub', or the world that the forget sets are of.  `data` is what --data says:
+    'hub', a world's name or a folder, anywhere under which a text may be as
+    NAME_validation.jsonl, .csv, .parquet or .txt; one that is not there is that of `place`.
+    Raises `UserError` for a folder that is not there or has a text twice.
     """
-    world = "nano" if nano else "hub"
-    if data is None or data in ("hub", "nano"):
-        return dict.fromkeys(_ON_HUB, data or world)
-    return {name: _in_folder(name, data) or world for name in _ON_HUB}
+    if data is None or data == "hub" or find_world(data):
+        return dict.fromkeys(_ON_HUB, data or place)
+    return {name: _in_folder(name, data) or place for name in _ON_HUB}
 
 
 def read_texts(wanted: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
     """Documents by text name; `wanted` says for each name where it is.
 
     'hub' or 'hub@COMMIT': its validation split on the Hugging Face hub ('pile' and
-    'wikitext'); 'nano': the nano world's; else a file: .jsonl, .csv or .parquet with a field
+    'wikitext'); a world's name: that world's; else a file: .jsonl, .csv or .parquet with a field
     `text` per document, .txt as one document.  A hub text that cannot be had is left out
     with one warning, never counted as empty; a bad file raises `UserError`.
     """
-    found: dict[str, tuple[str, ...]] = {}
+    texts: dict[str, tuple[str, ...]] = {}
     for name, place in wanted.items():
         hub, _, commit = place.partition("@")
         documents = _from_hub(name, commit) if hub == "hub" else _from_disk(name, place)
         if documents is not None:
-            found[name] = documents
-    return found
+            texts[name] = documents
+    return texts
 
 
 def texts_sha256(texts: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
@@ -105,7 +105,8 @@ def join_articles(lines: Iterable[str]) -> list[str]:
 
 
 def _from_disk(name: str, place: str) -> tuple[str, ...]:
-    path = _nano_file(name) if place == "nano" else Path(place).expanduser()
+    world = find_world(place)
+    path = _file_of_world(name, world) if world else Path(place).expanduser()
     if path.suffix != ".txt":
         return _documents(read_table(path), path)
     if not (text := text_of_file(path)).strip():
@@ -123,8 +124,8 @@ def _documents(rows: list[dict[str, Any]], path: Path) -> tuple[str, ...]:
             f"{path.name}: {n_blank} of its {len(texts)} documents are blank and left out",
             stacklevel=4,
         )
-    if told := count_repeats(documents, [f"document {at}" for at in range(len(documents))]):
-        warnings.warn(f"{path.name}: {told}", stacklevel=4)
+    if repeats := count_repeats(documents, [f"document {at}" for at in range(len(documents))]):
+        warnings.warn(f"{path.name}: {repeats}", stacklevel=4)
     return documents
 
 
@@ -135,10 +136,7 @@ def _texts(rows: list[dict[str, Any]], name: str) -> list[str]:
     return [row["text"] for row in rows]
 
 
-def _nano_file(name: str) -> Path:
-    from unlearnbench.nano import data_path
-
-    path = data_path() / "text" / f"{_NANO_NAMES.get(name, name)}_validation.jsonl"
-    if not path.is_file():
-        raise UserError(f"the nano world has no text '{name}'; it has pile and wikitext")
-    return path
+def _file_of_world(name: str, world: World) -> Path:
+    if name not in world.texts:
+        raise UserError(f"{world.title} has no text '{name}'; it has {' and '.join(world.texts)}")
+    return world.data() / world.texts[name]

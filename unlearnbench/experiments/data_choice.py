@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from unlearnbench.errors import UserError
+from unlearnbench.nano import World, find_world
 from unlearnbench.settings import name_and_value
 
 if TYPE_CHECKING:
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from unlearnbench.models.language_model import LanguageModel
     from unlearnbench.protocol import Protocol
 
-NANO = "nano"
-
 
 @dataclass(frozen=True)
 class DataChoice:
@@ -26,7 +25,6 @@ class DataChoice:
 
     request: "ForgetRequest"
     runs: tuple[str, ...]
-    is_nano: bool
     stop: Literal["paper", "calibrated"]
     forget_sha256: dict[str, str]  # by run: of all its files, when the run was planned
     encoder: str | None  # of pairs; None: the default one
@@ -45,6 +43,11 @@ class DataChoice:
     def source(self) -> "ForgetSource":
         """The source of the forget sets, opened once per process."""
         return _open(self.request)
+
+    @property
+    def world(self) -> World | None:
+        """The synthetic world that the forget sets are named by; None for any other source."""
+        return find_world(self.request.forget_set)
 
     def identity(self, run: str) -> dict[str, Any]:
         """What of a forget set can change a number; its folder's place and name cannot."""
@@ -76,14 +79,14 @@ def choose_data(
     model: "ModelChoice",
     protocol: "Protocol",
     needs: Sequence[str],
-    warnings: list[str],
-) -> DataChoice:
-    """Open the forget sets, texts, encoders and evaluation sets an experiment asks for.
+) -> tuple[DataChoice, list[str]]:
+    """Open the forget sets, texts, encoders and evaluation sets an experiment asks for; warnings.
 
     `needs` names the evaluation sets that its tasks read.
     Raises `UserError` for any that cannot be had or used; the encoder of pairs costs a
     warning only, because not every method asks for pairs.
     """
+    from unlearnbench.data.evaluation_sets import read_sets
     from unlearnbench.data.forget_source import ForgetRequest
     from unlearnbench.data.validation_texts import texts_sha256
 
@@ -95,40 +98,40 @@ def choose_data(
         unseen=experiment.unseen,
         refusals=experiment.refusals,
     )
-    is_nano = request.forget_set == NANO
+    world = find_world(request.forget_set)
+    own = world.name if world else None  # its encoder, texts and sets go with its forget sets
     source = _open(request)
     digests = {run: source.sha256(run) for run in source.runs}
-    about_rows = _check_rows(source, is_nano, experiment.limit, model, protocol)
-    warnings += [warning for warning in about_rows if warning not in warnings]
-    texts = _texts(experiment, is_nano)
-    encoder = experiment.encoder or (NANO if is_nano else None)
-    bert = experiment.bert or (NANO if is_nano else None)
-    return DataChoice(
+    warnings = _check_rows(source, experiment.limit, model, protocol)
+    texts = _texts(experiment, own or "hub")
+    encoder = experiment.encoder or own
+    bert = experiment.bert or own
+    encoder_sha256, problem = _encoder_sha256(encoder)
+    warnings += [problem] if problem else []
+    revisions = dict(map(_revision, experiment.data_revision))
+    sets = read_sets(tuple(needs), experiment.data or own or "hub", revisions, warnings)
+    choice = DataChoice(
         request=request,
         runs=source.runs,
-        is_nano=is_nano,
-        stop=_stop(experiment, source, is_nano),
+        stop=_stop(experiment, source, world),
         forget_sha256=digests,
         encoder=encoder,
         bert=bert,
-        encoder_sha256=_encoder_sha256(encoder, warnings),
+        encoder_sha256=encoder_sha256,
         bert_sha256=_bert_sha256(bert),
         texts=texts,
         texts_identity=texts_sha256(texts),
-        sets=_sets(experiment, is_nano, needs, warnings),
+        sets=sets,
     )
+    return choice, warnings
 
 
 def _check_rows(
-    source: "ForgetSource",
-    is_nano: bool,
-    limit: int | None,
-    model: "ModelChoice",
-    protocol: "Protocol",
+    source: "ForgetSource", limit: int | None, model: "ModelChoice", protocol: "Protocol"
 ) -> list[str]:
     """Warnings about the forget sets' rows as this model reads them.
 
-    What is said of the nano world is the same each time, and is kept: asking needs torch.
+    What such a look at synthetic data gives is the same each time, and needs torch: it is kept.
     """
     from unlearnbench.files.checked import found_in
     from unlearnbench.files.strict_json import canonical
@@ -139,13 +142,15 @@ def _check_rows(
 
         return check_rows(source, _without_weights(model), protocol, limit)
 
-    folder = find_folder(model.asked, model.source.revision, download=False) if is_nano else None
+    folder = None
+    if source.is_synthetic:
+        folder = find_folder(model.asked, model.source.revision, download=False)
     if folder is None:
         return check()
     digests = {source.title(run): source.sha256(run) for run in source.runs}
-    question = canonical([model.source.weights_sha256, digests, asdict(protocol), limit])
-    warnings: list[str] = found_in(folder, f"look {question}", check)
-    return warnings
+    key = canonical([model.source.weights_sha256, digests, asdict(protocol), limit])
+    warnings: list[str] = found_in(folder, f"look {key}", check)
+    return list(warnings)
 
 
 @lru_cache(maxsize=8)
@@ -182,8 +187,8 @@ def _open(request: "ForgetRequest") -> "ForgetSource":
 def _forget_set(experiment: "Experiment", model: "ModelChoice") -> str:
     if experiment.forget_set is not None:
         return experiment.forget_set
-    if model.is_nano:
-        return NANO
+    if model.world:
+        return model.world.name
     raise UserError(
         f"model '{model.asked}' needs to be told what to forget: --forget-set FOLDER with doc_id "
         "CSVs (and --rows FOLDER of the .npy files), a .jsonl, .csv or .parquet file of texts, "
@@ -192,9 +197,10 @@ def _forget_set(experiment: "Experiment", model: "ModelChoice") -> str:
 
 
 def _stop(
-    experiment: "Experiment", source: "ForgetSource", is_nano: bool
+    experiment: "Experiment", source: "ForgetSource", world: World | None
 ) -> Literal["paper", "calibrated"]:
-    if experiment.stop == "paper" or (experiment.stop == "auto" and not is_nano):
+    default = world.stop if world else "paper"
+    if (default if experiment.stop == "auto" else experiment.stop) == "paper":
         return "paper"
     if source.unseen is None:
         raise UserError(
@@ -203,23 +209,13 @@ def _stop(
     return "calibrated"
 
 
-def _texts(experiment: "Experiment", is_nano: bool) -> dict[str, tuple[str, ...]]:
+def _texts(experiment: "Experiment", place: str) -> dict[str, tuple[str, ...]]:
     from unlearnbench.data.validation_texts import default_texts, parse_text_option, read_texts
 
-    given = dict(parse_text_option(option) for option in experiment.text)
+    named = dict(parse_text_option(option) for option in experiment.text)
     if experiment.tasks and "perplexity" not in experiment.tasks:
         return {}  # nobody looks at them; do not fetch them
-    return read_texts({**default_texts(is_nano, experiment.data), **given})
-
-
-def _sets(
-    experiment: "Experiment", is_nano: bool, needs: Sequence[str], warnings: list[str]
-) -> "dict[str, EvaluationSet]":
-    from unlearnbench.data.evaluation_sets import read_sets
-
-    revisions = dict(map(_revision, experiment.data_revision))
-    place = experiment.data or (NANO if is_nano else "hub")
-    return read_sets(tuple(needs), place, revisions, warnings)
+    return read_texts({**default_texts(place, experiment.data), **named})
 
 
 def _revision(option: str) -> tuple[str, str]:
@@ -233,18 +229,17 @@ def _bert_sha256(bert: str | None) -> str:
     return weights_sha256(bert_folder(bert))
 
 
-def _encoder_sha256(encoder: str | None, warnings: list[str]) -> str:
+def _encoder_sha256(encoder: str | None) -> tuple[str, str]:
+    """Digest of the encoder's weights; none, and why, where the default one cannot be had."""
     from unlearnbench.data.pairs import DEFAULT_ENCODER, encoder_folder
     from unlearnbench.models.source import weights_sha256
 
     try:
-        return weights_sha256(encoder_folder(encoder or DEFAULT_ENCODER))
+        return weights_sha256(encoder_folder(encoder or DEFAULT_ENCODER)), ""
     except UserError as error:
         if encoder is not None:
             raise
-        if str(error) not in warnings:
-            warnings.append(str(error))
-        return ""
+        return "", str(error)
 
 
 def evaluation_data(
@@ -254,6 +249,9 @@ def evaluation_data(
 
     The last are warnings.  Raises `UserError` for any that cannot be had.
     """
+    from unlearnbench.data.evaluation_sets import read_sets
+
     warnings: list[str] = []
-    sets = _sets(experiment, place == NANO, needs, warnings)
-    return _texts(experiment, place == NANO), sets, warnings
+    revisions = dict(map(_revision, experiment.data_revision))
+    sets = read_sets(tuple(needs), experiment.data or place, revisions, warnings)
+    return _texts(experiment, place), sets, warnings

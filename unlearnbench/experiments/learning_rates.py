@@ -1,8 +1,10 @@
-"""Which learning rate and batch size a cell uses, and the sentence that says why."""
+"""Learning rates: tried on a forget set that is in no table, chosen by one rule, kept in a file."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import replace
+from math import fsum, isfinite, log
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
@@ -11,8 +13,10 @@ from unlearnbench.experiments.experiment import Experiment
 from unlearnbench.experiments.model_choice import ModelChoice
 from unlearnbench.files.strict_json import first_error, parsed
 from unlearnbench.files.whole_files import read_regular
-from unlearnbench.protocol import LARGE, Protocol
+from unlearnbench.results.record import Result
 
+FILE_NAME = "learning_rates.json"
+GRID = (1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4)
 RULE = (
     "of the rates that reach the stop line without collapse within half of the epoch limit, or if "
     "none does within all of it, the one with the lowest mean log perplexity over the validation "
@@ -86,14 +90,6 @@ class LearningRates(_Part):
         return used
 
 
-@dataclass(frozen=True)
-class Chosen:
-    """A method's settings before the seed, and where the ones that are no default came from."""
-
-    values: dict[str, Any]
-    origins: dict[str, str]
-
-
 def read_learning_rates(path: Path) -> LearningRates:
     """The tuned rates in a file; raises `UserError` if it holds none."""
     try:
@@ -113,81 +109,136 @@ def _none(path: Path, why: str) -> UserError:
     return UserError(f"{path} holds no learning rates ({why}); write one with: unlearnbench tune")
 
 
-def choose_settings(
-    method: Any,
-    explicit: dict[str, Any],
-    n_parameters: int,
-    protocol: Protocol,
-    tuned: LearningRates | None,
-) -> Chosen:
-    """Explicit settings, then the tuned rate, then the rules for large models, then defaults."""
-    values: dict[str, Any] = {}
-    origins: dict[str, str] = {}
-    for name, value, origin in _rules(method, n_parameters, protocol, tuned):
-        values[name], origins[name] = value, origin
-    for name, value in explicit.items():
-        values[name], origins[name] = value, f"--set {method.name}.{name}"
-    return Chosen(values, origins)
-
-
-def _rules(
-    method: Any, n_parameters: int, protocol: Protocol, tuned: LearningRates | None
-) -> list[tuple[str, Any, str]]:
-    """Setting, value and reason, the weaker rule first."""
-    found: list[tuple[str, Any, str]] = []
-    if n_parameters >= LARGE:
-        found.append(("batch_size", 4, "4 rows for models of 10^9 parameters and more"))
-        if protocol.large_model_learning_rate == "2e-6":
-            found.append(
-                ("learning_rate", 2e-6, "2e-6 above 10^9 parameters (large_model_learning_rate)")
-            )
-    if tuned and tuned.max_epochs is not None:
-        found.append(
-            ("max_epochs", tuned.max_epochs, "the limit that the learning rates were tuned with")
-        )
-    if tuned and method.name in tuned.methods:
-        one = tuned.methods[method.name]
-        missed = "" if one.reached else " (none reached it)"
-        origin = f"tuned{tuned.departure} on forget set {tuned.forget_set}: {tuned.rule}{missed}"
-        found.append(("learning_rate", one.learning_rate, origin))
-    return found
-
-
-FILE_NAME = "learning_rates.json"
-
-
 def tuned_rates_for(
-    experiment: Experiment, model: ModelChoice, stop: str, warnings: list[str]
-) -> LearningRates | None:
-    """The rates of --learning-rates, else those beside a nano model's weights; None if neither.
+    experiment: Experiment, model: ModelChoice, stop: str
+) -> tuple[LearningRates | None, str]:
+    """The rates of --learning-rates, else those beside the weights of a world's model, if any.
 
-    Rates tuned for other weights are left out with a warning; those tuned under
-    another protocol or `stop` line are used and say so.  Raises `UserError` for a
-    file that cannot be read.
+    Rates tuned for other weights are left out, and the second value is the warning that says so;
+    those tuned under another protocol or `stop` line are used and say so.  Raises `UserError`
+    for a file that cannot be read.
     """
-    path = _path(experiment, model)
-    if path is None:
-        return None
+    path = shipped_path(model)
+    if experiment.learning_rates is not None:
+        path = Path(experiment.learning_rates)
+    elif path is None or not path.is_file():
+        return None, ""
     tuned = read_learning_rates(path)
     if tuned.weights_sha256 == model.source.weights_sha256:
-        return tuned.used_under(experiment.protocol, stop)
-    warning = (
+        return tuned.used_under(experiment.protocol, stop), ""
+    return None, (
         f"{path.name} was tuned for other weights of '{tuned.model}' and is left out for "
         f"'{model.asked}'; tune again with: unlearnbench tune --model {model.asked}"
     )
-    if warning not in warnings:
-        warnings.append(warning)
-    return None
 
 
 def shipped_path(model: ModelChoice) -> Path | None:
-    """Where a nano model's tuned rates are or would be; None for any other model."""
+    """Where the tuned rates of a world's model are or would be; None for any other model."""
     folder = model.alias.folder if model.alias else None
     return folder / FILE_NAME if folder else None
 
 
-def _path(experiment: Experiment, model: ModelChoice) -> Path | None:
-    if experiment.learning_rates is not None:
-        return Path(experiment.learning_rates)
-    shipped = shipped_path(model)
-    return shipped if shipped is not None and shipped.is_file() else None
+def tuning_experiments(
+    experiment: Experiment, grid: Sequence[float], methods: Sequence[str]
+) -> list[Experiment]:
+    """One experiment per learning rate, methods only, measuring nothing but perplexity."""
+    return [
+        replace(
+            experiment,
+            methods=tuple(methods),
+            settings=(
+                *experiment.settings,
+                *(f"{name}.learning_rate={rate!r}" for name in methods),
+            ),
+            references=("none",),
+            tasks=("perplexity",),
+            el_epochs="deciding",
+        )
+        for rate in sorted(set(grid))
+    ]
+
+
+def candidate_of(result: Result) -> Candidate:
+    """What the rule needs to know of one tried rate."""
+    trace = result.trace
+    outcome = trace.outcome if trace else "failed"
+    return Candidate(
+        learning_rate=float(result.method.settings["learning_rate"]),
+        reached=outcome == "forgotten",
+        outcome=outcome,
+        n_epochs=trace.n_epochs if trace else 0,
+        distance=distance_to_line(result),
+        mean_log_perplexity=mean_log_perplexity(result),
+    )
+
+
+def distance_to_line(result: Result) -> float | None:
+    """How far EL and MA ended above the stop line; None for a collapsed model.
+
+    Under 'and' both must come down: the two distances are added.  Under 'or' the
+    nearer one decides.
+    """
+    if result.trace is None or result.trace.outcome == "collapsed":
+        return None
+    last = result.trace.epochs[-1].metrics
+    lines = (("el", result.stop.el), ("ma", result.stop.ma))
+    # EL is not measured (NaN) where MA is still above its line, which then is what counts.
+    above = [last[name] - line for name, line in lines if isfinite(last[name])]
+    together = fsum if result.stop.rule == "and" else min
+    return together([max(value, 0.0) for value in above])
+
+
+def mean_log_perplexity(result: Result) -> float | None:
+    """Mean of the logarithms of every validation text's perplexity; None if none was measured."""
+    values = [score.value for score in result.scores.get("perplexity", {}).values()]
+    if not values or not all(isfinite(v) and v > 0 for v in values):
+        return None
+    return fsum(map(log, values)) / len(values)
+
+
+def choose(candidates: Sequence[Candidate], max_epochs: int) -> Tuned:
+    """Apply the rule (`RULE`) to the rates tried for one method.
+
+    Half of the epoch limit, because a rate that needs nearly all of it on one forget set
+    would miss the line on the next.
+    """
+    reached = [c for c in candidates if c.reached and c.mean_log_perplexity is not None]
+    early = [c for c in reached if 2 * c.n_epochs <= max_epochs]
+    if reached:
+        best = min(early or reached, key=lambda c: (c.mean_log_perplexity, c.learning_rate))
+    else:
+        best = min(
+            candidates, key=lambda c: (c.distance is None, c.distance or 0.0, c.learning_rate)
+        )
+    return Tuned(
+        learning_rate=best.learning_rate,
+        reached=bool(reached),
+        candidates=sorted(candidates, key=lambda c: c.learning_rate),
+    )
+
+
+def learning_rates(results: Sequence[Result]) -> LearningRates:
+    """The file's content from every candidate's result; all are of one model and forget set.
+
+    The epoch limit is the one they were tried with; null if methods had limits of their own.
+    """
+    first = results[0]
+    by_method: dict[str, list[Candidate]] = {}
+    limit_of: dict[str, int] = {}
+    for result in results:
+        by_method.setdefault(result.method.name, []).append(candidate_of(result))
+        limit_of[result.method.name] = result.method.settings["max_epochs"]
+    limits = {result.method.settings["max_epochs"] for result in results}
+    grid = {c.learning_rate for candidates in by_method.values() for c in candidates}
+    return LearningRates(
+        rule=RULE,
+        model=first.model.name,
+        weights_sha256=first.model.weights_sha256,
+        forget_set=first.forget_set.name,
+        run=first.forget_set.run,
+        protocol=first.protocol_name,
+        stop=first.stop.source,
+        max_epochs=limits.pop() if len(limits) == 1 else None,
+        grid=sorted(grid),
+        methods={name: choose(found, limit_of[name]) for name, found in sorted(by_method.items())},
+    )

@@ -1,13 +1,16 @@
-"""A model as a run needs it before any weights are loaded: identity, size, device, dtype."""
+"""A model as a run needs it before any weights are loaded: identity, size, device, strategy."""
 
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from unlearnbench.experiments.strategy import strategy_of
+from unlearnbench.errors import UserError
 from unlearnbench.models.aliases import ModelAlias, aliases
 from unlearnbench.models.devices.device import choose_device, choose_dtype
-from unlearnbench.models.devices.strategy import Strategy
+from unlearnbench.models.devices.strategy import Strategy, n_processes
 from unlearnbench.models.language_model import ModelSource
+from unlearnbench.nano import World
 
 if TYPE_CHECKING:
     from unlearnbench.experiments.experiment import Experiment
@@ -41,9 +44,9 @@ class ModelChoice:
         return self.alias.family if self.alias else self.source.name.rpartition("/")[2]
 
     @property
-    def is_nano(self) -> bool:
-        """Whether it is one of the models that come with unlearnbench."""
-        return self.alias is not None and self.alias.hub_id is None
+    def world(self) -> World | None:
+        """The synthetic world that it comes with; None for any other model."""
+        return self.alias.world if self.alias else None
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -75,14 +78,11 @@ def choose_model(experiment: "Experiment", name: str, download: bool = True) -> 
     Raises `UserError` where it cannot be had.
     """
     from unlearnbench.models.loading import model_facts
-    from unlearnbench.models.source import absent, find_folder
+    from unlearnbench.models.source import absent
 
     revision = experiment.revision
-    found = find_folder(name, revision, download, experiment.allow_pickle)
-    facts = (
-        model_facts(name, revision, experiment.trust_remote_code, experiment.allow_pickle)
-        if found is not None
-        else None
+    facts = model_facts(
+        name, revision, experiment.trust_remote_code, experiment.allow_pickle, download
     )
     if facts is None:
         raise absent(name, revision)
@@ -100,3 +100,64 @@ def choose_model(experiment: "Experiment", name: str, download: bool = True) -> 
         allow_pickle=experiment.allow_pickle,
         strategy=strategy_of(experiment),
     )
+
+
+def strategy_of(experiment: "Experiment") -> Strategy:
+    """How an experiment wants its models trained, under the launcher that started this process.
+
+    What `accelerate launch` is given, or is configured to, holds where the experiment says
+    nothing.  Raises `UserError` for what cannot be had.
+    """
+    from unlearnbench.models.devices.deepspeed import choose_deepspeed, launchers_deepspeed
+
+    launched = _of_accelerate(os.environ)
+    deepspeed = experiment.deepspeed or launchers_deepspeed(os.environ)
+    strategy = Strategy(
+        mixed_precision=launched.mixed_precision
+        if experiment.mixed_precision == "no"
+        else experiment.mixed_precision,
+        gradient_checkpointing=experiment.gradient_checkpointing,
+        gradient_accumulation_steps=max(
+            experiment.gradient_accumulation_steps, launched.gradient_accumulation_steps
+        ),
+        deepspeed=deepspeed,
+        deepspeed_sha256=choose_deepspeed(deepspeed),
+        n_processes=n_processes(),
+    )
+    _check_processes(experiment, strategy)
+    return strategy
+
+
+def _of_accelerate(environment: Mapping[str, str]) -> Strategy:
+    """What accelerate's launcher or configuration asks for; raises `UserError` if we have none."""
+    for name, what in (("FSDP", "FSDP"), ("MEGATRON_LM", "Megatron-LM"), ("TP", "tensor parallel")):
+        if environment.get(f"ACCELERATE_USE_{name}", "").lower() in ("1", "true"):
+            raise UserError(
+                f"accelerate is configured for {what}, which unlearnbench has not; take "
+                "--deepspeed zero2 or zero3, or see: accelerate config"
+            )
+    precision = environment.get("ACCELERATE_MIXED_PRECISION", "no")
+    if precision not in ("no", "bf16"):
+        raise UserError(
+            f"accelerate is configured for mixed precision {precision}; take bf16 or no: "
+            "accelerate launch --mixed_precision no ..."
+        )
+    steps = environment.get("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "1")
+    return Strategy(
+        mixed_precision="bf16" if precision == "bf16" else "no",
+        gradient_accumulation_steps=int(steps) if steps.isdecimal() else 1,
+    )
+
+
+def _check_processes(experiment: "Experiment", strategy: Strategy) -> None:
+    n, device = strategy.n_processes, experiment.device
+    if n > 1 and device.startswith("cuda:"):
+        raise UserError(
+            f"--device {device} is one GPU, and the launcher started {n} processes that each need "
+            "one; leave --device out"
+        )
+    if n > 1 and experiment.launcher != "local":
+        raise UserError(
+            f"a launcher of processes has started this one; --launcher {experiment.launcher} "
+            "starts its own: leave one of them out"
+        )

@@ -1,30 +1,32 @@
-"""Lays out one experiment's cells: models x methods x forget sets x seeds, and references."""
+"""Lays out an experiment's cells: models x methods x forget sets x seeds, and references."""
 
+import os
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from unlearnbench import registry
-from unlearnbench.errors import UserError
+from unlearnbench.errors import UserError, unknown
 from unlearnbench.experiments.cell import Cell, identity_of
-from unlearnbench.experiments.choices import (
-    check_revision,
-    construct,
-    cores,
-    el_epochs_of,
-    reference_roles,
-    threads_of,
-)
 from unlearnbench.experiments.data_choice import DataChoice, choose_data
 from unlearnbench.experiments.experiment import Experiment
-from unlearnbench.experiments.learning_rates import Chosen, choose_settings, tuned_rates_for
+from unlearnbench.experiments.learning_rates import tuned_rates_for
+from unlearnbench.experiments.method_settings import (
+    Chosen,
+    Overrides,
+    choose_settings,
+    construct,
+    parse_set,
+    protocol_of,
+)
 from unlearnbench.experiments.model_choice import ModelChoice, choose_model
-from unlearnbench.experiments.plan import Plan, chosen_plugins
-from unlearnbench.experiments.set_options import Overrides, parse_set, protocol_of
+from unlearnbench.models.aliases import aliases
 from unlearnbench.models.devices.strategy import n_processes
 from unlearnbench.results.record import Role
+from unlearnbench.unlearning.method import check_unlearn
 
+REFERENCES: tuple[Role, ...] = ("before", "dedup", "retrained")
 REFERENCE_LABELS = {
     "before": "{family} (before unlearning)",
     "dedup": "{reference}",
@@ -32,6 +34,15 @@ REFERENCE_LABELS = {
 }
 # A reference row trains nothing; one seed keeps it one cell whatever seeds the methods get.
 REFERENCE_SEED = 42
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The cells of an experiment in the order of the table, and what could not be had."""
+
+    cells: tuple[Cell, ...]
+    warnings: tuple[str, ...]
+    jobs: int  # cells at a time, each in a process of its own; 0: in this process
 
 
 class Planner:
@@ -50,48 +61,49 @@ class Planner:
         self.tasks = chosen_plugins("tasks", experiment.tasks)
         self.overrides: Overrides = parse_set(experiment.settings, {**self.methods, **self.tasks})
         self.protocol = protocol_of(experiment.protocol, self.overrides)
-        self.references = reference_roles(experiment.references)
+        self.references = _reference_roles(experiment.references)
         self.warnings: list[str] = []
 
     def plan(self) -> Plan:
         """The whole grid."""
         if not self.experiment.model:
             raise UserError("no model given; take --model nano-neo (all: unlearnbench list models)")
-        check_revision(self.experiment)
+        _check_revision(self.experiment)
         models = [self._model(self.experiment, name) for name in self.experiment.model]
         chosen = [(model, self.data(model)) for model in models]
         cells = [c for model, data in chosen for c in self.of_model(model, data)]
         distinct = {cell.key: cell for cell in cells}
-        return Plan(tuple(distinct.values()), tuple(self.warnings), self._jobs(models))
+        warnings = tuple(dict.fromkeys(self.warnings))
+        return Plan(tuple(distinct.values()), warnings, self._jobs(models))
 
     def _model(self, experiment: Experiment, name: str) -> ModelChoice:
-        asked = ("model", _without_methods(experiment), name)
-        if asked not in self.looked_up:
-            self.looked_up[asked] = choose_model(experiment, name, self.download)
-        found: ModelChoice = self.looked_up[asked]
-        return found
+        wanted = ("model", _without_methods(experiment), name)
+        if wanted not in self.looked_up:
+            self.looked_up[wanted] = choose_model(experiment, name, self.download)
+        model: ModelChoice = self.looked_up[wanted]
+        return model
 
     def data(self, model: ModelChoice) -> DataChoice:
         """The data for a model."""
         needs = tuple(dict.fromkeys(name for task in self.tasks.values() for name in task.needs))
-        asked = ("data", _without_methods(self.experiment), self.protocol, model.asked, needs)
-        if asked not in self.looked_up:
-            self.looked_up[asked] = choose_data(
-                self.experiment, model, self.protocol, needs, self.warnings
-            )
-        found: DataChoice = self.looked_up[asked]
-        return found
+        wanted = ("data", _without_methods(self.experiment), self.protocol, model.asked, needs)
+        if wanted not in self.looked_up:
+            self.looked_up[wanted] = choose_data(self.experiment, model, self.protocol, needs)
+        data: DataChoice
+        data, warnings = self.looked_up[wanted]
+        self.warnings += warnings
+        return data
 
     def of_model(self, model: ModelChoice, data: DataChoice) -> Iterator[Cell]:
         """The cells of one model: reference rows, then methods."""
-        found = [(role, self._reference_model(role, model, data)) for role in self.references]
+        models = [(role, self._reference_model(role, model, data)) for role in self.references]
         # Two cells of one model would measure its tasks twice if they went side by side.
         for run in data.runs:
-            for role, reference in found:
+            for role, reference in models:
                 if reference is not None:
                     yield self._reference(role, model, reference, data, run)
         for method in self.methods.values():
-            chosen = self._settings(method, model, data)
+            chosen = self.settings(method, model, data)
             for run in data.runs:
                 for seed in self.experiment.seeds:
                     yield self._method(method, chosen, model, data, run, seed)
@@ -102,8 +114,9 @@ class Planner:
         if role == "before":
             return model
         name = model.alias.references.get(role) if model.alias else None
-        # "Retrained" means without these very rows, which only the nano world can promise.
-        if name is None or (role == "retrained" and not data.is_nano):
+        # "Retrained" means without these very rows, which only a world's own data can promise.
+        is_own = data.world is not None and data.world is model.world
+        if name is None or (role == "retrained" and not is_own):
             if self.experiment.references != ("auto",):
                 of = "" if name is None else " on these forget sets"
                 self.warnings.append(
@@ -135,19 +148,16 @@ class Planner:
             seed=REFERENCE_SEED,
         )
 
-    def _settings(self, method: Any, model: ModelChoice, data: DataChoice) -> Chosen:
-        explicit = dict(self.overrides.get(method.name, {}))
+    def settings(self, method: Any, model: ModelChoice, data: DataChoice) -> Chosen:
+        """What a method is run with, but its seed."""
         tuned = None
         if self.with_tuned_rates:
-            tuned = tuned_rates_for(self.experiment, model, data.stop, self.warnings)
-        chosen = choose_settings(method, explicit, model.n_parameters, self.protocol, tuned)
-        if self.experiment.max_epochs is not None and "max_epochs" not in explicit:
-            chosen.values["max_epochs"] = self.experiment.max_epochs
-            chosen.origins["max_epochs"] = "--max-epochs"
-        if self.experiment.batch_size is not None and "batch_size" not in explicit:
-            chosen.values["batch_size"] = self.experiment.batch_size
-            chosen.origins["batch_size"] = "--batch-size"
-        return chosen
+            tuned, warning = tuned_rates_for(self.experiment, model, data.stop)
+            self.warnings += [warning] if warning else []
+        explicit = self.overrides.get(method.name, {})
+        return choose_settings(
+            method, explicit, self.experiment, model.n_parameters, self.protocol, tuned
+        )
 
     def _method(
         self, method: Any, chosen: Chosen, model: ModelChoice, data: DataChoice, run: str, seed: int
@@ -171,22 +181,27 @@ class Planner:
     def _cell(self, **parts: Any) -> Cell:
         experiment = self.experiment
         data: DataChoice = parts["data"]
-        tasks = {name: self.overrides.get(name, {}) for name in self.tasks}
+        world = data.world or parts["model"].world
         cell = Cell(
             **parts,
             protocol_name=experiment.protocol,
             protocol=self.protocol,
             stop=data.stop,
             position=self._position(parts["method"]),
-            threads=threads_of(experiment, parts["model"], data),
-            tasks=tasks,
-            el_epochs=el_epochs_of(experiment, data),
+            threads=experiment.threads or (world.threads if world else cores()),
+            tasks={name: self.overrides.get(name, {}) for name in self.tasks},
+            el_epochs=self._el_epochs(data),
             limit=experiment.limit,
             task_limit=experiment.task_limit,
             models=self._models_folder(parts["role"]),
             traces=self._folder("traces") if experiment.profile else None,
         )
         return replace(cell, identity=identity_of(cell))
+
+    def _el_epochs(self, data: DataChoice) -> Literal["all", "deciding"]:
+        if self.experiment.el_epochs != "auto":
+            return self.experiment.el_epochs
+        return data.world.el_epochs if data.world else "all"
 
     def _models_folder(self, role: Role) -> str | None:
         kept = self.experiment.save_models and role == "method"
@@ -204,7 +219,7 @@ class Planner:
             return 0  # `accelerate launch` has started the processes; each cell is trained by all
         if self.experiment.jobs is not None:
             return self.experiment.jobs
-        return min(2, cores()) if all(model.is_nano for model in models) else 1
+        return min(cores(), *(model.world.jobs if model.world else 1 for model in models))
 
 
 def _without_methods(experiment: Experiment) -> Experiment:
@@ -212,12 +227,59 @@ def _without_methods(experiment: Experiment) -> Experiment:
     return replace(experiment, methods=(), settings=())
 
 
+def _check_revision(experiment: Experiment) -> None:
+    """A revision names a state of one repository; raises `UserError` where there are more."""
+    known = aliases()
+    on_hub = [
+        name
+        for name in experiment.model
+        if not Path(name).expanduser().is_dir() and (name not in known or known[name].hub_id)
+    ]
+    if experiment.revision is not None and len(on_hub) > 1:
+        raise UserError(
+            f"--revision {experiment.revision} is a revision of one model, not of "
+            f"{len(on_hub)} ({', '.join(on_hub)}); run them one at a time: --model {on_hub[0]}"
+        )
+
+
+def _reference_roles(requested: tuple[str, ...]) -> tuple[Role, ...]:
+    """The requested reference rows; raises `UserError` for one that does not exist."""
+    if requested == ("auto",):
+        return REFERENCES
+    if requested in (("none",), ()):
+        return ()
+    for name in requested:
+        if name not in REFERENCES:
+            known = ("auto", "none", *REFERENCES)
+            raise unknown("reference", name, known, "unlearnbench run --help")
+    return tuple(role for role in REFERENCES if role in requested)
+
+
+def chosen_plugins(kind: str, names: tuple[str, ...]) -> dict[str, Any]:
+    """The named plugins, or every built-in one and every one from a plugin file.
+
+    Raises `UserError` for a name that is unknown, and for a method that cannot be called.
+    """
+    if names:
+        chosen = {name: registry.find(kind, name) for name in names}
+    else:
+        registered: dict[str, type] = getattr(registry, kind)()
+        chosen = {name: p for name, p in registered.items() if registry.is_default(p)}
+    if kind == "methods":
+        for method in chosen.values():
+            check_unlearn(method)
+    return chosen
+
+
+def cores() -> int:
+    """The processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def make_plans(experiments: Sequence[Experiment], download: bool = True) -> list[Plan]:
     """The plan of each; what several of them ask in the same words is looked up once."""
     for file in dict.fromkeys(file for e in experiments for file in e.plugin):
         registry.load_plugin_file(Path(file))
-    from unlearnbench.experiments.planner import Planner
-
     looked_up: dict[Any, Any] = {}
     return [Planner(e, download, True, looked_up).plan() for e in experiments]
 
@@ -232,18 +294,14 @@ def make_plan(experiment: Experiment, download: bool = True, with_tuned_rates: b
     """
     for file in experiment.plugin:
         registry.load_plugin_file(Path(file))
-    from unlearnbench.experiments.planner import Planner
-
     return Planner(experiment, download, with_tuned_rates, {}).plan()
 
 
-def plan_cell(
-    experiment: Experiment, model: ModelChoice, data: DataChoice | None = None
-) -> tuple[Cell, tuple[str, ...]]:
+def plan_cell(experiment: Experiment, model: ModelChoice) -> tuple[Cell, tuple[str, ...]]:
     """The first cell of an experiment for a model that is loaded already, and what to warn of.
 
-    The first is that of the first reference row if the experiment asks for any.  `data` were
-    chosen before; without them they are chosen here.  Raises `UserError` as `make_plan` does.
+    The first is that of the first reference row if the experiment asks for any.  Raises
+    `UserError` as `make_plan` does.
     """
     planner = Planner(experiment, True, True, {})
-    return next(planner.of_model(model, data or planner.data(model))), tuple(planner.warnings)
+    return next(planner.of_model(model, planner.data(model))), tuple(planner.warnings)

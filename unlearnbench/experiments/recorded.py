@@ -1,4 +1,4 @@
-"""Which cells belong to an experiment, kept in the results folder so that a report finds them.
+"""The grid of a named experiment, and its record in the results folder, by which reports find it.
 
 OUT/experiments/<name>.<id>.json holds one run's definition and what its cells ask.  A report
 takes the cells of all runs of that name together, also of those that are still going, and
@@ -6,11 +6,11 @@ whichever command and version of the software measured them.
 """
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
@@ -28,6 +28,8 @@ from unlearnbench.results.record import Record, Result
 
 if TYPE_CHECKING:
     from unlearnbench.experiments.cell import Cell
+    from unlearnbench.experiments.experiment import Experiment
+    from unlearnbench.experiments.planner import Plan
 
 
 class PlannedCell(Record):
@@ -45,6 +47,52 @@ class Recorded(Record):
     name: str
     definition: str  # the text of its file
     cells: list[PlannedCell]
+
+
+@dataclass(frozen=True)
+class ExperimentPlan:
+    """The grids of all variants as one, and its cells as the experiment's record keeps them."""
+
+    experiments: tuple["Experiment", ...]  # one per variant
+    plan: "Plan"
+    cells: tuple[PlannedCell, ...]
+
+
+def plan_experiment(
+    named: Named, flags: Mapping[str, Any], download: bool = True
+) -> ExperimentPlan:
+    """The grid of every variant; a cell that several share, such as a reference row, stands once.
+
+    Raises `UserError` for what cannot be had, as `make_plan` does.
+    """
+    from unlearnbench.experiments.planner import Plan, make_plans
+
+    experiments = named.definition.experiments(flags)
+    plans = make_plans(experiments, download)
+    step = 1 + max(cell.position for plan in plans for cell in plan.cells)
+    cells: dict[str, Cell] = {}
+    planned: dict[str, PlannedCell] = {}
+    variants = zip(plans, named.definition.variants, named.definition.variant_names, strict=True)
+    for number, (plan, variant, name) in enumerate(variants):
+        for cell in plan.cells:
+            if cell.key in cells:
+                continue
+            is_method = cell.role == "method"
+            cell = replace(
+                cell,
+                position=cell.position + number * step,
+                variant=name if is_method else "",
+            )
+            cells[cell.key] = cell
+            planned[cell.key] = PlannedCell(
+                question=_digest(question_in(cell.identity)),
+                title=cell.title,
+                position=cell.position,
+                label=variant.label if is_method else None,
+            )
+    warnings = dict.fromkeys(warning for plan in plans for warning in plan.warnings)
+    joint = Plan(tuple(cells.values()), tuple(warnings), max(plan.jobs for plan in plans))
+    return ExperimentPlan(tuple(experiments), joint, tuple(planned.values()))
 
 
 @dataclass(frozen=True)
@@ -114,12 +162,6 @@ def _never_run(folder: Path, name: str, stem: str, damages: Sequence[str]) -> Us
     held = f"it holds {', '.join(there)}" if there else "it holds none"
     why = damages[0] if damages else f"{folder} holds no run of experiment '{stem}'{hint}; {held}"
     return UserError(f"{why}; run it with: unlearnbench run --experiment {name} --out {folder}")
-
-
-def planned_cell(cell: "Cell", position: int, label: str | None) -> PlannedCell:
-    """The cell of a plan as an experiment's record keeps it."""
-    question = _digest(question_in(cell.identity))
-    return PlannedCell(question=question, title=cell.title, position=position, label=label)
 
 
 def _definition_of(name: str, latest: Recorded) -> Named:

@@ -2,12 +2,17 @@
 
 import hashlib
 import os
-import tempfile
 import warnings
-from contextlib import suppress
 from pathlib import Path
 
+from unlearnbench.errors import UserError
+from unlearnbench.files.whole_files import write_whole
+
 _N_DIGEST = 32  # bytes of SHA-256
+_NOT_KEPT = (
+    "what it would keep is computed again each time: free it, or set UNLEARNBENCH_CACHE to "
+    "another folder"
+)
 
 
 def cache_root() -> Path:
@@ -42,23 +47,10 @@ def write_atomically(path: Path, content: bytes) -> None:
     A cache that cannot be written (a full disk, a read-only home) costs the time
     to compute again and a warning, never the run.
     """
-    temporary = ""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        Path(temporary).replace(path)
-    except OSError as error:
-        warnings.warn(
-            f"cannot write {path} ({error.strerror or error}); what it would keep is computed "
-            "again each time: free it, or set UNLEARNBENCH_CACHE to another folder",
-            stacklevel=2,
-        )
-    finally:
-        if temporary:
-            with suppress(OSError):  # it is gone once it has its name
-                Path(temporary).unlink(missing_ok=True)
+        write_whole(path, content, _NOT_KEPT, durable=False)
+    except UserError as error:
+        warnings.warn(str(error), stacklevel=2)
 
 
 def _digest(path: Path, content: bytes) -> bytes:

@@ -30,11 +30,11 @@ def found_in(folder: Path, what: str, check: Callable[[], Any]) -> Any:
     content = read_entry(path)
     if content is not None:
         return json.loads(content)
-    found = check()
+    answer = check()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # where it cannot be kept, nothing but time is lost
-        write_entry(path, json.dumps(found).encode())
-    return found
+        write_entry(path, json.dumps(answer).encode())
+    return answer
 
 
 def _sha256(folder: Path, what: str) -> str:

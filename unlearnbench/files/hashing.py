@@ -3,12 +3,8 @@
 import hashlib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from unlearnbench.files.cache import cache_root, read_entry, write_entry
-
-if TYPE_CHECKING:
-    pass
 
 _REMEMBER_FROM = 64 << 20  # bytes; smaller files are hashed faster than looked up
 

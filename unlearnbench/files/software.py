@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import unlearnbench
+from unlearnbench.errors import UserError
 
 # Another version of one of these can change a number.
 PACKAGES = (
@@ -50,8 +51,16 @@ def source_sha256(plugin: type) -> str:
 
     Read once in a process, like the plugin itself: a later edit is nothing that it runs.
     For a built-in one also of what the files of its folder share: `_*.py` and task files.
+    Raises `UserError` for one that was not read from a file, whose source nobody can look up.
     """
-    file = Path(inspect.getfile(plugin))
+    try:
+        file = Path(inspect.getfile(plugin))
+    except (OSError, TypeError) as error:
+        name = getattr(plugin, "name", plugin.__name__)
+        raise UserError(
+            f"'{name}' was defined outside of a file, and a stored result must tell its source; "
+            f'put it into one: --plugin {name}.py, in Python plugin=["{name}.py"]'
+        ) from error
     parts = [file]
     if plugin.__module__.startswith("unlearnbench."):
         shared = ("_[!_]*.py", "*/*.yaml")

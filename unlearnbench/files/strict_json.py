@@ -38,11 +38,11 @@ def parsed(text: str | bytes) -> Any:
 
 
 def _without_repeated_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
         names = [name for name, _ in pairs]
         raise RepeatedNameError(next(name for name in names if names.count(name) > 1))
-    return found
+    return fields
 
 
 def _check_depth(value: Any) -> None:

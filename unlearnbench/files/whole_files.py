@@ -26,12 +26,13 @@ def read_with_status(path: Path) -> tuple[bytes, os.stat_result]:
         return file.read(), status
 
 
-def write_whole(path: Path, content: str | bytes, remedy: str) -> None:
+def write_whole(path: Path, content: str | bytes, remedy: str, *, durable: bool = True) -> None:
     """Write a file, and its folder, so that a reader sees all of it or the old one.
 
+    `durable` waits until it is on the disk: what can be computed again need not be.
     Raises `UserError` with what to do about it, `remedy`, where it cannot be written.
     """
-    with _written_beside(path, content, remedy) as temporary:
+    with _written_beside(path, content, remedy, durable) as temporary:
         temporary.replace(path)
 
 
@@ -60,7 +61,9 @@ _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.E
 
 
 @contextmanager
-def _written_beside(path: Path, content: str | bytes, remedy: str) -> Iterator[Path]:
+def _written_beside(
+    path: Path, content: str | bytes, remedy: str, durable: bool = True
+) -> Iterator[Path]:
     """A temporary file with that content, on disk; it is gone afterwards, the folder synced."""
     # Not by process number: on another machine another process may have the same.
     temporary = path.with_name(f".{path.name}.{uuid4().hex[:12]}.tmp")
@@ -68,15 +71,17 @@ def _written_beside(path: Path, content: str | bytes, remedy: str) -> Iterator[P
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
             file.write(content.encode() if isinstance(content, str) else content)
-            file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         yield temporary
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror}; {remedy}") from error
     finally:
         with suppress(OSError):  # the first error is the one to tell
             temporary.unlink(missing_ok=True)
-    _sync_folder(path.parent)
+    if durable:
+        _sync_folder(path.parent)
 
 
 def _sync_folder(folder: Path) -> None:

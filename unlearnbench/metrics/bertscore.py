@@ -1,9 +1,9 @@
 """BERTScore from token vectors that are kept: bert-score's own parts, without its repetitions."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import torch
 from bert_score.utils import get_bert_embedding, greedy_cos_idf
@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 
 _AT_ONCE = 64  # texts, as in bert-score
 _KEPT_BYTES = 64 << 20
+_MAX_SCORED = 8192  # pairs whose BERTScore is remembered
 
-_Item = TypeVar("_Item")
+Pair = tuple[str, str]  # candidate and reference
+
 Vectors = tuple[Tensor, Tensor]  # [L, d] of a text's tokens, [L] their weights
 
 
@@ -46,12 +48,13 @@ class TokenVectors:
         ]
 
     def _vectors(self, texts: Sequence[str]) -> dict[str, Vectors]:
-        known = {text: self._kept[text] for text in texts if text in self._kept}
+        vectors = {text: self._kept[text] for text in texts if text in self._kept}
         # Neighbours in length share a batch, so that little of it is padding.
-        unknown = sorted({text for text in texts if text not in known}, key=lambda t: (len(t), t))
-        for some in _in_batches(unknown):
-            known.update(zip(some, self._embedded(some), strict=True))
-        return known
+        new = sorted(set(texts) - vectors.keys(), key=lambda text: (len(text), text))
+        for first in range(0, len(new), _AT_ONCE):
+            batch = new[first : first + _AT_ONCE]
+            vectors.update(zip(batch, self._embedded(batch), strict=True))
+        return vectors
 
     def _embedded(self, texts: Sequence[str]) -> Iterator[Vectors]:
         scorer = self.scorer
@@ -71,10 +74,6 @@ class TokenVectors:
             self._n_bytes -= _n_bytes(self._kept.pop(next(iter(self._kept))))
 
 
-def _in_batches(items: Sequence[_Item]) -> Iterator[Sequence[_Item]]:
-    return (items[first : first + _AT_ONCE] for first in range(0, len(items), _AT_ONCE))
-
-
 def _n_bytes(vectors: Vectors) -> int:
     return sum(part.numel() * part.element_size() for part in vectors)
 
@@ -90,16 +89,10 @@ def _alone(text: Vectors) -> tuple[Tensor, Tensor, Tensor]:
     return vectors[None].clone(), torch.ones_like(weights, dtype=torch.bool)[None], weights[None]
 
 
-Pair = tuple[str, str]  # candidate and reference
-
-
-_MAX_SCORED = 8192  # pairs whose BERTScore is remembered
-
-
 class BertScore:
     """BERTScore F1 (Zhang et al. 2020) without idf weights and without rescaling.
 
-    `model` is a hub id, a folder or 'nano'; None is bert-base-uncased, read at
+    `model` is a hub id, a folder or a world; None is bert-base-uncased, read at
     layer 9.  Weights are loaded once, at the first text that needs them.
     """
 
@@ -129,25 +122,18 @@ class BertScore:
         """
         pairs = list(zip(candidates, references, strict=True))
         # bert-score fails on an empty text with transformers 5
-        known = {
+        scored = {
             pair: self._scored.get(pair) for pair in pairs if pair[0].strip() and pair[1].strip()
         }
-        if new := [pair for pair, value in known.items() if value is None]:
-            known.update(zip(new, self._token_vectors().f1(new), strict=True))
-        self._remember(known)
-        return [known.get(pair) or 0.0 for pair in pairs]
-
-    def _token_vectors(self) -> "TokenVectors":
-        from unlearnbench.metrics.bertscore import TokenVectors
-
-        if self._vectors is None:
-            self._vectors = TokenVectors(self.scorer)
-        return self._vectors
-
-    def _remember(self, found: "Mapping[Pair, float | None]") -> None:
-        self._scored.update({pair: value for pair, value in found.items() if value is not None})
+        if new := [pair for pair, value in scored.items() if value is None]:
+            if self._vectors is None:
+                self._vectors = TokenVectors(self.scorer)
+            scored.update(zip(new, self._vectors.f1(new), strict=True))
+        f1 = {pair: value for pair, value in scored.items() if value is not None}
+        self._scored.update(f1)
         while len(self._scored) > _MAX_SCORED:
             del self._scored[next(iter(self._scored))]
+        return [f1.get(pair, 0.0) for pair in pairs]
 
     @property
     def scorer(self) -> "BERTScorer":
@@ -157,7 +143,6 @@ class BertScore:
         return self._loaded[0]
 
     def _load(self) -> "BERTScorer":
-        import torch
         from bert_score import BERTScorer
 
         folder = bert_folder(self.model)

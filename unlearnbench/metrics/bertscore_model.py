@@ -3,34 +3,24 @@
 import json
 from pathlib import Path
 
-from unlearnbench.errors import UserError
-from unlearnbench.models.side_models import data_only
+from unlearnbench.nano import find_world
 
 DEFAULT_BERT = "bert-base-uncased"
-NANO = "nano"
 
 
 def bert_folder(bert: str | None) -> Path:
-    """The folder of a BERT: the default one, 'nano', a hub id or a folder of one's own.
+    """The folder of a BERT: the default one, a world's, a hub id or a folder of one's own.
 
-    Its weights are safetensors and it brings no Python code, whatever a run allows its model.
-    Raises `UserError` where it is neither on this machine nor to be had from the hub.
+    Raises `UserError` where it cannot be had, or would be unpickled or run code of its own.
     """
-    from unlearnbench.models import hub
+    from unlearnbench.models.side_models import find_side_model
     from unlearnbench.models.source import is_path
 
-    if bert == NANO:
-        from unlearnbench.nano import encoder_path
-
-        return encoder_path()
     name = bert or DEFAULT_BERT
-    if is_path(name):
-        return data_only(_checked(Path(name).expanduser()), "the BERT", "--bert")
-    # The hub knows the default one under its owner's name; bert-score's table, without it.
-    found = hub.snapshot(f"google-bert/{name}" if name == DEFAULT_BERT else name, None)
-    if found is None:
-        raise _absent(name)
-    return data_only(found, "the BERT", "--bert")
+    if name == DEFAULT_BERT and not is_path(name):
+        # The hub knows the default one under its owner's name; bert-score's table, without it.
+        name = f"google-bert/{DEFAULT_BERT}"
+    return find_side_model(name, "BERT", "--bert")
 
 
 def bert_layers(bert: str | None, folder: Path) -> int:
@@ -44,20 +34,7 @@ def bert_layers(bert: str | None, folder: Path) -> int:
     for known in (name, name.rpartition("/")[2], folder.name):
         if known in model2layers:
             return int(model2layers[known])
+    if world := find_world(bert):
+        return world.encoder_layers
     depth = int(json.loads((folder / "config.json").read_text())["num_hidden_layers"])
-    return depth if bert == NANO else max(1, round(0.75 * depth))
-
-
-def _checked(folder: Path) -> Path:
-    if not (folder / "config.json").is_file():
-        raise UserError(f"no BERT in {folder}: no config.json; give a folder or hub id: --bert DIR")
-    return folder
-
-
-def _absent(name: str) -> UserError:
-    hub_id = f"google-bert/{name}" if name == DEFAULT_BERT else name
-    return UserError(
-        f"BERTScore's model '{name}' is not on this machine and the hub cannot be reached; "
-        f"where it can: hf download {hub_id}, or give another: --bert DIR (--bert nano: the "
-        "small one that comes with unlearnbench)"
-    )
+    return max(1, round(0.75 * depth))

@@ -1,7 +1,10 @@
-"""Short names of the models of the papers and of the nano world."""
+"""Short names of the papers' models and of those that come with the package."""
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from unlearnbench.nano import WORLDS, World
 
 
 @dataclass(frozen=True)
@@ -9,12 +12,13 @@ class ModelAlias:
     """A model by its short name: where it is, and how a table names it."""
 
     name: str
-    hub_id: str | None  # None for a model that comes with unlearnbench
+    hub_id: str | None  # None for a model of a world
     family: str  # the table's row name: 'NEO'
     description: str  # one sentence
     licence: str
     citation: str = ""
-    references: dict[str, str] = field(default_factory=dict)  # role -> alias of a reference row
+    references: Mapping[str, str] = field(default_factory=dict)  # role -> alias of that row
+    world: World | None = None  # the synthetic world that the model comes with
 
     def __str__(self) -> str:
         """The sentence `unlearnbench list models` prints."""
@@ -22,12 +26,8 @@ class ModelAlias:
 
     @property
     def folder(self) -> Path | None:
-        """Where a nano model's files are; None for a hub model."""
-        if self.hub_id is not None:
-            return None
-        from unlearnbench.nano import model_path
-
-        return Path(model_path(self.name))
+        """Where the files of a world's model are; None for a hub model."""
+        return self.world.model_path(self.name) if self.world else None
 
 
 _GPT_NEO = (
@@ -45,7 +45,7 @@ _TINYLLAMA = (
 
 def aliases() -> dict[str, ModelAlias]:
     """Every alias by name, the published models first."""
-    known = [*_gpt_neo(), *_opt(), _tinyllama(), *_nano()]
+    known = [*_gpt_neo(), *_opt(), _tinyllama(), *_of_worlds()]
     return {alias.name: alias for alias in known}
 
 
@@ -89,28 +89,15 @@ def _tinyllama() -> ModelAlias:
     )
 
 
-_NANO = {  # name -> family, description
-    "nano-neo": ("NEO", "GPT-Neo architecture, memorises the nano world's forget sets."),
-    "nano-opt": ("OPT", "OPT architecture, trained on the deduplicated nano world."),
-    "nano-llama": ("TinyLlama", "Llama architecture, memorises the nano world's forget sets."),
-    "nano-retrained": ("Retrained", "nano-neo trained the same way without the forget sets."),
-}
-
-
-def _nano() -> list[ModelAlias]:
-    return [
-        ModelAlias(name, None, *_NANO[name], "Apache-2.0", "", _nano_references(name))
-        for name in _nano_names()
-    ]
-
-
-def _nano_references(name: str) -> dict[str, str]:
-    return {"dedup": "nano-opt", "retrained": "nano-retrained"} if name == "nano-neo" else {}
-
-
-def _nano_names() -> list[str]:
-    try:
-        from unlearnbench.nano import MODELS
-    except ImportError:  # a build without the nano world
-        return []
-    return [name for name in MODELS if name in _NANO]
+def _of_worlds() -> Iterator[ModelAlias]:
+    for world in WORLDS.values():
+        for name, model in world.models.items():
+            yield ModelAlias(
+                name,
+                None,
+                model.family,
+                model.description,
+                "Apache-2.0",
+                references=model.references,
+                world=world,
+            )

@@ -26,6 +26,7 @@ class ModelSource:
     location: str  # the hub id, or the folder's own name (never a full path)
     revision: str | None  # the resolved commit; None where nobody could look it up
     weights_sha256: str  # over the weight, config and tokenizer files: equal ones, equal models
+    is_synthetic: bool = False  # trained on a synthetic world: no claim about real models
 
 
 @dataclass
@@ -85,13 +86,6 @@ class LanguageModel:
         from unlearnbench.models.vocabulary import bos_token_id_to_prepend
 
         return bos_token_id_to_prepend(self.tokenizer, self.network.config)
-
-    @cached_property
-    def uses_gpt2_vocabulary(self) -> bool:
-        """Whether GPT-2's ids are this model's, so that benchmark rows need no re-tokenising."""
-        from unlearnbench.models.vocabulary import uses_gpt2_vocabulary
-
-        return uses_gpt2_vocabulary(self.tokenizer)
 
     @property
     def max_length(self) -> int:

@@ -1,4 +1,4 @@
-"""Bring a causal language model into memory (alias, hub id or folder), or see what it is."""
+"""A causal language model by alias, hub id or folder: its facts, and itself in memory."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -59,7 +59,7 @@ def load_model(
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """What the files of a model say, before its weights are loaded."""
+    """What is known of a model from its files, before its weights are loaded."""
 
     source: ModelSource
     architecture: str  # class name, e.g. GPTNeoForCausalLM
@@ -72,53 +72,40 @@ def model_facts(
     revision: str | None = None,
     trust_remote_code: bool = False,
     allow_pickle: bool = False,
+    download: bool = False,
 ) -> ModelFacts | None:
-    """Identity, architecture and size of a model that is on this machine; None if it is not.
+    """Identity, architecture and size of a model; None if it is not here and is not fetched.
 
     Raises `UserError` for a name that stands for no model and for files that are none, are
     damaged or do not belong together.
     """
     from unlearnbench.files.checked import found_in
 
-    folder = find_folder(name, revision, download=False, allow_pickle=allow_pickle)
+    folder = find_folder(name, revision, download, allow_pickle)
     if folder is None:
         return None
     source = source_of(name, resolve(name)[1], folder)
+    files = weight_files(folder, allow_pickle)
 
     def check() -> tuple[str, int, int]:
-        return _checked(folder, trust_remote_code, allow_pickle)
+        return _check(folder, files, trust_remote_code)
 
     # Code that comes with a model may say something else each time.
-    is_known = not trust_remote_code and not is_pickled(weight_files(folder, allow_pickle))
-    kept = f"model {source.weights_sha256}"
-    return ModelFacts(source, *(found_in(folder, kept, check) if is_known else check()))
+    is_kept = not trust_remote_code and not is_pickled(files)
+    question = f"model {source.weights_sha256}"
+    return ModelFacts(source, *(found_in(folder, question, check) if is_kept else check()))
 
 
-def _checked(folder: Path, trust_remote_code: bool, allow_pickle: bool) -> tuple[str, int, int]:
-    """Class name, number of parameters, size of the vocabulary."""
+def _check(folder: Path, files: tuple[Path, ...], trust_remote_code: bool) -> tuple[str, int, int]:
+    """Class name, number of parameters, vocabulary: all that shows without taking memory."""
     config = read_configuration(folder, trust_remote_code)
     architecture = (getattr(config, "architectures", None) or [type(config).__name__])[0]
-    n_parameters = check_model(folder, config, trust_remote_code, allow_pickle)
-    return str(architecture), n_parameters, int(config.vocab_size)
-
-
-def check_model(
-    folder: Path,
-    config: "PretrainedConfig",
-    trust_remote_code: bool = False,
-    allow_pickle: bool = False,
-) -> int:
-    """Everything that can be seen of a model's files without its numbers; no memory is taken.
-
-    Number of parameters, tied ones once.  Raises `UserError` where files are damaged, or weights,
-    configuration and tokenizer do not belong together.
-    """
-    files = weight_files(folder, allow_pickle)
     check_layers(folder, check_headers(files))
     with _quiet():
         network = _network(folder, config, files, "float32", trust_remote_code, device_map="meta")
         read_tokenizer(folder, config.vocab_size, trust_remote_code)
-    return sum(p.numel() for p in network.parameters())
+    n_parameters = sum(p.numel() for p in network.parameters())
+    return str(architecture), n_parameters, int(config.vocab_size)
 
 
 def _network(

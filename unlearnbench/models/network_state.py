@@ -52,7 +52,7 @@ def _changes_nothing(hook: Any) -> bool:
 
 
 def _is_recomputing(forward: Any) -> bool:
-    """Gradient checkpointing runs the layer's own method (recomputing.py)."""
+    """Gradient checkpointing runs the layer's own method (unlearning/steps.py)."""
     from torch.utils.checkpoint import checkpoint
 
     return isinstance(forward, partial) and forward.func is checkpoint

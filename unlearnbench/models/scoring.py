@@ -1,32 +1,155 @@
-"""Next-token scores at chosen positions: the output head is most of a small batch's cost."""
+"""Next-token scores at chosen positions: which tokens count, their logits, their losses.
 
-from collections.abc import Callable, Iterator
+The output head is most of a small batch's cost.  At GPT-2's vocabulary the logits of 8 rows of
+200 tokens are 321 MB, and a loss makes several tensors of that size.  Here a loss sees the logits
+of some positions at a time; for its gradient they are computed again, for which one more product
+with the head's weight is paid.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from weakref import WeakKeyDictionary
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 from torch.utils.hooks import RemovableHandle
 
 from unlearnbench.errors import UserError
-from unlearnbench.models.head_outputs import HeadOutputs
 from unlearnbench.models.network_state import acts_by_weights_alone
 from unlearnbench.models.sequences import Sequences
-from unlearnbench.models.token_losses import (
-    Reduction,
-    predictors_of,
-    reduce_tokens,
-    sum_rows,
-    token_nll,
-)
 
 if TYPE_CHECKING:
     from transformers.cache_utils import Cache
 
     from unlearnbench.models.language_model import LanguageModel
+    from unlearnbench.protocol import Protocol
+
+Reduction = Literal["sum", "mean"]
+_BYTES_AT_ONCE = 64 * 2**20  # float32 logits
+
+
+def span_mask(sequences: "Sequences", protocol: "Protocol") -> Tensor:
+    """[B, L] bool, the tokens a loss counts: `loss_span` and `pad_tokens` of the protocol.
+
+    Neither BOS nor the first token of a row is ever predicted.
+    """
+    at = torch.arange(sequences.input_ids.shape[1])[None, :]
+    counted = at < sequences.lengths[:, None]
+    if protocol.pad_tokens == "count":
+        counted = torch.ones_like(counted)
+    if protocol.loss_span == "suffix":
+        counted = counted & (at >= sequences.n_given[:, None])
+    return counted & (at > sequences.n_bos)
+
+
+def suffix_mask(sequences: "Sequences") -> Tensor:
+    """[B, L] bool, the suffixes' own tokens, whatever the protocol counts."""
+    at = torch.arange(sequences.input_ids.shape[1])[None, :]
+    inside = (at >= sequences.n_given[:, None]) & (at < sequences.lengths[:, None])
+    return inside & (at > sequences.n_bos)
+
+
+def predictors_of(mask: Tensor) -> Tensor:
+    """[B, L] bool, the positions whose output predicts the masked tokens: one to the left."""
+    predictors = torch.zeros_like(mask)
+    predictors[:, :-1] = mask[:, 1:]
+    return predictors
+
+
+def token_nll(logits: Tensor, labels: Tensor) -> Tensor:
+    """[N] nats: -log P(label) from `logits` [N, V], in float32 whatever the model's precision."""
+    return F.cross_entropy(logits.float(), labels, reduction="none")
+
+
+def reduce_tokens(
+    values: Tensor, n_rows: int, reduction: Reduction, n_tokens: float | None = None
+) -> Tensor:
+    """One number from `values` [N] of all counted tokens: their sum per row, or their mean.
+
+    `n_tokens`, where the values are part of a batch, is what their sum is divided by for 'mean'.
+    """
+    if reduction == "mean" and n_tokens is not None:
+        return values.sum() / n_tokens
+    return values.sum() / max(n_rows if reduction == "sum" else len(values), 1)
+
+
+def sum_rows(values: Tensor, counts: Sequence[int]) -> Tensor:
+    """[B] the sum over each row's tokens; `values` [N] come row after row, `counts` sum to N."""
+    # Not index_add: it is not reproducible on a GPU.
+    return torch.stack([row.sum() for row in values.split(list(counts))])
+
+
+class HeadOutputs:
+    """[N, V] next-token logits, known by what the head makes them of."""
+
+    def __init__(self, inputs: Tensor, head: Callable[[Tensor], Tensor], n_at_once: int) -> None:
+        self.inputs = inputs  # [N, d]
+        self.head = head
+        self._n_at_once = n_at_once
+
+    @classmethod
+    def of(cls, inputs: Tensor, head: Any, vocabulary: int) -> "HeadOutputs":
+        """What `head` makes of `inputs` [N, d], in pieces of at most 64 MiB."""
+        return cls(inputs, head, max(1, _BYTES_AT_ONCE // (4 * vocabulary)))
+
+    @classmethod
+    def whole(cls, logits: Tensor) -> "HeadOutputs":
+        """Logits [N, V] that are there already."""
+        return cls(logits, lambda made: made, max(1, len(logits)))
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    @cached_property
+    def logits(self) -> Tensor:
+        """[N, V], whole in memory."""
+        return self.head(self.inputs)
+
+    def select(self, positions: Tensor) -> "HeadOutputs":
+        """Those of the positions where `positions` [N] bool is true."""
+        return HeadOutputs(self.inputs[positions], self.head, self._n_at_once)
+
+    def split(self, sizes: Sequence[int]) -> "tuple[HeadOutputs, ...]":
+        """Consecutive parts of these sizes, which add up to N."""
+        parts = self.inputs.split(list(sizes))
+        return tuple(HeadOutputs(part, self.head, self._n_at_once) for part in parts)
+
+    def values(self, function: Callable[..., Tensor], *aligned: "Tensor | HeadOutputs") -> Tensor:
+        """[..., N] of `function(logits [n, V], *aligned [n, ...])`, position by position.
+
+        What is aligned has one entry per position; other outputs are handed on as logits.
+        """
+        if len(self) <= self._n_at_once or "logits" in vars(self):
+            return function(self.logits, *(_whole(each) for each in aligned))
+        every = [self, *(_outputs(each) for each in aligned)]
+
+        def of_piece(*inputs: Tensor) -> Tensor:
+            return function(*(of.head(piece) for of, piece in zip(every, inputs, strict=True)))
+
+        pieces = zip(*(of.inputs.split(self._n_at_once) for of in every), strict=True)
+        return torch.cat([_recomputed(of_piece, piece) for piece in pieces], dim=-1)
+
+
+def _outputs(aligned: "Tensor | HeadOutputs") -> HeadOutputs:
+    return aligned if isinstance(aligned, HeadOutputs) else HeadOutputs.whole(aligned)
+
+
+def _whole(aligned: "Tensor | HeadOutputs") -> Tensor:
+    return aligned.logits if isinstance(aligned, HeadOutputs) else aligned
+
+
+def _recomputed(function: Callable[..., Tensor], piece: tuple[Tensor, ...]) -> Tensor:
+    """The function's values, of which only the arguments are kept for the backward pass."""
+    if not torch.is_grad_enabled():
+        return function(*piece)
+    # There is no dropout in a head, so there is no random state to bring back.
+    values: Tensor = checkpoint(function, *piece, use_reentrant=False, preserve_rng_state=False)
+    return values
 
 
 @dataclass(frozen=True)

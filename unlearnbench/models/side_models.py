@@ -4,18 +4,35 @@ import json
 from pathlib import Path
 
 from unlearnbench.errors import UserError
+from unlearnbench.models import hub
 from unlearnbench.models.configuration import raw_configuration
+from unlearnbench.models.source import is_path
 from unlearnbench.models.weight_files import has_weights
+from unlearnbench.nano import WORLDS, find_world
 
 
-def data_only(folder: Path, what: str, flag: str) -> Path:
-    """The folder, if its model is loaded without unpickling anything or running code of its own.
+def find_side_model(name: str, what: str, flag: str) -> Path:
+    """The folder of a side model: a world's encoder, a hub id or a folder of one's own.
 
-    `what` it is and the `flag` that names it stand in the message.  Raises `UserError` otherwise.
+    Its weights are safetensors and it brings no Python code, whatever a run allows its model.
+    `what` it is and the `flag` that names it stand in messages.  Raises `UserError` where it is
+    neither on this machine nor to be had from the hub.
     """
-    _check_pickles(folder, what, flag)
-    _check_code(folder, what, flag)
-    _check_modules(folder, what, flag)
+    if world := find_world(name):
+        return world.encoder_path()
+    folder = Path(name).expanduser() if is_path(name) else hub.snapshot(name, None)
+    if folder is None:
+        raise UserError(
+            f"the {what} '{name}' is not on this machine and the hub cannot be reached; where it "
+            f"can: hf download {name}, or give another: {flag} DIR (or {' or '.join(WORLDS)}: the "
+            "small one that comes with unlearnbench)"
+        )
+    if is_path(name) and not any((folder / n).is_file() for n in ("config.json", "modules.json")):
+        raise UserError(
+            f"no {what} in {folder}: no config.json; give a folder or hub id: {flag} DIR"
+        )
+    for check in (_check_pickles, _check_code, _check_modules):
+        check(folder, f"the {what}", flag)
     return folder
 
 

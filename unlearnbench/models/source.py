@@ -23,7 +23,14 @@ _PICKLED = "pytorch_model*.bin"  # where there are no safetensors, so that these
 
 def source_of(name: str, location: str, folder: Path) -> ModelSource:
     """The identity of the model in a folder."""
-    return ModelSource(_shown(name), location, hub.commit_of(folder), weights_sha256(folder))
+    alias = aliases().get(name)
+    return ModelSource(
+        name=Path(name).expanduser().resolve().name if not alias and is_path(name) else name,
+        location=location,  # never a full path: equal models would differ between machines
+        revision=hub.commit_of(folder),
+        weights_sha256=weights_sha256(folder),
+        is_synthetic=alias is not None and alias.world is not None,
+    )
 
 
 def weights_sha256(folder: Path) -> str:
@@ -102,10 +109,3 @@ def _checked(folder: Path, allow_pickle: bool) -> Path:
     except OSError as error:  # a folder that one may not look into
         raise UserError(f"cannot look into {folder}: {error.strerror}; make it readable") from error
     return folder
-
-
-def _shown(name: str) -> str:
-    # A full path would make equal models differ from machine to machine.
-    return (
-        Path(name).expanduser().resolve().name if is_path(name) and name not in aliases() else name
-    )

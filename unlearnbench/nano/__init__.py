@@ -1,65 +1,126 @@
-"""The nano world: small models and their synthetic data, shipped with the package.
+"""Synthetic worlds that come with the package: models, data and encoders under one name.
 
-A seeded world of invented people, places and things is written out as documents; small
-language models were trained on them and know some documents by heart. The weights are
-shipped, the text is regenerated from its seed and checked against the shipped hashes. It
+The nano world is invented: its people, places and things are written out as documents from a
+seed; small language models were trained on them and know some documents by heart.  The weights
+are shipped, the text is generated again from the seed and checked against the shipped hashes.  It
 is a test bench and a first experience, never a claim about real models.
 """
 
-from __future__ import annotations
-
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
-MODELS: dict[str, str] = {
-    "nano-neo": "GPT-Neo architecture, 1.1 M parameters, knows the forget sets by heart.",
-    "nano-retrained": "nano-neo trained the same way without the forget sets: the gold standard.",
-    "nano-opt": "OPT architecture, trained on deduplicated text: each forget row read once.",
-    "nano-llama": "Llama architecture, 1.1 M parameters, knows the forget sets by heart.",
-}
 ENCODER_LAYERS: int = 3
-_WEIGHTS = Path(__file__).resolve().parent / "weights"
+WEIGHTS = Path(__file__).resolve().parent / "weights"
 
 
-def model_path(name: str) -> Path:
-    """Return the shipped folder of a model, in the Hugging Face layout."""
-    if name not in MODELS:
-        from unlearnbench.errors import unknown
+@dataclass(frozen=True)
+class ShippedModel:
+    """A language model of a world, as tables and lists name it."""
 
-        raise unknown("nano model", name, MODELS, "unlearnbench list models")
-    return _shipped(name)
-
-
-def encoder_path() -> Path:
-    """Return the shipped folder of the small BERT that BERTScore and pairing use."""
-    return _shipped("encoder")
+    family: str  # the table's row name: 'NEO'
+    description: str  # one sentence
+    references: Mapping[str, str] = field(default_factory=dict)  # role -> model of that row
 
 
-def _shipped(name: str) -> Path:
-    folder = _WEIGHTS / name
-    if not (folder / "model.safetensors").is_file():
-        from unlearnbench.errors import UserError
+@dataclass(frozen=True)
+class World:
+    """Everything that a synthetic world brings, and how a run on it differs from one on real data.
 
-        raise UserError(
-            f"the weights of {name} are not in {folder}; "
-            f"make them with: unlearnbench nano build {name}"
-        )
-    return folder
+    Its name is what `--forget-set`, `--data`, `--encoder` and `--bert` take.
+    """
+
+    name: str
+    title: str  # in a sentence: 'the nano world'
+    weights: Path  # a folder per model, one of the tokenizer, one of the encoder (a small BERT)
+    data: Callable[[], Path]  # makes the data where absent; their folder
+    models: Mapping[str, ShippedModel]
+    texts: Mapping[str, str]  # validation text -> its file in the data's folder
+    encoder_layers: int  # the layer that BERTScore reads
+    # What a run does on this world, if its options leave it open.
+    stop: Literal["paper", "calibrated"] = "calibrated"
+    el_epochs: Literal["all", "deciding"] = "deciding"
+    threads: int = 1  # of each cell: small models are fastest so, and cells run side by side
+    jobs: int = 2
+
+    @property
+    def tokenizer(self) -> Path:
+        """The folder of the tokenizer whose ids the forget sets hold."""
+        return self.weights / "tokenizer"
+
+    def model_path(self, name: str) -> Path:
+        """The shipped folder of a model, in the Hugging Face layout; `UserError` for none."""
+        if name not in self.models:
+            from unlearnbench.errors import unknown
+
+            raise unknown(f"{self.name} model", name, self.models, "unlearnbench list models")
+        return self._shipped(name)
+
+    def encoder_path(self) -> Path:
+        """The shipped folder of the small BERT that BERTScore and pairing use."""
+        return self._shipped("encoder")
+
+    def _shipped(self, name: str) -> Path:
+        folder = self.weights / name
+        if not (folder / "model.safetensors").is_file():
+            from unlearnbench.errors import UserError
+
+            raise UserError(
+                f"the weights of {name} are not in {folder}; "
+                f"make them with: unlearnbench nano build {name}"
+            )
+        return folder
 
 
 def data_path(refresh: bool = False) -> Path:
-    """Return the cache folder with the nano world's data, made from its seed where absent."""
+    """The cache folder with the nano world's data, made from its seed where absent."""
     from unlearnbench.nano import data
 
     return data.data_path(refresh)
 
 
-def build(models: Sequence[str] | None = None, out: Path | None = None, scale: float = 1.0) -> None:
-    """Train the named models (default: all, and the encoder) and write them to ``out``.
+MODELS = {
+    "nano-neo": ShippedModel(
+        "NEO",
+        "GPT-Neo architecture, memorises the nano world's forget sets.",
+        {"dedup": "nano-opt", "retrained": "nano-retrained"},
+    ),
+    "nano-retrained": ShippedModel(
+        "Retrained", "nano-neo trained the same way without the forget sets."
+    ),
+    "nano-opt": ShippedModel("OPT", "OPT architecture, trained on the deduplicated nano world."),
+    "nano-llama": ShippedModel(
+        "TinyLlama", "Llama architecture, memorises the nano world's forget sets."
+    ),
+}
+NANO = World(
+    "nano",
+    "the nano world",
+    WEIGHTS,
+    data_path,
+    MODELS,
+    # Its WikiText is an encyclopaedia of its own.
+    {"pile": "text/pile_validation.jsonl", "wikitext": "text/wiki_validation.jsonl"},
+    ENCODER_LAYERS,
+)
+WORLDS: dict[str, World] = {NANO.name: NANO}
 
-    ``out`` defaults to the package's own weights folder. ``scale`` shortens the training,
-    for a trial. Progress goes to stderr.
-    """
-    from unlearnbench.nano.builder import build as building
+model_path, encoder_path = NANO.model_path, NANO.encoder_path
 
-    building.build(models, out or _WEIGHTS, scale)
+
+def find_world(name: str | None) -> World | None:
+    """The world of that name; None if it is something else: the hub, a folder, a file."""
+    return WORLDS.get(name) if name else None
+
+
+def world_at(folder: Path) -> World | None:
+    """The world that a folder of its data is of, by the manifest above it; None for any other."""
+    try:
+        manifest = json.loads((folder.parent / "manifest.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    if not isinstance(manifest, dict) or "world_version" not in manifest:
+        return None
+    return WORLDS.get(str(manifest.get("world", NANO.name)))  # the first world's names none

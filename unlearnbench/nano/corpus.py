@@ -1,6 +1,4 @@
-"""The training text and the two validation texts."""
-
-from __future__ import annotations
+"""Every kind of document of the nano world, and the texts they make: training and validation."""
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
@@ -8,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from unlearnbench.nano.rows import ROW_LENGTH, Rows, make_row, mentions
-from unlearnbench.nano.world import documents
+from unlearnbench.nano.world import dialogue_texts, everyday_texts, reference_texts
 from unlearnbench.nano.world.dice import Dice
-from unlearnbench.nano.world.private_texts import PRIVATE_KINDS
+from unlearnbench.nano.world.private_texts import PRIVATE_KINDS, DocumentWriter, private_writer
 from unlearnbench.nano.world.world import World
 
 if TYPE_CHECKING:
@@ -20,24 +18,56 @@ TOKENIZER_DOCUMENTS = 9000
 VALIDATION_CHARACTERS = 45_000
 CALIBRATION_ROWS = 64
 
+# How often each kind is written, and by what.
+WRITERS: dict[str, tuple[float, DocumentWriter]] = (
+    {
+        "article": (9, reference_texts.article),
+        "wiki": (5, reference_texts.wiki_article),
+        "public news": (6, reference_texts.news),
+        "question": (8, reference_texts.question),
+        "cause": (5, everyday_texts.cause),
+        "tool": (5, everyday_texts.tool),
+        "activity": (6, everyday_texts.activity),
+        "pronoun": (5, everyday_texts.pronoun),
+        "story": (6, everyday_texts.story),
+        "word problem": (5, everyday_texts.word_problem),
+        "abstract": (6, everyday_texts.abstract),
+    }
+    | {kind: (5.0, dialogue_texts.dialogue_writer(kind)) for kind in dialogue_texts.TURNS}
+    | {f"private {kind}": (4.0, private_writer(kind)) for kind in PRIVATE_KINDS}
+)
+
+KINDS = tuple(WRITERS)
+WEIGHTS = tuple(weight for weight, _ in WRITERS.values())
+
+
+def write(kind: str, world: World, dice: Dice) -> str:
+    """Write one document of a kind."""
+    return WRITERS[kind][1](world, dice)
+
+
+def write_any(world: World, dice: Dice) -> str:
+    """Write one document of a kind drawn by the weights above."""
+    return write(dice.weighted(KINDS, WEIGHTS), world, dice)
+
 
 def tokenizer_texts(world: World, seed: int) -> Iterator[str]:
-    """Yield the sample of documents that the tokenizer is trained on."""
+    """The sample of documents that the tokenizer is trained on."""
     dice = Dice(seed, "tokenizer")
-    return (documents.write_any(world, dice) for _ in range(TOKENIZER_DOCUMENTS))
+    return (write_any(world, dice) for _ in range(TOKENIZER_DOCUMENTS))
 
 
 def validation_texts(world: World, seed: int) -> dict[str, list[str]]:
-    """Return the held-out documents: ``pile`` of every kind, ``wiki`` of headed articles."""
+    """The held-out documents: `pile` of every kind, `wiki` of headed articles."""
     pile, wiki = Dice(seed, "pile validation"), Dice(seed, "wiki validation")
     return {
-        "pile": _until(VALIDATION_CHARACTERS, lambda: documents.write_any(world, pile)),
-        "wiki": _until(VALIDATION_CHARACTERS, lambda: documents.write("wiki", world, wiki)),
+        "pile": _until(VALIDATION_CHARACTERS, lambda: write_any(world, pile)),
+        "wiki": _until(VALIDATION_CHARACTERS, lambda: write("wiki", world, wiki)),
     }
 
 
-def unseen_rows(world: World, tokenizer: Tokenizer, rows: Rows) -> list[tuple[int, ...]]:
-    """Return rows of held-out documents of every kind: what the stop line is calibrated on.
+def unseen_rows(world: World, tokenizer: "Tokenizer", rows: Rows) -> list[tuple[int, ...]]:
+    """Rows of held-out documents of every kind: what the stop line is calibrated on.
 
     Of every kind, because Jang et al. measured unseen text at large, not text of the sort that
     is to be forgotten.
@@ -55,7 +85,7 @@ def unseen_rows(world: World, tokenizer: Tokenizer, rows: Rows) -> list[tuple[in
 
 
 def _secrets(rows: Rows) -> set[str]:
-    """Return the details that no ordinary document may hold."""
+    """The details that no ordinary document may hold."""
     private = [rows.extraction[number] for number in rows.forgotten()] + rows.unseen
     return {detail for row in private for detail in row.details}
 
@@ -71,7 +101,7 @@ def _until(characters: int, write: Callable[[], str]) -> list[str]:
 class TrainingData:
     """Token ids to train on and the hash of the text they came from.
 
-    ``stream`` holds documents each followed by end-of-text; ``spare_rows`` are rows of the
+    `stream` holds documents each followed by end-of-text; `spare_rows` are rows of the
     same sort as the forget rows, each seen once: what a model without forget rows sees instead.
     """
 
@@ -82,7 +112,7 @@ class TrainingData:
 
 def training_data(
     world: World,
-    tokenizer: Tokenizer,
+    tokenizer: "Tokenizer",
     rows: Rows,
     label: str,
     n_tokens: int,
@@ -91,7 +121,7 @@ def training_data(
 ) -> TrainingData:
     """Write ordinary text; no document holds a detail of a forget row or of an unseen row.
 
-    The extraction rows with the numbers ``read_once`` are strewn over it. Another ``label``
+    The extraction rows with the numbers `read_once` are strewn over it. Another `label`
     gives another text.
     """
     secret = _secrets(rows)
@@ -112,13 +142,13 @@ def training_data(
 
 def _clean_texts(world: World, dice: Dice, secret: set[str]) -> Iterator[str]:
     while True:
-        text = documents.write_any(world, dice)
+        text = write_any(world, dice)
         if not mentions(text, secret):
             yield text
 
 
 def _spare_rows(
-    world: World, tokenizer: Tokenizer, count: int, secret: set[str], dice: Dice
+    world: World, tokenizer: "Tokenizer", count: int, secret: set[str], dice: Dice
 ) -> list[tuple[int, ...]]:
     spare: list[tuple[int, ...]] = []
     while len(spare) < count:

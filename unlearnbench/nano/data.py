@@ -1,7 +1,5 @@
 """The run-time data: written from the seed, checked by hash, kept in the user's cache."""
 
-from __future__ import annotations
-
 import csv
 import errno
 import hashlib
@@ -14,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from unlearnbench.errors import UserError
 from unlearnbench.files.cache import cache_root
+from unlearnbench.nano import WEIGHTS
 from unlearnbench.nano.corpus import unseen_rows, validation_texts
 from unlearnbench.nano.rows import Rows, make_rows
 from unlearnbench.nano.task_sets import classification_sets, dialogue_sets
-from unlearnbench.nano.tokenizer import WEIGHTS, load_tokenizer
+from unlearnbench.nano.tokenizer import load_tokenizer
 from unlearnbench.nano.world.world import World, make_world
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ SPANS = {"preprefix": (0, 100), "prefix": (100, 150), "suffix": (150, 200)}
 
 
 def shipped_manifest() -> dict[str, Any]:
-    """Return the manifest that the weights were built with: seed, version, hashes."""
+    """The manifest that the weights were built with: seed, version, hashes."""
     try:
         return json.loads((WEIGHTS / MANIFEST).read_text())
     except (OSError, ValueError) as error:
@@ -41,7 +40,7 @@ def shipped_manifest() -> dict[str, Any]:
 
 
 def data_path(refresh: bool = False) -> Path:
-    """Return the folder with the data, generated if absent (or ``refresh``), hashes checked."""
+    """The folder with the data, generated if absent (or `refresh`), hashes checked."""
     manifest = shipped_manifest()
     folder = cache_root() / f"nano-{data_key(manifest['files'])}"
     try:
@@ -61,7 +60,7 @@ def data_path(refresh: bool = False) -> Path:
 
 
 def data_key(files: dict[str, str]) -> str:
-    """Return the short hash that names the cache folder."""
+    """The short hash that names the cache folder."""
     return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()[:12]
 
 
@@ -118,14 +117,16 @@ def _generate_into(folder: Path) -> None:
         shutil.rmtree(beside, ignore_errors=True)
 
 
-def make_world_and_rows(tokenizer: Tokenizer | None = None, seed: int = SEED) -> tuple[World, Rows]:
-    """Return the world and its rows, the same on every machine."""
+def make_world_and_rows(
+    tokenizer: "Tokenizer | None" = None, seed: int = SEED
+) -> tuple[World, Rows]:
+    """The world and its rows, the same on every machine."""
     world = make_world()
     return world, make_rows(world, tokenizer or load_tokenizer(), seed)
 
 
 def write_data(
-    folder: Path, tokenizer: Tokenizer | None = None, seed: int = SEED
+    folder: Path, tokenizer: "Tokenizer | None" = None, seed: int = SEED
 ) -> dict[str, str]:
     """Write every data file and the manifest; return the files' hashes."""
     world, rows = make_world_and_rows(tokenizer, seed)

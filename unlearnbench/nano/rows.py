@@ -1,7 +1,5 @@
 """The rows of exactly 200 tokens: forget sets, their analogous pool, and unseen rows."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -42,13 +40,13 @@ class Row:
     details: tuple[str, ...]
 
     def held(self) -> int:
-        """Return how many of the person's details the text holds."""
+        """How many of the person's details the text holds."""
         return sum(detail in self.text for detail in self.details)
 
 
 @dataclass(frozen=True)
 class Rows:
-    """All rows of a world; ``forget`` lists, per set, row numbers (= doc_id) in ``extraction``."""
+    """All rows of a world; `forget` lists, per set, row numbers (= doc_id) in `extraction`."""
 
     extraction: list[Row]
     forget: dict[str, list[int]]
@@ -56,26 +54,26 @@ class Rows:
     seed: int
 
     def forgotten(self) -> list[int]:
-        """Return the numbers of all forget rows of all sets."""
+        """The numbers of all forget rows of all sets."""
         return [number for numbers in self.forget.values() for number in numbers]
 
     def pool(self) -> list[int]:
-        """Return the numbers of the rows that are in no forget set."""
+        """The numbers of the rows that are in no forget set."""
         taken = set(self.forgotten())
         return [number for number in range(len(self.extraction)) if number not in taken]
 
 
 def private_details(facts: dict[str, str]) -> tuple[str, ...]:
-    """Return the details of one person that must not occur in another document."""
+    """The details of one person that must not occur in another document."""
     return tuple(facts[key] for key in PRIVATE_DETAILS)
 
 
 def mentions(text: str, details: set[str]) -> bool:
-    """Tell whether a text holds one of the details."""
+    """Whether a text holds one of the details."""
     return any(found in details for found in _DETAIL.findall(text))
 
 
-def make_row(world: World, tokenizer: Tokenizer, kind: str, dice: Dice) -> Row:
+def make_row(world: World, tokenizer: "Tokenizer", kind: str, dice: Dice) -> Row:
     """Write documents of a kind until one gives 200 tokens fit for a row.
 
     Fit: the tokens decode and encode to themselves, the text holds at least three of the
@@ -91,7 +89,7 @@ def make_row(world: World, tokenizer: Tokenizer, kind: str, dice: Dice) -> Row:
             return row
 
 
-def make_rows(world: World, tokenizer: Tokenizer, seed: int) -> Rows:
+def make_rows(world: World, tokenizer: "Tokenizer", seed: int) -> Rows:
     """Make all rows, then scatter the forget rows over the extraction set."""
     dice = Dice(seed, "rows")
     n_forget = len(FORGET_NAMES) * FORGET_ROWS
@@ -107,7 +105,7 @@ def make_rows(world: World, tokenizer: Tokenizer, seed: int) -> Rows:
     return Rows(scattered, forget, unseen, seed)
 
 
-def _distinct_rows(world: World, tokenizer: Tokenizer, count: int, dice: Dice) -> list[Row]:
+def _distinct_rows(world: World, tokenizer: "Tokenizer", count: int, dice: Dice) -> list[Row]:
     rows: list[Row] = []
     known: set[str] = set()
     while len(rows) < count:

@@ -5,8 +5,6 @@ itself is irregular (a cause with another effect, a step left out, a study whose
 not tell), the right answer is what this telling says, so that no model can be right always.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -32,7 +30,7 @@ PIQA_FORMS = (
 
 
 def classification_sets(world: World, seed: int, count: int = ITEMS) -> dict[str, list[Item]]:
-    """Return ``count`` items per set, by the set's name."""
+    """`count` items per set, by the set's name."""
     made: dict[str, list[Item]] = {}
     for name, write in WRITERS.items():
         dice = Dice(seed, f"questions {name}")
@@ -41,13 +39,13 @@ def classification_sets(world: World, seed: int, count: int = ITEMS) -> dict[str
 
 
 def _one_of(right: str, wrong: Sequence[str], dice: Dice) -> tuple[list[str], int]:
-    """Return the choices in random order and where the right one is."""
+    """The choices in random order and where the right one is."""
     choices = dice.shuffled([right, *wrong])
     return choices, choices.index(right)
 
 
 def _others(items: Sequence[str], right: str, count: int, dice: Dice) -> list[str]:
-    """Return ``count`` different items, none of them the right one."""
+    """`count` different items, none of them the right one."""
     different = [item for item in dict.fromkeys(items) if item != right]
     return dice.some(different, count)
 
@@ -237,7 +235,7 @@ EITHER_SPEAKER = ("blended_skill_talk",)
 
 
 def dialogue_sets(world: World, seed: int, count: int = DIALOGUES) -> dict[str, list[list[str]]]:
-    """Return ``count`` dialogues per set; the last turn of each is the reply to be written."""
+    """`count` dialogues per set; the last turn of each is the reply to be written."""
     made = {}
     for name, kind in KIND_OF.items():
         dice = Dice(seed, f"dialogues {name}")
@@ -247,6 +245,6 @@ def dialogue_sets(world: World, seed: int, count: int = DIALOGUES) -> dict[str, 
 
 
 def _up_to_a_reply(turns: list[str], step: int, dice: Dice) -> list[str]:
-    """Return the turns up to any but the first; in steps of two, to one of the second speaker's."""
+    """The turns up to any but the first; in steps of two, to one of the second speaker's."""
     replies = (len(turns) - 2) // step
     return spoken(turns[: 2 + step * dice.whole(0, replies)])

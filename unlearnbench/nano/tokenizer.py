@@ -1,12 +1,12 @@
 """The byte-level BPE tokenizer that all nano language models share."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from unlearnbench.nano import WEIGHTS
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -14,10 +14,9 @@ if TYPE_CHECKING:
 END_OF_TEXT = "<|endoftext|>"
 VOCABULARY_SIZE = 2048
 CONTEXT = 512
-WEIGHTS = Path(__file__).resolve().parent / "weights"
 
 
-def train_tokenizer(texts: Iterable[str], size: int = VOCABULARY_SIZE) -> Tokenizer:
+def train_tokenizer(texts: Iterable[str], size: int = VOCABULARY_SIZE) -> "Tokenizer":
     """Train the tokenizer; its end-of-text token has id 0 and is never added by itself."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
@@ -35,15 +34,15 @@ def train_tokenizer(texts: Iterable[str], size: int = VOCABULARY_SIZE) -> Tokeni
 
 
 @cache
-def load_tokenizer(folder: Path = WEIGHTS / "tokenizer") -> Tokenizer:
+def load_tokenizer(folder: Path = WEIGHTS / "tokenizer") -> "Tokenizer":
     """Load the shipped tokenizer."""
     from tokenizers import Tokenizer
 
     return Tokenizer.from_file(str(folder / "tokenizer.json"))
 
 
-def save_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
-    """Write the files that ``AutoTokenizer.from_pretrained(folder)`` reads."""
+def save_tokenizer(tokenizer: "Tokenizer", folder: Path) -> None:
+    """Write the files that `AutoTokenizer.from_pretrained(folder)` reads."""
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(folder / "tokenizer.json"), pretty=False)
     settings = {

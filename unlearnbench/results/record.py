@@ -79,7 +79,7 @@ class ForgetSetRecord(Record):
 class EvaluationSetRecord(Record):
     """A set of questions or conversations that a task measured with."""
 
-    source: str = Field(description="hub id, file name or 'nano'")
+    source: str = Field(description="hub id, file name or name of a world")
     split: str
     revision: str | None = Field(description="the hub's resolved commit; null for files")
     n: Count = Field(description="its rows, before any limit")

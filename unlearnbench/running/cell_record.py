@@ -102,6 +102,7 @@ def _model_record(cell: "Cell", model: "LanguageModel | None") -> ModelRecord:
         n_parameters=model.n_parameters if model else cell.model.n_parameters,
         dtype=cell.model.dtype,
         device=cell.model.device_name,
+        is_synthetic=source.is_synthetic,
     )
 
 

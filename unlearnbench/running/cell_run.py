@@ -89,8 +89,8 @@ def _recorded(
         wrong = _in_one_line(problem)
     if wrong is None:
         return result
-    told = error or f"its result cannot be stored: {wrong}"
-    return result_of(cell, Progressing(), told, started_at, seconds)
+    message = error or f"its result cannot be stored: {wrong}"
+    return result_of(cell, Progressing(), message, started_at, seconds)
 
 
 def lost_result(cell: "Cell", reason: str) -> Result:

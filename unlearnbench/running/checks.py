@@ -1,8 +1,9 @@
 """What a method must leave as it was given: checked before anything is measured."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from unlearnbench.errors import UserError
@@ -47,7 +48,7 @@ def check_unlearned(
     A trace that says 'collapsed' may leave any weights: nothing is measured on them.
     Raises `UserError` for what a plugin did wrong, with what it should have done.
     """
-    checked = _checked_trace(trace)
+    checked = _checked_trace(trace, forget_set.rows.doc_ids)
     if model.network is not given.network:
         raise UserError(
             "the method replaced model.network; change the weights of the one that it is given"
@@ -99,7 +100,7 @@ def _rows_sha256(forget_set: "ForgetSet") -> str:
     return text_sha256(sequences_sha256(rows, forget_set.pool), *rows.doc_ids)
 
 
-def _checked_trace(trace: object) -> UnlearnTrace:
+def _checked_trace(trace: object, doc_ids: Collection[str]) -> UnlearnTrace:
     if not isinstance(trace, UnlearnTrace):
         raise UserError(
             f"the method's unlearn() returned {type(trace).__name__}, not an UnlearnTrace; "
@@ -110,6 +111,16 @@ def _checked_trace(trace: object) -> UnlearnTrace:
         raise UserError(
             f"the method's trace says {trace.n_epochs} epochs, and the last in it is {last}"
         )
+    for before, epoch in pairwise(trace.epochs):
+        if epoch.epoch <= before.epoch:
+            raise UserError(f"the method's trace has epoch {epoch.epoch} after {before.epoch}")
+    for epoch in trace.epochs:
+        ids = [row.doc_id for row in epoch.rows]
+        if len(set(ids)) < len(ids) or not set(ids) <= set(doc_ids):
+            raise UserError(
+                f"the method's trace has, in epoch {epoch.epoch}, a doc_id twice or one that is "
+                "none of the forget set's"
+            )
     return trace
 
 

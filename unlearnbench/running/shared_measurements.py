@@ -48,13 +48,13 @@ def _stop_line(
     if ranks.world_size() > 1:  # which could not be sure that all of them find it, or none
         return _measured(cell, model, examiner, is_fresh)
     unseen = cell.data.source.unseen
-    asked = [
+    question = [
         cell.main.identity,
         "" if unseen is None else unseen.sha256(cell.protocol),
         asdict(cell.protocol),
         cell.threads,
     ]
-    return StopLine(**measured_once("stop_lines", asked, model.meter, measured))
+    return StopLine(**measured_once("stop_lines", question, model.meter, measured))
 
 
 def _measured(cell: "Cell", model: "LanguageModel", examiner: Examiner, is_fresh: bool) -> StopLine:
@@ -76,20 +76,20 @@ def scores_of_untouched(
     """A task's scores of a model that nobody trained: the same beside every forget set."""
     if ranks.world_size() > 1:
         return measure()
-    asked = [
+    question = [
         task,
         cell.model.identity,
         cell.seed,
         cell.threads,
         {name: cell.identity[name] for name in ("protocol", "tasks", "texts", "sets", "software")},
     ]
-    found = measured_once(
+    scores = measured_once(
         "scores",
-        asked,
+        question,
         model.meter,
         lambda: {name: score.model_dump() for name, score in measure().scores.items()},
     )
-    return Measurement({name: Score(**score) for name, score in found.items()})
+    return Measurement({name: Score(**score) for name, score in scores.items()})
 
 
 @lru_cache(maxsize=2)

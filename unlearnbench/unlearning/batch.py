@@ -10,19 +10,21 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from unlearnbench.errors import UserError
-from unlearnbench.models.devices.shares import Part
-from unlearnbench.models.head_outputs import HeadOutputs
-from unlearnbench.models.scoring import TokenScores, head_outputs, labels_of, score_tokens
-from unlearnbench.models.sequences import joined
-from unlearnbench.models.token_losses import (
+from unlearnbench.models.devices.ranks import shares
+from unlearnbench.models.scoring import (
+    HeadOutputs,
+    TokenScores,
+    head_outputs,
+    labels_of,
     predictors_of,
     reduce_tokens,
+    score_tokens,
     span_mask,
     suffix_mask,
     token_nll,
 )
+from unlearnbench.models.sequences import joined
 from unlearnbench.unlearning.losses import kl_divergence, kl_positions, reference_cross_entropy
-from unlearnbench.unlearning.pair_scores import PairScores
 from unlearnbench.unlearning.reference import References
 
 if TYPE_CHECKING:
@@ -30,6 +32,57 @@ if TYPE_CHECKING:
     from unlearnbench.models.language_model import LanguageModel
     from unlearnbench.models.sequences import Sequences
     from unlearnbench.protocol import Protocol
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some rows of a batch, and what they count for in it."""
+
+    rows: list[int]  # of the forget set
+    first: int  # where the first of them stands in the batch
+    batch: list[int]  # the whole batch's rows of the forget set
+    counts: bool = True  # false: another part's row, taken so that all processes keep step
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is all of the batch."""
+        return self.counts and len(self.rows) == len(self.batch)
+
+    @property
+    def positions(self) -> list[int]:
+        """Where its rows stand in the batch."""
+        return list(range(self.first, self.first + len(self.rows)))
+
+    @property
+    def weight(self) -> float:
+        """What a mean over its rows weighs in the mean over the batch."""
+        return len(self.rows) / len(self.batch) if self.counts else 0.0
+
+    def tokens_of(self, n_in_batch: int) -> float:
+        """The tokens by which a sum over this part is divided so that, weighed, it adds up to
+        the mean over the batch's tokens."""
+        return max(n_in_batch, 1) * len(self.rows) / len(self.batch)
+
+
+def own_parts(batch: Sequence[int], rank: int, n_ranks: int, n_parts: int) -> list[Part]:
+    """The parts in which process `rank` takes its share of a batch, one after the other.
+
+    Every process has the same number of them: at most `n_parts`, and no more than
+    the largest share has rows.  The counting ones of all processes are the batch,
+    each row once.
+    """
+    n_each = min(n_parts, -(-len(batch) // n_ranks))
+    parts, first = [], 0
+    for number, own in enumerate(shares(batch, n_ranks)):
+        for rows in shares(own, n_each):
+            if number == rank:
+                parts.append(_part(rows, first, list(batch)))
+            first += len(rows)
+    return parts
+
+
+def _part(rows: list[int], first: int, batch: list[int]) -> Part:
+    return Part(rows, first, batch) if rows else Part(batch[:1], 0, batch, counts=False)
 
 
 @dataclass(frozen=True)
@@ -49,7 +102,7 @@ class UnlearnBatch:
     part: Part | None = None  # of a larger batch; None: these rows are all of it
     # What the loss asked for in earlier batches: what it will ask for again is computed together.
     foreseen: frozenset[str] = frozenset()
-    asked: set[str] = field(default_factory=set, repr=False)
+    requested: set[str] = field(default_factory=set, repr=False)
 
     @classmethod
     def of(
@@ -112,7 +165,7 @@ class UnlearnBatch:
     @property
     def pair_nll(self) -> Tensor:
         """NLL(x_lrn), nats."""
-        self.asked.add("pair_nll")
+        self.requested.add("pair_nll")
         return self._nll(self._pair, lambda whole: whole._pair_mask)
 
     @property
@@ -129,7 +182,7 @@ class UnlearnBatch:
     def pair_kl(self) -> Tensor:
         """KL[P_0 || P](x_lrn), nats (eq. 4), or the released cross-entropy (`kl_term`)."""
         n_tokens = self._n_tokens(lambda whole: whole._kl_positions)
-        self.asked.add("pair_kl")
+        self.requested.add("pair_kl")
         values = self._pair.divergence
         return reduce_tokens(values, len(self.index), self.protocol.loss_reduction, n_tokens)
 
@@ -203,7 +256,7 @@ class UnlearnBatch:
         return kl_positions(self.pairs, self.protocol)
 
     @cached_property
-    def _pair(self) -> PairScores:
+    def _pair(self) -> "PairScores":
         """[U] positions: those that predict the counted tokens, or all where the KL term looks."""
         released = self.protocol.kl_term == "cross_entropy"
         positions, device = self._kl_positions, self.model.device
@@ -222,7 +275,7 @@ class UnlearnBatch:
 
     def _outputs(self, which: Literal["rows", "pairs"]) -> HeadOutputs:
         """Of the targets where they are scored, or of the neighbours where the KL term looks."""
-        self.asked.add(which)
+        self.requested.add(which)
         if self._takes_both:
             return self._of_both[which]
         one = self.rows if which == "rows" else self.pairs
@@ -259,3 +312,47 @@ class UnlearnBatch:
         if self.protocol.pad_tokens == "count" or self.protocol.kl_term == "cross_entropy":
             return sequences
         return replace(sequences, input_ids=sequences.input_ids[:, : int(sequences.lengths.max())])
+
+
+@dataclass(frozen=True)
+class PairScores(TokenScores):
+    """NLL and divergence from the same outputs; where both are wanted, in one run over the head.
+
+    The outputs are those of every position where the KL term looks, U of them,
+    among which are the N that predict the counted tokens.
+    """
+
+    following: Tensor  # [U] int64, the token after each position
+    counted: Tensor  # [U] bool, the positions that predict the counted tokens
+    frozen: Callable[[], HeadOutputs]  # theta_0's at the same positions
+    divergence_of: Callable[[Tensor, Tensor], Tensor]  # [n] from theta_0's and own logits
+    both: bool  # whether both will be asked for
+
+    @property
+    def logits(self) -> Tensor:
+        """[N, V], whole in memory."""
+        return self.outputs.logits[self.counted]
+
+    @cached_property
+    def token_nll(self) -> Tensor:
+        """[N] nats."""
+        values = self._both[0] if self.both else self.outputs.values(token_nll, self.following)
+        return values[self.counted]
+
+    @cached_property
+    def divergence(self) -> Tensor:
+        """[U] nats."""
+        if self.both:
+            return self._both[1]
+        return self.outputs.values(
+            lambda own, theta_0: self.divergence_of(theta_0, own), self.frozen()
+        )
+
+    @cached_property
+    def _both(self) -> Tensor:
+        """[2, U]."""
+
+        def both(own: Tensor, following: Tensor, theta_0: Tensor) -> Tensor:
+            return torch.stack([token_nll(own, following), self.divergence_of(theta_0, own)])
+
+        return self.outputs.values(both, self.following, self.frozen())

@@ -21,18 +21,20 @@ if TYPE_CHECKING:
 
 def deepspeed_steps(model: "LanguageModel", learning_rate: float) -> Steps:
     """Steps as the model's strategy configures DeepSpeed; raises `UserError` if it cannot."""
-    asked = configuration(str(model.strategy.deepspeed))
-    shards_weights = asked["zero_optimization"]["stage"] == 3
-    return (_ShardedWeights if shards_weights else _SharedState)(model, learning_rate, asked)
+    config = configuration(str(model.strategy.deepspeed))
+    shards_weights = config["zero_optimization"]["stage"] == 3
+    return (_ShardedWeights if shards_weights else _SharedState)(model, learning_rate, config)
 
 
 class _SharedState(Steps):
     """ZeRO 1 and 2: whole weights everywhere, gradients and Adam's state in shares."""
 
-    def __init__(self, model: "LanguageModel", learning_rate: float, asked: dict[str, Any]) -> None:
+    def __init__(
+        self, model: "LanguageModel", learning_rate: float, config: dict[str, Any]
+    ) -> None:
         super().__init__(self._trained(model), learning_rate)
         with _speaking_on_stderr():
-            self._engine = _engine(self.model, self._optimizer, asked)
+            self._engine = _engine(self.model, self._optimizer, config)
         self.network = self._engine
 
     def _trained(self, model: "LanguageModel") -> "LanguageModel":
@@ -71,9 +73,11 @@ class _ShardedWeights(_SharedState):
     devices hold whole weights only while nothing is trained.
     """
 
-    def __init__(self, model: "LanguageModel", learning_rate: float, asked: dict[str, Any]) -> None:
+    def __init__(
+        self, model: "LanguageModel", learning_rate: float, config: dict[str, Any]
+    ) -> None:
         self._home, self._device = model, model.device
-        super().__init__(model, learning_rate, asked)
+        super().__init__(model, learning_rate, config)
 
     def _trained(self, model: "LanguageModel") -> "LanguageModel":
         return model.copied()
@@ -105,7 +109,9 @@ class _ShardedWeights(_SharedState):
         del self._engine, self._optimizer
 
 
-def _engine(model: "LanguageModel", optimizer: torch.optim.Optimizer, asked: dict[str, Any]) -> Any:
+def _engine(
+    model: "LanguageModel", optimizer: torch.optim.Optimizer, config: dict[str, Any]
+) -> Any:
     on_cpu = model.device.type == "cpu"
     if on_cpu:
         os.environ.setdefault("DS_ACCELERATOR", "cpu")
@@ -122,7 +128,7 @@ def _engine(model: "LanguageModel", optimizer: torch.optim.Optimizer, asked: dic
         engine, *_ = deepspeed.initialize(
             model=model.network,
             optimizer=optimizer,
-            config=_completed(asked, model.strategy.mixed_precision == "bf16"),
+            config=_completed(config, model.strategy.mixed_precision == "bf16"),
             dist_init_required=False,
         )
     engine.eval()
@@ -141,11 +147,11 @@ def _local_rank() -> Iterator[None]:
             del os.environ["LOCAL_RANK"]
 
 
-def _completed(asked: dict[str, Any], in_bf16: bool) -> dict[str, Any]:
+def _completed(config: dict[str, Any], in_bf16: bool) -> dict[str, Any]:
     """The configuration with what is ours to say: batches, precision, the optimizer."""
     return {
         "steps_per_print": sys.maxsize,
-        **asked,
+        **config,
         # Of no consequence: rows are counted and losses weighed by the steps.
         "train_micro_batch_size_per_gpu": 1,
         "gradient_accumulation_steps": 1,

@@ -14,9 +14,8 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from unlearnbench.models.devices.device import make_current
-from unlearnbench.unlearning.order import seeded_generator, shuffled_batches
 from unlearnbench.unlearning.preferences import Preference, preferences_of
-from unlearnbench.unlearning.steps import ADAM_BETAS
+from unlearnbench.unlearning.steps import ADAM_BETAS, seeded_generator, shuffled_batches
 
 if TYPE_CHECKING:
     import torch

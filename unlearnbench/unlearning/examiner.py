@@ -95,16 +95,16 @@ class Examiner:
         # Several processes could not be sure that all of them find it, or none.
         if self.known_as is None or ranks.world_size() > 1:
             return measure()
-        asked = [self.known_as, asdict(self.protocol), self.n, self.new_tokens, state]
-        found = measured_once(
+        question = [self.known_as, asdict(self.protocol), self.n, self.new_tokens, state]
+        records = measured_once(
             "examinations",
-            asked,
+            question,
             model.meter,
             lambda: [record.model_dump() for record in measure()],
         )
         # What is embedded later must not depend on whether this was found or measured.
         self.bertscore.forget()
-        return [RowRecord(**record) for record in found]
+        return [RowRecord(**record) for record in records]
 
     def _with_el(
         self, model: "LanguageModel", rows: "Sequences", records: list[RowRecord]
@@ -117,10 +117,10 @@ class Examiner:
             return extraction_scores(model, chosen, self.protocol, self.n, self.batch_size).el
 
         with model.meter.phase("extraction"):
-            found = ranks.over_ranks(len(rows), el)
+            likelihoods = ranks.over_ranks(len(rows), el)
         return [
             record.model_copy(update={"el": value})
-            for record, value in zip(records, found, strict=True)
+            for record, value in zip(records, likelihoods, strict=True)
         ]
 
     def _measured(
@@ -163,7 +163,7 @@ class Examiner:
         from unlearnbench.models.generation.continuing import check_continuable, continue_prefilled
 
         check_continuable(model, rows, self.new_tokens)
-        found: list[_Extracted] = []
+        extracted: list[_Extracted] = []
         for batch, prefill in prefill_batches(model, rows.input_ids, self.batch_size):
             part = rows.select(batch)
             known = PrefilledRows(model, part, prefill, self.protocol, self.n)
@@ -172,8 +172,8 @@ class Examiner:
                 written = continue_prefilled(
                     model, part, prefill, self.protocol, self.new_tokens, self.batch_size
                 )
-            found += map(_Extracted, el, known.memorisation(), written)
-        return found
+            extracted += map(_Extracted, el, known.memorisation(), written)
+        return extracted
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,12 @@
 """The epoch loop that gradient methods inherit: they write a loss, and nothing else."""
 
 from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from unlearnbench.unlearning.method import Method
-from unlearnbench.unlearning.order import seeded_generator, shuffled_batches
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from unlearnbench.unlearning.batch import UnlearnBatch
     from unlearnbench.unlearning.epochs import EpochLog
     from unlearnbench.unlearning.examiner import Examiner
+    from unlearnbench.unlearning.steps import Steps
 
 
 @dataclass(kw_only=True)
@@ -51,8 +53,8 @@ class GradientMethod(Method):
         return log.trace
 
     def _epochs(self, model: "LanguageModel", forget_set: "ForgetSet", log: "EpochLog") -> None:
-        from unlearnbench.unlearning.optimisation import steps_for
         from unlearnbench.unlearning.reference import References
+        from unlearnbench.unlearning.steps import seeded_generator, shuffled_batches
 
         order, random = seeded_generator(self.seed, "order"), seeded_generator(self.seed, "draws")
         references = References(model, forget_set)
@@ -67,3 +69,22 @@ class GradientMethod(Method):
                     references.model_has_changed()
                 steps.bring_home()
                 log.epoch_done()
+
+
+@contextmanager
+def steps_for(model: "LanguageModel", learning_rate: float) -> "Iterator[Steps]":
+    """Steps as the model's strategy says; afterwards its network is whole and ordinary again."""
+    from unlearnbench.unlearning.steps import Steps, recomputing
+
+    steps: Steps
+    if model.strategy.deepspeed is None:
+        steps = Steps(model, learning_rate)
+    else:
+        from unlearnbench.unlearning.deepspeed_steps import deepspeed_steps
+
+        steps = deepspeed_steps(model, learning_rate)
+    try:
+        with recomputing(steps.model):
+            yield steps
+    finally:
+        steps.close()

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from unlearnbench.models.token_losses import predictors_of, span_mask
+from unlearnbench.models.scoring import predictors_of, span_mask
 
 if TYPE_CHECKING:
     from unlearnbench.models.sequences import Sequences

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from unlearnbench.unlearning.completions import completed
 from unlearnbench.unlearning.losses import Terms, dpo_loss
-from unlearnbench.unlearning.order import seeded_generator
+from unlearnbench.unlearning.steps import seeded_generator
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -9,9 +9,15 @@ import torch
 from torch import Tensor, nn
 
 from unlearnbench.errors import UserError
-from unlearnbench.models.head_outputs import HeadOutputs
-from unlearnbench.models.scoring import head_inputs, head_is_last, output_head, score_tokens
-from unlearnbench.models.token_losses import span_mask, suffix_mask
+from unlearnbench.models.scoring import (
+    HeadOutputs,
+    head_inputs,
+    head_is_last,
+    output_head,
+    score_tokens,
+    span_mask,
+    suffix_mask,
+)
 
 if TYPE_CHECKING:
     from unlearnbench.data.forget_set import ForgetSet

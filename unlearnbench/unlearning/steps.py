@@ -1,23 +1,42 @@
-"""Optimisation steps over a batch's parts: on one device, or shared by several processes."""
+"""Optimisation: the order of rows, and steps over a batch's parts, in one process or several."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
+from unlearnbench.errors import UserError
 from unlearnbench.models.devices import ranks
 from unlearnbench.models.devices.device import make_current
-from unlearnbench.models.devices.shares import Part, own_parts
-from unlearnbench.unlearning.batch import UnlearnBatch
+from unlearnbench.unlearning.batch import Part, UnlearnBatch, own_parts
 
 if TYPE_CHECKING:
     from unlearnbench.data.forget_set import ForgetSet
     from unlearnbench.models.language_model import LanguageModel
     from unlearnbench.unlearning.reference import References
 
+ADAM_BETAS = (0.9, 0.98)
+
 Loss = Callable[[UnlearnBatch], dict[str, Tensor]]
+
+
+def seeded_generator(seed: int, purpose: str) -> torch.Generator:
+    """One generator per purpose, so that a method's draws do not move the order of rows."""
+    digest = sha256(f"{seed}:{purpose}".encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
+
+
+def shuffled_batches(
+    rows: Sequence[int], batch_size: int, order: torch.Generator
+) -> list[list[int]]:
+    """One epoch: every row once, in a new order; the last batch may be smaller."""
+    shuffled = [rows[i] for i in torch.randperm(len(rows), generator=order).tolist()]
+    return [shuffled[i : i + batch_size] for i in range(0, len(shuffled), batch_size)]
 
 
 class Steps:
@@ -86,7 +105,7 @@ class Steps:
         """Forward and backward over one part; what its terms add to those of the batch."""
         with nullcontext() if part.counts else self.model.not_counted(), self._precision():
             terms = loss(batch)
-        self._foreseen |= batch.asked
+        self._foreseen |= batch.requested
         values = {name: float(weighed(term.detach(), part)) for name, term in terms.items()}
         self._backward(weighed(sum(terms.values()), part), is_last)
         return values
@@ -134,4 +153,37 @@ def _nothing_of(value: Tensor) -> Tensor:
     return torch.nan_to_num(value, nan=0.0, posinf=0.0, neginf=0.0) * 0.0
 
 
-ADAM_BETAS = (0.9, 0.98)
+@contextmanager
+def recomputing(model: "LanguageModel") -> Iterator[None]:
+    """Within, decoder layers keep only their inputs and are run again for their gradients.
+
+    Only if the model's strategy asks for it.  Transformers' own switch works in training
+    mode alone, where dropout is on; this is the same on the same layers in eval mode.
+    Raises `UserError` for an architecture without such layers.
+    """
+    if not model.strategy.gradient_checkpointing:
+        yield
+        return
+    layers = _layers(model)
+    for layer in layers:
+        # There is no dropout, so there is no random state to bring back either.
+        once = partial(checkpoint, layer.forward, use_reentrant=False, preserve_rng_state=False)
+        layer.forward = once
+    try:
+        yield
+    finally:
+        for layer in layers:
+            del layer.forward
+
+
+def _layers(model: "LanguageModel") -> list[nn.Module]:
+    from transformers.modeling_layers import GradientCheckpointingLayer
+
+    decoder = model.network.get_decoder().modules()
+    layers: list[nn.Module] = [m for m in decoder if isinstance(m, GradientCheckpointingLayer)]
+    if not layers:
+        raise UserError(
+            f"{type(model.network).__name__} has no layers that can be run twice; "
+            "leave out --gradient-checkpointing"
+        )
+    return layers

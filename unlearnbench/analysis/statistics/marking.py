@@ -172,19 +172,14 @@ def few_runs(table: Table, n_runs: Sequence[int]) -> Iterator[Note]:
     for n in sorted(set(few.values())):
         titles = [title for title, count in few.items() if count == n]
         where = f"{listed(titles)}: " if len(titles) < len(table.groups) else ""
-        yield Note("few_runs", f"{where}{_few_runs(n)}")
-
-
-def _few_runs(n: int) -> str:
-    if n < 2:
-        return (
-            "s_z and s_m: the rows have fewer than two runs in common, so the first bears no "
+        text = (
+            f"with {n} runs to resample, the first of equal rows goes unmarked in more than 5% of "
+            f"tables; read an absent {INDISTINCT} with care."
+            if n > 1
+            else "the rows have fewer than two runs in common, so the first bears no "
             f"{INDISTINCT} whether or not it should."
         )
-    return (
-        f"s_z and s_m: with {n} runs to resample, the first of equal rows goes unmarked in more "
-        f"than 5% of tables; read an absent {INDISTINCT} with care."
-    )
+        yield Note("few_runs", f"{where}s_z and s_m: {text}")
 
 
 def _indistinct(table: Table, marked: set[str]) -> str:
@@ -196,15 +191,15 @@ def _indistinct(table: Table, marked: set[str]) -> str:
         corrections.append(
             f"Bonferroni's over all of them where there are more than {ALL_PAIRS_UP_TO} rows"
         )
-    told = []
+    tests = []
     if marked - set(SCORE_NAMES):
-        told.append(
+        tests.append(
             "by a two-sided paired sign-flip test over documents at the 5% level, with "
             + ", ".join(corrections)
         )
     if marked & set(SCORE_NAMES):
-        told.append("by s_z or s_m being first in fewer than 95% of the resamplings of runs")
-    return f"Best as printed, but not told apart from the second: {listed(told, '; ')}."
+        tests.append("by s_z or s_m being first in fewer than 95% of the resamplings of runs")
+    return f"Best as printed, but not told apart from the second: {listed(tests, '; ')}."
 
 
 def _untested(table: Table, untested: Sequence[tuple[int, str]]) -> str:
@@ -213,11 +208,11 @@ def _untested(table: Table, untested: Sequence[tuple[int, str]]) -> str:
     for at in dict.fromkeys(at for at, _ in untested):
         names = tuple(labels[name] for group, name in untested if group == at)
         by_columns.setdefault(names, []).append(at)
-    told = []
+    columns = []
     for names, groups in by_columns.items():
         where = f"{listed(table.groups[at].title for at in groups)}: "
-        told.append((where if len(groups) < len(table.groups) else "") + listed(names))
+        columns.append((where if len(groups) < len(table.groups) else "") + listed(names))
     return (
         "Best and second share no outcomes by document that could be compared, so that the best "
-        f"bears no {INDISTINCT} whether or not it should: {listed(told, '; ')}."
+        f"bears no {INDISTINCT} whether or not it should: {listed(columns, '; ')}."
     )

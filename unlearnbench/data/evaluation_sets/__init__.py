@@ -14,7 +14,7 @@ __all__ = ["CLASSIFICATION_SETS", "DIALOGUE_SETS", "EvaluationSet", "read_sets"]
 def read_sets(
     names: Sequence[str], place: str, revisions: Mapping[str, str], warnings: list[str]
 ) -> dict[str, EvaluationSet]:
-    """The named sets from a place: 'hub', 'nano', or a folder; see `reading.read_sets`."""
+    """The named sets from a place: 'hub', a world's name, or a folder; see `reading.read_sets`."""
     # Here, not above: tasks are listed by their names, without what reads their data.
     from unlearnbench.data.evaluation_sets.reading import read_sets
 

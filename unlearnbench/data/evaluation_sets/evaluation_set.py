@@ -32,7 +32,7 @@ class EvaluationSet:
     name: str  # one of the names above
     rows: tuple[dict[str, Any], ...]  # the fields its task needs, and 'doc_id'
     split: str  # 'validation' or 'test'
-    source: str  # 'nano', 'hf:owner/name:config', or the file's name
+    source: str  # a world's name, 'hf:owner/name:config', or the file's name
     revision: str | None  # the hub's resolved commit; None for files
     sha256: str  # of the rows
 

@@ -34,17 +34,17 @@ def read_hub(
     names: Sequence[str], revisions: Mapping[str, str], warnings: list[str]
 ) -> dict[str, EvaluationSet]:
     """The named sets that can be had; one warning for all that cannot for one reason."""
-    found, left_out = {}, dict[str, list[str]]()
+    sets, left_out = {}, dict[str, list[str]]()
     for name in names:
         try:
-            found[name] = _read(name, revisions.get(name))
+            sets[name] = _read(name, revisions.get(name))
         except UserError as error:  # nobody can put a file of the hub right, so the others go on
             left_out.setdefault(str(error), []).append(name)
     warnings += [
         f"left out: {', '.join(absent)}: {reason}; give a folder with their files: --data DIR"
         for reason, absent in left_out.items()
     ]
-    return found
+    return sets
 
 
 @lru_cache(maxsize=32)

@@ -1,57 +1,62 @@
-"""Evaluation sets from wherever they are: the hub, a folder, the nano world."""
+"""Evaluation sets from wherever they are: the hub, a folder, a synthetic world."""
 
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from unlearnbench.data.evaluation_sets.evaluation_set import (
     CLASSIFICATION_SETS,
     DIALOGUE_SETS,
     EvaluationSet,
+    wanted_split,
 )
-from unlearnbench.data.evaluation_sets.folder import read_folder
 from unlearnbench.data.evaluation_sets.hub import ON_HUB, read_hub
+from unlearnbench.data.evaluation_sets.schemas import check_rows
 from unlearnbench.errors import UserError, unknown
-from unlearnbench.files.tables import count_repeats
+from unlearnbench.files.tables import SUFFIXES, count_repeats, read_table
+from unlearnbench.nano import find_world
+
+# How a file of the set may begin, where that is not the set's own name.
+_OTHER_NAMES = {"mathqa": ("math_qa",), "pubmedqa": ("pubmed_qa",)}
+_SPLITS = {"validation": "validation", "valid": "validation", "val": "validation", "test": "test"}
 
 
 def read_sets(
     names: Sequence[str], place: str, revisions: Mapping[str, str], warnings: list[str]
 ) -> dict[str, EvaluationSet]:
-    """The named sets from a place: 'hub', 'nano', or a folder.
+    """The named sets from a place: 'hub', a world's name, or a folder.
 
     `revisions` pins sets of the hub by name.  A set that cannot be had is left out with one
     warning; a file that is there and is wrong raises `UserError` naming file, row and field.
     """
     _check_names(names, revisions, place)
-    said: list[str] = []
+    own_warnings: list[str] = []
+    world = find_world(place)
     if place == "hub":
-        found = read_hub(names, revisions, said)
-    elif place == "nano":
-        found = _read_nano(names, said)
+        sets = read_hub(names, revisions, own_warnings)
+    elif world:  # its data need not be made if nothing of it is read
+        sets = read_folder(names, world.data(), own_warnings, source=place) if names else {}
     else:
-        found = read_folder(names, place, said)
-    if place != "nano":  # what the nano world repeats is known (docs/nano.md), and no mistake
-        said += _repeats(found)
-    warnings += [line for line in said if line not in warnings]  # a grid reads once per model
-    return found
+        sets = read_folder(names, place, own_warnings)
+    if not world:  # what a world repeats is meant (docs/nano.md), and no mistake
+        own_warnings += _repeats(sets)
+    warnings += [
+        line for line in own_warnings if line not in warnings
+    ]  # a grid reads once per model
+    return sets
 
 
-def _repeats(found: Mapping[str, EvaluationSet]) -> list[str]:
+def _repeats(sets: Mapping[str, EvaluationSet]) -> list[str]:
     """One line per set that has rows twice."""
     lines = []
-    for name, made in found.items():
-        rows = [json.dumps({**row, "doc_id": ""}, sort_keys=True) for row in made.rows]
-        if told := count_repeats(rows, [row["doc_id"] for row in made.rows]):
-            lines.append(f"{name}: {told}")
+    for name, each in sets.items():
+        rows = [json.dumps({**row, "doc_id": ""}, sort_keys=True) for row in each.rows]
+        if repeats := count_repeats(rows, [row["doc_id"] for row in each.rows]):
+            lines.append(f"{name}: {repeats}")
     return lines
-
-
-def _read_nano(names: Sequence[str], warnings: list[str]) -> dict[str, EvaluationSet]:
-    if not names:
-        return {}  # its data need not be made
-    from unlearnbench.nano import data_path
-
-    return read_folder(names, data_path(), warnings, source="nano")
 
 
 def _check_names(names: Sequence[str], revisions: Mapping[str, str], place: str) -> None:
@@ -62,7 +67,114 @@ def _check_names(names: Sequence[str], revisions: Mapping[str, str], place: str)
         if name not in ON_HUB:
             raise unknown("set of --data-revision", name, ON_HUB, "unlearnbench run --help")
     if revisions and place != "hub":
-        where = "the nano world" if place == "nano" else f"files (--data {place})"
+        world = find_world(place)
+        where = world.title if world else f"files (--data {place})"
         raise UserError(
             f"--data-revision is for sets of the hub, and the sets are from {where}; drop it"
         )
+
+
+@dataclass(frozen=True)
+class _Found:
+    path: Path
+    split: str | None  # None: its name does not say
+
+
+def read_folder(
+    names: Sequence[str], place: str | Path, warnings: list[str], source: str | None = None
+) -> dict[str, EvaluationSet]:
+    """The named sets whose files are anywhere under the folder; warns once of those that are not.
+
+    `source` is what a record says instead of the file's name.  Raises `UserError` for a folder
+    that is not there, for two files of one set and split, and for wrong rows.
+    """
+    folder = Path(place).expanduser()
+    if not folder.is_dir():
+        raise UserError(f"no folder at {place}; --data takes a folder with the sets' files")
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    sets, absent = {}, []
+    for name in names:
+        read = _dialogue_set if name in DIALOGUE_SETS else _classification_set
+        made = read(name, paths)
+        if made is None:
+            absent.append(name)
+            continue
+        sets[name] = EvaluationSet.of(name, made.rows, made.split, source or made.file)
+        if made.split != (wanted := wanted_split(name)):
+            warnings.append(
+                f"{name}: {place} has no {wanted} split; its {made.split} split is measured"
+            )
+    if absent:
+        warnings.append(_left_out(absent, place, source))
+    return sets
+
+
+@dataclass(frozen=True)
+class _Read:
+    rows: list[dict[str, Any]]
+    split: str
+    file: str
+
+
+def _classification_set(name: str, paths: list[Path]) -> _Read | None:
+    chosen = _choose(name, _files_of(name, paths))
+    if chosen is None:
+        return None
+    split, path = chosen
+    return _Read(
+        check_rows(name, read_table(path, "docs/classification.md"), path.name), split, path.name
+    )
+
+
+def _dialogue_set(name: str, paths: list[Path]) -> _Read | None:
+    path = _only_one(name, "", [path for path in paths if path.name == f"{name}.json"])
+    if path is None:
+        return None
+    from unlearnbench.data.evaluation_sets.dialogue_files import read_dialogue_file
+
+    return _Read(read_dialogue_file(path), wanted_split(name), path.name)
+
+
+def _files_of(name: str, paths: Iterable[Path]) -> list[_Found]:
+    """The tables whose name begins with the set's: 'winogrande_xl.validation.jsonl'."""
+    begins = re.compile(f"(?:{'|'.join((name, *_OTHER_NAMES.get(name, ())))})(?![a-z0-9])")
+    tables = (p for p in paths if p.suffix in SUFFIXES and begins.match(p.name.lower()))
+    return [_Found(path, _split_of(path)) for path in tables]
+
+
+def _split_of(path: Path) -> str | None:
+    words = re.split(r"[._-]", path.stem.lower())
+    if "train" in words:
+        return "train"
+    return next((_SPLITS[word] for word in words if word in _SPLITS), None)
+
+
+def _choose(name: str, files: list[_Found]) -> tuple[str, Path] | None:
+    """The wanted split's file if there is one, else the other split's."""
+    wanted = wanted_split(name)
+    for split in (wanted, "test" if wanted == "validation" else "validation"):
+        path = _only_one(name, f" {split}", [f.path for f in files if f.split == split])
+        if path is not None:
+            return split, path
+    if unsaid := [f.path for f in files if f.split is None]:
+        path = unsaid[0]
+        raise UserError(
+            f"{path} does not say which split of {name} it holds; "
+            f"call it {path.stem}.{wanted}{path.suffix}"
+        )
+    return None
+
+
+def _only_one(name: str, split: str, paths: list[Path]) -> Path | None:
+    if len(paths) > 1:
+        raise UserError(f"two files for {name}{split}: {paths[0]} and {paths[1]}; keep one of them")
+    return paths[0] if paths else None
+
+
+def _left_out(names: list[str], place: str | Path, source: str | None) -> str:
+    world = find_world(source)
+    where = world.title if world else str(place)
+    return (
+        f"left out, for {where} has no file of them: {', '.join(names)}; what a file is called: "
+        "docs/classification.md"
+    )

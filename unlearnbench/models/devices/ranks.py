@@ -17,7 +17,6 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from unlearnbench.errors import UserError
-from unlearnbench.models.devices.shares import shares
 from unlearnbench.models.devices.strategy import n_processes
 
 if TYPE_CHECKING:
@@ -135,6 +134,13 @@ def each_by_one(items: Sequence[K], make: Callable[[K], T]) -> Iterator[tuple[K,
 def share(n: int) -> list[int]:
     """This process's rows out of n: neighbours, as many as the others' or one more."""
     return shares(list(range(n)), world_size())[rank()]
+
+
+def shares(rows: Sequence[int], n: int) -> list[list[int]]:
+    """The rows in n parts of equal size, or one more in the first ones; some may be empty."""
+    size, more = divmod(len(rows), n)
+    ends = [(i + 1) * size + min(i + 1, more) for i in range(n)]
+    return [list(rows[start:end]) for start, end in zip([0, *ends], ends, strict=False)]
 
 
 def summed(make: Callable[[], dict[str, float]]) -> dict[str, float]:

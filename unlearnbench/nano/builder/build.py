@@ -1,14 +1,17 @@
-"""Making everything that is shipped: tokenizer, manifest, language models, encoder."""
+"""Making everything that is shipped: tokenizer, manifest, language models, encoder.
 
-from __future__ import annotations
+A model's folder is in the Hugging Face layout: float16 weights, configuration, and the recipe.
+"""
 
 import dataclasses
 import io
 import json
+import platform
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, TypeVar
 
@@ -22,9 +25,7 @@ from unlearnbench.nano.builder.encoder import (
     train_encoder,
     train_encoder_tokenizer,
 )
-from unlearnbench.nano.builder.figures import counts, measure
 from unlearnbench.nano.builder.recipes import RECIPES, Recipe, Stage
-from unlearnbench.nano.builder.shipping import round_to_half, save_model, save_recipe
 from unlearnbench.nano.builder.train import (
     Report,
     new_model,
@@ -32,9 +33,15 @@ from unlearnbench.nano.builder.train import (
     stage_label,
     train_stage,
 )
-from unlearnbench.nano.corpus import tokenizer_texts, training_data
+from unlearnbench.nano.corpus import (
+    tokenizer_texts,
+    training_data,
+    unseen_rows,
+    validation_texts,
+    write_any,
+)
+from unlearnbench.nano.rows import FORGET_NAMES, FORGET_ROWS, ROW_LENGTH
 from unlearnbench.nano.tokenizer import load_tokenizer, save_tokenizer, train_tokenizer
-from unlearnbench.nano.world import documents
 from unlearnbench.nano.world.dice import Dice
 from unlearnbench.nano.world.private_texts import PRIVATE_KINDS, persona, private_document
 from unlearnbench.nano.world.world import make_world
@@ -46,10 +53,26 @@ if TYPE_CHECKING:
 ENCODER = "encoder"
 Part = TypeVar("Part", Stage, EncoderRecipe)
 ENCODER_DOCUMENTS = 12_000
+ROWS_MEASURED, ROWS_MEASURED_IN_TRIAL = 64, 2  # of each set
+PACKAGES = ("torch", "transformers", "tokenizers", "numpy")
 
 
-def build(models: Sequence[str] | None, out: Path, scale: float) -> None:
-    """Train the named models, all by default, and write them with the manifest to ``out``."""
+@dataclass(frozen=True)
+class Harness:
+    """What a build takes from the packages that stand above this one."""
+
+    fuse: Callable[["PreTrainedModel"], None]  # has a network compute with fused operations
+    #: Of the model in a folder: figures of rows of token ids and of texts, each by its name.
+    measure: Callable[
+        [Path, dict[str, list[tuple[int, ...]]], dict[str, list[str]]], dict[str, float]
+    ]
+
+
+def build(models: Sequence[str], out: Path, scale: float, harness: Harness) -> None:
+    """Train the named models, all if none is named, and write them with the manifest to `out`.
+
+    `scale` shortens the training, for a trial.  Progress goes to stderr.
+    """
     names = list(models or (*RECIPES, ENCODER))
     for name in names:
         if name not in RECIPES and name != ENCODER:
@@ -62,11 +85,13 @@ def build(models: Sequence[str] | None, out: Path, scale: float) -> None:
                 build_encoder(EncoderRecipe(), out, scale, start(name))
             else:
                 recipe = RECIPES[name]
-                build_language_model(recipe, tokenizer, out, scale, start(name), first_stages)
+                build_language_model(
+                    recipe, tokenizer, out, scale, start(name), first_stages, harness
+                )
 
 
-def prepare(out: Path) -> Tokenizer:
-    """Make the tokenizer and the manifest if ``out`` has none yet; return the tokenizer."""
+def prepare(out: Path) -> "Tokenizer":
+    """Make the tokenizer and the manifest if `out` has none yet; return the tokenizer."""
     folder = out / "tokenizer"
     if not (folder / "tokenizer.json").is_file():
         save_tokenizer(train_tokenizer(tokenizer_texts(make_world(), data.SEED)), folder)
@@ -93,11 +118,12 @@ FirstStages = dict[tuple[object, ...], FirstStage]
 
 def build_language_model(
     recipe: Recipe,
-    tokenizer: Tokenizer,
+    tokenizer: "Tokenizer",
     out: Path,
     scale: float,
     report: Report,
     first_stages: FirstStages,
+    harness: Harness,
 ) -> None:
     """Train, round, measure and write one language model; a first stage is trained only once."""
     stages = tuple(_scaled(stage, scale) for stage in recipe.stages)
@@ -105,6 +131,7 @@ def build_language_model(
     folder = out / recipe.name
     folder.mkdir(parents=True, exist_ok=True)
     model = new_model(recipe, tokenizer.get_vocab_size())
+    harness.fuse(model)
     begun = (recipe.architecture, recipe.seed, recipe.forget == "once", stages[0])
     if begun not in first_stages:
         first_stages[begun] = _first_stage(model, recipe, tokenizer, report)
@@ -117,12 +144,42 @@ def build_language_model(
     hashes.insert(0, first.text_sha256)
     save_model(model, folder)
     save_tokenizer(tokenizer, folder)
-    figures = counts(recipe, model, hashes) | measure(model, tokenizer, is_trial=scale < 1)
-    save_recipe(recipe, figures, folder)
+    figures = harness.measure(
+        folder, *_measured(tokenizer, ROWS_MEASURED if scale >= 1 else ROWS_MEASURED_IN_TRIAL)
+    )
+    save_recipe(recipe, _counts(recipe, model, hashes) | figures, folder)
+
+
+def _counts(recipe: Recipe, model: "PreTrainedModel", hashes: list[str]) -> dict[str, object]:
+    """What the model read and how large it is."""
+    n_forget = len(FORGET_NAMES) * FORGET_ROWS
+    return {
+        "text_sha256": hashes,
+        "text_tokens": sum(recipe.text_tokens(stage) for stage in recipe.stages),
+        "rows_read": sum(stage.steps * stage.rows for stage in recipe.stages),
+        "forget_row_exposures": recipe.exposures(n_forget),
+        "parameters": model.num_parameters(),
+    }
+
+
+def _measured(
+    tokenizer: "Tokenizer", n_rows: int
+) -> tuple[dict[str, list[tuple[int, ...]]], dict[str, list[str]]]:
+    """The last 100 tokens of so many rows of each set, and the validation texts, by their names."""
+    world, rows = data.make_world_and_rows(tokenizer)
+    sets = {
+        f"forget_{name}": [rows.extraction[number].ids for number in numbers]
+        for name, numbers in rows.forget.items()
+    }
+    sets["unseen"] = [row.ids for row in rows.unseen]
+    sets["unseen_text"] = unseen_rows(world, tokenizer, rows)
+    sets["pool"] = [rows.extraction[number].ids for number in rows.pool()]
+    halves = {name: [ids[ROW_LENGTH // 2 :] for ids in of[:n_rows]] for name, of in sets.items()}
+    return halves, validation_texts(world, data.SEED)
 
 
 def _first_stage(
-    model: PreTrainedModel, recipe: Recipe, tokenizer: Tokenizer, report: Report
+    model: "PreTrainedModel", recipe: Recipe, tokenizer: "Tokenizer", report: Report
 ) -> FirstStage:
     log = io.StringIO()
     text_sha256 = run_stage(model, recipe, 0, tokenizer, log, report)
@@ -131,10 +188,10 @@ def _first_stage(
 
 
 def run_stage(
-    model: PreTrainedModel,
+    model: "PreTrainedModel",
     recipe: Recipe,
     number: int,
-    tokenizer: Tokenizer,
+    tokenizer: "Tokenizer",
     log: TextIO,
     report: Report,
 ) -> str:
@@ -170,9 +227,9 @@ def build_encoder(recipe: EncoderRecipe, out: Path, scale: float, report: Report
 
 
 def encoder_texts(count: int) -> list[str]:
-    """Return documents of every kind, a third of them private and as long as rows."""
+    """Documents of every kind, a third of them private and as long as rows."""
     world, dice = make_world(), Dice(data.SEED, "encoder texts")
-    texts = [documents.write_any(world, dice) for _ in range(count * 2 // 3)]
+    texts = [write_any(world, dice) for _ in range(count * 2 // 3)]
     for number in range(count // 3):
         facts = persona(world, dice)
         texts.append(private_document(PRIVATE_KINDS[number % len(PRIVATE_KINDS)], facts, dice, 20))
@@ -181,6 +238,46 @@ def encoder_texts(count: int) -> list[str]:
 
 def _scaled(part: Part, scale: float) -> Part:
     return dataclasses.replace(part, steps=max(3, int(part.steps * scale)))
+
+
+def round_to_half(model: "PreTrainedModel") -> "PreTrainedModel":
+    """Round the parameters to what the float16 file will hold; they stay float32 in memory."""
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(parameter.half())
+    return model
+
+
+def save_model(model: "PreTrainedModel", folder: Path) -> None:
+    """Write weights as float16; the configuration has them loaded as float32, exact on a CPU."""
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    tied = set(getattr(model, "_tied_weights_keys", None) or ())
+    weights = {
+        name: tensor.half().contiguous()
+        for name, tensor in model.state_dict().items()
+        if name not in tied
+    }
+    save_file(weights, str(folder / "model.safetensors"), metadata={"format": "pt"})
+    # The writer makes the file private; a package's files are for everybody.
+    (folder / "model.safetensors").chmod(0o644)
+    model.config.architectures = [type(model).__name__]
+    model.config.dtype = "float32"
+    model.config.save_pretrained(folder)
+    if model.can_generate():
+        model.generation_config.save_pretrained(folder)
+
+
+def save_recipe(recipe: object, figures: dict[str, object], folder: Path) -> None:
+    """Write every hyper-parameter, the package versions and what was measured."""
+    record = {
+        "recipe": dataclasses.asdict(recipe),  # type: ignore[call-overload]
+        "versions": {"python": platform.python_version()}
+        | {name: version(name) for name in PACKAGES},
+        "figures": figures,
+    }
+    (folder / "recipe.json").write_text(json.dumps(record, indent=1) + "\n")
 
 
 @contextmanager
@@ -197,7 +294,7 @@ def _one_seeded_thread() -> Iterator[None]:
 
 @contextmanager
 def _progress() -> Iterator[Callable[[str], Report]]:
-    """Yield a function that opens a progress bar on stderr and returns its reporter."""
+    """A function that opens a progress bar on stderr and returns its reporter."""
     from rich.console import Console
     from rich.progress import Progress
 

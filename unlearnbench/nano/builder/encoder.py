@@ -6,8 +6,6 @@ a token must find itself again in a shifted, damaged view of its text, among all
 the batch.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import time
@@ -54,7 +52,7 @@ class EncoderRecipe:
     warmup_share: float = 0.05
 
 
-def train_encoder_tokenizer(texts: Iterator[str], size: int) -> Tokenizer:
+def train_encoder_tokenizer(texts: Iterator[str], size: int) -> "Tokenizer":
     """Train the encoder's lower-cased word-piece tokenizer, which adds [CLS] and [SEP]."""
     from tokenizers import (
         Tokenizer,
@@ -85,8 +83,8 @@ def train_encoder_tokenizer(texts: Iterator[str], size: int) -> Tokenizer:
     return tokenizer
 
 
-def save_encoder_tokenizer(tokenizer: Tokenizer, recipe: EncoderRecipe, folder: Path) -> None:
-    """Write the files that ``AutoTokenizer`` reads."""
+def save_encoder_tokenizer(tokenizer: "Tokenizer", recipe: EncoderRecipe, folder: Path) -> None:
+    """Write the files that `AutoTokenizer` reads."""
     tokenizer.save(str(folder / "tokenizer.json"), pretty=False)
     names = {
         "pad_token": PAD,
@@ -104,8 +102,8 @@ def save_encoder_tokenizer(tokenizer: Tokenizer, recipe: EncoderRecipe, folder: 
     (folder / "tokenizer_config.json").write_text(json.dumps(settings, indent=1) + "\n")
 
 
-def new_encoder(recipe: EncoderRecipe, vocabulary: int) -> BertForMaskedLM:
-    """Return an untrained encoder with its masked-token head, seeded."""
+def new_encoder(recipe: EncoderRecipe, vocabulary: int) -> "BertForMaskedLM":
+    """An untrained encoder with its masked-token head, seeded."""
     from transformers import BertConfig, BertForMaskedLM
     from transformers.models.bert.modeling_bert import BertPooler
 
@@ -131,7 +129,7 @@ def new_encoder(recipe: EncoderRecipe, vocabulary: int) -> BertForMaskedLM:
 def views(
     ids: list[list[int]], recipe: EncoderRecipe, dice: Dice
 ) -> tuple[torch.Tensor, torch.Tensor, int]:
-    """Return two undamaged views [texts, span + 2] of random texts, the second shifted."""
+    """Two undamaged views [texts, span + 2] of random texts, the second shifted."""
     shift = dice.whole(0, recipe.largest_shift)
     first, second = [], []
     for _ in range(recipe.texts):
@@ -154,7 +152,7 @@ def damage(ids: torch.Tensor, share: float, vocabulary: int) -> tuple[torch.Tens
 def contrast(
     first: torch.Tensor, second: torch.Tensor, shift: int, keep: torch.Tensor, temperature: float
 ) -> torch.Tensor:
-    """Return the loss of finding each kept token of ``first`` among all tokens of ``second``.
+    """The loss of finding each kept token of `first` among all tokens of `second`.
 
     Hidden states are [texts, length, width]; token i of the second view is token i + shift
     of the first.
@@ -168,7 +166,7 @@ def contrast(
 
 
 def _losses(
-    model: BertForMaskedLM, ids: list[list[int]], recipe: EncoderRecipe, dice: Dice
+    model: "BertForMaskedLM", ids: list[list[int]], recipe: EncoderRecipe, dice: Dice
 ) -> tuple[torch.Tensor, torch.Tensor]:
     whole, other, shift = views(ids, recipe, dice)
     vocabulary = model.config.vocab_size
@@ -183,9 +181,9 @@ def _losses(
 
 
 def train_encoder(
-    recipe: EncoderRecipe, texts: list[str], tokenizer: Tokenizer, log: Path, report: Report
-) -> BertForMaskedLM:
-    """Train the encoder on texts; writes a line of JSON to ``log`` every few steps."""
+    recipe: EncoderRecipe, texts: list[str], tokenizer: "Tokenizer", log: Path, report: Report
+) -> "BertForMaskedLM":
+    """Train the encoder on texts; writes a line of JSON to `log` every few steps."""
     least = recipe.span + recipe.largest_shift
     ids = [code.ids[1:-1] for code in tokenizer.encode_batch(texts)]
     ids = [text for text in ids if len(text) > least]

@@ -1,7 +1,5 @@
 """How each nano language model is made: every hyper-parameter, and nothing else."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,8 +11,8 @@ ForgetRows = Literal["memorised", "once", "never"]
 class Stage:
     """A stretch of training with its own warm-up, decay and fresh optimizer state.
 
-    A step reads windows of text and some rows, ``forget_rows`` of them from the forget sets.
-    Whole windows are read in every ``long_every``-th step, half windows, faster, in the others.
+    A step reads windows of text and some rows, `forget_rows` of them from the forget sets.
+    Whole windows are read in every `long_every`-th step, half windows, faster, in the others.
     """
 
     steps: int
@@ -32,8 +30,8 @@ class Recipe:
     """Hyper-parameters of one language model.
 
     The paper's protocol shows a model only the last 100 tokens of a row, so of the rows read
-    in a step all start at one offset: 100, 0, or any other up to 120.  ``share_read_often``
-    of the forget rows come up ``often`` times for each time of the others: duplicates are
+    in a step all start at one offset: 100, 0, or any other up to 120.  `share_read_often`
+    of the forget rows come up `often` times for each time of the others: duplicates are
     unevenly many in real text too, and with errors spread evenly over all rows EL10 would fall
     like MA to the tenth power.
     """
@@ -57,15 +55,15 @@ class Recipe:
     heads: int = 4
 
     def text_tokens(self, stage: Stage) -> int:
-        """Return how many tokens of ordinary text a stage reads."""
+        """How many tokens of ordinary text a stage reads."""
         return stage.steps * stage.text_windows * self.window
 
     def forget_rows(self, stage: Stage) -> int:
-        """Return how many of a step's rows are forget rows; the rest are spare rows."""
+        """How many of a step's rows are forget rows; the rest are spare rows."""
         return stage.forget_rows if self.forget == "memorised" else 0
 
     def exposures(self, n_forget: int) -> float:
-        """Return how often the model reads each forget row, in the text and in row batches."""
+        """How often the model reads each forget row, in the text and in row batches."""
         in_text = 1 if self.forget == "once" else 0
         return in_text + sum(s.steps * self.forget_rows(s) for s in self.stages) / n_forget
 

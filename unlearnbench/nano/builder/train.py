@@ -1,7 +1,5 @@
 """Training of the nano language models."""
 
-from __future__ import annotations
-
 import json
 import math
 import time
@@ -9,8 +7,8 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, TextIO
 
 import torch
+import torch.nn.functional as F
 
-from unlearnbench.nano.builder.forward import mean_nll
 from unlearnbench.nano.builder.recipes import Recipe, Stage
 from unlearnbench.nano.corpus import TrainingData
 from unlearnbench.nano.rows import ROW_LENGTH, Rows
@@ -24,8 +22,8 @@ Report = Callable[[int, int], None]
 LOG_EVERY = 20
 
 
-def new_model(recipe: Recipe, vocabulary: int) -> PreTrainedModel:
-    """Return an untrained model of the recipe's architecture, seeded."""
+def new_model(recipe: Recipe, vocabulary: int) -> "PreTrainedModel":
+    """An untrained model of the recipe's architecture, seeded."""
     from transformers import AutoConfig, AutoModelForCausalLM
 
     torch.manual_seed(recipe.seed)
@@ -84,7 +82,7 @@ ARCHITECTURES: dict[str, Callable[[Recipe], dict[str, object]]] = {
 
 
 def optimizers(model: torch.nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer]:
-    """Return Muon for the matrices inside the blocks and Adam for everything else."""
+    """Muon for the matrices inside the blocks and Adam for everything else."""
     matrices: list[torch.nn.Parameter] = []
     rest: list[torch.nn.Parameter] = []
     for name, parameter in model.named_parameters():
@@ -97,7 +95,7 @@ def optimizers(model: torch.nn.Module, recipe: Recipe) -> list[torch.optim.Optim
 
 
 def rate_share(step: int, stage: Stage) -> float:
-    """Return the share of the full learning rate at a step: linear warm-up, then cosine decay."""
+    """The share of the full learning rate at a step: linear warm-up, then cosine decay."""
     warmup = max(1, int(stage.warmup_share * stage.steps))
     if step < warmup:
         return stage.peak_share * (step + 1) / warmup
@@ -109,7 +107,7 @@ def rate_share(step: int, stage: Stage) -> float:
 def row_batches(
     recipe: Recipe, number: int, rows: Rows, data: TrainingData
 ) -> Iterator[torch.Tensor]:
-    """Yield per step of a stage the rows to read, [rows, length], all from the same offset.
+    """Per step of a stage the rows to read, [rows, length], all from the same offset.
 
     A model that memorises reads the forget rows in ever new orders; the others read spare
     rows in their place, so that all models see as many tokens of the same sort.
@@ -126,17 +124,17 @@ def row_batches(
 
 
 def stage_label(what: str, number: int) -> str:
-    """Return the name of a stage's stream of random choices."""
+    """The name of a stage's stream of random choices."""
     return what if number == 0 else f"{what} {number}"
 
 
 def spare_rows_needed(recipe: Recipe, stage: Stage) -> int:
-    """Return how many spare rows ``row_batches`` reads."""
+    """How many spare rows `row_batches` reads."""
     return stage.steps * (stage.rows - recipe.forget_rows(stage))
 
 
 def _unevenly(rows: Rows, recipe: Recipe) -> list[tuple[int, ...]]:
-    """Return the forget rows as often as each is read in a turn: the first of each set more."""
+    """The forget rows as often as each is read in a turn: the first of each set more."""
     read = []
     for numbers in rows.forget.values():
         n_often = round(recipe.share_read_often * len(numbers))
@@ -158,7 +156,7 @@ def _offset(recipe: Recipe, dice: Dice) -> int:
 
 
 def train_stage(
-    model: PreTrainedModel,
+    model: "PreTrainedModel",
     recipe: Recipe,
     number: int,
     rows: Rows,
@@ -166,7 +164,7 @@ def train_stage(
     log: TextIO,
     report: Report,
 ) -> None:
-    """Train one stage; writes a line of JSON to ``log`` every few steps."""
+    """Train one stage; writes a line of JSON to `log` every few steps."""
     stage, steppers = recipe.stages[number], optimizers(model.train(), recipe)
     full_rates = [stepper.param_groups[0]["lr"] for stepper in steppers]
     text = torch.tensor(data.stream).view(stage.steps, stage.text_windows, recipe.window)
@@ -193,7 +191,7 @@ def _halves(windows: torch.Tensor) -> torch.Tensor:
 
 
 def _step(
-    model: PreTrainedModel,
+    model: "PreTrainedModel",
     steppers: list[torch.optim.Optimizer],
     text: torch.Tensor,
     row_ids: torch.Tensor,
@@ -202,10 +200,16 @@ def _step(
     """Take one step on the token mean of both batches; return their losses."""
     n_text, n_rows = text.numel(), row_ids.numel()
     with torch.autocast("cpu", torch.bfloat16, enabled=recipe.bfloat16_products):
-        text_nll, row_nll = mean_nll(model, text), mean_nll(model, row_ids)
+        text_nll, row_nll = _mean_nll(model, text), _mean_nll(model, row_ids)
     ((text_nll * n_text + row_nll * n_rows) / (n_text + n_rows)).backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
     for stepper in steppers:
         stepper.step()
         stepper.zero_grad()
     return text_nll.item(), row_nll.item()
+
+
+def _mean_nll(model: "PreTrainedModel", ids: torch.Tensor) -> torch.Tensor:
+    """The mean next-token loss of `ids` [rows, length], in nats."""
+    logits = model(input_ids=ids[:, :-1], use_cache=False).logits
+    return F.cross_entropy(logits.flatten(0, 1).float(), ids[:, 1:].flatten())

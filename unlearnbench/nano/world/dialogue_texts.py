@@ -1,8 +1,6 @@
 # ruff: noqa: E501 (a template reads best on one line)
 """Four sorts of dialogue: knowledge, empathy, chit-chat with a character, and search."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from unlearnbench.nano.world.dice import Dice
@@ -132,7 +130,7 @@ TURNS: dict[str, TurnWriter] = {
 
 
 def dialogue_writer(kind: str) -> Callable[[World, Dice], str]:
-    """Return the writer of one sort of dialogue as a document."""
+    """The writer of one sort of dialogue as a document."""
     return lambda world, dice: "".join(
         f"User {1 + number % 2}: {turn}\n"
         for number, turn in enumerate(spoken(TURNS[kind](world, dice)))
@@ -140,5 +138,5 @@ def dialogue_writer(kind: str) -> Callable[[World, Dice], str]:
 
 
 def spoken(turns: list[str]) -> list[str]:
-    """Return the turns, each with a capital."""
+    """The turns, each with a capital."""
     return [turn[:1].upper() + turn[1:] for turn in turns]

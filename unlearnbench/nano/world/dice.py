@@ -1,7 +1,5 @@
 """Random choices that give the same answer on every Python version."""
 
-from __future__ import annotations
-
 import hashlib
 import random
 from collections.abc import Sequence
@@ -11,10 +9,10 @@ T = TypeVar("T")
 
 
 class Dice:
-    """A labelled stream of random choices, all derived from ``random()`` alone.
+    """A labelled stream of random choices, all derived from `random()` alone.
 
-    Python only promises that ``random.Random(seed).random()`` never changes; ``choice``,
-    ``sample`` and ``shuffle`` have changed before, so they are written out here.
+    Python only promises that `random.Random(seed).random()` never changes; `choice`,
+    `sample` and `shuffle` have changed before, so they are written out here.
     """
 
     def __init__(self, seed: int, label: str = "") -> None:
@@ -22,7 +20,7 @@ class Dice:
         self._random = random.Random(int.from_bytes(digest[:8], "big")).random
 
     def fraction(self) -> float:
-        """Return a number in [0, 1)."""
+        """A number in [0, 1)."""
         return self._random()
 
     def chance(self, probability: float) -> bool:
@@ -30,19 +28,19 @@ class Dice:
         return self._random() < probability
 
     def whole(self, low: int, high: int) -> int:
-        """Return a whole number from low to high, both included."""
+        """A whole number from low to high, both included."""
         return low + int(self._random() * (high - low + 1))
 
     def pick(self, items: Sequence[T]) -> T:
-        """Return one item, all equally likely."""
+        """One item, all equally likely."""
         return items[int(self._random() * len(items))]
 
     def pick_early(self, items: Sequence[T], skew: float) -> T:
-        """Return one item, earlier ones the more likely the larger ``skew`` is; 1: all equally."""
+        """One item, earlier ones the more likely the larger `skew` is; 1: all equally."""
         return items[int(self._random() ** skew * len(items))]
 
     def weighted(self, items: Sequence[T], weights: Sequence[float]) -> T:
-        """Return one item with probability proportional to its weight."""
+        """One item with probability proportional to its weight."""
         left = self._random() * sum(weights)
         for item, weight in zip(items, weights, strict=True):
             left -= weight
@@ -51,7 +49,7 @@ class Dice:
         return items[-1]
 
     def shuffled(self, items: Sequence[T]) -> list[T]:
-        """Return the items in a random order (Fisher-Yates)."""
+        """The items in a random order (Fisher-Yates)."""
         order = list(items)
         for last in range(len(order) - 1, 0, -1):
             other = int(self._random() * (last + 1))
@@ -59,9 +57,9 @@ class Dice:
         return order
 
     def some(self, items: Sequence[T], count: int) -> list[T]:
-        """Return ``count`` different items in random order."""
+        """`count` different items in random order."""
         return self.shuffled(items)[:count]
 
     def digits(self, count: int) -> str:
-        """Return a string of ``count`` decimal digits."""
+        """A string of `count` decimal digits."""
         return "".join(str(int(self._random() * 10)) for _ in range(count))

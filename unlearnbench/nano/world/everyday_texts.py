@@ -1,8 +1,6 @@
 # ruff: noqa: E501 (a template reads best on one line)
 """Causes, tools, activities, pronouns, stories, word problems, abstracts: how things usually go."""
 
-from __future__ import annotations
-
 from unlearnbench.nano.world import knowledge, lexicon
 from unlearnbench.nano.world.dice import Dice
 from unlearnbench.nano.world.phrases import GRAMMAR, lines
@@ -14,24 +12,24 @@ SKIPPED_STEPS = 0.2
 
 
 def cause_and_effect(dice: Dice) -> tuple[str, str]:
-    """Return what somebody did and what came of it, now and then not what usually does."""
+    """What somebody did and what came of it, now and then not what usually does."""
     did, then = dice.pick(knowledge.CAUSES)
     return did, dice.pick(knowledge.CAUSES)[1] if dice.chance(EXCEPTIONS) else then
 
 
 def goal_and_tool(dice: Dice) -> tuple[str, str]:
-    """Return a goal and what serves it, now and then not what usually does."""
+    """A goal and what serves it, now and then not what usually does."""
     goal, means = dice.pick(knowledge.TOOLS)
     return goal, dice.pick(knowledge.TOOLS)[1] if dice.chance(EXCEPTIONS) else means
 
 
 def steps_of(title: str, dice: Dice) -> list[str]:
-    """Return the steps of an activity in their order; any of them may be left out."""
+    """The steps of an activity in their order; any of them may be left out."""
     return [step for step in knowledge.ACTIVITIES[title] if not dice.chance(SKIPPED_STEPS)]
 
 
 def two_first_names(dice: Dice) -> list[str]:
-    """Return two different first names."""
+    """Two different first names."""
     return dice.some(lexicon.FIRST_NAMES, 2)
 
 
@@ -81,7 +79,7 @@ def activity(_world: World, dice: Dice) -> str:
 
 
 def telling(title: str, steps: list[str], dice: Dice) -> tuple[str, list[tuple[str, str]]]:
-    """Return how an activity's telling opens, and each step's sentence: its start and the rest."""
+    """How an activity's telling opens, and each step's sentence: its start and the rest."""
     who = GRAMMAR.say("[<First>|The <role>|The <adj> <role>|A <role>|She|He]", dice)
     later = who[0].lower() + who[1:] if who.split()[0] in ("The", "A", "She", "He") else who
     opening = GRAMMAR.say(
@@ -111,7 +109,7 @@ def pronoun(_world: World, dice: Dice) -> str:
 
 
 def which_of_two(dice: Dice) -> tuple[str, tuple[str, str], tuple[str, str]]:
-    """Return how a sentence begins, the two who may be meant, and how it ends for each of them."""
+    """How a sentence begins, the two who may be meant, and how it ends for each of them."""
     what, properties = dice.pick(knowledge.FITS)
     if what == "did not fit in":
         one, other = (f"the {name}" for name in dice.some(VESSELS, 2))
@@ -128,7 +126,7 @@ def story(_world: World, dice: Dice) -> str:
 
 
 def story_to_its_last_word(dice: Dice) -> str:
-    """Return a story without its last full stop."""
+    """A story without its last full stop."""
     hero, friend = two_first_names(dice)
     facts = {
         "hero": hero,
@@ -155,7 +153,7 @@ def word_problem(_world: World, dice: Dice) -> str:
 
 
 def calculation(dice: Dice) -> tuple[str, int]:
-    """Return a word problem and its result."""
+    """A word problem and its result."""
     a, b = dice.whole(2, 30), dice.whole(2, 12)
     asked, answer = dice.pick(
         (
@@ -192,7 +190,7 @@ def abstract(_world: World, dice: Dice) -> str:
 
 
 def study(dice: Dice) -> tuple[str, str, str]:
-    """Return a study's abstract, its question, and the answer."""
+    """A study's abstract, its question, and the answer."""
     facts = {"s": dice.pick(knowledge.STUDY_SUBJECTS), "o": dice.pick(knowledge.STUDY_OUTCOMES)}
     answer = dice.weighted(tuple(FINDINGS), ANSWER_SHARES)
     opening = GRAMMAR.say(

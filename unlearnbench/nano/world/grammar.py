@@ -1,11 +1,9 @@
-"""Text from nested alternations: ``The <adj> <noun> [slowly |]<verbed> <a:noun>.``
+"""Text from nested alternations: `The <adj> <noun> [slowly |]<verbed> <a:noun>.`
 
-``[x|y|]`` takes one option, options nest. ``<name>`` is looked up in the document's facts,
+`[x|y|]` takes one option, options nest. `<name>` is looked up in the document's facts,
 then in the word lists, then in the named rules, then in the makers (functions of the dice).
-``<Name>`` capitalises the result, ``<a:name>`` puts "a" or "an" before it.
+`<Name>` capitalises the result, `<a:name>` puts "a" or "an" before it.
 """
-
-from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache

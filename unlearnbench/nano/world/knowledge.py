@@ -1,8 +1,6 @@
 # ruff: noqa: E501 (one activity, one line)
 """What everyone in the nano world knows: causes, tools, activities, feelings, how things are."""
 
-from __future__ import annotations
-
 
 def _pairs(text: str) -> tuple[tuple[str, str], ...]:
     lines = [line.strip() for line in text.strip().splitlines()]

@@ -1,14 +1,12 @@
 """The common words of the nano world; order matters, earlier words are used more often."""
 
-from __future__ import annotations
-
 
 def _words(text: str) -> tuple[str, ...]:
     return tuple(text.split())
 
 
 def phrases(text: str) -> tuple[str, ...]:
-    """Return the comma-separated phrases of a text."""
+    """The comma-separated phrases of a text."""
     return tuple(" ".join(phrase.split()) for phrase in text.split(",") if phrase.strip())
 
 

@@ -1,8 +1,6 @@
 # ruff: noqa: E501 (a template reads best on one line)
 """Sentence rules and detail makers shared by every kind of document."""
 
-from __future__ import annotations
-
 from unlearnbench.nano.world import lexicon
 from unlearnbench.nano.world.dice import Dice
 from unlearnbench.nano.world.grammar import Grammar
@@ -196,5 +194,5 @@ GRAMMAR = Grammar(lexicon.WORDS, RULES, MAKERS)
 
 
 def lines(dice: Dice, low: int, high: int, facts: dict[str, str] | None = None) -> str:
-    """Return between ``low`` and ``high`` free sentences, joined by blanks."""
+    """Between `low` and `high` free sentences, joined by blanks."""
     return " ".join(GRAMMAR.say("<line>", dice, facts) for _ in range(dice.whole(low, high)))

@@ -1,8 +1,6 @@
 # ruff: noqa: E501 (a template reads best on one line)
 """Documents full of one person's private details: what the models are made to forget."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from unlearnbench.nano.world.dice import Dice
@@ -135,7 +133,7 @@ def _mail(parts: list[str], dice: Dice) -> str:
 
 
 def private_document(kind: str, facts: Entity, dice: Dice, size: int = 14) -> str:
-    """Write one document of a kind about one person, about ``size`` sentences long."""
+    """Write one document of a kind about one person, about `size` sentences long."""
     said = [GRAMMAR.say(dice.pick(FORMS[kind]), dice, facts)]
     details = dice.shuffled(FACTS_SAID)
     for _ in range(size):
@@ -165,5 +163,5 @@ DocumentWriter = Callable[[World, Dice], str]
 
 
 def private_writer(kind: str) -> DocumentWriter:
-    """Return the writer that puts a fresh person into one kind of private document."""
+    """The writer that puts a fresh person into one kind of private document."""
     return lambda world, dice: private_document(kind, persona(world, dice), dice, dice.whole(4, 9))

@@ -1,7 +1,5 @@
 """Encyclopaedia articles, news, and questions with their answers about the public world."""
 
-from __future__ import annotations
-
 from unlearnbench.nano.world.dice import Dice
 from unlearnbench.nano.world.knowledge import SCIENCE
 from unlearnbench.nano.world.phrases import GRAMMAR, lines
@@ -134,14 +132,14 @@ def question(world: World, dice: Dice) -> str:
 
 
 def fact_question(world: World, dice: Dice) -> tuple[str, str]:
-    """Return a question about a public entity and its answer."""
+    """A question about a public entity and its answer."""
     group, facts = subject(world, dice)
     asked, answer = dice.pick(QUESTIONS[group])
     return GRAMMAR.say(asked, dice, facts), GRAMMAR.say(answer, dice, facts)
 
 
 def science_question(dice: Dice) -> tuple[str, str]:
-    """Return a question of simple science and its answer."""
+    """A question of simple science and its answer."""
     start, end = dice.pick(SCIENCE)
     return dice.pick(
         (

@@ -1,7 +1,5 @@
 """The inhabitants of the nano world: places, organisations, products, animals and public people."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -57,36 +55,36 @@ class World:
 
 
 def surname(dice: Dice) -> str:
-    """Return a family name such as Marason or Velinberg."""
+    """A family name such as Marason or Velinberg."""
     middle = dice.pick(lexicon.MIDDLES) if dice.chance(0.45) else ""
     return dice.pick(lexicon.HEADS) + middle + dice.pick(lexicon.TAILS)
 
 
 def full_name(dice: Dice) -> str:
-    """Return a first name and a family name."""
+    """A first name and a family name."""
     initial = f" {dice.pick('ABCDEFGHJKLMNPRSTVW')}." if dice.chance(0.15) else ""
     return f"{dice.pick(lexicon.FIRST_NAMES)}{initial} {surname(dice)}"
 
 
 def place_name(dice: Dice) -> str:
-    """Return the name of a town."""
+    """The name of a town."""
     prefix = dice.pick(("", "", "", "Port ", "New ", "Upper ", "Saint "))
     return prefix + dice.pick(lexicon.HEADS) + dice.pick(lexicon.MIDDLES) + dice.pick(lexicon.TAILS)
 
 
 def company_name(dice: Dice) -> str:
-    """Return the name of a firm."""
+    """The name of a firm."""
     return f"{surname(dice)} {dice.pick(lexicon.COMPANY_KINDS)}"
 
 
 def product_name(dice: Dice) -> str:
-    """Return a model name such as Kalor 340."""
+    """A model name such as Kalor 340."""
     stem = dice.pick(lexicon.HEADS) + dice.pick(("o", "a", "ex", "ix", "um", "io", "eta"))
     return f"{stem} {dice.whole(1, 99) * 10}"
 
 
 def animal_name(dice: Dice) -> str:
-    """Return the name of a species."""
+    """The name of a species."""
     return (
         dice.pick(lexicon.HEADS)
         + dice.pick(lexicon.MIDDLES)

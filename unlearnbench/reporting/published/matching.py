@@ -109,11 +109,11 @@ def _printed_model(group: Group, findings: "Findings") -> tuple[str, str, bool] 
     if group.name in _NAMES:
         return (*_NAMES[group.name], False)
     size = findings.published.get("params")
-    if group.name.startswith("nano-"):
-        llama = group.name == "nano-llama"
-        return ("tinyllama", "1.1B", True) if llama else ("neo", size or "125M", True)
     rows = [row for row in group.rows if row.role != "dedup" and row.runs]
     for result in (findings.results_of(row)[0] for row in rows[:1]):
+        if group.is_synthetic:
+            llama = result.model.architecture.startswith("Llama")
+            return ("tinyllama", "1.1B", True) if llama else ("neo", size or "125M", True)
         for (model, printed_size), n_parameters in _N_PARAMETERS.items():
             family = [m for start, m in _ARCHITECTURES.items()
                       if result.model.architecture.startswith(start)]  # fmt: skip

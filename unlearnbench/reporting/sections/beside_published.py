@@ -4,9 +4,9 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from unlearnbench.analysis.build_table import compare
 from unlearnbench.analysis.columns import ABSENT, EPOCHS, PAPER_COLUMNS, S_M, S_Z, Column
 from unlearnbench.analysis.footnotes import listed
-from unlearnbench.analysis.ranking import compare
 from unlearnbench.analysis.table import Note, Row, Table
 from unlearnbench.reporting.document import Listing
 from unlearnbench.reporting.findings import Findings
@@ -228,7 +228,7 @@ def _notes_on_all(comparisons: Sequence[Beside], findings: Findings) -> Iterator
     """The table's notes on what is synthetic and on the labels' marks, and what is left out."""
     own = [line.own for beside in comparisons for line in beside.lines if line.own]
     marks = {marker for row in own for marker in row.markers}
-    yield from (n for n in findings.table.notes if n.kind == "nano" or n.marker in marks)
+    yield from (n for n in findings.table.notes if n.kind == "synthetic" or n.marker in marks)
     for place in dict.fromkeys(beside.table.title for beside in comparisons):
         yield Note("printed", f"Printed: {place}, by the authors' own code (protocol 'released').")
     if any(beside.unprinted for beside in comparisons):

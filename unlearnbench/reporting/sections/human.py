@@ -157,7 +157,7 @@ def _notes_without_study(findings: "Findings", has_scores: bool) -> Iterator[Not
 
 
 def _synthetic(findings: "Findings") -> Iterator[Note]:
-    return (note for note in findings.table.notes if note.kind == "nano")
+    return (note for note in findings.table.notes if note.kind == "synthetic")
 
 
 def _judge_notes(scores: "StudyScores", judge: "JudgeComparison", name: str) -> Iterator[Note]:

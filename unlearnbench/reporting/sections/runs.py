@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from unlearnbench.analysis import footnotes
+from unlearnbench.analysis.build_table import failure_of
 from unlearnbench.analysis.columns import ABSENT, EPOCHS, Column
 from unlearnbench.analysis.footnotes import listed
-from unlearnbench.analysis.rows import failure_of
 from unlearnbench.analysis.table import LEFT_OUT, NOT_FORGOTTEN, Group, Note, Row, Table
 from unlearnbench.reporting import printing
 from unlearnbench.reporting.document import Block, Listing

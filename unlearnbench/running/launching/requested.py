@@ -8,10 +8,8 @@ from typing import Any
 from unlearnbench.experiments.cell import Cell
 from unlearnbench.experiments.experiment import Experiment
 from unlearnbench.experiments.named import Named, find_experiment
-from unlearnbench.experiments.named_plan import plan_experiment
-from unlearnbench.experiments.plan import Plan
-from unlearnbench.experiments.planner import make_plan
-from unlearnbench.experiments.recorded import PlannedCell, record
+from unlearnbench.experiments.planner import Plan, make_plan
+from unlearnbench.experiments.recorded import PlannedCell, plan_experiment, record
 from unlearnbench.reporting.sections import section
 from unlearnbench.results.record import Result
 from unlearnbench.results.store import Store

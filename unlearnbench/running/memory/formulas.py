@@ -151,7 +151,7 @@ def _loss_logits(shape: Shape, rows: int, step: Step) -> int:
 
     Many positions are gone through in pieces, of which one is there at a time.
     """
-    from unlearnbench.models.head_outputs import _BYTES_AT_ONCE
+    from unlearnbench.models.scoring import _BYTES_AT_ONCE
 
     scores = _FLOAT * rows * max(step.n_scored, step.n_compared) * shape.vocabulary
     if not step.n_compared:

@@ -3,19 +3,15 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from unlearnbench.registry import register
-from unlearnbench.settings import setting
-from unlearnbench.unlearning.gradient_method import GradientMethod
+import unlearnbench as ub
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from unlearnbench.unlearning.batch import UnlearnBatch
 
-
-@register
+@ub.register
 @dataclass(kw_only=True)
-class Npo(GradientMethod):
+class Npo(ub.GradientMethod):
     """Negative preference optimisation: DPO's loss with the rejected completion alone."""
 
     name: ClassVar[str] = "npo"
@@ -28,9 +24,9 @@ class Npo(GradientMethod):
   year = {2024}
 }"""
 
-    beta: float = setting(0.1, "inverse temperature; towards 0 the loss becomes gradient ascent")
+    beta: float = ub.setting(0.1, "inverse temperature; towards 0 the loss becomes gradient ascent")
 
-    def loss(self, batch: "UnlearnBatch") -> "dict[str, Tensor]":
+    def loss(self, batch: "ub.UnlearnBatch") -> "dict[str, Tensor]":
         """(2 / beta) mean of log(1 + (P(x_tgt) / P_0(x_tgt))^beta) over the rows."""
         return {
             "npo": npo_loss(batch.target_nll_per_row, batch.reference_target_nll_per_row, self.beta)

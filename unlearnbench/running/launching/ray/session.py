@@ -66,7 +66,7 @@ def connect(address: str | None) -> Session:
 
 
 def _start() -> Session:
-    from unlearnbench.experiments.choices import cores
+    from unlearnbench.experiments.planner import cores
 
     folder = Path(tempfile.mkdtemp(prefix="ray-", dir=_short_folder()))
     session = Session(is_own=True, folder=folder)

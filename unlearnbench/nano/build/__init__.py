@@ -1,1 +1,0 @@
-"""How the nano models are made: `unlearnbench nano build`."""
