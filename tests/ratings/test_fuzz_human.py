@@ -176,19 +176,19 @@ def test_any_file_is_a_key_or_named(content):
         path.write_bytes(content)
         (folder / "people").mkdir()
         (folder / "people" / "anna.csv").write_bytes(FILLED)
-        stored = stored_studies(folder)
+        studies, warnings = stored_studies(folder)
         try:
             key = read_key(path)
         except UserError as error:
             assert is_one_line(str(error))  # noqa: PT017
             assert str(path) in str(error)  # noqa: PT017
-            assert [w for w in stored.warnings if "study people" in w]
+            assert [w for w in warnings if "study people" in w]
             return
         assert key.key_version == 1
         assert key.items
         places = [(one.result_key, one.doc_id) for one in key.items.values()]
         assert len(set(places)) == len(places)
-        for study in stored.studies:
+        for study in studies:
             study_scores(study.key, study.filled)
 
 
@@ -295,7 +295,7 @@ def test_a_link_that_leads_nowhere_is_nobody_s_rating(tmp_path):
     (tmp_path / "people-key.json").write_text(key_text(KEY))
     (tmp_path / "people").mkdir()
     (tmp_path / "people" / "a=b.csv").symlink_to("nowhere")
-    (study,) = stored_studies(tmp_path).studies
+    (study,), _ = stored_studies(tmp_path)
     (warning,) = study.warnings
     assert "a=b.csv: No such file" in warning
 

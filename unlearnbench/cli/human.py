@@ -236,8 +236,8 @@ def _drawn(
     def names(text: str) -> list[str]:
         return [name.strip() for name in text.split(",") if name.strip()]
 
-    rows = draw.of_models(draw.study_rows(draw.of_runs(results, names(runs))), names(models))
-    drawn = draw.draw(draw.of_methods(rows, names(methods)), n_documents, seed)
+    rows = draw.select_rows(results, names(runs), names(models), names(methods))
+    drawn = draw.draw(rows, n_documents, seed)
     for source, run, doc_id in draw.documents_whose_texts_differ(drawn):
         click.echo(
             f"unlearnbench: {source}, forget set {run}, doc_id {doc_id}: prefix or reference is "

@@ -15,9 +15,9 @@ from unlearnbench.errors import UserError
 from unlearnbench.settings import quoted, setting, settings_of
 
 if TYPE_CHECKING:
-    from unlearnbench.ratings.judge.client import Client, Outcome
+    from unlearnbench.ratings.judge.client import Client
     from unlearnbench.ratings.judge.questions import Selection
-    from unlearnbench.ratings.judge.replies import JudgeFiles
+    from unlearnbench.ratings.judge.replies import Judge, JudgeFiles
     from unlearnbench.ratings.judge.rubric import Prompt
 
 
@@ -91,23 +91,31 @@ def judge(folder: Path, dry_run: bool, listing: bool, **texts: Any) -> int:
 
     Exit status: 0 all scored, 1 some failed or unparsable, 2 usage, 130 interrupted.
     """
-    from unlearnbench.ratings.judge.replies import JudgeFiles
+    from unlearnbench.ratings.judge.replies import Judge, JudgeFiles
+    from unlearnbench.ratings.judge.rubric import read_prompt
+    from unlearnbench.ratings.judge.scores import JudgeScores, cost_before, scores_table
 
     options, files = JudgeOptions.parse(given(texts)), JudgeFiles(folder)
     selection, n_damaged = _select(folder, options)
     if listing:
         _list(files, selection)
         return 0
-    session = _Session(options, files, selection)
+    prompt = read_prompt(Path(options.prompt_file) if options.prompt_file else None)
+    client = _client(options, prompt)
+    judge = Judge.of(client.model, client.endpoint.name, prompt)
     if dry_run:
-        session.print_cost()
+        questions = selection.open(files.load(judge), options.max_tokens)
+        click.echo(cost_before(selection, questions, prompt, options.max_tokens))
         return 0
     try:
-        is_complete = session.run()
+        _ask(client, prompt, files, judge, selection, options.concurrency)
     except KeyboardInterrupt:
         click.echo("unlearnbench: interrupted; run the same command to go on", err=True)
         return INTERRUPTED
-    return 0 if is_complete and not n_damaged else SOME_UNSCORED
+    scores = JudgeScores(judge, files.load(judge))
+    click.echo(scores_table(selection.cells, scores))
+    coverage = scores.coverage(selection.items())
+    return 0 if coverage.scored == coverage.total and not n_damaged else SOME_UNSCORED
 
 
 def _select(folder: Path, options: JudgeOptions) -> "tuple[Selection, int]":
@@ -118,7 +126,7 @@ def _select(folder: Path, options: JudgeOptions) -> "tuple[Selection, int]":
     selection = select(results, options.methods, options.runs, options.limit)
     for sentence in selection.skipped:
         click.echo(f"unlearnbench: {sentence}", err=True)
-    if not selection.n_continuations:
+    if not selection.items():
         raise UserError(
             f"no continuations to judge in {folder}; measure again with the task 'forgetting': "
             f"unlearnbench run --out {folder}"
@@ -138,61 +146,33 @@ def _list(files: "JudgeFiles", selection: "Selection") -> None:
     click.echo(judges_table(judges, selection))
 
 
-class _Session:
-    """One run of the command: who asks whom about what."""
+def _ask(
+    client: "Client",
+    prompt: "Prompt",
+    files: "JudgeFiles",
+    judge: "Judge",
+    selection: "Selection",
+    concurrency: int,
+) -> None:
+    """Ask what is open, and say what it cost; raises `UserError` where the server refuses all."""
+    from unlearnbench.ratings.judge.client import ask_all
+    from unlearnbench.ratings.judge.scores import cost_after, cost_before, warnings
 
-    def __init__(self, options: JudgeOptions, files: "JudgeFiles", selection: "Selection") -> None:
-        from unlearnbench.ratings.judge.replies import Judge
-        from unlearnbench.ratings.judge.rubric import read_prompt
-
-        self.options, self.files, self.selection = options, files, selection
-        self.prompt = read_prompt(Path(options.prompt_file) if options.prompt_file else None)
-        self.client = _client(options, self.prompt)
-        self.judge = Judge.of(self.client.model, self.client.endpoint.name, self.prompt)
-
-    def print_cost(self) -> None:
-        """Print what would be asked."""
-        from unlearnbench.ratings.judge.scores import cost_before
-
-        questions = self.selection.open(self.files.load(self.judge), self.options.max_tokens)
-        click.echo(cost_before(self.selection, questions, self.prompt, self.options.max_tokens))
-
-    def run(self) -> bool:
-        """Ask what is open, print the scores; whether all continuations have one."""
-        from unlearnbench.ratings.judge.scores import JudgeScores, scores_table
-
-        self._report(self._ask())
-        scores = JudgeScores(self.judge, self.files.load(self.judge))
-        click.echo(scores_table(self.selection.cells, scores))
-        coverage = scores.coverage_of(cell.items for cell in self.selection.cells)
-        return coverage.scored == coverage.total
-
-    def _ask(self) -> "Outcome":
-        from unlearnbench.ratings.judge.client import Interview
-        from unlearnbench.ratings.judge.scores import cost_before
-
-        # Read under the lock: what another process has just paid for is not asked again.
-        with self.files.writing(self.judge) as append:
-            replies = self.files.load(self.judge)
-            questions = self.selection.open(replies, self.options.max_tokens)
-            cost = cost_before(self.selection, questions, self.prompt, self.options.max_tokens)
-            click.echo(f"unlearnbench: {cost}", err=True)
-            with _progress(len(questions)) as advance:
-                interview = Interview(self.client, self.prompt, append, advance)
-                return interview.ask_all(questions, self.options.concurrency)
-
-    def _report(self, outcome: "Outcome") -> None:
-        from unlearnbench.ratings.judge.scores import cost_after, warnings
-
-        click.echo(f"unlearnbench: {cost_after(outcome)}", err=True)
-        if outcome.is_hopeless:
-            raise UserError(
-                f"{self.client.endpoint.name} refuses ({outcome.stopped}); check OPENAI_API_KEY, "
-                f"--judge-model and --base-url; the {len(outcome.replies)} replies that came are "
-                "kept"
-            )
-        for sentence in warnings(outcome):
-            click.echo(f"unlearnbench: {sentence}", err=True)
+    # Read under the lock: what another process has just paid for is not asked again.
+    with files.writing(judge) as append:
+        questions = selection.open(files.load(judge), client.max_tokens)
+        cost = cost_before(selection, questions, prompt, client.max_tokens)
+        click.echo(f"unlearnbench: {cost}", err=True)
+        with _progress(len(questions)) as advance:
+            outcome = ask_all(client, prompt, questions, concurrency, append, advance)
+    click.echo(f"unlearnbench: {cost_after(outcome)}", err=True)
+    if outcome.is_hopeless:
+        raise UserError(
+            f"{client.endpoint.name} refuses ({outcome.stopped}); check OPENAI_API_KEY, "
+            f"--judge-model and --base-url; the {len(outcome.replies)} replies that came are kept"
+        )
+    for sentence in warnings(outcome):
+        click.echo(f"unlearnbench: {sentence}", err=True)
 
 
 @contextmanager

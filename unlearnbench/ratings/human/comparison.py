@@ -2,7 +2,8 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from statistics import fmean
 
@@ -53,28 +54,8 @@ def compare_items(
 
     A cell's two means are over the very items that both have scored.
     """
-    pairs = _paired_scores(key, item_means(filled), judged)
-    cells = [
-        JudgedCell(
-            model=name[0],
-            method=name[1],
-            human=fmean(human for human, _ in of_cell),
-            judge=fmean(judge for _, judge in of_cell),
-            n_documents=len(of_cell),
-        )
-        for name, of_cell in pairs.items()
-        if of_cell
-    ]
-    every = [pair for of_cell in pairs.values() for pair in of_cell]
-    over_items = pearson([human for human, _ in every], [judge for _, judge in every])
-    return _comparison(cells, pairs, over_items, [])
-
-
-def _paired_scores(
-    key: Key, means: Mapping[str, float], judged: Mapping[JudgedItem, float]
-) -> dict[CellName, list[tuple[float, float]]]:
-    """By cell, the normalised human score and the judge's of every item that has both."""
-    return {
+    means = item_means(filled)
+    pairs = {
         name: [
             (normalised_human_score(means[item]), judged[entry.result_key, entry.doc_id])
             for item, entry in items.items()
@@ -82,6 +63,7 @@ def _paired_scores(
         ]
         for name, items in cells_of(key).items()
     }
+    return _comparison(pairs, by_item=True)
 
 
 def compare_means(
@@ -91,23 +73,16 @@ def compare_means(
 
     A method may be named as in the table ('NEO + ICU') or as registered ('icu').
     """
-    names, by_alias = cells_of(key), _cells_by_alias(key)
+    by_alias, means = _cells_by_alias(key), item_means(filled)
     judge = {by_alias[name]: score for name, score in judged.items() if name in by_alias}
     ignored = [f"{m}: {n}" for m, n in judged if (m, n) not in by_alias]
     if len(judge) + len(ignored) < len(judged):
         raise UserError("the judge's means name a method twice, by label and by name; keep one")
-    human = {name: _human_mean(items, item_means(filled)) for name, items in names.items()}
-    cells = [
-        JudgedCell(model=name[0], method=name[1], human=mean, judge=judge[name], n_documents=None)
-        for name, mean in human.items()
-        if mean is not None and name in judge
-    ]
-    return _comparison(cells, names, None, ignored)
-
-
-def _human_mean(items: Iterable[str], means: Mapping[str, float]) -> float | None:
-    scores = [normalised_human_score(means[item]) for item in items if item in means]
-    return fmean(scores) if scores else None
+    pairs: dict[CellName, list[tuple[float, float]]] = {}
+    for name, items in cells_of(key).items():
+        human = [normalised_human_score(means[item]) for item in items if item in means]
+        pairs[name] = [(fmean(human), judge[name])] if human and name in judge else []
+    return _comparison(pairs, by_item=False, ignored=ignored)
 
 
 def _cells_by_alias(key: Key) -> dict[CellName, CellName]:
@@ -122,24 +97,38 @@ def _cells_by_alias(key: Key) -> dict[CellName, CellName]:
 
 
 def _comparison(
-    cells: list[JudgedCell],
-    names: Mapping[CellName, object],
-    over_items: Correlation | None,
-    ignored: list[str],
+    pairs: Mapping[CellName, Sequence[tuple[float, float]]],
+    by_item: bool,
+    ignored: Sequence[str] = (),
 ) -> JudgeComparison:
+    """The comparison of pairs of human and judge's scores: of each item, or one of each cell."""
+    cells = [
+        JudgedCell(
+            model=model,
+            method=method,
+            human=fmean(human for human, _ in of_cell),
+            judge=fmean(judge for _, judge in of_cell),
+            n_documents=len(of_cell) if by_item else None,
+        )
+        for (model, method), of_cell in pairs.items()
+        if of_cell
+    ]
     if not cells:
         raise UserError(
             "the judge has no score of any model and method in the key, which are: "
-            + "; ".join(f"{model}, {method}" for model, method in names)
+            + "; ".join(f"{model}, {method}" for model, method in pairs)
         )
-    matched = {(cell.model, cell.method) for cell in cells}
     return JudgeComparison(
         cells=cells,
-        unmatched=[f"{m}: {n}" for m, n in names if (m, n) not in matched],
-        ignored=ignored,
-        over_cells=pearson([c.human for c in cells], [c.judge for c in cells]),
-        over_items=over_items,
+        unmatched=[f"{m}: {n}" for (m, n), of_cell in pairs.items() if not of_cell],
+        ignored=list(ignored),
+        over_cells=_pearson([(cell.human, cell.judge) for cell in cells]),
+        over_items=_pearson([*chain.from_iterable(pairs.values())]) if by_item else None,
     )
+
+
+def _pearson(pairs: Sequence[tuple[float, float]]) -> Correlation:
+    return pearson([human for human, _ in pairs], [judge for _, judge in pairs])
 
 
 def read_judge_scores(folder: Path, judge_id: str | None, key: Key) -> dict[JudgedItem, float]:
@@ -186,9 +175,9 @@ def _results_of(folder: Path, key: Key) -> Iterator[tuple[str, Result]]:
     for result_key in dict.fromkeys(entry.result_key for entry in key.items.values()):
         result = store.load(renamed.get(result_key, result_key))
         if not isinstance(result, Result):
-            why = "is not there" if result is None else result.reason
+            reason = "is not there" if result is None else result.reason
             raise UserError(
-                f"{store.path(result_key)}, which the sheet was made from: {why}; "
+                f"{store.path(result_key)}, which the sheet was made from: {reason}; "
                 "give the results folder of the sheet: --judge RESULTS"
             )
         yield result_key, result

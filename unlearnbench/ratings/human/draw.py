@@ -117,25 +117,22 @@ def _latest(results: Iterable[Result]) -> list[Result]:
     return [latest[key] for key in sorted(latest)]
 
 
-def of_runs(results: Iterable[Result], runs: Sequence[str]) -> list[Result]:
-    """The results of the named forget sets; of all if none is named."""
-    return _named("forget set", list(results), runs, lambda result: result.forget_set.run)
+def select_rows(
+    results: Sequence[Result], runs: Sequence[str], models: Sequence[str], methods: Sequence[str]
+) -> list[StudyRow]:
+    """The rows of the named forget sets, models and methods (or references); all where none is.
 
-
-def of_models(rows: Iterable[StudyRow], models: Sequence[str]) -> list[StudyRow]:
-    """The rows of the named models; all if none is named."""
-    return _named("model", list(rows), models, lambda row: row.model)
-
-
-def of_methods(rows: Iterable[StudyRow], methods: Sequence[str]) -> list[StudyRow]:
-    """The rows of the named methods and references ('icu', 'before'); all if none is named."""
+    Raises `UserError` for a name that no result has.
+    """
+    rows = study_rows(_named("forget set", results, runs, lambda one: one.forget_set.run))
+    rows = _named("model", rows, models, lambda row: row.model)
     return _named(
-        "method", list(rows), methods, lambda row: row.name if row.role == "method" else row.role
+        "method", rows, methods, lambda row: row.name if row.role == "method" else row.role
     )
 
 
 def _named(
-    kind: str, choices: list[_T], names: Sequence[str], name_of: Callable[[_T], str]
+    kind: str, choices: Sequence[_T], names: Sequence[str], name_of: Callable[[_T], str]
 ) -> list[_T]:
     available = dict.fromkeys(map(name_of, choices))
     for name in names:

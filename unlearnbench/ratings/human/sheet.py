@@ -217,9 +217,9 @@ def read_key(path: Path) -> Key:
     return key
 
 
-def _no_key(path: Path, why: str) -> UserError:
+def _no_key(path: Path, reason: str) -> UserError:
     return UserError(
-        f"{path} is no key: {why}; give the JSON file that `unlearnbench human sheet` wrote, "
+        f"{path} is no key: {reason}; give the JSON file that `unlearnbench human sheet` wrote, "
         "then the ratings"
     )
 

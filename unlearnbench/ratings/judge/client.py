@@ -3,9 +3,9 @@
 import asyncio
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 import openai
@@ -15,9 +15,6 @@ from unlearnbench.errors import UserError
 from unlearnbench.ratings.judge.questions import Question
 from unlearnbench.ratings.judge.replies import Reply
 from unlearnbench.ratings.judge.rubric import Prompt
-
-if TYPE_CHECKING:
-    import openai
 
 VARIABLE = "OPENAI_API_KEY"
 _PLACEHOLDER = "none"  # the client wants a key where a local server does not
@@ -235,7 +232,7 @@ class Client:
         )
         return bytes(raw.content)
 
-    def _refused(self, error: "openai.APIStatusError") -> Failure:
+    def _refused(self, error: openai.APIStatusError) -> Failure:
         hopeless = error.status_code in _HOPELESS_STATUS or error.code == _NO_CREDIT
         text = error.message.removeprefix(f"Error code: {error.status_code} - ")
         return Failure(self._reason(f"HTTP status {error.status_code}", text), hopeless)
@@ -284,74 +281,68 @@ class Outcome:
     stopped: str | None = None  # why the rest was not asked
     is_hopeless: bool = False  # it was stopped by a refusal that holds for all questions
 
+    def add_failure(self, item: str, failure: Failure) -> None:
+        """Count a question that got no answer, and see whether the rest is worth asking."""
+        self.failures[item] = failure.reason
+        self.n_in_a_row += 1
+        if failure.is_hopeless and not self.is_hopeless:
+            self.stopped, self.is_hopeless = failure.reason, True
+        elif self.n_in_a_row == STOP_AFTER and not self.stopped:
+            self.stopped = f"{STOP_AFTER} failures in a row, the last: {failure.reason}"
 
-@dataclass(frozen=True)
-class Interview:
-    """A client, the wording it asks with, and where replies go."""
 
-    client: Client
-    prompt: Prompt
-    append: Callable[[Reply], None]  # called at once with each reply
-    advance: Callable[[], None] = lambda: None  # called after each question
+def ask_all(
+    client: Client,
+    prompt: Prompt,
+    questions: Mapping[str, Question],
+    concurrency: int,
+    append: Callable[[Reply], None],
+    advance: Callable[[], None],
+) -> Outcome:
+    """Ask all questions, at most `concurrency` at a time.
 
-    def ask_all(self, questions: Mapping[str, Question], concurrency: int) -> Outcome:
-        """Ask all questions, at most `concurrency` at a time.
+    `append` gets each reply at once; `advance` is called after each question.  After a refusal
+    that would meet every question, or `STOP_AFTER` failures in a row, the rest is not asked and
+    counted as failed.  What was asked by then is waited for: it is paid for.
+    """
+    outcome, waiting = Outcome(), iter(questions.values())
 
-        After a refusal that would meet every question, or `STOP_AFTER` failures in a row, the
-        rest is not asked and counted as failed.  What was asked by then is waited for: it is
-        paid for.
-        """
-        outcome = Outcome()
-        if not questions:
-            return outcome
-        asyncio.run(self._ask_all(questions.values(), concurrency, outcome))
-        for key in questions.keys() - {r.item for r in outcome.replies} - outcome.failures.keys():
-            outcome.failures[key] = "not asked"
-        return outcome
-
-    async def _ask_all(
-        self, questions: Iterable[Question], concurrency: int, outcome: Outcome
-    ) -> None:
-        waiting = iter(questions)
-        async with self.client:
-            await asyncio.gather(*(self._work(waiting, outcome) for _ in range(concurrency)))
-
-    async def _work(self, waiting: Iterator[Question], outcome: Outcome) -> None:
-        """Take one question after the other from those that all workers share."""
+    async def work() -> None:
         for question in waiting:
             item = question.item
-            text = self.prompt.render(item.prefix, item.reference, item.candidate)
-            response = await self.client.ask(text)
+            response = await client.ask(prompt.render(item.prefix, item.reference, item.candidate))
             if isinstance(response, Answer):
-                self._keep(question, response, outcome)
+                reply = _reply(question, response, client)
+                append(reply)
+                outcome.replies.append(reply)
+                outcome.n_in_a_row = 0
             else:
-                _note_failure(question, response, outcome)
-            self.advance()
+                outcome.add_failure(item.key, response)
+            advance()
             if outcome.stopped:
                 return
 
-    def _keep(self, question: Question, answer: Answer, outcome: Outcome) -> None:
-        usage = answer.usage
-        reply = Reply(
-            item=question.item.key,
-            cell=question.cell,
-            doc_id=question.doc_id,
-            reply=self.client.key.redact(answer.text),
-            finish_reason=answer.finish_reason,
-            max_tokens=self.client.max_tokens,
-            served_model=answer.model and self.client.key.redact(answer.model),
-            prompt_tokens=usage.prompt_tokens if usage else None,
-            completion_tokens=usage.completion_tokens if usage else None,
-        )
-        self.append(reply)
-        outcome.replies.append(reply)
-        outcome.n_in_a_row = 0
+    async def work_all() -> None:
+        async with client:
+            await asyncio.gather(*(work() for _ in range(concurrency)))
+
+    if questions:
+        asyncio.run(work_all())
+    for key in questions.keys() - {r.item for r in outcome.replies} - outcome.failures.keys():
+        outcome.failures[key] = "not asked"
+    return outcome
 
 
-def _note_failure(question: Question, failure: Failure, outcome: Outcome) -> None:
-    outcome.failures[question.item.key] = failure.reason
-    outcome.n_in_a_row += 1
-    if failure.is_hopeless and not outcome.is_hopeless:
-        outcome.stopped, outcome.is_hopeless = failure.reason, True
-    elif outcome.n_in_a_row == STOP_AFTER and not outcome.stopped:
-        outcome.stopped = f"{STOP_AFTER} failures in a row, the last: {failure.reason}"
+def _reply(question: Question, answer: Answer, client: Client) -> Reply:
+    usage = answer.usage or _Usage()
+    return Reply(
+        item=question.item.key,
+        cell=question.cell,
+        doc_id=question.doc_id,
+        reply=client.key.redact(answer.text),
+        finish_reason=answer.finish_reason,
+        max_tokens=client.max_tokens,
+        served_model=answer.model and client.key.redact(answer.model),
+        prompt_tokens=usage.prompt_tokens,
+        completion_tokens=usage.completion_tokens,
+    )

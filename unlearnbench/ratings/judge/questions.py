@@ -77,10 +77,9 @@ class Selection:
     cells: tuple[SelectedCell, ...]
     skipped: tuple[str, ...] = ()  # a sentence for each cell that cannot be judged
 
-    @property
-    def n_continuations(self) -> int:
-        """Items of all cells, the same one in several cells counted each time."""
-        return sum(len(cell.items) for cell in self.cells)
+    def items(self) -> list[Item]:
+        """The items of all cells; the same one in several cells is there several times."""
+        return [item for cell in self.cells for item in cell.items.values()]
 
     def questions(self) -> dict[str, Question]:
         """Every distinct item by its key, document by document over all cells.

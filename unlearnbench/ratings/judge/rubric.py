@@ -74,7 +74,7 @@ class Prompt:
     def render(self, prefix: str, reference: str, candidate: str) -> str:
         """The wording with the texts in place; a placeholder inside a text stays as it is."""
         texts = dict(zip(PLACEHOLDERS, (prefix, reference, candidate), strict=True))
-        return _ANY_PLACEHOLDER.sub(lambda found: texts[found[0]], self.text)
+        return _ANY_PLACEHOLDER.sub(lambda match: texts[match[0]], self.text)
 
 
 _ANY_PLACEHOLDER = re.compile("|".join(map(re.escape, PLACEHOLDERS)))
@@ -150,9 +150,8 @@ def parse_score(reply: str, *, cut_off: bool = False) -> float | None:
     """
     text = _plain(reply)
     for statements in _FINAL_STATEMENTS:
-        found = list(statements.finditer(text))
-        if found:
-            return _value_at(text, found[-1].end(), cut_off)
+        if matches := list(statements.finditer(text)):
+            return _value_at(text, matches[-1].end(), cut_off)
     values = {_value_at(text, m.end(), cut_off) for m in _OTHER_STATEMENTS.finditer(text)}
     return values.pop() if len(values) == 1 else None
 

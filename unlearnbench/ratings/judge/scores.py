@@ -1,16 +1,19 @@
 """From a judge's replies to the scores a table shows, and what the command prints of them."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from unlearnbench.analysis.table import Note
-from unlearnbench.ratings.judge.client import Outcome
 from unlearnbench.ratings.judge.questions import Item, Question, SelectedCell, Selection, items_of
 from unlearnbench.ratings.judge.replies import Judge, Reply
 from unlearnbench.ratings.judge.rubric import Prompt
 from unlearnbench.results.record import Result
 from unlearnbench.results.score import Metric, Score, table_i
+
+if TYPE_CHECKING:
+    from unlearnbench.ratings.judge.client import Outcome  # whose module loads openai
 
 TASK, METRIC = "judge", "gpt"
 RECORD = replace(table_i(METRIC)[0], task=TASK)
@@ -36,31 +39,21 @@ class JudgeScores:
         scores = ((doc_id, reply.score) for doc_id, reply in replies if reply is not None)
         return {doc_id: score for doc_id, score in scores if score is not None}
 
-    def coverage(self, items: Mapping[str, Item]) -> "Coverage":
+    def coverage(self, items: Iterable[Item]) -> "Coverage":
         """How many of the items have a score, and why the others have none."""
-        replies = [self.replies[item.key] for item in items.values() if item.key in self.replies]
-        n_scored = sum(reply.score is not None for reply in replies)
-        return Coverage(n_scored, len(replies) - n_scored, len(items) - len(replies))
-
-    def coverage_of(self, cells: Iterable[Mapping[str, Item]]) -> "Coverage":
-        """The coverage of several cells' items together."""
-        return sum(map(self.coverage, cells), Coverage())
+        replies = [self.replies.get(item.key) for item in items]
+        answered = [reply for reply in replies if reply is not None]
+        n_scored = sum(reply.score is not None for reply in answered)
+        return Coverage(n_scored, len(answered) - n_scored, len(replies) - len(answered))
 
 
 @dataclass(frozen=True)
 class Coverage:
     """How many continuations a judge has scored."""
 
-    scored: int = 0
-    unparsable: int = 0
-    unanswered: int = 0  # never asked, or failed
-
-    def __add__(self, other: "Coverage") -> "Coverage":
-        return Coverage(
-            self.scored + other.scored,
-            self.unparsable + other.unparsable,
-            self.unanswered + other.unanswered,
-        )
+    scored: int
+    unparsable: int
+    unanswered: int  # never asked, or failed
 
     @property
     def total(self) -> int:
@@ -113,12 +106,12 @@ def _who(judge: Judge) -> str:
 def _coverage_by_row(results: Sequence[Result], judge_scores: JudgeScores) -> dict[str, Coverage]:
     """By the row's label, over all runs and settings that share it."""
     several = len({result.group for result in results}) > 1
-    by_row: dict[str, Coverage] = {}
+    items: dict[str, list[Item]] = defaultdict(list)
     for result in results:
         if result.status != "failed":
             row = f"{result.group}: {result.label}" if several else result.label
-            by_row[row] = by_row.get(row, Coverage()) + judge_scores.coverage(items_of(result))
-    return by_row
+            items[row] += items_of(result).values()
+    return {row: judge_scores.coverage(of_row) for row, of_row in items.items()}
 
 
 def _with_score(result: Result, scores: Mapping[str, float], record: Metric) -> Result:
@@ -134,6 +127,8 @@ def _with_score(result: Result, scores: Mapping[str, float], record: Metric) -> 
 
 
 _MOST_REASONS = 5
+# English in a large vocabulary; the judge's own tokenizer is not known here.
+CHARACTERS_PER_TOKEN = 4
 
 
 def cost_before(
@@ -141,25 +136,27 @@ def cost_before(
 ) -> str:
     """Items and tokens that are going to be asked and answered."""
     distinct = selection.questions()
-    tokens = estimated_prompt_tokens(questions.values(), prompt)
+    items = [question.item for question in questions.values()]
+    lengths = [len(prompt.render(i.prefix, i.reference, i.candidate)) for i in items]
+    tokens = sum(-(-length // CHARACTERS_PER_TOKEN) for length in lengths)
     return (
-        f"{selection.n_continuations} continuations of {len(selection.cells)} cells, "
+        f"{len(selection.items())} continuations of {len(selection.cells)} cells, "
         f"{len(distinct)} distinct; {len(distinct) - len(questions)} answered before, "
         f"{len(questions)} to ask: about {tokens:,} prompt tokens (four characters for one) and "
         f"at most {len(questions) * max_tokens:,} completion tokens, retries not counted"
     )
 
 
-def cost_after(outcome: Outcome) -> str:
+def cost_after(outcome: "Outcome") -> str:
     """Items and tokens of this run as the server counted them."""
     n_scored = sum(reply.score is not None for reply in outcome.replies)
     return (
         f"{n_scored} scored, {len(outcome.replies) - n_scored} unparsable, "
-        f"{len(outcome.failures)} failed; {Usage.of(outcome.replies)}"
+        f"{len(outcome.failures)} failed; {token_counts(outcome.replies)}"
     )
 
 
-def warnings(outcome: Outcome) -> Iterator[str]:
+def warnings(outcome: "Outcome") -> Iterator[str]:
     """Why questions failed, and whether more than one model answered."""
     reasons = Counter(outcome.failures.values())
     for reason, n in reasons.most_common(_MOST_REASONS):
@@ -190,8 +187,14 @@ def judges_table(judges: Sequence[JudgeScores], selection: Selection) -> str:
     """One line per judge: who it is, what it has scored of the results, what that took."""
     from tabulate import tabulate
 
+    rows = []
+    for scores in judges:
+        judge, coverage = scores.judge, scores.coverage(selection.items())
+        tokens = token_counts(scores.replies.values())
+        wording = judge.prompt_sha256[:8]
+        rows.append([judge.id, judge.judge_model, judge.endpoint, wording, str(coverage), tokens])
     return tabulate(
-        [_judge_line(judge, selection) for judge in judges],
+        rows,
         headers=("judge", "model", "endpoint", "wording", "scored", "tokens"),
         tablefmt="plain",
         disable_numparse=True,
@@ -199,7 +202,7 @@ def judges_table(judges: Sequence[JudgeScores], selection: Selection) -> str:
 
 
 def _line(cell: SelectedCell, scores: JudgeScores) -> list[str]:
-    by_doc_id, coverage = scores.by_doc_id(cell.items), scores.coverage(cell.items)
+    by_doc_id, coverage = scores.by_doc_id(cell.items), scores.coverage(cell.items.values())
     mean = Score.of(by_doc_id, higher_is_better=True) if by_doc_id else None
     error = mean.stderr if mean else None
     return [
@@ -213,44 +216,11 @@ def _line(cell: SelectedCell, scores: JudgeScores) -> list[str]:
     ]
 
 
-def _judge_line(scores: JudgeScores, selection: Selection) -> list[str]:
-    judge = scores.judge
-    coverage = scores.coverage_of(cell.items for cell in selection.cells)
-    wording = judge.prompt_sha256[:8]
-    tokens = str(Usage.of(scores.replies.values()))
-    return [judge.id, judge.judge_model, judge.endpoint, wording, str(coverage), tokens]
-
-
-# English in a large vocabulary; the judge's own tokenizer is not known here.
-CHARACTERS_PER_TOKEN = 4
-
-
-@dataclass(frozen=True)
-class Usage:
-    """Tokens as the server reports them."""
-
-    prompt_tokens: int
-    completion_tokens: int
-    n_uncounted: int  # replies whose server reported none
-
-    @classmethod
-    def of(cls, replies: Iterable[Reply]) -> "Usage":
-        """The sums over replies."""
-        every = list(replies)
-        return cls(
-            sum(reply.prompt_tokens or 0 for reply in every),
-            sum(reply.completion_tokens or 0 for reply in every),
-            sum(None in (reply.prompt_tokens, reply.completion_tokens) for reply in every),
-        )
-
-    def __str__(self) -> str:
-        missing = f" ({self.n_uncounted} replies came without a count)" if self.n_uncounted else ""
-        counts = f"{self.prompt_tokens:,} prompt and {self.completion_tokens:,} completion tokens"
-        return counts + missing
-
-
-def estimated_prompt_tokens(questions: Iterable[Question], prompt: Prompt) -> int:
-    """Tokens of all prompts, taking four characters for one."""
-    items = (question.item for question in questions)
-    lengths = (len(prompt.render(i.prefix, i.reference, i.candidate)) for i in items)
-    return sum(-(-length // CHARACTERS_PER_TOKEN) for length in lengths)
+def token_counts(replies: Iterable[Reply]) -> str:
+    """The tokens of all replies as the server reported them, in words."""
+    every = list(replies)
+    prompt = sum(reply.prompt_tokens or 0 for reply in every)
+    completion = sum(reply.completion_tokens or 0 for reply in every)
+    n_missing = sum(None in (reply.prompt_tokens, reply.completion_tokens) for reply in every)
+    missing = f" ({n_missing} replies came without a count)" if n_missing else ""
+    return f"{prompt:,} prompt and {completion:,} completion tokens{missing}"
