@@ -26,13 +26,13 @@ from fuzzing import (
 )
 from hypothesis import strategies as st
 
+from unlearnbench.cli.judge import JudgeOptions
 from unlearnbench.errors import UserError
 from unlearnbench.experiments.experiment import Experiment
 from unlearnbench.experiments.learning_rates import read_learning_rates
 from unlearnbench.experiments.method_settings import parse_set
 from unlearnbench.experiments.named import find_experiment
 from unlearnbench.protocol import Protocol
-from unlearnbench.ratings.judge.options import JudgeOptions
 from unlearnbench.registry import methods, tasks
 from unlearnbench.settings import settings_of
 

@@ -24,13 +24,25 @@ from fuzzing import (
 from hypothesis import strategies as st
 
 from unlearnbench.errors import UserError
-from unlearnbench.ratings.human.filled import named_files, read_filled
-from unlearnbench.ratings.human.judge_files import read_judge_means
-from unlearnbench.ratings.human.key import Key, KeyItem, key_text, read_key
-from unlearnbench.ratings.human.ratings import ratings_path, read_ratings, save_rating
+from unlearnbench.ratings.human.comparison import read_judge_means
+from unlearnbench.ratings.human.ratings import (
+    named_files,
+    ratings_path,
+    read_filled,
+    read_ratings,
+    save_rating,
+)
 from unlearnbench.ratings.human.scores import study_scores
 from unlearnbench.ratings.human.server import AnnotationStudy, make_server
-from unlearnbench.ratings.human.sheet import Item, read_sheet, sheet_text, write_sheet
+from unlearnbench.ratings.human.sheet import (
+    Item,
+    Key,
+    KeyItem,
+    key_text,
+    read_key,
+    read_sheet,
+    sheet_text,
+)
 from unlearnbench.ratings.human.studies import stored_studies
 
 IDS = ("bcd", "fgh", "jkl")
@@ -164,19 +176,19 @@ def test_any_file_is_a_key_or_named(content):
         path.write_bytes(content)
         (folder / "people").mkdir()
         (folder / "people" / "anna.csv").write_bytes(FILLED)
-        stored = stored_studies(folder)
+        studies, warnings = stored_studies(folder)
         try:
             key = read_key(path)
         except UserError as error:
             assert is_one_line(str(error))  # noqa: PT017
             assert str(path) in str(error)  # noqa: PT017
-            assert [w for w in stored.warnings if "study people" in w]
+            assert [w for w in warnings if "study people" in w]
             return
         assert key.key_version == 1
         assert key.items
         places = [(one.result_key, one.doc_id) for one in key.items.values()]
         assert len(set(places)) == len(places)
-        for study in stored.studies:
+        for study in studies:
             study_scores(study.key, study.filled)
 
 
@@ -283,7 +295,7 @@ def test_a_link_that_leads_nowhere_is_nobody_s_rating(tmp_path):
     (tmp_path / "people-key.json").write_text(key_text(KEY))
     (tmp_path / "people").mkdir()
     (tmp_path / "people" / "a=b.csv").symlink_to("nowhere")
-    (study,) = stored_studies(tmp_path).studies
+    (study,), _ = stored_studies(tmp_path)
     (warning,) = study.warnings
     assert "a=b.csv: No such file" in warning
 
@@ -297,7 +309,8 @@ _serving: list = []
 def page(tmp_path_factory):
     """The server of a sheet."""
     folder = tmp_path_factory.mktemp("page")
-    write_sheet(folder / "sheet.csv", [Item(item, "p", "r", "c") for item in IDS])
+    sheet = sheet_text(Item(item, "p", "r", "c") for item in IDS)
+    (folder / "sheet.csv").write_text(sheet, encoding="utf-8", newline="")
     study = AnnotationStudy.open(folder, "anna")
     server = make_server(study, 0)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})

@@ -20,14 +20,10 @@ from fuzzing import (
 from hypothesis import strategies as st
 
 from unlearnbench.errors import UserError
-from unlearnbench.ratings.judge.client import Answer
-from unlearnbench.ratings.judge.endpoint import parse_endpoint
-from unlearnbench.ratings.judge.parsing import parse_score
-from unlearnbench.ratings.judge.records import Judge, Reply
-from unlearnbench.ratings.judge.replies import JudgeFiles
-from unlearnbench.ratings.judge.rubric import Prompt, read_prompt
-from unlearnbench.ratings.judge.scores import JudgeScores
-from unlearnbench.ratings.judge.telling import Usage
+from unlearnbench.ratings.judge.client import Answer, parse_endpoint
+from unlearnbench.ratings.judge.replies import Judge, JudgeFiles, Reply
+from unlearnbench.ratings.judge.rubric import Prompt, parse_score, read_prompt
+from unlearnbench.ratings.judge.scores import JudgeScores, token_counts
 
 # Digits and signs of every script, among words that announce a score.
 digits = st.characters(categories=["Nd", "No", "Nl"])
@@ -116,7 +112,8 @@ def check_replies(content: bytes) -> None:
         assert reply.score is None or 0 <= reply.score <= 10
         assert reply.score == parse_score(reply.reply, cut_off=reply.finish_reason == "length")
         assert re.fullmatch("[0-9a-f]{64}", reply.item)
-    assert Usage.of(found.values()).prompt_tokens >= 0
+    counted = sum(reply.prompt_tokens or 0 for reply in found.values())
+    assert token_counts(found.values()).startswith(f"{counted:,} prompt and ")
     JudgeScores(JUDGE, found)
 
 

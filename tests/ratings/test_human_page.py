@@ -5,8 +5,8 @@ from page_cases import CONTRAST
 from server_cases import serving
 from sheet_cases import DOCUMENTS, cell, cells, make_sheet
 
-from unlearnbench.ratings.human.key import read_key
 from unlearnbench.ratings.human.ratings import read_ratings
+from unlearnbench.ratings.human.sheet import read_key
 
 HOSTILE = "<script>document.title='owned'</script><b>bold</b><img src=x onerror=alert(1)>"
 

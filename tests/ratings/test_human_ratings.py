@@ -7,9 +7,13 @@ from pathlib import Path
 import pytest
 
 from unlearnbench.errors import UserError
-from unlearnbench.ratings.human.filled import named_files, read_filled
-from unlearnbench.ratings.human.ratings import ratings_path, read_ratings, save_rating
-from unlearnbench.ratings.human.spreadsheets import write_whole
+from unlearnbench.ratings.human.ratings import (
+    named_files,
+    ratings_path,
+    read_filled,
+    read_ratings,
+    save_rating,
+)
 
 ITEMS = ("bcd", "fgh", "jkl")
 
@@ -65,7 +69,7 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
 def test_a_file_in_the_way_of_the_folder_is_a_users_error(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot write"):
-        write_whole(tmp_path / "file" / "x.csv", "text")
+        save_rating(ratings_path(tmp_path / "file", "anna"), "bcd", 3)
 
 
 @pytest.mark.parametrize("row", ["bcd,9", "bcd,", "bcd,3\nbcd,4", "bcd,three"])

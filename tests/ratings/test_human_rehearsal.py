@@ -11,15 +11,12 @@ from sheet_cases import make_sheet, saved
 from unlearnbench.analysis.build_table import build_table
 from unlearnbench.cli import status_of
 from unlearnbench.errors import UserError
-from unlearnbench.ratings.human.key import Key, read_key
 from unlearnbench.ratings.human.ratings import save_rating
-from unlearnbench.ratings.human.rules import RULES
+from unlearnbench.ratings.human.rehearsal import RULES, STAND_INS, judge_score, stand_in_judge
 from unlearnbench.ratings.human.server import AnnotationStudy
-from unlearnbench.ratings.human.sheet import read_sheet
-from unlearnbench.ratings.human.stand_ins import STAND_INS
-from unlearnbench.ratings.judge.items import items_of
+from unlearnbench.ratings.human.sheet import Key, read_key, read_sheet
+from unlearnbench.ratings.judge.questions import items_of
 from unlearnbench.ratings.judge.replies import JudgeFiles
-from unlearnbench.ratings.judge.rule import rule_score, stand_in_judge
 from unlearnbench.ratings.judge.scores import JudgeScores, judge_note, with_judge_scores
 
 NAMES = [rule.name for rule in RULES]
@@ -73,7 +70,7 @@ def test_the_rule_in_the_judges_place_scores_every_continuation(results):
     scores = JudgeScores(judge, files.load(judge))
     for result in cells():
         items = items_of(result)
-        assert scores.by_doc_id(items) == {d: rule_score(item) for d, item in items.items()}
+        assert scores.by_doc_id(items) == {d: judge_score(item) for d, item in items.items()}
 
 
 def contents(folder):
@@ -107,7 +104,7 @@ def test_another_folder_of_the_same_results_gets_the_same_files(results, tmp_pat
     assert found == {path.relative_to(results): text for path, text in contents(results).items()}
 
 
-@pytest.mark.parametrize("changed", ["rehearsal/ratings-rule-both.csv", "rehearsal-key.json"])
+@pytest.mark.parametrize("changed", ["rehearsal/ratings-rule-either.csv", "rehearsal-key.json"])
 def test_a_file_with_other_content_is_never_overwritten(results, changed, capsys):
     path = results / "human" / changed
     path.write_text("somebody's")
@@ -161,7 +158,7 @@ def test_a_rules_ratings_are_refused_in_a_study_with_people(results, people, cap
 
 def test_peoples_ratings_are_refused_in_a_rehearsal(results, people, capsys):
     _, anna = people
-    posing = anna.with_name("ratings-rule-both.csv")
+    posing = anna.with_name("ratings-rule-either.csv")
     shutil.copy(anna, posing)
     for files in ([*rated_files(results)[:1], anna], [posing]):
         assert score(results, files=files) == 2
@@ -172,7 +169,7 @@ def test_nobody_rates_a_rehearsal_or_goes_by_a_rules_name(results, people):
     with pytest.raises(UserError, match="is a rehearsal"):
         AnnotationStudy.open(results / "human" / "rehearsal", "anna")
     with pytest.raises(UserError, match="a rule's name"):
-        AnnotationStudy.open(people[0], "rule-both")
+        AnnotationStudy.open(people[0], "rule-either")
     assert AnnotationStudy.open(people[0], "anna").n_rated() == 20
 
 

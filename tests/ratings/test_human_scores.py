@@ -18,14 +18,15 @@ from unlearnbench.ratings.human.agreement import (
     pearson,
     quadratic_weighted_kappa,
 )
-from unlearnbench.ratings.human.beside_judge import compare_items, compare_means
-from unlearnbench.ratings.human.filled import Filled
-from unlearnbench.ratings.human.key import Key, KeyItem, read_key
+from unlearnbench.ratings.human.comparison import compare_items, compare_means
+from unlearnbench.ratings.human.ratings import Filled
 from unlearnbench.ratings.human.scale import SCALE, instructions, normalised_human_score
 from unlearnbench.ratings.human.scores import study_scores
-from unlearnbench.ratings.judge.items import items_of
+from unlearnbench.ratings.human.sheet import Key, KeyItem, read_key
+from unlearnbench.ratings.judge.questions import items_of
 from unlearnbench.ratings.judge.replies import Judge, JudgeFiles, Reply
 from unlearnbench.ratings.judge.rubric import Prompt
+from unlearnbench.results.score import Score
 
 # Four observers, twelve units, in Krippendorff's "Computing Krippendorff's Alpha-Reliability"
 # (2011), section C; 0 stands for a missing value.
@@ -125,8 +126,10 @@ def test_pearson_and_its_interval_are_those_of_the_formulas():
 
 
 def test_pearson_is_none_where_it_is_undefined():
-    assert pearson([1, 2], [3, 4]) is None
-    assert pearson([1, 1, 1, 1], [1, 2, 3, 4]) is None
+    for first, second in (([1, 2], [3, 4]), ([1, 1, 1, 1], [1, 2, 3, 4])):
+        undefined = pearson(first, second)
+        assert (undefined.r, undefined.low, undefined.high) == (None, None, None)
+        assert undefined.n == len(first)
     three = pearson([1, 2, 3], [1, 2, 4])
     assert (three.low, three.high, three.n) == (None, None, 3)
 
@@ -154,9 +157,13 @@ def test_the_interval_of_a_mean_is_students():
 
     values = [3.0, 4.0, 6.0, 7.0]
     expected = ttest_1samp(values, 0).confidence_interval(0.95)
-    assert mean_interval(values, 0, 10) == pytest.approx((expected.low, expected.high))
-    assert mean_interval([0.0, 10.0], 0, 10) == (0, 10)
-    assert mean_interval([5.0], 0, 10) is None
+    assert mean_interval(score_of(values), 0, 10) == pytest.approx((expected.low, expected.high))
+    assert mean_interval(score_of([0.0, 10.0]), 0, 10) == (0, 10)
+    assert mean_interval(score_of([5.0]), 0, 10) is None
+
+
+def score_of(values):
+    return Score.of({str(n): value for n, value in enumerate(values)}, higher_is_better=True)
 
 
 def entry(method, doc_id, position, **changes):

@@ -11,9 +11,9 @@ from server_cases import JSON, ask, first_item, serving
 from sheet_cases import cells, make_sheet
 
 from unlearnbench.cli import status_of
-from unlearnbench.ratings.human.key import read_key
 from unlearnbench.ratings.human.ratings import read_ratings
 from unlearnbench.ratings.human.server import address_of
+from unlearnbench.ratings.human.sheet import read_key
 
 
 @pytest.fixture

@@ -11,10 +11,8 @@ from sheet_cases import DOCUMENTS, LABELS, cell, cells, make_sheet, saved
 from unlearnbench.cli import cli, status_of
 from unlearnbench.cli.human import human
 from unlearnbench.errors import UserError
-from unlearnbench.ratings.human.drawing import documents_whose_texts_differ, draw
-from unlearnbench.ratings.human.key import read_key
-from unlearnbench.ratings.human.rows import study_rows, usable
-from unlearnbench.ratings.human.sheet import guarded, plain, read_sheet
+from unlearnbench.ratings.human.draw import documents_whose_texts_differ, draw, study_rows, usable
+from unlearnbench.ratings.human.sheet import guarded, plain, read_key, read_sheet
 
 cli.add_command(human)
 

@@ -181,7 +181,7 @@ def test_rules_among_people_and_people_among_rules_are_left_out(results):
     out, key = draw(results, "people")
     anna = rate(out, key)
     rules = results / "human" / "rehearsal"
-    shutil.copy(rules / "ratings-rule-both.csv", out / "ratings-ben.csv")
+    shutil.copy(rules / "ratings-rule-either.csv", out / "ratings-ben.csv")
     shutil.copy(anna, rules / "ratings-anna.csv")
     found = read_studies(results, study="people")
     assert [one.annotator for one in found.scores.annotators] == ["anna"]

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unlearnbench.ratings.judge.parsing import parse_score
+from unlearnbench.ratings.judge.rubric import parse_score
 
 
 @pytest.mark.parametrize(

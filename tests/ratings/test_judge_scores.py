@@ -13,13 +13,11 @@ from judge_fakes import KEY, cell, save
 from unlearnbench.cli import status_of
 from unlearnbench.errors import UserError
 from unlearnbench.files.hashing import text_sha256
-from unlearnbench.ratings.judge.endpoint import Endpoint, key_from_environment, parse_endpoint
-from unlearnbench.ratings.judge.items import Item, items_of, why_not
-from unlearnbench.ratings.judge.records import Judge, Reply
-from unlearnbench.ratings.judge.replies import JudgeFiles
+from unlearnbench.ratings.judge.client import Endpoint, key_from_environment, parse_endpoint
+from unlearnbench.ratings.judge.questions import Item, items_of, select, why_not
+from unlearnbench.ratings.judge.replies import Judge, JudgeFiles, Reply
 from unlearnbench.ratings.judge.rubric import PLACEHOLDERS, RUBRIC, Prompt, read_prompt
 from unlearnbench.ratings.judge.scores import JudgeScores, judge_note, with_judge_scores
-from unlearnbench.ratings.judge.selection import select
 from unlearnbench.results.record import Result
 
 JUDGE = Judge.of("gpt-x", "example.org/v1", Prompt())
@@ -87,7 +85,7 @@ def test_unparsable_replies_are_in_no_mean_but_counted() -> None:
     (judged,) = with_judge_scores([result], scores)
     assert judged.scores["judge"]["gpt"].value == 4
     assert judged.scores["judge"]["gpt"].stderr is None
-    coverage = scores.coverage(items_of(result))
+    coverage = scores.coverage(items_of(result).values())
     assert (coverage.scored, coverage.unparsable, coverage.unanswered) == (1, 1, 1)
     assert str(coverage) == "1 of 3 (1 unparsable, 1 without an answer)"
     (bare,) = with_judge_scores([result], scored(result, d3="no"))
@@ -112,7 +110,7 @@ def test_questions_go_document_by_document_and_the_same_texts_are_asked_once() -
     assert [q.item.candidate for q in questions] == [
         f"{name} wrote 0/{d}" for d in ("3", "7", "10") for name in ("icu", "kl")
     ]
-    assert select([icu, kl, twin]).n_continuations == 9
+    assert len(select([icu, kl, twin]).items()) == 9
 
 
 def test_a_limit_takes_the_same_documents_of_every_row() -> None:
@@ -122,8 +120,8 @@ def test_a_limit_takes_the_same_documents_of_every_row() -> None:
 
 def test_rows_are_chosen_by_name() -> None:
     results = [cell("icu"), cell("before"), cell("icu", run="1")]
-    assert select(results, methods=["before"]).n_continuations == 3
-    assert select(results, methods=["icu"], runs=["1"]).n_continuations == 3
+    assert len(select(results, methods=["before"]).items()) == 3
+    assert len(select(results, methods=["icu"], runs=["1"]).items()) == 3
     with pytest.raises(UserError, match=r"'ica' \(did you mean 'icu'\?\)"):
         select(results, methods=["ica"])
     with pytest.raises(UserError, match="unknown forget set"):

@@ -21,9 +21,8 @@ from judge_fakes import (
     start_judge,
 )
 
-from unlearnbench.ratings.judge.asking import STOP_AFTER
-from unlearnbench.ratings.judge.records import Reply
-from unlearnbench.ratings.judge.replies import JudgeFiles
+from unlearnbench.ratings.judge.client import STOP_AFTER
+from unlearnbench.ratings.judge.replies import JudgeFiles, Reply
 from unlearnbench.ratings.judge.rubric import Prompt
 
 Output = pytest.CaptureFixture[str]

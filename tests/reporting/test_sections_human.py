@@ -9,12 +9,10 @@ from sheet_cases import saved
 from study_cases import draw, rate
 
 from unlearnbench import registry
-from unlearnbench.ratings.human.rules import RULES
+from unlearnbench.ratings.human.rehearsal import JUDGE_FORMULA, RULES, STAND_INS
 from unlearnbench.ratings.human.sheet import read_sheet
-from unlearnbench.ratings.human.stand_ins import STAND_INS
 from unlearnbench.ratings.human.studies import StudyFindings, read_studies
 from unlearnbench.ratings.judge.replies import JudgeFiles
-from unlearnbench.ratings.judge.rule import FORMULA
 from unlearnbench.ratings.judge.scores import JudgeScores, judge_note, with_judge_scores
 from unlearnbench.reporting.document import Document, Findings
 from unlearnbench.reporting.sections import make_document
@@ -60,7 +58,7 @@ def test_the_whole_path_without_people_or_model(results):
     icu = [item for item in rated if item.continuation.startswith("nobody")]
     mean = np.mean([10 * (rule.score(item) - 1) / 7 for rule in RULES for item in icu])
     assert rows["NEO + ICU"][2] == f"{mean:.2f}"
-    assert rows["NEO + ICU"][5:] == ("5", "15")
+    assert rows["NEO + ICU"][5:] == ("5", "10")
     human, judge = ([float(row[n]) for row in found.rows] for n in (2, 4))
     r = float(notes(found)["pearson"].split("means: ")[1].split()[0])
     assert r == pytest.approx(np.corrcoef(human, judge)[0, 1], abs=0.005)
@@ -77,7 +75,7 @@ def test_a_rehearsal_cannot_be_mistaken_for_a_study(results):
         rule.name in told["stand_ins"] and rule.formula in told["stand_ins"] for rule in RULES
     )
     assert told["judge"].startswith(STAND_INS)
-    assert FORMULA.rstrip(".") in told["judge"]
+    assert JUDGE_FORMULA.rstrip(".") in told["judge"]
     assert "says nothing of people" in told["pearson"]
     every = Document("t", (found,), findings(results))
     for name in ("plain", "markdown", "latex", "csv", "json"):

@@ -13,9 +13,9 @@ import pytest
 from stored_cases import full_result
 
 from unlearnbench.errors import UserError
-from unlearnbench.ratings.judge.scores import score_of
 from unlearnbench.results import files
 from unlearnbench.results.record import Result
+from unlearnbench.results.score import Score
 from unlearnbench.results.store import Store
 
 
@@ -86,7 +86,7 @@ def test_another_process_can_have_it(store):
 
 def test_a_changed_copy_keeps_the_change(store):
     read = light(store)
-    scores = {**read.scores, "judge": {"gpt": score_of({"3": 4.0})}}
+    scores = {**read.scores, "judge": {"gpt": Score.of({"3": 4.0}, higher_is_better=True)}}
     judged = read.model_copy(update={"scores": scores, "label": "another"})
     assert judged.with_outcomes().scores["judge"]["gpt"].documents == {"3": 4.0}
     assert judged.in_full().scores["judge"]["gpt"].documents == {"3": 4.0}

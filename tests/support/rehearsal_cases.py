@@ -3,9 +3,8 @@
 from sheet_cases import DOCUMENTS, LABELS, cell
 
 from unlearnbench.cli import status_of
-from unlearnbench.ratings.judge.items import items_of
-from unlearnbench.ratings.judge.records import Judge, Reply
-from unlearnbench.ratings.judge.replies import JudgeFiles
+from unlearnbench.ratings.judge.questions import items_of
+from unlearnbench.ratings.judge.replies import Judge, JudgeFiles, Reply
 from unlearnbench.ratings.judge.rubric import Prompt
 
 REFERENCE = "seven old ships left harbour before dawn with salt and rope"
@@ -23,16 +22,16 @@ WRITTEN = {
 def cells(run="0", model="m-125"):
     """One cell per method, on few documents."""
     made = [cell(name, model, run, documents=DOCUMENTS[:8]) for name in LABELS]
-    return [_telling(one, name) for one, name in zip(made, LABELS, strict=True)]
+    return [_with_texts(one, name) for one, name in zip(made, LABELS, strict=True)]
 
 
-def _telling(result, name):
+def _with_texts(result, name):
     """The cell with texts that the rules can tell apart, each of its own document."""
-    known = result.forget_set
+    forget_set = result.forget_set
     texts = {d: f"{WRITTEN[name]} {d}" for d in result.continuations}
-    suffixes = {d: f"{REFERENCE} {d}" for d in known.suffixes}
-    known = known.model_copy(update={"suffixes": suffixes})
-    return result.model_copy(update={"continuations": texts, "forget_set": known})
+    suffixes = {d: f"{REFERENCE} {d}" for d in forget_set.suffixes}
+    forget_set = forget_set.model_copy(update={"suffixes": suffixes})
+    return result.model_copy(update={"continuations": texts, "forget_set": forget_set})
 
 
 def rehearse(folder, *more):
@@ -44,8 +43,8 @@ def rated_files(folder):
 
 
 def score(folder, *more, key="rehearsal", files=None):
-    given = map(str, rated_files(folder) if files is None else files)
-    return status_of(["human", "score", str(folder / "human" / f"{key}-key.json"), *given, *more])
+    ratings = map(str, rated_files(folder) if files is None else files)
+    return status_of(["human", "score", str(folder / "human" / f"{key}-key.json"), *ratings, *more])
 
 
 def language_model(folder, scores="Final score: 7"):

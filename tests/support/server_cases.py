@@ -4,8 +4,8 @@ import http.client
 import threading
 from contextlib import contextmanager
 
-from unlearnbench.ratings.human.key import read_key
 from unlearnbench.ratings.human.server import AnnotationStudy, make_server
+from unlearnbench.ratings.human.sheet import read_key
 
 JSON = {"Content-Type": "application/json"}
 

@@ -5,8 +5,8 @@ from rehearsal_cases import cells
 from sheet_cases import saved
 
 from unlearnbench.cli import status_of
-from unlearnbench.ratings.human.key import read_key
 from unlearnbench.ratings.human.ratings import save_rating
+from unlearnbench.ratings.human.sheet import read_key
 
 QUALITY = {"before": 2, "dedup": 4, "kumpr": 1, "icu": 6}
 

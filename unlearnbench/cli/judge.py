@@ -1,5 +1,10 @@
 """`unlearnbench judge`: a language model scores the stored continuations of finished cells."""
 
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -7,14 +12,66 @@ import click
 
 from unlearnbench.cli.options import given, options_of
 from unlearnbench.errors import UserError
-from unlearnbench.ratings.judge.options import JudgeOptions
+from unlearnbench.settings import quoted, setting, settings_of
 
 if TYPE_CHECKING:
-    from unlearnbench.ratings.judge.asking import Outcome
     from unlearnbench.ratings.judge.client import Client
-    from unlearnbench.ratings.judge.replies import JudgeFiles
+    from unlearnbench.ratings.judge.questions import Selection
+    from unlearnbench.ratings.judge.replies import Judge, JudgeFiles
     from unlearnbench.ratings.judge.rubric import Prompt
-    from unlearnbench.ratings.judge.selection import Selection
+
+
+@dataclass(frozen=True, kw_only=True)
+class JudgeOptions:
+    """Whom to ask, about what, and how patiently."""
+
+    base_url: str | None = setting(
+        None, "root of an OpenAI-compatible server: http://127.0.0.1:8000/v1"
+    )
+    judge_model: str | None = setting(None, "the model's name on that server")
+    prompt_file: str | None = setting(
+        None, "another wording of the rubric, with {prefix}, {reference} and {candidate} in it"
+    )
+    methods: tuple[str, ...] = setting(
+        (), "only these rows: methods, before, dedup, retrained; default: all"
+    )
+    runs: tuple[str, ...] = setting((), "only these forget sets; default: all")
+    limit: int | None = setting(
+        None, "only so many documents of each cell, the same for all its rows", minimum=1
+    )
+    concurrency: int = setting(4, "questions at a time", minimum=1)
+    timeout: float = setting(60.0, "seconds of silence that end an attempt", above=0)
+    retries: int = setting(
+        4, "more attempts after a rate limit, a time-out, a broken connection or an HTTP 5xx",
+        minimum=0,
+    )  # fmt: skip
+    max_tokens: int = setting(512, "limit of one reply; a reasoning model needs more", minimum=1)
+
+    @classmethod
+    def parse(cls, texts: Mapping[str, Any]) -> "JudgeOptions":
+        """The options of text by field name; raises `UserError` naming the flag."""
+        settings = settings_of(cls)
+        values = {}
+        for name, text in texts.items():
+            try:
+                values[name] = settings[name].parse(text)
+            except (ValueError, TypeError):
+                raise UserError(
+                    f"--{settings[name].flag} {quoted(text)} is not {settings[name].kind}; "
+                    "see: unlearnbench judge --help"
+                ) from None
+        return cls(**values)
+
+    def whom(self) -> tuple[str, str]:
+        """Address and model; raises `UserError` if one was not given."""
+        if not self.base_url or not self.judge_model:
+            missing = "--judge-model" if self.base_url else "--base-url"
+            raise UserError(
+                f"no {missing}; name a server and a model: unlearnbench judge "
+                "--base-url http://127.0.0.1:8000/v1 --judge-model NAME"
+            )
+        return self.base_url, self.judge_model
+
 
 INTERRUPTED = 130
 SOME_UNSCORED = 1
@@ -25,7 +82,7 @@ SOME_UNSCORED = 1
 @options_of(JudgeOptions)
 @click.option("--dry-run", is_flag=True, help="print what would be asked and its cost; ask nothing")
 @click.option("--list", "listing", is_flag=True, help="print which judges have scored what")
-def judge(folder: Path, dry_run: bool, listing: bool, **options: Any) -> int:
+def judge(folder: Path, dry_run: bool, listing: bool, **texts: Any) -> int:
     """Let a language model score the continuations in DIR (default: results) from 0 to 10.
 
     The key is read from OPENAI_API_KEY and stored nowhere.  Replies are kept in DIR/judge as
@@ -34,34 +91,42 @@ def judge(folder: Path, dry_run: bool, listing: bool, **options: Any) -> int:
 
     Exit status: 0 all scored, 1 some failed or unparsable, 2 usage, 130 interrupted.
     """
-    from unlearnbench.ratings.judge.replies import JudgeFiles
+    from unlearnbench.ratings.judge.replies import Judge, JudgeFiles
+    from unlearnbench.ratings.judge.rubric import read_prompt
+    from unlearnbench.ratings.judge.scores import JudgeScores, cost_before, scores_table
 
-    asked, files = JudgeOptions.parse(given(options)), JudgeFiles(folder)
-    selection, n_damaged = _select(folder, asked)
+    options, files = JudgeOptions.parse(given(texts)), JudgeFiles(folder)
+    selection, n_damaged = _select(folder, options)
     if listing:
         _list(files, selection)
         return 0
-    session = _Session(asked, files, selection)
+    prompt = read_prompt(Path(options.prompt_file) if options.prompt_file else None)
+    client = _client(options, prompt)
+    judge = Judge.of(client.model, client.endpoint.name, prompt)
     if dry_run:
-        session.show_cost()
+        questions = selection.open(files.load(judge), options.max_tokens)
+        click.echo(cost_before(selection, questions, prompt, options.max_tokens))
         return 0
     try:
-        is_complete = session.run()
+        _ask(client, prompt, files, judge, selection, options.concurrency)
     except KeyboardInterrupt:
         click.echo("unlearnbench: interrupted; run the same command to go on", err=True)
         return INTERRUPTED
-    return 0 if is_complete and not n_damaged else SOME_UNSCORED
+    scores = JudgeScores(judge, files.load(judge))
+    click.echo(scores_table(selection.cells, scores))
+    coverage = scores.coverage(selection.items())
+    return 0 if coverage.scored == coverage.total and not n_damaged else SOME_UNSCORED
 
 
-def _select(folder: Path, asked: JudgeOptions) -> "tuple[Selection, int]":
-    from unlearnbench.ratings.judge.selection import select
+def _select(folder: Path, options: JudgeOptions) -> "tuple[Selection, int]":
+    from unlearnbench.ratings.judge.questions import select
     from unlearnbench.reading import read_results
 
     results, n_damaged = read_results(folder)
-    selection = select(results, asked.methods, asked.runs, asked.limit)
+    selection = select(results, options.methods, options.runs, options.limit)
     for sentence in selection.skipped:
         click.echo(f"unlearnbench: {sentence}", err=True)
-    if not selection.n_continuations:
+    if not selection.items():
         raise UserError(
             f"no continuations to judge in {folder}; measure again with the task 'forgetting': "
             f"unlearnbench run --out {folder}"
@@ -70,82 +135,67 @@ def _select(folder: Path, asked: JudgeOptions) -> "tuple[Selection, int]":
 
 
 def _list(files: "JudgeFiles", selection: "Selection") -> None:
-    from unlearnbench.ratings.judge.scores import JudgeScores
-    from unlearnbench.ratings.judge.telling import judges_table
+    from unlearnbench.ratings.judge.scores import JudgeScores, judges_table
 
-    known = [JudgeScores(who, files.load(who)) for who in files.judges().values()]
-    if not known:
+    judges = [JudgeScores(one, files.load(one)) for one in files.judges().values()]
+    if not judges:
         raise UserError(
             f"no judge has scored {files.results} yet; ask one: unlearnbench judge "
             f"{files.results} --base-url URL --judge-model NAME"
         )
-    click.echo(judges_table(known, selection))
+    click.echo(judges_table(judges, selection))
 
 
-class _Session:
-    """One run of the command: who asks whom about what."""
+def _ask(
+    client: "Client",
+    prompt: "Prompt",
+    files: "JudgeFiles",
+    judge: "Judge",
+    selection: "Selection",
+    concurrency: int,
+) -> None:
+    """Ask what is open, and say what it cost; raises `UserError` where the server refuses all."""
+    from unlearnbench.ratings.judge.client import ask_all
+    from unlearnbench.ratings.judge.scores import cost_after, cost_before, warnings
 
-    def __init__(self, asked: JudgeOptions, files: "JudgeFiles", selection: "Selection") -> None:
-        from unlearnbench.ratings.judge.records import Judge
-        from unlearnbench.ratings.judge.rubric import read_prompt
-
-        self.asked, self.files, self.selection = asked, files, selection
-        self.prompt: Prompt = read_prompt(Path(asked.prompt_file) if asked.prompt_file else None)
-        self.client = _client(asked, self.prompt)
-        self.judge = Judge.of(self.client.model, self.client.endpoint.name, self.prompt)
-
-    def show_cost(self) -> None:
-        """Print what would be asked."""
-        from unlearnbench.ratings.judge.telling import cost_before
-
-        questions = self.selection.open(self.files.load(self.judge), self.asked.max_tokens)
-        click.echo(cost_before(self.selection, questions, self.prompt, self.asked.max_tokens))
-
-    def run(self) -> bool:
-        """Ask what is open, print the scores; whether all continuations have one."""
-        from unlearnbench.ratings.judge.scores import JudgeScores
-        from unlearnbench.ratings.judge.telling import scores_table
-
-        outcome = self._ask()
-        self._tell(outcome)
-        scores = JudgeScores(self.judge, self.files.load(self.judge))
-        click.echo(scores_table(self.selection.cells, scores))
-        coverage = scores.coverage_of(cell.items for cell in self.selection.cells)
-        return coverage.scored == coverage.total
-
-    def _ask(self) -> "Outcome":
-        from unlearnbench.ratings.judge.asking import Interview, progress
-        from unlearnbench.ratings.judge.telling import cost_before
-
-        # Read under the lock: what another process has just paid for is not asked again.
-        with self.files.writing(self.judge) as keep:
-            replies = self.files.load(self.judge)
-            questions = self.selection.open(replies, self.asked.max_tokens)
-            cost = cost_before(self.selection, questions, self.prompt, self.asked.max_tokens)
-            click.echo(f"unlearnbench: {cost}", err=True)
-            with progress(len(questions)) as tell:
-                interview = Interview(self.client, self.prompt, keep, tell)
-                return interview.ask_all(questions, self.asked.concurrency)
-
-    def _tell(self, outcome: "Outcome") -> None:
-        from unlearnbench.ratings.judge.telling import cost_after, warnings
-
-        click.echo(f"unlearnbench: {cost_after(outcome)}", err=True)
-        if outcome.is_hopeless:
-            raise UserError(
-                f"{self.client.endpoint.name} refuses ({outcome.stopped}); check OPENAI_API_KEY, "
-                f"--judge-model and --base-url; the {len(outcome.replies)} replies that came are "
-                "kept"
-            )
-        for sentence in warnings(outcome):
-            click.echo(f"unlearnbench: {sentence}", err=True)
+    # Read under the lock: what another process has just paid for is not asked again.
+    with files.writing(judge) as append:
+        questions = selection.open(files.load(judge), client.max_tokens)
+        cost = cost_before(selection, questions, prompt, client.max_tokens)
+        click.echo(f"unlearnbench: {cost}", err=True)
+        with _progress(len(questions)) as advance:
+            outcome = ask_all(client, prompt, questions, concurrency, append, advance)
+    click.echo(f"unlearnbench: {cost_after(outcome)}", err=True)
+    if outcome.is_hopeless:
+        raise UserError(
+            f"{client.endpoint.name} refuses ({outcome.stopped}); check OPENAI_API_KEY, "
+            f"--judge-model and --base-url; the {len(outcome.replies)} replies that came are kept"
+        )
+    for sentence in warnings(outcome):
+        click.echo(f"unlearnbench: {sentence}", err=True)
 
 
-def _client(asked: JudgeOptions, prompt: "Prompt") -> "Client":
-    from unlearnbench.ratings.judge.client import Client
-    from unlearnbench.ratings.judge.endpoint import key_from_environment, parse_endpoint
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[], None]]:
+    """Yields what is called after each question: a bar on a terminal, else ten lines."""
+    if sys.stderr.isatty():
+        with click.progressbar(length=total, label="judging", file=sys.stderr) as bar:
+            yield lambda: bar.update(1)
+        return
+    done = count(1)
 
-    url, model = asked.whom()
+    def advance() -> None:
+        n = next(done)
+        if 10 * n // total > 10 * (n - 1) // total:
+            click.echo(f"[{n}/{total}] judged", err=True)
+
+    yield advance
+
+
+def _client(options: JudgeOptions, prompt: "Prompt") -> "Client":
+    from unlearnbench.ratings.judge.client import Client, key_from_environment, parse_endpoint
+
+    url, model = options.whom()
     key = key_from_environment()
     key.check_absent(url, model, prompt.text)
     endpoint = parse_endpoint(url)
@@ -157,7 +207,7 @@ def _client(asked: JudgeOptions, prompt: "Prompt") -> "Client":
         endpoint,
         key,
         model,
-        timeout=asked.timeout,
-        retries=asked.retries,
-        max_tokens=asked.max_tokens,
+        timeout=options.timeout,
+        retries=options.retries,
+        max_tokens=options.max_tokens,
     )

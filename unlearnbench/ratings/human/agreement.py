@@ -2,14 +2,19 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from functools import partial
 from itertools import product
-from math import sqrt
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import Literal
+
+from pydantic import Field
+
+from unlearnbench.results.record import Record
+from unlearnbench.results.score import Score
 
 Level = Literal["interval", "ordinal"]
 _Distance = Callable[[float, float], float]
+CONFIDENCE = 0.95
 
 
 def krippendorff_alpha(units: Iterable[Sequence[float]], level: Level = "interval") -> float | None:
@@ -24,7 +29,7 @@ def krippendorff_alpha(units: Iterable[Sequence[float]], level: Level = "interva
     counts = Counter(score for scores in rated_twice for score in scores)
     if len(counts) < 2:
         return None
-    distance = _DISTANCES[level](counts)
+    distance = _squared if level == "interval" else partial(_ordinal, counts)
     observed = sum(_mean_disagreement(Counter(scores), distance) for scores in rated_twice)
     return 1 - observed / _mean_disagreement(counts, distance)
 
@@ -42,79 +47,51 @@ def quadratic_weighted_kappa(first: Sequence[float], second: Sequence[float]) ->
     return 1 - observed / expected if expected else None
 
 
+def _squared(a: float, b: float) -> float:
+    return (a - b) ** 2
+
+
 def _mean_disagreement(counts: Counter[float], distance: _Distance) -> float:
     """The sum over scores of the mean distance to the other scores."""
     pairs = sum(counts[a] * counts[b] * distance(a, b) for a, b in product(counts, counts))
     return pairs / (counts.total() - 1)
 
 
-def _interval(counts: Counter[float]) -> _Distance:  # noqa: ARG001 - ordinal needs them
-    return lambda a, b: (a - b) ** 2
-
-
-def _ordinal(counts: Counter[float]) -> _Distance:
+def _ordinal(counts: Counter[float], a: float, b: float) -> float:
     """How many scores lie between two, their own counted half, squared."""
-
-    def distance(a: float, b: float) -> float:
-        low, high = sorted((a, b))
-        between = sum(n for score, n in counts.items() if low <= score <= high)
-        return (between - (counts[a] + counts[b]) / 2) ** 2
-
-    return distance
+    between = sum(n for score, n in counts.items() if min(a, b) <= score <= max(a, b))
+    return (between - (counts[a] + counts[b]) / 2) ** 2
 
 
-_DISTANCES: dict[str, Callable[[Counter[float]], _Distance]] = {
-    "interval": _interval,
-    "ordinal": _ordinal,
-}
-
-
-CONFIDENCE = 0.95
-
-
-@dataclass(frozen=True)
-class Correlation:
+class Correlation(Record):
     """Pearson's r with its 95% interval."""
 
-    r: float
-    low: float | None  # None with fewer than four pairs: no interval can be given
+    r: float | None = Field(description="null: fewer than three pairs, or one side is constant")
+    low: float | None = Field(description="95% interval; null: fewer than four pairs")
     high: float | None
-    n: int  # pairs
+    n: int = Field(description="pairs")
 
 
-def pearson(first: Sequence[float], second: Sequence[float]) -> Correlation | None:
-    """Pearson's r of paired values, its interval by Fisher's transformation.
-
-    None where it is undefined: fewer than three pairs, or one side is constant.
-    """
+def pearson(first: Sequence[float], second: Sequence[float]) -> Correlation:
+    """Pearson's r of paired values, its interval by Fisher's transformation."""
     from scipy.stats import pearsonr
 
-    if len(first) < 3 or not _vary(first) or not _vary(second):
-        return None
-    found = pearsonr(first, second)
-    if len(first) < 4:
-        return Correlation(float(found.statistic), None, None, len(first))
-    interval = found.confidence_interval(CONFIDENCE)
-    return Correlation(
-        float(found.statistic), float(interval.low), float(interval.high), len(first)
-    )
+    n = len(first)
+    if n < 3 or len(set(first)) < 2 or len(set(second)) < 2:
+        return Correlation(r=None, low=None, high=None, n=n)
+    result = pearsonr(first, second)
+    low, high = map(float, result.confidence_interval(CONFIDENCE)) if n > 3 else (None, None)
+    return Correlation(r=float(result.statistic), low=low, high=high, n=n)
 
 
-def _vary(values: Sequence[float]) -> bool:
-    return min(values) < max(values)
-
-
-def mean_interval(
-    values: Sequence[float], lowest: float, highest: float
-) -> tuple[float, float] | None:
+def mean_interval(score: Score, lowest: float, highest: float) -> tuple[float, float] | None:
     """The 95% interval of a mean by Student's t, cut to the range a mean can have.
 
-    None for fewer than two values.
+    None for fewer than two documents.
     """
     from scipy.stats import t
 
-    if len(values) < 2:
+    if score.stderr is None:
         return None
-    margin = float(t.ppf((1 + CONFIDENCE) / 2, len(values) - 1)) * stdev(values) / sqrt(len(values))
-    mean = fmean(values)
-    return max(lowest, mean - margin), min(highest, mean + margin)
+    margin = float(t.ppf((1 + CONFIDENCE) / 2, score.n - 1)) * score.stderr
+    return max(lowest, score.value - margin), min(highest, score.value + margin)

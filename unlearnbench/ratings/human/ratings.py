@@ -1,16 +1,15 @@
-"""An annotator's ratings as the page keeps them: one CSV, written whole at every score."""
+"""Ratings: kept one by one for the page, and read back from any filled sheet, each one checked."""
 
-import fcntl
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
 from unlearnbench.errors import UserError
 from unlearnbench.ratings.human.scale import HIGHEST, LOWEST
-from unlearnbench.ratings.human.spreadsheets import read_table, write_table
+from unlearnbench.ratings.human.sheet import read_table, table_text, write_study_file
 
 _PREFIX = "ratings-"
 _COLUMNS = ("item", "score", "rated_at")
@@ -56,9 +55,10 @@ def read_ratings(path: Path) -> dict[str, Rating]:
     ratings: dict[str, Rating] = {}
     rows = read_table(path, _COLUMNS[:2], _COLUMNS[2:])
     _refuse_other_columns(path, rows)
+    allowed = [str(score) for score in range(LOWEST, HIGHEST + 1)]
     for number, row in rows:
         item, score = row["item"].strip(), row["score"].strip()
-        if not item or item in ratings or score not in _SCORES:
+        if not item or item in ratings or score not in allowed:
             raise UserError(
                 f"{path}: row {number}: item '{item}' is empty, there twice or has no score of "
                 f"{LOWEST}-{HIGHEST}; correct the row, then start the page again"
@@ -85,25 +85,137 @@ def save_rating(path: Path, item: str, score: int) -> dict[str, Rating]:
     The file is read again under a lock first, so that a second tab, or a second page
     of the same annotator, loses nothing.
     """
-    with _locked(path):
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        ratings = {**read_ratings(path), item: Rating(score, now)}
-        rows = [(name, rating.score, rating.rated_at) for name, rating in ratings.items()]
-        write_table(path, _COLUMNS, rows)
+    from filelock import FileLock
+
+    try:
+        # A file of its own: the ratings' is replaced at every write.
+        with FileLock(path.with_name(f".{path.stem}.lock")):
+            now = datetime.now(UTC).isoformat(timespec="seconds")
+            ratings = {**read_ratings(path), item: Rating(score, now)}
+            rows = [(name, rating.score, rating.rated_at) for name, rating in ratings.items()]
+            write_study_file(path, table_text(_COLUMNS, rows))
+    except OSError as error:
+        raise UserError(f"cannot write to {path.parent}: {error.strerror}") from error
     return ratings
 
 
-_SCORES = tuple(map(str, range(LOWEST, HIGHEST + 1)))
+@dataclass(frozen=True)
+class Problem:
+    """Something wrong with a filled sheet."""
+
+    path: Path
+    row: int | None  # as a spreadsheet counts, the header being 1; None: there is no such row
+    item: str
+    what: str
+    is_missing: bool = False  # a score that is only not there yet
+
+    def __str__(self) -> str:
+        """In words: 'anna.csv: row 3: item bcdfg: 9 is not in 1-8'."""
+        row = "" if self.row is None else f"row {self.row}: "
+        return f"{self.path}: {row}item {self.item or '(none)'}: {self.what}"
 
 
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    # A file of its own: the ratings' is replaced at every write.
-    lock = path.with_name(f".{path.stem}.lock")
-    try:
-        file = lock.open("a")
-    except OSError as error:
-        raise UserError(f"cannot write to {path.parent}: {error.strerror}") from error
-    with file:
-        fcntl.flock(file.fileno(), fcntl.LOCK_EX)
-        yield
+@dataclass(frozen=True)
+class Filled:
+    """One annotator's scores by item id, and what is wrong with the file they come from."""
+
+    annotator: str
+    path: Path
+    scores: Mapping[str, int]
+    problems: tuple[Problem, ...]
+    is_by_rule: bool = False  # no person gave them: the file says so, whatever its name
+
+    def only(self, items: Collection[str]) -> "Filled":
+        """The scores and problems of those items."""
+        scores = {item: score for item, score in self.scores.items() if item in items}
+        problems = tuple(problem for problem in self.problems if problem.item in items)
+        return replace(self, scores=scores, problems=problems)
+
+
+def named_files(arguments: Iterable[str]) -> dict[str, Path]:
+    """Files by annotator: 'anna=FILE', or the file's own name ('ratings-anna.csv' is anna's).
+
+    Raises `UserError` if two files are the same annotator's, or one is nobody's.
+    """
+    return _by_annotator(map(_named_file, arguments))
+
+
+def _named_file(text: str) -> tuple[str, Path]:
+    name, equals, rest = text.partition("=")
+    # A file may have an equals sign in its own name.
+    if equals and not Path(text).exists():
+        return name.strip(), Path(rest)
+    return annotator_of(Path(text)), Path(text)
+
+
+def files_in(folder: Path) -> dict[str, Path]:
+    """The tables in a folder by annotator; raises `UserError` if two are the same one's."""
+    return _by_annotator((annotator_of(path), path) for path in sorted(folder.glob("*.csv")))
+
+
+def _by_annotator(named: Iterable[tuple[str, Path]]) -> dict[str, Path]:
+    files: dict[str, Path] = {}
+    for annotator, path in named:
+        if not annotator.strip():
+            raise UserError(f"{path} names no annotator; give one: anna={path}")
+        if annotator in files:
+            raise UserError(
+                f"{files[annotator]} and {path} are both of '{annotator}'; "
+                f"name them: {annotator}={files[annotator]} {annotator}2={path}"
+            )
+        files[annotator] = path
+    return files
+
+
+def read_filled(annotator: str, path: Path, items: Collection[str]) -> Filled:
+    """The ratings in a filled sheet or in the page's file, checked against the key's items.
+
+    Raises `UserError` for a file that is no table of them.
+    """
+    scores: dict[str, int] = {}
+    problems: list[Problem] = []
+    seen: dict[str, int] = {}
+    rows = read_table(path, ("item", "score"), (RATED_BY,))
+    for number, row in rows:
+        item, text = row["item"].strip(), row["score"].strip()
+        what = _wrong_item(item, items, seen) or _wrong_score(text)
+        if what:
+            problems.append(Problem(path, number, item, what))
+        elif text:
+            scores[item] = int(number_in(text) or 0)
+        else:
+            problems.append(Problem(path, number, item, "no score", is_missing=True))
+        seen.setdefault(item, number)
+    absent = [item for item in items if item not in seen]
+    problems += [Problem(path, None, item, "no row", is_missing=True) for item in absent]
+    is_by_rule = any(row.get(RATED_BY) for _, row in rows)
+    return Filled(annotator, path, scores, tuple(problems), is_by_rule)
+
+
+def _wrong_item(item: str, items: Collection[str], seen: Mapping[str, int]) -> str | None:
+    if not item:
+        return "a row without an item id"
+    if item in seen:
+        return f"there already in row {seen[item]}"
+    return None if item in items else "not in the key; is it another study's sheet?"
+
+
+def _wrong_score(text: str) -> str | None:
+    """What is wrong with a score; None for a good one, and for none at all."""
+    if not text:
+        return None
+    number = number_in(text)
+    if number is None:
+        return f"'{text}' is not a number"
+    if number != int(number):
+        return f"{text} is not a whole number"
+    return None if LOWEST <= number <= HIGHEST else f"{text} is not in {LOWEST}-{HIGHEST}"
+
+
+# Three digits behind a sign may be thousands: 3,000.
+_NUMBER = re.compile(r"[+-]?[0-9]{1,15}(?:[.,][0-9]{1,2})?", re.ASCII)
+
+
+def number_in(text: str) -> float | None:
+    """The number that a spreadsheet's field shows, '3', '3.0' or '3,0'; None if it is none."""
+    return float(text.replace(",", ".")) if _NUMBER.fullmatch(text) else None

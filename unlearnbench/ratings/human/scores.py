@@ -13,11 +13,12 @@ from unlearnbench.ratings.human.agreement import (
     pearson,
     quadratic_weighted_kappa,
 )
-from unlearnbench.ratings.human.filled import Filled
-from unlearnbench.ratings.human.key import Key, KeyItem
+from unlearnbench.ratings.human.ratings import Filled
+from unlearnbench.ratings.human.rehearsal import check_unmixed
 from unlearnbench.ratings.human.scale import normalised_human_score
-from unlearnbench.ratings.human.stand_ins import check_unmixed
+from unlearnbench.ratings.human.sheet import Key, KeyItem
 from unlearnbench.results.record import Record
+from unlearnbench.results.score import Score
 
 CellName = tuple[str, str]  # model and method, as in the key
 
@@ -139,29 +140,29 @@ def _agreement(key: Key, filled: Sequence[Filled]) -> Agreement:
 def _pair(first: Filled, second: Filled) -> PairAgreement:
     both = [item for item in first.scores if item in second.scores]
     a, b = [first.scores[i] for i in both], [second.scores[i] for i in both]
-    found = pearson(a, b)
     return PairAgreement(
         first=first.annotator,
         second=second.annotator,
         n=len(both),
-        pearson=found.r if found else None,
+        pearson=pearson(a, b).r,
         weighted_kappa=quadratic_weighted_kappa(a, b),
     )
 
 
 def _cell(name: CellName, items: Mapping[str, KeyItem], filled: Sequence[Filled]) -> CellScore:
-    scores = {item: found for item, found in _by_item(filled).items() if item in items}
-    means = [fmean(found) for found in scores.values()]  # one item is one document of this cell
-    normalised = [normalised_human_score(mean) for mean in means]
-    interval = mean_interval(normalised, 0.0, 10.0)
+    scores = {item: own for item, own in _by_item(filled).items() if item in items}
+    means = {item: fmean(own) for item, own in scores.items()}  # an item is a document of this cell
+    by_item = {item: normalised_human_score(mean) for item, mean in means.items()}
+    normalised = Score.of(by_item, higher_is_better=True) if by_item else None
+    low, high = (normalised and mean_interval(normalised, 0.0, 10.0)) or (None, None)
     return CellScore(
         model=name[0],
         method=name[1],
         not_forgotten=any(entry.status == "not_forgotten" for entry in items.values()),
         n_documents=len(means),
         n_scores=sum(map(len, scores.values())),
-        mean=fmean(means) if means else None,
-        normalised=fmean(normalised) if normalised else None,
-        low=interval[0] if interval else None,
-        high=interval[1] if interval else None,
+        mean=fmean(means.values()) if means else None,
+        normalised=normalised.value if normalised else None,
+        low=low,
+        high=high,
     )

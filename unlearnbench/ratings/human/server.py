@@ -4,7 +4,7 @@ import getpass
 import hmac
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -47,7 +47,7 @@ class AnnotationStudy:
         folder = sheet if sheet.is_dir() else sheet.parent
         _refuse_rules(folder, name)
         study = cls(read_sheet(sheet), name, ratings_path(folder, name))
-        study.n_rated()  # damaged ratings are told now, not at the first score
+        study.n_rated()  # damaged ratings are refused now, not at the first score
         return study
 
     def n_rated(self) -> int:
@@ -103,8 +103,8 @@ _HEADERS = {
 def make_server(study: AnnotationStudy, port: int, token: str = "") -> ThreadingHTTPServer:
     """The server, listening on the loopback address; port 0 takes any free one.
 
-    With a `token` every path begins with it, so that only who was told the page's address can
-    use it: other accounts of this machine reach the port, too.  Raises `UserError` if the port is
+    With a `token` every path begins with it, so that only who has the page's address can use
+    it: other accounts of this machine reach the port, too.  Raises `UserError` if the port is
     taken.
     """
     root = f"/{token}/" if token else "/"
@@ -153,13 +153,13 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "a rating is short")
         else:
             body = self.rfile.read(int(length))
-            self._answer(lambda: {"rated": self._rate(body)})
+            self._answer(lambda: self._rate(body))
 
-    def _rate(self, body: bytes) -> int:
+    def _rate(self, body: bytes) -> dict[str, int]:
         sent = parsed(body)
         if not isinstance(sent, dict):
             raise ValueError("a rating has an item and a score")
-        return self.study.rate(sent.get("item"), sent.get("score"))
+        return {"rated": self.study.rate(sent.get("item"), sent.get("score"))}
 
     def _is_own(self) -> bool:
         """Whether the browser was on this page: another site's names are not ours.
@@ -174,26 +174,23 @@ class _Handler(BaseHTTPRequestHandler):
         )
 
     def _page(self) -> str:
-        """What is asked for: the path without the token; empty, which is nothing, without it."""
-        given = self.path[: len(self.root)].encode()
+        """The requested path without the token; empty, which is no page, where it is wrong."""
+        start = self.path[: len(self.root)].encode()
         # In the same time however much of it is right.
-        is_told = hmac.compare_digest(given, self.root.encode())
-        return self.path[len(self.root) - 1 :] if is_told else ""
+        is_right = hmac.compare_digest(start, self.root.encode())
+        return self.path[len(self.root) - 1 :] if is_right else ""
 
-    def _answer(self, make: Any) -> None:
+    def _answer(self, content: Callable[[], dict[str, Any]]) -> None:
         try:
-            self._send_json(HTTPStatus.OK, make())
+            self._send(HTTPStatus.OK, "application/json", json.dumps(content()).encode())
         except ValueError as error:
             self._refuse(HTTPStatus.BAD_REQUEST, str(error))
         except UserError as error:  # the ratings' file is damaged, or the disk is full
             self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR, str(error))
 
-    def _refuse(self, status: HTTPStatus, why: str) -> None:
+    def _refuse(self, status: HTTPStatus, reason: str) -> None:
         self.close_connection = True  # what was not read must not be taken for a request
-        self._send_json(status, {"error": why})
-
-    def _send_json(self, status: HTTPStatus, content: Mapping[str, Any]) -> None:
-        self._send(status, "application/json", json.dumps(content).encode())
+        self._send(status, "application/json", json.dumps({"error": reason}).encode())
 
     def _send(self, status: HTTPStatus, kind: str, content: bytes) -> None:
         self.send_response(status)
@@ -206,7 +203,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(content)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Nothing: a line per request would bury what the annotator is told."""
+        """Nothing: a line per request would bury what the annotator must read."""
 
 
 def _refuse_rules(folder: Path, annotator: str) -> None:

@@ -9,16 +9,22 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from unlearnbench.errors import UserError, unknown
-from unlearnbench.ratings.human.beside_judge import JudgeComparison, compare_items
-from unlearnbench.ratings.human.filled import Filled, files_in, read_filled
-from unlearnbench.ratings.human.judge_files import judge_of, read_judge_scores
-from unlearnbench.ratings.human.key import Key, read_key
+from unlearnbench.ratings.human.comparison import (
+    JudgeComparison,
+    compare_items,
+    judge_of,
+    read_judge_scores,
+)
+from unlearnbench.ratings.human.ratings import Filled, files_in, read_filled
+from unlearnbench.ratings.human.rehearsal import why_mixed
 from unlearnbench.ratings.human.scores import CellName, StudyScores, cells_of, study_scores
-from unlearnbench.ratings.human.sheet import SHEET_NAME
-from unlearnbench.ratings.human.stand_ins import why_mixed
-from unlearnbench.ratings.judge.records import Judge
-from unlearnbench.ratings.judge.replies import JudgeFiles
+from unlearnbench.ratings.human.sheet import SHEET_NAME, Key, read_key
+from unlearnbench.ratings.judge.replies import Judge, JudgeFiles
 from unlearnbench.results.store import Store
+
+FOLDER = "human"
+NONE = "none"  # for a judge or a study: leave it out
+_KEY = "-key.json"
 
 
 @dataclass(frozen=True)
@@ -35,30 +41,24 @@ class Study:
         """Whether rules rate in it."""
         return bool(self.key.stand_ins)
 
-    def within(self, result_keys: Collection[str]) -> "tuple[Study, list[str]]":
-        """What of it was drawn from those results, and a sentence if that is not all."""
+    def within(self, result_keys: Collection[str]) -> "Study":
+        """What of it was drawn from those results, with a warning if that is not all."""
         items = {i: e for i, e in self.key.items.items() if e.result_key in result_keys}
         outside = [e for i, e in self.key.items.items() if i not in items]
         if not outside:
-            return self, []
-        names = dict.fromkeys(f"{entry.model}, {entry.method}" for entry in outside)
-        told = f"left out {len(outside)} items of study {self.name}, which come from results that "
-        told += f"are not in this report: {'; '.join(list(names)[:3])}{'; …' * (len(names) > 3)}"
-        key = self.key.model_copy(update={"items": items})
+            return self
+        names = list(dict.fromkeys(f"{entry.model}, {entry.method}" for entry in outside))
+        warning = (
+            f"left out {len(outside)} items of study {self.name}, which come from results that "
+            f"are not in this report: {'; '.join(names[:3])}{'; …' * (len(names) > 3)}"
+        )
         filled = (one.only(items) for one in self.filled)
-        kept = replace(self, key=key, filled=tuple(one for one in filled if one.scores))
-        return kept, [told]
-
-
-@dataclass(frozen=True)
-class Stored:
-    """The readable studies of a folder, and a sentence for each that is none."""
-
-    studies: tuple[Study, ...]
-    warnings: tuple[str, ...]
-
-
-NONE = "none"  # for a judge or a study: leave it out
+        return replace(
+            self,
+            key=self.key.model_copy(update={"items": items}),
+            filled=tuple(one for one in filled if one.scores),
+            warnings=(*self.warnings, warning),
+        )
 
 
 @dataclass(frozen=True)
@@ -94,29 +94,33 @@ def read_studies(
     """
     if study == NONE:
         return None
-    stored = stored_studies(folder / FOLDER)
-    chosen = _only_one(stored.studies, folder) if study is None else _named(stored, study, folder)
-    told = [one for one in stored.studies if study in (None, one.name)]
-    warnings = [*stored.warnings, *(warning for one in told for warning in one.warnings)]
+    studies, warnings = stored_studies(folder / FOLDER)
+    if study is None:
+        chosen = _only_rated(studies, folder)
+    else:
+        studies = [_named(studies, study, folder)]
+        chosen = studies[0] if studies[0].filled else None
+    warnings += [warning for one in studies for warning in one.warnings]
     if chosen is None:
         return StudyFindings(warnings=tuple(warnings)) if warnings else None
-    warnings += _passed_over(told, chosen)
-    chosen = replace(chosen, key=chosen.key.renamed(Store(folder).renamed()))
+    if not chosen.is_rehearsal:
+        rehearsals = [one.name for one in studies if one.is_rehearsal]
+        warnings += [f"left out study {name}: a rehearsal by rules" for name in rehearsals]
+    chosen = replace(chosen, key=chosen.key.renamed(Store(folder).renamed()), warnings=())
     if result_keys is not None:
-        chosen, outside = chosen.within(result_keys)
-        warnings += outside
-    return _findings(chosen, folder, judge_id, warnings)
+        chosen = chosen.within(result_keys)
+    return _findings(chosen, folder, judge_id, [*warnings, *chosen.warnings])
 
 
-def _named(stored: Stored, name: str, folder: Path) -> Study | None:
-    known = {study.name: study for study in stored.studies}
-    if name not in known:
+def _named(studies: Iterable[Study], name: str, folder: Path) -> Study:
+    available = {study.name: study for study in studies}
+    if name not in available:
         command = f"unlearnbench human sheet {folder} --out {folder / FOLDER / name}"
-        raise unknown("study", name, known, f"ls {folder / FOLDER}, or make it: {command}")
-    return known[name] if known[name].filled else None
+        raise unknown("study", name, available, f"ls {folder / FOLDER}, or make it: {command}")
+    return available[name]
 
 
-def _only_one(studies: Iterable[Study], folder: Path) -> Study | None:
+def _only_rated(studies: Iterable[Study], folder: Path) -> Study | None:
     rated = [study for study in studies if study.filled]
     candidates = [study for study in rated if not study.is_rehearsal] or rated
     if len(candidates) > 1:
@@ -128,49 +132,32 @@ def _only_one(studies: Iterable[Study], folder: Path) -> Study | None:
     return next(iter(candidates), None)
 
 
-def _passed_over(studies: Iterable[Study], chosen: Study) -> list[str]:
-    """The rehearsals that stand behind a study with people."""
-    if chosen.is_rehearsal:
-        return []
-    rehearsals = [study.name for study in studies if study.is_rehearsal]
-    return [f"left out study {name}: a rehearsal by rules" for name in rehearsals]
-
-
 def _findings(
     study: Study, folder: Path, judge_id: str | None, warnings: Sequence[str]
 ) -> StudyFindings:
+    """The scores of a study, and the judge beside it, or a warning why there is none."""
     if not study.filled:  # of other results only
         return StudyFindings(warnings=tuple(warnings))
-    comparison, judge_name, why = _compare(study, folder, judge_id)
-    drawn_from = {
-        name: frozenset(entry.result_key for entry in items.values())
-        for name, items in cells_of(study.key).items()
-    }
+    files, comparison, judge_name = JudgeFiles(folder), None, ""
+    try:
+        if judge_id != NONE and files.judges():
+            judge = judge_of(files, judge_id, study.key)
+            scores = read_judge_scores(folder, judge.id, study.key)
+            comparison = compare_items(study.key, study.filled, scores)
+            judge_name = _name(judge)
+    except UserError as error:
+        warnings = [*warnings, f"no judge beside study {study.name}: {error}"]
     return StudyFindings(
         name=study.name,
         scores=study_scores(study.key, study.filled),
         judge=comparison,
         judge_name=judge_name,
-        result_keys=drawn_from,
-        warnings=(*warnings, *why),
+        result_keys={
+            name: frozenset(entry.result_key for entry in items.values())
+            for name, items in cells_of(study.key).items()
+        },
+        warnings=tuple(warnings),
     )
-
-
-def _compare(
-    study: Study, folder: Path, judge_id: str | None
-) -> tuple[JudgeComparison | None, str, tuple[str, ...]]:
-    """The comparison and who judged, or why there is none."""
-    if judge_id == NONE:
-        return None, "", ()
-    files = JudgeFiles(folder)
-    try:
-        if not files.judges():
-            return None, "", ()
-        judge = judge_of(files, judge_id, study.key)
-        scores = read_judge_scores(folder, judge.id, study.key)
-        return compare_items(study.key, study.filled, scores), _name(judge), ()
-    except UserError as error:
-        return None, "", (f"no judge beside study {study.name}: {error}",)
 
 
 def _name(judge: Judge) -> str:
@@ -179,53 +166,44 @@ def _name(judge: Judge) -> str:
     return f"{judge.judge_model} at {judge.endpoint} (judge {judge.id})"
 
 
-FOLDER = "human"
+def stored_studies(folder: Path) -> tuple[list[Study], list[str]]:
+    """Every study NAME whose key is FOLDER/NAME-key.json, with the ratings in FOLDER/NAME.
 
-
-_KEY = "-key.json"
-
-
-def stored_studies(folder: Path) -> Stored:
-    """Every study NAME whose key is FOLDER/NAME-key.json, with the ratings in FOLDER/NAME."""
-    studies, warnings = [], [*_without_key(folder)]
+    The second list has a sentence for each study that cannot be read.
+    """
+    studies = []
+    warnings = [
+        f"left out study {sheet.parent.name}: its key is not at {sheet.parent}{_KEY}; put it there"
+        for sheet in sorted(folder.glob(f"*/{SHEET_NAME}"))
+        if not (folder / f"{sheet.parent.name}{_KEY}").exists()
+    ]
     for path in sorted(folder.glob(f"*{_KEY}")):
         name = path.name.removesuffix(_KEY)
         try:
-            studies.append(_study(folder / name, read_key(path)))
+            studies.append(_read_study(folder / name, read_key(path)))
         except UserError as error:
             warnings.append(f"left out study {name}: {error}")
-    return Stored(tuple(studies), tuple(warnings))
+    return studies, warnings
 
 
-def _without_key(folder: Path) -> list[str]:
-    names = sorted(path.parent.name for path in folder.glob(f"*/{SHEET_NAME}"))
-    return [
-        f"left out study {name}: its key is not at {folder / name}{_KEY}; put it there"
-        for name in names
-        if not (folder / f"{name}{_KEY}").exists()
-    ]
-
-
-def _study(folder: Path, key: Key) -> Study:
+def _read_study(folder: Path, key: Key) -> Study:
+    filled, warnings = [], []
     # The sheet itself is among them: somebody may have filled it instead of a copy.
-    found = [_read(name, path, key) for name, path in files_in(folder).items()]
-    filled = tuple(one for one in found if isinstance(one, Filled) and one.scores)
-    warnings = [one for one in found if isinstance(one, str)]
+    for annotator, path in files_in(folder).items():
+        try:
+            one = read_filled(annotator, path, key.items)
+        except UserError as error:
+            warnings.append(f"left out ratings: {error}")
+            continue
+        wrong = [problem for problem in one.problems if not problem.is_missing]
+        if wrong:  # half a file could be the wrong half
+            warnings.append(f"left out ratings with {len(wrong)} problems, the first: {wrong[0]}")
+        elif one.scores and (reason := why_mixed(key, one)) is not None:
+            warnings.append(f"left out ratings: {path}: {reason}")
+        elif one.scores:
+            filled.append(one)
     if not filled and not warnings:
         warnings.append(
             f"nobody has rated study {folder.name} yet; do: unlearnbench human serve {folder}"
         )
-    return Study(folder.name, key, filled, tuple(warnings))
-
-
-def _read(annotator: str, path: Path, key: Key) -> Filled | str:
-    """Somebody's ratings, or why none of them are used: half a file could be the wrong half."""
-    try:
-        found = read_filled(annotator, path, key.items)
-    except UserError as error:
-        return f"left out ratings: {error}"
-    wrong = [problem for problem in found.problems if not problem.is_missing]
-    if wrong:
-        return f"left out ratings with {len(wrong)} problems, the first: {wrong[0]}"
-    why = why_mixed(key, found) if found.scores else None
-    return found if why is None else f"left out ratings: {path}: {why}"
+    return Study(folder.name, key, tuple(filled), tuple(warnings))

@@ -1,16 +1,112 @@
-"""One question to an OpenAI-compatible server: an answer, or why there is none."""
+"""Asking an OpenAI-compatible server: its address and key, one question, many questions."""
 
 import asyncio
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import openai
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
-from unlearnbench.ratings.judge.endpoint import Endpoint, Key
+from unlearnbench.errors import UserError
+from unlearnbench.ratings.judge.questions import Question
+from unlearnbench.ratings.judge.replies import Reply
+from unlearnbench.ratings.judge.rubric import Prompt
 
-if TYPE_CHECKING:
-    import openai
+VARIABLE = "OPENAI_API_KEY"
+_PLACEHOLDER = "none"  # the client wants a key where a local server does not
+_SHORTEST = 8  # a shorter one ('EMPTY', 'none') is no secret, and may be a word of a reply
+# Stricter than addresses are, so that no client takes one apart in another way than we do.
+_SIGNS = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]+")
+_HOST = re.compile(r"(?:.*@)?(?:[\w][\w.-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?", re.ASCII)
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True)
+class Key:
+    """An API key that never shows itself."""
+
+    value: str = field(default=_PLACEHOLDER, repr=False)
+
+    @property
+    def is_secret(self) -> bool:
+        """Whether there is anything to hide."""
+        return len(self.value) >= _SHORTEST
+
+    def redact(self, text: str) -> str:
+        """The text with the key struck out, should somebody have put it there."""
+        return text.replace(self.value, "[key]") if self.is_secret else text
+
+    def check_absent(self, *texts: str) -> None:
+        """Raise `UserError` if a text that is going to be stored holds the key."""
+        if self.is_secret and any(self.value in text for text in texts):
+            raise UserError(
+                f"the key stands in --base-url, --judge-model or the prompt, which are stored; "
+                f"leave it in the environment only: export {VARIABLE}=..."
+            )
+
+
+def key_from_environment() -> Key:
+    """The key in OPENAI_API_KEY, a placeholder without one; raises `UserError` if it is none."""
+    value = os.environ.get(VARIABLE, "").strip()
+    if not value:
+        return Key()
+    # Such a key makes an illegal header, and the error about it would print the key.
+    if not value.isascii() or not value.isprintable() or " " in value:
+        raise UserError(
+            f"{VARIABLE} holds characters that no key has (spaces, line breaks, other than ASCII); "
+            f"set it again: export {VARIABLE}=..."
+        )
+    return Key(value)
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """The root of an OpenAI-compatible server: http://127.0.0.1:8000/v1."""
+
+    url: str
+
+    @property
+    def name(self) -> str:
+        """Host, port if it is not the usual one, and path: what scores are filed under."""
+        parts = urlsplit(self.url)
+        usual = parts.port in (None, _DEFAULT_PORTS[parts.scheme])
+        host = parts.hostname or ""
+        place = host if usual else f"{host}:{parts.port}"
+        return place + parts.path.rstrip("/")
+
+    @property
+    def is_local(self) -> bool:
+        """Whether requests stay on this machine."""
+        return urlsplit(self.url).hostname in ("localhost", "127.0.0.1", "::1")
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether nobody on the way can read the key."""
+        return urlsplit(self.url).scheme == "https"
+
+
+def parse_endpoint(text: str) -> Endpoint:
+    """The endpoint at a URL; raises `UserError` for one that is none or holds a password."""
+    example = "give the server's root: --base-url http://127.0.0.1:8000/v1"
+    try:
+        parts = urlsplit(text.strip())
+        is_written_as_one = _SIGNS.fullmatch(text.strip()) and _HOST.fullmatch(parts.netloc)
+        is_url = bool(is_written_as_one) and parts.scheme in _DEFAULT_PORTS and parts.port != 0
+    except ValueError:  # a port that is no number
+        is_url = False
+    if not is_url:
+        raise UserError(f"--base-url is no http or https address; {example}")
+    if "@" in parts.netloc or "?" in text or "#" in text:
+        # Not repeated: what stands there may be the key.
+        raise UserError(
+            f"--base-url has a password, '?' or '#' in it; {example} and the key as {VARIABLE}"
+        )
+    return Endpoint(text.strip().rstrip("/").removesuffix("/chat/completions"))
+
 
 # Wrong key, no credit, no such model or path: the next question would fare no better.
 _HOPELESS_STATUS = (401, 402, 404, 405)
@@ -89,10 +185,6 @@ class Client:
         self._limit_name = "max_tokens"
 
     async def __aenter__(self) -> "Client":
-        import openai
-
-        pass
-
         self._openai = openai.AsyncOpenAI(
             api_key=self.key.value,
             base_url=self.endpoint.url,
@@ -107,25 +199,21 @@ class Client:
 
     async def ask(self, prompt: str) -> Answer | Failure:
         """The answer to a prompt; raises nothing that a server can cause."""
-        import openai
-
         try:
             content = await self._complete(prompt)
             return Answer.model_validate_json(content)
         except openai.APITimeoutError:
             return Failure(f"no answer in time (--timeout {self.timeout:g})")
         except ValidationError:
-            return Failure(self._told("the reply is no chat completion", content))
+            return Failure(self._reason("the reply is no chat completion", content))
         except openai.APIStatusError as error:
             return self._refused(error)
         except openai.APIError as error:
             cause = error.__cause__ or error
-            return Failure(self._told(f"connection failed: {type(cause).__name__}", str(cause)))
+            return Failure(self._reason(f"connection failed: {type(cause).__name__}", str(cause)))
 
     async def _complete(self, prompt: str) -> bytes:
         """The body of the server's reply, whatever it is."""
-        import openai
-
         name = self._limit_name
         try:
             return await self._post(prompt, name)
@@ -144,12 +232,12 @@ class Client:
         )
         return bytes(raw.content)
 
-    def _refused(self, error: "openai.APIStatusError") -> Failure:
+    def _refused(self, error: openai.APIStatusError) -> Failure:
         hopeless = error.status_code in _HOPELESS_STATUS or error.code == _NO_CREDIT
         text = error.message.removeprefix(f"Error code: {error.status_code} - ")
-        return Failure(self._told(f"HTTP status {error.status_code}", text), hopeless)
+        return Failure(self._reason(f"HTTP status {error.status_code}", text), hopeless)
 
-    def _told(self, what: str, detail: str | bytes) -> str:
+    def _reason(self, what: str, detail: str | bytes) -> str:
         """One line that a person can act on; the key is struck out before anything is cut."""
         text = detail.decode("utf-8", "replace") if isinstance(detail, bytes) else detail
         printable = (c if c.isprintable() else " " for c in self.key.redact(text))
@@ -176,3 +264,85 @@ class PatientClient(openai.DefaultAsyncHttpxClient):
                 return await super().send(request, **options)
         except TimeoutError as error:
             raise openai.APITimeoutError(request=request) from error
+
+
+# A server that fails this often without one answer in between has gone for good; each failure
+# has had its retries by then.
+STOP_AFTER = 8
+
+
+@dataclass
+class Outcome:
+    """What became of the questions of one run."""
+
+    replies: list[Reply] = field(default_factory=list)
+    failures: dict[str, str] = field(default_factory=dict)  # reason by item
+    n_in_a_row: int = 0  # failures since the last answer
+    stopped: str | None = None  # why the rest was not asked
+    is_hopeless: bool = False  # it was stopped by a refusal that holds for all questions
+
+    def add_failure(self, item: str, failure: Failure) -> None:
+        """Count a question that got no answer, and see whether the rest is worth asking."""
+        self.failures[item] = failure.reason
+        self.n_in_a_row += 1
+        if failure.is_hopeless and not self.is_hopeless:
+            self.stopped, self.is_hopeless = failure.reason, True
+        elif self.n_in_a_row == STOP_AFTER and not self.stopped:
+            self.stopped = f"{STOP_AFTER} failures in a row, the last: {failure.reason}"
+
+
+def ask_all(
+    client: Client,
+    prompt: Prompt,
+    questions: Mapping[str, Question],
+    concurrency: int,
+    append: Callable[[Reply], None],
+    advance: Callable[[], None],
+) -> Outcome:
+    """Ask all questions, at most `concurrency` at a time.
+
+    `append` gets each reply at once; `advance` is called after each question.  After a refusal
+    that would meet every question, or `STOP_AFTER` failures in a row, the rest is not asked and
+    counted as failed.  What was asked by then is waited for: it is paid for.
+    """
+    outcome, waiting = Outcome(), iter(questions.values())
+
+    async def work() -> None:
+        for question in waiting:
+            item = question.item
+            response = await client.ask(prompt.render(item.prefix, item.reference, item.candidate))
+            if isinstance(response, Answer):
+                reply = _reply(question, response, client)
+                append(reply)
+                outcome.replies.append(reply)
+                outcome.n_in_a_row = 0
+            else:
+                outcome.add_failure(item.key, response)
+            advance()
+            if outcome.stopped:
+                return
+
+    async def work_all() -> None:
+        async with client:
+            await asyncio.gather(*(work() for _ in range(concurrency)))
+
+    if questions:
+        asyncio.run(work_all())
+    for key in questions.keys() - {r.item for r in outcome.replies} - outcome.failures.keys():
+        outcome.failures[key] = "not asked"
+    return outcome
+
+
+def _reply(question: Question, answer: Answer, client: Client) -> Reply:
+    usage = answer.usage or _Usage()
+    return Reply(
+        item=question.item.key,
+        cell=question.cell,
+        doc_id=question.doc_id,
+        reply=client.key.redact(answer.text),
+        finish_reason=answer.finish_reason,
+        max_tokens=client.max_tokens,
+        served_model=answer.model and client.key.redact(answer.model),
+        prompt_tokens=usage.prompt_tokens,
+        completion_tokens=usage.completion_tokens,
+    )

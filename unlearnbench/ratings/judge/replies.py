@@ -4,20 +4,85 @@ RESULTS/judge/<id>.json    which model, endpoint and wording the judge is, with 
 RESULTS/judge/<id>.jsonl   one reply a line, only ever appended to
 """
 
-import fcntl
+import hashlib
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, computed_field
 
 from unlearnbench.errors import UserError, unknown
-from unlearnbench.files.strict_json import first_error, parsed
-from unlearnbench.files.whole_files import read_regular
-from unlearnbench.ratings.judge.records import Judge, Reply
-from unlearnbench.ratings.judge.rubric import Prompt
+from unlearnbench.files.strict_json import canonical, first_error, parsed
+from unlearnbench.files.whole_files import read_regular, write_whole
+from unlearnbench.ratings.judge.rubric import Prompt, parse_score
+
+#: The endpoint of a rule that stands in for a judge; no server's name has a space in it.
+NO_MODEL = "a rule, no language model"
+
+
+class Judge(BaseModel):
+    """Who judged: scores of two that differ in any of this are never mixed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    judge_model: str = Field(description="the name the server knows the model by")
+    endpoint: str = Field(description="host, port and path of the server")
+    prompt_sha256: str = Field(description="of the wording")
+    temperature: float = 0.0
+    prompt: str = Field(description="the wording itself")
+
+    @classmethod
+    def of(cls, model: str, endpoint: str, prompt: Prompt) -> "Judge":
+        """The judge with that model, endpoint and wording."""
+        return cls(
+            judge_model=model, endpoint=endpoint, prompt_sha256=prompt.sha256, prompt=prompt.text
+        )
+
+    @property
+    def is_rule(self) -> bool:
+        """Whether it is a stand-in: a rule that scored where no language model was asked."""
+        return self.endpoint == NO_MODEL
+
+    @property
+    def id(self) -> str:
+        """The model's name and a digest over everything: the files' name."""
+        identity = self.model_dump(exclude={"prompt"})
+        digest = hashlib.sha256(canonical(identity).encode()).hexdigest()[:8]
+        name = re.sub(r"[^a-z0-9.]+", "-", self.judge_model.lower()).strip("-.")[-40:].strip("-.")
+        return f"{name}-{digest}" if name else digest
+
+
+class Reply(BaseModel):
+    """One answer of the judge, whole."""
+
+    item: str = Field(
+        pattern="^[0-9a-f]{64}$", description="sha256 of prefix, reference and candidate"
+    )
+    cell: str = Field(description="key of the first result the item stands in")
+    doc_id: str
+    reply: str
+    finish_reason: str | None = Field(description="'length': cut off at max_tokens")
+    max_tokens: int = Field(ge=0)
+    served_model: str | None = Field(default=None, description="what the server says answered")
+    prompt_tokens: int | None = Field(default=None, ge=0, description="as the server counts them")
+    completion_tokens: int | None = Field(default=None, ge=0)
+    at: str = Field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether the token limit ended it."""
+        return self.finish_reason == "length"
+
+    @computed_field(description="0 to 10; null: none could be read from the reply")  # type: ignore[prop-decorator]
+    @property
+    def score(self) -> float | None:
+        """Read from the reply anew every time, so that all replies are read by one rule."""
+        return parse_score(self.reply, cut_off=self.is_cut_off)
+
 
 FOLDER = "judge"
 
@@ -53,12 +118,12 @@ class JudgeFiles:
         judged.  Raises `UserError` for an unknown id, and naming them all if none was chosen of
         several.
         """
-        known = self.judges()
-        if judge_id is not None and judge_id not in known:
-            raise unknown("judge", judge_id, known, f"unlearnbench judge {self.results} --list")
+        judges = self.judges()
+        if judge_id is not None and judge_id not in judges:
+            raise unknown("judge", judge_id, judges, f"unlearnbench judge {self.results} --list")
         if judge_id is not None:
-            return known[judge_id]
-        candidates = [one for one in known.values() if not one.is_rule] or [*known.values()]
+            return judges[judge_id]
+        candidates = [one for one in judges.values() if not one.is_rule] or [*judges.values()]
         if len(candidates) > 1:
             raise UserError(
                 f"{len(candidates)} judges have scored these results; choose one with "
@@ -84,12 +149,9 @@ class JudgeFiles:
         had again and is not waited for.
         """
         path = self.replies_path(judge.id)
-        with _refusals(path):
-            self.folder.mkdir(parents=True, exist_ok=True)
-            file = path.open("ab")
-        with file:
-            _lock(file.fileno(), path)
+        with _locked(path):
             with _refusals(path):
+                file = path.open("ab")
                 _save_judge(path.with_suffix(".json"), judge)
                 _drop_unfinished_line(path)
 
@@ -104,7 +166,7 @@ class JudgeFiles:
                 yield append
             finally:
                 with _refusals(path):
-                    file.flush()
+                    file.close()
                 # A mistyped name or address leaves no judge behind.
                 if not self._has_replies(judge.id):
                     path.with_suffix(".json").unlink(missing_ok=True)
@@ -137,17 +199,13 @@ def _read_reply(path: Path, number: int, line: bytes) -> Reply:
 
 def _damaged(path: Path, error: ValueError, line: int | None = None) -> UserError:
     where = f"{path}, line {line}," if line else str(path)
+    problem = " ".join(str(error).split())
+    if isinstance(error, ValidationError):
+        problem = first_error(error)
     return UserError(
-        f"{where} is damaged: {_told(error)}; delete "
+        f"{where} is damaged: {problem}; delete "
         f"{'that line' if line else 'it'} and ask again what it held: unlearnbench judge"
     )
-
-
-def _told(error: ValueError) -> str:
-    """What is wrong, in one line."""
-    if isinstance(error, ValidationError):
-        return first_error(error)
-    return " ".join(str(error).split())
 
 
 def _read_bytes(path: Path) -> bytes:
@@ -159,12 +217,7 @@ def _save_judge(path: Path, judge: Judge) -> None:
     if path.exists():
         _read_judge(path)
         return
-    temporary = path.with_suffix(".new")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(judge.model_dump_json(indent=1) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    write_whole(path, judge.model_dump_json(indent=1) + "\n", "check the results folder")
 
 
 def _drop_unfinished_line(path: Path) -> None:
@@ -175,13 +228,24 @@ def _drop_unfinished_line(path: Path) -> None:
         os.truncate(path, whole)
 
 
-def _lock(descriptor: int, path: Path) -> None:
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(path.with_name(f".{path.stem}.lock"), blocking=False)
+    with _refusals(path):
+        try:
+            lock.acquire()  # makes the folder, too
+        except Timeout:
+            raise UserError(
+                f"{path} is being written by another `unlearnbench judge`; wait for it to end"
+            ) from None
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        raise UserError(
-            f"{path} is being written by another `unlearnbench judge`; wait for it to end"
-        ) from None
+        yield
+    finally:
+        # While it is held: whoever waits for this file sees that it is gone and makes another.
+        Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()
 
 
 @contextmanager

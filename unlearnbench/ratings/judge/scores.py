@@ -1,14 +1,19 @@
-"""From a judge's replies to the scores a table shows, and what the table must say about them."""
+"""From a judge's replies to the scores a table shows, and what the command prints of them."""
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from unlearnbench.analysis.table import Note
-from unlearnbench.ratings.judge.items import Item, items_of
-from unlearnbench.ratings.judge.records import Judge, Reply
+from unlearnbench.ratings.judge.questions import Item, Question, SelectedCell, Selection, items_of
+from unlearnbench.ratings.judge.replies import Judge, Reply
+from unlearnbench.ratings.judge.rubric import Prompt
 from unlearnbench.results.record import Result
 from unlearnbench.results.score import Metric, Score, table_i
+
+if TYPE_CHECKING:
+    from unlearnbench.ratings.judge.client import Outcome  # whose module loads openai
 
 TASK, METRIC = "judge", "gpt"
 RECORD = replace(table_i(METRIC)[0], task=TASK)
@@ -30,34 +35,25 @@ class JudgeScores:
 
     def by_doc_id(self, items: Mapping[str, Item]) -> dict[str, float]:
         """The scores of items by doc_id; one without a score is left out."""
-        found = {doc_id: self.replies.get(item.key) for doc_id, item in items.items()}
-        scores = {doc_id: reply.score for doc_id, reply in found.items() if reply is not None}
-        return {doc_id: score for doc_id, score in scores.items() if score is not None}
+        replies = ((doc_id, self.replies.get(item.key)) for doc_id, item in items.items())
+        scores = ((doc_id, reply.score) for doc_id, reply in replies if reply is not None)
+        return {doc_id: score for doc_id, score in scores if score is not None}
 
-    def coverage(self, items: Mapping[str, Item]) -> "Coverage":
+    def coverage(self, items: Iterable[Item]) -> "Coverage":
         """How many of the items have a score, and why the others have none."""
-        counts = Counter(_state(self.replies.get(item.key)) for item in items.values())
-        return Coverage(counts["scored"], counts["unparsable"], counts["unanswered"])
-
-    def coverage_of(self, cells: Iterable[Mapping[str, Item]]) -> "Coverage":
-        """The coverage of several cells' items together."""
-        return sum(map(self.coverage, cells), Coverage())
+        replies = [self.replies.get(item.key) for item in items]
+        answered = [reply for reply in replies if reply is not None]
+        n_scored = sum(reply.score is not None for reply in answered)
+        return Coverage(n_scored, len(answered) - n_scored, len(replies) - len(answered))
 
 
 @dataclass(frozen=True)
 class Coverage:
     """How many continuations a judge has scored."""
 
-    scored: int = 0
-    unparsable: int = 0
-    unanswered: int = 0  # never asked, or failed
-
-    def __add__(self, other: "Coverage") -> "Coverage":
-        return Coverage(
-            self.scored + other.scored,
-            self.unparsable + other.unparsable,
-            self.unanswered + other.unanswered,
-        )
+    scored: int
+    unparsable: int
+    unanswered: int  # never asked, or failed
 
     @property
     def total(self) -> int:
@@ -65,12 +61,9 @@ class Coverage:
         return self.scored + self.unparsable + self.unanswered
 
     def __str__(self) -> str:
-        missing = [f"{n} {what}" for n, what in self._missing if n]
+        counts = ((self.unparsable, "unparsable"), (self.unanswered, "without an answer"))
+        missing = [f"{n} {what}" for n, what in counts if n]
         return f"{self.scored} of {self.total}" + (f" ({', '.join(missing)})" if missing else "")
-
-    @property
-    def _missing(self) -> tuple[tuple[int, str], ...]:
-        return (self.unparsable, "unparsable"), (self.unanswered, "without an answer")
 
 
 def with_judge_scores(results: Sequence[Result], judge_scores: JudgeScores) -> list[Result]:
@@ -85,20 +78,15 @@ def with_judge_scores(results: Sequence[Result], judge_scores: JudgeScores) -> l
     ]
 
 
-def score_of(by_doc_id: Mapping[str, float]) -> Score:
-    """Mean and standard error over documents; there must be at least one."""
-    return Score.of(by_doc_id, higher_is_better=True)
-
-
 def judge_note(results: Sequence[Result], judge_scores: JudgeScores) -> Note:
     """Who gave the GPT scores, and whose means are over fewer continuations than there are."""
     by_row = _coverage_by_row(results, judge_scores)
-    told = [f"{row} {found}" for row, found in by_row.items() if found.scored < found.total]
-    bare = [row for row, found in by_row.items() if not found.total]
+    partly = [f"{row} {counts}" for row, counts in by_row.items() if counts.scored < counts.total]
+    bare = [row for row, counts in by_row.items() if not counts.total]
     return Note(
         "judge",
         _who(judge_scores.judge)
-        + (f" Not every continuation has a score: {', '.join(told)}." if told else "")
+        + (f" Not every continuation has a score: {', '.join(partly)}." if partly else "")
         + (f" No continuations are stored for {', '.join(bare)}." if bare else ""),
     )
 
@@ -118,12 +106,12 @@ def _who(judge: Judge) -> str:
 def _coverage_by_row(results: Sequence[Result], judge_scores: JudgeScores) -> dict[str, Coverage]:
     """By the row's label, over all runs and settings that share it."""
     several = len({result.group for result in results}) > 1
-    by_row: dict[str, Coverage] = {}
+    items: dict[str, list[Item]] = defaultdict(list)
     for result in results:
         if result.status != "failed":
             row = f"{result.group}: {result.label}" if several else result.label
-            by_row[row] = by_row.get(row, Coverage()) + judge_scores.coverage(items_of(result))
-    return by_row
+            items[row] += items_of(result).values()
+    return {row: judge_scores.coverage(of_row) for row, of_row in items.items()}
 
 
 def _with_score(result: Result, scores: Mapping[str, float], record: Metric) -> Result:
@@ -133,12 +121,106 @@ def _with_score(result: Result, scores: Mapping[str, float], record: Metric) -> 
     return result.model_copy(
         update={
             "metrics": [*metrics, record],
-            "scores": {**result.scores, TASK: {METRIC: score_of(scores)}},
+            "scores": {**result.scores, TASK: {METRIC: Score.of(scores, higher_is_better=True)}},
         }
     )
 
 
-def _state(reply: Reply | None) -> str:
-    if reply is None:
-        return "unanswered"
-    return "unparsable" if reply.score is None else "scored"
+_MOST_REASONS = 5
+# English in a large vocabulary; the judge's own tokenizer is not known here.
+CHARACTERS_PER_TOKEN = 4
+
+
+def cost_before(
+    selection: Selection, questions: Mapping[str, Question], prompt: Prompt, max_tokens: int
+) -> str:
+    """Items and tokens that are going to be asked and answered."""
+    distinct = selection.questions()
+    items = [question.item for question in questions.values()]
+    lengths = [len(prompt.render(i.prefix, i.reference, i.candidate)) for i in items]
+    tokens = sum(-(-length // CHARACTERS_PER_TOKEN) for length in lengths)
+    return (
+        f"{len(selection.items())} continuations of {len(selection.cells)} cells, "
+        f"{len(distinct)} distinct; {len(distinct) - len(questions)} answered before, "
+        f"{len(questions)} to ask: about {tokens:,} prompt tokens (four characters for one) and "
+        f"at most {len(questions) * max_tokens:,} completion tokens, retries not counted"
+    )
+
+
+def cost_after(outcome: "Outcome") -> str:
+    """Items and tokens of this run as the server counted them."""
+    n_scored = sum(reply.score is not None for reply in outcome.replies)
+    return (
+        f"{n_scored} scored, {len(outcome.replies) - n_scored} unparsable, "
+        f"{len(outcome.failures)} failed; {token_counts(outcome.replies)}"
+    )
+
+
+def warnings(outcome: "Outcome") -> Iterator[str]:
+    """Why questions failed, and whether more than one model answered."""
+    reasons = Counter(outcome.failures.values())
+    for reason, n in reasons.most_common(_MOST_REASONS):
+        yield f"{n} failed: {reason}"
+    if len(reasons) > _MOST_REASONS:
+        yield f"and for {len(reasons) - _MOST_REASONS} other reasons"
+    if outcome.stopped:
+        yield f"stopped after {outcome.stopped}; run the same command to go on"
+    models = sorted({reply.served_model for reply in outcome.replies if reply.served_model})
+    if len(models) > 1:
+        yield f"warning: the server answered with different models: {', '.join(models)}"
+
+
+def scores_table(cells: Sequence[SelectedCell], scores: JudgeScores) -> str:
+    """One line per cell: mean, standard error, and how many continuations they are over."""
+    from tabulate import tabulate
+
+    return tabulate(
+        [_line(cell, scores) for cell in cells],
+        headers=("row", "forget set", "GPT", "±", "scored", "unparsable", "unanswered"),
+        colalign=("left", "left", *["right"] * 5),
+        tablefmt="plain",
+        disable_numparse=True,
+    )
+
+
+def judges_table(judges: Sequence[JudgeScores], selection: Selection) -> str:
+    """One line per judge: who it is, what it has scored of the results, what that took."""
+    from tabulate import tabulate
+
+    rows = []
+    for scores in judges:
+        judge, coverage = scores.judge, scores.coverage(selection.items())
+        tokens = token_counts(scores.replies.values())
+        wording = judge.prompt_sha256[:8]
+        rows.append([judge.id, judge.judge_model, judge.endpoint, wording, str(coverage), tokens])
+    return tabulate(
+        rows,
+        headers=("judge", "model", "endpoint", "wording", "scored", "tokens"),
+        tablefmt="plain",
+        disable_numparse=True,
+    )
+
+
+def _line(cell: SelectedCell, scores: JudgeScores) -> list[str]:
+    by_doc_id, coverage = scores.by_doc_id(cell.items), scores.coverage(cell.items.values())
+    mean = Score.of(by_doc_id, higher_is_better=True) if by_doc_id else None
+    error = mean.stderr if mean else None
+    return [
+        cell.result.label,
+        cell.result.forget_set.run,
+        f"{mean.value:.2f}" if mean else "–",
+        f"{error:.2f}" if error is not None else "–",
+        str(coverage.scored),
+        str(coverage.unparsable),
+        str(coverage.unanswered),
+    ]
+
+
+def token_counts(replies: Iterable[Reply]) -> str:
+    """The tokens of all replies as the server reported them, in words."""
+    every = list(replies)
+    prompt = sum(reply.prompt_tokens or 0 for reply in every)
+    completion = sum(reply.completion_tokens or 0 for reply in every)
+    n_missing = sum(None in (reply.prompt_tokens, reply.completion_tokens) for reply in every)
+    missing = f" ({n_missing} replies came without a count)" if n_missing else ""
+    return f"{prompt:,} prompt and {completion:,} completion tokens{missing}"

@@ -13,13 +13,13 @@ from unlearnbench.ratings.human.printing import (
     number_text,
     pearson_sentence,
 )
-from unlearnbench.ratings.human.stand_ins import STAND_INS, described
+from unlearnbench.ratings.human.rehearsal import STAND_INS, describe
 from unlearnbench.ratings.judge.scores import METRIC, RECORD, TASK
 from unlearnbench.reporting.document import Listing
 
 if TYPE_CHECKING:
-    from unlearnbench.analysis.table import Column
-    from unlearnbench.ratings.human.beside_judge import JudgeComparison, JudgedCell
+    from unlearnbench.analysis.columns import Column
+    from unlearnbench.ratings.human.comparison import JudgeComparison, JudgedCell
     from unlearnbench.ratings.human.scores import CellName, CellScore, StudyScores
     from unlearnbench.ratings.human.studies import StudyFindings
     from unlearnbench.reporting.document import Findings
@@ -123,7 +123,7 @@ def _study_notes(findings: "Findings", study: "StudyFindings") -> Iterator[Note]
         return
     yield from _synthetic(findings)
     if scores.stand_ins:
-        yield Note("stand_ins", described(scores.stand_ins))
+        yield Note("stand_ins", describe(scores.stand_ins))
     yield Note(
         "human_score", f"Human score, 0 to 10: {HOW}; s is a document's mean rating, 1 to 8."
     )

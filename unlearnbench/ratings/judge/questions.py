@@ -1,13 +1,65 @@
-"""Which cells and documents are to be judged, and which of their questions are open."""
+"""Which continuations are judged: each with the texts of its own row, joined by doc_id."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from operator import itemgetter
 
 from unlearnbench.analysis.build_table import ROLES
 from unlearnbench.errors import unknown
-from unlearnbench.ratings.judge.items import Item, Question, items_of, why_not
-from unlearnbench.ratings.judge.records import Reply
+from unlearnbench.files.hashing import text_sha256
+from unlearnbench.ratings.judge.replies import Reply
 from unlearnbench.results.record import Result
+
+
+@dataclass(frozen=True)
+class Item:
+    """Three texts of one row of a forget set."""
+
+    prefix: str
+    reference: str  # the suffix that was to be forgotten
+    candidate: str  # what the model wrote after the prefix
+
+    @cached_property
+    def key(self) -> str:
+        """sha256 of the texts: where they are the same, one answer serves all rows and cells."""
+        return text_sha256(self.prefix, self.reference, self.candidate)
+
+
+@dataclass(frozen=True)
+class Question:
+    """An item to be asked about, and the first place it stands in."""
+
+    item: Item
+    cell: str  # the result's key
+    doc_id: str
+
+
+def items_of(result: Result) -> dict[str, Item]:
+    """The items of a finished cell by doc_id; empty where `why_not` gives a reason."""
+    return {} if why_not(result) is not None else texts_of(result)
+
+
+def texts_of(result: Result) -> dict[str, Item]:
+    """The stored continuations by doc_id; one without prefix or suffix is left out."""
+    whole = result.in_full()
+    prefixes, suffixes = whole.forget_set.prefixes, whole.forget_set.suffixes
+    return {
+        doc_id: Item(prefixes[doc_id], suffixes[doc_id], candidate)
+        for doc_id, candidate in whole.continuations.items()
+        if doc_id in prefixes and doc_id in suffixes
+    }
+
+
+def why_not(result: Result) -> str | None:
+    """Why a cell cannot be judged; None if it can."""
+    if result.status == "failed":
+        return "it failed"
+    continuations, texts = result.in_full().continuations, texts_of(result)
+    if not continuations:
+        return "it holds no continuations"
+    bare = next((doc_id for doc_id in continuations if doc_id not in texts), None)
+    return None if bare is None else f"it holds no prefix and suffix for doc_id {bare}"
 
 
 @dataclass(frozen=True)
@@ -25,10 +77,9 @@ class Selection:
     cells: tuple[SelectedCell, ...]
     skipped: tuple[str, ...] = ()  # a sentence for each cell that cannot be judged
 
-    @property
-    def n_continuations(self) -> int:
-        """Items of all cells, the same one in several cells counted each time."""
-        return sum(len(cell.items) for cell in self.cells)
+    def items(self) -> list[Item]:
+        """The items of all cells; the same one in several cells is there several times."""
+        return [item for cell in self.cells for item in cell.items.values()]
 
     def questions(self) -> dict[str, Question]:
         """Every distinct item by its key, document by document over all cells.
@@ -41,7 +92,7 @@ class Selection:
             for place, (doc_id, item) in enumerate(cell.items.items())
         ]
         questions: dict[str, Question] = {}
-        for _, question in sorted(places, key=lambda found: found[0]):
+        for _, question in sorted(places, key=itemgetter(0)):
             questions.setdefault(question.item.key, question)
         return questions
 
@@ -84,11 +135,11 @@ def _skipped(results: Iterable[Result]) -> Iterator[str]:
             yield f"not judged: {result.label}, forget set {run} (cell {result.key[:12]}): {reason}"
 
 
-def _check(kind: str, asked: Iterable[str], known: Iterable[str]) -> None:
-    names = sorted(set(known))
-    for name in asked:
-        if name not in names:
-            raise unknown(f"{kind} among the results", name, names, "unlearnbench report --csv")
+def _check(kind: str, names: Iterable[str], existing: Iterable[str]) -> None:
+    available = sorted(set(existing))
+    for name in names:
+        if name not in available:
+            raise unknown(f"{kind} among the results", name, available, "unlearnbench report --csv")
 
 
 def _first(items: Mapping[str, Item], limit: int | None) -> dict[str, Item]:

@@ -1,0 +1,207 @@
+"""The study and the judge: both means of the same cells, and Pearson's r over them."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
+from pathlib import Path
+from statistics import fmean
+
+from pydantic import Field
+
+from unlearnbench.errors import UserError
+from unlearnbench.ratings.human.agreement import Correlation, pearson
+from unlearnbench.ratings.human.ratings import Filled
+from unlearnbench.ratings.human.rehearsal import check_judge
+from unlearnbench.ratings.human.scale import normalised_human_score
+from unlearnbench.ratings.human.scores import CellName, cells_of, item_means
+from unlearnbench.ratings.human.sheet import Key, read_table
+from unlearnbench.ratings.judge.questions import items_of
+from unlearnbench.ratings.judge.replies import Judge, JudgeFiles
+from unlearnbench.ratings.judge.scores import JudgeScores
+from unlearnbench.results.record import Record, Result
+from unlearnbench.results.store import Store
+
+JudgedItem = tuple[str, str]  # result key and doc_id
+
+
+class JudgedCell(Record):
+    """One model and method under both."""
+
+    model: str
+    method: str
+    human: float = Field(description="normalised, 0..10")
+    judge: float = Field(description="0..10")
+    n_documents: int | None = Field(description="judged documents of the sheet; null: not known")
+
+
+class JudgeComparison(Record):
+    """Human study and judge over the cells that both have."""
+
+    cells: list[JudgedCell]
+    unmatched: list[str] = Field(description="cells of the study that the judge has no score of")
+    ignored: list[str] = Field(description="what the judge has and the study has not")
+    over_cells: Correlation = Field(description="over model x method means, as in the paper")
+    over_items: Correlation | None = Field(
+        description="over single continuations; null where the judge's are not known"
+    )
+
+
+def compare_items(
+    key: Key, filled: Sequence[Filled], judged: Mapping[JudgedItem, float]
+) -> JudgeComparison:
+    """The comparison with the judge's score of each continuation, by result key and doc_id.
+
+    A cell's two means are over the very items that both have scored.
+    """
+    means = item_means(filled)
+    pairs = {
+        name: [
+            (normalised_human_score(means[item]), judged[entry.result_key, entry.doc_id])
+            for item, entry in items.items()
+            if item in means and (entry.result_key, entry.doc_id) in judged
+        ]
+        for name, items in cells_of(key).items()
+    }
+    return _comparison(pairs, by_item=True)
+
+
+def compare_means(
+    key: Key, filled: Sequence[Filled], judged: Mapping[CellName, float]
+) -> JudgeComparison:
+    """The comparison with the judge's mean of each model and method.
+
+    A method may be named as in the table ('NEO + ICU') or as registered ('icu').
+    """
+    by_alias, means = _cells_by_alias(key), item_means(filled)
+    judge = {by_alias[name]: score for name, score in judged.items() if name in by_alias}
+    ignored = [f"{m}: {n}" for m, n in judged if (m, n) not in by_alias]
+    if len(judge) + len(ignored) < len(judged):
+        raise UserError("the judge's means name a method twice, by label and by name; keep one")
+    pairs: dict[CellName, list[tuple[float, float]]] = {}
+    for name, items in cells_of(key).items():
+        human = [normalised_human_score(means[item]) for item in items if item in means]
+        pairs[name] = [(fmean(human), judge[name])] if human and name in judge else []
+    return _comparison(pairs, by_item=False, ignored=ignored)
+
+
+def _cells_by_alias(key: Key) -> dict[CellName, CellName]:
+    """Cells by every name they can be called; a name that two cells share is none."""
+    cells: dict[CellName, set[CellName]] = defaultdict(set)
+    for name, items in cells_of(key).items():
+        for entry in items.values():
+            registered = entry.method_name if entry.role == "method" else entry.role
+            cells[entry.model, registered].add(name)
+    unique = {alias: names.pop() for alias, names in cells.items() if len(names) == 1}
+    return {**unique, **{name: name for name in cells_of(key)}}
+
+
+def _comparison(
+    pairs: Mapping[CellName, Sequence[tuple[float, float]]],
+    by_item: bool,
+    ignored: Sequence[str] = (),
+) -> JudgeComparison:
+    """The comparison of pairs of human and judge's scores: of each item, or one of each cell."""
+    cells = [
+        JudgedCell(
+            model=model,
+            method=method,
+            human=fmean(human for human, _ in of_cell),
+            judge=fmean(judge for _, judge in of_cell),
+            n_documents=len(of_cell) if by_item else None,
+        )
+        for (model, method), of_cell in pairs.items()
+        if of_cell
+    ]
+    if not cells:
+        raise UserError(
+            "the judge has no score of any model and method in the key, which are: "
+            + "; ".join(f"{model}, {method}" for model, method in pairs)
+        )
+    return JudgeComparison(
+        cells=cells,
+        unmatched=[f"{m}: {n}" for (m, n), of_cell in pairs.items() if not of_cell],
+        ignored=list(ignored),
+        over_cells=_pearson([(cell.human, cell.judge) for cell in cells]),
+        over_items=_pearson([*chain.from_iterable(pairs.values())]) if by_item else None,
+    )
+
+
+def _pearson(pairs: Sequence[tuple[float, float]]) -> Correlation:
+    return pearson([human for human, _ in pairs], [judge for _, judge in pairs])
+
+
+def read_judge_scores(folder: Path, judge_id: str | None, key: Key) -> dict[JudgedItem, float]:
+    """Scores of 0..10 by result key and doc_id; what has no score is not there.
+
+    Raises `UserError` as `judge_of` does, or if a result of the study is not there.
+    """
+    files = JudgeFiles(folder)
+    judge = judge_of(files, judge_id, key)
+    scores = JudgeScores(judge, files.load(judge))
+    return {
+        (result_key, doc_id): score
+        for result_key, result in _results_of(folder, key)
+        for doc_id, score in scores.by_doc_id(items_of(result)).items()
+    }
+
+
+def judge_of(files: JudgeFiles, judge_id: str | None, key: Key) -> Judge:
+    """The judge to set beside a study: a language model beside people, a rule beside rules.
+
+    Raises `UserError` if there is none, if there are several and none is named, or if the named
+    one is of the other kind.
+    """
+    if judge_id is not None and (judge := files.named(judge_id)) is not None:
+        check_judge(key, judge)
+        return judge
+    fitting = {n: j for n, j in files.judges().items() if j.is_rule == bool(key.stand_ins)}
+    if len(fitting) > 1:
+        raise UserError(
+            f"{len(fitting)} judges have scored these; --judge-id one: {', '.join(fitting)}"
+        )
+    if not fitting:
+        command = "human rehearse" if key.stand_ins else "judge"
+        raise UserError(
+            f"no judge has scored {files.results}; let one: unlearnbench {command} {files.results}"
+        )
+    return next(iter(fitting.values()))
+
+
+def _results_of(folder: Path, key: Key) -> Iterator[tuple[str, Result]]:
+    """The results by the keys they had when the sheet was made."""
+    store = Store(folder)
+    renamed = store.renamed()
+    for result_key in dict.fromkeys(entry.result_key for entry in key.items.values()):
+        result = store.load(renamed.get(result_key, result_key))
+        if not isinstance(result, Result):
+            reason = "is not there" if result is None else result.reason
+            raise UserError(
+                f"{store.path(result_key)}, which the sheet was made from: {reason}; "
+                "give the results folder of the sheet: --judge RESULTS"
+            )
+        yield result_key, result
+
+
+def read_judge_means(path: Path) -> dict[CellName, float]:
+    """The judge's means in a CSV with the columns model, method and score (0..10).
+
+    Raises `UserError` naming the row of a score that is none, or of a cell that is
+    there twice.
+    """
+    means: dict[CellName, float] = {}
+    for number, row in read_table(path, ("model", "method", "score")):
+        name = row["model"].strip(), row["method"].strip()
+        text = row["score"].strip()
+        score = float(text.replace(",", ".")) if _NUMBER.fullmatch(text) else 11.0
+        if score > 10 or name in means:
+            what = "is there twice" if name in means else f"has the score '{row['score']}'"
+            raise UserError(
+                f"{path}: row {number}: {name[0]}, {name[1]} {what}; "
+                "give one number of 0-10 for each model and method"
+            )
+        means[name] = score
+    return means
+
+
+_NUMBER = re.compile(r"[0-9]{1,2}(?:[.,][0-9]{0,30})?")

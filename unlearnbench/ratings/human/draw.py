@@ -1,0 +1,298 @@
+"""Drawing a blind sheet: the same documents for every method, in an order that tells nothing."""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+from unlearnbench.analysis.build_table import groups_of
+from unlearnbench.errors import UserError
+from unlearnbench.ratings.human.ratings import ratings_in
+from unlearnbench.ratings.human.scale import instructions
+from unlearnbench.ratings.human.sheet import (
+    SHEET_NAME,
+    Item,
+    Key,
+    KeyItem,
+    key_text,
+    sheet_text,
+    write_study_file,
+)
+from unlearnbench.ratings.judge import questions
+from unlearnbench.results.record import Result, Role
+
+# No vowels and no digits: a spreadsheet takes such an id for no word, number or date.
+_LETTERS = "bcdfghjkmnpqrstvwxz"
+_ID_LENGTH = 10
+_T = TypeVar("_T")
+
+
+class Document(NamedTuple):
+    """One sequence of one forget set; `doc_id` alone is unique only within a source."""
+
+    source: str
+    run: str
+    doc_id: str
+
+
+class Writing(NamedTuple):
+    """A document's texts with what one result's model wrote."""
+
+    result: Result
+    texts: questions.Item
+
+
+@dataclass(frozen=True)
+class StudyRow:
+    """A model and a method, and its results (forget sets and seeds) that hold continuations."""
+
+    model: str
+    method: str  # both as in the table's
+    name: str  # registered name; 'none' for a reference row
+    role: Role
+    position: int  # among all rows
+    results: tuple[Result, ...]
+
+    def documents(self) -> dict[Document, list[Writing]]:
+        """What was written on each document, once per seed."""
+        writings: dict[Document, list[Writing]] = defaultdict(list)
+        for result in self.results:
+            for doc_id, texts in questions.texts_of(result).items():
+                document = Document(result.forget_set.name, result.forget_set.run, doc_id)
+                writings[document].append(Writing(result, texts))
+        return dict(writings)
+
+
+def usable(results: Iterable[Result]) -> tuple[list[Result], list[str]]:
+    """The results that can take part, and of each of the others its file and why it cannot."""
+    chosen, left_out = [], []
+    for result in results:
+        if (reason := _why_unusable(result)) is None:
+            chosen.append(result)
+        else:
+            left_out.append(f"{result.key}.json ({result.group}: {result.label}): {reason}")
+    return chosen, left_out
+
+
+def _why_unusable(result: Result) -> str | None:
+    if result.status == "failed":
+        return "the cell failed"
+    if result.trace is not None and result.trace.outcome == "collapsed":
+        return "the model collapsed"
+    return None if questions.texts_of(result) else "it holds no continuations"
+
+
+def study_rows(results: Sequence[Result]) -> list[StudyRow]:
+    """The rows of usable results, named and ordered as in the table.
+
+    Of a cell that was measured twice (with other tasks, say) the later result counts.
+    """
+    by_key = {result.key: result for result in results}
+    rows: list[StudyRow] = []
+    for group in groups_of([_for_grouping(result) for result in results], ()):
+        for row in group.rows:
+            own = _latest(by_key[run.content_sha256] for run in row.runs)
+            rows.append(
+                StudyRow(group.title, row.label, row.method, row.role, len(rows), tuple(own))
+            )
+    return rows
+
+
+def _for_grouping(result: Result) -> Result:
+    """A copy that the table's grouping sorts by what changes the writing, with its key to go by.
+
+    Tasks, texts and the BERT of BERTScore make groups of the table, but no other continuation.
+    """
+    pairs = {"pairs": (result.identity.get("encoders") or {}).get("pairs", "")}
+    forget_set = result.forget_set.model_copy(update={"content_sha256": result.key})
+    return result.model_copy(update={"identity": {"encoders": pairs}, "forget_set": forget_set})
+
+
+def _latest(results: Iterable[Result]) -> list[Result]:
+    latest: dict[tuple[str, str, int], Result] = {}
+    for result in sorted(results, key=lambda r: (r.started_at, r.key)):
+        latest[result.forget_set.name, result.forget_set.run, result.seed] = result
+    return [latest[key] for key in sorted(latest)]
+
+
+def select_rows(
+    results: Sequence[Result], runs: Sequence[str], models: Sequence[str], methods: Sequence[str]
+) -> list[StudyRow]:
+    """The rows of the named forget sets, models and methods (or references); all where none is.
+
+    Raises `UserError` for a name that no result has.
+    """
+    rows = study_rows(_named("forget set", results, runs, lambda one: one.forget_set.run))
+    rows = _named("model", rows, models, lambda row: row.model)
+    return _named(
+        "method", rows, methods, lambda row: row.name if row.role == "method" else row.role
+    )
+
+
+def _named(
+    kind: str, choices: Sequence[_T], names: Sequence[str], name_of: Callable[[_T], str]
+) -> list[_T]:
+    available = dict.fromkeys(map(name_of, choices))
+    for name in names:
+        if name not in available:
+            raise UserError(
+                f"no result that can take part is of {kind} '{name}'; "
+                f"take --{kind.replace('forget set', 'run')}s from: {', '.join(available)}"
+            )
+    return [one for one in choices if not names or name_of(one) in names]
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """One item with its key, and the document it is about."""
+
+    item: Item
+    key: KeyItem
+    document: Document
+
+
+def draw(rows: Sequence[StudyRow], n_documents: int, seed: int) -> list[Drawn]:
+    """`n_documents` documents of every model, each as every one of its rows continued it.
+
+    Models that share forget sets get the same documents.  The order is that of the
+    item ids, which are hashes: neither says anything about the method.  Raises
+    `UserError` if the rows of a model have fewer documents in common, or if two ids
+    are equal.
+    """
+    drawn = [
+        one
+        for model in dict.fromkeys(row.model for row in rows)
+        for one in _of_model([row for row in rows if row.model == model], n_documents, seed)
+    ]
+    if len({one.item.item for one in drawn}) < len(drawn):
+        raise UserError(f"two items got the same id; take another seed: --seed {seed + 1}")
+    return sorted(drawn, key=lambda one: one.item.item)
+
+
+def documents_whose_texts_differ(drawn: Iterable[Drawn]) -> list[Document]:
+    """Documents whose prefix or reference is not written alike in all items of a model.
+
+    Tokenizers may decode a sequence differently; the difference could tell rows apart.
+    """
+    texts: dict[tuple[str, Document], set[tuple[str, str]]] = defaultdict(set)
+    for one in drawn:
+        texts[one.key.model, one.document].add((one.item.prefix, one.item.reference))
+    return sorted({document for (_, document), pairs in texts.items() if len(pairs) > 1})
+
+
+def _of_model(rows: Sequence[StudyRow], n_documents: int, seed: int) -> Iterator[Drawn]:
+    by_row = [row.documents() for row in rows]
+    common = set(by_row[0]).intersection(*by_row)
+    if len(common) < n_documents:
+        raise UserError(_too_few(rows, [len(writings) for writings in by_row], len(common)))
+    for document in sorted(common, key=lambda d: _digest(seed, "document", *d))[:n_documents]:
+        for row, writings in zip(rows, by_row, strict=True):
+            # One seed per row and document: several would count a document more than once.
+            chosen = min(
+                writings[document], key=lambda w: _digest(seed, "seed", w.result.key, *document)
+            )
+            yield _drawn(row, document, chosen, seed)
+
+
+def _drawn(row: StudyRow, document: Document, writing: Writing, seed: int) -> Drawn:
+    result, texts = writing
+    item = Item(
+        item=_item_id(seed, result.key, document.doc_id),
+        prefix=texts.prefix,
+        reference=texts.reference,
+        continuation=texts.candidate,
+    )
+    key = KeyItem(
+        result_key=result.key,
+        model=row.model,
+        method=row.method,
+        method_name=row.name,
+        role=row.role,
+        position=row.position,
+        status=result.status,
+        source=document.source,
+        run=document.run,
+        seed=result.seed,
+        doc_id=document.doc_id,
+    )
+    return Drawn(item, key, document)
+
+
+def _item_id(seed: int, *parts: str) -> str:
+    number = int(_digest(seed, "item", *parts), 16)
+    letters = []
+    for _ in range(_ID_LENGTH):
+        number, place = divmod(number, len(_LETTERS))
+        letters.append(_LETTERS[place])
+    return "".join(letters)
+
+
+def _digest(seed: int, *parts: str) -> str:
+    return hashlib.sha256("\0".join([str(seed), *parts]).encode()).hexdigest()
+
+
+def _too_few(rows: Sequence[StudyRow], counts: Sequence[int], n_common: int) -> str:
+    each = ", ".join(f"{row.method} {n}" for row, n in zip(rows, counts, strict=True))
+    remedy = f"take --rows {n_common}" if n_common else "name the --methods that share documents"
+    return (
+        f"the rows of {rows[0].model} have {n_common} documents in common (each: {each}); {remedy}"
+    )
+
+
+@dataclass(frozen=True)
+class StudyFiles:
+    """Where a study's files are."""
+
+    folder: Path
+    key: Path
+
+    @classmethod
+    def of(cls, folder: Path, key: Path | None = None) -> "StudyFiles":
+        """The files of a folder; the key lies beside it unless another place is named.
+
+        Raises `UserError` for a key within the folder, which annotators get whole.
+        """
+        named = folder if folder.name not in ("", "..") else folder.resolve()
+        beside = named.parent / f"{named.name}-key.json"
+        if key is not None and key.resolve().is_relative_to(folder.resolve()):
+            raise UserError(
+                f"the key {key} would lie in the folder that annotators get; take --key {beside}"
+            )
+        return cls(folder, key or beside)
+
+    @property
+    def sheet(self) -> Path:
+        """The sheet."""
+        return self.folder / SHEET_NAME
+
+    @property
+    def instructions(self) -> Path:
+        """The scale and the rules, for annotators."""
+        return self.folder / "instructions.md"
+
+    def refuse_to_overwrite(self) -> None:
+        """Raise `UserError` if any of them is there: it may hold somebody's ratings."""
+        own = [path for path in (self.sheet, self.key, self.instructions) if path.exists()]
+        for path in (*own, *ratings_in(self.folder)):
+            raise UserError(
+                f"{path} is there already, and ratings must not be lost; "
+                f"make the new study elsewhere: --out {self.folder}-2"
+            )
+
+    def write(self, drawn: Sequence[Drawn], seed: int) -> None:
+        """Write key, instructions and sheet, each whole; the key first, for it is the map."""
+        self.refuse_to_overwrite()
+        write_study_file(self.key, key_text(key_of(self, drawn, seed)))
+        write_study_file(self.instructions, instructions())
+        write_study_file(self.sheet, sheet_text(one.item for one in drawn))
+
+
+def key_of(
+    files: StudyFiles, drawn: Sequence[Drawn], seed: int, stand_ins: Mapping[str, str] | None = None
+) -> Key:
+    """The key of what was drawn; with `stand_ins`, formulas by name, that of a rehearsal."""
+    items = {one.item.item: one.key for one in drawn}
+    sheet = files.folder.resolve().name
+    return Key(sheet=sheet, seed=seed, stand_ins=dict(stand_ins or {}), items=items)
