@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from unlearnbench.cli.options import given, options_of
+from unlearnbench.cli.options import explicit, options_of
 from unlearnbench.errors import UserError
 from unlearnbench.ratings.judge.options import JudgeOptions
 
@@ -36,7 +36,7 @@ def judge(folder: Path, dry_run: bool, listing: bool, **options: Any) -> int:
     """
     from unlearnbench.ratings.judge.replies import JudgeFiles
 
-    asked, files = JudgeOptions.parse(given(options)), JudgeFiles(folder)
+    asked, files = JudgeOptions.parse(explicit(options)), JudgeFiles(folder)
     selection, n_damaged = _select(folder, asked)
     if listing:
         _list(files, selection)

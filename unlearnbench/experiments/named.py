@@ -73,10 +73,10 @@ class Definition(_Part):
 
         Raises `UserError` for an option or value that is none.
         """
-        given = {**self.run, **flags}
-        own, asked = _settings_in(self.run), _settings_in(flags)
+        options = {**self.run, **flags}
+        own, from_flags = _settings_in(self.run), _settings_in(flags)
         return [
-            Experiment.parse({**given, "settings": (*own, *variant.settings, *asked)})
+            Experiment.parse({**options, "settings": (*own, *variant.settings, *from_flags)})
             for variant in self.variants
         ]
 
@@ -151,10 +151,10 @@ def parse_definition(text: str, where: str) -> Definition:
 
 def _check_options(definition: Definition, where: str) -> None:
     """Raise `UserError` for an option of [run] or a value that is none."""
-    known = settings_of(Experiment)
+    available = settings_of(Experiment)
     for name in definition.run:
-        if name not in known:
-            raise unknown(f"option in [run] of {where}", name, known, "unlearnbench run --help")
+        if name not in available:
+            raise unknown(f"option in [run] of {where}", name, available, "unlearnbench run --help")
     try:
         definition.experiments({})
     except UserError as error:  # it names the option, not the file

@@ -51,12 +51,13 @@ class Planner:
     def __init__(
         self,
         experiment: Experiment,
-        download: bool,
-        with_tuned_rates: bool,
-        looked_up: dict[Any, Any],
+        download: bool = True,
+        with_tuned_rates: bool = True,
+        cache: dict[Any, Any] | None = None,
     ) -> None:
         self.experiment, self.download = experiment, download
-        self.with_tuned_rates, self.looked_up = with_tuned_rates, looked_up
+        self.with_tuned_rates = with_tuned_rates
+        self.cache = {} if cache is None else cache  # of models and data, by what was requested
         self.methods = chosen_plugins("methods", experiment.methods)
         self.tasks = chosen_plugins("tasks", experiment.tasks)
         self.overrides: Overrides = parse_set(experiment.settings, {**self.methods, **self.tasks})
@@ -77,20 +78,25 @@ class Planner:
         return Plan(tuple(distinct.values()), warnings, self._jobs(models))
 
     def _model(self, experiment: Experiment, name: str) -> ModelChoice:
-        wanted = ("model", _without_methods(experiment), name)
-        if wanted not in self.looked_up:
-            self.looked_up[wanted] = choose_model(experiment, name, self.download)
-        model: ModelChoice = self.looked_up[wanted]
+        key = ("model", replace(experiment, methods=(), settings=()), name)
+        if key not in self.cache:
+            self.cache[key] = choose_model(experiment, name, self.download)
+        model: ModelChoice = self.cache[key]
         return model
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The evaluation sets that the tasks read, by name."""
+        return tuple(dict.fromkeys(name for task in self.tasks.values() for name in task.needs))
 
     def data(self, model: ModelChoice) -> DataChoice:
         """The data for a model."""
-        needs = tuple(dict.fromkeys(name for task in self.tasks.values() for name in task.needs))
-        wanted = ("data", _without_methods(self.experiment), self.protocol, model.asked, needs)
-        if wanted not in self.looked_up:
-            self.looked_up[wanted] = choose_data(self.experiment, model, self.protocol, needs)
+        asking = replace(self.experiment, methods=(), settings=())
+        key = ("data", asking, self.protocol, model.requested, self.needs)
+        if key not in self.cache:
+            self.cache[key] = choose_data(self.experiment, model, self.protocol, self.needs)
         data: DataChoice
-        data, warnings = self.looked_up[wanted]
+        data, warnings = self.cache[key]
         self.warnings += warnings
         return data
 
@@ -120,7 +126,7 @@ class Planner:
             if self.experiment.references != ("auto",):
                 of = "" if name is None else " on these forget sets"
                 self.warnings.append(
-                    f"no {role} reference is known for '{model.asked}'{of}; left out"
+                    f"no {role} reference is known for '{model.requested}'{of}; left out"
                 )
             return None
         try:
@@ -152,11 +158,11 @@ class Planner:
         """What a method is run with, but its seed."""
         tuned = None
         if self.with_tuned_rates:
-            tuned, warning = tuned_rates_for(self.experiment, model, data.stop)
+            tuned, warning = tuned_rates_for(self.experiment, model)
             self.warnings += [warning] if warning else []
         explicit = self.overrides.get(method.name, {})
         return choose_settings(
-            method, explicit, self.experiment, model.n_parameters, self.protocol, tuned
+            method, explicit, self.experiment, model.n_parameters, self.protocol, tuned, data.stop
         )
 
     def _method(
@@ -222,18 +228,13 @@ class Planner:
         return min(cores(), *(model.world.jobs if model.world else 1 for model in models))
 
 
-def _without_methods(experiment: Experiment) -> Experiment:
-    """What of an experiment decides its models and data."""
-    return replace(experiment, methods=(), settings=())
-
-
 def _check_revision(experiment: Experiment) -> None:
     """A revision names a state of one repository; raises `UserError` where there are more."""
-    known = aliases()
+    ours = {name for name, alias in aliases().items() if not alias.hub_id}
     on_hub = [
         name
         for name in experiment.model
-        if not Path(name).expanduser().is_dir() and (name not in known or known[name].hub_id)
+        if not Path(name).expanduser().is_dir() and name not in ours
     ]
     if experiment.revision is not None and len(on_hub) > 1:
         raise UserError(
@@ -250,8 +251,8 @@ def _reference_roles(requested: tuple[str, ...]) -> tuple[Role, ...]:
         return ()
     for name in requested:
         if name not in REFERENCES:
-            known = ("auto", "none", *REFERENCES)
-            raise unknown("reference", name, known, "unlearnbench run --help")
+            available = ("auto", "none", *REFERENCES)
+            raise unknown("reference", name, available, "unlearnbench run --help")
     return tuple(role for role in REFERENCES if role in requested)
 
 
@@ -263,8 +264,7 @@ def chosen_plugins(kind: str, names: tuple[str, ...]) -> dict[str, Any]:
     if names:
         chosen = {name: registry.find(kind, name) for name in names}
     else:
-        registered: dict[str, type] = getattr(registry, kind)()
-        chosen = {name: p for name, p in registered.items() if registry.is_default(p)}
+        chosen = {n: p for n, p in registry.plugins(kind).items() if registry.is_default(p)}
     if kind == "methods":
         for method in chosen.values():
             check_unlearn(method)
@@ -276,25 +276,25 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def make_plans(experiments: Sequence[Experiment], download: bool = True) -> list[Plan]:
-    """The plan of each; what several of them ask in the same words is looked up once."""
+def make_plans(
+    experiments: Sequence[Experiment], download: bool = True, with_tuned_rates: bool = True
+) -> list[Plan]:
+    """Check everything that experiments ask and lay out the cells of each; loads no weights.
+
+    What several of them ask in the same words is looked up once.  `with_tuned_rates` false leaves
+    learning rates and epoch limits to the methods' own defaults: rates are tuned without those of
+    an earlier tuning.  Raises `UserError` for a main model, forget set or setting that cannot be
+    had; reference rows that cannot be had are warned about and left out.
+    """
     for file in dict.fromkeys(file for e in experiments for file in e.plugin):
         registry.load_plugin_file(Path(file))
-    looked_up: dict[Any, Any] = {}
-    return [Planner(e, download, True, looked_up).plan() for e in experiments]
+    cache: dict[Any, Any] = {}
+    return [Planner(e, download, with_tuned_rates, cache).plan() for e in experiments]
 
 
-def make_plan(experiment: Experiment, download: bool = True, with_tuned_rates: bool = True) -> Plan:
-    """Check everything an experiment asks and lay out its cells; loads no weights.
-
-    `with_tuned_rates` false leaves learning rates and epoch limits to the methods'
-    own defaults: rates are tuned without those of an earlier tuning.  Raises
-    `UserError` for a main model, forget set or setting that cannot be had;
-    reference rows that cannot be had are warned about and left out.
-    """
-    for file in experiment.plugin:
-        registry.load_plugin_file(Path(file))
-    return Planner(experiment, download, with_tuned_rates, {}).plan()
+def make_plan(experiment: Experiment, download: bool = True) -> Plan:
+    """The plan of one experiment, as `make_plans` makes it."""
+    return make_plans([experiment], download)[0]
 
 
 def plan_cell(experiment: Experiment, model: ModelChoice) -> tuple[Cell, tuple[str, ...]]:
@@ -303,5 +303,5 @@ def plan_cell(experiment: Experiment, model: ModelChoice) -> tuple[Cell, tuple[s
     The first is that of the first reference row if the experiment asks for any.  Raises
     `UserError` as `make_plan` does.
     """
-    planner = Planner(experiment, True, True, {})
+    planner = Planner(experiment)
     return next(planner.of_model(model, planner.data(model))), tuple(planner.warnings)

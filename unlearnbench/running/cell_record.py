@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Progressing:
+class CellState:
     """What is known of a cell so far; a failure is recorded with as much of it as there is."""
 
     model: "LanguageModel | None" = None
@@ -53,10 +53,10 @@ def _status(error: str | None, trace: "UnlearnTrace | None") -> tuple[Status, st
 
 
 def result_of(
-    cell: "Cell", so_far: Progressing, error: str | None, started_at: str, seconds: float
+    cell: "Cell", state: CellState, error: str | None, started_at: str, seconds: float
 ) -> Result:
     """The cell's result, failed if there is an error; seconds are wall-clock time."""
-    status, message = _status(error, so_far.trace)
+    status, message = _status(error, state.trace)
     return Result(
         key=cell.key,
         identity=cell.identity,
@@ -65,26 +65,26 @@ def result_of(
         role=cell.role,
         group=cell.group,
         label=cell.label,
-        model=_model_record(cell, so_far.model),
+        model=_model_record(cell, state.model),
         method=MethodRecord(
             name=cell.method,
             label=cell.method_label,
             settings=cell.settings,
             origins=cell.origins,
         ),
-        forget_set=_forget_set_record(cell, so_far),
+        forget_set=_forget_set_record(cell, state),
         protocol_name=cell.protocol_name,
         protocol=asdict(cell.protocol),
-        stop=_stop_record(cell, so_far.stop_line),
-        sets={name: _set_record(found) for name, found in cell.data.sets.items()},
+        stop=_stop_record(cell, state.stop_line),
+        sets={name: _set_record(read) for name, read in cell.data.sets.items()},
         seed=cell.seed,
         position=cell.position,
-        metrics=so_far.metrics,
-        scores=so_far.scores,
-        continuations=so_far.continuations,
-        trace=so_far.trace,
-        costs=_costs(so_far.model),
-        peak_memory_of=so_far.model.meter.peaks_are_of if so_far.model else "",
+        metrics=state.metrics,
+        scores=state.scores,
+        continuations=state.continuations,
+        trace=state.trace,
+        costs=_costs(state.model),
+        peak_memory_of=state.model.meter.peaks_are_of if state.model else "",
         environment=describe_environment(),
         started_at=started_at,
         seconds=seconds,
@@ -106,8 +106,8 @@ def _model_record(cell: "Cell", model: "LanguageModel | None") -> ModelRecord:
     )
 
 
-def _forget_set_record(cell: "Cell", so_far: Progressing) -> ForgetSetRecord:
-    forget_set, model = so_far.forget_set, so_far.model
+def _forget_set_record(cell: "Cell", state: CellState) -> ForgetSetRecord:
+    forget_set, model = state.forget_set, state.model
     if forget_set is None or model is None:
         return ForgetSetRecord(
             name=cell.data.source.title(cell.run),
@@ -133,13 +133,13 @@ def _by_doc_id(
     return {doc_id: model.decode(part(row)) for row, doc_id in enumerate(rows.doc_ids)}
 
 
-def _set_record(found: "EvaluationSet") -> EvaluationSetRecord:
+def _set_record(read: "EvaluationSet") -> EvaluationSetRecord:
     return EvaluationSetRecord(
-        source=found.source,
-        split=found.split,
-        revision=found.revision,
-        n=len(found.rows),
-        sha256=found.sha256,
+        source=read.source,
+        split=read.split,
+        revision=read.revision,
+        n=len(read.rows),
+        sha256=read.sha256,
     )
 
 
