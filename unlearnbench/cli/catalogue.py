@@ -16,19 +16,35 @@ from unlearnbench.protocol import Protocol
 from unlearnbench.settings import settings_of
 
 KINDS = ("methods", "models", "tasks", "reports", "sections", "experiments")
-PLUGIN_HELP = "a .py file with methods, tasks or reports"
+
+
+def _load_plugins(_: click.Context, __: click.Parameter, files: tuple[str, ...]) -> None:
+    for file in files:
+        registry.load_plugin_file(Path(file))
+
+
+_plugin_option = click.option(
+    "--plugin",
+    multiple=True,
+    metavar="FILE",
+    expose_value=False,  # loaded while the options are parsed
+    callback=_load_plugins,
+    help="a .py file with methods, tasks or reports",
+)
 
 
 @click.command(name="list")
 @click.argument("kind", type=click.Choice(KINDS), required=False)
 @click.option("--json", "as_json", is_flag=True, help="for programs")
-@click.option("--plugin", multiple=True, metavar="FILE", help=PLUGIN_HELP)
-def list_command(kind: str | None, as_json: bool, plugin: tuple[str, ...]) -> None:
+@_plugin_option
+def list_command(kind: str | None, as_json: bool) -> None:
     """Print the names of what there is, of one kind or of every, with one sentence each."""
-    for file in plugin:
-        registry.load_plugin_file(Path(file))
     if as_json:
-        kinds = {one: _as_records(sentences(one)) for one in KINDS if kind in (one, None)}
+        kinds = {
+            one: [{"name": name, "summary": summary} for name, summary in sentences(one).items()]
+            for one in KINDS
+            if kind in (one, None)
+        }
         click.echo(json.dumps(kinds if kind is None else kinds[kind], indent=1))
     elif kind is not None:
         _print(sentences(kind))
@@ -36,10 +52,6 @@ def list_command(kind: str | None, as_json: bool, plugin: tuple[str, ...]) -> No
         for at, one in enumerate(KINDS):
             click.echo(f"{chr(10) * (at > 0)}{one}:")
             _print(sentences(one), margin="  ")
-
-
-def _as_records(summaries: dict[str, str]) -> list[dict[str, str]]:
-    return [{"name": name, "summary": sentence} for name, sentence in summaries.items()]
 
 
 def _print(summaries: dict[str, str], margin: str = "") -> None:
@@ -50,11 +62,9 @@ def _print(summaries: dict[str, str], margin: str = "") -> None:
 
 @click.command()
 @click.argument("name")
-@click.option("--plugin", multiple=True, metavar="FILE", help=PLUGIN_HELP)
-def show(name: str, plugin: tuple[str, ...]) -> None:
+@_plugin_option
+def show(name: str) -> None:
     """Describe anything that `list` names, or 'protocol', 'result' or 'experiment'."""
-    for file in plugin:
-        registry.load_plugin_file(Path(file))
     click.echo(describe(name))
 
 
@@ -110,35 +120,25 @@ def _plugin(kind: str, name: str, plugin: Any) -> str:
     if getattr(plugin, "source", ""):
         lines += ["", f"Source: {plugin.source}"]
     if kind == "methods" or hasattr(plugin, "__dataclass_fields__"):
-        lines += ["", *_settings(name, plugin)]
+        settings = settings_of(plugin)
+        lines += ["", f"Settings (--set {name}.NAME=VALUE):"] if settings else [""]
+        for one in settings.values():
+            lines += [f"  {one.name} = {one.text()}  ({one.kind})", f"      {one.meaning}"]
     if kind == "tasks":
-        lines += ["", "Metrics:", *_metrics(plugin)]
+        lines += ["", "Metrics:"]
+        for m in plugin.metrics:
+            better = "higher" if m.higher_is_better else "lower"
+            lines.append(f"  {m.name}: {m.label}, {better} is better")
     if getattr(plugin, "citation", ""):
         lines += ["", inspect.cleandoc(plugin.citation)]
     return "\n".join(lines)
-
-
-def _settings(owner_name: str, owner: type) -> list[str]:
-    settings = settings_of(owner)
-    lines = [f"Settings (--set {owner_name}.NAME=VALUE):"] if settings else []
-    for one in settings.values():
-        lines += [f"  {one.name} = {one.text()}  ({one.kind})", f"      {one.meaning}"]
-    return lines
-
-
-def _metrics(task: Any) -> list[str]:
-    return [
-        f"  {m.name}: {m.label}, {'higher' if m.higher_is_better else 'lower'} is better"
-        for m in task.metrics
-    ]
 
 
 def _protocol() -> str:
     released = Protocol.named("released")
     lines = [inspect.getdoc(Protocol) or "", "", "Settings (--set protocol.NAME=VALUE):"]
     for one in settings_of(Protocol).values():
-        lines.append(f"  {one.name}  ({one.kind})")
-        lines.append(f"      {one.meaning}")
+        lines += [f"  {one.name}  ({one.kind})", f"      {one.meaning}"]
         lines.append(f"      paper: {one.text()}; released: {getattr(released, one.name)}")
     return "\n".join(lines)
 

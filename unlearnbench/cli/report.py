@@ -116,6 +116,9 @@ def report(
     Files that are no results are named on stderr and left out, and the exit status is 1.
     A run that is still going does no harm: what it has finished is reported.
     """
+    from unlearnbench.reporting.comparison import comparison_blocks
+    from unlearnbench.reporting.document import Document
+
     chosen = _chosen(sections, beside_published, compare, doc_id)
     contents = _read(folder, experiment, judge_id, study)
     n_damaged = contents.n_damaged
@@ -126,7 +129,11 @@ def report(
     else:  # `--compare A B`: B is the argument, and what is looked at is the step from A to B
         first = _read(compare, experiment, judge_id, study)
         n_damaged += first.n_damaged
-        document = _comparison(first, contents, _names(compare, folder))
+        names = compare.resolve().name, folder.resolve().name
+        if names[0] == names[1]:
+            names = str(compare), str(folder)
+        blocks = comparison_blocks(first.findings, contents.findings, names)
+        document = Document(f"{names[0]} and {names[1]}", blocks, first.findings)
     _print(document, report_name, output, experiment or "report")
     return SOME_FAILED if n_damaged else 0
 
@@ -138,9 +145,10 @@ def _chosen(
 
     Raises `UserError` for flags of which one would be ignored.
     """
-    flags = {"--sections": sections is not None, "--beside-published": beside_published}
     named = [
-        flag for flag, is_given in (flags | {"--compare": compare is not None}).items() if is_given
+        *(["--sections"] if sections is not None else []),
+        *(["--beside-published"] if beside_published else []),
+        *(["--compare"] if compare is not None else []),
     ]
     if len(named) > 1:
         raise UserError(f"{' and '.join(named)} ask for different reports; give one of them")
@@ -160,20 +168,6 @@ def _read(
     results, n_damaged = read_results(folder)
     contents = contents_of(folder, results, experiment, judge_id, study)
     return replace(contents, n_damaged=contents.n_damaged + n_damaged)
-
-
-def _comparison(first: Contents, second: Contents, names: tuple[str, str]) -> "Document":
-    from unlearnbench.reporting.comparison import comparison_blocks
-    from unlearnbench.reporting.document import Document
-
-    blocks = comparison_blocks(first.findings, second.findings, names)
-    return Document(f"{names[0]} and {names[1]}", blocks, first.findings)
-
-
-def _names(first: Path, second: Path) -> tuple[str, str]:
-    """The folders' own names, or their paths where these are the same."""
-    names = first.resolve().name, second.resolve().name
-    return names if names[0] != names[1] else (str(first), str(second))
 
 
 def _print(document: "Document", name: str | None, output: str | None, stem: str) -> None:

@@ -59,7 +59,13 @@ def run(config: Path | None, name: str | None, dry_run: bool, **options: Any) ->
         with _terminating_as_interrupt():
             outcome = requested.run()
     except KeyboardInterrupt:
-        return _interrupted(requested)
+        done, cells = _n_done(requested.share, requested.store), len(requested.share)
+        click.echo(
+            f"unlearnbench: interrupted; {done} of {cells} cells are done, "
+            "run the same command to go on",
+            err=True,
+        )
+        return INTERRUPTED
     return _finish(requested, outcome)
 
 
@@ -85,16 +91,6 @@ def _terminating_as_interrupt() -> Iterator[None]:
     finally:
         if signal.getsignal(signal.SIGTERM) is interrupt:
             signal.signal(signal.SIGTERM, before)
-
-
-def _interrupted(requested: "RequestedRun") -> int:
-    done, cells = _n_done(requested.share, requested.store), len(requested.share)
-    click.echo(
-        f"unlearnbench: interrupted; {done} of {cells} cells are done, "
-        "run the same command to go on",
-        err=True,
-    )
-    return INTERRUPTED
 
 
 def _n_done(cells: "Sequence[Cell]", store: "Store") -> int:

@@ -34,13 +34,15 @@ def tune(run_name: str, grid: str | None, output: Path | None, **options: Any) -
     table, and chosen by one rule, which every result that uses them repeats.  Without -o
     the file is written beside a nano model's weights, else into --out.
     """
+    from unlearnbench.experiments.learning_rates import FILE_NAME, RULE, shipped_path
+    from unlearnbench.experiments.model_choice import choose_model
+
     experiment = Experiment.parse({**explicit(options), "runs": run_name})
     if len(experiment.model) != 1:
         raise UserError("tune takes one --model at a time: unlearnbench tune --model nano-neo")
     rates, n_failed = _tune(experiment, _rates(grid))
-    from unlearnbench.experiments.learning_rates import RULE
-
-    path = output or _default_path(experiment)
+    path = output or shipped_path(choose_model(experiment, experiment.model[0]))
+    path = path or Path(experiment.out) / FILE_NAME
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(rates.model_dump_json(indent=1) + "\n", encoding="utf-8")
     for name, one in rates.methods.items():
@@ -95,11 +97,3 @@ def _rates(text: str | None) -> tuple[float, ...]:
     if not rates or not all(0 < rate < float("inf") for rate in rates):
         raise UserError(f"--grid {text!r} is not a list of learning rates: --grid 1e-5,5e-5,1e-4")
     return rates
-
-
-def _default_path(experiment: Experiment) -> Path:
-    from unlearnbench.experiments.learning_rates import FILE_NAME, shipped_path
-    from unlearnbench.experiments.model_choice import choose_model
-
-    shipped = shipped_path(choose_model(experiment, experiment.model[0]))
-    return shipped or Path(experiment.out) / FILE_NAME

@@ -88,6 +88,8 @@ def choose_data(
     """
     from unlearnbench.data.forget_source import ForgetRequest
     from unlearnbench.data.validation_texts import texts_sha256
+    from unlearnbench.metrics.bertscore_model import bert_folder
+    from unlearnbench.models.source import weights_sha256
 
     request = ForgetRequest(
         forget_set=_forget_set(experiment, model),
@@ -115,7 +117,7 @@ def choose_data(
         encoder=encoder,
         bert=bert,
         encoder_sha256=encoder_sha256,
-        bert_sha256=_bert_sha256(bert),
+        bert_sha256=weights_sha256(bert_folder(bert)),
         texts=texts,
         texts_identity=texts_sha256(texts),
         sets=sets,
@@ -204,13 +206,6 @@ def _stop(
             "--stop calibrated needs rows the model never saw: --unseen FILE, or use --stop paper"
         )
     return "calibrated"
-
-
-def _bert_sha256(bert: str | None) -> str:
-    from unlearnbench.metrics.bertscore_model import bert_folder
-    from unlearnbench.models.source import weights_sha256
-
-    return weights_sha256(bert_folder(bert))
 
 
 def _encoder_sha256(encoder: str | None) -> tuple[str, str]:

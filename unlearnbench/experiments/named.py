@@ -66,7 +66,11 @@ class Definition(_Part):
     @property
     def variant_names(self) -> list[str]:
         """What tells each variant from the others: its label, or its settings in brackets."""
-        return [_variant_name(variant) for variant in self.variants]
+        settings = [", ".join(t.partition(".")[2] for t in v.settings) for v in self.variants]
+        return [
+            f"({own})" if variant.label is None and own else variant.label or ""
+            for variant, own in zip(self.variants, settings, strict=True)
+        ]
 
     def experiments(self, flags: Mapping[str, Any]) -> list[Experiment]:
         """One experiment per variant; flags win, their settings come after the variant's.
@@ -86,12 +90,6 @@ def _settings_in(options: Mapping[str, Any]) -> tuple[str, ...]:
     if "settings" not in options:
         return ()
     return Experiment.parse({"settings": options["settings"]}).settings
-
-
-def _variant_name(variant: Variant) -> str:
-    if variant.label is not None or not variant.settings:
-        return variant.label or ""
-    return f"({', '.join(text.partition('.')[2] for text in variant.settings)})"
 
 
 @dataclass(frozen=True)

@@ -188,19 +188,21 @@ class Planner:
         experiment = self.experiment
         data: DataChoice = parts["data"]
         world = data.world or parts["model"].world
+        out = Path(experiment.out).absolute()  # a cell may run elsewhere than here
+        methods, is_method = list(self.methods), parts["role"] == "method"
         cell = Cell(
             **parts,
             protocol_name=experiment.protocol,
             protocol=self.protocol,
             stop=data.stop,
-            position=self._position(parts["method"]),
+            position=methods.index(parts["method"]) if is_method else 0,
             threads=experiment.threads or (world.threads if world else cores()),
             tasks={name: self.overrides.get(name, {}) for name in self.tasks},
             el_epochs=self._el_epochs(data),
             limit=experiment.limit,
             task_limit=experiment.task_limit,
-            models=self._models_folder(parts["role"]),
-            traces=self._folder("traces") if experiment.profile else None,
+            models=str(out / "models") if is_method and experiment.save_models else None,
+            traces=str(out / "traces") if experiment.profile else None,
         )
         return replace(cell, identity=identity_of(cell))
 
@@ -208,17 +210,6 @@ class Planner:
         if self.experiment.el_epochs != "auto":
             return self.experiment.el_epochs
         return data.world.el_epochs if data.world else "all"
-
-    def _models_folder(self, role: Role) -> str | None:
-        kept = self.experiment.save_models and role == "method"
-        return self._folder("models") if kept else None
-
-    def _folder(self, name: str) -> str:
-        # Absolute: a cell may run elsewhere than where it was asked for.
-        return str(Path(self.experiment.out).absolute() / name)
-
-    def _position(self, method: str) -> int:
-        return list(self.methods).index(method) if method in self.methods else 0
 
     def _jobs(self, models: list[ModelChoice]) -> int:
         if n_processes() > 1:

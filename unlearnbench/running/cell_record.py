@@ -19,7 +19,6 @@ from unlearnbench.running.environment import describe_environment
 from unlearnbench.unlearning.method import Method
 
 if TYPE_CHECKING:
-    from unlearnbench.data.evaluation_sets import EvaluationSet
     from unlearnbench.data.forget_set import ForgetSet
     from unlearnbench.data.stop_line import StopLine
     from unlearnbench.experiments.cell import Cell
@@ -57,6 +56,8 @@ def result_of(
 ) -> Result:
     """The cell's result, failed if there is an error; seconds are wall-clock time."""
     status, message = _status(error, state.trace)
+    meter = state.model.meter if state.model else None
+    phases = meter.phases if meter else {}
     return Result(
         key=cell.key,
         identity=cell.identity,
@@ -76,15 +77,24 @@ def result_of(
         protocol_name=cell.protocol_name,
         protocol=asdict(cell.protocol),
         stop=_stop_record(cell, state.stop_line),
-        sets={name: _set_record(read) for name, read in cell.data.sets.items()},
+        sets={
+            name: EvaluationSetRecord(
+                source=read.source,
+                split=read.split,
+                revision=read.revision,
+                n=len(read.rows),
+                sha256=read.sha256,
+            )
+            for name, read in cell.data.sets.items()
+        },
         seed=cell.seed,
         position=cell.position,
         metrics=state.metrics,
         scores=state.scores,
         continuations=state.continuations,
         trace=state.trace,
-        costs=_costs(state.model),
-        peak_memory_of=state.model.meter.peaks_are_of if state.model else "",
+        costs={name: PhaseRecord(**asdict(cost)) for name, cost in phases.items()},
+        peak_memory_of=meter.peaks_are_of if meter else "",
         environment=describe_environment(),
         started_at=started_at,
         seconds=seconds,
@@ -133,16 +143,6 @@ def _by_doc_id(
     return {doc_id: model.decode(part(row)) for row, doc_id in enumerate(rows.doc_ids)}
 
 
-def _set_record(read: "EvaluationSet") -> EvaluationSetRecord:
-    return EvaluationSetRecord(
-        source=read.source,
-        split=read.split,
-        revision=read.revision,
-        n=len(read.rows),
-        sha256=read.sha256,
-    )
-
-
 def _stop_record(cell: "Cell", line: "StopLine | None") -> StopRecord:
     """The line as this row's method applies it, its own rule and threshold included."""
     method: Any = find("methods", cell.method) if cell.role == "method" else Method
@@ -156,9 +156,3 @@ def _stop_record(cell: "Cell", line: "StopLine | None") -> StopRecord:
         rule=rule,
         n_unseen=line.n_unseen,
     )
-
-
-def _costs(model: "LanguageModel | None") -> dict[str, PhaseRecord]:
-    if model is None:
-        return {}
-    return {name: PhaseRecord(**asdict(cost)) for name, cost in model.meter.phases.items()}

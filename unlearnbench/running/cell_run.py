@@ -111,28 +111,20 @@ def _unlearn_and_measure(cell: "Cell", state: CellState) -> None:
         with meter.phase("load"):
             state.model = model = cell.model.load()
             model.meter = meter
-        _of_loaded(cell, model, state)
+        examiner = make_examiner(cell, model)
+        forget_set = cell.data.read_forget_set(cell.run, cell.limit, model, cell.protocol)
+        state.forget_set, state.stop_line = forget_set, examiner.stop_line
+        if cell.role == "method":
+            model.strategy = cell.model.strategy
+            method = find("methods", cell.method)(**cell.settings)
+            state.trace = unlearn(method, model, forget_set, examiner, cell.title)
+            if state.trace.outcome == "collapsed":
+                return  # there is nothing left to measure
+            if cell.models is not None:
+                from unlearnbench.models.saving import save_model
 
-
-def _of_loaded(cell: "Cell", model: "LanguageModel", state: CellState) -> None:
-    examiner = make_examiner(cell, model)
-    forget_set = cell.data.read_forget_set(cell.run, cell.limit, model, cell.protocol)
-    state.forget_set, state.stop_line = forget_set, examiner.stop_line
-    if cell.role == "method":
-        model.strategy = cell.model.strategy
-        method = find("methods", cell.method)(**cell.settings)
-        state.trace = unlearn(method, model, forget_set, examiner, cell.title)
-        if state.trace.outcome == "collapsed":
-            return  # there is nothing left to measure
-        _save(cell, model)
-    _measure(cell, model, forget_set, examiner, state)
-
-
-def _save(cell: "Cell", model: "LanguageModel") -> None:
-    if cell.models is not None:
-        from unlearnbench.models.saving import save_model
-
-        save_model(model, Path(cell.models) / cell.key)
+                save_model(model, Path(cell.models) / cell.key)
+        _measure(cell, model, forget_set, examiner, state)
 
 
 def _measure(

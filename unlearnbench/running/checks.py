@@ -70,7 +70,10 @@ def check_unlearned(
 
 def shapes_of(network: "PreTrainedModel") -> Shapes:
     """Type and shape of every parameter and buffer that a saved model has, by name."""
-    return {name: _shape(tensor) for name, tensor in network.state_dict().items()}
+    return {
+        name: f"{str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}"
+        for name, tensor in network.state_dict().items()
+    }
 
 
 def not_finite(network: "PreTrainedModel") -> str:
@@ -89,10 +92,6 @@ def tokenizer_sha256(tokenizer: Any) -> str:
     special = {name: str(token) for name, token in tokenizer.special_tokens_map.items()}
     special.pop("pad_token", None)  # padding is no text: whichever token it is
     return text_sha256(type(tokenizer).__name__, json.dumps([state, special], sort_keys=True))
-
-
-def _shape(tensor: Any) -> str:
-    return f"{str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}"
 
 
 def _rows_sha256(forget_set: "ForgetSet") -> str:
