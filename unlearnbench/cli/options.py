@@ -71,12 +71,8 @@ def _names_for(option: str) -> list[str]:
     from unlearnbench.models.aliases import aliases
 
     try:
-        if option == "model":
-            return list(aliases())
-        if option == "methods":
-            return list(registry.methods())
-        if option == "tasks":
-            return list(registry.tasks())
+        if option in ("methods", "tasks"):
+            return list(registry.plugins(option))
+        return list(aliases()) if option == "model" else []
     except UserError:
         return []  # a completion has nowhere to say what is wrong; the command itself will
-    return []

@@ -18,7 +18,7 @@ from unlearnbench.registry import load_plugin_file
 
 if TYPE_CHECKING:
     from unlearnbench.reporting.document import Document
-    from unlearnbench.reporting.report import Figure, Report
+    from unlearnbench.reporting.report import Report
 
 SOME_FAILED = 1
 
@@ -203,10 +203,14 @@ def _write_report(report: "Report", document: "Document", path: Path) -> None:
 
     Raises `UserError` if there is nothing to show, and for a suffix that no picture has.
     """
-    from unlearnbench.reporting.report import Figure
+    from unlearnbench.reporting.report import KINDS, Figure
 
     if isinstance(report, Figure):
-        written = _picture(report, document, path)
+        kind = KINDS.get(path.suffix.removeprefix("."))
+        if kind is None:
+            raise UserError(f"-o {path}: a figure is written as {', '.join(KINDS)}")
+        image = report.image(document.findings, kind)
+        written = {} if image is None else {path.name: image}
     else:
         written = report.files(document, path.stem)
     if not written:
@@ -214,16 +218,6 @@ def _write_report(report: "Report", document: "Document", path: Path) -> None:
     for name, content in written.items():
         own = name in (path.name, path.stem + report.suffix)
         write_whole(path if own else path.parent / name, content, "choose another -o")
-
-
-def _picture(figure: "Figure", document: "Document", path: Path) -> dict[str, bytes]:
-    from unlearnbench.reporting.report import KINDS
-
-    kind = KINDS.get(path.suffix.removeprefix("."))
-    if kind is None:
-        raise UserError(f"-o {path}: a figure is written as {', '.join(KINDS)}")
-    image = figure.image(document.findings, kind)
-    return {} if image is None else {path.name: image}
 
 
 def _write_every_format(document: "Document", folder: Path, stem: str) -> None:

@@ -90,14 +90,13 @@ def read_learning_rates(path: Path) -> LearningRates:
             f"cannot read learning rates {path}: {error.strerror}; give the file that "
             "`unlearnbench tune` wrote"
         ) from error
-    except ValidationError as error:
-        raise _none(path, first_error(error)) from error
     except ValueError as error:
-        raise _none(path, " ".join(str(error).split())) from error
-
-
-def _none(path: Path, why: str) -> UserError:
-    return UserError(f"{path} holds no learning rates ({why}); write one with: unlearnbench tune")
+        why = " ".join(str(error).split())
+        if isinstance(error, ValidationError):
+            why = first_error(error)
+        raise UserError(
+            f"{path} holds no learning rates ({why}); write one with: unlearnbench tune"
+        ) from error
 
 
 def tuned_rates_for(experiment: Experiment, model: ModelChoice) -> tuple[LearningRates | None, str]:

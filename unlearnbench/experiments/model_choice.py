@@ -124,7 +124,17 @@ def strategy_of(experiment: "Experiment") -> Strategy:
         deepspeed_sha256=choose_deepspeed(deepspeed),
         n_processes=n_processes(),
     )
-    _check_processes(experiment, strategy)
+    n, device = strategy.n_processes, experiment.device
+    if n > 1 and device.startswith("cuda:"):
+        raise UserError(
+            f"--device {device} is one GPU, and the launcher started {n} processes that each need "
+            "one; leave --device out"
+        )
+    if n > 1 and experiment.launcher != "local":
+        raise UserError(
+            f"a launcher of processes has started this one; --launcher {experiment.launcher} "
+            "starts its own: leave one of them out"
+        )
     return strategy
 
 
@@ -147,17 +157,3 @@ def _of_accelerate(environment: Mapping[str, str]) -> Strategy:
         mixed_precision="bf16" if precision == "bf16" else "no",
         gradient_accumulation_steps=int(steps) if steps.isdecimal() else 1,
     )
-
-
-def _check_processes(experiment: "Experiment", strategy: Strategy) -> None:
-    n, device = strategy.n_processes, experiment.device
-    if n > 1 and device.startswith("cuda:"):
-        raise UserError(
-            f"--device {device} is one GPU, and the launcher started {n} processes that each need "
-            "one; leave --device out"
-        )
-    if n > 1 and experiment.launcher != "local":
-        raise UserError(
-            f"a launcher of processes has started this one; --launcher {experiment.launcher} "
-            "starts its own: leave one of them out"
-        )

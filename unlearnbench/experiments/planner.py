@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from unlearnbench import registry
 from unlearnbench.errors import UserError, unknown
@@ -107,12 +107,37 @@ class Planner:
         for run in data.runs:
             for role, reference in models:
                 if reference is not None:
-                    yield self._reference(role, model, reference, data, run)
+                    label = REFERENCE_LABELS[role]
+                    yield self._cell(
+                        role=role,
+                        label=label.format(family=model.family, reference=reference.family),
+                        model=reference,
+                        main=model,
+                        method="none",
+                        method_label="none",
+                        settings={},
+                        origins={},
+                        data=data,
+                        run=run,
+                        seed=REFERENCE_SEED,
+                    )
         for method in self.methods.values():
             chosen = self.settings(method, model, data)
             for run in data.runs:
                 for seed in self.experiment.seeds:
-                    yield self._method(method, chosen, model, data, run, seed)
+                    yield self._cell(
+                        role="method",
+                        label=f"{model.family} + {method.label}",
+                        model=model,
+                        main=model,
+                        method=method.name,
+                        method_label=method.label,
+                        settings=asdict(construct(method, {**chosen.values, "seed": seed})),
+                        origins=chosen.origins,
+                        data=data,
+                        run=run,
+                        seed=seed,
+                    )
 
     def _reference_model(
         self, role: Role, model: ModelChoice, data: DataChoice
@@ -136,24 +161,6 @@ class Planner:
             self.warnings.append(f"reference row '{role}' is left out: {error}")
             return None
 
-    def _reference(
-        self, role: Role, main: ModelChoice, model: ModelChoice, data: DataChoice, run: str
-    ) -> Cell:
-        return self._cell(
-            role=role,
-            group=main.source.name,
-            label=REFERENCE_LABELS[role].format(family=main.family, reference=model.family),
-            model=model,
-            main=main,
-            method="none",
-            method_label="none",
-            settings={},
-            origins={},
-            data=data,
-            run=run,
-            seed=REFERENCE_SEED,
-        )
-
     def settings(self, method: Any, model: ModelChoice, data: DataChoice) -> Chosen:
         """What a method is run with, but its seed."""
         tuned = None
@@ -165,51 +172,29 @@ class Planner:
             method, explicit, self.experiment, model.n_parameters, self.protocol, tuned, data.stop
         )
 
-    def _method(
-        self, method: Any, chosen: Chosen, model: ModelChoice, data: DataChoice, run: str, seed: int
-    ) -> Cell:
-        made = construct(method, {**chosen.values, "seed": seed})
-        return self._cell(
-            role="method",
-            group=model.source.name,
-            label=f"{model.family} + {method.label}",
-            model=model,
-            main=model,
-            method=method.name,
-            method_label=method.label,
-            settings=asdict(made),
-            origins=chosen.origins,
-            data=data,
-            run=run,
-            seed=seed,
-        )
-
     def _cell(self, **parts: Any) -> Cell:
         experiment = self.experiment
         data: DataChoice = parts["data"]
         world = data.world or parts["model"].world
         out = Path(experiment.out).absolute()  # a cell may run elsewhere than here
         methods, is_method = list(self.methods), parts["role"] == "method"
+        by_default = data.world.el_epochs if data.world else "all"
         cell = Cell(
             **parts,
+            group=parts["main"].source.name,
             protocol_name=experiment.protocol,
             protocol=self.protocol,
             stop=data.stop,
             position=methods.index(parts["method"]) if is_method else 0,
             threads=experiment.threads or (world.threads if world else cores()),
             tasks={name: self.overrides.get(name, {}) for name in self.tasks},
-            el_epochs=self._el_epochs(data),
+            el_epochs=by_default if experiment.el_epochs == "auto" else experiment.el_epochs,
             limit=experiment.limit,
             task_limit=experiment.task_limit,
             models=str(out / "models") if is_method and experiment.save_models else None,
             traces=str(out / "traces") if experiment.profile else None,
         )
         return replace(cell, identity=identity_of(cell))
-
-    def _el_epochs(self, data: DataChoice) -> Literal["all", "deciding"]:
-        if self.experiment.el_epochs != "auto":
-            return self.experiment.el_epochs
-        return data.world.el_epochs if data.world else "all"
 
     def _jobs(self, models: list[ModelChoice]) -> int:
         if n_processes() > 1:

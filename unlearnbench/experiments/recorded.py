@@ -187,10 +187,11 @@ def _read(path: Path) -> Recorded | str:
     try:
         content = read_regular(path)
         record = Recorded.model_validate(parsed(content), strict=True)
-    except ValidationError as error:
-        return f"{path}: damaged: {first_error(error)}"
     except ValueError as error:
-        return f"{path}: damaged: {' '.join(str(error).split())}"
+        why = " ".join(str(error).split())
+        if isinstance(error, ValidationError):
+            why = first_error(error)
+        return f"{path}: damaged: {why}"
     except OSError as error:
         return f"{path}: cannot be read: {error.strerror}"
     if path.name != f"{record.name}.{_id_of(content)}.json":
