@@ -108,8 +108,8 @@ def load_forget_set(
     )
     cell = _planned(experiment, model)
     read = cell.data.read_forget_set(cell.run, cell.limit, model, cell.protocol)
-    known = {field.name: getattr(read, field.name) for field in fields(read)}
-    return LoadedForgetSet(**known, experiment=replace(experiment, runs=(cell.run,)), cell=cell)
+    parts = {field.name: getattr(read, field.name) for field in fields(read)}
+    return LoadedForgetSet(**parts, experiment=replace(experiment, runs=(cell.run,)), cell=cell)
 
 
 def make_examiner(
@@ -128,11 +128,11 @@ def make_examiner(
     from unlearnbench.running.environment import randomness_put_back
 
     loaded = _loaded(forget_set, model)
-    asked = _experiment(stop=stop, el_epochs=el_epochs, bert=bert)
+    options = _experiment(stop=stop, el_epochs=el_epochs, bert=bert)
     cell = loaded.cell
     if (stop, el_epochs, bert) != ("auto", "auto", None):
         experiment = replace(
-            loaded.experiment, stop=asked.stop, el_epochs=asked.el_epochs, bert=asked.bert
+            loaded.experiment, stop=options.stop, el_epochs=options.el_epochs, bert=options.bert
         )
         cell = _planned(experiment, model)
     with randomness_put_back():
@@ -159,7 +159,7 @@ def unlearn(
     """
     from unlearnbench.running.cell_run import unlearn
     from unlearnbench.running.environment import fix_randomness, randomness_put_back
-    from unlearnbench.running.progress import progress as shown
+    from unlearnbench.running.progress import progress as progress_bar
 
     loaded = _loaded(forget_set, model)
     cell = loaded.cell
@@ -174,13 +174,13 @@ def unlearn(
         made = method
     family = _choice(model).family
     title = f"{cell.group}: {family} + {made.label}, forget set {cell.run}, seed {made.seed}"
-    with shown(1, progress) as told, randomness_put_back():
-        told.start(title)
+    with progress_bar(1, progress) as bar, randomness_put_back():
+        bar.start(title)
         examiner = examiner or make_examiner(model, forget_set)
         fix_randomness(made.seed, cell.threads)
         trace = unlearn(made, model, forget_set, examiner, title)
         outcome = f"{trace.outcome.replace('_', ' ')}, {trace.n_epochs} epochs"
-        told.finish(title, outcome, failed=trace.outcome == "collapsed")
+        bar.finish(title, outcome, failed=trace.outcome == "collapsed")
     return trace
 
 
@@ -226,14 +226,14 @@ def evaluate(
         settings=(*_protocol_settings(protocol or PAPER), *_settings(settings or {})),
         seeds=(seed,),
     )
-    planner = Planner(experiment, True, True, {})
+    planner = Planner(experiment)
     plugins = {
         name: kind(**planner.overrides.get(name, {})) for name, kind in planner.tasks.items()
     }
-    needs = tuple(dict.fromkeys(name for kind in planner.tasks.values() for name in kind.needs))
     world = loaded.cell.data.world if loaded else _choice(model).world
-    texts, sets, told = evaluation_data(experiment, world.name if world else "hub", needs)
-    _warn(told)
+    place = world.name if world else "hub"
+    texts, sets, problems = evaluation_data(experiment, place, planner.needs)
+    _warn(problems)
     with randomness_put_back():
         if loaded is not None and examiner is None:
             examiner = _examiner(replace(loaded.cell, stop="paper"), model)
@@ -272,10 +272,10 @@ def run(*, experiment: str | None = None, progress: bool = False, **options: Any
         raise UserError(
             "ub.run runs in one process; under a launcher of processes use: unlearnbench run"
         )
-    given = _without_none({"jobs": 0, **options})
-    if isinstance(given.get("settings"), Mapping):
-        given["settings"] = _settings(given["settings"])
-    requested = RequestedRun.of(given, experiment, spelling="{}")
+    values = _without_none({"jobs": 0, **options})
+    if isinstance(values.get("settings"), Mapping):
+        values["settings"] = _settings(values["settings"])
+    requested = RequestedRun.of(values, experiment, spelling="{}")
     _warn(requested.plan.warnings)
     with randomness_put_back():
         outcome = requested.run(show_progress=progress)
@@ -299,27 +299,27 @@ def _make_method(
 ) -> Method:
     """The method with the settings that the command line would run it with."""
     find("methods", name)  # an unknown one is told by its name, not by that of a setting
-    asked = _experiment(
+    requested = _experiment(
         methods=(name,),
         settings=_settings({f"{name}.{setting}": value for setting, value in settings.items()}),
         seeds=None if seed is None else (seed,),
     )
     experiment = replace(
         loaded.experiment,
-        methods=asked.methods,
-        settings=(*loaded.experiment.settings, *asked.settings),
+        methods=requested.methods,
+        settings=(*loaded.experiment.settings, *requested.settings),
     )
-    planner = Planner(experiment, True, True, {})
+    planner = Planner(experiment)
     kind = planner.methods[name]
     chosen = planner.settings(kind, _choice(model), loaded.cell.data)
     _warn(planner.warnings)
-    method: Method = construct(kind, {**chosen.values, "seed": asked.seeds[0]})
+    method: Method = construct(kind, {**chosen.values, "seed": requested.seeds[0]})
     return method
 
 
 def _planned(experiment: Experiment, model: "LanguageModel") -> Cell:
-    cell, told = plan_cell(experiment, _choice(model))
-    _warn(told)
+    cell, problems = plan_cell(experiment, _choice(model))
+    _warn(problems)
     return cell
 
 

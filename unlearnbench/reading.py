@@ -30,7 +30,7 @@ def to_stderr(message: str) -> None:
 
 
 @dataclass(frozen=True)
-class Shown:
+class Contents:
     """Findings and what a report prints of them."""
 
     findings: "Findings"
@@ -53,20 +53,20 @@ class Results(Sequence["Result"]):
     which are most of a result, are read when it is taken out of the sequence.
     """
 
-    shown: Shown
+    contents: Contents
 
     @overload
     def __getitem__(self, index: int) -> "Result": ...
     @overload
     def __getitem__(self, index: slice) -> "Sequence[Result]": ...
     def __getitem__(self, index: int | slice) -> "Result | Sequence[Result]":
-        results = self.shown.findings.results
+        results = self.contents.findings.results
         if isinstance(index, slice):
             return [result.in_full() for result in results[index]]
         return results[index].in_full()
 
     def __len__(self) -> int:
-        return len(self.shown.findings.results)
+        return len(self.contents.findings.results)
 
     def to_frame(self, documents: bool = False) -> "DataFrame":
         """A pandas frame: one row a cell, or with `documents` one per cell, metric and document.
@@ -75,7 +75,7 @@ class Results(Sequence["Result"]):
         """
         from unlearnbench.analysis.frames import cells_frame, documents_frame
 
-        return documents_frame(self) if documents else cells_frame(self.shown.findings.results)
+        return documents_frame(self) if documents else cells_frame(self.contents.findings.results)
 
     def table(self) -> "Printed":
         """The comparison table; raises `UserError` where there are no results."""
@@ -86,7 +86,8 @@ class Results(Sequence["Result"]):
 
         Raises `UserError` for one that `unlearnbench list sections` does not name.
         """
-        return Printed(replace(self.shown, sections=sections or self.shown.sections).document())
+        contents = self.contents
+        return Printed(replace(contents, sections=sections or contents.sections).document())
 
     def _repr_html_(self) -> str:
         return self.table()._repr_html_()
@@ -143,12 +144,13 @@ def load_results(
     What is left out, such as a damaged file, is told by `warnings`.  Raises `UserError` for a
     folder without results and for a name that is not there.
     """
-    told: list[str] = []
+    messages: list[str] = []
     try:
-        results, _ = read_results(Path(folder), told.append)
-        return Results(shown_in(Path(folder), results, experiment, judge, study, told.append))
+        folder, warn = Path(folder), messages.append
+        results, _ = read_results(folder, warn)
+        return Results(contents_of(folder, results, experiment, judge, study, warn))
     finally:
-        for message in told:
+        for message in messages:
             warnings.warn(message, stacklevel=2)
 
 
@@ -163,7 +165,7 @@ def results_of_run(
 
     if experiment is not None:  # earlier runs of it are part of it
         results = newest(Store(folder).load_all(documents=False)[0])[0]
-    return Results(shown_in(folder, results, experiment, NONE, NONE))
+    return Results(contents_of(folder, results, experiment, NONE, NONE))
 
 
 def read_results(folder: Path, warn: Warn = to_stderr) -> "tuple[list[Result], int]":
@@ -184,14 +186,14 @@ def read_results(folder: Path, warn: Warn = to_stderr) -> "tuple[list[Result], i
     return kept, len(damages)
 
 
-def shown_in(
+def contents_of(
     folder: Path,
     results: "Sequence[Result]",
     experiment: str | None = None,
     judge_id: str | None = None,
     study: str | None = None,
     warn: Warn = to_stderr,
-) -> Shown:
+) -> Contents:
     """What a report shows of a folder's results: all of them, or those of a named experiment.
 
     Without an id the judge is the only one there is, if there is one, and so is the study of
@@ -201,7 +203,7 @@ def shown_in(
     from unlearnbench.experiments.recorded import select
 
     if experiment is None:
-        return Shown(_findings(results, folder, judge_id, study))
+        return Contents(_findings(results, folder, judge_id, study))
     selection = select(folder, experiment, results)
     if not selection.results:
         raise UserError(
@@ -217,7 +219,7 @@ def shown_in(
     )
     for damage in selection.damages:
         warn(f"left out {visible(damage)}")
-    return Shown(findings, definition.sections, _missing(selection), len(selection.damages))
+    return Contents(findings, definition.sections, _missing(selection), len(selection.damages))
 
 
 def _findings(

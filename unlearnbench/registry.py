@@ -7,6 +7,7 @@ import pkgutil
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -39,27 +40,23 @@ def register(plugin: T) -> T:
     return plugin
 
 
-def methods() -> dict[str, type]:
-    """Every known method class by name."""
-    return _known("methods")
+def plugins(kind: str) -> dict[str, type]:
+    """Every registered class of a kind by name."""
+    if kind not in _discovered:
+        _discovered.add(kind)
+        _discover(kind)
+    return dict(sorted(_plugins[kind].items()))
 
 
-def tasks() -> dict[str, type]:
-    """Every known task class by name."""
-    return _known("tasks")
-
-
-def reports() -> dict[str, type]:
-    """Every known report class by name."""
-    return _known("reports")
+methods, tasks, reports = (partial(plugins, kind) for kind in KINDS)
 
 
 def find(kind: str, name: str) -> type:
     """The plugin of that kind and name; raises `UserError` with the nearest name otherwise."""
-    known = _known(kind)
-    if name not in known:
-        raise unknown(kind.removesuffix("s"), name, known, f"unlearnbench list {kind}")
-    return known[name]
+    available = plugins(kind)
+    if name not in available:
+        raise unknown(kind.removesuffix("s"), name, available, f"unlearnbench list {kind}")
+    return available[name]
 
 
 class PluginPackage(ModuleType, Mapping[str, Any]):
@@ -77,17 +74,17 @@ class PluginPackage(ModuleType, Mapping[str, Any]):
         return find(self._kind, name)
 
     def __contains__(self, name: object) -> bool:
-        return name in _known(self._kind)
+        return name in plugins(self._kind)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(_known(self._kind))
+        return iter(plugins(self._kind))
 
     def __len__(self) -> int:
-        return len(_known(self._kind))
+        return len(plugins(self._kind))
 
     def get(self, name: str, default: Any = None) -> Any:
         """The plugin of that name, or the default where there is none."""
-        return _known(self._kind).get(name, default)
+        return plugins(self._kind).get(name, default)
 
     @property
     def _kind(self) -> str:
@@ -101,7 +98,7 @@ def load_plugin_file(path: Path) -> ModuleType:
             f"no plugin file at {path}; give the path of a .py file: --plugin my_method.py"
         )
     for kind in KINDS:  # first, so that a name taken twice is laid at the file's door
-        _known(kind)
+        plugins(kind)
     # Two files of one name in two folders are two modules.
     place = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]
     module_name = f"{_FILE_MODULE}{path.stem}_{place}"
@@ -119,13 +116,6 @@ def load_plugin_file(path: Path) -> ModuleType:
             f"plugin {path} failed to import: {type(error).__name__}: {error}"
         ) from error
     return module
-
-
-def _known(kind: str) -> dict[str, type]:
-    if kind not in _discovered:
-        _discovered.add(kind)
-        _discover(kind)
-    return dict(sorted(_plugins[kind].items()))
 
 
 def _discover(kind: str) -> None:
@@ -157,9 +147,9 @@ def _load(point: "EntryPoint") -> None:
 def _import_tree(module_name: str) -> None:
     """Import a module, and if it is a package its modules: one file there is one plugin."""
     module = importlib.import_module(module_name)
-    for found in pkgutil.iter_modules(getattr(module, "__path__", [])):
-        if not found.name.startswith("_"):
-            importlib.import_module(f"{module_name}.{found.name}")
+    for submodule in pkgutil.iter_modules(getattr(module, "__path__", [])):
+        if not submodule.name.startswith("_"):
+            importlib.import_module(f"{module_name}.{submodule.name}")
 
 
 def _kind_of(plugin: type) -> str:

@@ -1,7 +1,9 @@
 """Settings: dataclass fields that are at once the command line, the record and the docs."""
 
 import math
+import operator
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -26,8 +28,17 @@ def setting(
     the field another default keeps the bounds unless it sets its own.
     """
     bounds = {"minimum": minimum, "above": above, "maximum": maximum}
-    meta = {"meaning": meaning, "flag": flag, "commas": commas, **bounds}
+    named = {name: float(bound) for name, bound in bounds.items() if bound is not None}
+    meta = {"meaning": meaning, "flag": flag, "commas": commas, "bounds": named}
     return field(default=default, metadata=meta)
+
+
+# How each bound reads, and what a number within it fulfils.
+_BOUNDS: dict[str, tuple[str, Callable[[Any, Any], bool]]] = {
+    "minimum": (", at least {:g}", operator.ge),
+    "above": (", above {:g}", operator.gt),
+    "maximum": (", at most {:.10g}", operator.le),
+}
 
 
 @dataclass(frozen=True)
@@ -40,17 +51,13 @@ class Setting:
     meaning: str
     flag: str = ""
     commas: bool = True
-    minimum: float | None = None
-    above: float | None = None
-    maximum: float | None = None
+    bounds: Mapping[str, float] = field(default_factory=dict)  # of numbers: minimum, above, maximum
 
     @property
     def kind(self) -> str:
         """Its type in words with its bounds: 'a whole number, at least 1'."""
-        at_least = "" if self.minimum is None else f", at least {self.minimum:g}"
-        over = "" if self.above is None else f", above {self.above:g}"
-        at_most = "" if self.maximum is None else f", at most {self.maximum:.10g}"
-        return describe_type(self.type) + at_least + over + at_most
+        words = [_BOUNDS[name][0].format(bound) for name, bound in self.bounds.items()]
+        return describe_type(self.type) + "".join(words)
 
     @property
     def choices(self) -> tuple[Any, ...]:
@@ -83,23 +90,19 @@ class Setting:
 
     def _items(self, value: Any) -> list[Any]:
         """What a list has in it, blank items left out."""
-        given = list(value) if isinstance(value, list | tuple) else [value]
+        items = list(value) if isinstance(value, list | tuple) else [value]
         if not self.commas:
-            return [item for item in given if item != ""]
+            return [item for item in items if item != ""]
         # runs = [0, 1] means the forget sets called '0' and '1'; no other text is a number.
-        texts = [str(item) if type(item) is int and is_storable(item) else item for item in given]
+        texts = [str(item) if type(item) is int and is_storable(item) else item for item in items]
         parts = (item.split(",") if isinstance(item, str) else [item] for item in texts)
         stripped = (part.strip() if isinstance(part, str) else part for of in parts for part in of)
         return [part for part in stripped if part != ""]
 
     def _within_bounds(self, value: Any) -> Any:
-        if isinstance(value, int | float):
-            # Written so that NaN, which is neither above nor below anything, is refused.
-            if self.minimum is not None and not value >= self.minimum:
-                raise ValueError(value)
-            if self.above is not None and not value > self.above:
-                raise ValueError(value)
-            if self.maximum is not None and not value <= self.maximum:
+        for name, bound in self.bounds.items():
+            # Asked so that NaN, which is neither above nor below anything, is refused.
+            if isinstance(value, int | float) and not _BOUNDS[name][1](value, bound):
                 raise ValueError(value)
         return value
 
@@ -121,22 +124,20 @@ def settings_of(owner: type) -> dict[str, Setting]:
             f.metadata.get("meaning", ""),
             f.metadata.get("flag", "") or f.name.replace("_", "-"),
             f.metadata.get("commas", True),
-            _bound(owner, f.name, "minimum"),
-            _bound(owner, f.name, "above"),
-            _bound(owner, f.name, "maximum"),
+            _bounds(owner, f.name),
         )
         for f in fields(owner)
         if f.init
     }
 
 
-def _bound(owner: type, name: str, which: str) -> float | None:
-    """The bound of the nearest class that sets one for this field."""
-    for base in owner.__mro__:
+def _bounds(owner: type, name: str) -> dict[str, float]:
+    """Each bound of the nearest class that sets it for this field."""
+    bounds: dict[str, float] = {}
+    for base in reversed(owner.__mro__):
         own = base.__dict__.get("__dataclass_fields__", {}).get(name)
-        if own is not None and own.metadata.get(which) is not None:
-            return float(own.metadata[which])
-    return None
+        bounds |= own.metadata.get("bounds", {}) if own is not None else {}
+    return {which: bounds[which] for which in _BOUNDS if which in bounds}
 
 
 def parse_setting(owner: type, owner_name: str, name: str, text: Any) -> Any:
@@ -144,14 +145,16 @@ def parse_setting(owner: type, owner_name: str, name: str, text: Any) -> Any:
 
     Raises `UserError` for an unknown field, a value of another type or one out of the choices.
     """
-    known = settings_of(owner)
-    if name not in known:
-        raise unknown(f"setting of {owner_name}", name, known, f"unlearnbench show {owner_name}")
+    available = settings_of(owner)
+    if name not in available:
+        raise unknown(
+            f"setting of {owner_name}", name, available, f"unlearnbench show {owner_name}"
+        )
     try:
-        return known[name].parse(text)
+        return available[name].parse(text)
     except (ValueError, TypeError):
         raise UserError(
-            f"{owner_name}.{name}={quoted(text)} is not {known[name].kind}; "
+            f"{owner_name}.{name}={quoted(text)} is not {available[name].kind}; "
             f"see: unlearnbench show {owner_name}"
         ) from None
 
@@ -186,14 +189,8 @@ def describe_type(type_: Any) -> str:
 
 
 _TRUTH = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
-
-
 _WHOLE = re.compile(r"\s*[+-]?[0-9]{1,40}\s*")
-
-
 _NUMBER = re.compile(r"\s*[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\s*")
-
-
 _LARGEST_WHOLE = 2**63 - 1
 
 

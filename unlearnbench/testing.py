@@ -188,12 +188,12 @@ def _unlearned(
     """The trace and a copy of the model, unlearned with each batch in so many parts."""
     from unlearnbench.api import make_examiner
     from unlearnbench.models.devices.strategy import Strategy
-    from unlearnbench.running.checks import Given, check_unlearned
+    from unlearnbench.running.checks import MethodInputs, check_unlearned
 
     copied = model.copied()
     copied.strategy = Strategy(gradient_accumulation_steps=n_parts)
     examiner = make_examiner(copied, forget_set, stop="paper")
-    given = Given.to(copied, forget_set)
+    given = MethodInputs.of(copied, forget_set)
     try:
         returned = method.unlearn(copied, forget_set, examiner)
         return check_unlearned(returned, copied, forget_set, given), copied

@@ -142,7 +142,7 @@ def test_usage_errors_are_one_line_and_exit_2(arguments, told, capsys, tmp_path,
 @pytest.mark.parametrize("name", ["cli.md", "results.md"])
 def test_reference_pages_are_those_of_the_code(name):
     page = DOCS / name
-    assert page.read_text(encoding="utf-8") == pages()[name], (
+    assert page.read_text(encoding="utf-8") == pages(DOCS)[name], (
         "regenerate with: python -m unlearnbench.cli.pages docs"
     )
 

@@ -88,8 +88,8 @@ def check_parsed(owner: Any, name: str, value: Any) -> None:
         if type(one) is int:
             assert abs(one) < 2**63
         if type(one) in (int, float):
-            assert field.minimum is None or one >= field.minimum
-            assert field.above is None or one > field.above
+            assert one >= field.bounds.get("minimum", one)
+            assert "above" not in field.bounds or one > field.bounds["above"]
 
 
 @fuzz(360, name=st.sampled_from(list(FIELDS)), value=toml_values)

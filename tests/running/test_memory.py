@@ -233,7 +233,7 @@ def choice(folder: Path, allow_pickle: bool = False) -> Any:
     """A model in a folder, as a run that has not loaded it knows it."""
     (folder / "config.json").write_text("{}")
     source = SimpleNamespace(revision=None)
-    return SimpleNamespace(asked=str(folder), source=source, allow_pickle=allow_pickle)
+    return SimpleNamespace(requested=str(folder), source=source, allow_pickle=allow_pickle)
 
 
 def test_only_the_files_that_weights_come_from_are_mapped(tmp_path: Path) -> None:
@@ -281,7 +281,10 @@ def fixed_need(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def cell(**strategy) -> SimpleNamespace:
     model = SimpleNamespace(
-        strategy=Strategy(**strategy), dtype="float32", device="cpu", asked="nowhere-to-be-found"
+        strategy=Strategy(**strategy),
+        dtype="float32",
+        device="cpu",
+        requested="nowhere-to-be-found",
     )
     return SimpleNamespace(model=model, settings={"batch_size": 8}, role="method", method="icu")
 

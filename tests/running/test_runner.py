@@ -69,7 +69,7 @@ def test_explicit_beats_tuned_beats_large_model_rule(
     explicit, n_parameters, protocol, tuned, expected
 ):
     kumpr = find("methods", "kumpr")
-    chosen = choose_settings(kumpr, explicit, Experiment(), n_parameters, protocol, tuned)
+    chosen = choose_settings(kumpr, explicit, Experiment(), n_parameters, protocol, tuned, "paper")
     assert chosen.values == expected
     assert set(chosen.origins) == set(expected)
     for name in explicit:
@@ -82,7 +82,7 @@ def test_a_flag_for_every_method_beats_tuning_and_a_setting_of_one_method_beats_
     flags = Experiment(max_epochs=7, batch_size=2)
     tuned = TUNED.model_copy(update={"max_epochs": 12})
     icu = find("methods", "icu")
-    chosen = choose_settings(icu, {"batch_size": 1}, flags, 2 * 10**9, Protocol(), tuned)
+    chosen = choose_settings(icu, {"batch_size": 1}, flags, 2 * 10**9, Protocol(), tuned, "paper")
     assert chosen.values == {"max_epochs": 7, "batch_size": 1}
     assert chosen.origins == {"max_epochs": "--max-epochs", "batch_size": "--set icu.batch_size"}
 
@@ -174,8 +174,10 @@ def test_the_file_says_what_the_rates_were_tried_with():
     ],
 )
 def test_rates_tuned_under_something_else_are_used_and_say_so(protocol, stop, told):
-    tuned = TUNED.model_copy(update={"stop": "calibrated"}).used_under(protocol, stop)
-    chosen = choose_settings(find("methods", "kumpr"), {}, Experiment(), 10**6, Protocol(), tuned)
+    tuned, kumpr = TUNED.model_copy(update={"stop": "calibrated"}), find("methods", "kumpr")
+    chosen = choose_settings(
+        kumpr, {}, Experiment(protocol=protocol), 10**6, Protocol(), tuned, stop
+    )
     assert chosen.values == {"learning_rate": 1e-4}
     assert chosen.origins["learning_rate"].startswith(told)
 
@@ -185,8 +187,8 @@ def test_a_file_of_before_the_stop_line_was_kept_is_read(tmp_path):
     del old["stop"]
     path = tmp_path / "rates.json"
     path.write_text(json.dumps(old))
-    used = read_learning_rates(path).used_under("paper", "calibrated")
-    assert (used.stop, used.departure) == (None, "")
+    rates = read_learning_rates(path)
+    assert (rates.stop, rates.departure("paper", "calibrated")) == (None, "")
 
 
 def test_a_collapsed_only_grid_still_names_a_rate_and_flags_it():
@@ -202,7 +204,7 @@ def test_mean_log_perplexity_is_that_of_the_texts():
 
 def planner(**changes):
     asked = Experiment(**changes)
-    return planning.Planner(asked, download=False, with_tuned_rates=True, looked_up={})
+    return planning.Planner(asked, download=False)
 
 
 @pytest.mark.parametrize(
@@ -218,7 +220,7 @@ def test_a_reference_row_is_one_for_these_data_and_of_its_own_revision(
 ):
     monkeypatch.setattr(planning, "choose_model", lambda asked, name, _: (name, asked.revision))
     alias = SimpleNamespace(references={"dedup": "nano-opt", "retrained": "nano-retrained"})
-    model = SimpleNamespace(alias=alias, asked="nano-neo", world=NANO)
+    model = SimpleNamespace(alias=alias, requested="nano-neo", world=NANO)
     data = SimpleNamespace(world=NANO if is_own else None)
     for asked, n_warnings in (("auto", 0), (role, found is None)):
         ours = planner(revision="v1", references=(asked,))

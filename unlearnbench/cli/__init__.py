@@ -4,7 +4,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import TextIO
+from typing import Any
 
 import click
 
@@ -34,10 +34,10 @@ def completion(shell: str) -> None:
     """Print the completion script for a shell."""
     from click.shell_completion import get_completion_class
 
-    found = get_completion_class(shell)
-    if found is None:
+    completer = get_completion_class(shell)
+    if completer is None:
         raise click.ClickException(f"no completion for {shell}")
-    script = found(cli, {}, "unlearnbench", "_UNLEARNBENCH_COMPLETE")
+    script = completer(cli, {}, "unlearnbench", "_UNLEARNBENCH_COMPLETE")
     click.echo(f"# To install, {_INSTALL[shell]}")
     click.echo(script.source())
 
@@ -77,45 +77,31 @@ def status_of(arguments: Sequence[str] | None = None) -> int:
         warnings.simplefilter("ignore", FutureWarning)
         warnings.simplefilter("ignore", DeprecationWarning)
         warnings.showwarning = _warn
-        return _status_of(arguments)
-
-
-def _status_of(arguments: Sequence[str] | None) -> int:
-    try:
-        done = cli.main(arguments, prog_name="unlearnbench", standalone_mode=False)
-    except UserError as error:
-        return _complain(str(error))
-    except click.UsageError as error:
-        where = error.ctx.command_path if error.ctx else "unlearnbench"
-        return _complain(f"{error.format_message()} See: {where} --help")
-    except click.ClickException as error:
-        return _complain(error.format_message())
-    except (KeyboardInterrupt, click.Abort):
-        click.echo("unlearnbench: interrupted", err=True)
-        return INTERRUPTED
-    except BrokenPipeError:  # the reader of stdout (`| head`) has seen enough
-        sys.stderr.close()
-        return 0
-    except OSError as error:
-        return _complain(_system_said(error))
+        try:
+            done = cli.main(arguments, prog_name="unlearnbench", standalone_mode=False)
+        except UserError as error:
+            return _complain(str(error))
+        except click.UsageError as error:
+            where = error.ctx.command_path if error.ctx else "unlearnbench"
+            return _complain(f"{error.format_message()} See: {where} --help")
+        except click.ClickException as error:
+            return _complain(error.format_message())
+        except (KeyboardInterrupt, click.Abort):
+            click.echo("unlearnbench: interrupted", err=True)
+            return INTERRUPTED
+        except BrokenPipeError:  # the reader of stdout (`| head`) has seen enough
+            sys.stderr.close()
+            return 0
+        except OSError as error:
+            what, change = "write the answer", "free some disk, run it again"
+            # A path that the system does not even look at: too long, or in a closed folder.
+            if error.filename is not None:
+                what, change = f"use {error.filename}", "give another path"
+            return _complain(f"cannot {what}: {error.strerror}; {change}")
     return done if isinstance(done, int) else 0
 
 
-def _system_said(error: OSError) -> str:
-    if error.filename is None:
-        return f"cannot write the answer: {error.strerror}; free some disk, run it again"
-    # A path that the system does not even look at: too long, or in a folder that is closed.
-    return f"cannot use {error.filename}: {error.strerror}; give another path"
-
-
-def _warn(
-    message: Warning | str,
-    category: type[Warning],  # noqa: ARG001 - the signature is the standard library's
-    filename: str,  # noqa: ARG001
-    lineno: int,  # noqa: ARG001
-    file: TextIO | None = None,  # noqa: ARG001
-    line: str | None = None,  # noqa: ARG001
-) -> None:
+def _warn(message: Warning | str, *_: Any, **__: Any) -> None:
     click.echo(f"unlearnbench: warning: {_harmless(str(message))}", err=True)
 
 

@@ -1,28 +1,50 @@
 """`unlearnbench list` and `show`: what there is, from the code's own declarations."""
 
+import inspect
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, get_args, get_type_hints
 
 import click
 
-from unlearnbench.cli.describe import describe, first_sentence
-from unlearnbench.registry import load_plugin_file
+from unlearnbench import registry
+from unlearnbench.errors import unknown
+from unlearnbench.models.aliases import ModelAlias, aliases
+from unlearnbench.protocol import Protocol
+from unlearnbench.settings import settings_of
 
 KINDS = ("methods", "models", "tasks", "reports", "sections", "experiments")
-PLUGIN_HELP = "a .py file with methods, tasks or reports"
+
+
+def _load_plugins(_: click.Context, __: click.Parameter, files: tuple[str, ...]) -> None:
+    for file in files:
+        registry.load_plugin_file(Path(file))
+
+
+_plugin_option = click.option(
+    "--plugin",
+    multiple=True,
+    metavar="FILE",
+    expose_value=False,  # loaded while the options are parsed
+    callback=_load_plugins,
+    help="a .py file with methods, tasks or reports",
+)
 
 
 @click.command(name="list")
 @click.argument("kind", type=click.Choice(KINDS), required=False)
 @click.option("--json", "as_json", is_flag=True, help="for programs")
-@click.option("--plugin", multiple=True, metavar="FILE", help=PLUGIN_HELP)
-def list_command(kind: str | None, as_json: bool, plugin: tuple[str, ...]) -> None:
+@_plugin_option
+def list_command(kind: str | None, as_json: bool) -> None:
     """Print the names of what there is, of one kind or of every, with one sentence each."""
-    for file in plugin:
-        load_plugin_file(Path(file))
     if as_json:
-        kinds = {one: _as_records(sentences(one)) for one in KINDS if kind in (one, None)}
+        kinds = {
+            one: [{"name": name, "summary": summary} for name, summary in sentences(one).items()]
+            for one in KINDS
+            if kind in (one, None)
+        }
         click.echo(json.dumps(kinds if kind is None else kinds[kind], indent=1))
     elif kind is not None:
         _print(sentences(kind))
@@ -32,57 +54,155 @@ def list_command(kind: str | None, as_json: bool, plugin: tuple[str, ...]) -> No
             _print(sentences(one), margin="  ")
 
 
-def _as_records(known: dict[str, str]) -> list[dict[str, str]]:
-    return [{"name": name, "summary": sentence} for name, sentence in known.items()]
-
-
-def _print(known: dict[str, str], margin: str = "") -> None:
-    width = max(map(len, known), default=0)
-    for name, sentence in known.items():
+def _print(summaries: dict[str, str], margin: str = "") -> None:
+    width = max(map(len, summaries), default=0)
+    for name, sentence in summaries.items():
         click.echo(f"{margin}{name:<{width}}  {sentence}")
 
 
 @click.command()
 @click.argument("name")
-@click.option("--plugin", multiple=True, metavar="FILE", help=PLUGIN_HELP)
-def show(name: str, plugin: tuple[str, ...]) -> None:
+@_plugin_option
+def show(name: str) -> None:
     """Describe anything that `list` names, or 'protocol', 'result' or 'experiment'."""
-    for file in plugin:
-        load_plugin_file(Path(file))
     click.echo(describe(name))
-
-
-def _models() -> dict[str, str]:
-    from unlearnbench.models.aliases import aliases
-
-    return {name: str(alias) for name, alias in aliases().items()}
-
-
-def _sections() -> dict[str, str]:
-    from unlearnbench.reporting import sections
-
-    own = {name: sections.summary(name) for name in sections.names()}
-    return {**own, **{name: first_sentence(kind) for name, kind in sections.figures().items()}}
-
-
-def _experiments() -> dict[str, str]:
-    from unlearnbench.experiments.named import find_experiment, shipped
-
-    return {name: f"{find_experiment(name).definition.summary}." for name in shipped()}
-
-
-_OTHERS: dict[str, Callable[[], dict[str, str]]] = {
-    "models": _models,
-    "sections": _sections,
-    "experiments": _experiments,
-}
 
 
 def sentences(kind: str) -> dict[str, str]:
     """The first sentence about each thing of a kind, by name."""
-    if kind in _OTHERS:
-        return _OTHERS[kind]()
-    from unlearnbench import registry
+    from unlearnbench.experiments.named import find_experiment, shipped
+    from unlearnbench.reporting import sections
 
-    plugins: dict[str, type] = getattr(registry, kind)()
-    return {name: first_sentence(plugin) for name, plugin in plugins.items()}
+    if kind == "models":
+        return {name: str(alias) for name, alias in aliases().items()}
+    if kind == "experiments":
+        return {name: f"{find_experiment(name).definition.summary}." for name in shipped()}
+    own = {name: sections.summary(name) for name in sections.names()} if kind == "sections" else {}
+    plugins = sections.figures() if kind == "sections" else registry.plugins(kind)
+    return own | {name: first_sentence(plugin) for name, plugin in plugins.items()}
+
+
+def first_sentence(plugin: type) -> str:
+    """The first line of a class's docstring."""
+    return (inspect.getdoc(plugin) or "").split("\n")[0]
+
+
+def describe(name: str) -> str:
+    """The page about a method, model, task or report, the protocol or the result's schema."""
+    from unlearnbench.experiments.named import find_experiment, shipped
+    from unlearnbench.reporting import sections
+
+    models = aliases()
+    fixed: dict[str, Callable[[], str]] = {
+        "protocol": _protocol,
+        "result": result_schema,
+        "experiment": _definition,
+    }
+    if name in fixed:
+        return fixed[name]()
+    if name in shipped():
+        return find_experiment(name).text.rstrip()
+    if name in sections.names():
+        return f"{name} (section)\n\n{sections.summary(name)}"
+    plugins = {kind: registry.plugins(kind) for kind in registry.KINDS}
+    for kind, of_kind in plugins.items():
+        if name in of_kind:
+            return _plugin(kind, name, of_kind[name])
+    if name in models:
+        return _model(models[name])
+    registered = [one for of_kind in plugins.values() for one in of_kind]
+    names = [*fixed, *registered, *models, *shipped(), *sections.names()]
+    raise unknown("name", name, names, "unlearnbench list methods")
+
+
+def _plugin(kind: str, name: str, plugin: Any) -> str:
+    lines = [f"{name} ({kind.removesuffix('s')})", "", inspect.getdoc(plugin) or ""]
+    if getattr(plugin, "source", ""):
+        lines += ["", f"Source: {plugin.source}"]
+    if kind == "methods" or hasattr(plugin, "__dataclass_fields__"):
+        settings = settings_of(plugin)
+        lines += ["", f"Settings (--set {name}.NAME=VALUE):"] if settings else [""]
+        for one in settings.values():
+            lines += [f"  {one.name} = {one.text()}  ({one.kind})", f"      {one.meaning}"]
+    if kind == "tasks":
+        lines += ["", "Metrics:"]
+        for m in plugin.metrics:
+            better = "higher" if m.higher_is_better else "lower"
+            lines.append(f"  {m.name}: {m.label}, {better} is better")
+    if getattr(plugin, "citation", ""):
+        lines += ["", inspect.cleandoc(plugin.citation)]
+    return "\n".join(lines)
+
+
+def _protocol() -> str:
+    released = Protocol.named("released")
+    lines = [inspect.getdoc(Protocol) or "", "", "Settings (--set protocol.NAME=VALUE):"]
+    for one in settings_of(Protocol).values():
+        lines += [f"  {one.name}  ({one.kind})", f"      {one.meaning}"]
+        lines.append(f"      paper: {one.text()}; released: {getattr(released, one.name)}")
+    return "\n".join(lines)
+
+
+def _definition() -> str:
+    from unlearnbench.experiments.named import Definition, Published, Variant
+
+    lines = ["An experiment is a TOML file: unlearnbench run --experiment FILE.toml", ""]
+    for part, where in (
+        (Definition, "the file"),
+        (Published, "published"),
+        (Variant, "each [[variants]]"),
+    ):
+        lines += [f"Keys of {where}:"]
+        for name, field in part.model_fields.items():
+            lines.append(f"  {name}  {field.description or ''}".rstrip())
+    lines += ["", "One to copy: unlearnbench show nano-ablation > mine.toml"]
+    return "\n".join(lines)
+
+
+def _model(alias: ModelAlias) -> str:
+    lines = [f"{alias.name} (model)", "", alias.description, ""]
+    lines.append(f"From: {alias.hub_id or 'comes with unlearnbench'}; licence: {alias.licence}")
+    for role, name in alias.references.items():
+        lines.append(f"Reference row '{role}': {name}")
+    if alias.citation:
+        lines += ["", alias.citation]
+    return "\n".join(lines)
+
+
+def result_schema() -> str:
+    """Every field of a result file with its meaning, part by part."""
+    from unlearnbench.results.record import Result
+
+    lines: list[str] = []
+    for part in _parts(Result, []):
+        lines += [f"{part.__name__}: {first_sentence(part)}"]
+        types = get_type_hints(part)
+        for name, field in part.__pydantic_fields__.items():
+            meaning = f"  {field.description}" if field.description else ""
+            lines.append(f"  {name}: {_type_name(types[name])}{meaning}")
+        lines.append("")
+    return "\n".join(lines).rstrip()
+
+
+def _parts(model: Any, seen: list[Any]) -> list[Any]:
+    """The record and every record in its fields, each once, the outer one first."""
+    if model not in seen:
+        seen.append(model)
+        for field in model.__pydantic_fields__.values():
+            for inner in _records_in(field.annotation):
+                _parts(inner, seen)
+    return seen
+
+
+def _records_in(annotation: Any) -> Iterator[Any]:
+    if hasattr(annotation, "__pydantic_fields__"):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _records_in(argument)
+
+
+def _type_name(annotation: Any) -> str:
+    if isinstance(annotation, type) and not get_args(annotation):
+        return annotation.__name__
+    text = str(annotation).replace("typing.", "")
+    return re.sub(r"unlearnbench(\.\w+)*\.(?=[A-Z])", "", text)

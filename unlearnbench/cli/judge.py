@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from unlearnbench.cli.options import given, options_of
+from unlearnbench.cli.options import explicit, options_of
 from unlearnbench.errors import UserError
 from unlearnbench.settings import quoted, setting, settings_of
 
@@ -95,7 +95,7 @@ def judge(folder: Path, dry_run: bool, listing: bool, **texts: Any) -> int:
     from unlearnbench.ratings.judge.rubric import read_prompt
     from unlearnbench.ratings.judge.scores import JudgeScores, cost_before, scores_table
 
-    options, files = JudgeOptions.parse(given(texts)), JudgeFiles(folder)
+    options, files = JudgeOptions.parse(explicit(texts)), JudgeFiles(folder)
     selection, n_damaged = _select(folder, options)
     if listing:
         _list(files, selection)

@@ -43,7 +43,7 @@ def _names(kind: str, name: str) -> dict[str, str]:
             f"unlearnbench new {kind} my_{kind}"
         )
     flag = name.replace("_", "-")
-    if {name, flag} & set(getattr(registry, f"{kind}s")()):
+    if {name, flag} & set(registry.plugins(f"{kind}s")):
         raise UserError(
             f"there is a {kind} called '{name}' already; give another name "
             f"(all: unlearnbench list {kind}s)"

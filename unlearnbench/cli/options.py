@@ -47,14 +47,14 @@ def options_of(owner: type, only: tuple[str, ...] = ()) -> Callable[[Command], C
     return decorate
 
 
-def given(values: dict[str, Any]) -> dict[str, Any]:
+def explicit(values: dict[str, Any]) -> dict[str, Any]:
     """The options somebody wrote; the others leave the word to the configuration file."""
     return {name: value for name, value in values.items() if value not in (None, (), False)}
 
 
 def _option(one: Setting) -> Callable[[Command], Command]:
-    shown = one.text()
-    default = f"  [default: {shown}]" if shown and shown != "none" and not one.is_flag else ""
+    text = "" if one.is_flag else one.text()
+    default = f"  [default: {text}]" if text not in ("", "none") else ""
     return click.option(
         f"--{one.flag}",
         one.name,
@@ -71,12 +71,8 @@ def _names_for(option: str) -> list[str]:
     from unlearnbench.models.aliases import aliases
 
     try:
-        if option == "model":
-            return list(aliases())
-        if option == "methods":
-            return list(registry.methods())
-        if option == "tasks":
-            return list(registry.tasks())
+        if option in ("methods", "tasks"):
+            return list(registry.plugins(option))
+        return list(aliases()) if option == "model" else []
     except UserError:
         return []  # a completion has nowhere to say what is wrong; the command itself will
-    return []

@@ -4,20 +4,21 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import click
 
 from unlearnbench import registry
-from unlearnbench.cli.describe import first_sentence
-from unlearnbench.cli.output import report_for, write_every_format, write_report
+from unlearnbench.cli.catalogue import first_sentence
 from unlearnbench.errors import UserError
 from unlearnbench.files.safe_text import visible
-from unlearnbench.reading import Shown, read_results, shown_in
+from unlearnbench.files.whole_files import write_whole
+from unlearnbench.reading import Contents, contents_of, read_results
 from unlearnbench.registry import load_plugin_file
 
 if TYPE_CHECKING:
     from unlearnbench.reporting.document import Document
+    from unlearnbench.reporting.report import Report
 
 SOME_FAILED = 1
 
@@ -115,17 +116,24 @@ def report(
     Files that are no results are named on stderr and left out, and the exit status is 1.
     A run that is still going does no harm: what it has finished is reported.
     """
+    from unlearnbench.reporting.comparison import comparison_blocks
+    from unlearnbench.reporting.document import Document
+
     chosen = _chosen(sections, beside_published, compare, doc_id)
-    shown = _read(folder, experiment, judge_id, study)
-    n_damaged = shown.n_damaged
+    contents = _read(folder, experiment, judge_id, study)
+    n_damaged = contents.n_damaged
     if doc_id is not None:
-        shown = replace(shown, findings=replace(shown.findings, doc_ids=(doc_id,)))
+        contents = replace(contents, findings=replace(contents.findings, doc_ids=(doc_id,)))
     if compare is None:
-        document = replace(shown, sections=chosen or shown.sections).document()
+        document = replace(contents, sections=chosen or contents.sections).document()
     else:  # `--compare A B`: B is the argument, and what is looked at is the step from A to B
         first = _read(compare, experiment, judge_id, study)
         n_damaged += first.n_damaged
-        document = _comparison(first, shown, _names(compare, folder))
+        names = compare.resolve().name, folder.resolve().name
+        if names[0] == names[1]:
+            names = str(compare), str(folder)
+        blocks = comparison_blocks(first.findings, contents.findings, names)
+        document = Document(f"{names[0]} and {names[1]}", blocks, first.findings)
     _print(document, report_name, output, experiment or "report")
     return SOME_FAILED if n_damaged else 0
 
@@ -137,12 +145,13 @@ def _chosen(
 
     Raises `UserError` for flags of which one would be ignored.
     """
-    flags = {"--sections": sections is not None, "--beside-published": beside_published}
-    given = [
-        flag for flag, is_given in (flags | {"--compare": compare is not None}).items() if is_given
+    named = [
+        *(["--sections"] if sections is not None else []),
+        *(["--beside-published"] if beside_published else []),
+        *(["--compare"] if compare is not None else []),
     ]
-    if len(given) > 1:
-        raise UserError(f"{' and '.join(given)} ask for different reports; give one of them")
+    if len(named) > 1:
+        raise UserError(f"{' and '.join(named)} ask for different reports; give one of them")
     if doc_id is not None and compare is not None:
         raise UserError("--document has no place in --compare; leave one of them out")
     if sections is None:
@@ -153,24 +162,12 @@ def _chosen(
     return chosen
 
 
-def _read(folder: Path, experiment: str | None, judge_id: str | None, study: str | None) -> Shown:
+def _read(
+    folder: Path, experiment: str | None, judge_id: str | None, study: str | None
+) -> Contents:
     results, n_damaged = read_results(folder)
-    shown = shown_in(folder, results, experiment, judge_id, study)
-    return replace(shown, n_damaged=shown.n_damaged + n_damaged)
-
-
-def _comparison(first: Shown, second: Shown, names: tuple[str, str]) -> "Document":
-    from unlearnbench.reporting.comparison import comparison_blocks
-    from unlearnbench.reporting.document import Document
-
-    blocks = comparison_blocks(first.findings, second.findings, names)
-    return Document(f"{names[0]} and {names[1]}", blocks, first.findings)
-
-
-def _names(first: Path, second: Path) -> tuple[str, str]:
-    """The folders' own names, or their paths where these are the same."""
-    names = first.resolve().name, second.resolve().name
-    return names if names[0] != names[1] else (str(first), str(second))
+    contents = contents_of(folder, results, experiment, judge_id, study)
+    return replace(contents, n_damaged=contents.n_damaged + n_damaged)
 
 
 def _print(document: "Document", name: str | None, output: str | None, stem: str) -> None:
@@ -179,9 +176,64 @@ def _print(document: "Document", name: str | None, output: str | None, stem: str
         # Some formats hold texts exactly as a model wrote them; a terminal would obey them.
         click.echo(visible(text) if sys.stdout.isatty() else text)
     elif name is None and (output.endswith("/") or Path(output).is_dir()):
-        write_every_format(document, Path(output), Path(stem).name.removesuffix(".toml"))
+        _write_every_format(document, Path(output), Path(stem).name.removesuffix(".toml"))
     else:
         path = Path(output)
         if path.is_dir():
             raise UserError(f"{output} is a folder; give a file, or no --{name}")
-        write_report(report_for(name, path), document, path)
+        _write_report(_report_for(name, path), document, path)
+
+
+def _report_for(name: str | None, path: Path) -> "Report":
+    """The report of that name; without one, the format that the file's suffix stands for."""
+    if name is not None:
+        return cast("Report", registry.find("reports", name)())
+    kinds = {kind.suffix: kind for kind in _formats()}
+    if path.suffix not in kinds:
+        suffixes = ", ".join(sorted(kinds))
+        raise UserError(
+            f"-o {path}: no format has the suffix '{path.suffix}'; take one of {suffixes}, "
+            "or name a figure: --trade-off -o trade-off.pdf"
+        )
+    return kinds[path.suffix]()
+
+
+def _write_report(report: "Report", document: "Document", path: Path) -> None:
+    """Write the report to that file, and beside it whatever files it needs.
+
+    Raises `UserError` if there is nothing to show, and for a suffix that no picture has.
+    """
+    from unlearnbench.reporting.report import KINDS, Figure
+
+    if isinstance(report, Figure):
+        kind = KINDS.get(path.suffix.removeprefix("."))
+        if kind is None:
+            raise UserError(f"-o {path}: a figure is written as {', '.join(KINDS)}")
+        image = report.image(document.findings, kind)
+        written = {} if image is None else {path.name: image}
+    else:
+        written = report.files(document, path.stem)
+    if not written:
+        raise UserError(f"{report.name} has nothing to show of these results")
+    for name, content in written.items():
+        own = name in (path.name, path.stem + report.suffix)
+        write_whole(path if own else path.parent / name, content, "choose another -o")
+
+
+def _write_every_format(document: "Document", folder: Path, stem: str) -> None:
+    """Write STEM in every format into a folder, each of its figures included."""
+    for kind in _formats():
+        for name, content in kind().files(document, stem).items():
+            write_whole(folder / name, content, "choose another -o")
+    click.echo(f"unlearnbench: written to {folder}: {stem}.*", err=True)
+
+
+def _formats() -> "list[type[Report]]":
+    """The text formats, one per suffix; figures come with those that hold pictures."""
+    from unlearnbench.reporting.report import Figure, Report
+
+    formats: dict[str, type[Report]] = {}
+    for kind in registry.reports().values():
+        if issubclass(kind, Report) and not issubclass(kind, Figure):
+            formats.setdefault(kind.suffix, kind)
+    return list(formats.values())

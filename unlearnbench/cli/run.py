@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from unlearnbench.cli.options import given, options_of
-from unlearnbench.cli.plan import print_plan
+from unlearnbench.cli.options import explicit, options_of
 from unlearnbench.experiments.experiment import Experiment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from unlearnbench.experiments.cell import Cell
+    from unlearnbench.experiments.planner import Plan
     from unlearnbench.results.store import Store
     from unlearnbench.running.launching.grid import Outcome
     from unlearnbench.running.launching.requested import RequestedRun
+    from unlearnbench.running.memory.prediction import MemoryNeed
 
 INTERRUPTED = 130
 
@@ -40,41 +41,39 @@ def run(config: Path | None, name: str | None, dry_run: bool, **options: Any) ->
     grid is that of `unlearnbench list experiments`, and `unlearnbench report
     --experiment NAME` prints what it is for.
     """
+    from unlearnbench.models.devices import ranks
     from unlearnbench.running.launching.requested import RequestedRun
 
-    values = {**(Experiment.from_toml(config) if config else {}), **given(options)}
-    asked = RequestedRun.of(values, name, download=not dry_run)
-    _tell(asked, dry_run)
-    return 0 if dry_run else _run(asked)
-
-
-def _tell(asked: "RequestedRun", dry_run: bool) -> None:
-    """Print the warnings, and the grid of a dry run; of a launcher's processes, one talks."""
-    from unlearnbench.models.devices import ranks
-
-    if not ranks.is_first():
-        return
-    for warning in asked.plan.warnings:
+    values = {**(Experiment.from_toml(config) if config else {}), **explicit(options)}
+    requested = RequestedRun.of(values, name, download=not dry_run)
+    if not ranks.is_first():  # under `accelerate launch` the first one writes and talks
+        if not dry_run:
+            _follow(requested)
+        return 0
+    for warning in requested.plan.warnings:
         click.echo(f"unlearnbench: {warning}", err=True)
     if dry_run:
-        print_plan(asked.plan, asked.store)
-
-
-def _run(asked: "RequestedRun") -> int:
-    from unlearnbench.models.devices import ranks
-
-    if not ranks.is_first():  # under `accelerate launch` the first one writes and talks
-        from unlearnbench.running.cell_run import run_cell
-        from unlearnbench.running.launching.in_process import follow
-
-        follow({cell.key: cell for cell in asked.share}, run_cell)
+        _print_plan(requested.plan, requested.store)
         return 0
     try:
         with _terminating_as_interrupt():
-            outcome = asked.run()
+            outcome = requested.run()
     except KeyboardInterrupt:
-        return _interrupted(asked)
-    return _finish(asked, outcome)
+        done, cells = _n_done(requested.share, requested.store), len(requested.share)
+        click.echo(
+            f"unlearnbench: interrupted; {done} of {cells} cells are done, "
+            "run the same command to go on",
+            err=True,
+        )
+        return INTERRUPTED
+    return _finish(requested, outcome)
+
+
+def _follow(requested: "RequestedRun") -> None:
+    from unlearnbench.running.cell_run import run_cell
+    from unlearnbench.running.launching.in_process import follow
+
+    follow({cell.key: cell for cell in requested.share}, run_cell)
 
 
 @contextmanager
@@ -94,16 +93,6 @@ def _terminating_as_interrupt() -> Iterator[None]:
             signal.signal(signal.SIGTERM, before)
 
 
-def _interrupted(asked: "RequestedRun") -> int:
-    done, cells = _n_done(asked.share, asked.store), len(asked.share)
-    click.echo(
-        f"unlearnbench: interrupted; {done} of {cells} cells are done, "
-        "run the same command to go on",
-        err=True,
-    )
-    return INTERRUPTED
-
-
 def _n_done(cells: "Sequence[Cell]", store: "Store") -> int:
     from unlearnbench.running.launching.grid import is_finished
 
@@ -111,34 +100,123 @@ def _n_done(cells: "Sequence[Cell]", store: "Store") -> int:
     return sum(cell.key in finished for cell in cells)
 
 
-def _finish(asked: "RequestedRun", outcome: "Outcome") -> int:
+def _finish(requested: "RequestedRun", outcome: "Outcome") -> int:
     from unlearnbench.reading import results_of_run
 
-    results = asked.results(outcome)
-    if asked.is_part:
-        done, cells = _n_done(asked.plan.cells, asked.store), len(asked.plan.cells)
+    results = requested.results(outcome)
+    if requested.is_part:
+        done, cells = _n_done(requested.plan.cells, requested.store), len(requested.plan.cells)
         hint = (
-            f"see: unlearnbench report {asked.store.folder}"
+            f"see: unlearnbench report {requested.store.folder}"
             if done == cells
             else "the rest is other shards'"
         )
         click.echo(f"unlearnbench: {done} of {cells} cells of the grid are done; {hint}", err=True)
     elif any(result.status != "failed" for result in results):
-        name = asked.named.name if asked.named else None
-        shown = results_of_run(asked.store.folder, results, name)
-        click.echo(shown.report().to_text().rstrip("\n"))
+        name = requested.named.name if requested.named else None
+        printed = results_of_run(requested.store.folder, results, name)
+        click.echo(printed.report().to_text().rstrip("\n"))
     for result in results:
         if result.status == "failed":
-            log = asked.store.folder / "logs" / f"{result.key}.log"
-            told = f"unlearnbench: failed: {result.label}: {result.error} (log: {log})"
-            click.echo(told, err=True)
+            log = requested.store.folder / "logs" / f"{result.key}.log"
+            message = f"unlearnbench: failed: {result.label}: {result.error} (log: {log})"
+            click.echo(message, err=True)
     n_new = len(results) - outcome.n_cached
     click.echo(
         f"unlearnbench: {n_new} cells run, {outcome.n_cached} from before, "
         f"{outcome.n_failed} failed",
         err=True,
     )
-    if asked.experiments[0].profile and not n_new:
-        told = "nothing was run, so there is no trace; take another --out"
-        click.echo(f"unlearnbench: {told}", err=True)
+    if requested.experiments[0].profile and not n_new:
+        message = "nothing was run, so there is no trace; take another --out"
+        click.echo(f"unlearnbench: {message}", err=True)
     return 1 if outcome.n_failed else 0
+
+
+def _print_plan(plan: "Plan", store: "Store") -> None:
+    """Print every cell with its state and an upper bound of its cost, and the memory it takes."""
+    from unlearnbench.running.launching.grid import is_finished
+    from unlearnbench.running.token_bounds import forward_tokens
+
+    done = [is_finished(store.load(cell.key)) for cell in plan.cells]
+    for cell, finished in zip(plan.cells, done, strict=True):
+        state = "done" if finished else "to do"
+        bound = "at most" if cell.data.has_fixed_length(cell.run) else "or so"
+        cost = f"  {forward_tokens(cell):.3g} forward tokens {bound}"
+        click.echo(
+            f"{cell.key[:12]}  {state:<5}  {cell.title}{cost if cell.role == 'method' else ''}"
+        )
+    at_a_time = f"{plan.jobs} at a time" if plan.jobs else "one after the other in this process"
+    click.echo(f"{len(plan.cells)} cells, {sum(done)} done; {at_a_time}")
+    click.echo(
+        "Tokens are an upper bound: every epoch up to the limit, every EL start decoded on its "
+        "own; measuring the tasks comes on top."
+    )
+    if not all(cell.data.has_fixed_length(cell.run) for cell in plan.cells):
+        click.echo(
+            "'or so': rows of free text are counted as the benchmark's, 100 tokens (200 with "
+            "protocol.sequence=all), and may be longer."
+        )
+    _print_memory(plan)
+
+
+def _print_memory(plan: "Plan") -> None:
+    """A line per model, method and way to train it, and what to change where it does not fit."""
+    from unlearnbench.running.memory.prediction import in_words, predict
+    from unlearnbench.running.memory.process import available
+
+    kinds = {_kind(cell): cell for cell in plan.cells if cell.role == "method"}
+    if not kinds:
+        return
+    click.echo("\nMemory of one process at its peak, predicted:")
+    for cell in kinds.values():
+        name = f"  {cell.model.source.name} {cell.method}{_way(cell)}"
+        try:
+            need = predict(cell)
+        except Exception as error:  # whatever a foreign configuration lacks; the others go on
+            click.echo(f"{name}: cannot be predicted ({type(error).__name__}: {error})")
+            continue
+        click.echo(f"{name}: {_in_parts(need)}")
+        room = available(cell.model.device)
+        each = room.n_bytes // max(plan.jobs, 1)
+        if need.total > each:
+            shared = f" for each of {plan.jobs}" if plan.jobs > 1 else ""
+            free = f"{in_words(each)} of {room.of} is free{shared}"
+            click.echo(f"    does not fit: {free}; {_change(cell, each)}")
+    if any(not cell.model.device.startswith("cpu") for cell in kinds.values()):
+        click.echo("  On a GPU its context comes on top, about half a GB.")
+
+
+def _kind(cell: "Cell") -> tuple[object, ...]:
+    """What decides a cell's memory."""
+    model, size = cell.model, cell.settings.get("batch_size")
+    return (model.source.name, model.dtype, model.device, model.strategy, cell.method, size)
+
+
+def _way(cell: "Cell") -> str:
+    """How it is trained, where that is not the plain way."""
+    ways = cell.model.strategy.identity.items()
+    words = [name if value is True else f"{name} {value}" for name, value in ways]
+    if cell.model.dtype != "float32":
+        words.append(cell.model.dtype)
+    return f" ({', '.join(words)})".replace("_", " ") if words else ""
+
+
+def _in_parts(need: "MemoryNeed") -> str:
+    """'4.1 GB, in unlearn: activations 1.75 GB, ...', the largest part first."""
+    from unlearnbench.running.memory.prediction import in_words
+
+    parts = sorted(need.peak.parts.items(), key=lambda part: -part[1])
+    largest = ", ".join(f"{name} {in_words(n)}" for name, n in parts if n >= need.total / 200)
+    return f"{in_words(need.total)}, in {need.peak.phase}: {largest}"
+
+
+def _change(cell: "Cell", room: int) -> str:
+    from unlearnbench.running.memory.advice import smallest_change
+    from unlearnbench.running.memory.prediction import in_words
+
+    change = smallest_change(cell, room)
+    if change is None:
+        return "no option makes it fit; take a smaller model or another machine"
+    flags, need = change
+    return f"it would with {flags} ({in_words(need.total)})"

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from unlearnbench.cli.options import given, options_of
+from unlearnbench.cli.options import explicit, options_of
 from unlearnbench.errors import UserError
 from unlearnbench.experiments.experiment import Experiment
 
@@ -34,16 +34,18 @@ def tune(run_name: str, grid: str | None, output: Path | None, **options: Any) -
     table, and chosen by one rule, which every result that uses them repeats.  Without -o
     the file is written beside a nano model's weights, else into --out.
     """
-    asked = Experiment.parse({**given(options), "runs": run_name})
-    if len(asked.model) != 1:
-        raise UserError("tune takes one --model at a time: unlearnbench tune --model nano-neo")
-    found, n_failed = _tune(asked, _rates(grid))
-    from unlearnbench.experiments.learning_rates import RULE
+    from unlearnbench.experiments.learning_rates import FILE_NAME, RULE, shipped_path
+    from unlearnbench.experiments.model_choice import choose_model
 
-    path = output or _default_path(asked)
+    experiment = Experiment.parse({**explicit(options), "runs": run_name})
+    if len(experiment.model) != 1:
+        raise UserError("tune takes one --model at a time: unlearnbench tune --model nano-neo")
+    rates, n_failed = _tune(experiment, _rates(grid))
+    path = output or shipped_path(choose_model(experiment, experiment.model[0]))
+    path = path or Path(experiment.out) / FILE_NAME
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(found.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    for name, one in found.methods.items():
+    path.write_text(rates.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    for name, one in rates.methods.items():
         note = "" if one.reached else "  (no rate reached the stop line)"
         click.echo(f"{name}  {one.learning_rate:g}{note}")
     click.echo(f"unlearnbench: rule: {RULE}", err=True)
@@ -51,9 +53,9 @@ def tune(run_name: str, grid: str | None, output: Path | None, **options: Any) -
     return 1 if n_failed else 0
 
 
-def _tune(asked: Experiment, grid: tuple[float, ...]) -> tuple["LearningRates", int]:
+def _tune(experiment: Experiment, grid: tuple[float, ...]) -> tuple["LearningRates", int]:
     from unlearnbench.experiments.learning_rates import learning_rates, tuning_experiments
-    from unlearnbench.experiments.planner import chosen_plugins, make_plan
+    from unlearnbench.experiments.planner import chosen_plugins, make_plans
     from unlearnbench.models.devices.strategy import n_processes
     from unlearnbench.registry import load_plugin_file
     from unlearnbench.results.store import Store
@@ -62,19 +64,19 @@ def _tune(asked: Experiment, grid: tuple[float, ...]) -> tuple["LearningRates", 
 
     if n_processes() > 1:
         raise UserError("tune runs in one process; leave the launcher of processes out")
-    for file in asked.plugin:
+    for file in experiment.plugin:
         load_plugin_file(Path(file))
-    methods = tuple(chosen_plugins("methods", asked.methods))
+    methods = tuple(chosen_plugins("methods", experiment.methods))
     # An earlier tuning must not reach into this one: neither its rates nor its epoch limit.
-    plans = [make_plan(e, with_tuned_rates=False) for e in tuning_experiments(asked, grid, methods)]
+    plans = make_plans(tuning_experiments(experiment, grid, methods), with_tuned_rates=False)
     for warning in dict.fromkeys(w for plan in plans for w in plan.warnings):
         click.echo(f"unlearnbench: {warning}", err=True)
     cells = [cell for plan in plans for cell in plan.cells]
     if not all(cell.data.texts for cell in cells):
         raise UserError("tune chooses by perplexity and needs a text: --text wikitext=FILE")
-    store = Store(Path(asked.out))
+    store = Store(Path(experiment.out))
     with store.writing():
-        outcome = run_grid(cells, store, HowToRun.of(asked, plans[0].jobs))
+        outcome = run_grid(cells, store, HowToRun.of(experiment, plans[0].jobs))
     results = [outcome.results[c.key] for c in cells if c.key in outcome.results]
     if not results:
         raise UserError("no rate could be tried: the grid has no cells")
@@ -95,11 +97,3 @@ def _rates(text: str | None) -> tuple[float, ...]:
     if not rates or not all(0 < rate < float("inf") for rate in rates):
         raise UserError(f"--grid {text!r} is not a list of learning rates: --grid 1e-5,5e-5,1e-4")
     return rates
-
-
-def _default_path(asked: Experiment) -> Path:
-    from unlearnbench.experiments.learning_rates import FILE_NAME, shipped_path
-    from unlearnbench.experiments.model_choice import choose_model
-
-    shipped = shipped_path(choose_model(asked, asked.model[0]))
-    return shipped or Path(asked.out) / FILE_NAME

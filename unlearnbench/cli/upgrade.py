@@ -47,19 +47,19 @@ def _upgrade(store: "Store", write: bool) -> int:
         if not isinstance(result, Result):
             if isinstance(result, Damage):
                 n_damaged += 1
-                told = visible(f"{path}: {result.reason}")
-                click.echo(f"unlearnbench: left as it is: {told}", err=True)
+                message = visible(f"{path}: {result.reason}")
+                click.echo(f"unlearnbench: left as it is: {message}", err=True)
             continue
         todays = with_todays_software(result)
         n_current += todays is not None
         n_kept += todays is None
         if write:
             store.replace_older(path, todays or result)
-    _tell(store.folder, n_current, n_kept, write)
+    _report(store.folder, n_current, n_kept, write)
     return SOME_DAMAGED if n_damaged else 0
 
 
-def _tell(folder: Path, n_current: int, n_kept: int, write: bool) -> None:
+def _report(folder: Path, n_current: int, n_kept: int, write: bool) -> None:
     if not n_current + n_kept:
         click.echo(f"nothing to upgrade in {folder}")
         return

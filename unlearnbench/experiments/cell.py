@@ -77,7 +77,7 @@ def identity_of(cell: Cell) -> dict[str, Any]:
         "seed": cell.seed,
         "tasks": {"settings": cell.tasks, "limit": cell.task_limit},
         "texts": cell.data.texts_identity,
-        "sets": {name: found.sha256 for name, found in cell.data.sets.items()},
+        "sets": {name: read.sha256 for name, read in cell.data.sets.items()},
         # A reference row has no pairs.
         "encoders": {
             "bert": cell.data.bert_sha256,

@@ -86,9 +86,10 @@ def choose_data(
     Raises `UserError` for any that cannot be had or used; the encoder of pairs costs a
     warning only, because not every method asks for pairs.
     """
-    from unlearnbench.data.evaluation_sets import read_sets
     from unlearnbench.data.forget_source import ForgetRequest
     from unlearnbench.data.validation_texts import texts_sha256
+    from unlearnbench.metrics.bertscore_model import bert_folder
+    from unlearnbench.models.source import weights_sha256
 
     request = ForgetRequest(
         forget_set=_forget_set(experiment, model),
@@ -103,13 +104,11 @@ def choose_data(
     source = _open(request)
     digests = {run: source.sha256(run) for run in source.runs}
     warnings = _check_rows(source, experiment.limit, model, protocol)
-    texts = _texts(experiment, own or "hub")
     encoder = experiment.encoder or own
     bert = experiment.bert or own
     encoder_sha256, problem = _encoder_sha256(encoder)
     warnings += [problem] if problem else []
-    revisions = dict(map(_revision, experiment.data_revision))
-    sets = read_sets(tuple(needs), experiment.data or own or "hub", revisions, warnings)
+    texts, sets, more_warnings = evaluation_data(experiment, own or "hub", needs)
     choice = DataChoice(
         request=request,
         runs=source.runs,
@@ -118,12 +117,12 @@ def choose_data(
         encoder=encoder,
         bert=bert,
         encoder_sha256=encoder_sha256,
-        bert_sha256=_bert_sha256(bert),
+        bert_sha256=weights_sha256(bert_folder(bert)),
         texts=texts,
         texts_identity=texts_sha256(texts),
         sets=sets,
     )
-    return choice, warnings
+    return choice, warnings + more_warnings
 
 
 def _check_rows(
@@ -144,7 +143,7 @@ def _check_rows(
 
     folder = None
     if source.is_synthetic:
-        folder = find_folder(model.asked, model.source.revision, download=False)
+        folder = find_folder(model.requested, model.source.revision, download=False)
     if folder is None:
         return check()
     digests = {source.title(run): source.sha256(run) for run in source.runs}
@@ -164,10 +163,10 @@ def _without_weights(choice: "ModelChoice") -> "LanguageModel":
     from unlearnbench.models.source import absent, find_folder
 
     folder = find_folder(
-        choice.asked, choice.source.revision, download=False, allow_pickle=choice.allow_pickle
+        choice.requested, choice.source.revision, download=False, allow_pickle=choice.allow_pickle
     )
     if folder is None:
-        raise absent(choice.asked, choice.source.revision)
+        raise absent(choice.requested, choice.source.revision)
     config = read_configuration(folder, choice.trust_remote_code)
     with torch.device("meta"):
         network = AutoModelForCausalLM.from_config(
@@ -190,9 +189,9 @@ def _forget_set(experiment: "Experiment", model: "ModelChoice") -> str:
     if model.world:
         return model.world.name
     raise UserError(
-        f"model '{model.asked}' needs to be told what to forget: --forget-set FOLDER with doc_id "
-        "CSVs (and --rows FOLDER of the .npy files), a .jsonl, .csv or .parquet file of texts, "
-        "or hf:owner/name"
+        f"model '{model.requested}' needs to be told what to forget: --forget-set FOLDER with "
+        "doc_id CSVs (and --rows FOLDER of the .npy files), a .jsonl, .csv or .parquet file of "
+        "texts, or hf:owner/name"
     )
 
 
@@ -207,26 +206,6 @@ def _stop(
             "--stop calibrated needs rows the model never saw: --unseen FILE, or use --stop paper"
         )
     return "calibrated"
-
-
-def _texts(experiment: "Experiment", place: str) -> dict[str, tuple[str, ...]]:
-    from unlearnbench.data.validation_texts import default_texts, parse_text_option, read_texts
-
-    named = dict(parse_text_option(option) for option in experiment.text)
-    if experiment.tasks and "perplexity" not in experiment.tasks:
-        return {}  # nobody looks at them; do not fetch them
-    return read_texts({**default_texts(place, experiment.data), **named})
-
-
-def _revision(option: str) -> tuple[str, str]:
-    return name_and_value(option, "--data-revision", "NAME=COMMIT", "piqa=COMMIT")
-
-
-def _bert_sha256(bert: str | None) -> str:
-    from unlearnbench.metrics.bertscore_model import bert_folder
-    from unlearnbench.models.source import weights_sha256
-
-    return weights_sha256(bert_folder(bert))
 
 
 def _encoder_sha256(encoder: str | None) -> tuple[str, str]:
@@ -250,8 +229,16 @@ def evaluation_data(
     The last are warnings.  Raises `UserError` for any that cannot be had.
     """
     from unlearnbench.data.evaluation_sets import read_sets
+    from unlearnbench.data.validation_texts import default_texts, parse_text_option, read_texts
 
+    texts: dict[str, tuple[str, ...]] = {}
+    named = dict(map(parse_text_option, experiment.text))
+    if not experiment.tasks or "perplexity" in experiment.tasks:  # else nobody looks at them
+        texts = read_texts({**default_texts(place, experiment.data), **named})
+    revisions = dict(
+        name_and_value(option, "--data-revision", "NAME=COMMIT", "piqa=COMMIT")
+        for option in experiment.data_revision
+    )
     warnings: list[str] = []
-    revisions = dict(map(_revision, experiment.data_revision))
     sets = read_sets(tuple(needs), experiment.data or place, revisions, warnings)
-    return _texts(experiment, place), sets, warnings
+    return texts, sets, warnings

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from unlearnbench.errors import UserError, unknown
 from unlearnbench.files.safe_text import check_absent
-from unlearnbench.settings import quoted, setting, settings_of
+from unlearnbench.settings import Setting, quoted, setting, settings_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,30 +145,29 @@ class Experiment:
     )
 
     @classmethod
-    def parse(cls, given: Mapping[str, Any], spelling: str = "--{}") -> "Experiment":
+    def parse(cls, values: Mapping[str, Any], spelling: str = "--{}") -> "Experiment":
         """The experiment of text or TOML values by field name, each checked.
 
         Raises `UserError` naming the field by its `spelling`.
         """
-        known = settings_of(cls)
-        for name in given:
-            if name not in known:
-                raise unknown("option", name, known, "unlearnbench run --help")
-        check_absent({_spelled(known[name], spelling): value for name, value in given.items()})
-        return cls(**{name: _parse(known[name], value, spelling) for name, value in given.items()})
+        available = settings_of(cls)
+        for name in values:
+            if name not in available:
+                raise unknown("option", name, available, "unlearnbench run --help")
+        check_absent({_spelled(available[name], spelling): value for name, value in values.items()})
+        return cls(**{name: _parse(available[name], v, spelling) for name, v in values.items()})
 
     @classmethod
     def from_toml(cls, path: Path) -> dict[str, Any]:
         """The values a configuration file gives, by field name; raises `UserError` on bad TOML."""
         try:
-            given = tomllib.loads(path.read_bytes().decode())
+            return tomllib.loads(path.read_bytes().decode())
         except OSError as error:
             raise UserError(
                 f"cannot read {path}: {error.strerror}; give an existing --config"
             ) from error
         except (ValueError, RecursionError) as error:  # not TOML, or digits or nesting without end
             raise UserError(f"{path} is not TOML: {error}") from error
-        return given
 
     def to_toml(self) -> str:
         """This experiment, all fields resolved, as a file `--config` takes."""
@@ -180,15 +179,15 @@ class Experiment:
         )
 
 
-def _spelled(known: Any, spelling: str) -> str:
-    return spelling.format(known.flag if spelling.startswith("-") else known.name)
+def _spelled(field: Setting, spelling: str) -> str:
+    return spelling.format(field.flag if spelling.startswith("-") else field.name)
 
 
-def _parse(known: Any, value: Any, spelling: str) -> Any:
+def _parse(field: Setting, value: Any, spelling: str) -> Any:
     try:
-        return known.parse(value)
+        return field.parse(value)
     except (ValueError, TypeError):
-        name = _spelled(known, spelling)
+        name = _spelled(field, spelling)
         raise UserError(
-            f"{name} {quoted(value)} is not {known.kind}; see: unlearnbench run --help"
+            f"{name} {quoted(value)} is not {field.kind}; see: unlearnbench run --help"
         ) from None

@@ -6,7 +6,7 @@ from math import fsum, isfinite, log
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from unlearnbench.errors import UserError
 from unlearnbench.experiments.experiment import Experiment
@@ -72,22 +72,13 @@ class LearningRates(_Part):
     max_epochs: int | None = Field(default=None, ge=1)
     grid: list[Rate]
     methods: dict[str, Tuned]
-    #: How the run that reads the file departs from the tuning; not part of the file.
-    _departure: str = PrivateAttr(default="")
 
-    @property
-    def departure(self) -> str:
-        """' under protocol paper', where the run that uses the rates is under another; else ''."""
-        return self._departure
-
-    def used_under(self, protocol: str, stop: str) -> "LearningRates":
-        """A copy that says how it was tuned where that is not how it is used."""
-        used = self.model_copy()
-        told = [f"protocol {self.protocol}"] if self.protocol != protocol else []
+    def departure(self, protocol: str, stop: str) -> str:
+        """' under protocol paper', where a run uses the rates under another; else ''."""
+        departures = [f"protocol {self.protocol}"] if self.protocol != protocol else []
         if self.stop not in (None, stop):
-            told.append(f"the {self.stop} stop line")
-        used._departure = f" under {' and '.join(told)}" if told else ""
-        return used
+            departures.append(f"the {self.stop} stop line")
+        return f" under {' and '.join(departures)}" if departures else ""
 
 
 def read_learning_rates(path: Path) -> LearningRates:
@@ -99,24 +90,20 @@ def read_learning_rates(path: Path) -> LearningRates:
             f"cannot read learning rates {path}: {error.strerror}; give the file that "
             "`unlearnbench tune` wrote"
         ) from error
-    except ValidationError as error:
-        raise _none(path, first_error(error)) from error
     except ValueError as error:
-        raise _none(path, " ".join(str(error).split())) from error
+        why = " ".join(str(error).split())
+        if isinstance(error, ValidationError):
+            why = first_error(error)
+        raise UserError(
+            f"{path} holds no learning rates ({why}); write one with: unlearnbench tune"
+        ) from error
 
 
-def _none(path: Path, why: str) -> UserError:
-    return UserError(f"{path} holds no learning rates ({why}); write one with: unlearnbench tune")
-
-
-def tuned_rates_for(
-    experiment: Experiment, model: ModelChoice, stop: str
-) -> tuple[LearningRates | None, str]:
+def tuned_rates_for(experiment: Experiment, model: ModelChoice) -> tuple[LearningRates | None, str]:
     """The rates of --learning-rates, else those beside the weights of a world's model, if any.
 
-    Rates tuned for other weights are left out, and the second value is the warning that says so;
-    those tuned under another protocol or `stop` line are used and say so.  Raises `UserError`
-    for a file that cannot be read.
+    Rates tuned for other weights are left out, and the second value is the warning that says so.
+    Raises `UserError` for a file that cannot be read.
     """
     path = shipped_path(model)
     if experiment.learning_rates is not None:
@@ -125,10 +112,10 @@ def tuned_rates_for(
         return None, ""
     tuned = read_learning_rates(path)
     if tuned.weights_sha256 == model.source.weights_sha256:
-        return tuned.used_under(experiment.protocol, stop), ""
+        return tuned, ""
     return None, (
         f"{path.name} was tuned for other weights of '{tuned.model}' and is left out for "
-        f"'{model.asked}'; tune again with: unlearnbench tune --model {model.asked}"
+        f"'{model.requested}'; tune again with: unlearnbench tune --model {model.requested}"
     )
 
 
@@ -240,5 +227,5 @@ def learning_rates(results: Sequence[Result]) -> LearningRates:
         stop=first.stop.source,
         max_epochs=limits.pop() if len(limits) == 1 else None,
         grid=sorted(grid),
-        methods={name: choose(found, limit_of[name]) for name, found in sorted(by_method.items())},
+        methods={name: choose(tried, limit_of[name]) for name, tried in sorted(by_method.items())},
     )

@@ -62,18 +62,21 @@ def choose_settings(
     n_parameters: int,
     protocol: Protocol,
     tuned: LearningRates | None,
+    stop: str,
 ) -> Chosen:
     """Explicit settings, then flags for every method, tuned values, rules for large models.
 
+    Rates that were tuned under another protocol or `stop` line are used, and their origin says so.
     Whatever none of them names is left to the method's own default.
     """
     flags = (
         ("max_epochs", experiment.max_epochs, "--max-epochs"),
         ("batch_size", experiment.batch_size, "--batch-size"),
     )
+    departure = tuned.departure(experiment.protocol, stop) if tuned else ""
     chosen = Chosen({}, {})
     for name, value, origin in (
-        *_rules(method, n_parameters, protocol, tuned),
+        *_rules(method, n_parameters, protocol, tuned, departure),
         *(flag for flag in flags if flag[1] is not None),
         *((name, value, f"--set {method.name}.{name}") for name, value in explicit.items()),
     ):
@@ -82,7 +85,11 @@ def choose_settings(
 
 
 def _rules(
-    method: Any, n_parameters: int, protocol: Protocol, tuned: LearningRates | None
+    method: Any,
+    n_parameters: int,
+    protocol: Protocol,
+    tuned: LearningRates | None,
+    departure: str,
 ) -> Iterator[tuple[str, Any, str]]:
     """Setting, value and reason, the weaker rule first."""
     if n_parameters >= LARGE:
@@ -94,7 +101,7 @@ def _rules(
     if tuned and method.name in tuned.methods:
         one = tuned.methods[method.name]
         missed = "" if one.reached else " (none reached it)"
-        origin = f"tuned{tuned.departure} on forget set {tuned.forget_set}: {tuned.rule}{missed}"
+        origin = f"tuned{departure} on forget set {tuned.forget_set}: {tuned.rule}{missed}"
         yield "learning_rate", one.learning_rate, origin
 
 

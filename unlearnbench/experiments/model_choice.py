@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class ModelChoice:
     """A model that a run will load, once per cell."""
 
-    asked: str  # alias, hub id or path, as `load_model` takes it
+    requested: str  # alias, hub id or path, as `load_model` takes it
     source: ModelSource
     architecture: str
     n_parameters: int
@@ -36,7 +36,7 @@ class ModelChoice:
     @property
     def alias(self) -> ModelAlias | None:
         """The short name's record, if it was asked for by one."""
-        return aliases().get(self.asked)
+        return aliases().get(self.requested)
 
     @property
     def family(self) -> str:
@@ -63,7 +63,7 @@ class ModelChoice:
 
         dtype: Any = self.dtype
         return load_model(
-            self.asked,
+            self.requested,
             self.source.revision,
             self.device,
             dtype,
@@ -88,7 +88,7 @@ def choose_model(experiment: "Experiment", name: str, download: bool = True) -> 
         raise absent(name, revision)
     device, device_name = choose_device(experiment.device)
     return ModelChoice(
-        asked=name,
+        requested=name,
         source=facts.source,
         architecture=facts.architecture,
         n_parameters=facts.n_parameters,
@@ -124,7 +124,17 @@ def strategy_of(experiment: "Experiment") -> Strategy:
         deepspeed_sha256=choose_deepspeed(deepspeed),
         n_processes=n_processes(),
     )
-    _check_processes(experiment, strategy)
+    n, device = strategy.n_processes, experiment.device
+    if n > 1 and device.startswith("cuda:"):
+        raise UserError(
+            f"--device {device} is one GPU, and the launcher started {n} processes that each need "
+            "one; leave --device out"
+        )
+    if n > 1 and experiment.launcher != "local":
+        raise UserError(
+            f"a launcher of processes has started this one; --launcher {experiment.launcher} "
+            "starts its own: leave one of them out"
+        )
     return strategy
 
 
@@ -147,17 +157,3 @@ def _of_accelerate(environment: Mapping[str, str]) -> Strategy:
         mixed_precision="bf16" if precision == "bf16" else "no",
         gradient_accumulation_steps=int(steps) if steps.isdecimal() else 1,
     )
-
-
-def _check_processes(experiment: "Experiment", strategy: Strategy) -> None:
-    n, device = strategy.n_processes, experiment.device
-    if n > 1 and device.startswith("cuda:"):
-        raise UserError(
-            f"--device {device} is one GPU, and the launcher started {n} processes that each need "
-            "one; leave --device out"
-        )
-    if n > 1 and experiment.launcher != "local":
-        raise UserError(
-            f"a launcher of processes has started this one; --launcher {experiment.launcher} "
-            "starts its own: leave one of them out"
-        )

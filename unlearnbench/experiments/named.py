@@ -66,17 +66,21 @@ class Definition(_Part):
     @property
     def variant_names(self) -> list[str]:
         """What tells each variant from the others: its label, or its settings in brackets."""
-        return [_variant_name(variant) for variant in self.variants]
+        settings = [", ".join(t.partition(".")[2] for t in v.settings) for v in self.variants]
+        return [
+            f"({own})" if variant.label is None and own else variant.label or ""
+            for variant, own in zip(self.variants, settings, strict=True)
+        ]
 
     def experiments(self, flags: Mapping[str, Any]) -> list[Experiment]:
         """One experiment per variant; flags win, their settings come after the variant's.
 
         Raises `UserError` for an option or value that is none.
         """
-        given = {**self.run, **flags}
-        own, asked = _settings_in(self.run), _settings_in(flags)
+        options = {**self.run, **flags}
+        own, from_flags = _settings_in(self.run), _settings_in(flags)
         return [
-            Experiment.parse({**given, "settings": (*own, *variant.settings, *asked)})
+            Experiment.parse({**options, "settings": (*own, *variant.settings, *from_flags)})
             for variant in self.variants
         ]
 
@@ -86,12 +90,6 @@ def _settings_in(options: Mapping[str, Any]) -> tuple[str, ...]:
     if "settings" not in options:
         return ()
     return Experiment.parse({"settings": options["settings"]}).settings
-
-
-def _variant_name(variant: Variant) -> str:
-    if variant.label is not None or not variant.settings:
-        return variant.label or ""
-    return f"({', '.join(text.partition('.')[2] for text in variant.settings)})"
 
 
 @dataclass(frozen=True)
@@ -151,10 +149,10 @@ def parse_definition(text: str, where: str) -> Definition:
 
 def _check_options(definition: Definition, where: str) -> None:
     """Raise `UserError` for an option of [run] or a value that is none."""
-    known = settings_of(Experiment)
+    available = settings_of(Experiment)
     for name in definition.run:
-        if name not in known:
-            raise unknown(f"option in [run] of {where}", name, known, "unlearnbench run --help")
+        if name not in available:
+            raise unknown(f"option in [run] of {where}", name, available, "unlearnbench run --help")
     try:
         definition.experiments({})
     except UserError as error:  # it names the option, not the file

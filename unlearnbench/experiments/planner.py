@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from unlearnbench import registry
 from unlearnbench.errors import UserError, unknown
@@ -51,12 +51,13 @@ class Planner:
     def __init__(
         self,
         experiment: Experiment,
-        download: bool,
-        with_tuned_rates: bool,
-        looked_up: dict[Any, Any],
+        download: bool = True,
+        with_tuned_rates: bool = True,
+        cache: dict[Any, Any] | None = None,
     ) -> None:
         self.experiment, self.download = experiment, download
-        self.with_tuned_rates, self.looked_up = with_tuned_rates, looked_up
+        self.with_tuned_rates = with_tuned_rates
+        self.cache = {} if cache is None else cache  # of models and data, by what was requested
         self.methods = chosen_plugins("methods", experiment.methods)
         self.tasks = chosen_plugins("tasks", experiment.tasks)
         self.overrides: Overrides = parse_set(experiment.settings, {**self.methods, **self.tasks})
@@ -77,20 +78,25 @@ class Planner:
         return Plan(tuple(distinct.values()), warnings, self._jobs(models))
 
     def _model(self, experiment: Experiment, name: str) -> ModelChoice:
-        wanted = ("model", _without_methods(experiment), name)
-        if wanted not in self.looked_up:
-            self.looked_up[wanted] = choose_model(experiment, name, self.download)
-        model: ModelChoice = self.looked_up[wanted]
+        key = ("model", replace(experiment, methods=(), settings=()), name)
+        if key not in self.cache:
+            self.cache[key] = choose_model(experiment, name, self.download)
+        model: ModelChoice = self.cache[key]
         return model
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The evaluation sets that the tasks read, by name."""
+        return tuple(dict.fromkeys(name for task in self.tasks.values() for name in task.needs))
 
     def data(self, model: ModelChoice) -> DataChoice:
         """The data for a model."""
-        needs = tuple(dict.fromkeys(name for task in self.tasks.values() for name in task.needs))
-        wanted = ("data", _without_methods(self.experiment), self.protocol, model.asked, needs)
-        if wanted not in self.looked_up:
-            self.looked_up[wanted] = choose_data(self.experiment, model, self.protocol, needs)
+        asking = replace(self.experiment, methods=(), settings=())
+        key = ("data", asking, self.protocol, model.requested, self.needs)
+        if key not in self.cache:
+            self.cache[key] = choose_data(self.experiment, model, self.protocol, self.needs)
         data: DataChoice
-        data, warnings = self.looked_up[wanted]
+        data, warnings = self.cache[key]
         self.warnings += warnings
         return data
 
@@ -101,12 +107,37 @@ class Planner:
         for run in data.runs:
             for role, reference in models:
                 if reference is not None:
-                    yield self._reference(role, model, reference, data, run)
+                    label = REFERENCE_LABELS[role]
+                    yield self._cell(
+                        role=role,
+                        label=label.format(family=model.family, reference=reference.family),
+                        model=reference,
+                        main=model,
+                        method="none",
+                        method_label="none",
+                        settings={},
+                        origins={},
+                        data=data,
+                        run=run,
+                        seed=REFERENCE_SEED,
+                    )
         for method in self.methods.values():
             chosen = self.settings(method, model, data)
             for run in data.runs:
                 for seed in self.experiment.seeds:
-                    yield self._method(method, chosen, model, data, run, seed)
+                    yield self._cell(
+                        role="method",
+                        label=f"{model.family} + {method.label}",
+                        model=model,
+                        main=model,
+                        method=method.name,
+                        method_label=method.label,
+                        settings=asdict(construct(method, {**chosen.values, "seed": seed})),
+                        origins=chosen.origins,
+                        data=data,
+                        run=run,
+                        seed=seed,
+                    )
 
     def _reference_model(
         self, role: Role, model: ModelChoice, data: DataChoice
@@ -120,7 +151,7 @@ class Planner:
             if self.experiment.references != ("auto",):
                 of = "" if name is None else " on these forget sets"
                 self.warnings.append(
-                    f"no {role} reference is known for '{model.asked}'{of}; left out"
+                    f"no {role} reference is known for '{model.requested}'{of}; left out"
                 )
             return None
         try:
@@ -130,89 +161,40 @@ class Planner:
             self.warnings.append(f"reference row '{role}' is left out: {error}")
             return None
 
-    def _reference(
-        self, role: Role, main: ModelChoice, model: ModelChoice, data: DataChoice, run: str
-    ) -> Cell:
-        return self._cell(
-            role=role,
-            group=main.source.name,
-            label=REFERENCE_LABELS[role].format(family=main.family, reference=model.family),
-            model=model,
-            main=main,
-            method="none",
-            method_label="none",
-            settings={},
-            origins={},
-            data=data,
-            run=run,
-            seed=REFERENCE_SEED,
-        )
-
     def settings(self, method: Any, model: ModelChoice, data: DataChoice) -> Chosen:
         """What a method is run with, but its seed."""
         tuned = None
         if self.with_tuned_rates:
-            tuned, warning = tuned_rates_for(self.experiment, model, data.stop)
+            tuned, warning = tuned_rates_for(self.experiment, model)
             self.warnings += [warning] if warning else []
         explicit = self.overrides.get(method.name, {})
         return choose_settings(
-            method, explicit, self.experiment, model.n_parameters, self.protocol, tuned
-        )
-
-    def _method(
-        self, method: Any, chosen: Chosen, model: ModelChoice, data: DataChoice, run: str, seed: int
-    ) -> Cell:
-        made = construct(method, {**chosen.values, "seed": seed})
-        return self._cell(
-            role="method",
-            group=model.source.name,
-            label=f"{model.family} + {method.label}",
-            model=model,
-            main=model,
-            method=method.name,
-            method_label=method.label,
-            settings=asdict(made),
-            origins=chosen.origins,
-            data=data,
-            run=run,
-            seed=seed,
+            method, explicit, self.experiment, model.n_parameters, self.protocol, tuned, data.stop
         )
 
     def _cell(self, **parts: Any) -> Cell:
         experiment = self.experiment
         data: DataChoice = parts["data"]
         world = data.world or parts["model"].world
+        out = Path(experiment.out).absolute()  # a cell may run elsewhere than here
+        methods, is_method = list(self.methods), parts["role"] == "method"
+        by_default = data.world.el_epochs if data.world else "all"
         cell = Cell(
             **parts,
+            group=parts["main"].source.name,
             protocol_name=experiment.protocol,
             protocol=self.protocol,
             stop=data.stop,
-            position=self._position(parts["method"]),
+            position=methods.index(parts["method"]) if is_method else 0,
             threads=experiment.threads or (world.threads if world else cores()),
             tasks={name: self.overrides.get(name, {}) for name in self.tasks},
-            el_epochs=self._el_epochs(data),
+            el_epochs=by_default if experiment.el_epochs == "auto" else experiment.el_epochs,
             limit=experiment.limit,
             task_limit=experiment.task_limit,
-            models=self._models_folder(parts["role"]),
-            traces=self._folder("traces") if experiment.profile else None,
+            models=str(out / "models") if is_method and experiment.save_models else None,
+            traces=str(out / "traces") if experiment.profile else None,
         )
         return replace(cell, identity=identity_of(cell))
-
-    def _el_epochs(self, data: DataChoice) -> Literal["all", "deciding"]:
-        if self.experiment.el_epochs != "auto":
-            return self.experiment.el_epochs
-        return data.world.el_epochs if data.world else "all"
-
-    def _models_folder(self, role: Role) -> str | None:
-        kept = self.experiment.save_models and role == "method"
-        return self._folder("models") if kept else None
-
-    def _folder(self, name: str) -> str:
-        # Absolute: a cell may run elsewhere than where it was asked for.
-        return str(Path(self.experiment.out).absolute() / name)
-
-    def _position(self, method: str) -> int:
-        return list(self.methods).index(method) if method in self.methods else 0
 
     def _jobs(self, models: list[ModelChoice]) -> int:
         if n_processes() > 1:
@@ -222,18 +204,13 @@ class Planner:
         return min(cores(), *(model.world.jobs if model.world else 1 for model in models))
 
 
-def _without_methods(experiment: Experiment) -> Experiment:
-    """What of an experiment decides its models and data."""
-    return replace(experiment, methods=(), settings=())
-
-
 def _check_revision(experiment: Experiment) -> None:
     """A revision names a state of one repository; raises `UserError` where there are more."""
-    known = aliases()
+    ours = {name for name, alias in aliases().items() if not alias.hub_id}
     on_hub = [
         name
         for name in experiment.model
-        if not Path(name).expanduser().is_dir() and (name not in known or known[name].hub_id)
+        if not Path(name).expanduser().is_dir() and name not in ours
     ]
     if experiment.revision is not None and len(on_hub) > 1:
         raise UserError(
@@ -250,8 +227,8 @@ def _reference_roles(requested: tuple[str, ...]) -> tuple[Role, ...]:
         return ()
     for name in requested:
         if name not in REFERENCES:
-            known = ("auto", "none", *REFERENCES)
-            raise unknown("reference", name, known, "unlearnbench run --help")
+            available = ("auto", "none", *REFERENCES)
+            raise unknown("reference", name, available, "unlearnbench run --help")
     return tuple(role for role in REFERENCES if role in requested)
 
 
@@ -263,8 +240,7 @@ def chosen_plugins(kind: str, names: tuple[str, ...]) -> dict[str, Any]:
     if names:
         chosen = {name: registry.find(kind, name) for name in names}
     else:
-        registered: dict[str, type] = getattr(registry, kind)()
-        chosen = {name: p for name, p in registered.items() if registry.is_default(p)}
+        chosen = {n: p for n, p in registry.plugins(kind).items() if registry.is_default(p)}
     if kind == "methods":
         for method in chosen.values():
             check_unlearn(method)
@@ -276,25 +252,25 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def make_plans(experiments: Sequence[Experiment], download: bool = True) -> list[Plan]:
-    """The plan of each; what several of them ask in the same words is looked up once."""
+def make_plans(
+    experiments: Sequence[Experiment], download: bool = True, with_tuned_rates: bool = True
+) -> list[Plan]:
+    """Check everything that experiments ask and lay out the cells of each; loads no weights.
+
+    What several of them ask in the same words is looked up once.  `with_tuned_rates` false leaves
+    learning rates and epoch limits to the methods' own defaults: rates are tuned without those of
+    an earlier tuning.  Raises `UserError` for a main model, forget set or setting that cannot be
+    had; reference rows that cannot be had are warned about and left out.
+    """
     for file in dict.fromkeys(file for e in experiments for file in e.plugin):
         registry.load_plugin_file(Path(file))
-    looked_up: dict[Any, Any] = {}
-    return [Planner(e, download, True, looked_up).plan() for e in experiments]
+    cache: dict[Any, Any] = {}
+    return [Planner(e, download, with_tuned_rates, cache).plan() for e in experiments]
 
 
-def make_plan(experiment: Experiment, download: bool = True, with_tuned_rates: bool = True) -> Plan:
-    """Check everything an experiment asks and lay out its cells; loads no weights.
-
-    `with_tuned_rates` false leaves learning rates and epoch limits to the methods'
-    own defaults: rates are tuned without those of an earlier tuning.  Raises
-    `UserError` for a main model, forget set or setting that cannot be had;
-    reference rows that cannot be had are warned about and left out.
-    """
-    for file in experiment.plugin:
-        registry.load_plugin_file(Path(file))
-    return Planner(experiment, download, with_tuned_rates, {}).plan()
+def make_plan(experiment: Experiment, download: bool = True) -> Plan:
+    """The plan of one experiment, as `make_plans` makes it."""
+    return make_plans([experiment], download)[0]
 
 
 def plan_cell(experiment: Experiment, model: ModelChoice) -> tuple[Cell, tuple[str, ...]]:
@@ -303,5 +279,5 @@ def plan_cell(experiment: Experiment, model: ModelChoice) -> tuple[Cell, tuple[s
     The first is that of the first reference row if the experiment asks for any.  Raises
     `UserError` as `make_plan` does.
     """
-    planner = Planner(experiment, True, True, {})
+    planner = Planner(experiment)
     return next(planner.of_model(model, planner.data(model))), tuple(planner.warnings)

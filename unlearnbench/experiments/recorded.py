@@ -148,10 +148,10 @@ def select(folder: Path, name: str, results: Sequence[Result]) -> Selection:
     if not records:
         raise _never_run(folder, name, stem, damages)
     planned = {cell.question: cell for one in records for cell in one.cells}
-    asked = {_digest(question_in(result.identity)): result for result in results}
-    shown = tuple(_placed(asked[q], cell) for q, cell in planned.items() if q in asked)
-    missing = tuple(cell for question, cell in planned.items() if question not in asked)
-    return Selection(_definition_of(name, records[-1]), shown, missing, damages)
+    answers = {_digest(question_in(result.identity)): result for result in results}
+    placed = tuple(_placed(answers[q], cell) for q, cell in planned.items() if q in answers)
+    missing = tuple(cell for question, cell in planned.items() if question not in answers)
+    return Selection(_definition_of(name, records[-1]), placed, missing, damages)
 
 
 def _never_run(folder: Path, name: str, stem: str, damages: Sequence[str]) -> UserError:
@@ -186,10 +186,11 @@ def _read(path: Path) -> Recorded | str:
     try:
         content = read_regular(path)
         record = Recorded.model_validate(parsed(content), strict=True)
-    except ValidationError as error:
-        return f"{path}: damaged: {first_error(error)}"
     except ValueError as error:
-        return f"{path}: damaged: {' '.join(str(error).split())}"
+        why = " ".join(str(error).split())
+        if isinstance(error, ValidationError):
+            why = first_error(error)
+        return f"{path}: damaged: {why}"
     except OSError as error:
         return f"{path}: cannot be read: {error.strerror}"
     if path.name != f"{record.name}.{_id_of(content)}.json":

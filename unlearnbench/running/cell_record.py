@@ -19,7 +19,6 @@ from unlearnbench.running.environment import describe_environment
 from unlearnbench.unlearning.method import Method
 
 if TYPE_CHECKING:
-    from unlearnbench.data.evaluation_sets import EvaluationSet
     from unlearnbench.data.forget_set import ForgetSet
     from unlearnbench.data.stop_line import StopLine
     from unlearnbench.experiments.cell import Cell
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Progressing:
+class CellState:
     """What is known of a cell so far; a failure is recorded with as much of it as there is."""
 
     model: "LanguageModel | None" = None
@@ -53,10 +52,12 @@ def _status(error: str | None, trace: "UnlearnTrace | None") -> tuple[Status, st
 
 
 def result_of(
-    cell: "Cell", so_far: Progressing, error: str | None, started_at: str, seconds: float
+    cell: "Cell", state: CellState, error: str | None, started_at: str, seconds: float
 ) -> Result:
     """The cell's result, failed if there is an error; seconds are wall-clock time."""
-    status, message = _status(error, so_far.trace)
+    status, message = _status(error, state.trace)
+    meter = state.model.meter if state.model else None
+    phases = meter.phases if meter else {}
     return Result(
         key=cell.key,
         identity=cell.identity,
@@ -65,26 +66,35 @@ def result_of(
         role=cell.role,
         group=cell.group,
         label=cell.label,
-        model=_model_record(cell, so_far.model),
+        model=_model_record(cell, state.model),
         method=MethodRecord(
             name=cell.method,
             label=cell.method_label,
             settings=cell.settings,
             origins=cell.origins,
         ),
-        forget_set=_forget_set_record(cell, so_far),
+        forget_set=_forget_set_record(cell, state),
         protocol_name=cell.protocol_name,
         protocol=asdict(cell.protocol),
-        stop=_stop_record(cell, so_far.stop_line),
-        sets={name: _set_record(found) for name, found in cell.data.sets.items()},
+        stop=_stop_record(cell, state.stop_line),
+        sets={
+            name: EvaluationSetRecord(
+                source=read.source,
+                split=read.split,
+                revision=read.revision,
+                n=len(read.rows),
+                sha256=read.sha256,
+            )
+            for name, read in cell.data.sets.items()
+        },
         seed=cell.seed,
         position=cell.position,
-        metrics=so_far.metrics,
-        scores=so_far.scores,
-        continuations=so_far.continuations,
-        trace=so_far.trace,
-        costs=_costs(so_far.model),
-        peak_memory_of=so_far.model.meter.peaks_are_of if so_far.model else "",
+        metrics=state.metrics,
+        scores=state.scores,
+        continuations=state.continuations,
+        trace=state.trace,
+        costs={name: PhaseRecord(**asdict(cost)) for name, cost in phases.items()},
+        peak_memory_of=meter.peaks_are_of if meter else "",
         environment=describe_environment(),
         started_at=started_at,
         seconds=seconds,
@@ -106,8 +116,8 @@ def _model_record(cell: "Cell", model: "LanguageModel | None") -> ModelRecord:
     )
 
 
-def _forget_set_record(cell: "Cell", so_far: Progressing) -> ForgetSetRecord:
-    forget_set, model = so_far.forget_set, so_far.model
+def _forget_set_record(cell: "Cell", state: CellState) -> ForgetSetRecord:
+    forget_set, model = state.forget_set, state.model
     if forget_set is None or model is None:
         return ForgetSetRecord(
             name=cell.data.source.title(cell.run),
@@ -133,16 +143,6 @@ def _by_doc_id(
     return {doc_id: model.decode(part(row)) for row, doc_id in enumerate(rows.doc_ids)}
 
 
-def _set_record(found: "EvaluationSet") -> EvaluationSetRecord:
-    return EvaluationSetRecord(
-        source=found.source,
-        split=found.split,
-        revision=found.revision,
-        n=len(found.rows),
-        sha256=found.sha256,
-    )
-
-
 def _stop_record(cell: "Cell", line: "StopLine | None") -> StopRecord:
     """The line as this row's method applies it, its own rule and threshold included."""
     method: Any = find("methods", cell.method) if cell.role == "method" else Method
@@ -156,9 +156,3 @@ def _stop_record(cell: "Cell", line: "StopLine | None") -> StopRecord:
         rule=rule,
         n_unseen=line.n_unseen,
     )
-
-
-def _costs(model: "LanguageModel | None") -> dict[str, PhaseRecord]:
-    if model is None:
-        return {}
-    return {name: PhaseRecord(**asdict(cost)) for name, cost in model.meter.phases.items()}

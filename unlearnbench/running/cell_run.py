@@ -17,14 +17,15 @@ from unlearnbench.models.devices.meter import OTHER, Meter
 from unlearnbench.registry import find
 from unlearnbench.results.files import fault_in
 from unlearnbench.results.record import Result
-from unlearnbench.running.cell_record import Progressing, result_of
-from unlearnbench.running.checks import Given, check_unlearned
+from unlearnbench.running.cell_record import CellState, result_of
+from unlearnbench.running.checks import MethodInputs, check_unlearned
 from unlearnbench.running.environment import fix_randomness
 from unlearnbench.running.memory.advice import out_of_memory_advice
 from unlearnbench.running.memory.process import keep_small
 from unlearnbench.running.process_state import put_back_after
 from unlearnbench.running.progress import logger
 from unlearnbench.running.shared_measurements import make_examiner, scores_of_untouched
+from unlearnbench.running.tracing import recording
 
 if TYPE_CHECKING:
     from unlearnbench.data.forget_set import ForgetSet
@@ -58,75 +59,72 @@ def run_cell(cell: "Cell") -> Finished:
 
     Whatever goes wrong inside becomes a failed result; only an interrupt passes.
     """
+    with recording(cell):
+        return _run_cell(cell)
+
+
+def _run_cell(cell: "Cell") -> Finished:
     started_at, started = datetime.now(UTC), time.perf_counter()
-    so_far = Progressing()
+    state = CellState()
     error = None
     fix_randomness(cell.seed, cell.threads)
     keep_small(cell)
     try:
         with ranks.together():
-            _unlearn_and_measure(cell, so_far)
-            if so_far.model is not None:
-                so_far.model.meter.sum_over_processes()
+            _unlearn_and_measure(cell, state)
+            if state.model is not None:
+                state.model.meter.sum_over_processes()
     except KeyboardInterrupt:
         raise
     except BaseException as problem:  # a third party's method may even exit; the others go on
         error = _harmless(out_of_memory_advice(problem, cell) or _in_one_line(problem))
         logger.debug("%s failed:\n%s", cell.title, redact(traceback.format_exc()).rstrip())
     seconds = time.perf_counter() - started
-    result = _recorded(cell, so_far, error, started_at.isoformat(timespec="seconds"), seconds)
+    result = _recorded(cell, state, error, started_at.isoformat(timespec="seconds"), seconds)
     return Finished(result)
 
 
 def _recorded(
-    cell: "Cell", so_far: Progressing, error: str | None, started_at: str, seconds: float
+    cell: "Cell", state: CellState, error: str | None, started_at: str, seconds: float
 ) -> Result:
     """The cell's result; a failed one if what a plugin put into it could not be read again."""
     try:
-        result = result_of(cell, so_far, error, started_at, seconds)
+        result = result_of(cell, state, error, started_at, seconds)
         wrong = fault_in(result)
     except Exception as problem:  # of pydantic, or of what the plugin did to the forget set
         wrong = _in_one_line(problem)
     if wrong is None:
         return result
     message = error or f"its result cannot be stored: {wrong}"
-    return result_of(cell, Progressing(), message, started_at, seconds)
+    return result_of(cell, CellState(), message, started_at, seconds)
 
 
 def lost_result(cell: "Cell", reason: str) -> Result:
     """The result of a cell whose process is gone: failed, with what is known from outside."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    return result_of(cell, Progressing(), _harmless(reason), now, 0.0)
+    return result_of(cell, CellState(), _harmless(reason), now, 0.0)
 
 
-def _unlearn_and_measure(cell: "Cell", so_far: Progressing) -> None:
+def _unlearn_and_measure(cell: "Cell", state: CellState) -> None:
     meter = Meter()
     with meter.phase(OTHER):
         with meter.phase("load"):
-            so_far.model = model = cell.model.load()
+            state.model = model = cell.model.load()
             model.meter = meter
-        _of_loaded(cell, model, so_far)
+        examiner = make_examiner(cell, model)
+        forget_set = cell.data.read_forget_set(cell.run, cell.limit, model, cell.protocol)
+        state.forget_set, state.stop_line = forget_set, examiner.stop_line
+        if cell.role == "method":
+            model.strategy = cell.model.strategy
+            method = find("methods", cell.method)(**cell.settings)
+            state.trace = unlearn(method, model, forget_set, examiner, cell.title)
+            if state.trace.outcome == "collapsed":
+                return  # there is nothing left to measure
+            if cell.models is not None:
+                from unlearnbench.models.saving import save_model
 
-
-def _of_loaded(cell: "Cell", model: "LanguageModel", so_far: Progressing) -> None:
-    examiner = make_examiner(cell, model)
-    forget_set = cell.data.read_forget_set(cell.run, cell.limit, model, cell.protocol)
-    so_far.forget_set, so_far.stop_line = forget_set, examiner.stop_line
-    if cell.role == "method":
-        model.strategy = cell.model.strategy
-        method = find("methods", cell.method)(**cell.settings)
-        so_far.trace = unlearn(method, model, forget_set, examiner, cell.title)
-        if so_far.trace.outcome == "collapsed":
-            return  # there is nothing left to measure
-        _save(cell, model)
-    _measure(cell, model, forget_set, examiner, so_far)
-
-
-def _save(cell: "Cell", model: "LanguageModel") -> None:
-    if cell.models is not None:
-        from unlearnbench.models.saving import save_model
-
-        save_model(model, Path(cell.models) / cell.key)
+                save_model(model, Path(cell.models) / cell.key)
+        _measure(cell, model, forget_set, examiner, state)
 
 
 def _measure(
@@ -134,7 +132,7 @@ def _measure(
     model: "LanguageModel",
     forget_set: "ForgetSet",
     examiner: "Examiner",
-    so_far: Progressing,
+    state: CellState,
 ) -> None:
     context = TaskContext(
         forget_set,
@@ -155,9 +153,9 @@ def _measure(
         tasks, model, context, cell.seed, cell.threads, measured
     ):
         metrics = columns_of(tasks[name], measurement.scores)
-        so_far.scores[name] = measurement.scores
-        so_far.metrics += [replace(metric, task=name) for metric in metrics]
-        so_far.continuations |= measurement.continuations
+        state.scores[name] = measurement.scores
+        state.metrics += [replace(metric, task=name) for metric in metrics]
+        state.continuations |= measurement.continuations
 
 
 def measure_tasks(
@@ -203,11 +201,11 @@ def unlearn(
     """
     from unlearnbench.unlearning.epochs import listening
 
-    given = Given.to(model, forget_set)
+    inputs = MethodInputs.of(model, forget_set)
     with put_back_after(), listening(_narrator(title)):
         returned = method.unlearn(model, forget_set, examiner)
     # Where several processes train the cell, all of them must know if one has come off badly.
-    traces = ranks.gathered(lambda: check_unlearned(returned, model, forget_set, given))
+    traces = ranks.gathered(lambda: check_unlearned(returned, model, forget_set, inputs))
     trace = traces[ranks.rank()]
     model.network.eval()
     ranks.same_weights(model.network)
@@ -218,7 +216,7 @@ def _narrator(title: str, every: float = 20.0) -> "Callable[[UnlearnProgress], N
     """Logs where an unlearning run stands; shows it at most once in so many seconds."""
     last = time.monotonic()
 
-    def tell(now: "UnlearnProgress") -> None:
+    def log_epoch(now: "UnlearnProgress") -> None:
         nonlocal last
         if now.record is None:
             return
@@ -229,7 +227,7 @@ def _narrator(title: str, every: float = 20.0) -> "Callable[[UnlearnProgress], N
         level = logging.INFO if is_due else logging.DEBUG
         logger.log(level, "  %s: epoch %d of %d: %s", title, now.epoch, now.max_epochs, means)
 
-    return tell
+    return log_epoch
 
 
 def _in_one_line(error: BaseException) -> str:
@@ -238,5 +236,5 @@ def _in_one_line(error: BaseException) -> str:
 
 def _harmless(text: str) -> str:
     # A file name that is no text comes with characters that cannot be written.
-    said = text.encode("utf-8", "backslashreplace").decode()
-    return redact(visible(" ".join(said.split())))[:500]
+    writable = text.encode("utf-8", "backslashreplace").decode()
+    return redact(visible(" ".join(writable.split())))[:500]

@@ -21,7 +21,7 @@ Shapes = Mapping[str, str]  # of parameters and buffers, by name: 'float32 [97, 
 
 
 @dataclass(frozen=True)
-class Given:
+class MethodInputs:
     """What a method is given and may not change: all but the values of the weights."""
 
     network: "PreTrainedModel"
@@ -30,7 +30,7 @@ class Given:
     rows_sha256: str
 
     @classmethod
-    def to(cls, model: "LanguageModel", forget_set: "ForgetSet") -> "Given":
+    def of(cls, model: "LanguageModel", forget_set: "ForgetSet") -> "MethodInputs":
         """What is about to be given to a method."""
         return cls(
             network=model.network,
@@ -41,7 +41,7 @@ class Given:
 
 
 def check_unlearned(
-    trace: object, model: "LanguageModel", forget_set: "ForgetSet", given: Given
+    trace: object, model: "LanguageModel", forget_set: "ForgetSet", inputs: MethodInputs
 ) -> UnlearnTrace:
     """The trace, if model and forget set can be measured after it.
 
@@ -49,17 +49,17 @@ def check_unlearned(
     Raises `UserError` for what a plugin did wrong, with what it should have done.
     """
     checked = _checked_trace(trace, forget_set.rows.doc_ids)
-    if model.network is not given.network:
+    if model.network is not inputs.network:
         raise UserError(
             "the method replaced model.network; change the weights of the one that it is given"
         )
-    _check_shapes(given.shapes, shapes_of(model.network))
-    if tokenizer_sha256(model.tokenizer) != given.tokenizer_sha256:
+    _check_shapes(inputs.shapes, shapes_of(model.network))
+    if tokenizer_sha256(model.tokenizer) != inputs.tokenizer_sha256:
         raise UserError(
             "the method changed the tokenizer, so the data's token ids mean something else; "
             "let it work on a copy: copy.deepcopy(model.tokenizer)"
         )
-    if _rows_sha256(forget_set) != given.rows_sha256:
+    if _rows_sha256(forget_set) != inputs.rows_sha256:
         raise UserError(
             "the method changed the rows of its forget set; let it work on a copy of the tensors"
         )
@@ -70,7 +70,10 @@ def check_unlearned(
 
 def shapes_of(network: "PreTrainedModel") -> Shapes:
     """Type and shape of every parameter and buffer that a saved model has, by name."""
-    return {name: _shape(tensor) for name, tensor in network.state_dict().items()}
+    return {
+        name: f"{str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}"
+        for name, tensor in network.state_dict().items()
+    }
 
 
 def not_finite(network: "PreTrainedModel") -> str:
@@ -89,10 +92,6 @@ def tokenizer_sha256(tokenizer: Any) -> str:
     special = {name: str(token) for name, token in tokenizer.special_tokens_map.items()}
     special.pop("pad_token", None)  # padding is no text: whichever token it is
     return text_sha256(type(tokenizer).__name__, json.dumps([state, special], sort_keys=True))
-
-
-def _shape(tensor: Any) -> str:
-    return f"{str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}"
 
 
 def _rows_sha256(forget_set: "ForgetSet") -> str:

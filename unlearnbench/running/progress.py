@@ -6,15 +6,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from unlearnbench.files.safe_text import redact, visible
 
 logger = logging.getLogger("unlearnbench")
 
 
-class Progress(Protocol):
-    """Told what is going on."""
+class Progress:
+    """Is told which cells begin and end; this one shows nothing of it."""
 
     def start(self, title: str) -> None:
         """A cell begins, perhaps not for the first time."""
@@ -78,7 +78,7 @@ def duration(seconds: float) -> str:
     return f"{hours // 24} d {hours % 24} h"
 
 
-class Lines:
+class Lines(Progress):
     """One line per finished cell, for logs and pipes."""
 
     def __init__(self, total: int) -> None:
@@ -99,17 +99,7 @@ class Lines:
             print(visible(line) + (f" ({state})" if state else ""), file=sys.stderr, flush=True)
 
 
-class Silence:
-    """Shows nothing."""
-
-    def start(self, title: str) -> None:
-        """A cell begins."""
-
-    def finish(self, title: str, outcome: str, failed: bool) -> None:
-        """A cell has ended."""
-
-
-class Bar:
+class Bar(Progress):
     """A bar over the cells with one line per running cell under it, finished ones above."""
 
     def __init__(self, bar: Any, total: int) -> None:
@@ -142,7 +132,7 @@ def progress(total: int, show: bool = True) -> Iterator[Progress]:
     Nothing of all that where it is not to be shown.
     """
     if not show:
-        yield Silence()
+        yield Progress()
         return
     if not sys.stderr.isatty():
         with _logging_to(logging.StreamHandler(sys.stderr)):
@@ -152,10 +142,10 @@ def progress(total: int, show: bool = True) -> Iterator[Progress]:
     from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as RichProgress
 
-    said = (TextColumn("{task.fields[count]}"), TextColumn("{task.description}", markup=False))
+    columns = (TextColumn("{task.fields[count]}"), TextColumn("{task.description}", markup=False))
     console = Console(stderr=True)
     with (
-        RichProgress(BarColumn(24), TimeElapsedColumn(), *said, console=console) as bar,
+        RichProgress(BarColumn(24), TimeElapsedColumn(), *columns, console=console) as bar,
         _logging_to(_ConsoleHandler(console)),
     ):
         yield Bar(bar, total)

@@ -63,11 +63,11 @@ def _measured(cell: "Cell", model: "LanguageModel", examiner: Examiner, is_fresh
     from unlearnbench.data.forget_set import read_unseen
     from unlearnbench.unlearning.stop_line import measure_stop_line
 
-    known = model if is_fresh and cell.model == cell.main else cell.main.load()
-    known.meter = model.meter
-    unseen = read_unseen(cell.data.source, known, cell.protocol)
+    main = model if is_fresh and cell.model == cell.main else cell.main.load()
+    main.meter = model.meter
+    unseen = read_unseen(cell.data.source, main, cell.protocol)
     with torch.no_grad(), model.meter.phase(PHASE):
-        return measure_stop_line(known, unseen, examiner)
+        return measure_stop_line(main, unseen, examiner)
 
 
 def scores_of_untouched(

@@ -11,10 +11,10 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from unlearnbench.errors import UserError
 from unlearnbench.files.whole_files import write_whole
@@ -30,28 +30,27 @@ _A_START = 50  # calls that starting the profiler counts for, so that it is star
 _TRACK = 1  # the row of the phases; other rows are threads, whose numbers are the system's
 _QUIET = "KINETO_LOG_LEVEL"  # else torch's profiler tells the terminal of every start and stop
 
-T = TypeVar("T")
 
-
-def recorded(run: "Callable[[Cell], T]", cell: "Cell") -> T:
-    """Run a cell; if it asks for it, write its trace and log where that lies.
+@contextmanager
+def recording(cell: "Cell") -> Iterator[None]:
+    """Around the run of a cell: if it asks for it, write its trace and log where that lies.
 
     A trace is a convenience: where it cannot be written the log says so, and the result stands.
     """
     from unlearnbench.models.devices import ranks
 
     if cell.traces is None or not ranks.is_first():
-        return run(cell)
+        yield
+        return
     path, trace = Path(cell.traces) / f"{cell.key}.json.gz", Trace()
     with trace.of(cell.title):
-        result = run(cell)
+        yield
     try:
         trace.write(path)
     except UserError as error:
         logger.warning("no trace of %s: %s", cell.title, error)
     else:
         logger.info("trace of %s: %s", cell.title, path)
-    return result
 
 
 class Trace:

@@ -18,7 +18,7 @@ from unlearnbench.ratings.judge.scores import METRIC, RECORD, TASK
 from unlearnbench.reporting.document import Listing
 
 if TYPE_CHECKING:
-    from unlearnbench.analysis.columns import Column
+    from unlearnbench.analysis.table import Column
     from unlearnbench.ratings.human.comparison import JudgeComparison, JudgedCell
     from unlearnbench.ratings.human.scores import CellName, CellScore, StudyScores
     from unlearnbench.ratings.human.studies import StudyFindings

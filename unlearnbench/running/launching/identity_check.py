@@ -68,7 +68,7 @@ def paths_of(cell: Cell) -> list[str]:
     """The files and folders on this machine that a cell is going to read."""
     request, data = cell.data.request, cell.data
     named = [
-        *(cell.model.asked, request.forget_set, request.rows, request.pool, request.unseen),
+        *(cell.model.requested, request.forget_set, request.rows, request.pool, request.unseen),
         *(request.refusals, *request.runs, data.encoder, data.bert, cell.model.strategy.deepspeed),
         *([] if cell.models is None else [str(Path(cell.models).parent)]),
     ]
@@ -80,11 +80,12 @@ def _check_weights(cell: Cell) -> None:
 
     source = cell.model.source
     pickled = cell.model.allow_pickle
-    folder = find_folder(cell.model.asked, source.revision, False, pickled)
+    folder = find_folder(cell.model.requested, source.revision, False, pickled)
     # One of the hub that is not here yet will be fetched at the recorded revision.
     if folder is not None and weights_sha256(folder) != source.weights_sha256:
         raise UserError(
-            f"model '{cell.model.asked}' is another one than where the command runs; copy it again"
+            f"model '{cell.model.requested}' is another one than where the command runs; "
+            "copy it again"
         )
 
 

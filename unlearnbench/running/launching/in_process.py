@@ -11,7 +11,6 @@ from unlearnbench.models.devices import ranks
 from unlearnbench.running.cell_run import run_cell
 from unlearnbench.running.launching.launcher import Ended, Listener
 from unlearnbench.running.launching.worker import listened_to
-from unlearnbench.running.tracing import recorded
 
 
 class InProcess:
@@ -36,7 +35,7 @@ class InProcess:
             return []
         call_others(cell.key)
         with listened_to(lambda record: self._listener(cell, record)):
-            return [Ended(cell, recorded(run_cell, cell))]
+            return [Ended(cell, run_cell(cell))]
 
     def close(self) -> None:
         """Nothing runs beside this process."""

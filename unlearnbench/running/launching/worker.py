@@ -16,7 +16,6 @@ from unlearnbench.experiments.cell import Cell
 from unlearnbench.running.cell_run import run_cell
 from unlearnbench.running.launching.identity_check import check_device, check_software_of
 from unlearnbench.running.progress import logger
-from unlearnbench.running.tracing import recorded
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -49,7 +48,7 @@ def serve(talk: "Connection[Any, Any]", plugins: Sequence[str], gpu: int | None)
             send(BROKEN, problem)
             continue
         with listened_to(lambda record: send(LOG, record)):
-            finished = recorded(run_cell, cell)
+            finished = run_cell(cell)
         _send_result(send, finished)
 
 

@@ -175,9 +175,9 @@ def _folder(model: "ModelChoice") -> Path:
     from unlearnbench.models.source import absent, find_folder
 
     revision = model.source.revision
-    folder = find_folder(model.asked, revision, download=False, allow_pickle=model.allow_pickle)
+    folder = find_folder(model.requested, revision, download=False, allow_pickle=model.allow_pickle)
     if folder is None:
-        raise absent(model.asked, revision)
+        raise absent(model.requested, revision)
     return folder
 
 

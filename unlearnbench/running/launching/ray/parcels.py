@@ -126,7 +126,6 @@ def _unpacked(parcel: Parcel, data: bytes) -> Any:
 def _run(cell: Any, key: str, hub: Any, said: Any) -> tuple[Any, Any]:
     from unlearnbench.running.cell_run import run_cell
     from unlearnbench.running.progress import logger
-    from unlearnbench.running.tracing import recorded
 
     def send(record: Any) -> None:
         nonlocal said
@@ -134,7 +133,7 @@ def _run(cell: Any, key: str, hub: Any, said: Any) -> tuple[Any, Any]:
 
     logger.propagate = False
     with listened_to(send):
-        return recorded(run_cell, cell), said
+        return run_cell(cell), said
 
 
 def _wait_for(said: Any) -> None:
