@@ -74,7 +74,7 @@ def main(
     if quick:
         chosen, named, rows = ["nano-neo"], ["released"], 2
     check(chosen, named, parts.split(","), shared)
-    with tempfile.TemporaryDirectory(prefix="benchmarks-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="speed-") as scratch:
         world = World(Path(scratch), shared, device, threads)
         chosen_cases = cases(world, chosen, named, parts.split(","), rows, memorise)
         print(report(*compared(chosen_cases)))

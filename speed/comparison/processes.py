@@ -36,7 +36,7 @@ def in_a_process(part: str, way: str, case: Case) -> dict[str, Any]:
 
 
 def environment() -> dict[str, str]:
-    """This process's, with the folder that holds `benchmarks` last on the path."""
+    """This process's environment, with the folder that holds `speed` last on the path."""
     paths = [os.environ.get("PYTHONPATH", ""), str(ROOT)]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
 

@@ -90,7 +90,7 @@ def check_scores(task: "Task", scores: Any) -> dict[str, Score]:
     if not isinstance(scores, dict):
         raise UserError(
             f"task '{task.name}' returned {type(scores).__name__}, not a dict of scores by metric; "
-            "see unlearnbench.task.Task"
+            "see unlearnbench.metrics.task.Task"
         )
     for name, score in scores.items():
         if not isinstance(score, Score):
