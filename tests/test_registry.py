@@ -146,6 +146,22 @@ def test_what_is_only_said_is_no_part_of_the_code(old, new):
 
 
 @pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("raise Stop(outcome='forgotten')", "raise Stop(outcome='collapsed')"),
+        ("raise Stop(outcomes['a'])", "raise Stop(outcomes['b'])"),
+        ("raise Stop(measured('a'))", "raise Stop(measured('b'))"),
+        ("x = model.info('width')", "x = model.info('depth')"),
+        ("x = error(y, 'absolute')", "x = error(y, 'squared')"),
+        ("def f(*, a=None, b): pass", "def f(*, a, b=None): pass"),
+        ("x = {None: a}", "x = {**a}"),
+    ],
+)
+def test_two_programs_are_told_apart(one, other):
+    assert code_of(one) != code_of(other)
+
+
+@pytest.mark.parametrize(
     ("old", "new"),
     [
         ("100.0", "100.5"),

@@ -3,7 +3,7 @@
 import ast
 import hashlib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -29,8 +29,10 @@ PACKAGES = (
 )
 # What these compute decides a number; the other packages plan, run, store and show.
 _MEASURING = ("data", "metrics", "models", "unlearning", "protocol.py")
-# Calls whose texts are for people; so is every text in a `raise` statement.
-_TALK = {"UserError", "warn", "debug", "info", "warning", "error"}
+# Calls that are a statement of their own and whose texts are for people.
+_TALK = {"warn", "debug", "info", "warning", "error"}
+
+_COMPUTES = (ast.Call, ast.Compare, ast.Subscript, ast.keyword, ast.Lambda)
 
 
 @cache
@@ -100,35 +102,47 @@ def code_of(source: str) -> str:
     Written out here and not by `ast.dump`, whose output differs between versions of Python.
     """
     parts: list[str] = []
-    _write(ast.parse(source), False, parts.append)
+    tree = ast.parse(source)
+    _write(tree, False, {id(call) for call in _messages(tree)}, parts.append)
     return " ".join(parts)
 
 
-def _write(node: object, is_talk: bool, add: Callable[[str], None]) -> None:
-    """Add a node, each with its type and fields; fields that are None or empty are left out."""
+def _messages(tree: ast.AST) -> Iterator[ast.AST]:
+    """The calls whose texts are for people: errors, warnings and lines of a log."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Raise(exc=ast.Call() as call):
+                yield call
+            case ast.Call(func=ast.Name(id="UserError")):
+                yield node
+            case ast.Expr(
+                value=ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)) as call
+            ):
+                if name in _TALK:
+                    yield call
+
+
+def _write(node: object, is_talk: bool, messages: set[int], add: Callable[[str], None]) -> None:
+    """Add a node, each with its type and fields; fields that are None or empty are left out.
+
+    A text inside a message that something is computed with is none of its words.
+    """
     if isinstance(node, ast.Constant):
         add("text" if is_talk and isinstance(node.value, str) else repr(node.value))
     elif isinstance(node, ast.AST):
-        is_talk = is_talk or _is_talk(node)
+        is_talk = id(node) in messages or (is_talk and not isinstance(node, _COMPUTES))
         add(f"({type(node).__name__}")
         for name in node._fields:
             if name != "ctx" and (value := getattr(node, name, None)) not in (None, []):
                 add(name)
-                _write(value, is_talk, add)
+                _write(value, is_talk, messages, add)
         add(")")
     elif isinstance(node, list):
         for one in node:
             if not _is_bare_text(one):
-                _write(one, is_talk, add)
-    else:
-        add(repr(node))
-
-
-def _is_talk(node: ast.AST) -> bool:
-    if isinstance(node, ast.Call):
-        name = getattr(node.func, "attr", None) or getattr(node.func, "id", None)
-        return name in _TALK
-    return isinstance(node, ast.Raise)
+                _write(one, is_talk, messages, add)
+    else:  # a name, or the place of a default or a key that is not there
+        add("-" if node is None else repr(node))
 
 
 def _is_bare_text(node: object) -> bool:
