@@ -25,7 +25,7 @@ Warn = Callable[[str], object]
 
 
 def to_stderr(message: str) -> None:
-    """Print a warning as the command line does."""
+    """Print a warning or a note of the command line."""
     print(f"unlearnbench: {message}", file=sys.stderr)
 
 

@@ -145,18 +145,21 @@ def parse_setting(owner: type, owner_name: str, name: str, text: Any) -> Any:
 
     Raises `UserError` for an unknown field, a value of another type or one out of the choices.
     """
-    available = settings_of(owner)
+    available, see = settings_of(owner), f"unlearnbench show {owner_name}"
     if name not in available:
-        raise unknown(
-            f"setting of {owner_name}", name, available, f"unlearnbench show {owner_name}"
-        )
+        raise unknown(f"setting of {owner_name}", name, available, see)
+    return parse_value(available[name], text, f"{owner_name}.{name}=", see)
+
+
+def parse_value(field: Setting, value: Any, label: str, see: str) -> Any:
+    """The value that a field takes from text or TOML.
+
+    Raises `UserError` calling it by its label, with the command to `see`.
+    """
     try:
-        return available[name].parse(text)
+        return field.parse(value)
     except (ValueError, TypeError):
-        raise UserError(
-            f"{owner_name}.{name}={quoted(text)} is not {available[name].kind}; "
-            f"see: unlearnbench show {owner_name}"
-        ) from None
+        raise UserError(f"{label}{quoted(value)} is not {field.kind}; see: {see}") from None
 
 
 def name_and_value(option: str, flag: str, form: str, example: str) -> tuple[str, str]:

@@ -15,7 +15,7 @@ from unlearnbench.cli.judge import judge
 from unlearnbench.cli.nano import nano
 from unlearnbench.cli.new import new
 from unlearnbench.cli.report import report
-from unlearnbench.cli.run import run
+from unlearnbench.cli.run import INTERRUPTED, run
 from unlearnbench.cli.tune import tune
 from unlearnbench.cli.upgrade import upgrade
 from unlearnbench.errors import UserError
@@ -42,11 +42,13 @@ def completion(shell: str) -> None:
     click.echo(script.source())
 
 
-INTERRUPTED = 130
 USAGE = 2
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    commands=[run, report, judge, human, list_command, show, new, tune, upgrade, nano, completion],
+)
 @click.version_option(unlearnbench.__version__, prog_name="unlearnbench")
 def cli() -> None:
     """Compare methods that make a language model forget.
@@ -58,11 +60,6 @@ def cli() -> None:
 
     Exit status: 0 all done, 1 some cells failed, 2 usage, 130 interrupted.
     """
-
-
-_COMMANDS = (run, report, judge, human, list_command, show, new, tune, upgrade, nano, completion)
-for _command in _COMMANDS:
-    cli.add_command(_command)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

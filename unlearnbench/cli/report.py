@@ -13,7 +13,7 @@ from unlearnbench.cli.catalogue import first_sentence
 from unlearnbench.errors import UserError
 from unlearnbench.files.safe_text import visible
 from unlearnbench.files.whole_files import write_whole
-from unlearnbench.reading import Contents, contents_of, read_results
+from unlearnbench.reading import Contents, contents_of, read_results, to_stderr
 from unlearnbench.registry import load_plugin_file
 
 if TYPE_CHECKING:
@@ -225,7 +225,7 @@ def _write_every_format(document: "Document", folder: Path, stem: str) -> None:
     for kind in _formats():
         for name, content in kind().files(document, stem).items():
             write_whole(folder / name, content, "choose another -o")
-    click.echo(f"unlearnbench: written to {folder}: {stem}.*", err=True)
+    to_stderr(f"written to {folder}: {stem}.*")
 
 
 def _formats() -> "list[type[Report]]":

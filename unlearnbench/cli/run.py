@@ -10,6 +10,7 @@ import click
 
 from unlearnbench.cli.options import explicit, options_of
 from unlearnbench.experiments.experiment import Experiment
+from unlearnbench.reading import to_stderr
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,16 +43,18 @@ def run(config: Path | None, name: str | None, dry_run: bool, **options: Any) ->
     --experiment NAME` prints what it is for.
     """
     from unlearnbench.models.devices import ranks
+    from unlearnbench.running.cell_run import run_cell
+    from unlearnbench.running.launching.in_process import follow
     from unlearnbench.running.launching.requested import RequestedRun
 
     values = {**(Experiment.from_toml(config) if config else {}), **explicit(options)}
     requested = RequestedRun.of(values, name, download=not dry_run)
     if not ranks.is_first():  # under `accelerate launch` the first one writes and talks
         if not dry_run:
-            _follow(requested)
+            follow({cell.key: cell for cell in requested.share}, run_cell)
         return 0
     for warning in requested.plan.warnings:
-        click.echo(f"unlearnbench: {warning}", err=True)
+        to_stderr(warning)
     if dry_run:
         _print_plan(requested.plan, requested.store)
         return 0
@@ -60,20 +63,9 @@ def run(config: Path | None, name: str | None, dry_run: bool, **options: Any) ->
             outcome = requested.run()
     except KeyboardInterrupt:
         done, cells = _n_done(requested.share, requested.store), len(requested.share)
-        click.echo(
-            f"unlearnbench: interrupted; {done} of {cells} cells are done, "
-            "run the same command to go on",
-            err=True,
-        )
+        to_stderr(f"interrupted; {done} of {cells} cells are done, run the same command to go on")
         return INTERRUPTED
     return _finish(requested, outcome)
-
-
-def _follow(requested: "RequestedRun") -> None:
-    from unlearnbench.running.cell_run import run_cell
-    from unlearnbench.running.launching.in_process import follow
-
-    follow({cell.key: cell for cell in requested.share}, run_cell)
 
 
 @contextmanager
@@ -106,12 +98,10 @@ def _finish(requested: "RequestedRun", outcome: "Outcome") -> int:
     results = requested.results(outcome)
     if requested.is_part:
         done, cells = _n_done(requested.plan.cells, requested.store), len(requested.plan.cells)
-        hint = (
-            f"see: unlearnbench report {requested.store.folder}"
-            if done == cells
-            else "the rest is other shards'"
-        )
-        click.echo(f"unlearnbench: {done} of {cells} cells of the grid are done; {hint}", err=True)
+        hint = "the rest is other shards'"
+        if done == cells:
+            hint = f"see: unlearnbench report {requested.store.folder}"
+        to_stderr(f"{done} of {cells} cells of the grid are done; {hint}")
     elif any(result.status != "failed" for result in results):
         name = requested.named.name if requested.named else None
         printed = results_of_run(requested.store.folder, results, name)
@@ -119,17 +109,11 @@ def _finish(requested: "RequestedRun", outcome: "Outcome") -> int:
     for result in results:
         if result.status == "failed":
             log = requested.store.folder / "logs" / f"{result.key}.log"
-            message = f"unlearnbench: failed: {result.label}: {result.error} (log: {log})"
-            click.echo(message, err=True)
+            to_stderr(f"failed: {result.label}: {result.error} (log: {log})")
     n_new = len(results) - outcome.n_cached
-    click.echo(
-        f"unlearnbench: {n_new} cells run, {outcome.n_cached} from before, "
-        f"{outcome.n_failed} failed",
-        err=True,
-    )
+    to_stderr(f"{n_new} cells run, {outcome.n_cached} from before, {outcome.n_failed} failed")
     if requested.experiments[0].profile and not n_new:
-        message = "nothing was run, so there is no trace; take another --out"
-        click.echo(f"unlearnbench: {message}", err=True)
+        to_stderr("nothing was run, so there is no trace; take another --out")
     return 1 if outcome.n_failed else 0
 
 

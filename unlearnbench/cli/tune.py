@@ -8,6 +8,7 @@ import click
 from unlearnbench.cli.options import explicit, options_of
 from unlearnbench.errors import UserError
 from unlearnbench.experiments.experiment import Experiment
+from unlearnbench.reading import to_stderr
 
 if TYPE_CHECKING:
     from unlearnbench.experiments.learning_rates import LearningRates
@@ -48,8 +49,8 @@ def tune(run_name: str, grid: str | None, output: Path | None, **options: Any) -
     for name, one in rates.methods.items():
         note = "" if one.reached else "  (no rate reached the stop line)"
         click.echo(f"{name}  {one.learning_rate:g}{note}")
-    click.echo(f"unlearnbench: rule: {RULE}", err=True)
-    click.echo(f"unlearnbench: written to {path}", err=True)
+    to_stderr(f"rule: {RULE}")
+    to_stderr(f"written to {path}")
     return 1 if n_failed else 0
 
 
@@ -70,7 +71,7 @@ def _tune(experiment: Experiment, grid: tuple[float, ...]) -> tuple["LearningRat
     # An earlier tuning must not reach into this one: neither its rates nor its epoch limit.
     plans = make_plans(tuning_experiments(experiment, grid, methods), with_tuned_rates=False)
     for warning in dict.fromkeys(w for plan in plans for w in plan.warnings):
-        click.echo(f"unlearnbench: {warning}", err=True)
+        to_stderr(warning)
     cells = [cell for plan in plans for cell in plan.cells]
     if not all(cell.data.texts for cell in cells):
         raise UserError("tune chooses by perplexity and needs a text: --text wikitext=FILE")

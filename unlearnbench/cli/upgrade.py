@@ -7,6 +7,7 @@ import click
 
 from unlearnbench.errors import UserError
 from unlearnbench.files.safe_text import visible
+from unlearnbench.reading import to_stderr
 
 if TYPE_CHECKING:
     from unlearnbench.results.store import Store
@@ -47,8 +48,7 @@ def _upgrade(store: "Store", write: bool) -> int:
         if not isinstance(result, Result):
             if isinstance(result, Damage):
                 n_damaged += 1
-                message = visible(f"{path}: {result.reason}")
-                click.echo(f"unlearnbench: left as it is: {message}", err=True)
+                to_stderr(f"left as it is: {visible(f'{path}: {result.reason}')}")
             continue
         todays = with_todays_software(result)
         n_current += todays is not None

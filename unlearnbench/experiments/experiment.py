@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from unlearnbench.errors import UserError, unknown
 from unlearnbench.files.safe_text import check_absent
-from unlearnbench.settings import Setting, quoted, setting, settings_of
+from unlearnbench.settings import parse_value, setting, settings_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,12 +150,18 @@ class Experiment:
 
         Raises `UserError` naming the field by its `spelling`.
         """
-        available = settings_of(cls)
+        available, see = settings_of(cls), "unlearnbench run --help"
         for name in values:
             if name not in available:
-                raise unknown("option", name, available, "unlearnbench run --help")
-        check_absent({_spelled(available[name], spelling): value for name, value in values.items()})
-        return cls(**{name: _parse(available[name], v, spelling) for name, v in values.items()})
+                raise unknown("option", name, available, see)
+        labels = {
+            name: spelling.format(available[name].flag if spelling.startswith("-") else name)
+            for name in values
+        }
+        check_absent({labels[name]: value for name, value in values.items()})
+        return cls(
+            **{n: parse_value(available[n], v, f"{labels[n]} ", see) for n, v in values.items()}
+        )
 
     @classmethod
     def from_toml(cls, path: Path) -> dict[str, Any]:
@@ -177,17 +183,3 @@ class Experiment:
         return tomli_w.dumps(
             {k: list(v) if isinstance(v, tuple) else v for k, v in values.items() if v is not None}
         )
-
-
-def _spelled(field: Setting, spelling: str) -> str:
-    return spelling.format(field.flag if spelling.startswith("-") else field.name)
-
-
-def _parse(field: Setting, value: Any, spelling: str) -> Any:
-    try:
-        return field.parse(value)
-    except (ValueError, TypeError):
-        name = _spelled(field, spelling)
-        raise UserError(
-            f"{name} {quoted(value)} is not {field.kind}; see: unlearnbench run --help"
-        ) from None
