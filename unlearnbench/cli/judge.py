@@ -203,11 +203,4 @@ def _client(options: JudgeOptions, prompt: "Prompt") -> "Client":
         click.echo(
             f"unlearnbench: warning: the key travels unencrypted to {endpoint.name}", err=True
         )
-    return Client(
-        endpoint,
-        key,
-        model,
-        timeout=options.timeout,
-        retries=options.retries,
-        max_tokens=options.max_tokens,
-    )
+    return Client(endpoint, key, model, options.timeout, options.retries, options.max_tokens)

@@ -46,13 +46,13 @@ class Rule:
 RULES = (
     Rule(
         f"{RULE_PREFIX}reference",
-        "1 + 7 x (1 - token F1 with the reference), rounded; 1 without a word",
+        "1 + 7 x (1 - token F1 with the reference), rounded, and 1 without a word",
         lambda item: token_f1(item.continuation, (item.reference,)),
     ),
     Rule(
         f"{RULE_PREFIX}either",
-        "1 + 7 x (1 - token F1 with the reference or the prefix, the higher), rounded; 1 without "
-        "a word",
+        "1 + 7 x (1 - token F1 with the reference or the prefix, the higher), rounded, and 1 "
+        "without a word",
         lambda item: token_f1(item.continuation, (item.reference, item.prefix)),
     ),
 )

@@ -160,6 +160,7 @@ class Failure:
     is_hopeless: bool = False  # no other question would be answered either
 
 
+@dataclass
 class Client:
     """Asks one model at one endpoint at temperature 0.
 
@@ -169,20 +170,14 @@ class Client:
     and after twice as many in any case.
     """
 
-    def __init__(
-        self,
-        endpoint: Endpoint,
-        key: Key,
-        model: str,
-        *,
-        timeout: float = 60.0,
-        retries: int = 4,
-        max_tokens: int = 512,
-    ) -> None:
-        self.endpoint, self.key, self.model = endpoint, key, model
-        self.timeout, self.retries, self.max_tokens = timeout, retries, max_tokens
-        # Newer hosted models know the limit by another name only; the first refusal tells.
-        self._limit_name = "max_tokens"
+    endpoint: Endpoint
+    key: Key
+    model: str
+    timeout: float  # seconds
+    retries: int
+    max_tokens: int
+    # Newer hosted models know the limit by another name only; the first refusal tells.
+    _limit_name: str = field(default="max_tokens", init=False)
 
     async def __aenter__(self) -> "Client":
         self._openai = openai.AsyncOpenAI(
