@@ -13,7 +13,6 @@ from unlearnbench.analysis.table import ABSENT, INDISTINCT, Column, Group, Note,
 from unlearnbench.reporting import sections
 from unlearnbench.reporting.document import MANY, Block, Case, Document, Listing, Picture
 
-from .._intervals import interval_text
 from .making import MAKING
 from .pictures import drawn
 
@@ -155,7 +154,7 @@ def _table_content(table: Table, numbers: Iterator[int], elsewhere: Sequence[str
 
 def _number(group: Group, row: Row, column: Column) -> Number:
     cell, spread = row.cells.get(column.name), group.spread(row, column)
-    interval = interval_text(group, row, column)
+    interval = group.interval(row, column)
     sort = ""
     if cell is not None and not math.isnan(cell.mean):
         sort = repr(cell.mean).replace("inf", "Infinity")  # as JavaScript has it
