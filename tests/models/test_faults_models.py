@@ -8,8 +8,13 @@ from pathlib import Path
 
 import pytest
 import tiny
+import torch
+from safetensors.torch import load_file, save_file
 from tiny import cli
 
+from unlearnbench.models.loading import load_model, model_facts
+
+EMBEDDINGS, QUERIES = "transformer.wte.weight", "transformer.h.0.attn.attention.q_proj"
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 
 
@@ -136,7 +141,38 @@ def foreign_vocabulary(folder):
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
 
 
+def with_tensors(**by_name):
+    """More tensors in the file, each made of the embeddings."""
+
+    def damage(folder):
+        tensors = load_file(folder / WEIGHTS)
+        made = {name: make(tensors[EMBEDDINGS]) for name, make in by_name.items()}
+        save_file(tensors | made, folder / WEIGHTS, metadata={"format": "pt"})
+
+    return damage
+
+
 FAULTS = {
+    "a LoRA saved unmerged": (
+        with_tensors(**{f"{QUERIES}.lora_A.weight": lambda e: e[:4].clone(), "x": torch.clone}),
+        f"but 2 ({QUERIES}.lora_A.weight, x); copy the config.json",
+    ),
+    "a bias that no layer has": (
+        with_tensors(**{f"{QUERIES}.bias": lambda e: e[0].clone()}),
+        f"takes all tensors in {{folder}} but 1 ({QUERIES}.bias)",
+    ),
+    "a layer too few": (
+        configured(
+            num_layers=1,
+            attention_types=[[["global"], 1]],
+            attention_layers=["global"],
+        ),
+        "but 13 (transformer.h.1.",
+    ),
+    "a head of its own that is tied": (
+        with_tensors(**{"lm_head.weight": lambda e: e + 1}),
+        "ties lm_head.weight to transformer.wte.weight (tie_word_embeddings)",
+    ),
     "weights empty": (written(WEIGHTS, b""), "model.safetensors is damaged"),
     "weights cut in the header": (cut(WEIGHTS, 100), "model.safetensors is damaged"),
     "weights cut in the data": (cut(WEIGHTS, -10), "not fully covered"),
@@ -216,7 +252,39 @@ FAULTS = {
 def test_a_damaged_model_is_told_before_anything_runs(fault, world, measured, model):
     damage, said = FAULTS[fault]
     damage(model)
-    assert said in refused(world, model, measured)
+    assert said.format(folder=model) in refused(world, model, measured)
+
+
+HARMLESS = {
+    "masks and their fill values": {
+        "transformer.h.0.attn.attention.bias": lambda _: torch.ones(1, 1, 8, 8).tril(),
+        "transformer.h.0.attn.attention.masked_bias": lambda _: torch.tensor(-1e9),
+    },
+    "rotary tables": {"transformer.h.0.attn.rotary_emb.inv_freq": lambda e: e[0].clone()},
+    "a copy of the tied head": {"lm_head.weight": torch.clone},
+}
+
+
+@pytest.mark.parametrize("tensors", HARMLESS)
+def test_tensors_that_change_no_value_are_taken(tensors, model):
+    plain = model_facts(str(model)).n_parameters
+    with_tensors(**HARMLESS[tensors])(model)
+    assert model_facts(str(model)).n_parameters == plain
+    assert load_model(str(model)).n_parameters == plain
+
+
+def test_an_adapter_alone_is_called_one(world, measured, model):
+    (model / "config.json").unlink()
+    (model / "adapter_config.json").write_text('{"base_model_name_or_path": "some/base"}')
+    assert "holds an adapter of some/base" in refused(world, model, measured)
+
+
+@pytest.mark.parametrize("is_inside", [False, True])
+def test_a_gguf_file_is_called_one(is_inside, world, measured, tmp_path):
+    (tmp_path / "m.gguf").write_bytes(b"GGUF")
+    told = refused(world, tmp_path if is_inside else tmp_path / "m.gguf", measured)
+    assert "m.gguf is a GGUF file" in told
+    assert "gguf_file='m.gguf'" in told
 
 
 def test_a_file_is_no_model_folder(world, measured, tmp_path):

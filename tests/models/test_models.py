@@ -21,6 +21,7 @@ from transformers import GPTNeoConfig, GPTNeoForCausalLM, PreTrainedTokenizerFas
 from unlearnbench.errors import UserError
 from unlearnbench.experiments import model_choice
 from unlearnbench.experiments.experiment import Experiment
+from unlearnbench.metrics.perplexity import window_nll
 from unlearnbench.models import hub
 from unlearnbench.models.aliases import aliases
 from unlearnbench.models.loading import ModelFacts, load_model, model_facts
@@ -29,6 +30,7 @@ from unlearnbench.models.vocabulary import (
     ByteLevelText,
     bos_token_id_to_prepend,
     encode_continuations,
+    encode_starts,
     uses_gpt2_vocabulary,
 )
 
@@ -360,6 +362,19 @@ def test_a_continuation_gets_no_space_of_its_own(name: str, shared: Path) -> Non
     for text in ("an home", " ran", "e"):
         [ids] = encode_continuations(tokenizer, [text])
         assert tokenizer.decode(start + ids) == "the dog r" + text
+
+
+def test_a_special_token_in_a_text_is_plain_text(copy: Path) -> None:
+    padded = byte_tokenizer()
+    padded.add_special_tokens({"pad_token": "[PAD]"})
+    assert padded("a [PAD]")["input_ids"][-1] == 257  # and the model's embeddings end at 256
+    padded.save_pretrained(copy)
+    model = load_model(str(copy))
+    text = f"a [PAD] b {padded.eos_token} c"
+    [ids] = encode_starts(model.tokenizer, [text])
+    assert len(ids) == len(text)
+    assert max(ids) < 257
+    assert len(window_nll(model, [text])) == 1
 
 
 def test_bytes_of_a_character_in_two_spans_stay_together() -> None:

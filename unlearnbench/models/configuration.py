@@ -78,10 +78,17 @@ def _check_foreign(folder: Path, trust_remote_code: bool) -> None:
             f"{folder / 'config.json'} names its weights (transformers_weights), which is not "
             "followed; call them model.safetensors and remove it"
         )
+    check_adapter(folder)
+
+
+def check_adapter(folder: Path) -> None:
+    """Raises `UserError` for an adapter (LoRA), alone or beside its model: it is not applied."""
     if (folder / "adapter_config.json").is_file():
+        base = raw_configuration(folder, "adapter_config.json").get("base_model_name_or_path")
         raise UserError(
-            f"{folder} holds an adapter (adapter_config.json), which is not applied; merge it "
-            "and save the whole model: merge_and_unload().save_pretrained(folder)"
+            f"{folder} holds an adapter of {base or 'a model it does not name'} "
+            "(adapter_config.json), which is not applied; merge it and save the whole model: "
+            "merge_and_unload().save_pretrained(folder)"
         )
 
 
@@ -97,6 +104,7 @@ def read_tokenizer(
 ) -> "PreTrainedTokenizerBase":
     """The tokenizer of a model that knows the ids under `vocabulary_size`.
 
+    A special token that stands in a text is plain text to it: `[PAD]` is five characters.
     Raises `UserError` if there is none, it is damaged, or it has ids that the model has not.
     """
     from transformers import AutoTokenizer
@@ -117,6 +125,7 @@ def read_tokenizer(
     # No text has these, unless a model that knows them wrote it: often one added for padding.
     special = set(tokenizer.all_special_tokens)
     _check_ids(folder, {t: i for t, i in ids.items() if t not in special}, vocabulary_size)
+    tokenizer.split_special_tokens = True
     return tokenizer
 
 

@@ -1,6 +1,7 @@
 """A causal language model by alias, hub id or folder: its facts, and itself in memory."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,12 @@ from unlearnbench.models.weight_files import check_headers, is_pickled, weight_f
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
+
+# What older versions of the library saved and a network makes by itself: causal masks, their fill
+# values, position numbers, rotary tables.
+_BUFFERS = re.compile(
+    r"(attn|attention)\.(masked_)?bias$|position_ids$|rotary_emb\.|\.(inv_freq|embed_positions)$"
+)
 
 
 def load_model(
@@ -50,6 +57,7 @@ def load_model(
     with quiet_transformers():
         config = read_configuration(folder, trust_remote_code)
         network = _network(folder, config, files, choose_dtype(dtype), trust_remote_code)
+        _check_tied(network, folder, files)
         tokenizer = read_tokenizer(folder, config.vocab_size, trust_remote_code)
     _check_finite(network, folder)
     fuse_operations(network)
@@ -92,7 +100,7 @@ def model_facts(
 
     # Code that comes with a model may say something else each time.
     is_kept = not trust_remote_code and not is_pickled(files)
-    question = f"model {source.weights_sha256}"
+    question = f"complete model {source.weights_sha256}"
     return ModelFacts(source, *(found_in(folder, question, check) if is_kept else check()))
 
 
@@ -104,6 +112,8 @@ def _check(folder: Path, files: tuple[Path, ...], trust_remote_code: bool) -> tu
     with quiet_transformers():
         network = _network(folder, config, files, "float32", trust_remote_code, device_map="meta")
         read_tokenizer(folder, config.vocab_size, trust_remote_code)
+    _check_tied(network, folder, files)
+    network.tie_weights()  # the loader compares values to tie them, and here there are none
     n_parameters = sum(p.numel() for p in network.parameters())
     return str(architecture), n_parameters, int(config.vocab_size)
 
@@ -138,12 +148,12 @@ def _network(
             "download or copy them again"
         ) from error
     network, report = loaded
-    _check_complete(folder, report)
+    _check_complete(network, folder, report)
     return network
 
 
-def _check_complete(folder: Path, report: dict[str, Any]) -> None:
-    """Raises `UserError` for parameters that would be drawn at random, and nobody would notice."""
+def _check_complete(network: "PreTrainedModel", folder: Path, report: dict[str, Any]) -> None:
+    """Raises `UserError` where file and network differ: another model would be measured."""
     for name, in_file, in_config in sorted(report["mismatched_keys"]):
         raise UserError(
             f"the weights in {folder} do not fit its config.json: {name} is "
@@ -153,8 +163,37 @@ def _check_complete(folder: Path, report: dict[str, Any]) -> None:
     if missing := sorted(report["missing_keys"]):
         raise UserError(
             f"the weights in {folder} lack {len(missing)} parameters of its config.json "
-            f"({missing[0]}, ...); download or copy them again"
+            f"({_first(missing)}); download or copy them again"
         )
+    if unused := sorted(key for key in report["unexpected_keys"] if not _BUFFERS.search(key)):
+        raise UserError(
+            f"{type(network).__name__} as config.json has it takes all tensors in {folder} but "
+            f"{len(unused)} ({_first(unused)}); copy the config.json they were saved with, or "
+            "merge the adapter: merge_and_unload().save_pretrained(folder)"
+        )
+
+
+def _first(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+
+
+def _check_tied(network: "PreTrainedModel", folder: Path, files: tuple[Path, ...]) -> None:
+    """Raises `UserError` for tensors that differ in the files and are one by config.json."""
+    from safetensors import safe_open
+
+    if is_pickled(files):
+        return
+    for pair in network.get_expanded_tied_weights_keys(all_submodels=True).items():
+        values = []
+        for path in files:
+            with safe_open(str(path), framework="pt") as tensors:
+                values += [tensors.get_tensor(name) for name in {*pair} & {*tensors.keys()}]
+        if len(values) == 2 and not values[0].equal(values[1]):
+            raise UserError(
+                f"config.json in {folder} ties {pair[0]} to {pair[1]} (tie_word_embeddings), and "
+                "the weights hold two different ones; set tie_word_embeddings to false in it, or "
+                "remove the tensor that is not the model's"
+            )
 
 
 def _check_finite(network: "PreTrainedModel", folder: Path) -> None:

@@ -7,6 +7,7 @@ from unlearnbench.errors import UserError, unknown
 from unlearnbench.files.hashing import files_sha256
 from unlearnbench.models import hub
 from unlearnbench.models.aliases import ModelAlias, aliases
+from unlearnbench.models.configuration import check_adapter
 from unlearnbench.models.language_model import ModelSource
 from unlearnbench.models.weight_files import has_weights, weight_files
 
@@ -98,13 +99,26 @@ def absent(name: str, revision: str | None) -> UserError:
     )
 
 
+def _is_gguf(path: Path) -> UserError | None:
+    if path.suffix != ".gguf" or not path.is_file():
+        return None
+    return UserError(
+        f"{path} is a GGUF file, which is not read; convert it to a model folder: "
+        f"AutoModelForCausalLM.from_pretrained({str(path.parent)!r}, gguf_file={path.name!r})"
+        ".save_pretrained(FOLDER), its tokenizer likewise"
+    )
+
+
 def _checked(folder: Path, allow_pickle: bool) -> Path:
     try:
         if not folder.is_dir():
             what = "it is a file" if folder.exists() else "give an existing one"
-            raise UserError(f"no model folder at {folder}: {what}; or: --model nano-neo")
+            raise _is_gguf(folder) or UserError(
+                f"no model folder at {folder}: {what}; or: --model nano-neo"
+            )
         if not (folder / "config.json").is_file():
-            raise UserError(
+            check_adapter(folder)
+            raise next(filter(None, map(_is_gguf, sorted(folder.iterdir()))), None) or UserError(
                 f"{folder} is no model folder: it has no config.json; save_pretrained() makes one"
             )
         weight_files(folder, allow_pickle)
