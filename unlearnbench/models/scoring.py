@@ -248,6 +248,26 @@ def head_is_last(model: "LanguageModel") -> bool:
     return is_last
 
 
+def head_function(model: "LanguageModel", head: nn.Module) -> Callable[[Tensor], Tensor]:
+    """[N, d] -> [N, V]: the network's logits of its head's inputs, with `head` in its head's place.
+
+    What scales or caps them is the network's own: one token goes through it, and `head`'s
+    output takes the place of that token's.
+    """
+    if head_is_last(model):
+        return head
+    token = _probe(model.network.config.get_text_config())[:1].to(model.device)
+
+    @torch.no_grad()
+    def logits(inputs: Tensor) -> Tensor:
+        replaced = output_head(model).register_forward_hook(lambda *_: head(inputs)[None])
+        with _hooked(replaced), model.not_counted():
+            made: Tensor = model.network(input_ids=token[None], use_cache=False).logits[0]
+        return made
+
+    return logits
+
+
 def _has_last_word(network: Any, head: Any) -> bool:
     read: list[Tensor] = []
     probe = _probe(network.config.get_text_config()).to(network.device)

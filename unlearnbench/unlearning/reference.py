@@ -1,19 +1,22 @@
 """The frozen model theta_0 without a second model: its head's inputs, and a copy of the head."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from unlearnbench.errors import UserError
+from unlearnbench.models.network_state import acts_by_weights_alone
 from unlearnbench.models.scoring import (
     HeadOutputs,
+    head_function,
     head_inputs,
     head_is_last,
     output_head,
+    position_logits,
     score_tokens,
     span_mask,
     suffix_mask,
@@ -36,7 +39,8 @@ class FrozenReference:
     """
 
     hidden: tuple[Tensor, ...]  # per sequence [n_i, d]
-    head: nn.Module  # a copy: the head is trained, and may be tied to the embeddings
+    head: Callable[[Tensor], Tensor]  # of a copy: the head is trained, and may be tied
+    vocabulary: int
 
     @classmethod
     @torch.no_grad()
@@ -45,27 +49,47 @@ class FrozenReference:
     ) -> "FrozenReference":
         """Freeze the model at the positions where `positions` [M, L] bool is true.
 
-        Raises `UserError` if the head's output is not the model's logits.
+        Raises `UserError` where the model's logits are not a function of its head's output.
         """
-        if not head_is_last(model):
-            raise _head_is_not_last(type(model.network).__name__)
+        own = output_head(model)
+        head = head_function(model, copy.deepcopy(own).requires_grad_(False))
         hidden: list[Tensor] = []
         for start in range(0, len(sequences), _ROWS_AT_ONCE):
             rows = list(range(start, min(start + _ROWS_AT_ONCE, len(sequences))))
-            read = head_inputs(model, sequences.select(rows), positions[rows])
-            hidden.extend(read.split(positions[rows].sum(1).tolist()))
-        return cls(tuple(hidden), copy.deepcopy(output_head(model)).requires_grad_(False))
+            part, at = sequences.select(rows), positions[rows]
+            read = head_inputs(model, part, at)
+            if not start and not _gives_the_logits(model, head, read, part, at):
+                raise _has_other_logits(type(model.network).__name__)
+            hidden.extend(read.split(at.sum(1).tolist()))
+        return cls(tuple(hidden), head, int(own.weight.shape[0]))
 
     def outputs(self, rows: Sequence[int]) -> HeadOutputs:
         """[N, V] the frozen model's outputs at the kept positions of those sequences."""
-        head: Any = self.head
         inputs = torch.cat([self.hidden[row] for row in rows])
-        return HeadOutputs.of(inputs, head, head.weight.shape[0])
+        return HeadOutputs.of(inputs, self.head, self.vocabulary)
 
 
-def _head_is_not_last(architecture: str) -> UserError:
+def _gives_the_logits(
+    model: "LanguageModel",
+    head: Callable[[Tensor], Tensor],
+    read: Tensor,
+    sequences: "Sequences",
+    positions: Tensor,
+) -> bool:
+    """Whether the head's inputs give the logits again; nothing to see where the head is last."""
+    if head_is_last(model):
+        return True
+    if not acts_by_weights_alone(model.network):  # a hook may act on some texts and not on others
+        return False
+    with model.not_counted():
+        logits = position_logits(model, sequences, positions)
+    tolerance = 1e-5 if logits.dtype == torch.float32 else 1e-2
+    return torch.allclose(head(read), logits, rtol=tolerance, atol=tolerance)
+
+
+def _has_other_logits(architecture: str) -> UserError:
     return UserError(
-        f"{architecture} changes its output head's result (soft-capping or scaling), so its frozen "
+        f"{architecture}'s logits do not follow from its output head's result alone, so its frozen "
         "distribution cannot be kept; take a method without a KL term: --methods kumpr"
     )
 
