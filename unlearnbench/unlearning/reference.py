@@ -18,6 +18,7 @@ from unlearnbench.models.scoring import (
     span_mask,
     suffix_mask,
 )
+from unlearnbench.unlearning.losses import kl_positions
 
 if TYPE_CHECKING:
     from unlearnbench.data.forget_set import ForgetSet
@@ -48,7 +49,11 @@ class FrozenReference:
         Raises `UserError` if the head's output is not the model's logits.
         """
         if not head_is_last(model):
-            raise _head_is_not_last(type(model.network).__name__)
+            raise UserError(
+                f"{type(model.network).__name__} changes its output head's result (soft-capping or "
+                "scaling), so its frozen distribution cannot be kept; take a method without a KL "
+                "term: --methods kumpr"
+            )
         hidden: list[Tensor] = []
         for start in range(0, len(sequences), _ROWS_AT_ONCE):
             rows = list(range(start, min(start + _ROWS_AT_ONCE, len(sequences))))
@@ -61,13 +66,6 @@ class FrozenReference:
         head: Any = self.head
         inputs = torch.cat([self.hidden[row] for row in rows])
         return HeadOutputs.of(inputs, head, head.weight.shape[0])
-
-
-def _head_is_not_last(architecture: str) -> UserError:
-    return UserError(
-        f"{architecture} changes its output head's result (soft-capping or scaling), so its frozen "
-        "distribution cannot be kept; take a method without a KL term: --methods kumpr"
-    )
 
 
 class References:
@@ -89,39 +87,28 @@ class References:
             self._need_theta_0("the pairs' distribution")
             pairs = self._forget_set.pairs()
             with self._model.counted_once():
-                self._pairs = FrozenReference.of(self._model, pairs, self._kl_positions(pairs))
+                positions = kl_positions(pairs, self._forget_set.protocol)
+                self._pairs = FrozenReference.of(self._model, pairs, positions)
         return self._pairs.outputs(rows)
 
     def nll_per_row(self, which: str) -> Tensor:
         """[M] nats over the loss span under theta_0, of every target or neighbour (rows, pairs)."""
-        if which not in self._nll:
-            self._need_theta_0(f"the {which}' likelihood")
-            self._nll[which] = self._score(which)
-        return self._nll[which]
+        chosen = self._forget_set.rows if which == "rows" else self._forget_set.pairs()
+        return self._kept_nll(which, chosen, span_mask(chosen, self._forget_set.protocol))
 
     def suffix_nll_per_row(self, name: str, sequences: "Sequences") -> Tensor:
         """[M] nats of other sequences' suffixes under theta_0; kept under their name."""
-        if (kept := f"suffixes of {name}") not in self._nll:
-            self._need_theta_0(f"the {kept}' likelihood")
-            self._nll[kept] = self._score_all(sequences, suffix_mask(sequences))
-        return self._nll[kept]
-
-    def _score(self, which: str) -> Tensor:
-        chosen = self._forget_set.rows if which == "rows" else self._forget_set.pairs()
-        return self._score_all(chosen, span_mask(chosen, self._forget_set.protocol))
+        return self._kept_nll(f"suffixes of {name}", sequences, suffix_mask(sequences))
 
     @torch.no_grad()
-    def _score_all(self, chosen: "Sequences", mask: Tensor) -> Tensor:
-        parts = torch.arange(len(chosen)).split(_ROWS_AT_ONCE)
-        with self._model.counted_once():
-            return torch.cat(
-                [score_tokens(self._model, chosen.select(p), mask[p]).nll_per_row for p in parts]
-            )
-
-    def _kl_positions(self, pairs: "Sequences") -> Tensor:
-        from unlearnbench.unlearning.losses import kl_positions
-
-        return kl_positions(pairs, self._forget_set.protocol)
+    def _kept_nll(self, name: str, chosen: "Sequences", mask: Tensor) -> Tensor:
+        if name not in self._nll:
+            self._need_theta_0(f"the {name}' likelihood")
+            parts = torch.arange(len(chosen)).split(_ROWS_AT_ONCE)
+            with self._model.counted_once():
+                scores = [score_tokens(self._model, chosen.select(p), mask[p]) for p in parts]
+            self._nll[name] = torch.cat([score.nll_per_row for score in scores])
+        return self._nll[name]
 
     def _need_theta_0(self, what: str) -> None:
         if self._stepped:
