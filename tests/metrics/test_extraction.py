@@ -24,8 +24,8 @@ from transformers import GenerationConfig, MambaConfig, MambaForCausalLM
 
 from unlearnbench.errors import UserError
 from unlearnbench.metrics.extraction import ExtractionScores, extraction_scores
-from unlearnbench.models.generation.branch import Branch
 from unlearnbench.models.generation.branches import (
+    Branch,
     Lockstep,
     _chunks,
     decode_branches,
