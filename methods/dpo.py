@@ -48,13 +48,16 @@ class Dpo(GradientMethod):
         """Train `model` in place, by trl or by the epoch loop, as protocol and strategy say."""
         if forget_set.protocol.dpo_loss == "cross_entropy" or model.strategy.identity:
             return super().unlearn(model, forget_set, examiner)
-        from unlearnbench.unlearning.dpo_training import unlearn_by_preference
+        from unlearnbench.unlearning.steps import global_generators_kept
+
+        with global_generators_kept():  # trl seeds them when it is imported
+            from unlearnbench.unlearning.dpo_training import unlearn_by_preference
 
         return unlearn_by_preference(self, model, forget_set, examiner, self.beta)
 
     def prepare(self, model: "LanguageModel", forget_set: "ForgetSet") -> None:
         """Choose what each row is to say instead."""
-        from unlearnbench.unlearning.preferences import preferred_sequences
+        from unlearnbench.unlearning.completions import preferred_sequences
 
         if forget_set.protocol.dpo_loss == "preference":
             self._preferred = preferred_sequences(model, forget_set, self.seed)
@@ -62,8 +65,8 @@ class Dpo(GradientMethod):
     def loss(self, batch: "UnlearnBatch") -> "dict[str, Tensor]":
         """-log sigmoid(beta margin), or the released loss: the neighbour's tokens as the target's
         labels, plus NLL(x_lrn)."""
+        from unlearnbench.unlearning.completions import preference_loss
         from unlearnbench.unlearning.losses import dpo_released_loss
-        from unlearnbench.unlearning.preferences import preference_loss
 
         if batch.protocol.dpo_loss == "preference":
             return preference_loss(batch, self._preferred, self.beta)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from unlearnbench.reporting.document import Document
     from unlearnbench.reporting.report import Report
     from unlearnbench.results.record import Result, UnlearnTrace
-    from unlearnbench.results.score import Metric, Score
+    from unlearnbench.results.score import Score
     from unlearnbench.unlearning.batch import UnlearnBatch
     from unlearnbench.unlearning.method import Method
 
@@ -111,7 +111,13 @@ def check_task(task: "type[Task]", **settings: Any) -> "dict[str, Score]":
         )
     columns = {metric.name: metric for metric in instance.measured(scores)}
     for name, score in scores.items():
-        _check_score(task.name, columns.get(name), name, score)
+        if (right := columns[name].higher_is_better) != score.higher_is_better:
+            raise ContractError(
+                f"{task.name}: the metric '{name}' says higher_is_better={right}, and its score "
+                f"says {score.higher_is_better}"
+            )
+        if score.stderr is not None and math.isnan(score.stderr):
+            raise ContractError(f"{task.name}: '{name}' has a standard error of {score.stderr}")
     if state_sha256(model.network, forget_set.rows) != weights:
         raise ContractError(f"{task.name} changed the weights of the model that it measured")
     with _process_untouched(task.name):
@@ -224,7 +230,7 @@ def _measured(
     from unlearnbench.api import make_examiner
     from unlearnbench.experiments.data_choice import evaluation_data
     from unlearnbench.experiments.experiment import Experiment
-    from unlearnbench.metrics.task import Measurement, TaskContext
+    from unlearnbench.metrics.task import Measurement, TaskContext, columns_of
 
     texts, sets, _ = evaluation_data(Experiment(), FORGET_SET, task.needs)
     context = TaskContext(
@@ -236,7 +242,9 @@ def _measured(
         examiner=make_examiner(model, forget_set, stop="paper"),
     )
     try:
-        return Measurement.of(task, task.measure(model, context)).scores
+        scores = Measurement.of(task, task.measure(model, context)).scores
+        columns_of(task, scores)
+        return scores
     except UserError as error:  # what a run says of scores that are none
         raise ContractError(f"{task.name}: {error}") from error
 
@@ -250,22 +258,6 @@ def _mean_nll(model: "LanguageModel", forget_set: "ForgetSet") -> float:
     with torch.no_grad():
         batch = UnlearnBatch.of(model, forget_set, list(range(len(forget_set.rows))))
         return float(batch.target_nll_per_row.mean())
-
-
-def _check_score(task: str, metric: "Metric | None", name: str, score: "Score") -> None:
-    if metric is None:
-        raise ContractError(f"{task} measured '{name}', which is none of its metrics")
-    if metric.higher_is_better != score.higher_is_better:
-        raise ContractError(
-            f"{task}: the metric '{name}' says higher_is_better={metric.higher_is_better}, and its "
-            f"score says {score.higher_is_better}"
-        )
-    if score.stderr is not None and not score.stderr >= 0:
-        raise ContractError(f"{task}: '{name}' has a standard error of {score.stderr}")
-    if score.documents and len(score.documents) != score.n:
-        raise ContractError(
-            f"{task}: '{name}' has n={score.n} and {len(score.documents)} documents"
-        )
 
 
 @contextmanager

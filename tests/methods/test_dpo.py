@@ -24,9 +24,9 @@ from unlearnbench.models.language_model import LanguageModel
 from unlearnbench.protocol import Protocol
 from unlearnbench.registry import methods
 from unlearnbench.unlearning.batch import UnlearnBatch
+from unlearnbench.unlearning.completions import preferences_of
 from unlearnbench.unlearning.dpo_training import _arguments, _keep_to_one_device
 from unlearnbench.unlearning.losses import dpo_loss
-from unlearnbench.unlearning.preferences import preferences_of
 from unlearnbench.unlearning.steps import seeded_generator, shuffled_batches
 
 NEVER = StopLine(el=-1.0, ma=-1.0)
@@ -92,7 +92,7 @@ def test_trl_and_a_hand_written_loop_train_the_same(
 
 def test_our_formula_and_gradient_equal_trls() -> None:
     """One batch: trl's own loss and gradient against `dpo_loss` on our batch's likelihoods."""
-    from unlearnbench.unlearning.dpo_trainer import ExactTokensTrainer
+    from unlearnbench.unlearning.dpo_training import ExactTokensTrainer
 
     caught: list[Tensor] = []
     gradients: list[list[Tensor]] = []

@@ -6,26 +6,23 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import plain_loop
 import pytest
 import torch
 from extraction_cases import (
     EOS,
     PAD,
-    SOURCE,
-    VOCAB,
     fit,
     pile_rows,
     shared_model,
     story_rows,
     tiny_model,
-    tiny_rows,
 )
-from transformers import GenerationConfig, MambaConfig, MambaForCausalLM
+from transformers import GenerationConfig
 
-from unlearnbench.errors import UserError
 from unlearnbench.metrics.extraction import ExtractionScores, extraction_scores
-from unlearnbench.models.generation.branch import Branch
 from unlearnbench.models.generation.branches import (
+    Branch,
     Lockstep,
     _chunks,
     decode_branches,
@@ -48,40 +45,9 @@ PROTOCOLS = {
 # --- the plain way: no shared continuation, no shared cache, no shared code -----------------
 
 
-Written = dict[tuple[int, int], list[int]]  # by row and start
-
-
-def plain_scores(rows: Sequences, written: Written, protocol: Protocol, n: int) -> ExtractionScores:
-    """Eqs. 7-9 as they are written, from the continuation of every start."""
-    el, ma = [], []
-    for row in range(len(rows)):
-        end = rows.input_ids.shape[1] if protocol.pad_tokens == "count" else rows.lengths[row]
-        x = rows.input_ids[row, rows.n_bos : end].tolist()
-        own = {t: written[row, t][: len(x) - t] for t in range(1, len(x))}
-        el.append(plain_el(x, own, int(rows.n_given[row]) - rows.n_bos, protocol, n))
-        ma.append(sum(own[t][0] == x[t] for t in own) / (len(x) - 1))
-    return ExtractionScores(el, ma)
-
-
-def plain_el(
-    x: list[int], written: dict[int, list[int]], t0: int, protocol: Protocol, n: int
-) -> float:
-    length = len(x)
-    starts = range(1, length - n + 1) if protocol.el_positions == "every" else range(t0, length)
-    divisor = length - n if protocol.el_positions == "every" else length - t0 - n + 1
-    if length <= n or divisor < 1:
-        return 0.0
-    total = 0.0
-    for t in starts:
-        mine, theirs = n_grams(written[t], n), n_grams(x[t:], n)
-        count = len(mine if protocol.el_denominator == "continuation" else theirs)
-        total += sum(g in theirs for g in mine) / count if mine and count else 0.0
-    return total / divisor
-
-
-def plain_continuations(model: LanguageModel, rows: Sequences) -> Written:
+def plain_continuations(model: LanguageModel, rows: Sequences) -> plain_loop.Written:
     """One `generate` for every start, up to the padded length; what follows is cut per protocol."""
-    written: Written = {}
+    written: plain_loop.Written = {}
     width = rows.input_ids.shape[1]
     for column in range(rows.n_bos + 1, width):
         found = plain_generate(model, rows.input_ids[:, :column].tolist(), width - column)
@@ -109,17 +75,13 @@ def plain_generate(
     return [w[: w.index(eos) + 1] if eos in w else w for w in found]
 
 
-def n_grams(ids: list[int], n: int) -> list[tuple[int, ...]]:
-    return [tuple(ids[i : i + n]) for i in range(len(ids) - n + 1)]
-
-
 def assert_equal_to_plain(
     model: LanguageModel, rows: Sequences, protocols: Iterable[Protocol], n: int
 ) -> list[ExtractionScores]:
     written = plain_continuations(model, rows)
     scores = [extraction_scores(model, rows, protocol, n, batch_size=4) for protocol in protocols]
     for protocol, ours in zip(protocols, scores, strict=True):
-        plain = plain_scores(rows, written, protocol, n)
+        plain = plain_loop.scores(rows, written, protocol, n)
         np.testing.assert_allclose(ours.ma, plain.ma, rtol=0, atol=1e-9)
         np.testing.assert_allclose(ours.el, plain.el, rtol=0, atol=1e-9)
     return scores
@@ -231,13 +193,6 @@ def test_misses_are_decoded_once_and_matches_are_free() -> None:
     ours, plain = model.meter.phases["ours"], model.meter.phases["plain"]
     assert rows.input_ids.numel() <= ours.forward_tokens < plain.forward_tokens / 4
     assert ours.generated_tokens > 0
-
-
-def test_a_recurrent_model_is_refused_in_one_line() -> None:
-    network = MambaForCausalLM(MambaConfig(vocab_size=VOCAB, hidden_size=16, num_hidden_layers=1))
-    model = LanguageModel(network, SimpleNamespace(eos_token_id=EOS, pad_token_id=PAD), SOURCE)
-    with pytest.raises(UserError, match="attention-only"):
-        extraction_scores(model, tiny_rows(2, 0), Protocol())
 
 
 def test_real_rows_on_gpt_neo(shared: Path) -> None:

@@ -174,8 +174,8 @@ def test_what_was_read_or_scored_before_is_not_again(bert):
     library._tokenizer.model_max_length = 256
     expected = library.score(written[1][1:], references[1:])[2].tolist()
     assert second[1:] == pytest.approx(expected, abs=1e-6)
-    # A fresh one has the same network, and nothing in its memory.
-    fresh = score.afresh()
+    # Another one has the same network, and nothing in its memory.
+    fresh = BertScore(str(bert), num_layers=1, device="cpu")
     assert fresh.scorer is score.scorer
     assert fresh.f1(written[0], references) == first
     assert sum(passes) == 8 + 3 + 8
@@ -188,7 +188,7 @@ def test_what_is_remembered_is_bounded_and_forgetting_changes_nothing(bert, monk
     expected = score.f1(*zip(*pairs, strict=True))
     monkeypatch.setattr(bertscore, "_MAX_SCORED", 10)
     monkeypatch.setattr(token_vectors, "_KEPT_BYTES", 20_000)
-    small = score.afresh()
+    small = BertScore(str(bert), num_layers=1, device="cpu")
     for pair, value in zip(pairs, expected, strict=True):
         assert small.f1([pair[0]], [pair[1]]) == pytest.approx([value], abs=1e-6)
         assert len(small._scored) <= 10

@@ -64,8 +64,11 @@ def test_parts_of_all_processes_are_the_batch_once(
     parts = [own_parts(rows, rank, n_ranks, n_parts) for rank in range(n_ranks)]
     counting = [part for own in parts for part in own if part.counts]
     assert [row for part in counting for row in part.rows] == rows
-    assert [i for part in counting for i in part.positions] == list(range(len(rows)))
-    assert sum(part.weight for own in parts for part in own) == pytest.approx(1)
+    starts = [part.first + i for part in counting for i in range(len(part.rows))]
+    assert starts == list(range(len(rows)))
+    assert sum(
+        float(part.weighed(torch.tensor(1.0))) for own in parts for part in own
+    ) == pytest.approx(1)
     # all processes go forward and back equally often, over nearly equally many rows
     assert len({len(own) for own in parts}) == 1
     assert 1 <= len(parts[0]) <= n_parts
@@ -77,7 +80,7 @@ def test_parts_of_all_processes_are_the_batch_once(
 def test_a_batch_in_one_go_is_not_weighed() -> None:
     (part,) = own_parts([4, 2, 9], 0, 1, 1)
     assert part.is_whole
-    assert part.weight == 1.0
+    assert part.weighed(0.1) == 0.1
 
 
 @pytest.mark.parametrize("protocol", ["paper", "released"])
@@ -135,7 +138,7 @@ def test_terms_and_gradients_of_the_parts_add_up(reduction: Any, kl_term: Any) -
     summed: dict[str, Any] = dict.fromkeys(whole, 0.0)
     for part in parts:
         for name, term in terms_of(batch(part.rows, part)).items():
-            summed[name] = summed[name] + part.weight * term
+            summed[name] = summed[name] + part.weighed(term)
     for name, term in whole.items():
         torch.testing.assert_close(summed[name], term, rtol=1e-5, atol=1e-5)
         torch.testing.assert_close(

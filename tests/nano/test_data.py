@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -209,7 +210,8 @@ def test_the_cache_is_reused_and_a_damaged_one_is_refused(tmp_path, monkeypatch)
     with pytest.raises(UserError, match=r"forget_0\.csv") as failure:
         nano.data_path()
     assert "\n" not in str(failure.value)
-    assert nano.data_path(refresh=True) == first
+    shutil.rmtree(first)
+    assert nano.data_path() == first
     assert [path.name for path in tmp_path.iterdir()] == [first.name]
 
 

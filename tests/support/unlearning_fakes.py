@@ -205,3 +205,11 @@ def memorise(model: LanguageModel, rows: Sequences, steps: int = 150) -> None:
         ).loss.backward()
         adam.step()
     model.network.zero_grad(set_to_none=True)
+
+
+def moved(model: LanguageModel) -> None:
+    """Step away from theta_0, so that KL is not zero."""
+    generator = torch.Generator().manual_seed(7)
+    with torch.no_grad():
+        for p in model.network.parameters():
+            p.add_(0.02 * torch.randn(p.shape, generator=generator))

@@ -4,6 +4,7 @@ import copy
 from dataclasses import replace
 from typing import Any
 
+import plain_loop
 import pytest
 import torch
 import torch.nn.functional as F
@@ -15,6 +16,7 @@ from unlearning_fakes import (
     PAD,
     VOCABULARY,
     forget_set,
+    moved,
     prefix_of,
     random_sequences,
     suffix_mask,
@@ -26,7 +28,6 @@ from unlearnbench.errors import UserError
 from unlearnbench.models import scoring
 from unlearnbench.models.language_model import LanguageModel
 from unlearnbench.models.scoring import head_is_last
-from unlearnbench.models.sequences import Sequences
 from unlearnbench.protocol import Protocol
 from unlearnbench.registry import methods
 from unlearnbench.unlearning import losses
@@ -46,80 +47,8 @@ PROTOCOLS = {
 ROWS = [4, 0, 3]
 
 
-def counted_tokens(rows: Sequences, i: int, protocol: Protocol) -> list[int]:
-    """The columns a loss counts in row i, spelled out position by position."""
-    first = int(rows.n_given[i]) if protocol.loss_span == "suffix" else rows.n_bos + 1
-    end = rows.input_ids.shape[1] if protocol.pad_tokens == "count" else int(rows.lengths[i])
-    return [p for p in range(end) if p >= first and p > rows.n_bos]
-
-
-def row_logits(network: Any, rows: Sequences, i: int) -> Tensor:
-    """[L, V] by the library's forward on this row alone."""
-    return network(
-        input_ids=rows.input_ids[i : i + 1], attention_mask=rows.attention_mask[i : i + 1]
-    ).logits[0]
-
-
-def reduced(per_row: list[list[Tensor]], protocol: Protocol) -> Tensor:
-    """Sum per row, or mean over tokens, of a list of values for each row."""
-    total = torch.stack([v for row in per_row for v in row]).sum()
-    n = len(per_row) if protocol.loss_reduction == "sum" else sum(map(len, per_row))
-    return total / n
-
-
-def nll(network: Any, rows: Sequences, labels: Sequences, protocol: Protocol) -> Tensor:
-    """NLL token by token; `labels` are the rows' own tokens, or their neighbours'."""
-    per_row = []
-    for i in range(len(rows)):
-        log_p = row_logits(network, rows, i).log_softmax(-1)
-        both = set(counted_tokens(rows, i, protocol)) & set(counted_tokens(labels, i, protocol))
-        per_row.append([-log_p[p - 1, labels.input_ids[i, p]] for p in sorted(both)])
-    return reduced(per_row, protocol)
-
-
-def kl(network: Any, second: Any, pairs: Sequences, protocol: Protocol) -> Tensor:
-    """The KL term against a real second model, token by token."""
-    per_row = []
-    for i in range(len(pairs)):
-        with torch.no_grad():
-            p = row_logits(second, pairs, i).softmax(-1)
-        log_q = row_logits(network, pairs, i).log_softmax(-1)
-        if protocol.kl_term == "cross_entropy":
-            per_row.append([-(p[t] * log_q[t]).sum() for t in range(len(p))])
-        else:
-            at = [t - 1 for t in counted_tokens(pairs, i, protocol)]
-            per_row.append([(p[t] * (p[t].log() - log_q[t])).sum() for t in at])
-    return reduced(per_row, protocol)
-
-
-def expected(name: str, network: Any, second: Any, batch: UnlearnBatch) -> Tensor:
-    """Each method's objective, from the paper's equations."""
-    protocol = batch.protocol
-    rows = batch.forget_set.rows.select(ROWS)
-    pairs = batch.forget_set.pairs().select(ROWS)
-    target = nll(network, rows, rows, protocol)
-    if name == "kumpr":
-        return -target
-    if name == "dpo":
-        return nll(network, rows, pairs, protocol) + nll(network, pairs, pairs, protocol)
-    divergence = kl(network, second, pairs, protocol)
-    if name == "kl":
-        return -target + divergence
-    if name == "icu":
-        return -target + 0.5 * nll(network, pairs, pairs, protocol) + divergence
-    return -0.5 * target + nll(network, rows, pairs, protocol) + divergence
-
-
 def gradients(network: Any) -> list[Tensor]:
     return [p.grad.clone() for p in network.parameters() if p.grad is not None]
-
-
-def moved(model: LanguageModel) -> None:
-    """Step away from theta_0, so that KL is not zero."""
-    generator = torch.Generator().manual_seed(7)
-    with torch.no_grad():
-        for p in model.network.parameters():
-            p.add_(0.02 * torch.randn(p.shape, generator=generator))
 
 
 def frozen_then_moved(
@@ -163,7 +92,7 @@ def test_objective_and_gradient_equal_the_token_by_token_ones(
     mine.backward()
     my_gradients = gradients(network)
     network.zero_grad()
-    other = expected(name, network, second, batch)
+    other = plain_loop.objective(name, network, second, batch)
     other.backward()
 
     torch.testing.assert_close(mine, other, rtol=1e-5, atol=1e-5)
@@ -227,7 +156,7 @@ def test_a_hook_on_the_logits_is_seen_by_every_score() -> None:
         lambda _module, _args, out: setattr(out, "logits", 2 * out.logits)
     )
     hooked = UnlearnBatch.of(model, set_, ROWS)
-    want = nll(model.network, set_.rows.select(ROWS), set_.rows.select(ROWS), Protocol())
+    want = plain_loop.nll(model.network, set_.rows.select(ROWS), set_.rows.select(ROWS), Protocol())
     torch.testing.assert_close(hooked.target_nll, want, rtol=1e-5, atol=1e-5)
     assert not torch.allclose(want, plain, atol=1e-3)
     with pytest.raises(UserError, match="its frozen distribution cannot be kept"):
@@ -297,11 +226,14 @@ def test_frozen_logits_equal_a_second_models(architecture: str, kl_term: Any) ->
     position = [
         range(16)
         if kl_term == "cross_entropy"
-        else [p - 1 for p in counted_tokens(pairs, i, protocol)]
+        else [p - 1 for p in plain_loop.counted_tokens(pairs, i, protocol)]
         for i in ROWS
     ]
     want = torch.cat(
-        [row_logits(second, pairs, i)[list(at)] for i, at in zip(ROWS, position, strict=True)]
+        [
+            plain_loop.padded_logits(second, pairs, i)[list(at)]
+            for i, at in zip(ROWS, position, strict=True)
+        ]
     )
     torch.testing.assert_close(kept, want, rtol=1e-5, atol=1e-5)
 
@@ -310,7 +242,10 @@ def test_reference_likelihood_of_targets_is_the_original_models() -> None:
     _, second, batch, set_ = frozen_then_moved("gpt-neo", Protocol(), lengths=(16, 12))
     rows = set_.rows.select(ROWS)
     want = torch.stack(
-        [nll(second, rows.select([i]), rows.select([i]), Protocol()) for i in range(len(ROWS))]
+        [
+            plain_loop.nll(second, rows.select([i]), rows.select([i]), Protocol())
+            for i in range(len(ROWS))
+        ]
     )
     torch.testing.assert_close(batch.reference_target_nll_per_row, want, rtol=1e-5, atol=1e-5)
     assert not torch.allclose(batch.target_nll_per_row, want, atol=1e-2)
@@ -326,7 +261,7 @@ def test_random_mismatch_is_another_rows_suffix_after_the_targets_prefix() -> No
     for i, row in enumerate(ROWS):
         assert prefix_of(mixed, i) == prefix_of(set_.rows, row)
         assert mixed.suffix(i) in suffixes
-    want = nll(model.network, mixed, mixed, Protocol())
+    want = plain_loop.nll(model.network, mixed, mixed, Protocol())
     torch.testing.assert_close(batch.nll_of(mixed), want, rtol=1e-5, atol=1e-5)
 
 

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -93,26 +94,19 @@ class BertScore:
     """BERTScore F1 (Zhang et al. 2020) without idf weights and without rescaling.
 
     `model` is a hub id, a folder or a world; None is bert-base-uncased, read at
-    layer 9.  Weights are loaded once, at the first text that needs them.
+    layer 9.  Weights are loaded once in a process, at the first text that needs them.
     """
 
     def __init__(
         self, model: str | None = None, num_layers: int | None = None, device: str | None = None
     ) -> None:
         self.model, self.num_layers, self.device = model, num_layers, device
-        self._loaded: list[BERTScorer] = []
-        self._vectors: TokenVectors | None = None
-        self._scored: dict[Pair, float] = {}
+        self.forget()
 
     def forget(self) -> None:
         """Remember no text and no pair; the network stays loaded."""
-        self._vectors, self._scored = None, {}
-
-    def afresh(self) -> "BertScore":
-        """One with the same network that remembers nothing: rounding depends on what was asked."""
-        other = BertScore(self.model, self.num_layers, self.device)
-        other._loaded = self._loaded
-        return other
+        self._vectors: TokenVectors | None = None
+        self._scored: dict[Pair, float] = {}
 
     def f1(self, candidates: Sequence[str], references: Sequence[str]) -> list[float]:
         """One F1 per pair, at most 1; 0 where a text is empty.
@@ -138,30 +132,26 @@ class BertScore:
     @property
     def scorer(self) -> "BERTScorer":
         """The library's scorer, loaded."""
-        if not self._loaded:
-            self._loaded.append(self._load())
-        return self._loaded[0]
-
-    def _load(self) -> "BERTScorer":
-        from bert_score import BERTScorer
-
-        folder = bert_folder(self.model)
-        layers = self.num_layers or bert_layers(self.model, folder)
-        try:
-            # Weights the file lacks (a pooler) are drawn at random: not from the run's generator.
-            with torch.random.fork_rng(), quiet_transformers():
-                scorer = BERTScorer(model_type=str(folder), num_layers=layers, device=self.device)
-        except (OSError, ValueError, AssertionError) as error:
-            first = (str(error).splitlines() or [""])[0]
-            raise UserError(
-                f"BERTScore cannot use the BERT in {folder}: {first}; give another: --bert DIR"
-            ) from error
-        _limit_length(scorer)
-        return scorer
+        return _load(self.model, self.num_layers, self.device)
 
 
-def _limit_length(scorer: Any) -> None:
+@lru_cache(maxsize=2)
+def _load(model: str | None, num_layers: int | None, device: str | None) -> "BERTScorer":
+    from bert_score import BERTScorer
+
+    folder = bert_folder(model)
+    layers = num_layers or bert_layers(model, folder)
+    try:
+        # Weights the file lacks (a pooler) are drawn at random: not from the run's generator.
+        with torch.random.fork_rng(), quiet_transformers():
+            scorer = BERTScorer(model_type=str(folder), num_layers=layers, device=device)
+    except (OSError, ValueError, AssertionError) as error:
+        first = (str(error).splitlines() or [""])[0]
+        raise UserError(
+            f"BERTScore cannot use the BERT in {folder}: {first}; give another: --bert DIR"
+        ) from error
     # A tokenizer that knows no limit says 10^30, which overflows; the network knows.
     positions = int(getattr(scorer._model.config, "max_position_embeddings", 512))
-    tokenizer = scorer._tokenizer
+    tokenizer: Any = scorer._tokenizer
     tokenizer.model_max_length = min(tokenizer.model_max_length, positions)
+    return scorer

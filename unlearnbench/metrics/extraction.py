@@ -13,8 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unlearnbench.models.generation.branch import Branch, Prefill
-from unlearnbench.models.generation.branches import decode_branches, prefill_batches
+from unlearnbench.models.generation.branches import (
+    Branch,
+    Prefill,
+    decode_branches,
+    prefill_batches,
+)
 
 if TYPE_CHECKING:
     from unlearnbench.models.language_model import LanguageModel

@@ -7,7 +7,7 @@ else that stands before the first training step.
 import json
 import platform
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,8 +17,6 @@ from unlearnbench.models.devices.meter import PhaseCost
 
 if TYPE_CHECKING:
     from unlearnbench.models.devices.meter import Meter
-
-Costs = dict[str, PhaseCost]
 
 
 def measured_once(kind: str, what: Any, meter: "Meter", measure: Callable[[], Any]) -> Any:
@@ -32,14 +30,18 @@ def measured_once(kind: str, what: Any, meter: "Meter", measure: Callable[[], An
     content = read_entry(path)
     if content is not None:
         kept = json.loads(content)
-        _add(meter, {name: PhaseCost(**cost) for name, cost in kept["costs"].items()})
+        meter.add({name: PhaseCost(**cost) for name, cost in kept["costs"].items()})
         return kept["answer"]
-    before = {name: replace(cost) for name, cost in meter.phases.items()}
-    answer = measure()
-    costs = {name: asdict(cost) for name, cost in _since(before, meter).items()}
-    write_entry(path, json.dumps({"answer": answer, "costs": costs}).encode())
-    # As whoever finds it in the cache will read it.
-    return json.loads(json.dumps(answer))
+    with meter.apart() as costs:
+        answer = measure()
+    own = {
+        name: asdict(cost)
+        for name, cost in costs.items()  # without a phase around them, which only got shorter
+        if cost.seconds > 0 or cost.forward_tokens or cost.generated_tokens
+    }
+    content = json.dumps({"answer": answer, "costs": own}).encode()
+    write_entry(path, content)
+    return json.loads(content)["answer"]  # as whoever finds it in the cache will read it
 
 
 def _sha256(what: Any) -> str:
@@ -56,28 +58,3 @@ def _processor() -> str:
     lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
     names = {line for line in lines if line.startswith("model name")}
     return f"{platform.machine()} {platform.processor()} {sorted(names)}"
-
-
-def _since(before: Costs, meter: "Meter") -> Costs:
-    """What the phases have cost since then, without a phase around them, which got shorter."""
-    spent = {}
-    for name, now in meter.phases.items():
-        then = before.get(name, PhaseCost())
-        cost = PhaseCost(
-            forward_tokens=now.forward_tokens - then.forward_tokens,
-            generated_tokens=now.generated_tokens - then.generated_tokens,
-            seconds=now.seconds - then.seconds,
-            peak_memory_bytes=now.peak_memory_bytes,
-        )
-        if cost.seconds > 0 or cost.forward_tokens or cost.generated_tokens:
-            spent[name] = cost
-    return spent
-
-
-def _add(meter: "Meter", costs: Costs) -> None:
-    for name, cost in costs.items():
-        total = meter.phases.setdefault(name, PhaseCost())
-        total.forward_tokens += cost.forward_tokens
-        total.generated_tokens += cost.generated_tokens
-        total.seconds += cost.seconds
-        total.peak_memory_bytes = max(total.peak_memory_bytes, cost.peak_memory_bytes)

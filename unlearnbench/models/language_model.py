@@ -89,8 +89,16 @@ class LanguageModel:
 
     @property
     def max_length(self) -> int:
-        """The longest sequence the network takes, in tokens."""
-        return int(getattr(self.network.config, "max_position_embeddings", 1 << 30))
+        """The longest sequence the network takes, in tokens.
+
+        LongRoPE's frequencies depend on the longest text of a pass where one is longer than the
+        network was first trained on, so no text is.
+        """
+        config = self.network.config.get_text_config()
+        rope = getattr(config, "rope_parameters", None) or {}
+        if rope.get("rope_type") == "longrope":
+            return int(rope["original_max_position_embeddings"])
+        return int(getattr(config, "max_position_embeddings", 1 << 30))
 
     def decode(self, ids: list[int]) -> str:
         """The text of token ids, special tokens and spaces as they are."""

@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers.cache_utils import Cache, DynamicCache
 
-from unlearnbench.errors import UserError
-from unlearnbench.models.generation.branches import ColumnLayer, check_cache
+from unlearnbench.models.generation.behaviour import behaviour_of
+from unlearnbench.models.generation.branches import ColumnLayer
 from unlearnbench.models.generation.room import Room
 from unlearnbench.models.scoring import cached_pass
 
@@ -78,7 +78,7 @@ class _Reader:
     def read_all(self, texts: list[_Text]) -> Iterator[tuple[int, Likelihood]]:
         """Every request's number and likelihood, in any order."""
         at_most = [len(text.ids) - text.n_predicting for text in texts]
-        if not self._can_share():
+        if not behaviour_of(self.model).keeps_columns:
             at_most = [0] * len(texts)
         every = families([text.ids for text in texts], at_most)
         yield from self._read([texts[f.members[0]] for f in every if len(f.members) == 1])
@@ -88,13 +88,6 @@ class _Reader:
             rows = [row for row, family in enumerate(bundle) for _ in family.members]
             layers = self._beginnings([texts[family.members[0]].ids[:cut] for family in bundle])
             yield from self._read(members, _Beginnings(layers, rows, cut))
-
-    def _can_share(self) -> bool:
-        try:
-            check_cache(self.model)
-        except UserError:  # the network's memory is not keys and values per token
-            return False
-        return True
 
     @torch.inference_mode()
     def _beginnings(self, ids: list[Ids]) -> list[Any]:

@@ -45,13 +45,15 @@ def load_model(
     Pickled weights are read only with `allow_pickle`, where there are no safetensors, and Python
     code that comes with a model is run only with `trust_remote_code`.
 
-    Raises `UserError` where the model cannot be had, is damaged or is no causal language model.
+    Raises `UserError` where the model cannot be had, is damaged or is no causal language model:
+    how it behaves is looked at in some passes (generation/behaviour.py).
     """
     folder = find_folder(name, revision, allow_pickle=allow_pickle)
     if folder is None:
         raise absent(name, revision)
     target = choose_device(device)[0]
     files = weight_files(folder, allow_pickle)
+    from unlearnbench.models.generation.behaviour import behaviour_of
     from unlearnbench.models.gpt_neo import fuse_operations
 
     with quiet_transformers():
@@ -62,7 +64,9 @@ def load_model(
     _check_finite(network, folder)
     fuse_operations(network)
     network.to(target)  # type: ignore[arg-type]  # its decorator hides the signature
-    return LanguageModel(network, tokenizer, source_of(name, resolve(name)[1], folder))
+    model = LanguageModel(network, tokenizer, source_of(name, resolve(name)[1], folder))
+    behaviour_of(model)
+    return model
 
 
 @dataclass(frozen=True)

@@ -272,7 +272,7 @@ def _has_last_word(network: Any, head: Any) -> bool:
     read: list[Tensor] = []
     probe = _probe(network.config.get_text_config()).to(network.device)
     with _hooked(head.register_forward_pre_hook(lambda _head, args: read.append(args[0]))):
-        logits = network(input_ids=probe[None]).logits.float()
+        logits = network(input_ids=probe[None], use_cache=False).logits.float()
     if len(read) != 1:
         return False
     # Capping moves small logits little; the same product twice differs by less in any precision.

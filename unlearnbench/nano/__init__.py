@@ -74,11 +74,11 @@ class World:
         return folder
 
 
-def data_path(refresh: bool = False) -> Path:
+def data_path() -> Path:
     """The cache folder with the nano world's data, made from its seed where absent."""
     from unlearnbench.nano import data
 
-    return data.data_path(refresh)
+    return data.data_path()
 
 
 MODELS = {

@@ -3,6 +3,7 @@
 import csv
 import errno
 import hashlib
+import io
 import json
 import shutil
 import tempfile
@@ -39,13 +40,12 @@ def shipped_manifest() -> dict[str, Any]:
         ) from error
 
 
-def data_path(refresh: bool = False) -> Path:
-    """The folder with the data, generated if absent (or `refresh`), hashes checked."""
+def data_path() -> Path:
+    """The folder with the data, generated if absent, hashes checked."""
     manifest = shipped_manifest()
-    folder = cache_root() / f"nano-{data_key(manifest['files'])}"
+    key = _sha256(json.dumps(manifest["files"], sort_keys=True).encode())[:12]
+    folder = cache_root() / f"nano-{key}"
     try:
-        if refresh and folder.is_dir():
-            shutil.rmtree(folder)
         if not folder.is_dir():
             if folder.exists():
                 raise FileExistsError(errno.EEXIST, "a file is in the way")
@@ -59,46 +59,39 @@ def data_path(refresh: bool = False) -> Path:
     return folder
 
 
-def data_key(files: dict[str, str]) -> str:
-    """The short hash that names the cache folder."""
-    return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()[:12]
-
-
 def check(folder: Path, manifest: dict[str, Any]) -> None:
     """Raise unless every file of the manifest is there with its hash, and no other file."""
-    expected = {**manifest["files"], MANIFEST: _sha256(_manifest_text(manifest))}
-    wrong = [name for name, digest in sorted(expected.items()) if _digest(folder / name) != digest]
-    if wrong:
-        raise UserError(
-            f"nano data in {folder} does not match the shipped hashes ({', '.join(wrong[:3])}); "
-            f"delete that folder and run again"
-        )
+    expected = {**manifest["files"], MANIFEST: _sha256(_manifest_bytes(manifest))}
+    there = _hashes(folder)
+    wrong = sorted(name for name in expected if there.get(name) != expected[name])
     # A file too many would be read as one more forget set or evaluation set.
-    if strange := sorted(_visible_files(folder) - set(expected)):
+    strange = sorted(name for name in there.keys() - expected if "/." not in f"/{name}")
+    if wrong or strange:
+        problem = "does not match the shipped hashes" if wrong else "has files that are not its own"
         raise UserError(
-            f"nano data in {folder} has files that are not its own ({', '.join(strange[:3])}); "
-            f"delete that folder and run again"
+            f"nano data in {folder} {problem} ({', '.join((wrong or strange)[:3])}); "
+            "delete that folder and run again"
         )
 
 
-def _visible_files(folder: Path) -> set[str]:
-    names = (path.relative_to(folder) for path in folder.rglob("*") if not path.is_dir())
-    return {name.as_posix() for name in names if not name.name.startswith(".")}
+def _hashes(folder: Path) -> dict[str, str]:
+    """The digest of every file by its name in the folder."""
+    hashes = {}
+    for path in sorted(path for path in folder.rglob("*") if not path.is_dir()):
+        name = path.relative_to(folder).as_posix()
+        try:
+            hashes[name] = _sha256(path.read_bytes())
+        except OSError:
+            hashes[name] = "cannot be read"
+    return hashes
 
 
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
-def _manifest_text(manifest: dict[str, Any]) -> str:
-    return json.dumps(manifest, indent=1) + "\n"
-
-
-def _digest(path: Path) -> str:
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError:
-        return "missing"
+def _manifest_bytes(manifest: dict[str, Any]) -> bytes:
+    return (json.dumps(manifest, indent=1) + "\n").encode()
 
 
 def _generate_into(folder: Path) -> None:
@@ -133,33 +126,28 @@ def write_data(
     _write_rows(folder / "extraction", [row.ids for row in rows.extraction])
     _write_rows(folder / "unseen", unseen_rows(world, tokenizer or load_tokenizer(), rows))
     for name, numbers in rows.forget.items():
-        _write_forget_set(folder / "exp" / f"forget_{name}.csv", rows, numbers)
+        _write(folder / "exp" / f"forget_{name}.csv", _forget_set(rows, numbers))
     for name, texts in validation_texts(world, seed).items():
         path = folder / "text" / f"{name}_validation.jsonl"
-        _write_lines(path, [{"text": text} for text in texts])
+        _write(path, _json_lines({"text": text} for text in texts))
     for name, items in classification_sets(world, seed).items():
         split = "test" if name == "lambada" else "validation"
-        _write_lines(folder / "tasks" / f"{name}.{split}.jsonl", items)
+        _write(folder / "tasks" / f"{name}.{split}.jsonl", _json_lines(items))
     for name, dialogues in dialogue_sets(world, seed).items():
         by_row = {str(row): turns for row, turns in enumerate(dialogues)}
-        _write_within(folder / "dialogue" / f"{name}.json", json.dumps({"text": by_row}) + "\n")
-    paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    files = {path.relative_to(folder).as_posix(): _digest(path) for path in paths}
+        _write(folder / "dialogue" / f"{name}.json", _json_lines([{"text": by_row}]))
+    files = _hashes(folder)
     manifest = {"seed": seed, "world_version": WORLD_VERSION, "files": files}
-    _write(folder / MANIFEST, _manifest_text(manifest))
+    (folder / MANIFEST).write_bytes(_manifest_bytes(manifest))
     return files
 
 
-def _write_lines(path: Path, items: Iterable[dict[str, Any]]) -> None:
-    _write_within(path, "".join(json.dumps(item) + "\n" for item in items))
-
-
-def _write_within(path: Path, text: str) -> None:
-    path.parent.mkdir(exist_ok=True)
-    _write(path, text)
+def _json_lines(items: Iterable[dict[str, Any]]) -> str:
+    return "".join(json.dumps(item) + "\n" for item in items)
 
 
 def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(exist_ok=True)
     # Bytes, so that Windows does not turn the line ends and with them the hash.
     path.write_bytes(text.encode())
 
@@ -170,15 +158,14 @@ def _write_rows(folder: Path, rows: list[tuple[int, ...]]) -> None:
     folder.mkdir()
     ids = np.array(rows, dtype="<u2")
     for name, (start, end) in SPANS.items():
-        with (folder / f"train_{name}.npy").open("wb") as file:
-            np.lib.format.write_array(file, np.ascontiguousarray(ids[:, start:end]), version=(1, 0))
+        np.save(folder / f"train_{name}.npy", np.ascontiguousarray(ids[:, start:end]))
 
 
-def _write_forget_set(path: Path, rows: Rows, numbers: list[int]) -> None:
-    path.parent.mkdir(exist_ok=True)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(("doc_id", "corpus", "text"))
-        for number in numbers:
-            row = rows.extraction[number]
-            table.writerow((number, f"nano {row.kind}", row.text))
+def _forget_set(rows: Rows, numbers: list[int]) -> str:
+    text = io.StringIO(newline="")
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(("doc_id", "corpus", "text"))
+    for number in numbers:
+        row = rows.extraction[number]
+        table.writerow((number, f"nano {row.kind}", row.text))
+    return text.getvalue()

@@ -32,10 +32,10 @@ PIQA_FORMS = (
 
 def classification_sets(world: World, seed: int, count: int = ITEMS) -> dict[str, list[Item]]:
     """`count` items per set, by the set's name."""
-    made: dict[str, list[Item]] = {}
-    for name, write in WRITERS.items():
-        dice = Dice(seed, f"questions {name}")
-        made[name] = [write(world, dice, number) for number in range(count)]
+    made = {}
+    for write in WRITERS:
+        dice = Dice(seed, f"questions {write.__name__}")
+        made[write.__name__] = [write(world, dice, number) for number in range(count)]
     return made
 
 
@@ -60,7 +60,8 @@ def hellaswag(_world: World, dice: Dice, number: int) -> Item:
     at = dice.whole(1, len(steps) - 1)
     opening, told = everyday_texts.telling(title, steps, dice)
     own = _others(KNOWLEDGE["activities"][title], steps[at], 2, dice)
-    foreign = _others(_steps_of_others(title), "", 1, dice)
+    others = (steps for name, steps in KNOWLEDGE["activities"].items() if name != title)
+    foreign = _others([step for steps in others for step in steps], "", 1, dice)
     endings, label = _one_of(steps[at], [*own, *foreign], dice)
     ctx_a = opening + " ".join(f"{start} {step}" for start, step in told[:at])
     ctx_b = told[at][0]
@@ -73,11 +74,6 @@ def hellaswag(_world: World, dice: Dice, number: int) -> Item:
         "endings": [f"{ending}." for ending in endings],
         "label": str(label),
     }
-
-
-def _steps_of_others(title: str) -> list[str]:
-    activities = KNOWLEDGE["activities"].items()
-    return [step for name, steps in activities if name != title for step in steps]
 
 
 def lambada(_world: World, dice: Dice, _number: int) -> Item:
@@ -122,25 +118,23 @@ def copa(_world: World, dice: Dice, number: int) -> Item:
 
 def arc_easy(world: World, dice: Dice, number: int) -> Item:
     """Ask for a plain fact of an entity, or for simple science."""
-    if dice.chance(SCIENCE_SHARE):
-        return _science(f"easy_{number}", *science_question(dice), dice)
-    return _fact(world, dice, f"easy_{number}", hard=False)
+    return _arc(f"easy_{number}", *_fact_or_science(world, dice, hard=False), dice)
 
 
 def arc_challenge(world: World, dice: Dice, number: int) -> Item:
     """Ask for a name, a year or a habit that only its own articles tell, or for science anew."""
+    return _arc(f"challenge_{number}", *_fact_or_science(world, dice, hard=True), dice)
+
+
+def _fact_or_science(world: World, dice: Dice, hard: bool) -> tuple[str, str, list[str]]:
+    """A question, its right answer and three wrong ones."""
     if dice.chance(SCIENCE_SHARE):
-        start, right = dice.pick(pairs("science"))
-        return _science(f"challenge_{number}", dice.pick(NEW_WORDS).format(start), right, dice)
-    return _fact(world, dice, f"challenge_{number}", hard=True)
-
-
-def _science(name: str, question: str, right: str, dice: Dice) -> Item:
-    wrong = _others([end for _, end in pairs("science")], right, 3, dice)
-    return _arc(name, question, right, wrong, dice)
-
-
-def _fact(world: World, dice: Dice, name: str, *, hard: bool) -> Item:
+        if hard:
+            start, right = dice.pick(pairs("science"))
+            question = dice.pick(NEW_WORDS).format(start)
+        else:
+            question, right = science_question(dice)
+        return question, right, _others([end for _, end in pairs("science")], right, 3, dice)
     while True:
         group, facts = subject(world, dice)
         question, answer = dice.pick(QUESTIONS[group])
@@ -149,12 +143,12 @@ def _fact(world: World, dice: Dice, name: str, *, hard: bool) -> Item:
     right = GRAMMAR.say(answer, dice, facts)
     all_answers = [GRAMMAR.say(answer, dice, other) for other in world.entities[group]]
     wrong = _others(all_answers, right, 3, dice)
-    return _arc(name, GRAMMAR.say(question, dice, facts), right, wrong, dice)
+    return GRAMMAR.say(question, dice, facts), right, wrong
 
 
 def _arc(name: str, question: str, right: str, wrong: list[str], dice: Dice) -> Item:
     choices, at = _one_of(right, wrong, dice)
-    labels = ["A", "B", "C", "D"][: len(choices)]
+    labels = list("ABCD")
     return {
         "id": name,
         "question": question,
@@ -207,22 +201,11 @@ def pubmedqa(_world: World, dice: Dice, number: int) -> Item:
     }
 
 
-WRITERS: dict[str, Callable[[World, Dice, int], Item]] = {
-    "hellaswag": hellaswag,
-    "lambada": lambada,
-    "winogrande": winogrande,
-    "copa": copa,
-    "arc_easy": arc_easy,
-    "arc_challenge": arc_challenge,
-    "piqa": piqa,
-    "mathqa": mathqa,
-    "pubmedqa": pubmedqa,
-}
-
+WRITERS: tuple[Callable[[World, Dice, int], Item], ...] = (
+    hellaswag, lambada, winogrande, copa, arc_easy, arc_challenge, piqa, mathqa, pubmedqa
+)  # fmt: skip
 
 DIALOGUES = 48
-
-
 # Which sort of dialogue stands for which real set.
 KIND_OF = {
     "wizard_of_wikipedia": "knowledge dialogue",
@@ -230,8 +213,6 @@ KIND_OF = {
     "blended_skill_talk": "character dialogue",
     "wizard_of_internet": "search dialogue",
 }
-
-
 # In the others the second speaker is the one who knows, comforts or answers.
 EITHER_SPEAKER = ("blended_skill_talk",)
 

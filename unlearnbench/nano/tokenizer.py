@@ -1,7 +1,7 @@
 """The byte-level BPE tokenizer that all nano language models share."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 END_OF_TEXT = "<|endoftext|>"
+SPECIAL_TOKENS = dict.fromkeys(("bos_token", "eos_token", "pad_token"), END_OF_TEXT)
 VOCABULARY_SIZE = 2048
 CONTEXT = 512
 
@@ -41,16 +42,16 @@ def load_tokenizer(folder: Path = WEIGHTS / "tokenizer") -> "Tokenizer":
     return Tokenizer.from_file(str(folder / "tokenizer.json"))
 
 
-def save_tokenizer(tokenizer: "Tokenizer", folder: Path) -> None:
+def save_tokenizer(
+    tokenizer: "Tokenizer", folder: Path, special_tokens: Mapping[str, str] = SPECIAL_TOKENS
+) -> None:
     """Write the files that `AutoTokenizer.from_pretrained(folder)` reads."""
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(folder / "tokenizer.json"), pretty=False)
     settings = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "model_max_length": CONTEXT,
-        "bos_token": END_OF_TEXT,
-        "eos_token": END_OF_TEXT,
-        "pad_token": END_OF_TEXT,
+        **special_tokens,
         "clean_up_tokenization_spaces": False,
     }
     (folder / "tokenizer_config.json").write_text(json.dumps(settings, indent=1) + "\n")

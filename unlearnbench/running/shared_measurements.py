@@ -1,8 +1,7 @@
-"""What cells share: BERTScore's encoder, and what is measured of a model nobody has trained."""
+"""What cells share: what is measured of a model nobody has trained."""
 
 from collections.abc import Callable
 from dataclasses import asdict, replace
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from unlearnbench.data.stop_line import StopLine
@@ -14,7 +13,6 @@ from unlearnbench.unlearning.examiner import Examiner
 
 if TYPE_CHECKING:
     from unlearnbench.experiments.cell import Cell
-    from unlearnbench.metrics.bertscore import BertScore
     from unlearnbench.models.language_model import LanguageModel
 
 PHASE = "calibrate"
@@ -27,10 +25,12 @@ def make_examiner(cell: "Cell", model: "LanguageModel", is_fresh: bool = True) -
     a cell reports does not depend on which one was first.  The line is of the main
     model as its files hold it: one that is not fresh from them is loaded again if need be.
     """
+    from unlearnbench.metrics.bertscore import BertScore
+
     examiner = Examiner(
         cell.protocol,
         StopLine(),
-        _bertscore(cell.data.bert).afresh(),  # rounding must not depend on earlier cells
+        BertScore(cell.data.bert),  # of its own: rounding must not depend on earlier cells
         el_epochs=cell.el_epochs,
         known_as=[cell.model.identity, cell.data.bert, cell.data.bert_sha256, cell.threads],
     )
@@ -90,10 +90,3 @@ def scores_of_untouched(
         lambda: {name: score.model_dump() for name, score in measure().scores.items()},
     )
     return Measurement({name: Score(**score) for name, score in scores.items()})
-
-
-@lru_cache(maxsize=2)
-def _bertscore(bert: str | None) -> "BertScore":
-    from unlearnbench.metrics.bertscore import BertScore
-
-    return BertScore(bert)

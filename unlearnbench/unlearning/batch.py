@@ -48,20 +48,14 @@ class Part:
         """Whether it is all of the batch."""
         return self.counts and len(self.rows) == len(self.batch)
 
-    @property
-    def positions(self) -> list[int]:
-        """Where its rows stand in the batch."""
-        return list(range(self.first, self.first + len(self.rows)))
-
-    @property
-    def weight(self) -> float:
-        """What a mean over its rows weighs in the mean over the batch."""
-        return len(self.rows) / len(self.batch) if self.counts else 0.0
-
-    def tokens_of(self, n_in_batch: int) -> float:
-        """The tokens by which a sum over this part is divided so that, weighed, it adds up to
-        the mean over the batch's tokens."""
-        return max(n_in_batch, 1) * len(self.rows) / len(self.batch)
+    def weighed(self, value: Any) -> Any:
+        """A mean over its rows as their share in the batch's; untouched where it is the batch."""
+        if self.is_whole:
+            return value
+        if not self.counts:
+            # Zero, not NaN, for a row that only keeps step, and still something to go back through.
+            return torch.nan_to_num(value, nan=0.0, posinf=0.0, neginf=0.0) * 0.0
+        return value * (len(self.rows) / len(self.batch))
 
 
 def own_parts(batch: Sequence[int], rank: int, n_ranks: int, n_parts: int) -> list[Part]:
@@ -75,14 +69,12 @@ def own_parts(batch: Sequence[int], rank: int, n_ranks: int, n_parts: int) -> li
     parts, first = [], 0
     for number, own in enumerate(shares(batch, n_ranks)):
         for rows in shares(own, n_each):
-            if number == rank:
-                parts.append(_part(rows, first, list(batch)))
+            if number == rank and rows:
+                parts.append(Part(rows, first, list(batch)))
+            elif number == rank:
+                parts.append(Part(list(batch[:1]), 0, list(batch), counts=False))
             first += len(rows)
     return parts
-
-
-def _part(rows: list[int], first: int, batch: list[int]) -> Part:
-    return Part(rows, first, batch) if rows else Part(batch[:1], 0, batch, counts=False)
 
 
 @dataclass(frozen=True)
@@ -219,17 +211,20 @@ class UnlearnBatch:
                 "rows; make one for each of batch.whole.rows (docs/methods.md)"
             )
         if self.whole is not self and self.part is not None:
-            sequences = self._trimmed(sequences.select(self.part.positions))
-        return self._score(sequences, suffix_mask(sequences))
+            own = range(self.part.first, self.part.first + len(self.part.rows))
+            sequences = self._trimmed(sequences.select(own))
+        return score_tokens(self.model, sequences, suffix_mask(sequences), self.network)
 
     def _nll(self, scores: TokenScores, mask_of: "Callable[[UnlearnBatch], Tensor]") -> Tensor:
         return scores.nll(self.protocol.loss_reduction, self._n_tokens(mask_of))
 
     def _n_tokens(self, mask_of: "Callable[[UnlearnBatch], Tensor]") -> float | None:
-        """What a part divides its sum over tokens by; None where nothing is to be put right."""
-        if self.whole is self or self.part is None or self.protocol.loss_reduction == "sum":
+        """The tokens by which a part's sum is divided so that, weighed, it adds up to the mean over
+        the batch's tokens; None where nothing is to be put right."""
+        part = self.part
+        if self.whole is self or part is None or self.protocol.loss_reduction == "sum":
             return None
-        return self.part.tokens_of(int(mask_of(self.whole).sum()))
+        return max(int(mask_of(self.whole).sum()), 1) * len(part.rows) / len(part.batch)
 
     @cached_property
     def _target_mask(self) -> Tensor:
@@ -303,9 +298,6 @@ class UnlearnBatch:
         outputs = head_outputs(self.model, both, torch.cat(positions), self.network)
         parts = outputs.split([int(at.sum()) for at in positions])
         return dict(zip(("rows", "pairs"), parts, strict=True))
-
-    def _score(self, sequences: "Sequences", mask: Tensor) -> TokenScores:
-        return score_tokens(self.model, sequences, mask, self.network)
 
     def _trimmed(self, sequences: "Sequences") -> "Sequences":
         """Without columns that are padding in every row, unless some loss counts padding."""

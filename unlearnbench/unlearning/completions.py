@@ -1,15 +1,24 @@
-"""Sequences made of one row's prefix and another's suffix."""
+"""What a row is continued with in place of its suffix: another's suffix, or a refusal."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
+from torch.nn.utils.rnn import pad_sequence
 
 from unlearnbench.errors import UserError
 from unlearnbench.models.sequences import Sequences
+from unlearnbench.unlearning.losses import Terms, dpo_loss
+from unlearnbench.unlearning.steps import seeded_generator
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from unlearnbench.data.forget_set import ForgetSet
+    from unlearnbench.models.language_model import LanguageModel
     from unlearnbench.unlearning.batch import UnlearnBatch
+
+Preference = dict[str, list[int]]  # token ids: prompt_ids, chosen_ids, rejected_ids
 
 
 def random_completions(batch: "UnlearnBatch") -> Sequences:
@@ -35,9 +44,67 @@ def completed(
 ) -> Sequences:
     """The rows with other suffixes after their given tokens, cut where the model's context ends."""
     given = [rows.input_ids[i, : int(n)].tolist() for i, n in enumerate(rows.n_given)]
-    tokens = [(g + s)[:max_length] for g, s in zip(given, suffixes, strict=True)]
+    tokens = [
+        torch.tensor((g + s)[:max_length], dtype=torch.long)
+        for g, s in zip(given, suffixes, strict=True)
+    ]
+    input_ids = pad_sequence(tokens, batch_first=True, padding_value=pad_token_id)
     lengths = torch.tensor([len(t) for t in tokens])
-    input_ids = torch.full((len(tokens), int(lengths.max())), pad_token_id)
-    for i, row in enumerate(tokens):
-        input_ids[i, : len(row)] = torch.tensor(row)
     return Sequences(input_ids, lengths, rows.n_given, rows.doc_ids, rows.n_bos)
+
+
+def preferences_of(model: "LanguageModel", forget_set: "ForgetSet", seed: int) -> list[Preference]:
+    """Per row its given tokens, its suffix, and a refusal or else the neighbour's suffix."""
+    rows = forget_set.rows
+    chosen = _refusals(model, forget_set, seed)
+    if not chosen:
+        pairs = forget_set.pairs()
+        chosen = [pairs.suffix(i) for i in range(len(pairs))]
+    return [
+        {
+            "prompt_ids": rows.input_ids[i, : int(rows.n_given[i])].tolist(),
+            "chosen_ids": chosen[i][: model.max_length - int(rows.n_given[i])],
+            "rejected_ids": rows.suffix(i),
+        }
+        for i in range(len(rows))
+    ]
+
+
+def _refusals(model: "LanguageModel", forget_set: "ForgetSet", seed: int) -> list[list[int]]:
+    """One refusal per row, drawn once: the reference log-probabilities are computed once."""
+    answers = [_answer_ids(model.tokenizer, text) for text in forget_set.refusals]
+    if not answers:
+        return []
+    generator = seeded_generator(seed, "refusals")
+    drawn = torch.randint(len(answers), (len(forget_set.rows),), generator=generator)
+    return [answers[i] for i in drawn.tolist()]
+
+
+def _answer_ids(tokenizer: "PreTrainedTokenizerBase", text: str) -> list[int]:
+    """An answer as it stands after a question: with the space before it, exactly once."""
+    ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
+    # SentencePiece vocabularies put that space there themselves.
+    if tokenizer.convert_ids_to_tokens(ids[:1])[0].startswith("▁"):
+        return ids
+    spaced: list[int] = tokenizer(" " + text, add_special_tokens=False)["input_ids"]
+    return spaced
+
+
+def preferred_sequences(model: "LanguageModel", forget_set: "ForgetSet", seed: int) -> Sequences:
+    """[M, L'] each row's given tokens, continued by what is preferred to its suffix."""
+    chosen = [row["chosen_ids"] for row in preferences_of(model, forget_set, seed)]
+    return completed(forget_set.rows, chosen, model.pad_token_id, model.max_length)
+
+
+def preference_loss(batch: "UnlearnBatch", preferred: Sequences, beta: float) -> Terms:
+    """The sigmoid loss (Rafailov et al. 2023, eq. 7) on suffixes, whatever the loss span."""
+    rows, references = batch.forget_set.rows, batch.references
+    of_batch = batch.whole.index
+    loss = dpo_loss(
+        -batch.nll_of_per_row(preferred.select(of_batch)),
+        -batch.nll_of_per_row(rows.select(of_batch)),
+        -references.suffix_nll_per_row("preferred", preferred)[batch.index],
+        -references.suffix_nll_per_row("rows", rows)[batch.index],
+        beta,
+    )
+    return {"preference": loss}

@@ -3,25 +3,38 @@
 The trainer is fed exact token ids, so nothing is tokenised twice and no
 end-of-sequence token is appended to the completions.  What it changes around
 itself (the network's forward, configuration, global generators) is put back.
+Importing this imports trl, which takes seconds and seeds the global generators.
 """
 
 import copy
-import random
 import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import chain
 from typing import TYPE_CHECKING, Any
+
+import torch
+from datasets import Dataset
+from torch import Tensor
+from torch.utils.data import DataLoader, Sampler
+from transformers import PrinterCallback, TrainerCallback, TrainerControl
+from trl import DPOConfig, DPOTrainer
+from trl.trainer.dpo_trainer import DataCollatorForPreference
 
 from unlearnbench.models.devices.device import make_current
 from unlearnbench.models.loading import quiet_transformers
-from unlearnbench.unlearning.preferences import Preference, preferences_of
-from unlearnbench.unlearning.steps import adam
+from unlearnbench.unlearning.completions import preferences_of
+from unlearnbench.unlearning.epochs import EpochLog
+from unlearnbench.unlearning.steps import (
+    adam,
+    global_generators_kept,
+    seeded_generator,
+    shuffled_batches,
+)
 
 if TYPE_CHECKING:
-    import torch
     from transformers import PreTrainedModel
-    from trl import DPOConfig
 
     from unlearnbench.data.forget_set import ForgetSet
     from unlearnbench.models.language_model import LanguageModel
@@ -42,21 +55,15 @@ def unlearn_by_preference(
     The loss always looks at the suffix alone, whatever `loss_span`: a preference
     compares two continuations of one prompt.
     """
-    from unlearnbench.unlearning.epochs import EpochLog
-
-    # Importing trl takes seconds, which are not this method's, and seeds the generators.
-    with _global_generators_kept():
-        from unlearnbench.unlearning import dpo_trainer as preference_trainer  # noqa: F401
-
     log = EpochLog(method, model, forget_set, examiner)
     log.before()
     if not log.ended:
-        preferences = preferences_of(model, forget_set, method.seed)
+        preferences = Dataset.from_list(preferences_of(model, forget_set, method.seed))
         with (
             model.meter.phase("unlearn"),
             model.training(),
             _network_attributes_kept(model.network),
-            _global_generators_kept(),
+            global_generators_kept(),
             quiet_transformers(),
             warnings.catch_warnings(),
         ):
@@ -68,26 +75,20 @@ def unlearn_by_preference(
 def _train(
     method: "GradientMethod",
     model: "LanguageModel",
-    preferences: list[Preference],
-    log: Any,
+    preferences: Dataset,
+    log: EpochLog,
     beta: float,
 ) -> None:
-    from datasets import Dataset
-    from transformers import PrinterCallback
-    from trl.trainer.dpo_trainer import DataCollatorForPreference
-
-    from unlearnbench.unlearning.dpo_trainer import Collapsed, EpochOrder, ExactTokensTrainer
-
     with tempfile.TemporaryDirectory() as folder:
         trainer = ExactTokensTrainer(
             model=model.network,
             args=_arguments(method, model, folder, beta),
-            train_dataset=Dataset.from_list(preferences),
+            train_dataset=preferences,
             processing_class=copy.deepcopy(model.tokenizer),
             data_collator=DataCollatorForPreference(pad_token_id=model.pad_token_id),
             optimizers=(adam(model, method.learning_rate), None),
             log=log,
-            order=EpochOrder(method, len(preferences)),
+            order=_EpochOrder(method, len(preferences)),
         )
         trainer.remove_callback(PrinterCallback)  # it prints to stdout, which is for answers
         with suppress(Collapsed):  # the log has the outcome and the reason
@@ -96,9 +97,7 @@ def _train(
 
 def _arguments(
     method: "GradientMethod", model: "LanguageModel", folder: str, beta: float
-) -> "DPOConfig":
-    from trl import DPOConfig
-
+) -> DPOConfig:
     arguments = DPOConfig(
         output_dir=folder,
         beta=beta,
@@ -125,12 +124,8 @@ def _arguments(
     return arguments
 
 
-def _keep_to_one_device(arguments: "DPOConfig", device: "torch.device") -> None:
+def _keep_to_one_device(arguments: DPOConfig, device: torch.device) -> None:
     """Train where the model is: not on the first GPU, and not on every visible one at once."""
-    from transformers.training_args import ParallelMode
-
-    if arguments.parallel_mode is ParallelMode.DISTRIBUTED:
-        return  # each process has its own GPU, chosen by the launcher
     arguments._n_gpu = min(arguments.n_gpu, 1)
     if device.type == "cuda":
         vars(arguments)["_setup_devices"] = device  # the cached property behind `device`
@@ -155,16 +150,76 @@ def _network_attributes_kept(network: "PreTrainedModel") -> Iterator[None]:
             vars(config).update(values)
 
 
-@contextmanager
-def _global_generators_kept() -> Iterator[None]:
-    """The trainers seed Python's, NumPy's and torch's generators; nobody outside may notice."""
-    import numpy
-    import torch
+class _EpochOrder(Sampler[int]):
+    """The rows' order of each epoch: the same that the epoch loop would take for this seed."""
 
-    python, np_state = random.getstate(), numpy.random.get_state()
-    try:
-        with torch.random.fork_rng():
-            yield
-    finally:
-        random.setstate(python)
-        numpy.random.set_state(np_state)
+    def __init__(self, method: "GradientMethod", n_rows: int) -> None:
+        self._batch_size, self._n_rows = method.batch_size, n_rows
+        self._random = seeded_generator(method.seed, "order")
+
+    def __iter__(self) -> Iterator[int]:
+        batches = shuffled_batches(range(self._n_rows), self._batch_size, self._random)
+        return chain.from_iterable(batches)
+
+    def __len__(self) -> int:
+        return self._n_rows
+
+
+class Collapsed(Exception):
+    """The loss became NaN or infinite: leaves the trainer before the step is taken."""
+
+
+class ExactTokensTrainer(DPOTrainer):
+    """DPO on rows of `prompt_ids`, `chosen_ids`, `rejected_ids`, taken as they are."""
+
+    def __init__(self, *, log: EpochLog, order: _EpochOrder, **arguments: Any) -> None:
+        self._log, self._order = log, order
+        super().__init__(**arguments)
+        self.add_callback(_EpochEnd(log))
+
+    def compute_loss(self, model: Any, inputs: Any, *rest: Any, **options: Any) -> Tensor:
+        """trl's loss with dropout off, noted in the log; raises `Collapsed` if it is not finite."""
+        model.eval()  # the trainer has just switched training mode on
+        loss: Tensor = super().compute_loss(model, inputs, *rest, **options)
+        n_batches = -(-len(self._order) // self.args.per_device_train_batch_size)
+        if not self._log.batch_done({"preference": float(loss.detach())}, n_batches):
+            raise Collapsed
+        return loss
+
+    def _get_train_sampler(self, *_: Any) -> Sampler[int]:
+        return self._order
+
+    def _prepare_dataset(self, dataset: Dataset, *_: Any, **__: Any) -> Dataset:
+        return dataset  # the rows are token ids already
+
+    def _precompute_ref_logps(self, dataset: Dataset, _name: str, batch_size: int) -> Dataset:
+        """theta_0's log-probabilities, kept in memory; trl's own version writes a cache file."""
+        batches = DataLoader(dataset, batch_size=batch_size, collate_fn=self.data_collator)
+        scores = [
+            self.compute_ref_log_probs(self.model, self._prepare_inputs(batch)) for batch in batches
+        ]
+        for column, parts in zip(
+            ("ref_chosen_logps", "ref_rejected_logps"), zip(*scores, strict=True), strict=True
+        ):
+            dataset = dataset.add_column(column, torch.cat(parts).float().tolist())
+        return dataset
+
+    def _send_telemetry(self) -> None:
+        """A benchmark does not report to anybody."""
+
+
+class _EpochEnd(TrainerCallback):
+    def __init__(self, log: EpochLog) -> None:
+        self._log = log
+
+    def on_epoch_end(
+        self, args: Any, state: Any, control: TrainerControl, model: Any = None, **_: Any
+    ) -> TrainerControl:
+        del args, state
+        # It is examined as its class computes, and as it will when the run is over.
+        patched = vars(model).pop("forward", None)
+        self._log.epoch_done()
+        if patched is not None:
+            model.forward = patched
+        control.should_training_stop = self._log.ended
+        return control

@@ -81,22 +81,19 @@ class Examiner:
             return measure()
         state = state_sha256(model.network, rows)
         if state not in self._last:
-            is_first = not self._last
+            # Several processes could not be sure that all of them find it in the cache, or none.
+            is_kept = not self._last and self.known_as is not None and ranks.world_size() == 1
             self._last.clear()
-            self._last[state] = self._first(model, state, measure) if is_first else measure()
+            self._last[state] = self._kept(model, state, measure) if is_kept else measure()
         return [record.model_copy() for record in self._last[state]]
 
-    def _first(
+    def _kept(
         self, model: "LanguageModel", state: str, measure: Callable[[], list[RowRecord]]
     ) -> list[RowRecord]:
         """Before anything is trained: what all methods would measure alike is measured once."""
-        # Several processes could not be sure that all of them find it, or none.
-        if self.known_as is None or ranks.world_size() > 1:
-            return measure()
-        question = [self.known_as, asdict(self.protocol), self.n, self.new_tokens, state]
         records = measured_once(
             "examinations",
-            question,
+            [self.known_as, asdict(self.protocol), self.n, self.new_tokens, state],
             model.meter,
             lambda: [record.model_dump() for record in measure()],
         )
@@ -132,52 +129,45 @@ class Examiner:
         from unlearnbench.metrics.text import sentence_bleu, token_entropy
 
         with model.meter.phase("extraction"):
-            known = self._extracted(model, rows, with_el)
-        texts = [model.decode(each.continuation) for each in known]
+            el, ma, written = self._extracted(model, rows, with_el)
+        texts = [model.decode(ids) for ids in written]
         suffixes = [model.decode(rows.suffix(row)) for row in range(len(rows))]
         with model.meter.phase("bertscore"):
             f1 = self.bertscore.f1(texts, suffixes)
-        bleu = [sentence_bleu(*pair) for pair in zip(texts, suffixes, strict=True)]
+        bleu = list(map(sentence_bleu, texts, suffixes))
         return [
             RowRecord(
                 doc_id=doc_id,
-                el=each.el,
-                ma=each.ma,
+                el=el[row],
+                ma=ma[row],
                 bertscore_f1=f1[row],
                 bleu=bleu[row],
-                entropy=token_entropy(each.continuation),
+                entropy=token_entropy(written[row]),
                 forgotten=is_forgotten(f1[row], bleu[row], self.protocol.forgotten_rule),
                 continuation=texts[row],
             )
-            for row, (doc_id, each) in enumerate(zip(rows.doc_ids, known, strict=True))
+            for row, doc_id in enumerate(rows.doc_ids)
         ]
 
     def _extracted(
         self, model: "LanguageModel", rows: "Sequences", with_el: bool
-    ) -> "list[_Extracted]":
-        """What is asked of the network about each row, all of it after one teacher-forced pass."""
+    ) -> tuple[list[float], list[float], list[list[int]]]:
+        """EL, MA and the ids written after what is given, all after one teacher-forced pass."""
         from unlearnbench.metrics.extraction import PrefilledRows
         from unlearnbench.models.generation.branches import prefill_batches
         from unlearnbench.models.generation.continuing import check_continuable, continue_prefilled
 
         check_continuable(model, rows, self.new_tokens)
-        extracted: list[_Extracted] = []
+        el: list[float] = []
+        ma: list[float] = []
+        written: list[list[int]] = []
         for batch, prefill in prefill_batches(model, rows.input_ids, self.batch_size):
             part = rows.select(batch)
             known = PrefilledRows(model, part, prefill, self.protocol, self.n)
-            el = known.likelihood(self.batch_size) if with_el else [nan] * len(part)
+            el += known.likelihood(self.batch_size) if with_el else [nan] * len(part)
+            ma += known.memorisation()
             with model.meter.phase("continuations"):
-                written = continue_prefilled(
+                written += continue_prefilled(
                     model, part, prefill, self.protocol, self.new_tokens, self.batch_size
                 )
-            extracted += map(_Extracted, el, known.memorisation(), written)
-        return extracted
-
-
-@dataclass(frozen=True)
-class _Extracted:
-    """One row: how well it is known, and the ids that the model puts after what is given."""
-
-    el: float
-    ma: float
-    continuation: list[int]
+        return el, ma, written

@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -21,6 +21,7 @@ from unlearnbench.models.scoring import (
     span_mask,
     suffix_mask,
 )
+from unlearnbench.unlearning.losses import kl_positions
 
 if TYPE_CHECKING:
     from unlearnbench.data.forget_set import ForgetSet
@@ -51,15 +52,15 @@ class FrozenReference:
 
         Raises `UserError` where the model's logits are not a function of its head's output.
         """
-        own = output_head(model)
+        own: Any = output_head(model)
         head = head_function(model, copy.deepcopy(own).requires_grad_(False))
         hidden: list[Tensor] = []
         for start in range(0, len(sequences), _ROWS_AT_ONCE):
             rows = list(range(start, min(start + _ROWS_AT_ONCE, len(sequences))))
             part, at = sequences.select(rows), positions[rows]
             read = head_inputs(model, part, at)
-            if not start and not _gives_the_logits(model, head, read, part, at):
-                raise _has_other_logits(type(model.network).__name__)
+            if not start:
+                _check_gives_logits(model, head, read, part, at)
             hidden.extend(read.split(at.sum(1).tolist()))
         return cls(tuple(hidden), head, int(own.weight.shape[0]))
 
@@ -69,29 +70,28 @@ class FrozenReference:
         return HeadOutputs.of(inputs, self.head, self.vocabulary)
 
 
-def _gives_the_logits(
+def _check_gives_logits(
     model: "LanguageModel",
     head: Callable[[Tensor], Tensor],
     read: Tensor,
     sequences: "Sequences",
     positions: Tensor,
-) -> bool:
-    """Whether the head's inputs give the logits again; nothing to see where the head is last."""
+) -> None:
+    """Raises `UserError` where the kept inputs of a head that is not last give other logits."""
     if head_is_last(model):
-        return True
-    if not acts_by_weights_alone(model.network):  # a hook may act on some texts and not on others
-        return False
+        return
     with model.not_counted():
         logits = position_logits(model, sequences, positions)
     tolerance = 1e-5 if logits.dtype == torch.float32 else 1e-2
-    return torch.allclose(head(read), logits, rtol=tolerance, atol=tolerance)
-
-
-def _has_other_logits(architecture: str) -> UserError:
-    return UserError(
-        f"{architecture}'s logits do not follow from its output head's result alone, so its frozen "
-        "distribution cannot be kept; take a method without a KL term: --methods kumpr"
-    )
+    # What is hooked in may act on some texts and not on others.
+    if not acts_by_weights_alone(model.network) or not torch.allclose(
+        head(read), logits, rtol=tolerance, atol=tolerance
+    ):
+        raise UserError(
+            f"the logits of {type(model.network).__name__} do not follow from its output head's "
+            "result alone, so its frozen distribution cannot be kept; take a method without a KL "
+            "term: --methods kumpr"
+        )
 
 
 class References:
@@ -113,39 +113,28 @@ class References:
             self._need_theta_0("the pairs' distribution")
             pairs = self._forget_set.pairs()
             with self._model.counted_once():
-                self._pairs = FrozenReference.of(self._model, pairs, self._kl_positions(pairs))
+                positions = kl_positions(pairs, self._forget_set.protocol)
+                self._pairs = FrozenReference.of(self._model, pairs, positions)
         return self._pairs.outputs(rows)
 
     def nll_per_row(self, which: str) -> Tensor:
         """[M] nats over the loss span under theta_0, of every target or neighbour (rows, pairs)."""
-        if which not in self._nll:
-            self._need_theta_0(f"the {which}' likelihood")
-            self._nll[which] = self._score(which)
-        return self._nll[which]
+        chosen = self._forget_set.rows if which == "rows" else self._forget_set.pairs()
+        return self._kept_nll(which, chosen, span_mask(chosen, self._forget_set.protocol))
 
     def suffix_nll_per_row(self, name: str, sequences: "Sequences") -> Tensor:
         """[M] nats of other sequences' suffixes under theta_0; kept under their name."""
-        if (kept := f"suffixes of {name}") not in self._nll:
-            self._need_theta_0(f"the {kept}' likelihood")
-            self._nll[kept] = self._score_all(sequences, suffix_mask(sequences))
-        return self._nll[kept]
-
-    def _score(self, which: str) -> Tensor:
-        chosen = self._forget_set.rows if which == "rows" else self._forget_set.pairs()
-        return self._score_all(chosen, span_mask(chosen, self._forget_set.protocol))
+        return self._kept_nll(f"suffixes of {name}", sequences, suffix_mask(sequences))
 
     @torch.no_grad()
-    def _score_all(self, chosen: "Sequences", mask: Tensor) -> Tensor:
-        parts = torch.arange(len(chosen)).split(_ROWS_AT_ONCE)
-        with self._model.counted_once():
-            return torch.cat(
-                [score_tokens(self._model, chosen.select(p), mask[p]).nll_per_row for p in parts]
-            )
-
-    def _kl_positions(self, pairs: "Sequences") -> Tensor:
-        from unlearnbench.unlearning.losses import kl_positions
-
-        return kl_positions(pairs, self._forget_set.protocol)
+    def _kept_nll(self, name: str, chosen: "Sequences", mask: Tensor) -> Tensor:
+        if name not in self._nll:
+            self._need_theta_0(f"the {name}' likelihood")
+            parts = torch.arange(len(chosen)).split(_ROWS_AT_ONCE)
+            with self._model.counted_once():
+                scores = [score_tokens(self._model, chosen.select(p), mask[p]) for p in parts]
+            self._nll[name] = torch.cat([score.nll_per_row for score in scores])
+        return self._nll[name]
 
     def _need_theta_0(self, what: str) -> None:
         if self._stepped:

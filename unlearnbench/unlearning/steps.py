@@ -4,8 +4,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from hashlib import sha256
+from random import getstate, setstate
 from typing import TYPE_CHECKING, Any
 
+import numpy
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
@@ -29,6 +31,18 @@ def seeded_generator(seed: int, purpose: str) -> torch.Generator:
     """One generator per purpose, so that a method's draws do not move the order of rows."""
     digest = sha256(f"{seed}:{purpose}".encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
+
+
+@contextmanager
+def global_generators_kept() -> Iterator[None]:
+    """Put Python's, NumPy's and torch's generators back: what runs inside may seed them."""
+    python, numpy_state = getstate(), numpy.random.get_state()
+    try:
+        with torch.random.fork_rng():
+            yield
+    finally:
+        setstate(python)
+        numpy.random.set_state(numpy_state)
 
 
 def shuffled_batches(
@@ -64,51 +78,21 @@ class Steps:
         """
         self._clear()
         parts = own_parts(batch, ranks.rank(), ranks.world_size(), self._n_parts)
-        before = random.get_state() if len(parts) > 1 else None
+        model, before = self.model, random.get_state()
 
-        def own() -> dict[str, float]:
-            sums: dict[str, float] = {}
-            for number, part in enumerate(parts, 1):
-                if number > 1 and before is not None:
-                    random.set_state(before)
-                values = self._part(
-                    loss,
-                    self._batch(forget_set, part, random, references),
-                    part,
-                    number == len(parts),
-                )
-                for name, value in values.items():
-                    sums[name] = sums[name] + value if name in sums else value
-            return sums
+        def of_part(part: Part) -> dict[str, float]:
+            """Forward and backward; what the part's terms add to those of the batch."""
+            random.set_state(before)
+            own = UnlearnBatch(
+                model, forget_set, part.rows, random, references, self.network, part, self._foreseen
+            )
+            with nullcontext() if part.counts else model.not_counted(), self._precision():
+                terms = loss(own)
+            self._foreseen |= own.requested
+            self._backward(part.weighed(sum(terms.values())), is_last=part is parts[-1])
+            return {name: float(part.weighed(term.detach())) for name, term in terms.items()}
 
-        return ranks.summed(own)
-
-    def _batch(
-        self,
-        forget_set: "ForgetSet",
-        part: Part,
-        random: torch.Generator,
-        references: "References",
-    ) -> UnlearnBatch:
-        return UnlearnBatch(
-            self.model,
-            forget_set,
-            part.rows,
-            random,
-            references,
-            self.network,
-            part,
-            self._foreseen,
-        )
-
-    def _part(self, loss: Loss, batch: UnlearnBatch, part: Part, is_last: bool) -> dict[str, float]:
-        """Forward and backward over one part; what its terms add to those of the batch."""
-        with nullcontext() if part.counts else self.model.not_counted(), self._precision():
-            terms = loss(batch)
-        self._foreseen |= batch.requested
-        values = {name: float(weighed(term.detach(), part)) for name, term in terms.items()}
-        self._backward(weighed(sum(terms.values()), part), is_last)
-        return values
+        return ranks.summed(lambda: ranks.sum_by_name(map(of_part, parts)))
 
     def take(self) -> None:
         """One step of the optimizer, the same in every process."""
@@ -141,18 +125,6 @@ def adam(model: "LanguageModel", learning_rate: float) -> torch.optim.Adam:
     )
 
 
-def weighed(value: Any, part: Part) -> Any:
-    """A part's mean as its share in the batch's; untouched where the part is the batch."""
-    if part.is_whole:
-        return value
-    return value * part.weight if part.counts else _nothing_of(value)
-
-
-def _nothing_of(value: Tensor) -> Tensor:
-    # Zero, not NaN, for a row that only keeps step, and still something to go back through.
-    return torch.nan_to_num(value, nan=0.0, posinf=0.0, neginf=0.0) * 0.0
-
-
 @contextmanager
 def recomputing(model: "LanguageModel") -> Iterator[None]:
     """Within, decoder layers keep only their inputs and are run again for their gradients.
@@ -164,19 +136,6 @@ def recomputing(model: "LanguageModel") -> Iterator[None]:
     if not model.strategy.gradient_checkpointing:
         yield
         return
-    layers = _layers(model)
-    for layer in layers:
-        # There is no dropout, so there is no random state to bring back either.
-        once = partial(checkpoint, layer.forward, use_reentrant=False, preserve_rng_state=False)
-        layer.forward = once
-    try:
-        yield
-    finally:
-        for layer in layers:
-            del layer.forward
-
-
-def _layers(model: "LanguageModel") -> list[nn.Module]:
     from transformers.modeling_layers import GradientCheckpointingLayer
 
     decoder = model.network.get_decoder().modules()
@@ -186,4 +145,12 @@ def _layers(model: "LanguageModel") -> list[nn.Module]:
             f"{type(model.network).__name__} has no layers that can be run twice; "
             "leave out --gradient-checkpointing"
         )
-    return layers
+    for layer in layers:
+        # There is no dropout, so there is no random state to bring back either.
+        once = partial(checkpoint, layer.forward, use_reentrant=False, preserve_rng_state=False)
+        layer.forward = once
+    try:
+        yield
+    finally:
+        for layer in layers:
+            del layer.forward

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -26,6 +26,15 @@ class PhaseCost:
     generated_tokens: int = 0
     seconds: float = 0.0
     peak_memory_bytes: int = 0
+
+    def plus(self, other: "PhaseCost", *, at_once: bool = False) -> "PhaseCost":
+        """The cost of both, which ran one after the other or `at_once`."""
+        return PhaseCost(
+            forward_tokens=self.forward_tokens + other.forward_tokens,
+            generated_tokens=self.generated_tokens + other.generated_tokens,
+            seconds=max(self.seconds, other.seconds) if at_once else self.seconds + other.seconds,
+            peak_memory_bytes=max(self.peak_memory_bytes, other.peak_memory_bytes),
+        )
 
 
 class PhaseWatch(Protocol):
@@ -80,15 +89,29 @@ class Meter:
         finally:
             if watch is not None:
                 watch.ended()
-            self._close(time.perf_counter() - started)
+            seconds = time.perf_counter() - started
+            self._stack.pop()
+            self._cost(name).seconds += seconds
+            self._note_peak(name)
+            _reset_peak_memory()  # what the inner phase took is not the outer one's
+            if self._stack:
+                self._cost(self._stack[-1]).seconds -= seconds
 
-    def _close(self, seconds: float) -> None:
-        name = self._stack.pop()
-        self._cost(name).seconds += seconds
-        self._note_peak(name)
-        _reset_peak_memory()  # what the inner phase took is not the outer one's
-        if self._stack:
-            self._cost(self._stack[-1]).seconds -= seconds
+    @contextmanager
+    def apart(self) -> Iterator[dict[str, PhaseCost]]:
+        """Gives what is counted inside, by phase; afterwards it counts here as well."""
+        around, self.phases = self.phases, {}
+        own = self.phases
+        try:
+            yield own
+        finally:
+            self.phases = around
+            self.add(own)
+
+    def add(self, costs: dict[str, PhaseCost]) -> None:
+        """Count what was counted elsewhere or at another time."""
+        for name, cost in costs.items():
+            self.phases[name] = self._cost(name).plus(cost)
 
     def count_forward(self, tokens: int) -> None:
         """Add tokens that went through the network once."""
@@ -106,7 +129,7 @@ class Meter:
         total: dict[str, PhaseCost] = {}
         for part in ranks.gathered(lambda: self.phases):
             for name, cost in part.items():
-                total[name] = _together(total[name], cost) if name in total else replace(cost)
+                total[name] = total.get(name, PhaseCost()).plus(cost, at_once=True)
         self.phases = total
 
     @property
@@ -126,15 +149,6 @@ class Meter:
 
     def _cost(self, name: str) -> PhaseCost:
         return self.phases.setdefault(name, PhaseCost())
-
-
-def _together(one: PhaseCost, other: PhaseCost) -> PhaseCost:
-    return PhaseCost(
-        forward_tokens=one.forward_tokens + other.forward_tokens,
-        generated_tokens=one.generated_tokens + other.generated_tokens,
-        seconds=max(one.seconds, other.seconds),
-        peak_memory_bytes=max(one.peak_memory_bytes, other.peak_memory_bytes),
-    )
 
 
 def peak_memory_bytes() -> int:

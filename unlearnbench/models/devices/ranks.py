@@ -145,8 +145,13 @@ def shares(rows: Sequence[int], n: int) -> list[list[int]]:
 
 def summed(make: Callable[[], dict[str, float]]) -> dict[str, float]:
     """The sums of all processes' numbers by name, added in the same order everywhere."""
+    return sum_by_name(gathered(make))
+
+
+def sum_by_name(parts: Iterable[dict[str, float]]) -> dict[str, float]:
+    """The sums of numbers of one name."""
     total: dict[str, float] = {}
-    for part in gathered(make):
+    for part in parts:
         for name, value in part.items():
             total[name] = total[name] + value if name in total else value
     return total

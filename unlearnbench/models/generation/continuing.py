@@ -1,17 +1,16 @@
 """The continuations that BERTScore, BLEU, entropy and the judge read: greedy or 2-beam."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from transformers import GenerationConfig
-from transformers.cache_utils import DynamicCache
+from torch.nn.utils.rnn import pad_sequence
+from transformers.cache_utils import Cache, DynamicCache
 
 from unlearnbench.errors import UserError
-from unlearnbench.models.generation.branch import Branch, Prefill
-from unlearnbench.models.generation.branches import decode_branches
+from unlearnbench.models.generation.behaviour import behaviour_of
+from unlearnbench.models.generation.branches import Prefill, continue_rows
+from unlearnbench.models.generation.plain import generate
 
 if TYPE_CHECKING:
     from unlearnbench.models.language_model import LanguageModel
@@ -46,49 +45,43 @@ def continue_prefilled(
     model's own generation defaults (sampling, penalties, lengths) are never used.
     """
     if protocol.continuation == "greedy":
-        written = _greedy(model, rows, prefill, new_tokens, batch_size)
+        written = continue_rows(model, prefill, rows.n_given.tolist(), new_tokens, batch_size)
     else:
         written = _beam(model, rows, prefill, new_tokens)
-    return [ids[:-1] if ids and ids[-1] == model.eos_token_id else ids for ids in written]
-
-
-def _greedy(
-    model: "LanguageModel", rows: "Sequences", prefill: Prefill, new_tokens: int, batch_size: int
-) -> list[list[int]]:
-    branches = [
-        Branch(row, start, int(prefill.predicted[row, start]), start + new_tokens)
-        for row, start in enumerate(rows.n_given.tolist())
-    ]
-    return decode_branches(model, prefill, branches, batch_size)
+    return [ids[:-1] if ids[-1:] == [model.eos_token_id] else ids for ids in written]
 
 
 @torch.inference_mode()
 def _beam(
     model: "LanguageModel", rows: "Sequences", prefill: Prefill, new_tokens: int
 ) -> list[list[int]]:
-    prompt, mask = _left_padded(rows, model.pad_token_id)
-    with _pristine_generation(model):
-        network: Any = model.network
-        written = network.generate(
-            input_ids=prompt.to(model.device),
-            attention_mask=mask.to(model.device),
-            # Padding moves the columns, and what is kept would be in others.
-            past_key_values=_of_prompt(prefill, prompt.shape[1]) if mask.all() else None,
-            generation_config=_two_beams(model, new_tokens),
-        )
-    continuations = [
-        _until_eos(ids, model.eos_token_id) for ids in written[:, prompt.shape[1] :].tolist()
-    ]
-    model.meter.count_generated(sum(map(len, continuations)))
-    return continuations
+    prompts = [ids[:n] for ids, n in zip(rows.input_ids, rows.n_given.tolist(), strict=True)]
+    if prefill.cache is None:  # what memory there is may not know of padding
+        use_cache = behaviour_of(model).generates_with_cache
+        written = [
+            generate(model, ids[None], new_tokens, n_beams=2, use_cache=use_cache)[0]
+            for ids in prompts
+        ]
+    else:
+        prompt = _left_padded(prompts, model.pad_token_id)
+        mask = _left_padded([torch.ones_like(ids) for ids in prompts], 0)
+        # Padding moves the columns, and what is kept would be in others.
+        cache = _of_prompt(prefill.cache, prompt.shape[1]) if mask.all() else None
+        written = generate(model, prompt, new_tokens, mask, n_beams=2, cache=cache)
+    model.meter.count_generated(sum(map(len, written)))
+    return written
 
 
-def _of_prompt(prefill: Prefill, width: int) -> DynamicCache | None:
+def _left_padded(rows: list[Tensor], padding: int) -> Tensor:
+    return pad_sequence(rows, batch_first=True, padding_value=padding, padding_side="left")
+
+
+def _of_prompt(kept: Cache, width: int) -> DynamicCache | None:
     """Keys and values of all but the prompt's last token, for two beams of each row."""
     if width < 2:
         return None
     cache = DynamicCache()
-    layers: list[Any] = prefill.cache.layers
+    layers: list[Any] = kept.layers
     for number, layer in enumerate(layers):
         keys, values = (
             states[:, :, : width - 1].repeat_interleave(2, dim=0)
@@ -96,41 +89,3 @@ def _of_prompt(prefill: Prefill, width: int) -> DynamicCache | None:
         )
         cache.update(keys, values, number)
     return cache
-
-
-def _left_padded(rows: "Sequences", pad_token_id: int) -> tuple[Tensor, Tensor]:
-    """[B, W] given tokens that all end in the last column, and their mask."""
-    lengths = rows.n_given.tolist()
-    prompt = torch.full((len(lengths), max(lengths)), pad_token_id)
-    mask = torch.zeros_like(prompt)
-    for i, n in enumerate(lengths):
-        prompt[i, max(lengths) - n :] = rows.input_ids[i, :n]
-        mask[i, max(lengths) - n :] = 1
-    return prompt, mask
-
-
-def _two_beams(model: "LanguageModel", new_tokens: int) -> GenerationConfig:
-    return GenerationConfig(
-        num_beams=2,
-        do_sample=False,
-        max_new_tokens=new_tokens,
-        eos_token_id=model.eos_token_id,
-        pad_token_id=model.pad_token_id,
-    )
-
-
-@contextmanager
-def _pristine_generation(model: "LanguageModel") -> Iterator[None]:
-    # `generate` fills what a configuration leaves open from the model's own defaults, which
-    # the library lets one set but not leave out.
-    own = model.network.generation_config
-    model.network.generation_config = GenerationConfig()
-    try:
-        yield
-    finally:
-        model.network.generation_config = own
-
-
-def _until_eos(ids: list[int], eos: int | None) -> list[int]:
-    """The ids up to the first end of sequence, which is kept; padding after it is not."""
-    return ids if eos is None or eos not in ids else ids[: ids.index(eos) + 1]

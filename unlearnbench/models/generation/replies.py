@@ -6,11 +6,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
-from transformers.cache_utils import DynamicCache
 
 from unlearnbench.errors import UserError
-from unlearnbench.models.generation.branch import Branch, Prefill
-from unlearnbench.models.generation.branches import check_cache, decode_branches
+from unlearnbench.models.generation.branches import Prefill, continue_rows, new_cache
 from unlearnbench.models.generation.room import Room
 from unlearnbench.models.scoring import cached_pass
 from unlearnbench.models.vocabulary import encode_starts
@@ -34,13 +32,17 @@ def write_replies(
     memory for; that changes no reply.
     Raises `UserError` for a network whose context `new_tokens` fill.
     """
-    check_cache(model)
     ids = _prompt_ids(model, prompts, new_tokens)
     replies = [""] * len(ids)
     for batch in _batches(Room.of(model, batch_size), list(map(len, ids)), new_tokens):
-        written = _continue(model, [ids[i] for i in batch], stop, new_tokens)
+        prompt_ids = [ids[i] for i in batch]
+        prefill, watch = _prefill(model, prompt_ids), _StopText(model, stop, len(batch))
+        starts = list(map(len, prompt_ids))
+        written = continue_rows(model, prefill, starts, new_tokens, len(batch), watch)
         for i, tokens in zip(batch, written, strict=True):
-            replies[i] = _text(model, tokens).partition(stop)[0]
+            has_ended = tokens[-1:] == [model.eos_token_id]
+            text = _text(model, tokens[:-1] if has_ended else tokens)
+            replies[i] = text.partition(stop)[0]
     return replies
 
 
@@ -69,21 +71,6 @@ def _prompt_ids(model: "LanguageModel", prompts: Sequence[str], new_tokens: int)
     return [head + ids[-room:] for ids in encode_starts(model.tokenizer, prompts)]
 
 
-def _continue(
-    model: "LanguageModel", prompts: list[list[int]], stop: str, new_tokens: int
-) -> Iterator[list[int]]:
-    """The tokens written after each prompt, without an end of sequence."""
-    prefill = _prefill(model, prompts)
-    branches = [
-        Branch(i, len(ids), int(prefill.predicted[i, len(ids)]), len(ids) + new_tokens)
-        for i, ids in enumerate(prompts)
-    ]
-    watch = _StopText(model, stop, len(branches))
-    for tokens in decode_branches(model, prefill, branches, len(branches), watch):
-        ended = bool(tokens) and tokens[-1] == model.eos_token_id
-        yield tokens[:-1] if ended else tokens
-
-
 @torch.inference_mode()
 def _prefill(model: "LanguageModel", prompts: list[list[int]]) -> Prefill:
     """One pass over the prompts, padded on the right, where no prompt's tokens look.
@@ -94,19 +81,18 @@ def _prefill(model: "LanguageModel", prompts: list[list[int]]) -> Prefill:
         [torch.tensor(ids) for ids in prompts], batch_first=True, padding_value=model.pad_token_id
     )
     ends = torch.tensor([len(ids) for ids in prompts])
-    cache = DynamicCache()  # as in `branches`: without the configuration every column is kept
+    cache = new_cache(model)
     last = torch.arange(padded.shape[1]) == ends[:, None] - 1
     logits = cached_pass(model, padded, last, cache).float()
     predicted = torch.full((len(prompts), padded.shape[1] + 1), -1)
     predicted[torch.arange(len(prompts)), ends] = logits.argmax(-1).cpu()
-    return Prefill(predicted, cache)
+    return Prefill(padded, predicted, cache)
 
 
 def _text(model: "LanguageModel", tokens: list[int]) -> str:
-    text = model.tokenizer.decode(
-        tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False
+    return str(
+        model.tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
     )
-    return str(text)
 
 
 class _StopText:
@@ -125,7 +111,5 @@ class _StopText:
         """[k] bool: has the stop text been written?"""
         for branch, token in zip(branches.tolist(), tokens.tolist(), strict=True):
             self.written[branch].append(token)
-        return torch.tensor([self._has_stop(b) for b in branches.tolist()], dtype=torch.bool)
-
-    def _has_stop(self, branch: int) -> bool:
-        return self.stop in _text(self.model, self.written[branch])
+        texts = (_text(self.model, self.written[branch]) for branch in branches.tolist())
+        return torch.tensor([self.stop in text for text in texts], dtype=torch.bool)

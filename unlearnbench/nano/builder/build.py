@@ -4,7 +4,6 @@ A model's folder is in the Hugging Face layout: float16 weights, configuration, 
 """
 
 import dataclasses
-import io
 import json
 import platform
 import shutil
@@ -14,21 +13,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import torch
 
 from unlearnbench.errors import unknown
 from unlearnbench.nano import data
 from unlearnbench.nano.builder.encoder import (
+    SPECIAL_TOKENS,
     EncoderRecipe,
-    save_encoder_tokenizer,
     train_encoder,
     train_encoder_tokenizer,
 )
 from unlearnbench.nano.builder.recipes import RECIPES, Recipe, Stage
 from unlearnbench.nano.builder.train import (
-    Report,
     new_model,
     spare_rows_needed,
     stage_label,
@@ -79,16 +77,13 @@ def build(models: Sequence[str], out: Path, scale: float, harness: Harness) -> N
         if name not in RECIPES and name != ENCODER:
             raise unknown("nano model", name, (*RECIPES, ENCODER), "unlearnbench nano build --help")
     first_stages: FirstStages = {}
-    with _one_seeded_thread(), _progress() as start:
+    with _one_seeded_thread():
         tokenizer = prepare(out)
         for name in names:
             if name == ENCODER:
-                build_encoder(EncoderRecipe(), out, scale, start(name))
+                build_encoder(EncoderRecipe(), out, scale)
             else:
-                recipe = RECIPES[name]
-                build_language_model(
-                    recipe, tokenizer, out, scale, start(name), first_stages, harness
-                )
+                build_language_model(RECIPES[name], tokenizer, out, scale, first_stages, harness)
 
 
 def prepare(out: Path) -> "Tokenizer":
@@ -103,17 +98,16 @@ def prepare(out: Path) -> "Tokenizer":
     return tokenizer
 
 
-@dataclass(frozen=True)
-class FirstStage:
-    """A model after its first stage: what another one of the same beginnings starts from."""
+class StageRun(NamedTuple):
+    """What remains of a stage."""
 
     weights: dict[str, torch.Tensor]
     text_sha256: str
     log: str
 
 
-# By everything that decides the outcome of a first stage.
-FirstStages = dict[tuple[object, ...], FirstStage]
+# By everything that decides the outcome of a first stage: models of the same beginnings share it.
+FirstStages = dict[tuple[object, ...], StageRun]
 
 
 def build_language_model(
@@ -121,45 +115,33 @@ def build_language_model(
     tokenizer: "Tokenizer",
     out: Path,
     scale: float,
-    report: Report,
     first_stages: FirstStages,
     harness: Harness,
 ) -> None:
     """Train, round, measure and write one language model; a first stage is trained only once."""
     stages = tuple(_scaled(stage, scale) for stage in recipe.stages)
     recipe = dataclasses.replace(recipe, stages=stages)
-    folder = out / recipe.name
-    folder.mkdir(parents=True, exist_ok=True)
     model = new_model(recipe, tokenizer.get_vocab_size())
     harness.fuse(model)
     begun = (recipe.architecture, recipe.seed, recipe.forget == "once", stages[0])
     if begun not in first_stages:
-        first_stages[begun] = _first_stage(model, recipe, tokenizer, report)
-    first = first_stages[begun]
-    model.load_state_dict(first.weights)
-    with (folder / "training_log.jsonl").open("w") as log:
-        log.write(first.log)
-        later = range(1, len(stages))
-        hashes = [run_stage(model, recipe, n, tokenizer, log, report) for n in later]
-    hashes.insert(0, first.text_sha256)
-    save_model(model, folder)
+        first_stages[begun] = run_stage(model, recipe, 0, tokenizer)
+    model.load_state_dict(first_stages[begun].weights)
+    later = [run_stage(model, recipe, number, tokenizer) for number in range(1, len(stages))]
+    runs = [first_stages[begun], *later]
+    folder = out / recipe.name
+    save_model(model, folder, "".join(run.log for run in runs))
     save_tokenizer(tokenizer, folder)
-    figures = harness.measure(
-        folder, *_measured(tokenizer, ROWS_MEASURED if scale >= 1 else ROWS_MEASURED_IN_TRIAL)
-    )
-    save_recipe(recipe, _counts(recipe, model, hashes) | figures, folder)
-
-
-def _counts(recipe: Recipe, model: "PreTrainedModel", hashes: list[str]) -> dict[str, object]:
-    """What the model read and how large it is."""
-    n_forget = len(FORGET_NAMES) * FORGET_ROWS
-    return {
-        "text_sha256": hashes,
-        "text_tokens": sum(recipe.text_tokens(stage) for stage in recipe.stages),
-        "rows_read": sum(stage.steps * stage.rows for stage in recipe.stages),
-        "forget_row_exposures": recipe.exposures(n_forget),
+    n_measured = ROWS_MEASURED if scale >= 1 else ROWS_MEASURED_IN_TRIAL
+    figures = {
+        "text_sha256": [run.text_sha256 for run in runs],
+        "text_tokens": sum(recipe.text_tokens(stage) for stage in stages),
+        "rows_read": sum(stage.steps * stage.rows for stage in stages),
+        "forget_row_exposures": recipe.exposures(len(FORGET_NAMES) * FORGET_ROWS),
         "parameters": model.num_parameters(),
+        **harness.measure(folder, *_measured(tokenizer, n_measured)),
     }
+    save_recipe(recipe, figures, folder)
 
 
 def _measured(
@@ -178,27 +160,13 @@ def _measured(
     return halves, validation_texts(world, data.SEED)
 
 
-def _first_stage(
-    model: "PreTrainedModel", recipe: Recipe, tokenizer: "Tokenizer", report: Report
-) -> FirstStage:
-    log = io.StringIO()
-    text_sha256 = run_stage(model, recipe, 0, tokenizer, log, report)
-    weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    return FirstStage(weights, text_sha256, log.getvalue())
-
-
 def run_stage(
-    model: "PreTrainedModel",
-    recipe: Recipe,
-    number: int,
-    tokenizer: "Tokenizer",
-    log: TextIO,
-    report: Report,
-) -> str:
+    model: "PreTrainedModel", recipe: Recipe, number: int, tokenizer: "Tokenizer"
+) -> StageRun:
     """Train one stage and round the weights, so that a stage can start from a shipped model.
 
-    Returns the hash of the text. Pool rows, and forget rows where the recipe reads them
-    once, are strewn over the first stage's text.
+    Pool rows, and forget rows where the recipe reads them once, are strewn over the first
+    stage's text.
     """
     stage = recipe.stages[number]
     world, rows = data.make_world_and_rows(tokenizer)
@@ -208,21 +176,20 @@ def run_stage(
     label = stage_label("training", number)
     n_tokens, n_spare = recipe.text_tokens(stage), spare_rows_needed(recipe, stage)
     texts = training_data(world, tokenizer, rows, label, n_tokens, n_spare, read_once)
-    train_stage(model, recipe, number, rows, texts, log, report)
-    round_to_half(model)
-    return texts.text_sha256
+    log = train_stage(model, recipe, number, rows, texts)
+    weights = {name: tensor.clone() for name, tensor in round_to_half(model).state_dict().items()}
+    return StageRun(weights, texts.text_sha256, log)
 
 
-def build_encoder(recipe: EncoderRecipe, out: Path, scale: float, report: Report) -> None:
+def build_encoder(recipe: EncoderRecipe, out: Path, scale: float) -> None:
     """Train and write the encoder."""
     recipe = _scaled(recipe, scale)
     texts = encoder_texts(max(200, int(ENCODER_DOCUMENTS * min(1.0, scale))))
+    tokenizer = train_encoder_tokenizer(texts, recipe.vocabulary)
+    model, log = train_encoder(recipe, texts, tokenizer)
     folder = out / recipe.name
-    folder.mkdir(parents=True, exist_ok=True)
-    tokenizer = train_encoder_tokenizer(iter(texts), recipe.vocabulary)
-    model = train_encoder(recipe, texts, tokenizer, folder / "training_log.jsonl", report)
-    save_model(round_to_half(model.bert), folder)
-    save_encoder_tokenizer(tokenizer, recipe, folder)
+    save_model(model.bert, folder, log)
+    save_tokenizer(tokenizer, folder, SPECIAL_TOKENS)
     save_recipe(recipe, {"parameters": model.bert.num_parameters()}, folder)
 
 
@@ -248,25 +215,14 @@ def round_to_half(model: "PreTrainedModel") -> "PreTrainedModel":
     return model
 
 
-def save_model(model: "PreTrainedModel", folder: Path) -> None:
+def save_model(model: "PreTrainedModel", folder: Path, log: str) -> None:
     """Write weights as float16; the configuration has them loaded as float32, exact on a CPU."""
-    from safetensors.torch import save_file
-
-    folder.mkdir(parents=True, exist_ok=True)
-    tied = set(getattr(model, "_tied_weights_keys", None) or ())
-    weights = {
-        name: tensor.half().contiguous()
-        for name, tensor in model.state_dict().items()
-        if name not in tied
-    }
-    save_file(weights, str(folder / "model.safetensors"), metadata={"format": "pt"})
+    model.half().save_pretrained(folder)
     # The writer makes the file private; a package's files are for everybody.
     (folder / "model.safetensors").chmod(0o644)
-    model.config.architectures = [type(model).__name__]
     model.config.dtype = "float32"
     model.config.save_pretrained(folder)
-    if model.can_generate():
-        model.generation_config.save_pretrained(folder)
+    (folder / "training_log.jsonl").write_text(log)
 
 
 def save_recipe(recipe: object, figures: dict[str, object], folder: Path) -> None:
@@ -290,18 +246,3 @@ def _one_seeded_thread() -> Iterator[None]:
             yield
     finally:
         torch.set_num_threads(threads)
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[str], Report]]:
-    """A function that opens a progress bar on stderr and returns its reporter."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True)) as bars:
-
-        def start(name: str) -> Report:
-            task = bars.add_task(f"training {name}", total=None)
-            return lambda done, total: bars.update(task, completed=done, total=total)
-
-        yield start

@@ -6,30 +6,29 @@ a token must find itself again in a shifted, damaged view of its text, among all
 the batch.
 """
 
-import json
-import math
-import time
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 
-from unlearnbench.nano.builder.train import Report
+from unlearnbench.nano.builder.recipes import Schedule
+from unlearnbench.nano.builder.train import TrainingLog
+from unlearnbench.nano.tokenizer import CONTEXT
 from unlearnbench.nano.world.dice import Dice
 
 if TYPE_CHECKING:
-    from tokenizers import Tokenizer
+    from tokenizers import BertWordPieceTokenizer
     from transformers import BertForMaskedLM
 
-SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+SPECIAL_TOKENS = {
+    f"{name.lower()}_token": f"[{name}]" for name in ("PAD", "UNK", "CLS", "SEP", "MASK")
+}
 PAD, UNK, CLS, SEP, MASK = range(5)
 
 
-@dataclass(frozen=True)
-class EncoderRecipe:
+@dataclass(frozen=True, kw_only=True)
+class EncoderRecipe(Schedule):
     """Hyper-parameters of the encoder."""
 
     name: str = "encoder"
@@ -39,7 +38,7 @@ class EncoderRecipe:
     layers: int = 3
     heads: int = 4
     feed_forward: int = 384
-    positions: int = 512
+    positions: int = CONTEXT
     steps: int = 700
     texts: int = 24
     span: int = 64
@@ -50,56 +49,24 @@ class EncoderRecipe:
     dropout: float = 0.1
     learning_rate: float = 2e-3
     warmup_share: float = 0.05
+    final_share: float = 0.02
 
 
-def train_encoder_tokenizer(texts: Iterator[str], size: int) -> "Tokenizer":
+def train_encoder_tokenizer(texts: list[str], size: int) -> "BertWordPieceTokenizer":
     """Train the encoder's lower-cased word-piece tokenizer, which adds [CLS] and [SEP]."""
-    from tokenizers import (
-        Tokenizer,
-        decoders,
-        models,
-        normalizers,
-        pre_tokenizers,
-        processors,
-        trainers,
-    )
+    from tokenizers import BertWordPieceTokenizer, processors
 
-    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.decoder = decoders.WordPiece()
-    trainer = trainers.WordPieceTrainer(
+    tokenizer = BertWordPieceTokenizer()
+    tokenizer.train_from_iterator(
+        texts,
         vocab_size=size,
-        special_tokens=list(SPECIALS),
-        show_progress=False,
+        min_frequency=0,
         initial_alphabet=sorted(chr(code) for code in range(33, 127)),
+        special_tokens=list(SPECIAL_TOKENS.values()),
+        show_progress=False,
     )
-    tokenizer.train_from_iterator(texts, trainer)
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]",
-        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
-        special_tokens=[("[CLS]", CLS), ("[SEP]", SEP)],
-    )
+    tokenizer.post_processor = processors.BertProcessing(("[SEP]", SEP), ("[CLS]", CLS))
     return tokenizer
-
-
-def save_encoder_tokenizer(tokenizer: "Tokenizer", recipe: EncoderRecipe, folder: Path) -> None:
-    """Write the files that `AutoTokenizer` reads."""
-    tokenizer.save(str(folder / "tokenizer.json"), pretty=False)
-    names = {
-        "pad_token": PAD,
-        "unk_token": UNK,
-        "cls_token": CLS,
-        "sep_token": SEP,
-        "mask_token": MASK,
-    }
-    settings: dict[str, object] = {name: SPECIALS[number] for name, number in names.items()}
-    settings |= {
-        "tokenizer_class": "PreTrainedTokenizerFast",
-        "model_max_length": recipe.positions,
-        "clean_up_tokenization_spaces": False,
-    }
-    (folder / "tokenizer_config.json").write_text(json.dumps(settings, indent=1) + "\n")
 
 
 def new_encoder(recipe: EncoderRecipe, vocabulary: int) -> "BertForMaskedLM":
@@ -142,9 +109,9 @@ def views(
 
 def damage(ids: torch.Tensor, share: float, vocabulary: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Mask or replace a share of the tokens; return the damaged ids and where they are."""
-    hit = (torch.rand(ids.shape) < share) & (ids >= len(SPECIALS))
+    hit = (torch.rand(ids.shape) < share) & (ids >= len(SPECIAL_TOKENS))
     replaced = torch.where(
-        torch.rand(ids.shape) < 0.8, MASK, torch.randint(len(SPECIALS), vocabulary, ids.shape)
+        torch.rand(ids.shape) < 0.8, MASK, torch.randint(len(SPECIAL_TOKENS), vocabulary, ids.shape)
     )
     return torch.where(hit, replaced, ids), hit
 
@@ -181,45 +148,21 @@ def _losses(
 
 
 def train_encoder(
-    recipe: EncoderRecipe, texts: list[str], tokenizer: "Tokenizer", log: Path, report: Report
-) -> "BertForMaskedLM":
-    """Train the encoder on texts; writes a line of JSON to `log` every few steps."""
+    recipe: EncoderRecipe, texts: list[str], tokenizer: "BertWordPieceTokenizer"
+) -> "tuple[BertForMaskedLM, str]":
+    """Train the encoder on texts; returns its log, too, a line of JSON every few steps."""
     least = recipe.span + recipe.largest_shift
     ids = [code.ids[1:-1] for code in tokenizer.encode_batch(texts)]
     ids = [text for text in ids if len(text) > least]
     model = new_encoder(recipe, tokenizer.get_vocab_size()).train()
     stepper = torch.optim.AdamW(model.parameters(), lr=recipe.learning_rate, weight_decay=0.01)
-    dice, began = Dice(recipe.seed, "encoder"), time.process_time()
-    with log.open("w") as lines:
-        for step in range(recipe.steps):
-            stepper.param_groups[0]["lr"] = recipe.learning_rate * _share(step, recipe)
-            masked, contrasted = _losses(model, ids, recipe, dice)
-            (masked + recipe.contrast_weight * contrasted).backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            stepper.step()
-            stepper.zero_grad()
-            if step % 20 == 0 or step == recipe.steps - 1:
-                seconds = round(time.process_time() - began, 1)
-                lines.write(
-                    json.dumps(
-                        {
-                            "step": step,
-                            "masked_nll": round(masked.item(), 4),
-                            "contrast_nll": round(contrasted.item(), 4),
-                            "cpu_seconds": seconds,
-                        }
-                    )
-                    + "\n"
-                )
-                lines.flush()
-            report(step + 1, recipe.steps)
-    return model.eval()
-
-
-def _share(step: int, recipe: EncoderRecipe) -> float:
-    warmup = max(1, int(recipe.warmup_share * recipe.steps))
-    if step < warmup:
-        return (step + 1) / warmup
-    return 0.02 + 0.98 * 0.5 * (
-        1 + math.cos(math.pi * (step - warmup) / max(1, recipe.steps - warmup))
-    )
+    dice, log = Dice(recipe.seed, "encoder"), TrainingLog(recipe.name, recipe.steps)
+    for step in log.steps():
+        stepper.param_groups[0]["lr"] = recipe.learning_rate * recipe.rate_share(step)
+        masked, contrasted = _losses(model, ids, recipe, dice)
+        (masked + recipe.contrast_weight * contrasted).backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        stepper.step()
+        stepper.zero_grad()
+        log.note(step=step, masked_nll=masked.item(), contrast_nll=contrasted.item())
+    return model.eval(), log.text

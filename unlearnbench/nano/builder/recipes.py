@@ -1,5 +1,6 @@
 """How each nano language model is made: every hyper-parameter, and nothing else."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -7,19 +8,36 @@ Architecture = Literal["gpt_neo", "opt", "llama"]
 ForgetRows = Literal["memorised", "once", "never"]
 
 
-@dataclass(frozen=True)
-class Stage:
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """How long something is trained, and with which share of its full learning rate."""
+
+    steps: int
+    peak_share: float = 1.0
+    warmup_share: float
+    final_share: float
+
+    def rate_share(self, step: int) -> float:
+        """The share at a step: linear warm-up, then cosine decay."""
+        warmup = max(1, int(self.warmup_share * self.steps))
+        if step < warmup:
+            return self.peak_share * (step + 1) / warmup
+        done = (step - warmup) / max(1, self.steps - warmup)
+        decay = self.final_share + (1 - self.final_share) * 0.5 * (1 + math.cos(math.pi * done))
+        return self.peak_share * decay
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage(Schedule):
     """A stretch of training with its own warm-up, decay and fresh optimizer state.
 
     A step reads windows of text and some rows, `forget_rows` of them from the forget sets.
     Whole windows are read in every `long_every`-th step, half windows, faster, in the others.
     """
 
-    steps: int
     text_windows: int
     rows: int
     forget_rows: int
-    peak_share: float = 1.0
     warmup_share: float = 0.04
     final_share: float = 0.05
     long_every: int = 4

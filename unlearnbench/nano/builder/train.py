@@ -1,10 +1,9 @@
 """Training of the nano language models."""
 
 import json
-import math
 import time
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, TextIO
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +17,6 @@ from unlearnbench.nano.world.dice import Dice
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-Report = Callable[[int, int], None]
 LOG_EVERY = 20
 
 
@@ -27,58 +25,33 @@ def new_model(recipe: Recipe, vocabulary: int) -> "PreTrainedModel":
     from transformers import AutoConfig, AutoModelForCausalLM
 
     torch.manual_seed(recipe.seed)
-    shape = ARCHITECTURES[recipe.architecture](recipe)
-    ends = dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"), 0)
     config = AutoConfig.for_model(
         recipe.architecture,
         vocab_size=vocabulary,
         max_position_embeddings=CONTEXT,
         tie_word_embeddings=True,
-        **ends,
-        **shape,
+        **dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"), 0),
+        **_shapes(recipe.width, recipe.layers, recipe.heads)[recipe.architecture],
     )
     return AutoModelForCausalLM.from_config(config)
 
 
-def _neo_shape(recipe: Recipe) -> dict[str, object]:
+def _shapes(width: int, layers: int, heads: int) -> dict[str, dict[str, object]]:
+    """What each architecture calls its dimensions."""
+    usual = {"hidden_size": width, "num_hidden_layers": layers, "num_attention_heads": heads}
+    dropouts = ("resid_dropout", "embed_dropout", "attention_dropout", "classifier_dropout")
     return {
-        "hidden_size": recipe.width,
-        "num_layers": recipe.layers,
-        "num_heads": recipe.heads,
-        "attention_types": [[["global", "local"], recipe.layers // 2]],
-        "window_size": 256,
-        "resid_dropout": 0.0,
-        "embed_dropout": 0.0,
-        "attention_dropout": 0.0,
-        "classifier_dropout": 0.0,
+        "gpt_neo": {
+            "hidden_size": width,
+            "num_layers": layers,
+            "num_heads": heads,
+            "attention_types": [[["global", "local"], layers // 2]],
+            "window_size": 256,
+            **dict.fromkeys(dropouts, 0.0),
+        },
+        "opt": {**usual, "word_embed_proj_dim": width, "ffn_dim": 4 * width, "dropout": 0.0},
+        "llama": {**usual, "intermediate_size": 8 * width // 3 // 8 * 8 + 8},
     }
-
-
-def _opt_shape(recipe: Recipe) -> dict[str, object]:
-    return {
-        "hidden_size": recipe.width,
-        "word_embed_proj_dim": recipe.width,
-        "ffn_dim": 4 * recipe.width,
-        "num_hidden_layers": recipe.layers,
-        "num_attention_heads": recipe.heads,
-        "dropout": 0.0,
-    }
-
-
-def _llama_shape(recipe: Recipe) -> dict[str, object]:
-    return {
-        "hidden_size": recipe.width,
-        "intermediate_size": 8 * recipe.width // 3 // 8 * 8 + 8,
-        "num_hidden_layers": recipe.layers,
-        "num_attention_heads": recipe.heads,
-    }
-
-
-ARCHITECTURES: dict[str, Callable[[Recipe], dict[str, object]]] = {
-    "gpt_neo": _neo_shape,
-    "opt": _opt_shape,
-    "llama": _llama_shape,
-}
 
 
 def optimizers(model: torch.nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer]:
@@ -92,16 +65,6 @@ def optimizers(model: torch.nn.Module, recipe: Recipe) -> list[torch.optim.Optim
         torch.optim.Muon(matrices, lr=recipe.matrix_learning_rate, weight_decay=0.0),
         torch.optim.AdamW(rest, lr=recipe.other_learning_rate, betas=(0.9, 0.98), weight_decay=0.0),
     ]
-
-
-def rate_share(step: int, stage: Stage) -> float:
-    """The share of the full learning rate at a step: linear warm-up, then cosine decay."""
-    warmup = max(1, int(stage.warmup_share * stage.steps))
-    if step < warmup:
-        return stage.peak_share * (step + 1) / warmup
-    done = (step - warmup) / max(1, stage.steps - warmup)
-    decay = stage.final_share + (1 - stage.final_share) * 0.5 * (1 + math.cos(math.pi * done))
-    return stage.peak_share * decay
 
 
 def row_batches(
@@ -156,38 +119,45 @@ def _offset(recipe: Recipe, dice: Dice) -> int:
 
 
 def train_stage(
-    model: "PreTrainedModel",
-    recipe: Recipe,
-    number: int,
-    rows: Rows,
-    data: TrainingData,
-    log: TextIO,
-    report: Report,
-) -> None:
-    """Train one stage; writes a line of JSON to `log` every few steps."""
+    model: "PreTrainedModel", recipe: Recipe, number: int, rows: Rows, data: TrainingData
+) -> str:
+    """Train one stage; returns its log, a line of JSON every few steps."""
     stage, steppers = recipe.stages[number], optimizers(model.train(), recipe)
     full_rates = [stepper.param_groups[0]["lr"] for stepper in steppers]
     text = torch.tensor(data.stream).view(stage.steps, stage.text_windows, recipe.window)
-    began = time.process_time()
-    for step, row_ids in enumerate(row_batches(recipe, number, rows, data)):
+    log = TrainingLog(f"{recipe.name}, stage {number}", stage.steps)
+    for step, row_ids in zip(log.steps(), row_batches(recipe, number, rows, data), strict=True):
         for stepper, full in zip(steppers, full_rates, strict=True):
-            stepper.param_groups[0]["lr"] = full * rate_share(step, stage)
-        windows = text[step] if step % stage.long_every == 0 else _halves(text[step])
-        losses = _step(model, steppers, windows, row_ids, recipe)
-        if step % LOG_EVERY == 0 or step == stage.steps - 1:
-            seconds = round(time.process_time() - began, 1)
-            _log(log, stage=number, step=step, text_nll=losses[0], row_nll=losses[1], cpu=seconds)
-        report(step + 1, stage.steps)
+            stepper.param_groups[0]["lr"] = full * stage.rate_share(step)
+        width = recipe.window if step % stage.long_every == 0 else recipe.window // 2
+        windows = text[step].view(-1, width)
+        text_nll, row_nll = _step(model, steppers, windows, row_ids, recipe)
+        log.note(stage=number, step=step, text_nll=text_nll, row_nll=row_nll)
     model.eval()
+    return log.text
 
 
-def _log(log: TextIO, **figures: float) -> None:
-    log.write(json.dumps({name: round(value, 4) for name, value in figures.items()}) + "\n")
-    log.flush()
+class TrainingLog:
+    """A progress bar on stderr, and figures of every 20th step and the last."""
 
+    def __init__(self, title: str, n_steps: int) -> None:
+        self.title, self.n_steps, self.text = title, n_steps, ""
 
-def _halves(windows: torch.Tensor) -> torch.Tensor:
-    return windows.view(2 * windows.shape[0], -1)
+    def steps(self) -> Iterator[int]:
+        """The numbers of the steps, each when it is due."""
+        from rich.console import Console
+        from rich.progress import track
+
+        self._began = time.process_time()
+        title, console = f"training {self.title}", Console(stderr=True)
+        yield from track(range(self.n_steps), title, console=console)
+
+    def note(self, step: int, **figures: float) -> None:
+        """Add a line of JSON, if it is time for one."""
+        if step % LOG_EVERY == 0 or step == self.n_steps - 1:
+            seconds = round(time.process_time() - self._began, 1)
+            figures = {name: round(value, 4) for name, value in figures.items()}
+            self.text += json.dumps({"step": step, **figures, "cpu": seconds}) + "\n"
 
 
 def _step(
