@@ -112,7 +112,7 @@ def test_results_without_continuations_are_named_and_left_out(tmp_path, capsys):
     assert status_of(["human", "sheet", str(folder), "--out", out, "--rows", "3"]) == 1
     told = capsys.readouterr().err
     assert f"left out {bare.key}.json (m-125: NEO + KUMPR): it holds no continuations" in told
-    assert f"left out {failed.key}.json (m-125: NEO + ICU): the cell failed" in told
+    assert f"left out {failed.key}.json (m-125: NEO + ICU): it failed" in told
     assert {e.method for e in read_key(tmp_path / "s-key.json").items.values()} == {
         LABELS["before"],
         LABELS["dedup"],

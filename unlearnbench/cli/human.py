@@ -282,8 +282,7 @@ def _compare(
             "--judge RESULTS"
         )
     if judged is not None:
-        scores = comparison.read_judge_scores(judged, judge_id, key)
-        return comparison.compare_items(key, filled, scores)
+        return comparison.compare_with_judge(key, filled, judged, judge_id)[1]
     if judge_csv is not None:
         return comparison.compare_means(key, filled, comparison.read_judge_means(judge_csv))
     return None

@@ -12,7 +12,8 @@ import click
 
 from unlearnbench.cli.options import explicit, options_of
 from unlearnbench.errors import UserError
-from unlearnbench.settings import quoted, setting, settings_of
+from unlearnbench.files.safe_text import check_absent, secret_values
+from unlearnbench.settings import parse_value, setting, settings_of
 
 if TYPE_CHECKING:
     from unlearnbench.ratings.judge.client import Client
@@ -50,27 +51,12 @@ class JudgeOptions:
     @classmethod
     def parse(cls, texts: Mapping[str, Any]) -> "JudgeOptions":
         """The options of text by field name; raises `UserError` naming the flag."""
-        settings = settings_of(cls)
-        values = {}
-        for name, text in texts.items():
-            try:
-                values[name] = settings[name].parse(text)
-            except (ValueError, TypeError):
-                raise UserError(
-                    f"--{settings[name].flag} {quoted(text)} is not {settings[name].kind}; "
-                    "see: unlearnbench judge --help"
-                ) from None
+        settings, see = settings_of(cls), "unlearnbench judge --help"
+        values = {
+            name: parse_value(settings[name], text, f"--{settings[name].flag} ", see)
+            for name, text in texts.items()
+        }
         return cls(**values)
-
-    def whom(self) -> tuple[str, str]:
-        """Address and model; raises `UserError` if one was not given."""
-        if not self.base_url or not self.judge_model:
-            missing = "--judge-model" if self.base_url else "--base-url"
-            raise UserError(
-                f"no {missing}; name a server and a model: unlearnbench judge "
-                "--base-url http://127.0.0.1:8000/v1 --judge-model NAME"
-            )
-        return self.base_url, self.judge_model
 
 
 INTERRUPTED = 130
@@ -193,13 +179,22 @@ def _progress(total: int) -> Iterator[Callable[[], None]]:
 
 
 def _client(options: JudgeOptions, prompt: "Prompt") -> "Client":
-    from unlearnbench.ratings.judge.client import Client, key_from_environment, parse_endpoint
+    from unlearnbench.ratings.judge.client import (
+        VARIABLE,
+        Client,
+        key_from_environment,
+        parse_endpoint,
+    )
 
-    url, model = options.whom()
-    key = key_from_environment()
-    key.check_absent(url, model, prompt.text)
-    endpoint = parse_endpoint(url)
-    if key.is_secret and not endpoint.is_encrypted and not endpoint.is_local:
+    url, model = options.base_url, options.judge_model
+    if not url or not model:
+        raise UserError(
+            f"no {'--judge-model' if url else '--base-url'}; name a server and a model: "
+            "unlearnbench judge --base-url http://127.0.0.1:8000/v1 --judge-model NAME"
+        )
+    key, endpoint = key_from_environment(), parse_endpoint(url)
+    check_absent({"--base-url": url, "--judge-model": model, "--prompt-file": prompt.text})
+    if VARIABLE in secret_values() and not endpoint.is_private:
         click.echo(
             f"unlearnbench: warning: the key travels unencrypted to {endpoint.name}", err=True
         )

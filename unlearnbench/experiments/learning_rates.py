@@ -6,7 +6,7 @@ from math import fsum, isfinite, log
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from unlearnbench.errors import UserError
 from unlearnbench.experiments.experiment import Experiment
@@ -91,11 +91,9 @@ def read_learning_rates(path: Path) -> LearningRates:
             "`unlearnbench tune` wrote"
         ) from error
     except ValueError as error:
-        why = " ".join(str(error).split())
-        if isinstance(error, ValidationError):
-            why = first_error(error)
         raise UserError(
-            f"{path} holds no learning rates ({why}); write one with: unlearnbench tune"
+            f"{path} holds no learning rates ({first_error(error)}); write one with: "
+            "unlearnbench tune"
         ) from error
 
 

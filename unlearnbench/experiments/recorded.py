@@ -12,8 +12,6 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
 from unlearnbench.errors import UserError
 from unlearnbench.experiments.named import (
     Named,
@@ -187,10 +185,7 @@ def _read(path: Path) -> Recorded | str:
         content = read_regular(path)
         record = Recorded.model_validate(parsed(content), strict=True)
     except ValueError as error:
-        why = " ".join(str(error).split())
-        if isinstance(error, ValidationError):
-            why = first_error(error)
-        return f"{path}: damaged: {why}"
+        return f"{path}: damaged: {first_error(error)}"
     except OSError as error:
         return f"{path}: cannot be read: {error.strerror}"
     if path.name != f"{record.name}.{_id_of(content)}.json":

@@ -212,10 +212,10 @@ def _wrong_score(text: str) -> str | None:
     return None if LOWEST <= number <= HIGHEST else f"{text} is not in {LOWEST}-{HIGHEST}"
 
 
-# Three digits behind a sign may be thousands: 3,000.
-_NUMBER = re.compile(r"[+-]?[0-9]{1,15}(?:[.,][0-9]{1,2})?", re.ASCII)
+def number_in(text: str, decimals: int = 2) -> float | None:
+    """The number that a spreadsheet's field shows, '3', '3.0' or '3,0'; None if it is none.
 
-
-def number_in(text: str) -> float | None:
-    """The number that a spreadsheet's field shows, '3', '3.0' or '3,0'; None if it is none."""
-    return float(text.replace(",", ".")) if _NUMBER.fullmatch(text) else None
+    Of a whole number, three digits behind a sign may be thousands: 3,000.
+    """
+    is_number = re.fullmatch(rf"[+-]?[0-9]{{1,15}}(?:[.,][0-9]{{1,{decimals}}})?", text)
+    return float(text.replace(",", ".")) if is_number else None
