@@ -322,12 +322,13 @@ def test_the_same_experiment_runs_nothing_again(ran, capsys):
 
 
 def test_a_cell_that_variants_share_stands_once():
-    named = find_experiment("nano-ablation")
-    planned_cells = plan_experiment(named, {"runs": "0", "tasks": "forgetting"}, download=False)
-    roles = [cell.role for cell in planned_cells.plan.cells]
+    definition = find_experiment("nano-ablation").definition
+    experiments = definition.experiments({"runs": "0", "tasks": "forgetting"})
+    plan, planned_cells = plan_experiment(definition, experiments, download=False)
+    roles = [cell.role for cell in plan.cells]
     assert roles == ["before", "method", "method", "method"]
-    assert [cell.label for cell in planned_cells.cells] == [None, "", "w/o L_lrn", "w/o L_kl"]
-    positions = [cell.position for cell in planned_cells.plan.cells]
+    assert [cell.label for cell in planned_cells] == [None, "", "w/o L_lrn", "w/o L_kl"]
+    positions = [cell.position for cell in plan.cells]
     assert positions == sorted(positions)
 
 

@@ -1,6 +1,6 @@
 """The settings of methods, tasks and the protocol: what --set says, what tuning and rules say."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -69,40 +69,30 @@ def choose_settings(
     Rates that were tuned under another protocol or `stop` line are used, and their origin says so.
     Whatever none of them names is left to the method's own default.
     """
-    flags = (
-        ("max_epochs", experiment.max_epochs, "--max-epochs"),
-        ("batch_size", experiment.batch_size, "--batch-size"),
-    )
-    departure = tuned.departure(experiment.protocol, stop) if tuned else ""
     chosen = Chosen({}, {})
-    for name, value, origin in (
-        *_rules(method, n_parameters, protocol, tuned, departure),
-        *(flag for flag in flags if flag[1] is not None),
-        *((name, value, f"--set {method.name}.{name}") for name, value in explicit.items()),
-    ):
+
+    def choose(name: str, value: Any, origin: str) -> None:
         chosen.values[name], chosen.origins[name] = value, origin
-    return chosen
 
-
-def _rules(
-    method: Any,
-    n_parameters: int,
-    protocol: Protocol,
-    tuned: LearningRates | None,
-    departure: str,
-) -> Iterator[tuple[str, Any, str]]:
-    """Setting, value and reason, the weaker rule first."""
+    # The weaker reason first: what is chosen later stands.
     if n_parameters >= LARGE:
-        yield "batch_size", 4, "4 rows for models of 10^9 parameters and more"
+        choose("batch_size", 4, "4 rows for models of 10^9 parameters and more")
         if protocol.large_model_learning_rate == "2e-6":
-            yield "learning_rate", 2e-6, "2e-6 above 10^9 parameters (large_model_learning_rate)"
+            choose("learning_rate", 2e-6, "2e-6 above 10^9 parameters (large_model_learning_rate)")
     if tuned and tuned.max_epochs is not None:
-        yield "max_epochs", tuned.max_epochs, "the limit that the learning rates were tuned with"
+        choose("max_epochs", tuned.max_epochs, "the limit that the learning rates were tuned with")
     if tuned and method.name in tuned.methods:
-        one = tuned.methods[method.name]
+        one, departure = tuned.methods[method.name], tuned.departure(experiment.protocol, stop)
         missed = "" if one.reached else " (none reached it)"
         origin = f"tuned{departure} on forget set {tuned.forget_set}: {tuned.rule}{missed}"
-        yield "learning_rate", one.learning_rate, origin
+        choose("learning_rate", one.learning_rate, origin)
+    if experiment.max_epochs is not None:
+        choose("max_epochs", experiment.max_epochs, "--max-epochs")
+    if experiment.batch_size is not None:
+        choose("batch_size", experiment.batch_size, "--batch-size")
+    for name, value in explicit.items():
+        choose(name, value, f"--set {method.name}.{name}")
+    return chosen
 
 
 def construct(method: Any, values: dict[str, Any]) -> Any:

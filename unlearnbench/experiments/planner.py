@@ -34,6 +34,7 @@ REFERENCE_LABELS = {
 }
 # A reference row trains nothing; one seed keeps it one cell whatever seeds the methods get.
 REFERENCE_SEED = 42
+_NO_SETTINGS = Chosen({}, {})
 
 
 @dataclass(frozen=True)
@@ -107,37 +108,16 @@ class Planner:
         for run in data.runs:
             for role, reference in models:
                 if reference is not None:
-                    label = REFERENCE_LABELS[role]
-                    yield self._cell(
-                        role=role,
-                        label=label.format(family=model.family, reference=reference.family),
-                        model=reference,
-                        main=model,
-                        method="none",
-                        method_label="none",
-                        settings={},
-                        origins={},
-                        data=data,
-                        run=run,
-                        seed=REFERENCE_SEED,
+                    label = REFERENCE_LABELS[role].format(
+                        family=model.family, reference=reference.family
                     )
+                    yield self._cell(role, label, reference, model, data, run)
         for method in self.methods.values():
             chosen = self.settings(method, model, data)
             for run in data.runs:
                 for seed in self.experiment.seeds:
-                    yield self._cell(
-                        role="method",
-                        label=f"{model.family} + {method.label}",
-                        model=model,
-                        main=model,
-                        method=method.name,
-                        method_label=method.label,
-                        settings=asdict(construct(method, {**chosen.values, "seed": seed})),
-                        origins=chosen.origins,
-                        data=data,
-                        run=run,
-                        seed=seed,
-                    )
+                    label = f"{model.family} + {method.label}"
+                    yield self._cell("method", label, model, model, data, run, method, chosen, seed)
 
     def _reference_model(
         self, role: Role, model: ModelChoice, data: DataChoice
@@ -172,26 +152,44 @@ class Planner:
             method, explicit, self.experiment, model.n_parameters, self.protocol, tuned, data.stop
         )
 
-    def _cell(self, **parts: Any) -> Cell:
-        experiment = self.experiment
-        data: DataChoice = parts["data"]
-        world = data.world or parts["model"].world
+    def _cell(
+        self,
+        role: Role,
+        label: str,
+        model: ModelChoice,
+        main: ModelChoice,
+        data: DataChoice,
+        run: str,
+        method: Any = None,
+        chosen: Chosen = _NO_SETTINGS,
+        seed: int = REFERENCE_SEED,
+    ) -> Cell:
+        experiment, world = self.experiment, data.world or model.world
         out = Path(experiment.out).absolute()  # a cell may run elsewhere than here
-        methods, is_method = list(self.methods), parts["role"] == "method"
         by_default = data.world.el_epochs if data.world else "all"
         cell = Cell(
-            **parts,
-            group=parts["main"].source.name,
+            role=role,
+            group=main.source.name,
+            label=label,
+            model=model,
+            main=main,
+            method=method.name if method else "none",
+            method_label=method.label if method else "none",
+            settings=asdict(construct(method, {**chosen.values, "seed": seed})) if method else {},
+            origins=chosen.origins,
+            data=data,
+            run=run,
             protocol_name=experiment.protocol,
             protocol=self.protocol,
             stop=data.stop,
-            position=methods.index(parts["method"]) if is_method else 0,
+            seed=seed,
+            position=list(self.methods).index(method.name) if method else 0,
             threads=experiment.threads or (world.threads if world else cores()),
             tasks={name: self.overrides.get(name, {}) for name in self.tasks},
             el_epochs=by_default if experiment.el_epochs == "auto" else experiment.el_epochs,
             limit=experiment.limit,
             task_limit=experiment.task_limit,
-            models=str(out / "models") if is_method and experiment.save_models else None,
+            models=str(out / "models") if method and experiment.save_models else None,
             traces=str(out / "traces") if experiment.profile else None,
         )
         return replace(cell, identity=identity_of(cell))

@@ -6,14 +6,15 @@ whichever command and version of the software measured them.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from unlearnbench.errors import UserError
 from unlearnbench.experiments.named import (
+    Definition,
     Named,
     find_experiment,
     parse_definition,
@@ -46,30 +47,21 @@ class Recorded(Record):
     cells: list[PlannedCell]
 
 
-@dataclass(frozen=True)
-class ExperimentPlan:
-    """The grids of all variants as one, and its cells as the experiment's record keeps them."""
-
-    experiments: tuple["Experiment", ...]  # one per variant
-    plan: "Plan"
-    cells: tuple[PlannedCell, ...]
-
-
 def plan_experiment(
-    named: Named, flags: Mapping[str, Any], download: bool = True
-) -> ExperimentPlan:
-    """The grid of every variant; a cell that several share, such as a reference row, stands once.
+    definition: Definition, experiments: Sequence["Experiment"], download: bool = True
+) -> tuple["Plan", tuple[PlannedCell, ...]]:
+    """The grid of all variants, each with its experiment, and what the record keeps of its cells.
 
-    Raises `UserError` for what cannot be had, as `make_plan` does.
+    A cell that several share, such as a reference row, stands once.  Raises `UserError` for what
+    cannot be had, as `make_plan` does.
     """
     from unlearnbench.experiments.planner import Plan, make_plans
 
-    experiments = named.definition.experiments(flags)
     plans = make_plans(experiments, download)
     step = 1 + max(cell.position for plan in plans for cell in plan.cells)
     cells: dict[str, Cell] = {}
     planned: dict[str, PlannedCell] = {}
-    variants = zip(plans, named.definition.variants, named.definition.variant_names, strict=True)
+    variants = zip(plans, definition.variants, definition.variant_names, strict=True)
     for number, (plan, variant, name) in enumerate(variants):
         for cell in plan.cells:
             if cell.key in cells:
@@ -89,7 +81,7 @@ def plan_experiment(
             )
     warnings = dict.fromkeys(warning for plan in plans for warning in plan.warnings)
     joint = Plan(tuple(cells.values()), tuple(warnings), max(plan.jobs for plan in plans))
-    return ExperimentPlan(tuple(experiments), joint, tuple(planned.values()))
+    return joint, tuple(planned.values())
 
 
 @dataclass(frozen=True)
@@ -121,14 +113,6 @@ def _id_of(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:12]
 
 
-def _age(path: Path) -> tuple[int, str]:
-    """The later a record was written, the greater; a link that leads nowhere is the oldest."""
-    try:
-        return path.stat().st_mtime_ns, path.name
-    except OSError:  # reading it says what is wrong
-        return 0, path.name
-
-
 def _name_of(path: Path) -> str:
     return path.name.rsplit(".", 2)[0]  # NAME.<id>.json; a name may have dots of its own
 
@@ -140,7 +124,8 @@ def select(folder: Path, name: str, results: Sequence[Result]) -> Selection:
     """
     stem = Path(name).name.removesuffix(".toml")
     paths = [path for path in folder.glob("experiments/*.json") if _name_of(path) == stem]
-    read = [_read(path) for path in sorted(paths, key=_age)]
+    by_age = sorted(paths, key=lambda path: (path.lstat().st_mtime_ns, path.name))
+    read = [_read(path) for path in by_age]
     records = [one for one in read if isinstance(one, Recorded)]
     damages = tuple(one for one in read if isinstance(one, str))
     if not records:
