@@ -23,7 +23,7 @@ from unlearnbench.experiments.recorded import (
     select,
 )
 from unlearnbench.files.strict_json import canonical
-from unlearnbench.reading import contents_of
+from unlearnbench.reading import choose_results
 from unlearnbench.reporting.sections import section
 from unlearnbench.results.record import key_of
 from unlearnbench.results.store import Store
@@ -225,12 +225,12 @@ def test_runs_of_one_name_add_up_and_newer_software_answers_the_same_question(ow
 def test_what_is_missing_is_said_while_a_run_is_going(own, tmp_path):
     one, two = asked("NEO + ICU"), asked("NEO + KL")
     record(tmp_path, own, [planned(one), planned(two)])
-    shown = contents_of(tmp_path, [one], "own")
+    shown = choose_results(tmp_path, [one], "own")
     assert [note.text for note in shown.notes] == [
         "1 of 2 cells have no result yet: nano-neo: NEO + KL."
     ]
     with pytest.raises(UserError, match="none of the 2 cells of own has a result yet"):
-        contents_of(tmp_path, [asked("NEO + X")], "own")
+        choose_results(tmp_path, [asked("NEO + X")], "own")
 
 
 def test_an_experiment_that_was_not_run_there_is_told_with_the_nearest(own, tmp_path):
@@ -257,7 +257,7 @@ def test_a_damaged_record_is_named_and_costs_only_itself(own, tmp_path, capsys):
         select(tmp_path, "own", [one])
     record(tmp_path, own, [planned(one)])
     assert len(select(tmp_path, "own", [one]).results) == 1
-    assert contents_of(tmp_path, [one], "own").n_damaged == 1
+    assert choose_results(tmp_path, [one], "own").n_damaged == 1
     assert f"{broken}: damaged: " in capsys.readouterr().err
 
 
