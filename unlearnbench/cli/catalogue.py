@@ -39,25 +39,20 @@ _plugin_option = click.option(
 @_plugin_option
 def list_command(kind: str | None, as_json: bool) -> None:
     """Print the names of what there is, of one kind or of every, with one sentence each."""
+    kinds = {one: sentences(one) for one in KINDS if kind in (one, None)}
     if as_json:
-        kinds = {
-            one: [{"name": name, "summary": summary} for name, summary in sentences(one).items()]
-            for one in KINDS
-            if kind in (one, None)
+        items = {
+            one: [{"name": name, "summary": sentence} for name, sentence in of_kind.items()]
+            for one, of_kind in kinds.items()
         }
-        click.echo(json.dumps(kinds if kind is None else kinds[kind], indent=1))
-    elif kind is not None:
-        _print(sentences(kind))
-    else:
-        for at, one in enumerate(KINDS):
-            click.echo(f"{chr(10) * (at > 0)}{one}:")
-            _print(sentences(one), margin="  ")
-
-
-def _print(summaries: dict[str, str], margin: str = "") -> None:
-    width = max(map(len, summaries), default=0)
-    for name, sentence in summaries.items():
-        click.echo(f"{margin}{name:<{width}}  {sentence}")
+        click.echo(json.dumps(items if kind is None else items[kind], indent=1))
+        return
+    parts = []
+    for one, of_kind in kinds.items():
+        width = max(map(len, of_kind), default=0)
+        lines = [f"{name:<{width}}  {sentence}" for name, sentence in of_kind.items()]
+        parts.append("\n".join(lines if kind else [f"{one}:", *(f"  {line}" for line in lines)]))
+    click.echo("\n\n".join(parts))
 
 
 @click.command()

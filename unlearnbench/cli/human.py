@@ -12,7 +12,6 @@ import click
 from unlearnbench.errors import UserError
 
 if TYPE_CHECKING:
-    from unlearnbench.ratings.human.comparison import JudgeComparison
     from unlearnbench.ratings.human.draw import Drawn
     from unlearnbench.ratings.human.ratings import Filled
     from unlearnbench.ratings.human.sheet import Key
@@ -162,14 +161,26 @@ def score(
     mean, the agreement between them, the human score of every model and method with its
     95% interval and, with a judge, Pearson's r between the two.
     """
+    from unlearnbench.ratings.human import comparison
     from unlearnbench.ratings.human.printing import study_text
     from unlearnbench.ratings.human.scores import study_scores
     from unlearnbench.ratings.human.sheet import read_key
 
     study_key = read_key(key)
     filled = _read_filled(study_key, ratings, allow_missing)
-    scores = study_scores(study_key, filled)
-    judge = _compare(study_key, filled, judged, judge_id, judge_csv)
+    scores, judge = study_scores(study_key, filled), None
+    if judged is not None and judge_csv is not None:
+        raise UserError("--judge and --judge-csv are two ways to name one judge; take one of them")
+    if judge_csv is not None and study_key.stand_ins:
+        raise UserError(
+            "rules rated this sheet, and only a rule's scores are set beside theirs; take "
+            "--judge RESULTS"
+        )
+    if judged is not None:
+        _, judge = comparison.compare_with_judge(study_key, filled, judged, judge_id)
+    elif judge_csv is not None:
+        means = comparison.read_judge_means(judge_csv)
+        judge = comparison.compare_means(study_key, filled, means)
     if as_json:
         record = {**scores.model_dump(), "judge": judge.model_dump() if judge else None}
         click.echo(json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False))
@@ -263,26 +274,3 @@ def _read_filled(key: "Key", ratings: tuple[str, ...], allow_missing: bool) -> "
     if problems:
         click.echo(f"unlearnbench: {len(problems)} scores are missing", err=True)
     return filled
-
-
-def _compare(
-    key: "Key",
-    filled: "list[Filled]",
-    judged: Path | None,
-    judge_id: str | None,
-    judge_csv: Path | None,
-) -> "JudgeComparison | None":
-    from unlearnbench.ratings.human import comparison
-
-    if judged is not None and judge_csv is not None:
-        raise UserError("--judge and --judge-csv are two ways to name one judge; take one of them")
-    if judge_csv is not None and key.stand_ins:
-        raise UserError(
-            "rules rated this sheet, and only a rule's scores are set beside theirs; take "
-            "--judge RESULTS"
-        )
-    if judged is not None:
-        return comparison.compare_with_judge(key, filled, judged, judge_id)[1]
-    if judge_csv is not None:
-        return comparison.compare_means(key, filled, comparison.read_judge_means(judge_csv))
-    return None

@@ -79,12 +79,23 @@ def judge(folder: Path, dry_run: bool, listing: bool, **texts: Any) -> int:
     """
     from unlearnbench.ratings.judge.replies import Judge, JudgeFiles
     from unlearnbench.ratings.judge.rubric import read_prompt
-    from unlearnbench.ratings.judge.scores import JudgeScores, cost_before, scores_table
+    from unlearnbench.ratings.judge.scores import (
+        JudgeScores,
+        cost_before,
+        judges_table,
+        scores_table,
+    )
 
     options, files = JudgeOptions.parse(explicit(texts)), JudgeFiles(folder)
     selection, n_damaged = _select(folder, options)
     if listing:
-        _list(files, selection)
+        judges = [JudgeScores(one, files.load(one)) for one in files.judges().values()]
+        if not judges:
+            raise UserError(
+                f"no judge has scored {folder} yet; ask one: unlearnbench judge {folder} "
+                "--base-url URL --judge-model NAME"
+            )
+        click.echo(judges_table(judges, selection))
         return 0
     prompt = read_prompt(Path(options.prompt_file) if options.prompt_file else None)
     client = _client(options, prompt)
@@ -118,18 +129,6 @@ def _select(folder: Path, options: JudgeOptions) -> "tuple[Selection, int]":
             f"unlearnbench run --out {folder}"
         )
     return selection, n_damaged
-
-
-def _list(files: "JudgeFiles", selection: "Selection") -> None:
-    from unlearnbench.ratings.judge.scores import JudgeScores, judges_table
-
-    judges = [JudgeScores(one, files.load(one)) for one in files.judges().values()]
-    if not judges:
-        raise UserError(
-            f"no judge has scored {files.results} yet; ask one: unlearnbench judge "
-            f"{files.results} --base-url URL --judge-model NAME"
-        )
-    click.echo(judges_table(judges, selection))
 
 
 def _ask(

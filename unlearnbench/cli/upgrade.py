@@ -55,17 +55,13 @@ def _upgrade(store: "Store", write: bool) -> int:
         n_kept += todays is None
         if write:
             store.replace_older(path, todays or result)
-    _report(store.folder, n_current, n_kept, write)
-    return SOME_DAMAGED if n_damaged else 0
-
-
-def _report(folder: Path, n_current: int, n_kept: int, write: bool) -> None:
+    status = SOME_DAMAGED if n_damaged else 0
     if not n_current + n_kept:
-        click.echo(f"nothing to upgrade in {folder}")
-        return
-    would = "" if write else "that would be "
-    click.echo(f"results {would}upgraded: {n_current + n_kept}")
+        click.echo(f"nothing to upgrade in {store.folder}")
+        return status
+    click.echo(f"results {'' if write else 'that would be '}upgraded: {n_current + n_kept}")
     click.echo(f"  {n_current} measured by code that gives this version's numbers: not run again")
     click.echo(f"  {n_kept} by other code: reported, and run again when they are asked for")
     if write:
-        click.echo(f"the files as they were: {folder / 'before-upgrade'}")
+        click.echo(f"the files as they were: {store.folder / 'before-upgrade'}")
+    return status

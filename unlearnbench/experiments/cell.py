@@ -92,16 +92,8 @@ def identity_of(cell: Cell) -> dict[str, Any]:
 
 def software_of(cell: Cell) -> dict[str, Any]:
     """What this process would compute the cell with."""
-    return {
-        "packages": package_versions(),
-        "harness": harness_sha256(),
-        "plugins": _plugins(cell),
-    }
-
-
-def _plugins(cell: Cell) -> dict[str, str]:
-    """The source of the method and the tasks: an edited one is another one."""
+    # An edited method or task is another one.
     plugins = {name: source_sha256(find("tasks", name)) for name in cell.tasks}
     if cell.method != "none":
         plugins[cell.method] = source_sha256(find("methods", cell.method))
-    return plugins
+    return {"packages": package_versions(), "harness": harness_sha256(), "plugins": plugins}

@@ -6,7 +6,7 @@ from math import fsum, isfinite, log
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 
 from unlearnbench.errors import UserError
 from unlearnbench.experiments.experiment import Experiment
@@ -51,12 +51,6 @@ class Tuned(_Part):
     learning_rate: Rate
     reached: bool = Field(description="false: no rate reached the stop line")
     candidates: list[Candidate]
-
-    @model_validator(mode="after")
-    def _is_a_candidate(self) -> "Tuned":
-        if self.learning_rate not in [one.learning_rate for one in self.candidates]:
-            raise ValueError(f"{self.learning_rate} is none of the candidates")
-        return self
 
 
 class LearningRates(_Part):
@@ -209,11 +203,10 @@ def learning_rates(results: Sequence[Result]) -> LearningRates:
     """
     first = results[0]
     by_method: dict[str, list[Candidate]] = {}
-    limit_of: dict[str, int] = {}
     for result in results:
         by_method.setdefault(result.method.name, []).append(candidate_of(result))
-        limit_of[result.method.name] = result.method.settings["max_epochs"]
-    limits = {result.method.settings["max_epochs"] for result in results}
+    limit_of = {result.method.name: result.method.settings["max_epochs"] for result in results}
+    limits = set(limit_of.values())
     grid = {c.learning_rate for candidates in by_method.values() for c in candidates}
     return LearningRates(
         rule=RULE,

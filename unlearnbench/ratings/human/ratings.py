@@ -54,7 +54,15 @@ def read_ratings(path: Path) -> dict[str, Rating]:
         return {}
     ratings: dict[str, Rating] = {}
     rows = read_table(path, _COLUMNS[:2], _COLUMNS[2:])
-    _refuse_other_columns(path, rows)
+    # The page writes the file anew at every score: what else stands in it would be lost.
+    others = sorted({n for _, row in rows for n, value in row.items() if value} - set(_COLUMNS))
+    if RATED_BY in others:
+        raise UserError(f"{path}: a rule gave these scores; a person takes another --annotator")
+    if others:
+        raise UserError(
+            f"{path} has a column '{others[0]}', which the page would lose; take it out, or take "
+            "another --annotator"
+        )
     allowed = [str(score) for score in range(LOWEST, HIGHEST + 1)]
     for number, row in rows:
         item, score = row["item"].strip(), row["score"].strip()
@@ -65,18 +73,6 @@ def read_ratings(path: Path) -> dict[str, Rating]:
             )
         ratings[item] = Rating(int(score), row.get("rated_at", ""))
     return ratings
-
-
-def _refuse_other_columns(path: Path, rows: Iterable[tuple[int, Mapping[str, str]]]) -> None:
-    """The page writes the file anew at every score: what else stands in it would be lost."""
-    others = sorted({n for _, row in rows for n, value in row.items() if value} - set(_COLUMNS))
-    if RATED_BY in others:
-        raise UserError(f"{path}: a rule gave these scores; a person takes another --annotator")
-    if others:
-        raise UserError(
-            f"{path} has a column '{others[0]}', which the page would lose; take it out, or take "
-            "another --annotator"
-        )
 
 
 def save_rating(path: Path, item: str, score: int) -> dict[str, Rating]:
@@ -137,15 +133,14 @@ def named_files(arguments: Iterable[str]) -> dict[str, Path]:
 
     Raises `UserError` if two files are the same annotator's, or one is nobody's.
     """
-    return _by_annotator(map(_named_file, arguments))
-
-
-def _named_file(text: str) -> tuple[str, Path]:
-    name, equals, rest = text.partition("=")
-    # A file may have an equals sign in its own name.
-    if equals and not Path(text).exists():
-        return name.strip(), Path(rest)
-    return annotator_of(Path(text)), Path(text)
+    named = []
+    for text in arguments:
+        name, equals, rest = text.partition("=")
+        # A file may have an equals sign in its own name.
+        is_named = equals and not Path(text).exists()
+        path = Path(rest if is_named else text)
+        named.append((name.strip() if is_named else annotator_of(path), path))
+    return _by_annotator(named)
 
 
 def files_in(folder: Path) -> dict[str, Path]:

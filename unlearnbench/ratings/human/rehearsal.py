@@ -134,13 +134,6 @@ def describe(stand_ins: Mapping[str, str]) -> str:
     return f"{STAND_INS} In the annotators' place: {rules}."
 
 
-def check_unmixed(key: Key, filled: Sequence[Filled]) -> None:
-    """Raise `UserError` if a rule's ratings are among people's, or people's among rules'."""
-    for one in filled:
-        if (reason := why_mixed(key, one)) is not None:
-            raise UserError(f"{one.path}: {reason}")
-
-
 def why_mixed(key: Key, filled: Filled) -> str | None:
     """Why somebody's ratings do not belong to the study of that key; None if they do."""
     by_rule = filled.is_by_rule or filled.annotator.startswith(RULE_PREFIX)

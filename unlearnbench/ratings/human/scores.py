@@ -7,6 +7,7 @@ from statistics import fmean
 
 from pydantic import Field
 
+from unlearnbench.errors import UserError
 from unlearnbench.ratings.human.agreement import (
     krippendorff_alpha,
     mean_interval,
@@ -14,7 +15,7 @@ from unlearnbench.ratings.human.agreement import (
     quadratic_weighted_kappa,
 )
 from unlearnbench.ratings.human.ratings import Filled
-from unlearnbench.ratings.human.rehearsal import check_unmixed
+from unlearnbench.ratings.human.rehearsal import why_mixed
 from unlearnbench.ratings.human.scale import normalised_human_score
 from unlearnbench.ratings.human.sheet import Key, KeyItem
 from unlearnbench.results.record import Record
@@ -84,12 +85,21 @@ def study_scores(key: Key, filled: Sequence[Filled]) -> StudyScores:
 
     Raises `UserError` where people and rules would be mixed.
     """
-    check_unmixed(key, filled)
+    for one in filled:
+        if (reason := why_mixed(key, one)) is not None:
+            raise UserError(f"{one.path}: {reason}")
+    by_item = _by_item(filled)
+    units = [by_item[item] for item in key.items if len(by_item.get(item, ())) > 1]
     return StudyScores(
         stand_ins=key.stand_ins,
         annotators=[_annotator(one, len(key.items)) for one in filled],
-        agreement=_agreement(key, filled),
-        cells=[_cell(name, items, filled) for name, items in cells_of(key).items()],
+        agreement=Agreement(
+            n_items=len(units),
+            alpha_interval=krippendorff_alpha(units, "interval"),
+            alpha_ordinal=krippendorff_alpha(units, "ordinal"),
+            pairs=[_pair(a, b) for a, b in combinations(filled, 2)],
+        ),
+        cells=[_cell(name, items, by_item) for name, items in cells_of(key).items()],
     )
 
 
@@ -126,17 +136,6 @@ def _annotator(one: Filled, n_items: int) -> AnnotatorScores:
     )
 
 
-def _agreement(key: Key, filled: Sequence[Filled]) -> Agreement:
-    by_item = _by_item(filled)
-    units = [by_item[item] for item in key.items if len(by_item.get(item, ())) > 1]
-    return Agreement(
-        n_items=len(units),
-        alpha_interval=krippendorff_alpha(units, "interval"),
-        alpha_ordinal=krippendorff_alpha(units, "ordinal"),
-        pairs=[_pair(a, b) for a, b in combinations(filled, 2)],
-    )
-
-
 def _pair(first: Filled, second: Filled) -> PairAgreement:
     both = [item for item in first.scores if item in second.scores]
     a, b = [first.scores[i] for i in both], [second.scores[i] for i in both]
@@ -149,8 +148,10 @@ def _pair(first: Filled, second: Filled) -> PairAgreement:
     )
 
 
-def _cell(name: CellName, items: Mapping[str, KeyItem], filled: Sequence[Filled]) -> CellScore:
-    scores = {item: own for item, own in _by_item(filled).items() if item in items}
+def _cell(
+    name: CellName, items: Mapping[str, KeyItem], every: Mapping[str, Sequence[int]]
+) -> CellScore:
+    scores = {item: own for item, own in every.items() if item in items}
     means = {item: fmean(own) for item, own in scores.items()}  # an item is a document of this cell
     by_item = {item: normalised_human_score(mean) for item, mean in means.items()}
     normalised = Score.of(by_item, higher_is_better=True) if by_item else None

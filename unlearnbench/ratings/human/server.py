@@ -43,9 +43,21 @@ class AnnotationStudy:
         Raises `UserError` for a file that is no sheet, ratings that cannot be read, or a
         rehearsal, which rules rate.
         """
-        name = annotator or _login_name()
+        try:
+            name = annotator or getpass.getuser()
+        except (OSError, KeyError) as error:
+            raise UserError("your login name is not known; give --annotator NAME") from error
         folder = sheet if sheet.is_dir() else sheet.parent
-        _refuse_rules(folder, name)
+        if name.startswith(RULE_PREFIX):
+            raise UserError(
+                f"--annotator '{name}' is a rule's name: rules begin with '{RULE_PREFIX}'; take "
+                "your own: --annotator anna"
+            )
+        if any(annotator_of(path).startswith(RULE_PREFIX) for path in ratings_in(folder)):
+            raise UserError(
+                f"{folder} is a rehearsal: rules have rated it, and people are never mixed with "
+                "them; make people a sheet: unlearnbench human sheet RESULTS --out FOLDER"
+            )
         study = cls(read_sheet(sheet), name, ratings_path(folder, name))
         study.n_rated()  # damaged ratings are refused now, not at the first score
         return study
@@ -204,23 +216,3 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:
         """Nothing: a line per request would bury what the annotator must read."""
-
-
-def _refuse_rules(folder: Path, annotator: str) -> None:
-    if annotator.startswith(RULE_PREFIX):
-        raise UserError(
-            f"--annotator '{annotator}' is a rule's name: rules begin with '{RULE_PREFIX}'; take "
-            "your own: --annotator anna"
-        )
-    if any(annotator_of(path).startswith(RULE_PREFIX) for path in ratings_in(folder)):
-        raise UserError(
-            f"{folder} is a rehearsal: rules have rated it, and people are never mixed with them; "
-            "make people a sheet: unlearnbench human sheet RESULTS --out FOLDER"
-        )
-
-
-def _login_name() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError) as error:
-        raise UserError("your login name is not known; give --annotator NAME") from error
