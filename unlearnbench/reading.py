@@ -193,11 +193,11 @@ def choose_results(
     if experiment is None:
         return Results(_findings(results, folder, judge_id, study))
     selection = select(folder, experiment, results)
-    definition, missing = selection.named.definition, selection.missing
+    definition, missing = selection.definition, selection.missing
     if not selection.results:
         raise UserError(
-            f"none of the {len(missing)} cells of {selection.named.name} has a result "
-            f"yet; go on with: unlearnbench run --experiment {experiment} --out {folder}"
+            f"none of the {len(missing)} cells of {experiment} has a result yet; go on with: "
+            f"unlearnbench run --experiment {experiment} --out {folder}"
         )
     findings = replace(
         _findings(selection.results, folder, judge_id, study),

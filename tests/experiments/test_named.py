@@ -265,7 +265,7 @@ def test_the_kept_definition_serves_where_the_file_is_gone(own, tmp_path):
     gone = dataclasses.replace(own, text=OWN)
     one = asked("NEO + ICU")
     record(tmp_path, gone, [planned(one)])
-    assert select(tmp_path, "own", [one]).named.definition.title == "Two weights"
+    assert select(tmp_path, "own", [one]).definition.title == "Two weights"
 
 
 def test_a_description_of_every_key():

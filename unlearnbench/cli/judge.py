@@ -1,10 +1,9 @@
 """`unlearnbench judge`: a language model scores the stored continuations of finished cells."""
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import count
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -148,7 +147,8 @@ def _ask(
         questions = selection.open(files.load(judge), client.max_tokens)
         cost = cost_before(selection, questions, prompt, client.max_tokens)
         click.echo(f"unlearnbench: {cost}", err=True)
-        with _progress(len(questions)) as advance:
+        with click.progressbar(length=len(questions), label="judging", file=sys.stderr) as bar:
+            advance = partial(bar.update, 1)
             outcome = ask_all(client, prompt, questions, concurrency, append, advance)
     click.echo(f"unlearnbench: {cost_after(outcome)}", err=True)
     if outcome.is_hopeless:
@@ -158,23 +158,6 @@ def _ask(
         )
     for sentence in warnings(outcome):
         click.echo(f"unlearnbench: {sentence}", err=True)
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[Callable[[], None]]:
-    """Yields what is called after each question: a bar on a terminal, else ten lines."""
-    if sys.stderr.isatty():
-        with click.progressbar(length=total, label="judging", file=sys.stderr) as bar:
-            yield lambda: bar.update(1)
-        return
-    done = count(1)
-
-    def advance() -> None:
-        n = next(done)
-        if 10 * n // total > 10 * (n - 1) // total:
-            click.echo(f"[{n}/{total}] judged", err=True)
-
-    yield advance
 
 
 def _client(options: JudgeOptions, prompt: "Prompt") -> "Client":

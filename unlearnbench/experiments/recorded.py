@@ -88,7 +88,7 @@ def plan_experiment(
 class Selection:
     """The results of one experiment, and the cells that have none yet."""
 
-    named: Named
+    definition: Definition
     results: tuple[Result, ...]
     missing: tuple[PlannedCell, ...]
     damages: tuple[str, ...] = ()  # a sentence per record that could not be read
@@ -132,9 +132,20 @@ def select(folder: Path, name: str, results: Sequence[Result]) -> Selection:
         raise _never_run(folder, name, stem, damages)
     planned = {cell.question: cell for one in records for cell in one.cells}
     answers = {_digest(question_in(result.identity)): result for result in results}
-    placed = tuple(_placed(answers[q], cell) for q, cell in planned.items() if q in answers)
-    missing = tuple(cell for question, cell in planned.items() if question not in answers)
-    return Selection(_definition_of(name, records[-1]), placed, missing, damages)
+    placed, missing = [], []
+    for question, cell in planned.items():
+        if (result := answers.get(question)) is None:
+            missing.append(cell)
+        else:
+            label = f"{result.label} {cell.label or ''}".rstrip()
+            update = {"position": cell.position, "label": label}
+            placed.append(result.model_copy(update=update))
+    if name in shipped() or Path(name).is_file():  # it may show other sections by now
+        definition = find_experiment(name).definition
+    else:
+        where = f"the kept definition of {stem}"
+        definition = parse_definition(records[-1].definition, where)
+    return Selection(definition, tuple(placed), tuple(missing), damages)
 
 
 def _never_run(folder: Path, name: str, stem: str, damages: Sequence[str]) -> UserError:
@@ -146,22 +157,8 @@ def _never_run(folder: Path, name: str, stem: str, damages: Sequence[str]) -> Us
     return UserError(f"{why}; run it with: unlearnbench run --experiment {name} --out {folder}")
 
 
-def _definition_of(name: str, latest: Recorded) -> Named:
-    """The file's if it is still there, which may show other sections by now; else the kept one."""
-    if name in shipped() or Path(name).is_file():
-        return find_experiment(name)
-    definition = parse_definition(latest.definition, f"the kept definition of {latest.name}")
-    return Named(latest.name, definition, latest.definition)
-
-
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _placed(result: Result, cell: PlannedCell) -> Result:
-    """The result at its place in the experiment, under its variant's label."""
-    label = f"{result.label} {cell.label}".strip() if cell.label else result.label
-    return result.model_copy(update={"position": cell.position, "label": label})
 
 
 def _read(path: Path) -> Recorded | str:
