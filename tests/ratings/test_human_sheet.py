@@ -147,9 +147,12 @@ def test_nothing_that_is_there_is_overwritten(tmp_path, name, capsys):
     [
         (["--rows", "61"], "60 documents in common"),
         (["--rows", "0"], "--rows"),
-        (["--methods", "icu,kmpr"], "take --methods from: before, dedup, kumpr, icu"),
-        (["--run", "7"], "take --runs from: 0"),
-        (["--models", "x"], "take --models from: m-125"),
+        (
+            ["--methods", "icu,kmpr"],
+            "unknown method among the results 'kmpr' (did you mean 'kumpr'?)",
+        ),
+        (["--run", "7"], "unknown forget set among the results '7'"),
+        (["--models", "x"], "unknown model among the results 'x'"),
         (["--key", "study/key.json"], "take --key study-key.json"),
     ],
 )

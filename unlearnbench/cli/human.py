@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from functools import reduce
+from functools import partial, reduce
 from pathlib import Path
 from secrets import token_urlsafe
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,12 @@ SOME_FAILED = 1
 PORT = 8765
 _FILE = click.Path(path_type=Path)
 _RESULTS = click.argument("results", default="results", type=_FILE, metavar="[RESULTS]")
+_names = partial(
+    click.option,
+    metavar="A,B",
+    default="",
+    callback=lambda _context, _option, text: [*filter(None, map(str.strip, text.split(",")))],
+)
 _DRAW = (
     click.option(
         "--rows",
@@ -36,14 +42,9 @@ _DRAW = (
         show_default=True,
         help="of ids, order and draw; keep it from annotators, as the key",
     ),
-    click.option("--runs", "--run", metavar="A,B", default="", help="forget sets  [default: all]"),
-    click.option("--models", metavar="A,B", default="", help="as in the table  [default: all]"),
-    click.option(
-        "--methods",
-        metavar="A,B",
-        default="",
-        help="methods and references, e.g. icu,before  [default: all]",
-    ),
+    _names("--runs", "--run", help="forget sets  [default: all]"),
+    _names("--models", help="as in the table  [default: all]"),
+    _names("--methods", help="methods and references, e.g. icu,before  [default: all]"),
 )
 
 
@@ -239,16 +240,17 @@ def _usable_results(folder: Path) -> tuple[list["Result"], int]:
 
 
 def _drawn(
-    results: list["Result"], n_documents: int, seed: int, runs: str, models: str, methods: str
+    results: list["Result"],
+    n_documents: int,
+    seed: int,
+    runs: list[str],
+    models: list[str],
+    methods: list[str],
 ) -> list["Drawn"]:
     """The items, with documents that a reader could tell apart named on stderr."""
     from unlearnbench.ratings.human import draw
 
-    def names(text: str) -> list[str]:
-        return [name.strip() for name in text.split(",") if name.strip()]
-
-    rows = draw.select_rows(results, names(runs), names(models), names(methods))
-    drawn = draw.draw(rows, n_documents, seed)
+    drawn = draw.draw(draw.select_rows(results, runs, models, methods), n_documents, seed)
     for source, run, doc_id in draw.documents_whose_texts_differ(drawn):
         click.echo(
             f"unlearnbench: {source}, forget set {run}, doc_id {doc_id}: prefix or reference is "

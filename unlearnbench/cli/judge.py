@@ -161,12 +161,7 @@ def _ask(
 
 
 def _client(options: JudgeOptions, prompt: "Prompt") -> "Client":
-    from unlearnbench.ratings.judge.client import (
-        VARIABLE,
-        Client,
-        key_from_environment,
-        parse_endpoint,
-    )
+    from unlearnbench.ratings.judge import client
 
     url, model = options.base_url, options.judge_model
     if not url or not model:
@@ -174,10 +169,11 @@ def _client(options: JudgeOptions, prompt: "Prompt") -> "Client":
             f"no {'--judge-model' if url else '--base-url'}; name a server and a model: "
             "unlearnbench judge --base-url http://127.0.0.1:8000/v1 --judge-model NAME"
         )
-    key, endpoint = key_from_environment(), parse_endpoint(url)
+    key, endpoint = client.key_from_environment(), client.parse_endpoint(url)
     check_absent({"--base-url": url, "--judge-model": model, "--prompt-file": prompt.text})
-    if VARIABLE in secret_values() and not endpoint.is_private:
+    if client.VARIABLE in secret_values() and not endpoint.is_private:
         click.echo(
             f"unlearnbench: warning: the key travels unencrypted to {endpoint.name}", err=True
         )
-    return Client(endpoint, key, model, options.timeout, options.retries, options.max_tokens)
+    limits = options.timeout, options.retries, options.max_tokens
+    return client.Client(endpoint, key, model, *limits)

@@ -175,7 +175,11 @@ def _print(document: "Document", name: str | None, output: str | None, stem: str
         # Some formats hold texts exactly as a model wrote them; a terminal would obey them.
         click.echo(visible(text) if sys.stdout.isatty() else text)
     elif name is None and (output.endswith("/") or Path(output).is_dir()):
-        _write_every_format(document, Path(output), Path(stem).name.removesuffix(".toml"))
+        stem = Path(stem).name.removesuffix(".toml")
+        for kind in _formats():
+            for file_name, content in kind().files(document, stem).items():
+                write_whole(Path(output) / file_name, content, "choose another -o")
+        to_stderr(f"written to {Path(output)}: {stem}.*")
     else:
         path = Path(output)
         if path.is_dir():
@@ -217,14 +221,6 @@ def _write_report(report: "Report", document: "Document", path: Path) -> None:
     for name, content in written.items():
         own = name in (path.name, path.stem + report.suffix)
         write_whole(path if own else path.parent / name, content, "choose another -o")
-
-
-def _write_every_format(document: "Document", folder: Path, stem: str) -> None:
-    """Write STEM in every format into a folder, each of its figures included."""
-    for kind in _formats():
-        for name, content in kind().files(document, stem).items():
-            write_whole(folder / name, content, "choose another -o")
-    to_stderr(f"written to {folder}: {stem}.*")
 
 
 def _formats() -> "list[type[Report]]":

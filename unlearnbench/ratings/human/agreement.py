@@ -1,8 +1,7 @@
 """Inter-annotator agreement: pure functions of the scores."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
 from statistics import fmean
 from typing import Literal
@@ -13,7 +12,6 @@ from unlearnbench.results.record import Record
 from unlearnbench.results.score import Score
 
 Level = Literal["interval", "ordinal"]
-_Distance = Callable[[float, float], float]
 CONFIDENCE = 0.95
 
 
@@ -29,9 +27,11 @@ def krippendorff_alpha(units: Iterable[Sequence[float]], level: Level = "interva
     counts = Counter(score for scores in rated_twice for score in scores)
     if len(counts) < 2:
         return None
-    distance = _squared if level == "interval" else partial(_ordinal, counts)
-    observed = sum(_mean_disagreement(Counter(scores), distance) for scores in rated_twice)
-    return 1 - observed / _mean_disagreement(counts, distance)
+    places = {score: float(score) for score in counts}
+    if level == "ordinal":  # the middle rank of each score
+        places = {s: sum(n for t, n in counts.items() if t < s) + counts[s] / 2 for s in counts}
+    observed = sum(_mean_disagreement(Counter(scores), places) for scores in rated_twice)
+    return 1 - observed / _mean_disagreement(counts, places)
 
 
 def quadratic_weighted_kappa(first: Sequence[float], second: Sequence[float]) -> float | None:
@@ -47,20 +47,11 @@ def quadratic_weighted_kappa(first: Sequence[float], second: Sequence[float]) ->
     return 1 - observed / expected if expected else None
 
 
-def _squared(a: float, b: float) -> float:
-    return (a - b) ** 2
-
-
-def _mean_disagreement(counts: Counter[float], distance: _Distance) -> float:
-    """The sum over scores of the mean distance to the other scores."""
-    pairs = sum(counts[a] * counts[b] * distance(a, b) for a, b in product(counts, counts))
-    return pairs / (counts.total() - 1)
-
-
-def _ordinal(counts: Counter[float], a: float, b: float) -> float:
-    """How many scores lie between two, their own counted half, squared."""
-    between = sum(n for score, n in counts.items() if min(a, b) <= score <= max(a, b))
-    return (between - (counts[a] + counts[b]) / 2) ** 2
+def _mean_disagreement(counts: Counter[float], places: Mapping[float, float]) -> float:
+    """The sum over scores of the mean squared distance to the other scores."""
+    pairs = product(counts.items(), counts.items())
+    total = sum(n * m * (places[a] - places[b]) ** 2 for (a, n), (b, m) in pairs)
+    return total / (counts.total() - 1)
 
 
 class Correlation(Record):

@@ -71,27 +71,24 @@ def compare_means(
 
     A method may be named as in the table ('NEO + ICU') or as registered ('icu').
     """
-    by_alias, means = _cells_by_alias(key), item_means(filled)
+    cells, means = cells_of(key), item_means(filled)
+    names: dict[CellName, set[CellName]] = defaultdict(set)  # by every name a cell can be called
+    for name, items in cells.items():
+        for entry in items.values():
+            registered = entry.method_name if entry.role == "method" else entry.role
+            names[entry.model, registered].add(name)
+    # A name that two cells share is none.
+    by_alias = {alias: shared.pop() for alias, shared in names.items() if len(shared) == 1}
+    by_alias |= {name: name for name in cells}
     judge = {by_alias[name]: score for name, score in judged.items() if name in by_alias}
     ignored = [f"{m}: {n}" for m, n in judged if (m, n) not in by_alias]
     if len(judge) + len(ignored) < len(judged):
         raise UserError("the judge's means name a method twice, by label and by name; keep one")
     pairs: dict[CellName, list[tuple[float, float]]] = {}
-    for name, items in cells_of(key).items():
+    for name, items in cells.items():
         human = [normalised_human_score(means[item]) for item in items if item in means]
         pairs[name] = [(fmean(human), judge[name])] if human and name in judge else []
     return _comparison(pairs, by_item=False, ignored=ignored)
-
-
-def _cells_by_alias(key: Key) -> dict[CellName, CellName]:
-    """Cells by every name they can be called; a name that two cells share is none."""
-    cells: dict[CellName, set[CellName]] = defaultdict(set)
-    for name, items in cells_of(key).items():
-        for entry in items.values():
-            registered = entry.method_name if entry.role == "method" else entry.role
-            cells[entry.model, registered].add(name)
-    unique = {alias: names.pop() for alias, names in cells.items() if len(names) == 1}
-    return {**unique, **{name: name for name in cells_of(key)}}
 
 
 def _comparison(

@@ -2,10 +2,10 @@
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from unlearnbench.analysis.build_table import groups_of
 from unlearnbench.errors import UserError
@@ -26,7 +26,6 @@ from unlearnbench.results.record import Result, Role
 # No vowels and no digits: a spreadsheet takes such an id for no word, number or date.
 _LETTERS = "bcdfghjkmnpqrstvwxz"
 _ID_LENGTH = 10
-_T = TypeVar("_T")
 
 
 class Document(NamedTuple):
@@ -103,29 +102,16 @@ def _for_grouping(result: Result) -> Result:
 
 def select_rows(
     results: Sequence[Result], runs: Sequence[str], models: Sequence[str], methods: Sequence[str]
-) -> list[StudyRow]:
+) -> Sequence[StudyRow]:
     """The rows of the named forget sets, models and methods (or references); all where none is.
 
     Raises `UserError` for a name that no result has.
     """
-    rows = study_rows(_named("forget set", results, runs, lambda one: one.forget_set.run))
-    rows = _named("model", rows, models, lambda row: row.model)
-    return _named(
+    results = questions.chosen("forget set", results, runs, lambda one: one.forget_set.run)
+    rows = questions.chosen("model", study_rows(results), models, lambda row: row.model)
+    return questions.chosen(
         "method", rows, methods, lambda row: row.name if row.role == "method" else row.role
     )
-
-
-def _named(
-    kind: str, choices: Sequence[_T], names: Sequence[str], name_of: Callable[[_T], str]
-) -> list[_T]:
-    available = dict.fromkeys(map(name_of, choices))
-    for name in names:
-        if name not in available:
-            raise UserError(
-                f"no result that can take part is of {kind} '{name}'; "
-                f"take --{kind.replace('forget set', 'run')}s from: {', '.join(available)}"
-            )
-    return [one for one in choices if not names or name_of(one) in names]
 
 
 class Drawn(NamedTuple):

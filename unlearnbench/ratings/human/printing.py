@@ -16,31 +16,25 @@ def study_text(scores: StudyScores, judge: JudgeComparison | None) -> str:
     """Annotators, agreement, human scores and, if it is there, the judge."""
     parts = [describe(scores.stand_ins)] if scores.stand_ins else []
     annotators = [(a.annotator, a.n, a.n_missing, a.mean, a.normalised) for a in scores.annotators]
-    header = ("annotator", "scores", "missing", "mean (1-8)", "normalised (0-10)")
-    parts += [_table(header, annotators), agreement_sentence(scores.agreement)]
+    heads = ("annotator", "scores", "missing", "mean (1-8)", "normalised (0-10)")
+    parts += [_table(heads, annotators), agreement_sentence(scores.agreement)]
     if scores.agreement.n_items:
         pairs = [
             (f"{pair.first} and {pair.second}", pair.n, pair.pearson, pair.weighted_kappa)
             for pair in scores.agreement.pairs
         ]
         parts.append(_table(("pair", "items", "Pearson r", "weighted kappa"), pairs))
-    parts += _cells(scores.cells)
-    if judge is not None:
-        parts += _judge(judge)
-    return "\n\n".join(parts)
-
-
-def _cells(cells: Sequence[CellScore]) -> list[str]:
-    rows = [
+    cells = [
         (c.model, method_text(c), c.n_documents, c.n_scores, c.mean, c.normalised,
          interval_text(c.low, c.high))
-        for c in cells
+        for c in scores.cells
     ]  # fmt: skip
     header = ("model", "method", "documents", "scores", "mean (1-8)", "human score", "95% interval")
     notes = [f"Human score: {HOW}."]
-    if any(one.not_forgotten for one in cells):
+    if any(one.not_forgotten for one in scores.cells):
         notes.append(f"{NOT_FORGOTTEN} {LIMIT_HIT}")
-    return [_table(header, rows), "\n".join(notes)]
+    parts += [_table(header, cells), "\n".join(notes), *(_judge(judge) if judge else ())]
+    return "\n\n".join(parts)
 
 
 def _judge(judge: JudgeComparison) -> list[str]:

@@ -173,7 +173,14 @@ def read_filled(annotator: str, path: Path, items: Collection[str]) -> Filled:
     rows = read_table(path, ("item", "score"), (RATED_BY,))
     for number, row in rows:
         item, text = row["item"].strip(), row["score"].strip()
-        what = _wrong_item(item, items, seen) or _wrong_score(text)
+        if not item:
+            what: str | None = "a row without an item id"
+        elif item in seen:
+            what = f"there already in row {seen[item]}"
+        elif item not in items:
+            what = "not in the key; is it another study's sheet?"
+        else:
+            what = _wrong_score(text)
         if what:
             problems.append(Problem(path, number, item, what))
         elif text:
@@ -185,14 +192,6 @@ def read_filled(annotator: str, path: Path, items: Collection[str]) -> Filled:
     problems += [Problem(path, None, item, "no row", is_missing=True) for item in absent]
     is_by_rule = any(row.get(RATED_BY) for _, row in rows)
     return Filled(annotator, path, scores, tuple(problems), is_by_rule)
-
-
-def _wrong_item(item: str, items: Collection[str], seen: Mapping[str, int]) -> str | None:
-    if not item:
-        return "a row without an item id"
-    if item in seen:
-        return f"there already in row {seen[item]}"
-    return None if item in items else "not in the key; is it another study's sheet?"
 
 
 def _wrong_score(text: str) -> str | None:

@@ -78,11 +78,14 @@ class AnnotationStudy:
             "ratings": {i: r.score for i, r in read_ratings(self.ratings).items()},
         }
 
-    def rate(self, item: object, score: object) -> int:
-        """Save one rating; how many of the sheet's items have one now.
+    def rate(self, sent: object) -> int:
+        """Save one rating, {"item": ..., "score": ...}; how many of the items have one now.
 
         Raises `ValueError` for an item that is not in the sheet, or no whole score of 1-8.
         """
+        if not isinstance(sent, dict):
+            raise ValueError("a rating has an item and a score")
+        item, score = sent.get("item"), sent.get("score")
         if not isinstance(item, str) or item not in self._ids:
             raise ValueError("no such item in this sheet")
         if type(score) is not int or not LOWEST <= score <= HIGHEST:
@@ -165,13 +168,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "a rating is short")
         else:
             body = self.rfile.read(int(length))
-            self._answer(lambda: self._rate(body))
-
-    def _rate(self, body: bytes) -> dict[str, int]:
-        sent = parsed(body)
-        if not isinstance(sent, dict):
-            raise ValueError("a rating has an item and a score")
-        return {"rated": self.study.rate(sent.get("item"), sent.get("score"))}
+            self._answer(lambda: {"rated": self.study.rate(parsed(body))})
 
     def _is_own(self) -> bool:
         """Whether the browser was on this page: another site's names are not ours.

@@ -114,16 +114,15 @@ def read_sheet(place: Path) -> list[Item]:
     path = place / SHEET_NAME if place.is_dir() else place
     if not path.is_file():
         raise UserError(f"no sheet at {path}; make one with: unlearnbench human sheet --out FOLDER")
-    rows = read_table(path, ("item", *TEXTS), in_any_code=False)
-    items = [Item(row["item"].strip(), *(plain(row[name]) for name in TEXTS)) for _, row in rows]
-    seen: set[str] = set()
-    for (number, _), one in zip(rows, items, strict=True):
-        if not one.item or one.item in seen:
-            raise UserError(f"{path}: row {number}: item '{one.item}' is empty or there twice")
-        seen.add(one.item)
+    items: dict[str, Item] = {}
+    for number, row in read_table(path, ("item", *TEXTS), in_any_code=False):
+        item = row["item"].strip()
+        if not item or item in items:
+            raise UserError(f"{path}: row {number}: item '{item}' is empty or there twice")
+        items[item] = Item(item, *(plain(row[name]) for name in TEXTS))
     if not items:
         raise UserError(f"{path} has no rows; make a sheet with: unlearnbench human sheet")
-    return items
+    return list(items.values())
 
 
 # A spreadsheet takes a cell that begins so for a formula and runs it.

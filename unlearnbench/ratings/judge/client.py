@@ -110,6 +110,20 @@ class Answer(BaseModel):
     completion_tokens: _Count = _at("usage", "completion_tokens")
     model: str | None = None
 
+    def reply_to(self, question: Question, max_tokens: int) -> Reply:
+        """What is kept of it, secrets struck out."""
+        return Reply(
+            item=question.item.key,
+            cell=question.cell,
+            doc_id=question.doc_id,
+            reply=redact(self.message.content or ""),
+            finish_reason=self.finish_reason,
+            max_tokens=max_tokens,
+            served_model=self.model and redact(self.model),
+            prompt_tokens=self.prompt_tokens,
+            completion_tokens=self.completion_tokens,
+        )
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -264,17 +278,7 @@ def ask_all(
             item = question.item
             response = await client.ask(prompt.render(item.prefix, item.reference, item.candidate))
             if isinstance(response, Answer):
-                reply = Reply(
-                    item=item.key,
-                    cell=question.cell,
-                    doc_id=question.doc_id,
-                    reply=redact(response.message.content or ""),
-                    finish_reason=response.finish_reason,
-                    max_tokens=client.max_tokens,
-                    served_model=response.model and redact(response.model),
-                    prompt_tokens=response.prompt_tokens,
-                    completion_tokens=response.completion_tokens,
-                )
+                reply = response.reply_to(question, client.max_tokens)
                 append(reply)
                 outcome.replies.append(reply)
                 outcome.n_in_a_row = 0

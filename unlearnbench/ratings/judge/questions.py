@@ -1,15 +1,18 @@
 """Which continuations are judged: each with the texts of its own row, joined by doc_id."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from operator import itemgetter
+from typing import TypeVar
 
 from unlearnbench.analysis.build_table import ROLES
 from unlearnbench.errors import unknown
 from unlearnbench.files.hashing import text_sha256
 from unlearnbench.ratings.judge.replies import Reply
 from unlearnbench.results.record import Result
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -110,28 +113,29 @@ def select(
     `limit` takes that many documents of each cell, the first by doc_id, hence the same ones
     for every row of a forget set.  Raises `UserError` for a name that no result has.
     """
-    _check("method", methods, map(_method_name, results))
-    _check("forget set", runs, (result.forget_set.run for result in results))
+    results = chosen("method", results, methods, _method_name)
+    results = chosen("forget set", results, runs, lambda result: result.forget_set.run)
     cells, skipped = [], []
     for result in sorted(results, key=_place_in_table):
-        run = result.forget_set.run
-        if (methods and _method_name(result) not in methods) or (runs and run not in runs):
-            continue
         if (reason := why_not(result)) is None:
             items = items_of(result)
             first = sorted(items, key=_as_number)[:limit]
             cells.append(SelectedCell(result, {doc_id: items[doc_id] for doc_id in first}))
         else:
-            where = f"{result.label}, forget set {run} (cell {result.key[:12]})"
-            skipped.append(f"not judged: {where}: {reason}")
+            where = f"forget set {result.forget_set.run} (cell {result.key[:12]})"
+            skipped.append(f"not judged: {result.label}, {where}: {reason}")
     return Selection(tuple(cells), tuple(skipped))
 
 
-def _check(kind: str, names: Iterable[str], existing: Iterable[str]) -> None:
-    available = sorted(set(existing))
+def chosen(
+    kind: str, things: Sequence[_T], names: Sequence[str], name_of: Callable[[_T], str]
+) -> Sequence[_T]:
+    """Those of the names, all if there are none; raises `UserError` for a name that none has."""
+    available = sorted({name_of(thing) for thing in things})
     for name in names:
         if name not in available:
             raise unknown(f"{kind} among the results", name, available, "unlearnbench report --csv")
+    return [thing for thing in things if not names or name_of(thing) in names]
 
 
 def _as_number(doc_id: str) -> tuple[int, str]:
