@@ -131,14 +131,9 @@ def load_results(
     What is left out, such as a damaged file, is told by `warnings`.  Raises `UserError` for a
     folder without results and for a name that is not there.
     """
-    messages: list[str] = []
-    try:
-        folder, warn = Path(folder), messages.append
-        results, _ = read_results(folder, warn)
-        return choose_results(folder, results, experiment, judge, study, warn)
-    finally:
-        for message in messages:
-            warnings.warn(message, stacklevel=2)
+    warn = partial(warnings.warn, stacklevel=3)  # at the caller's line
+    results, _ = read_results(Path(folder), warn)
+    return choose_results(Path(folder), results, experiment, judge, study, warn)
 
 
 def results_of_run(

@@ -77,18 +77,11 @@ class Definition(_Part):
         Raises `UserError` for an option or value that is none.
         """
         options = {**self.run, **flags}
-        own, from_flags = _settings_in(self.run), _settings_in(flags)
+        own, from_flags = Experiment.parse(self.run).settings, Experiment.parse(flags).settings
         return [
             Experiment.parse({**options, "settings": (*own, *variant.settings, *from_flags)})
             for variant in self.variants
         ]
-
-
-def _settings_in(options: Mapping[str, Any]) -> tuple[str, ...]:
-    """What options say as --set, which a file may also write as a single text."""
-    if "settings" not in options:
-        return ()
-    return Experiment.parse({"settings": options["settings"]}).settings
 
 
 @dataclass(frozen=True)

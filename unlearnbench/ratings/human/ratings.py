@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -120,12 +120,6 @@ class Filled:
     scores: Mapping[str, int]
     problems: tuple[Problem, ...]
     is_by_rule: bool = False  # no person gave them: the file says so, whatever its name
-
-    def only(self, items: Collection[str]) -> "Filled":
-        """The scores and problems of those items."""
-        scores = {item: score for item, score in self.scores.items() if item in items}
-        problems = tuple(problem for problem in self.problems if problem.item in items)
-        return replace(self, scores=scores, problems=problems)
 
 
 def named_files(arguments: Iterable[str]) -> dict[str, Path]:

@@ -4,10 +4,9 @@ import getpass
 import hmac
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from functools import cached_property
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
@@ -32,7 +31,7 @@ from unlearnbench.ratings.human.sheet import Item, read_sheet
 class AnnotationStudy:
     """What one annotator rates, and where the ratings go; the key is nowhere near."""
 
-    items: Sequence[Item]
+    items: Mapping[str, Item]  # by id, in the sheet's order
     annotator: str
     ratings: Path
 
@@ -58,13 +57,14 @@ class AnnotationStudy:
                 f"{folder} is a rehearsal: rules have rated it, and people are never mixed with "
                 "them; make people a sheet: unlearnbench human sheet RESULTS --out FOLDER"
             )
-        study = cls(read_sheet(sheet), name, ratings_path(folder, name))
+        items = {one.item: one for one in read_sheet(sheet)}
+        study = cls(items, name, ratings_path(folder, name))
         study.n_rated()  # damaged ratings are refused now, not at the first score
         return study
 
     def n_rated(self) -> int:
         """How many of the sheet's items have a score."""
-        return len(self._ids & set(read_ratings(self.ratings)))
+        return len(self.items.keys() & read_ratings(self.ratings))
 
     def state(self) -> dict[str, Any]:
         """Everything the page shows, ratings so far included."""
@@ -74,7 +74,7 @@ class AnnotationStudy:
             "task": TASK,
             "rules": RULES,
             "scale": [asdict(level) for level in SCALE],
-            "items": [item._asdict() for item in self.items],
+            "items": [item._asdict() for item in self.items.values()],
             "ratings": {i: r.score for i, r in read_ratings(self.ratings).items()},
         }
 
@@ -86,15 +86,11 @@ class AnnotationStudy:
         if not isinstance(sent, dict):
             raise ValueError("a rating has an item and a score")
         item, score = sent.get("item"), sent.get("score")
-        if not isinstance(item, str) or item not in self._ids:
+        if not isinstance(item, str) or item not in self.items:
             raise ValueError("no such item in this sheet")
         if type(score) is not int or not LOWEST <= score <= HIGHEST:
             raise ValueError(f"the score must be a whole number, {LOWEST}-{HIGHEST}")
-        return len(self._ids & set(save_rating(self.ratings, item, score)))
-
-    @cached_property
-    def _ids(self) -> set[str]:
-        return {item.item for item in self.items}
+        return len(self.items.keys() & save_rating(self.ratings, item, score))
 
 
 LOOPBACK = "127.0.0.1"

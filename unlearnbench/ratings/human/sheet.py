@@ -46,9 +46,8 @@ def read_table(
     for name in (*needed, *optional):
         if header.count(name) > 1 or (name in needed and name not in header):
             problem = "twice the column" if name in header else "no column"
-            names = ", ".join(header)
-            names = names if len(names) <= 200 else f"{names[:200]}…"
-            raise UserError(f"{path} has {problem} '{name}'; it has: {names or 'none'}")
+            names = ", ".join(header)[:200] or "none"
+            raise UserError(f"{path} has {problem} '{name}'; it has: {names}")
     numbered = [(n, row) for n, row in enumerate(rows[1:], start=2) if any(map(str.strip, row))]
     for number, row in numbered:
         # An unquoted comma in a text, or in 3,5, has moved all that follows.

@@ -47,7 +47,10 @@ class Study:
             f"left out {len(outside)} items of study {self.name}, which come from results that "
             f"are not in this report: {'; '.join(names[:3])}{'; …' * (len(names) > 3)}"
         )
-        filled = (one.only(items) for one in self.filled)
+        filled = (
+            replace(one, scores={item: s for item, s in one.scores.items() if item in items})
+            for one in self.filled
+        )
         return replace(
             self,
             key=self.key.model_copy(update={"items": items}),

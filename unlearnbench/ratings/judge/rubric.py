@@ -6,6 +6,7 @@ from pathlib import Path
 
 from unlearnbench.errors import UserError
 from unlearnbench.files.hashing import text_sha256
+from unlearnbench.files.tables import text_of_file
 
 PLACEHOLDERS = ("{prefix}", "{reference}", "{candidate}")
 
@@ -83,13 +84,7 @@ def read_prompt(path: Path | None) -> Prompt:
     """The wording in a file, ours without one; raises `UserError` if a placeholder is missing."""
     if path is None:
         return Prompt()
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise UserError(
-            f"cannot read {path}: {reason}; give a text file: --prompt-file FILE"
-        ) from (error)
+    text = text_of_file(path)
     missing = [name for name in PLACEHOLDERS if name not in text]
     if missing:
         raise UserError(
