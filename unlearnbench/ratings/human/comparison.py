@@ -9,10 +9,9 @@ from statistics import fmean
 from pydantic import Field
 
 from unlearnbench.errors import UserError
-from unlearnbench.ratings.human.agreement import Correlation, pearson
 from unlearnbench.ratings.human.ratings import Filled, number_in
 from unlearnbench.ratings.human.scale import normalised_human_score
-from unlearnbench.ratings.human.scores import CellName, cells_of, item_means
+from unlearnbench.ratings.human.scores import CellName, Correlation, cells_of, item_means, pearson
 from unlearnbench.ratings.human.sheet import Key, read_table
 from unlearnbench.ratings.judge.questions import items_of
 from unlearnbench.ratings.judge.replies import Judge, JudgeFiles

@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 
 from unlearnbench.analysis.table import ABSENT, NOT_FORGOTTEN
-from unlearnbench.ratings.human.agreement import Correlation
 from unlearnbench.ratings.human.comparison import JudgeComparison
 from unlearnbench.ratings.human.rehearsal import describe
-from unlearnbench.ratings.human.scores import Agreement, CellScore, StudyScores
+from unlearnbench.ratings.human.scores import Agreement, CellScore, Correlation, StudyScores
 
 HOW = "10 (s - 1) / 7; the interval is Student's t over documents"
 LIMIT_HIT = "Some run hit the epoch limit before the stop line."
