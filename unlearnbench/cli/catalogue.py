@@ -4,6 +4,7 @@ import inspect
 import json
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -87,27 +88,17 @@ def describe(name: str) -> str:
     from unlearnbench.experiments.named import find_experiment, shipped
     from unlearnbench.reporting import sections
 
-    models = aliases()
-    fixed: dict[str, Callable[[], str]] = {
-        "protocol": _protocol,
-        "result": result_schema,
-        "experiment": _definition,
-    }
-    if name in fixed:
-        return fixed[name]()
-    if name in shipped():
-        return find_experiment(name).text.rstrip()
-    if name in sections.names():
-        return f"{name} (section)\n\n{sections.summary(name)}"
-    plugins = {kind: registry.plugins(kind) for kind in registry.KINDS}
-    for kind, of_kind in plugins.items():
-        if name in of_kind:
-            return _plugin(kind, name, of_kind[name])
-    if name in models:
-        return _model(models[name])
-    registered = [one for of_kind in plugins.values() for one in of_kind]
-    names = [*fixed, *registered, *models, *shipped(), *sections.names()]
-    raise unknown("name", name, names, "unlearnbench list methods")
+    pages: dict[str, Callable[[], str]] = {n: partial(_model, a) for n, a in aliases().items()}
+    for kind in reversed(registry.KINDS):
+        pages |= {n: partial(_plugin, kind, n, one) for n, one in registry.plugins(kind).items()}
+    for section in sections.names():
+        pages[section] = partial("{} (section)\n\n{}".format, section, sections.summary(section))
+    for experiment in shipped():
+        pages[experiment] = lambda: find_experiment(name).text.rstrip()
+    pages |= {"protocol": _protocol, "result": result_schema, "experiment": _definition}
+    if name not in pages:
+        raise unknown("name", name, pages, "unlearnbench list methods")
+    return pages[name]()
 
 
 def _plugin(kind: str, name: str, plugin: Any) -> str:
