@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from unlearnbench.errors import UserError
+from unlearnbench.reading import read_results, to_stderr
 
 if TYPE_CHECKING:
     from unlearnbench.ratings.human.draw import Drawn
@@ -90,7 +91,7 @@ def sheet(results: Path, out: Path, key_path: Path | None, **draw: Any) -> int:
     files.write(drawn, draw["seed"])
     click.echo(f"{files.sheet}  {len(drawn)} items, {draw['n_documents']} documents of each model")
     click.echo(f"{files.key}  the key; keep it from annotators")
-    click.echo(f"unlearnbench: rate with: unlearnbench human serve {out}", err=True)
+    to_stderr(f"rate with: unlearnbench human serve {out}")
     return SOME_FAILED if n_left_out else 0
 
 
@@ -119,7 +120,7 @@ def serve(sheet: Path, annotator: str | None, port: int, open_browser: bool) -> 
     server = make_server(study, port, token_urlsafe(16))
     try:
         click.echo(address_of(server))
-        click.echo(f"unlearnbench: rating as {study.annotator}; Ctrl-C ends", err=True)
+        to_stderr(f"rating as {study.annotator}; Ctrl-C ends")
         if open_browser:
             click.launch(address_of(server))
         server.serve_forever()
@@ -127,10 +128,9 @@ def serve(sheet: Path, annotator: str | None, port: int, open_browser: bool) -> 
         click.echo("", err=True)  # the terminal has printed ^C
     finally:
         server.server_close()
-    click.echo(
-        f"unlearnbench: {study.n_rated()} of {len(study.items)} rated, in {study.ratings}; "
-        f"next: unlearnbench human score KEY {study.ratings}",
-        err=True,
+    to_stderr(
+        f"{study.n_rated()} of {len(study.items)} rated, in {study.ratings}; "
+        f"next: unlearnbench human score KEY {study.ratings}"
     )
     return 0
 
@@ -213,11 +213,10 @@ def rehearse(results: Path, out: Path | None, **draw: Any) -> int:
     replies = judge_by_rule(JudgeFiles(results), select(usable))
     for path in (files.sheet, files.key, *ratings, replies):
         click.echo(path)
-    click.echo(f"unlearnbench: {STAND_INS}", err=True)
-    click.echo(
-        f"unlearnbench: see what they say: unlearnbench human score {files.key} "
-        f"{' '.join(map(str, ratings))} --judge {results}",
-        err=True,
+    to_stderr(STAND_INS)
+    to_stderr(
+        f"see what they say: unlearnbench human score {files.key} "
+        f"{' '.join(map(str, ratings))} --judge {results}"
     )
     return SOME_FAILED if n_left_out else 0
 
@@ -225,12 +224,11 @@ def rehearse(results: Path, out: Path | None, **draw: Any) -> int:
 def _usable_results(folder: Path) -> tuple[list["Result"], int]:
     """The results that can take part, and how many cannot, named on stderr."""
     from unlearnbench.ratings.human.draw import usable
-    from unlearnbench.reading import read_results
 
     every, n_damaged = read_results(folder)
     results, left_out = usable(every)
     for text in left_out:
-        click.echo(f"unlearnbench: left out {text}", err=True)
+        to_stderr(f"left out {text}")
     if not results:
         raise UserError(
             f"no result in {folder} holds continuations; "
@@ -252,10 +250,9 @@ def _drawn(
 
     drawn = draw.draw(draw.select_rows(results, runs, models, methods), n_documents, seed)
     for source, run, doc_id in draw.documents_whose_texts_differ(drawn):
-        click.echo(
-            f"unlearnbench: {source}, forget set {run}, doc_id {doc_id}: prefix or reference is "
-            "not written alike for all methods; an annotator could tell some apart",
-            err=True,
+        to_stderr(
+            f"{source}, forget set {run}, doc_id {doc_id}: prefix or reference is "
+            "not written alike for all methods; an annotator could tell some apart"
         )
     return drawn
 
@@ -268,11 +265,11 @@ def _read_filled(key: "Key", ratings: tuple[str, ...], allow_missing: bool) -> "
     problems = [problem for one in filled for problem in one.problems]
     wrong = [problem for problem in problems if not (allow_missing and problem.is_missing)]
     for problem in wrong:
-        click.echo(f"unlearnbench: {problem}", err=True)
+        to_stderr(str(problem))
     if wrong:
         only_missing = all(problem.is_missing for problem in wrong)
         remedy = ", or take --allow-missing" if only_missing else ""
         raise UserError(f"{len(wrong)} problems in the ratings; correct the files{remedy}")
     if problems:
-        click.echo(f"unlearnbench: {len(problems)} scores are missing", err=True)
+        to_stderr(f"{len(problems)} scores are missing")
     return filled

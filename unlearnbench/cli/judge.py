@@ -12,6 +12,7 @@ import click
 from unlearnbench.cli.options import explicit, options_of
 from unlearnbench.errors import UserError
 from unlearnbench.files.safe_text import check_absent, secret_values
+from unlearnbench.reading import read_results, to_stderr
 from unlearnbench.settings import parse_value, setting, settings_of
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def judge(folder: Path, dry_run: bool, listing: bool, **texts: Any) -> int:
     try:
         _ask(client, prompt, files, judge, selection, options.concurrency)
     except KeyboardInterrupt:
-        click.echo("unlearnbench: interrupted; run the same command to go on", err=True)
+        to_stderr("interrupted; run the same command to go on")
         return INTERRUPTED
     scores = JudgeScores(judge, files.load(judge))
     click.echo(scores_table(selection.cells, scores))
@@ -116,12 +117,11 @@ def judge(folder: Path, dry_run: bool, listing: bool, **texts: Any) -> int:
 
 def _select(folder: Path, options: JudgeOptions) -> "tuple[Selection, int]":
     from unlearnbench.ratings.judge.questions import select
-    from unlearnbench.reading import read_results
 
     results, n_damaged = read_results(folder)
     selection = select(results, options.methods, options.runs, options.limit)
     for sentence in selection.skipped:
-        click.echo(f"unlearnbench: {sentence}", err=True)
+        to_stderr(sentence)
     if not selection.items():
         raise UserError(
             f"no continuations to judge in {folder}; measure again with the task 'forgetting': "
@@ -145,19 +145,18 @@ def _ask(
     # Read under the lock: what another process has just paid for is not asked again.
     with files.writing(judge) as append:
         questions = selection.open(files.load(judge), client.max_tokens)
-        cost = cost_before(selection, questions, prompt, client.max_tokens)
-        click.echo(f"unlearnbench: {cost}", err=True)
+        to_stderr(cost_before(selection, questions, prompt, client.max_tokens))
         with click.progressbar(length=len(questions), label="judging", file=sys.stderr) as bar:
             advance = partial(bar.update, 1)
             outcome = ask_all(client, prompt, questions, concurrency, append, advance)
-    click.echo(f"unlearnbench: {cost_after(outcome)}", err=True)
+    to_stderr(cost_after(outcome))
     if outcome.is_hopeless:
         raise UserError(
             f"{client.endpoint.name} refuses ({outcome.stopped}); check OPENAI_API_KEY, "
             f"--judge-model and --base-url; the {len(outcome.replies)} replies that came are kept"
         )
     for sentence in warnings(outcome):
-        click.echo(f"unlearnbench: {sentence}", err=True)
+        to_stderr(sentence)
 
 
 def _client(options: JudgeOptions, prompt: "Prompt") -> "Client":
@@ -172,8 +171,6 @@ def _client(options: JudgeOptions, prompt: "Prompt") -> "Client":
     key, endpoint = client.key_from_environment(), client.parse_endpoint(url)
     check_absent({"--base-url": url, "--judge-model": model, "--prompt-file": prompt.text})
     if client.VARIABLE in secret_values() and not endpoint.is_private:
-        click.echo(
-            f"unlearnbench: warning: the key travels unencrypted to {endpoint.name}", err=True
-        )
+        to_stderr(f"warning: the key travels unencrypted to {endpoint.name}")
     limits = options.timeout, options.retries, options.max_tokens
     return client.Client(endpoint, key, model, *limits)

@@ -72,7 +72,11 @@ def identity_of(cell: Cell) -> dict[str, Any]:
         "stop": {"line": cell.stop, "of": cell.main.identity},
         "el_epochs": cell.el_epochs if is_method else "",
         "method": {"name": cell.method, "settings": cell.settings},
-        "forget_set": {**cell.data.identity(cell.run), "limit": cell.limit},
+        "forget_set": {
+            "run": cell.run,  # its folder's place and name can change no number
+            "sha256": cell.data.forget_sha256[cell.run],
+            "limit": cell.limit,
+        },
         "protocol": asdict(cell.protocol),
         "seed": cell.seed,
         "tasks": {"settings": cell.tasks, "limit": cell.task_limit},

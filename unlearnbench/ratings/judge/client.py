@@ -152,18 +152,14 @@ class Client:
     # Newer hosted models know the limit by another name only; the first refusal tells.
     _limit_name: str = field(default="max_tokens", init=False)
 
-    async def __aenter__(self) -> "Client":
-        self._openai = openai.AsyncOpenAI(
+    def __post_init__(self) -> None:
+        self.openai = openai.AsyncOpenAI(
             api_key=self.key,
             base_url=self.endpoint.url,
             timeout=self.timeout,
             max_retries=self.retries,
             http_client=PatientClient(2 * self.timeout),
         )
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._openai.close()
 
     async def ask(self, prompt: str) -> Answer | Failure:
         """The answer to a prompt; raises nothing that a server can cause."""
@@ -195,7 +191,7 @@ class Client:
             return await self._post(prompt, self._limit_name)
 
     async def _post(self, prompt: str, limit_name: str) -> bytes:
-        raw = await self._openai.chat.completions.with_raw_response.create(
+        raw = await self.openai.chat.completions.with_raw_response.create(
             model=self.model,
             messages=[{"role": "user", "content": prompt}],
             temperature=0,
@@ -289,7 +285,7 @@ def ask_all(
                 return
 
     async def work_all() -> None:
-        async with client:
+        async with client.openai:
             await asyncio.gather(*(work() for _ in range(concurrency)))
 
     if questions:
