@@ -38,7 +38,6 @@ from unlearnbench.ratings.human.sheet import (
     Item,
     Key,
     KeyItem,
-    key_text,
     read_key,
     read_sheet,
     sheet_text,
@@ -57,6 +56,8 @@ KEY = Key(
         for n, item in enumerate(IDS)
     },
 )  # fmt: skip
+
+KEY_TEXT = KEY.model_dump_json(indent=1) + "\n"
 
 cells = st.sampled_from([
     "1", "8", "4", "3,0", "3.0", "3.00", " 5 ", "0", "9", "-1", "+3", "4.5", "4,5", "1,000",
@@ -167,9 +168,9 @@ def test_a_page_s_ratings_are_kept_whole_or_named(content):
         assert {**before, "jkl": after["jkl"]} == after == read_ratings(path)
 
 
-@fuzz(120, content=spoilt(json.loads(key_text(KEY))).map(
+@fuzz(120, content=spoilt(json.loads(KEY_TEXT)).map(
     lambda raw: written(raw).encode("utf-8", "surrogatepass"))
-    | damaged(key_text(KEY).encode()) | values.map(lambda v: written(v).encode()))  # fmt: skip
+    | damaged(KEY_TEXT.encode()) | values.map(lambda v: written(v).encode()))  # fmt: skip
 def test_any_file_is_a_key_or_named(content):
     with new_folder() as folder:
         path = folder / "people-key.json"
@@ -279,13 +280,13 @@ def test_a_key_with_another_content_is_none(tmp_path, change, told):
 
 
 def test_an_item_that_stands_in_the_key_twice_is_named(tmp_path):
-    (tmp_path / "k.json").write_text(key_text(KEY).replace('"fgh": {', '"bcd": {'))
+    (tmp_path / "k.json").write_text(KEY_TEXT.replace('"fgh": {', '"bcd": {'))
     with pytest.raises(UserError, match="'bcd' stands there twice"):
         read_key(tmp_path / "k.json")
 
 
 def test_a_link_that_leads_nowhere_is_nobody_s_rating(tmp_path):
-    (tmp_path / "people-key.json").write_text(key_text(KEY))
+    (tmp_path / "people-key.json").write_text(KEY_TEXT)
     (tmp_path / "people").mkdir()
     (tmp_path / "people" / "a=b.csv").symlink_to("nowhere")
     (study,), _ = stored_studies(tmp_path)

@@ -98,7 +98,7 @@ def record(folder: Path, named: Named, cells: Sequence[PlannedCell]) -> Path:
     """Keep the cells of a run that begins; the same ones are kept once."""
     recorded = Recorded(name=named.name, definition=named.text, cells=list(cells))
     text = recorded.model_dump_json(indent=1)
-    path = folder / "experiments" / f"{named.name}.{_id_of(text.encode())}.json"
+    path = folder / "experiments" / f"{named.name}.{_digest(text)[:12]}.json"
     if not path.exists():
         write_whole(path, text, "choose another --out")
     return path
@@ -107,10 +107,6 @@ def record(folder: Path, named: Named, cells: Sequence[PlannedCell]) -> Path:
 def recorded_names(folder: Path) -> list[str]:
     """The experiments of which a folder holds runs."""
     return sorted({_name_of(path) for path in folder.glob("experiments/*.json")})
-
-
-def _id_of(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()[:12]
 
 
 def _name_of(path: Path) -> str:
@@ -170,6 +166,6 @@ def _read(path: Path) -> Recorded | str:
         return f"{path}: damaged: {first_error(error)}"
     except OSError as error:
         return f"{path}: cannot be read: {error.strerror}"
-    if path.name != f"{record.name}.{_id_of(content)}.json":
+    if path.name != f"{record.name}.{_digest(content.decode())[:12]}.json":
         return f"{path}: damaged: its name is not that of its content; it was edited or renamed"
     return record

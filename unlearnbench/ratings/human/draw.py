@@ -16,7 +16,6 @@ from unlearnbench.ratings.human.sheet import (
     Item,
     Key,
     KeyItem,
-    key_text,
     sheet_text,
     write_study_file,
 )
@@ -249,4 +248,5 @@ class StudyFiles:
     def key_text(self, drawn: Sequence[Drawn], seed: int, stand_ins: dict[str, str]) -> str:
         """The key of what was drawn; with `stand_ins`, formulas by name, that of a rehearsal."""
         items, sheet = {one.item.item: one.key for one in drawn}, self.folder.resolve().name
-        return key_text(Key(sheet=sheet, seed=seed, stand_ins=stand_ins, items=items))
+        key = Key(sheet=sheet, seed=seed, stand_ins=stand_ins, items=items)
+        return key.model_dump_json(indent=1) + "\n"

@@ -184,11 +184,6 @@ class Key(Record):
         return self.model_copy(update={"items": items})
 
 
-def key_text(key: Key) -> str:
-    """The key as it is written."""
-    return key.model_dump_json(indent=1) + "\n"
-
-
 def read_key(path: Path) -> Key:
     """The key in that file; raises `UserError` if it holds none."""
     try:

@@ -4,7 +4,7 @@ RESULTS/human/NAME/            the sheet's folder, with the ratings that came ba
 RESULTS/human/NAME-key.json    its key
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -94,7 +94,15 @@ def read_studies(
         return None
     studies, warnings = stored_studies(folder / FOLDER)
     if study is None:
-        chosen = _only_rated(studies, folder)
+        rated = [one for one in studies if one.filled]
+        candidates = [one for one in rated if not one.is_rehearsal] or rated
+        if len(candidates) > 1:
+            names = ", ".join(one.name for one in candidates)
+            raise UserError(
+                f"{len(candidates)} studies in {folder / FOLDER} are rated; choose one with "
+                f"unlearnbench report --study NAME, or --study none: {names}"
+            )
+        chosen = next(iter(candidates), None)
     else:
         available = {one.name: one for one in studies}
         if study not in available:
@@ -113,18 +121,6 @@ def read_studies(
     if result_keys is not None:
         chosen = chosen.within(result_keys)
     return _findings(chosen, folder, judge_id, [*warnings, *chosen.warnings])
-
-
-def _only_rated(studies: Iterable[Study], folder: Path) -> Study | None:
-    rated = [study for study in studies if study.filled]
-    candidates = [study for study in rated if not study.is_rehearsal] or rated
-    if len(candidates) > 1:
-        names = ", ".join(study.name for study in candidates)
-        raise UserError(
-            f"{len(candidates)} studies in {folder / FOLDER} are rated; choose one with "
-            f"unlearnbench report --study NAME, or --study none: {names}"
-        )
-    return next(iter(candidates), None)
 
 
 def _findings(
