@@ -203,7 +203,7 @@ def _wrong_score(text: str) -> str | None:
 def number_in(text: str, decimals: int = 2) -> float | None:
     """The number that a spreadsheet's field shows, '3', '3.0' or '3,0'; None if it is none.
 
-    Of a whole number, three digits behind a sign may be thousands: 3,000.
+    It has two decimals at most by default: three digits behind a sign may be thousands, 3,000.
     """
     is_number = re.fullmatch(rf"[+-]?[0-9]{{1,15}}(?:[.,][0-9]{{1,{decimals}}})?", text)
     return float(text.replace(",", ".")) if is_number else None
