@@ -43,10 +43,10 @@ def tune(run_name: str, grid: str | None, output: Path | None, **options: Any) -
     experiment = Experiment.parse({**explicit(options), "runs": run_name})
     if len(experiment.model) != 1:
         raise UserError("tune takes one --model at a time: unlearnbench tune --model nano-neo")
-    parsed = (
-        GRID if grid is None else parse_value(_GRID, grid, "--grid ", "unlearnbench tune --help")
-    )
-    rates, n_failed = _tune(experiment, parsed)
+    candidates = GRID
+    if grid is not None:
+        candidates = parse_value(_GRID, grid, "--grid ", "unlearnbench tune --help")
+    rates, n_failed = _tune(experiment, candidates)
     path = output or shipped_path(choose_model(experiment, experiment.model[0]))
     path = path or Path(experiment.out) / FILE_NAME
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -206,7 +206,7 @@ def learning_rates(results: Sequence[Result]) -> LearningRates:
     for result in results:
         by_method.setdefault(result.method.name, []).append(candidate_of(result))
     limit_of = {result.method.name: result.method.settings["max_epochs"] for result in results}
-    limits = set(limit_of.values())
+    limits = {result.method.settings["max_epochs"] for result in results}
     grid = {c.learning_rate for candidates in by_method.values() for c in candidates}
     return LearningRates(
         rule=RULE,
