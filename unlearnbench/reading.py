@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
     from unlearnbench.analysis.table import Note
-    from unlearnbench.experiments.recorded import Selection
     from unlearnbench.reporting.document import Document, Findings
     from unlearnbench.results.record import Result
 
@@ -30,22 +29,6 @@ def to_stderr(message: str) -> None:
 
 
 @dataclass(frozen=True)
-class Contents:
-    """Findings and what a report prints of them."""
-
-    findings: "Findings"
-    sections: tuple[str, ...] = ("table",)
-    notes: "tuple[Note, ...]" = ()
-    n_damaged: int = 0  # files left out that should have been part of it
-
-    def document(self) -> "Document":
-        """The report's blocks."""
-        from unlearnbench.reporting.sections import make_document
-
-        return make_document(self.findings, self.sections, self.notes)
-
-
-@dataclass(frozen=True)
 class Results(Sequence["Result"]):
     """Results in the order of their table: a sequence of `Result`, a frame, a report.
 
@@ -53,20 +36,23 @@ class Results(Sequence["Result"]):
     which are most of a result, are read when it is taken out of the sequence.
     """
 
-    contents: Contents
+    findings: "Findings"
+    sections: tuple[str, ...] = ("table",)  # of its report
+    notes: "tuple[Note, ...]" = ()
+    n_damaged: int = 0  # files left out that should have been part of it
 
     @overload
     def __getitem__(self, index: int) -> "Result": ...
     @overload
     def __getitem__(self, index: slice) -> "Sequence[Result]": ...
     def __getitem__(self, index: int | slice) -> "Result | Sequence[Result]":
-        results = self.contents.findings.results
+        results = self.findings.results
         if isinstance(index, slice):
             return [result.in_full() for result in results[index]]
         return results[index].in_full()
 
     def __len__(self) -> int:
-        return len(self.contents.findings.results)
+        return len(self.findings.results)
 
     def to_frame(self, documents: bool = False) -> "DataFrame":
         """A pandas frame: one row a cell, or with `documents` one per cell, metric and document.
@@ -75,7 +61,7 @@ class Results(Sequence["Result"]):
         """
         from unlearnbench.analysis.frames import cells_frame, documents_frame
 
-        return documents_frame(self) if documents else cells_frame(self.contents.findings.results)
+        return documents_frame(self) if documents else cells_frame(self.findings.results)
 
     def table(self) -> "Printed":
         """The comparison table; raises `UserError` where there are no results."""
@@ -86,8 +72,9 @@ class Results(Sequence["Result"]):
 
         Raises `UserError` for one that `unlearnbench list sections` does not name.
         """
-        contents = self.contents
-        return Printed(replace(contents, sections=sections or contents.sections).document())
+        from unlearnbench.reporting.sections import make_document
+
+        return Printed(make_document(self.findings, sections or self.sections, self.notes))
 
     def _repr_html_(self) -> str:
         return self.table()._repr_html_()
@@ -144,14 +131,9 @@ def load_results(
     What is left out, such as a damaged file, is told by `warnings`.  Raises `UserError` for a
     folder without results and for a name that is not there.
     """
-    messages: list[str] = []
-    try:
-        folder, warn = Path(folder), messages.append
-        results, _ = read_results(folder, warn)
-        return Results(contents_of(folder, results, experiment, judge, study, warn))
-    finally:
-        for message in messages:
-            warnings.warn(message, stacklevel=2)
+    warn = partial(warnings.warn, stacklevel=3)  # at the caller's line
+    results, _ = read_results(Path(folder), warn)
+    return choose_results(Path(folder), results, experiment, judge, study, warn)
 
 
 def results_of_run(
@@ -165,7 +147,7 @@ def results_of_run(
 
     if experiment is not None:  # earlier runs of it are part of it
         results = newest(Store(folder).load_all(documents=False)[0])[0]
-    return Results(contents_of(folder, results, experiment, NONE, NONE))
+    return choose_results(folder, results, experiment, NONE, NONE)
 
 
 def read_results(folder: Path, warn: Warn = to_stderr) -> "tuple[list[Result], int]":
@@ -186,31 +168,32 @@ def read_results(folder: Path, warn: Warn = to_stderr) -> "tuple[list[Result], i
     return kept, len(damages)
 
 
-def contents_of(
+def choose_results(
     folder: Path,
     results: "Sequence[Result]",
     experiment: str | None = None,
     judge_id: str | None = None,
     study: str | None = None,
     warn: Warn = to_stderr,
-) -> Contents:
+) -> Results:
     """What a report shows of a folder's results: all of them, or those of a named experiment.
 
     Without an id the judge is the only one there is, if there is one, and so is the study of
     people's ratings; 'none' leaves it out.  Raises `UserError` for an experiment that was not
     run into the folder, for an unknown judge or study, and if none was chosen of several.
     """
+    from unlearnbench.analysis.table import Note
     from unlearnbench.experiments.recorded import select
 
     if experiment is None:
-        return Contents(_findings(results, folder, judge_id, study))
+        return Results(_findings(results, folder, judge_id, study))
     selection = select(folder, experiment, results)
+    definition, missing = selection.definition, selection.missing
     if not selection.results:
         raise UserError(
-            f"none of the {len(selection.missing)} cells of {selection.named.name} has a result "
-            f"yet; go on with: unlearnbench run --experiment {experiment} --out {folder}"
+            f"none of the {len(missing)} cells of {experiment} has a result yet; go on with: "
+            f"unlearnbench run --experiment {experiment} --out {folder}"
         )
-    definition = selection.named.definition
     findings = replace(
         _findings(selection.results, folder, judge_id, study),
         title=definition.title,
@@ -219,44 +202,29 @@ def contents_of(
     )
     for damage in selection.damages:
         warn(f"left out {visible(damage)}")
-    return Contents(findings, definition.sections, _missing(selection), len(selection.damages))
+    notes: tuple[Note, ...] = ()
+    if missing:  # it is still going, or was cut short
+        n = len(missing) + len(selection.results)
+        named = ", ".join(cell.title for cell in missing[:3]) + ("" if len(missing) <= 3 else ", …")
+        notes = (Note("missing", f"{len(missing)} of {n} cells have no result yet: {named}."),)
+    return Results(findings, definition.sections, notes, len(selection.damages))
 
 
 def _findings(
     results: "Sequence[Result]", folder: Path, judge_id: str | None, study: str | None
 ) -> "Findings":
     from unlearnbench.ratings.human.studies import read_studies
-    from unlearnbench.reporting.document import Findings
-
-    keys = {result.key for result in results}
-    judged, notes = _judged(list(results), folder, judge_id)
-    # Read when a section asks for them: two studies to choose from are no matter of a table.
-    ratings = partial(read_studies, folder, judge_id, study, keys)
-    return Findings(tuple(judged), notes=tuple(notes), read_human=ratings)
-
-
-def _judged(
-    results: "list[Result]", folder: Path, judge_id: str | None
-) -> "tuple[list[Result], list[Note]]":
-    """The results with a judge's scores from the folder, and what a table says about them."""
     from unlearnbench.ratings.judge.replies import JudgeFiles
     from unlearnbench.ratings.judge.scores import JudgeScores, judge_note, with_judge_scores
+    from unlearnbench.reporting.document import Findings
 
-    files = JudgeFiles(folder)
+    files, notes = JudgeFiles(folder), []
     judge = None if judge_id == NONE else files.named(judge_id)
-    if judge is None:
-        return results, []
-    scores = JudgeScores(judge, files.load(judge))
-    return with_judge_scores(results, scores), [judge_note(results, scores)]
-
-
-def _missing(selection: "Selection") -> "tuple[Note, ...]":
-    """What a reader must know while the experiment is still going, or was cut short."""
-    from unlearnbench.analysis.table import Note
-
-    missing = selection.missing
-    if not missing:
-        return ()
-    total = len(missing) + len(selection.results)
-    named = ", ".join(cell.title for cell in missing[:3]) + ("" if len(missing) <= 3 else ", …")
-    return (Note("missing", f"{len(missing)} of {total} cells have no result yet: {named}."),)
+    if judge is not None:
+        scores = JudgeScores(judge, files.load(judge))
+        notes = [judge_note(results, scores)]
+        results = with_judge_scores(results, scores)
+    keys = {result.key for result in results}
+    # Read when a section asks for them: two studies to choose from are no matter of a table.
+    ratings = partial(read_studies, folder, judge_id, study, keys)
+    return Findings(tuple(results), notes=tuple(notes), read_human=ratings)

@@ -7,7 +7,7 @@ import pytest
 
 from unlearnbench.errors import UserError
 from unlearnbench.experiments.experiment import Experiment
-from unlearnbench.experiments.method_settings import parse_set, protocol_of
+from unlearnbench.experiments.planner import Planner, parse_set
 from unlearnbench.protocol import Protocol
 from unlearnbench.registry import register  # noqa: F401 - importable without torch
 from unlearnbench.settings import setting, settings_of
@@ -92,7 +92,8 @@ def test_every_field_has_a_meaning_and_a_flag_of_its_own():
 def test_set_reaches_methods_and_protocol():
     found = parse_set(["sample.alpha=0.1", "protocol.loss_span=all"], {"sample": Sample})
     assert found == {"sample": {"alpha": 0.1}, "protocol": {"loss_span": "all"}}
-    assert protocol_of("paper", found) == dataclasses.replace(Protocol(), loss_span="all")
+    experiment = Experiment(methods=("icu",), settings=("protocol.loss_span=all",))
+    assert Planner(experiment).protocol == dataclasses.replace(Protocol(), loss_span="all")
 
 
 @pytest.mark.parametrize(

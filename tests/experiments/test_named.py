@@ -23,7 +23,7 @@ from unlearnbench.experiments.recorded import (
     select,
 )
 from unlearnbench.files.strict_json import canonical
-from unlearnbench.reading import contents_of
+from unlearnbench.reading import choose_results
 from unlearnbench.reporting.sections import section
 from unlearnbench.results.record import key_of
 from unlearnbench.results.store import Store
@@ -225,12 +225,12 @@ def test_runs_of_one_name_add_up_and_newer_software_answers_the_same_question(ow
 def test_what_is_missing_is_said_while_a_run_is_going(own, tmp_path):
     one, two = asked("NEO + ICU"), asked("NEO + KL")
     record(tmp_path, own, [planned(one), planned(two)])
-    shown = contents_of(tmp_path, [one], "own")
+    shown = choose_results(tmp_path, [one], "own")
     assert [note.text for note in shown.notes] == [
         "1 of 2 cells have no result yet: nano-neo: NEO + KL."
     ]
     with pytest.raises(UserError, match="none of the 2 cells of own has a result yet"):
-        contents_of(tmp_path, [asked("NEO + X")], "own")
+        choose_results(tmp_path, [asked("NEO + X")], "own")
 
 
 def test_an_experiment_that_was_not_run_there_is_told_with_the_nearest(own, tmp_path):
@@ -257,7 +257,7 @@ def test_a_damaged_record_is_named_and_costs_only_itself(own, tmp_path, capsys):
         select(tmp_path, "own", [one])
     record(tmp_path, own, [planned(one)])
     assert len(select(tmp_path, "own", [one]).results) == 1
-    assert contents_of(tmp_path, [one], "own").n_damaged == 1
+    assert choose_results(tmp_path, [one], "own").n_damaged == 1
     assert f"{broken}: damaged: " in capsys.readouterr().err
 
 
@@ -265,7 +265,7 @@ def test_the_kept_definition_serves_where_the_file_is_gone(own, tmp_path):
     gone = dataclasses.replace(own, text=OWN)
     one = asked("NEO + ICU")
     record(tmp_path, gone, [planned(one)])
-    assert select(tmp_path, "own", [one]).named.definition.title == "Two weights"
+    assert select(tmp_path, "own", [one]).definition.title == "Two weights"
 
 
 def test_a_description_of_every_key():
@@ -322,12 +322,13 @@ def test_the_same_experiment_runs_nothing_again(ran, capsys):
 
 
 def test_a_cell_that_variants_share_stands_once():
-    named = find_experiment("nano-ablation")
-    planned_cells = plan_experiment(named, {"runs": "0", "tasks": "forgetting"}, download=False)
-    roles = [cell.role for cell in planned_cells.plan.cells]
+    definition = find_experiment("nano-ablation").definition
+    experiments = definition.experiments({"runs": "0", "tasks": "forgetting"})
+    plan, planned_cells = plan_experiment(definition, experiments, download=False)
+    roles = [cell.role for cell in plan.cells]
     assert roles == ["before", "method", "method", "method"]
-    assert [cell.label for cell in planned_cells.cells] == [None, "", "w/o L_lrn", "w/o L_kl"]
-    positions = [cell.position for cell in planned_cells.plan.cells]
+    assert [cell.label for cell in planned_cells] == [None, "", "w/o L_lrn", "w/o L_kl"]
+    positions = [cell.position for cell in plan.cells]
     assert positions == sorted(positions)
 
 

@@ -38,7 +38,6 @@ from unlearnbench.ratings.human.sheet import (
     Item,
     Key,
     KeyItem,
-    key_text,
     read_key,
     read_sheet,
     sheet_text,
@@ -57,6 +56,8 @@ KEY = Key(
         for n, item in enumerate(IDS)
     },
 )  # fmt: skip
+
+KEY_TEXT = KEY.model_dump_json(indent=1) + "\n"
 
 cells = st.sampled_from([
     "1", "8", "4", "3,0", "3.0", "3.00", " 5 ", "0", "9", "-1", "+3", "4.5", "4,5", "1,000",
@@ -167,9 +168,9 @@ def test_a_page_s_ratings_are_kept_whole_or_named(content):
         assert {**before, "jkl": after["jkl"]} == after == read_ratings(path)
 
 
-@fuzz(120, content=spoilt(json.loads(key_text(KEY))).map(
+@fuzz(120, content=spoilt(json.loads(KEY_TEXT)).map(
     lambda raw: written(raw).encode("utf-8", "surrogatepass"))
-    | damaged(key_text(KEY).encode()) | values.map(lambda v: written(v).encode()))  # fmt: skip
+    | damaged(KEY_TEXT.encode()) | values.map(lambda v: written(v).encode()))  # fmt: skip
 def test_any_file_is_a_key_or_named(content):
     with new_folder() as folder:
         path = folder / "people-key.json"
@@ -186,8 +187,6 @@ def test_any_file_is_a_key_or_named(content):
             return
         assert key.key_version == 1
         assert key.items
-        places = [(one.result_key, one.doc_id) for one in key.items.values()]
-        assert len(set(places)) == len(places)
         for study in studies:
             study_scores(study.key, study.filled)
 
@@ -269,30 +268,25 @@ def test_a_rule_s_ratings_do_not_become_a_person_s(tmp_path):
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"key_version": 2}, "key_version: 2"),
-        ({"items": {}}, "there are none"),
+        ({"key_version": 2}, "key_version: Input should be 1"),
+        ({"items": {}}, "items: .* at least 1 item"),
         ({"seed": "1"}, "seed"),
-        (
-            {"items": {i: {**one.model_dump(), "doc_id": "1"} for i, one in KEY.items.items()}},
-            "same",
-        ),
-        ({"items": {" ": KEY.items["bcd"].model_dump()}}, "empty id"),
     ],
 )
-def test_a_key_that_contradicts_itself_is_none(tmp_path, change, told):
+def test_a_key_with_another_content_is_none(tmp_path, change, told):
     (tmp_path / "k.json").write_text(json.dumps(KEY.model_dump() | change))
     with pytest.raises(UserError, match=f"is no key: .*{told}"):
         read_key(tmp_path / "k.json")
 
 
 def test_an_item_that_stands_in_the_key_twice_is_named(tmp_path):
-    (tmp_path / "k.json").write_text(key_text(KEY).replace('"fgh": {', '"bcd": {'))
+    (tmp_path / "k.json").write_text(KEY_TEXT.replace('"fgh": {', '"bcd": {'))
     with pytest.raises(UserError, match="'bcd' stands there twice"):
         read_key(tmp_path / "k.json")
 
 
 def test_a_link_that_leads_nowhere_is_nobody_s_rating(tmp_path):
-    (tmp_path / "people-key.json").write_text(key_text(KEY))
+    (tmp_path / "people-key.json").write_text(KEY_TEXT)
     (tmp_path / "people").mkdir()
     (tmp_path / "people" / "a=b.csv").symlink_to("nowhere")
     (study,), _ = stored_studies(tmp_path)

@@ -12,16 +12,16 @@ from sheet_cases import cells, make_sheet, saved
 
 from unlearnbench.cli import status_of
 from unlearnbench.errors import UserError
-from unlearnbench.ratings.human.agreement import (
+from unlearnbench.ratings.human.comparison import compare_items, compare_means
+from unlearnbench.ratings.human.ratings import Filled
+from unlearnbench.ratings.human.scale import SCALE, instructions, normalised_human_score
+from unlearnbench.ratings.human.scores import (
     krippendorff_alpha,
     mean_interval,
     pearson,
     quadratic_weighted_kappa,
+    study_scores,
 )
-from unlearnbench.ratings.human.comparison import compare_items, compare_means
-from unlearnbench.ratings.human.ratings import Filled
-from unlearnbench.ratings.human.scale import SCALE, instructions, normalised_human_score
-from unlearnbench.ratings.human.scores import study_scores
 from unlearnbench.ratings.human.sheet import Key, KeyItem, read_key
 from unlearnbench.ratings.judge.questions import items_of
 from unlearnbench.ratings.judge.replies import Judge, JudgeFiles, Reply

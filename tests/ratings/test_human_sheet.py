@@ -112,7 +112,7 @@ def test_results_without_continuations_are_named_and_left_out(tmp_path, capsys):
     assert status_of(["human", "sheet", str(folder), "--out", out, "--rows", "3"]) == 1
     told = capsys.readouterr().err
     assert f"left out {bare.key}.json (m-125: NEO + KUMPR): it holds no continuations" in told
-    assert f"left out {failed.key}.json (m-125: NEO + ICU): the cell failed" in told
+    assert f"left out {failed.key}.json (m-125: NEO + ICU): it failed" in told
     assert {e.method for e in read_key(tmp_path / "s-key.json").items.values()} == {
         LABELS["before"],
         LABELS["dedup"],
@@ -147,9 +147,12 @@ def test_nothing_that_is_there_is_overwritten(tmp_path, name, capsys):
     [
         (["--rows", "61"], "60 documents in common"),
         (["--rows", "0"], "--rows"),
-        (["--methods", "icu,kmpr"], "take --methods from: before, dedup, kumpr, icu"),
-        (["--run", "7"], "take --runs from: 0"),
-        (["--models", "x"], "take --models from: m-125"),
+        (
+            ["--methods", "icu,kmpr"],
+            "unknown method among the results 'kmpr' (did you mean 'kumpr'?)",
+        ),
+        (["--run", "7"], "unknown forget set among the results '7'"),
+        (["--models", "x"], "unknown model among the results 'x'"),
         (["--key", "study/key.json"], "take --key study-key.json"),
     ],
 )

@@ -153,7 +153,7 @@ def test_a_refusal_of_everything_stops_at_once(folder: Path, capsys: Output, sta
     out, err = capsys.readouterr()
     assert out == ""
     assert f"refuses (HTTP status {status}: " in err.splitlines()[-1]
-    assert "no such thing, [key]" in err
+    assert "no such thing, [OPENAI_API_KEY]" in err
     assert not list((folder / "judge").iterdir())
 
 
@@ -254,8 +254,8 @@ def test_the_key_is_in_no_file_and_no_output(folder: Path, capfd: Output) -> Non
         process = start_judge(command(folder, server, "--dry-run"))
         told = "".join(process.communicate(timeout=60))
     out, err = capfd.readouterr()
-    assert "Your key is [key]. Final score: 3" in [r.reply for r in replies_in(folder)]
-    assert "bad Bearer [key]" in err
+    assert "Your key is [OPENAI_API_KEY]. Final score: 3" in [r.reply for r in replies_in(folder)]
+    assert "bad Bearer [OPENAI_API_KEY]" in err
     files = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     contents = [
         (gzip.decompress(content) if path.suffix == ".gz" else content).decode()
@@ -340,7 +340,7 @@ def test_cells_that_cannot_be_judged_are_named(tmp_path: Path, capsys: Output) -
         (("--timeout", "nan"), "--timeout 'nan' is not"),
         (("--retries", "-1"), "--retries '-1' is not"),
         (("--methods", "icq"), "did you mean 'icu'?"),
-        (("--judge-model", f"x-{KEY}"), "leave it in the environment only"),
+        (("--judge-model", f"x-{KEY}"), "--judge-model holds the value of OPENAI_API_KEY"),
     ],
 )
 def test_mistakes_are_one_line(

@@ -23,7 +23,7 @@ from unlearnbench import registry
 from unlearnbench.errors import UserError
 from unlearnbench.experiments.named import Named, parse_definition
 from unlearnbench.experiments.recorded import PlannedCell, Recorded, record, select
-from unlearnbench.reading import contents_of, read_results
+from unlearnbench.reading import choose_results, read_results
 from unlearnbench.reporting.report import Figure
 from unlearnbench.reporting.sections import make_document, names
 from unlearnbench.results.record import EvaluationSetRecord, PhaseRecord, Result, key_of
@@ -99,7 +99,7 @@ def check_report(folder, sections=None, formats=IN_TEXT) -> None:
     results, _ = read_results(folder)
     for name in sections or names():
         try:
-            document = make_document(contents_of(folder, results).findings, (name,))
+            document = make_document(choose_results(folder, results).findings, (name,))
         except UserError as error:
             assert is_one_line(str(error))  # noqa: PT017 - a refusal is as good as an answer
             continue

@@ -23,7 +23,7 @@ from unlearnbench.experiments.learning_rates import (
     mean_log_perplexity,
     read_learning_rates,
 )
-from unlearnbench.experiments.method_settings import choose_settings
+from unlearnbench.experiments.planner import choose_settings
 from unlearnbench.files.strict_json import canonical
 from unlearnbench.nano import NANO
 from unlearnbench.protocol import Protocol

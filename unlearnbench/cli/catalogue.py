@@ -4,6 +4,7 @@ import inspect
 import json
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -39,25 +40,20 @@ _plugin_option = click.option(
 @_plugin_option
 def list_command(kind: str | None, as_json: bool) -> None:
     """Print the names of what there is, of one kind or of every, with one sentence each."""
+    kinds = {one: sentences(one) for one in KINDS if kind in (one, None)}
     if as_json:
-        kinds = {
-            one: [{"name": name, "summary": summary} for name, summary in sentences(one).items()]
-            for one in KINDS
-            if kind in (one, None)
+        items = {
+            one: [{"name": name, "summary": sentence} for name, sentence in of_kind.items()]
+            for one, of_kind in kinds.items()
         }
-        click.echo(json.dumps(kinds if kind is None else kinds[kind], indent=1))
-    elif kind is not None:
-        _print(sentences(kind))
-    else:
-        for at, one in enumerate(KINDS):
-            click.echo(f"{chr(10) * (at > 0)}{one}:")
-            _print(sentences(one), margin="  ")
-
-
-def _print(summaries: dict[str, str], margin: str = "") -> None:
-    width = max(map(len, summaries), default=0)
-    for name, sentence in summaries.items():
-        click.echo(f"{margin}{name:<{width}}  {sentence}")
+        click.echo(json.dumps(items if kind is None else items[kind], indent=1))
+        return
+    parts = []
+    for one, of_kind in kinds.items():
+        width = max(map(len, of_kind), default=0)
+        lines = [f"{name:<{width}}  {sentence}" for name, sentence in of_kind.items()]
+        parts.append("\n".join(lines if kind else [f"{one}:", *(f"  {line}" for line in lines)]))
+    click.echo("\n\n".join(parts))
 
 
 @click.command()
@@ -92,27 +88,17 @@ def describe(name: str) -> str:
     from unlearnbench.experiments.named import find_experiment, shipped
     from unlearnbench.reporting import sections
 
-    models = aliases()
-    fixed: dict[str, Callable[[], str]] = {
-        "protocol": _protocol,
-        "result": result_schema,
-        "experiment": _definition,
-    }
-    if name in fixed:
-        return fixed[name]()
-    if name in shipped():
-        return find_experiment(name).text.rstrip()
-    if name in sections.names():
-        return f"{name} (section)\n\n{sections.summary(name)}"
-    plugins = {kind: registry.plugins(kind) for kind in registry.KINDS}
-    for kind, of_kind in plugins.items():
-        if name in of_kind:
-            return _plugin(kind, name, of_kind[name])
-    if name in models:
-        return _model(models[name])
-    registered = [one for of_kind in plugins.values() for one in of_kind]
-    names = [*fixed, *registered, *models, *shipped(), *sections.names()]
-    raise unknown("name", name, names, "unlearnbench list methods")
+    pages: dict[str, Callable[[], str]] = {n: partial(_model, a) for n, a in aliases().items()}
+    for kind in reversed(registry.KINDS):
+        pages |= {n: partial(_plugin, kind, n, one) for n, one in registry.plugins(kind).items()}
+    for section in sections.names():
+        pages[section] = partial("{} (section)\n\n{}".format, section, sections.summary(section))
+    for experiment in shipped():
+        pages[experiment] = lambda: find_experiment(name).text.rstrip()
+    pages |= {"protocol": _protocol, "result": result_schema, "experiment": _definition}
+    if name not in pages:
+        raise unknown("name", name, pages, "unlearnbench list methods")
+    return pages[name]()
 
 
 def _plugin(kind: str, name: str, plugin: Any) -> str:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from functools import reduce
+from functools import partial, reduce
 from pathlib import Path
 from secrets import token_urlsafe
 from typing import TYPE_CHECKING, Any
@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from unlearnbench.errors import UserError
+from unlearnbench.reading import read_results, to_stderr
 
 if TYPE_CHECKING:
-    from unlearnbench.ratings.human.comparison import JudgeComparison
     from unlearnbench.ratings.human.draw import Drawn
     from unlearnbench.ratings.human.ratings import Filled
     from unlearnbench.ratings.human.sheet import Key
@@ -22,6 +22,12 @@ SOME_FAILED = 1
 PORT = 8765
 _FILE = click.Path(path_type=Path)
 _RESULTS = click.argument("results", default="results", type=_FILE, metavar="[RESULTS]")
+_names = partial(
+    click.option,
+    metavar="A,B",
+    default="",
+    callback=lambda _context, _option, text: [*filter(None, map(str.strip, text.split(",")))],
+)
 _DRAW = (
     click.option(
         "--rows",
@@ -37,14 +43,9 @@ _DRAW = (
         show_default=True,
         help="of ids, order and draw; keep it from annotators, as the key",
     ),
-    click.option("--runs", "--run", metavar="A,B", default="", help="forget sets  [default: all]"),
-    click.option("--models", metavar="A,B", default="", help="as in the table  [default: all]"),
-    click.option(
-        "--methods",
-        metavar="A,B",
-        default="",
-        help="methods and references, e.g. icu,before  [default: all]",
-    ),
+    _names("--runs", "--run", help="forget sets  [default: all]"),
+    _names("--models", help="as in the table  [default: all]"),
+    _names("--methods", help="methods and references, e.g. icu,before  [default: all]"),
 )
 
 
@@ -90,7 +91,7 @@ def sheet(results: Path, out: Path, key_path: Path | None, **draw: Any) -> int:
     files.write(drawn, draw["seed"])
     click.echo(f"{files.sheet}  {len(drawn)} items, {draw['n_documents']} documents of each model")
     click.echo(f"{files.key}  the key; keep it from annotators")
-    click.echo(f"unlearnbench: rate with: unlearnbench human serve {out}", err=True)
+    to_stderr(f"rate with: unlearnbench human serve {out}")
     return SOME_FAILED if n_left_out else 0
 
 
@@ -119,7 +120,7 @@ def serve(sheet: Path, annotator: str | None, port: int, open_browser: bool) -> 
     server = make_server(study, port, token_urlsafe(16))
     try:
         click.echo(address_of(server))
-        click.echo(f"unlearnbench: rating as {study.annotator}; Ctrl-C ends", err=True)
+        to_stderr(f"rating as {study.annotator}; Ctrl-C ends")
         if open_browser:
             click.launch(address_of(server))
         server.serve_forever()
@@ -127,10 +128,9 @@ def serve(sheet: Path, annotator: str | None, port: int, open_browser: bool) -> 
         click.echo("", err=True)  # the terminal has printed ^C
     finally:
         server.server_close()
-    click.echo(
-        f"unlearnbench: {study.n_rated()} of {len(study.items)} rated, in {study.ratings}; "
-        f"next: unlearnbench human score KEY {study.ratings}",
-        err=True,
+    to_stderr(
+        f"{study.n_rated()} of {len(study.items)} rated, in {study.ratings}; "
+        f"next: unlearnbench human score KEY {study.ratings}"
     )
     return 0
 
@@ -162,14 +162,26 @@ def score(
     mean, the agreement between them, the human score of every model and method with its
     95% interval and, with a judge, Pearson's r between the two.
     """
+    from unlearnbench.ratings.human import comparison
     from unlearnbench.ratings.human.printing import study_text
     from unlearnbench.ratings.human.scores import study_scores
     from unlearnbench.ratings.human.sheet import read_key
 
     study_key = read_key(key)
     filled = _read_filled(study_key, ratings, allow_missing)
-    scores = study_scores(study_key, filled)
-    judge = _compare(study_key, filled, judged, judge_id, judge_csv)
+    scores, judge = study_scores(study_key, filled), None
+    if judged is not None and judge_csv is not None:
+        raise UserError("--judge and --judge-csv are two ways to name one judge; take one of them")
+    if judge_csv is not None and study_key.stand_ins:
+        raise UserError(
+            "rules rated this sheet, and only a rule's scores are set beside theirs; take "
+            "--judge RESULTS"
+        )
+    if judged is not None:
+        _, judge = comparison.compare_with_judge(study_key, filled, judged, judge_id)
+    elif judge_csv is not None:
+        means = comparison.read_judge_means(judge_csv)
+        judge = comparison.compare_means(study_key, filled, means)
     if as_json:
         record = {**scores.model_dump(), "judge": judge.model_dump() if judge else None}
         click.echo(json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False))
@@ -201,11 +213,10 @@ def rehearse(results: Path, out: Path | None, **draw: Any) -> int:
     replies = judge_by_rule(JudgeFiles(results), select(usable))
     for path in (files.sheet, files.key, *ratings, replies):
         click.echo(path)
-    click.echo(f"unlearnbench: {STAND_INS}", err=True)
-    click.echo(
-        f"unlearnbench: see what they say: unlearnbench human score {files.key} "
-        f"{' '.join(map(str, ratings))} --judge {results}",
-        err=True,
+    to_stderr(STAND_INS)
+    to_stderr(
+        f"see what they say: unlearnbench human score {files.key} "
+        f"{' '.join(map(str, ratings))} --judge {results}"
     )
     return SOME_FAILED if n_left_out else 0
 
@@ -213,12 +224,11 @@ def rehearse(results: Path, out: Path | None, **draw: Any) -> int:
 def _usable_results(folder: Path) -> tuple[list["Result"], int]:
     """The results that can take part, and how many cannot, named on stderr."""
     from unlearnbench.ratings.human.draw import usable
-    from unlearnbench.reading import read_results
 
     every, n_damaged = read_results(folder)
     results, left_out = usable(every)
     for text in left_out:
-        click.echo(f"unlearnbench: left out {text}", err=True)
+        to_stderr(f"left out {text}")
     if not results:
         raise UserError(
             f"no result in {folder} holds continuations; "
@@ -228,21 +238,21 @@ def _usable_results(folder: Path) -> tuple[list["Result"], int]:
 
 
 def _drawn(
-    results: list["Result"], n_documents: int, seed: int, runs: str, models: str, methods: str
+    results: list["Result"],
+    n_documents: int,
+    seed: int,
+    runs: list[str],
+    models: list[str],
+    methods: list[str],
 ) -> list["Drawn"]:
     """The items, with documents that a reader could tell apart named on stderr."""
     from unlearnbench.ratings.human import draw
 
-    def names(text: str) -> list[str]:
-        return [name.strip() for name in text.split(",") if name.strip()]
-
-    rows = draw.select_rows(results, names(runs), names(models), names(methods))
-    drawn = draw.draw(rows, n_documents, seed)
+    drawn = draw.draw(draw.select_rows(results, runs, models, methods), n_documents, seed)
     for source, run, doc_id in draw.documents_whose_texts_differ(drawn):
-        click.echo(
-            f"unlearnbench: {source}, forget set {run}, doc_id {doc_id}: prefix or reference is "
-            "not written alike for all methods; an annotator could tell some apart",
-            err=True,
+        to_stderr(
+            f"{source}, forget set {run}, doc_id {doc_id}: prefix or reference is "
+            "not written alike for all methods; an annotator could tell some apart"
         )
     return drawn
 
@@ -255,35 +265,11 @@ def _read_filled(key: "Key", ratings: tuple[str, ...], allow_missing: bool) -> "
     problems = [problem for one in filled for problem in one.problems]
     wrong = [problem for problem in problems if not (allow_missing and problem.is_missing)]
     for problem in wrong:
-        click.echo(f"unlearnbench: {problem}", err=True)
+        to_stderr(str(problem))
     if wrong:
         only_missing = all(problem.is_missing for problem in wrong)
         remedy = ", or take --allow-missing" if only_missing else ""
         raise UserError(f"{len(wrong)} problems in the ratings; correct the files{remedy}")
     if problems:
-        click.echo(f"unlearnbench: {len(problems)} scores are missing", err=True)
+        to_stderr(f"{len(problems)} scores are missing")
     return filled
-
-
-def _compare(
-    key: "Key",
-    filled: "list[Filled]",
-    judged: Path | None,
-    judge_id: str | None,
-    judge_csv: Path | None,
-) -> "JudgeComparison | None":
-    from unlearnbench.ratings.human import comparison
-
-    if judged is not None and judge_csv is not None:
-        raise UserError("--judge and --judge-csv are two ways to name one judge; take one of them")
-    if judge_csv is not None and key.stand_ins:
-        raise UserError(
-            "rules rated this sheet, and only a rule's scores are set beside theirs; take "
-            "--judge RESULTS"
-        )
-    if judged is not None:
-        scores = comparison.read_judge_scores(judged, judge_id, key)
-        return comparison.compare_items(key, filled, scores)
-    if judge_csv is not None:
-        return comparison.compare_means(key, filled, comparison.read_judge_means(judge_csv))
-    return None

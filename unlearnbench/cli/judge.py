@@ -1,10 +1,9 @@
 """`unlearnbench judge`: a language model scores the stored continuations of finished cells."""
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import count
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,9 @@ import click
 
 from unlearnbench.cli.options import explicit, options_of
 from unlearnbench.errors import UserError
-from unlearnbench.settings import quoted, setting, settings_of
+from unlearnbench.files.safe_text import check_absent, secret_values
+from unlearnbench.reading import read_results, to_stderr
+from unlearnbench.settings import parse_value, setting, settings_of
 
 if TYPE_CHECKING:
     from unlearnbench.ratings.judge.client import Client
@@ -50,27 +51,12 @@ class JudgeOptions:
     @classmethod
     def parse(cls, texts: Mapping[str, Any]) -> "JudgeOptions":
         """The options of text by field name; raises `UserError` naming the flag."""
-        settings = settings_of(cls)
-        values = {}
-        for name, text in texts.items():
-            try:
-                values[name] = settings[name].parse(text)
-            except (ValueError, TypeError):
-                raise UserError(
-                    f"--{settings[name].flag} {quoted(text)} is not {settings[name].kind}; "
-                    "see: unlearnbench judge --help"
-                ) from None
+        settings, see = settings_of(cls), "unlearnbench judge --help"
+        values = {
+            name: parse_value(settings[name], text, f"--{settings[name].flag} ", see)
+            for name, text in texts.items()
+        }
         return cls(**values)
-
-    def whom(self) -> tuple[str, str]:
-        """Address and model; raises `UserError` if one was not given."""
-        if not self.base_url or not self.judge_model:
-            missing = "--judge-model" if self.base_url else "--base-url"
-            raise UserError(
-                f"no {missing}; name a server and a model: unlearnbench judge "
-                "--base-url http://127.0.0.1:8000/v1 --judge-model NAME"
-            )
-        return self.base_url, self.judge_model
 
 
 INTERRUPTED = 130
@@ -93,12 +79,23 @@ def judge(folder: Path, dry_run: bool, listing: bool, **texts: Any) -> int:
     """
     from unlearnbench.ratings.judge.replies import Judge, JudgeFiles
     from unlearnbench.ratings.judge.rubric import read_prompt
-    from unlearnbench.ratings.judge.scores import JudgeScores, cost_before, scores_table
+    from unlearnbench.ratings.judge.scores import (
+        JudgeScores,
+        cost_before,
+        judges_table,
+        scores_table,
+    )
 
     options, files = JudgeOptions.parse(explicit(texts)), JudgeFiles(folder)
     selection, n_damaged = _select(folder, options)
     if listing:
-        _list(files, selection)
+        judges = [JudgeScores(one, files.load(one)) for one in files.judges().values()]
+        if not judges:
+            raise UserError(
+                f"no judge has scored {folder} yet; ask one: unlearnbench judge {folder} "
+                "--base-url URL --judge-model NAME"
+            )
+        click.echo(judges_table(judges, selection))
         return 0
     prompt = read_prompt(Path(options.prompt_file) if options.prompt_file else None)
     client = _client(options, prompt)
@@ -110,7 +107,7 @@ def judge(folder: Path, dry_run: bool, listing: bool, **texts: Any) -> int:
     try:
         _ask(client, prompt, files, judge, selection, options.concurrency)
     except KeyboardInterrupt:
-        click.echo("unlearnbench: interrupted; run the same command to go on", err=True)
+        to_stderr("interrupted; run the same command to go on")
         return INTERRUPTED
     scores = JudgeScores(judge, files.load(judge))
     click.echo(scores_table(selection.cells, scores))
@@ -120,30 +117,17 @@ def judge(folder: Path, dry_run: bool, listing: bool, **texts: Any) -> int:
 
 def _select(folder: Path, options: JudgeOptions) -> "tuple[Selection, int]":
     from unlearnbench.ratings.judge.questions import select
-    from unlearnbench.reading import read_results
 
     results, n_damaged = read_results(folder)
     selection = select(results, options.methods, options.runs, options.limit)
     for sentence in selection.skipped:
-        click.echo(f"unlearnbench: {sentence}", err=True)
+        to_stderr(sentence)
     if not selection.items():
         raise UserError(
             f"no continuations to judge in {folder}; measure again with the task 'forgetting': "
             f"unlearnbench run --out {folder}"
         )
     return selection, n_damaged
-
-
-def _list(files: "JudgeFiles", selection: "Selection") -> None:
-    from unlearnbench.ratings.judge.scores import JudgeScores, judges_table
-
-    judges = [JudgeScores(one, files.load(one)) for one in files.judges().values()]
-    if not judges:
-        raise UserError(
-            f"no judge has scored {files.results} yet; ask one: unlearnbench judge "
-            f"{files.results} --base-url URL --judge-model NAME"
-        )
-    click.echo(judges_table(judges, selection))
 
 
 def _ask(
@@ -161,46 +145,32 @@ def _ask(
     # Read under the lock: what another process has just paid for is not asked again.
     with files.writing(judge) as append:
         questions = selection.open(files.load(judge), client.max_tokens)
-        cost = cost_before(selection, questions, prompt, client.max_tokens)
-        click.echo(f"unlearnbench: {cost}", err=True)
-        with _progress(len(questions)) as advance:
+        to_stderr(cost_before(selection, questions, prompt, client.max_tokens))
+        with click.progressbar(length=len(questions), label="judging", file=sys.stderr) as bar:
+            advance = partial(bar.update, 1)
             outcome = ask_all(client, prompt, questions, concurrency, append, advance)
-    click.echo(f"unlearnbench: {cost_after(outcome)}", err=True)
+    to_stderr(cost_after(outcome))
     if outcome.is_hopeless:
         raise UserError(
             f"{client.endpoint.name} refuses ({outcome.stopped}); check OPENAI_API_KEY, "
             f"--judge-model and --base-url; the {len(outcome.replies)} replies that came are kept"
         )
     for sentence in warnings(outcome):
-        click.echo(f"unlearnbench: {sentence}", err=True)
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[Callable[[], None]]:
-    """Yields what is called after each question: a bar on a terminal, else ten lines."""
-    if sys.stderr.isatty():
-        with click.progressbar(length=total, label="judging", file=sys.stderr) as bar:
-            yield lambda: bar.update(1)
-        return
-    done = count(1)
-
-    def advance() -> None:
-        n = next(done)
-        if 10 * n // total > 10 * (n - 1) // total:
-            click.echo(f"[{n}/{total}] judged", err=True)
-
-    yield advance
+        to_stderr(sentence)
 
 
 def _client(options: JudgeOptions, prompt: "Prompt") -> "Client":
-    from unlearnbench.ratings.judge.client import Client, key_from_environment, parse_endpoint
+    from unlearnbench.ratings.judge import client
 
-    url, model = options.whom()
-    key = key_from_environment()
-    key.check_absent(url, model, prompt.text)
-    endpoint = parse_endpoint(url)
-    if key.is_secret and not endpoint.is_encrypted and not endpoint.is_local:
-        click.echo(
-            f"unlearnbench: warning: the key travels unencrypted to {endpoint.name}", err=True
+    url, model = options.base_url, options.judge_model
+    if not url or not model:
+        raise UserError(
+            f"no {'--judge-model' if url else '--base-url'}; name a server and a model: "
+            "unlearnbench judge --base-url http://127.0.0.1:8000/v1 --judge-model NAME"
         )
-    return Client(endpoint, key, model, options.timeout, options.retries, options.max_tokens)
+    key, endpoint = client.key_from_environment(), client.parse_endpoint(url)
+    check_absent({"--base-url": url, "--judge-model": model, "--prompt-file": prompt.text})
+    if client.VARIABLE in secret_values() and not endpoint.is_private:
+        to_stderr(f"warning: the key travels unencrypted to {endpoint.name}")
+    limits = options.timeout, options.retries, options.max_tokens
+    return client.Client(endpoint, key, model, *limits)

@@ -19,17 +19,15 @@ from unlearnbench.errors import UserError
 def new(kind: str, name: str, out: Path) -> None:
     """Write NAME.py, a working plugin of that kind, and test_NAME.py, which passes at once."""
     words = _names(kind, name)
-    texts = {
-        out / f"{name}.py": _filled(f"{kind}.txt", words),
-        out / f"test_{name}.py": _filled(f"{kind}_test.txt", words),
-    }
-    for path in texts:
-        if path.exists():
+    templates = {f"{name}.py": f"{kind}.txt", f"test_{name}.py": f"{kind}_test.txt"}
+    for file_name in templates:
+        if (path := out / file_name).exists():
             raise UserError(f"{path} exists already; give another name or folder: --out FOLDER")
     out.mkdir(parents=True, exist_ok=True)
-    for path, text in texts.items():
-        path.write_text(text, encoding="utf-8")
-        click.echo(path)
+    for file_name, template in templates.items():
+        text = (files("unlearnbench.cli") / "templates" / template).read_text(encoding="utf-8")
+        (out / file_name).write_text(Template(text).substitute(words), encoding="utf-8")
+        click.echo(out / file_name)
     click.echo(f"now run: pytest {out / f'test_{name}.py'}", err=True)
 
 
@@ -56,8 +54,3 @@ def _names(kind: str, name: str) -> dict[str, str]:
         "class_name": "".join(word.capitalize() for word in words),
         "label": " ".join(words).capitalize(),
     }
-
-
-def _filled(template: str, words: dict[str, str]) -> str:
-    text = (files("unlearnbench.cli") / "templates" / template).read_text(encoding="utf-8")
-    return Template(text).substitute(words)

@@ -13,7 +13,7 @@ from unlearnbench.cli.catalogue import first_sentence
 from unlearnbench.errors import UserError
 from unlearnbench.files.safe_text import visible
 from unlearnbench.files.whole_files import write_whole
-from unlearnbench.reading import Contents, contents_of, read_results, to_stderr
+from unlearnbench.reading import Results, choose_results, read_results, to_stderr
 from unlearnbench.registry import load_plugin_file
 
 if TYPE_CHECKING:
@@ -120,19 +120,19 @@ def report(
     from unlearnbench.reporting.document import Document
 
     chosen = _chosen(sections, beside_published, compare, doc_id)
-    contents = _read(folder, experiment, judge_id, study)
-    n_damaged = contents.n_damaged
+    results = _read(folder, experiment, judge_id, study)
+    n_damaged = results.n_damaged
     if doc_id is not None:
-        contents = replace(contents, findings=replace(contents.findings, doc_ids=(doc_id,)))
+        results = replace(results, findings=replace(results.findings, doc_ids=(doc_id,)))
     if compare is None:
-        document = replace(contents, sections=chosen or contents.sections).document()
+        document = results.report(*chosen).document
     else:  # `--compare A B`: B is the argument, and what is looked at is the step from A to B
         first = _read(compare, experiment, judge_id, study)
         n_damaged += first.n_damaged
         names = compare.resolve().name, folder.resolve().name
         if names[0] == names[1]:
             names = str(compare), str(folder)
-        blocks = comparison_blocks(first.findings, contents.findings, names)
+        blocks = comparison_blocks(first.findings, results.findings, names)
         document = Document(f"{names[0]} and {names[1]}", blocks, first.findings)
     _print(document, report_name, output, experiment or "report")
     return SOME_FAILED if n_damaged else 0
@@ -145,11 +145,12 @@ def _chosen(
 
     Raises `UserError` for flags of which one would be ignored.
     """
-    named = [
-        *(["--sections"] if sections is not None else []),
-        *(["--beside-published"] if beside_published else []),
-        *(["--compare"] if compare is not None else []),
-    ]
+    flags = {
+        "--sections": sections is not None,
+        "--beside-published": beside_published,
+        "--compare": compare is not None,
+    }
+    named = [flag for flag, is_given in flags.items() if is_given]
     if len(named) > 1:
         raise UserError(f"{' and '.join(named)} ask for different reports; give one of them")
     if doc_id is not None and compare is not None:
@@ -162,12 +163,10 @@ def _chosen(
     return chosen
 
 
-def _read(
-    folder: Path, experiment: str | None, judge_id: str | None, study: str | None
-) -> Contents:
-    results, n_damaged = read_results(folder)
-    contents = contents_of(folder, results, experiment, judge_id, study)
-    return replace(contents, n_damaged=contents.n_damaged + n_damaged)
+def _read(folder: Path, experiment: str | None, judge_id: str | None, study: str | None) -> Results:
+    every, n_damaged = read_results(folder)
+    results = choose_results(folder, every, experiment, judge_id, study)
+    return replace(results, n_damaged=results.n_damaged + n_damaged)
 
 
 def _print(document: "Document", name: str | None, output: str | None, stem: str) -> None:
@@ -176,7 +175,11 @@ def _print(document: "Document", name: str | None, output: str | None, stem: str
         # Some formats hold texts exactly as a model wrote them; a terminal would obey them.
         click.echo(visible(text) if sys.stdout.isatty() else text)
     elif name is None and (output.endswith("/") or Path(output).is_dir()):
-        _write_every_format(document, Path(output), Path(stem).name.removesuffix(".toml"))
+        stem = Path(stem).name.removesuffix(".toml")
+        for kind in _formats():
+            for file_name, content in kind().files(document, stem).items():
+                write_whole(Path(output) / file_name, content, "choose another -o")
+        to_stderr(f"written to {Path(output)}: {stem}.*")
     else:
         path = Path(output)
         if path.is_dir():
@@ -218,14 +221,6 @@ def _write_report(report: "Report", document: "Document", path: Path) -> None:
     for name, content in written.items():
         own = name in (path.name, path.stem + report.suffix)
         write_whole(path if own else path.parent / name, content, "choose another -o")
-
-
-def _write_every_format(document: "Document", folder: Path, stem: str) -> None:
-    """Write STEM in every format into a folder, each of its figures included."""
-    for kind in _formats():
-        for name, content in kind().files(document, stem).items():
-            write_whole(folder / name, content, "choose another -o")
-    to_stderr(f"written to {folder}: {stem}.*")
 
 
 def _formats() -> "list[type[Report]]":

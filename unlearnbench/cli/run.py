@@ -146,6 +146,7 @@ def _print_plan(plan: "Plan", store: "Store") -> None:
 
 def _print_memory(plan: "Plan") -> None:
     """A line per model, method and way to train it, and what to change where it does not fit."""
+    from unlearnbench.running.memory.advice import smallest_change
     from unlearnbench.running.memory.prediction import in_words, predict
     from unlearnbench.running.memory.process import available
 
@@ -166,7 +167,11 @@ def _print_memory(plan: "Plan") -> None:
         if need.total > each:
             shared = f" for each of {plan.jobs}" if plan.jobs > 1 else ""
             free = f"{in_words(each)} of {room.of} is free{shared}"
-            click.echo(f"    does not fit: {free}; {_change(cell, each)}")
+            change = smallest_change(cell, each)
+            advice = "no option makes it fit; take a smaller model or another machine"
+            if change is not None:
+                advice = f"it would with {change[0]} ({in_words(change[1].total)})"
+            click.echo(f"    does not fit: {free}; {advice}")
     if any(not cell.model.device.startswith("cpu") for cell in kinds.values()):
         click.echo("  On a GPU its context comes on top, about half a GB.")
 
@@ -193,14 +198,3 @@ def _in_parts(need: "MemoryNeed") -> str:
     parts = sorted(need.peak.parts.items(), key=lambda part: -part[1])
     largest = ", ".join(f"{name} {in_words(n)}" for name, n in parts if n >= need.total / 200)
     return f"{in_words(need.total)}, in {need.peak.phase}: {largest}"
-
-
-def _change(cell: "Cell", room: int) -> str:
-    from unlearnbench.running.memory.advice import smallest_change
-    from unlearnbench.running.memory.prediction import in_words
-
-    change = smallest_change(cell, room)
-    if change is None:
-        return "no option makes it fit; take a smaller model or another machine"
-    flags, need = change
-    return f"it would with {flags} ({in_words(need.total)})"

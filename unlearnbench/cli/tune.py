@@ -9,6 +9,7 @@ from unlearnbench.cli.options import explicit, options_of
 from unlearnbench.errors import UserError
 from unlearnbench.experiments.experiment import Experiment
 from unlearnbench.reading import to_stderr
+from unlearnbench.settings import Setting, parse_value
 
 if TYPE_CHECKING:
     from unlearnbench.experiments.learning_rates import LearningRates
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 # What has no meaning here: tuning trains no reference rows and measures perplexity only.
 _LEFT_OUT = ("runs", "references", "tasks", "learning_rates", "shard", "save_models",
              "profile")  # fmt: skip
+_GRID = Setting("grid", tuple[float, ...], (), "learning rates to try", bounds={"above": 0})
 _OPTIONS = tuple(n for n in Experiment.__dataclass_fields__ if n not in _LEFT_OUT)
 
 
@@ -35,13 +37,16 @@ def tune(run_name: str, grid: str | None, output: Path | None, **options: Any) -
     table, and chosen by one rule, which every result that uses them repeats.  Without -o
     the file is written beside a nano model's weights, else into --out.
     """
-    from unlearnbench.experiments.learning_rates import FILE_NAME, RULE, shipped_path
+    from unlearnbench.experiments.learning_rates import FILE_NAME, GRID, RULE, shipped_path
     from unlearnbench.experiments.model_choice import choose_model
 
     experiment = Experiment.parse({**explicit(options), "runs": run_name})
     if len(experiment.model) != 1:
         raise UserError("tune takes one --model at a time: unlearnbench tune --model nano-neo")
-    rates, n_failed = _tune(experiment, _rates(grid))
+    candidates = GRID
+    if grid is not None:
+        candidates = parse_value(_GRID, grid, "--grid ", "unlearnbench tune --help")
+    rates, n_failed = _tune(experiment, candidates)
     path = output or shipped_path(choose_model(experiment, experiment.model[0]))
     path = path or Path(experiment.out) / FILE_NAME
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -84,17 +89,3 @@ def _tune(experiment: Experiment, grid: tuple[float, ...]) -> tuple["LearningRat
     # A collapsed candidate is an answer, not a failure of the run.
     n_failed = sum(r.status == "failed" and r.trace is None for r in results)
     return learning_rates(results), n_failed
-
-
-def _rates(text: str | None) -> tuple[float, ...]:
-    from unlearnbench.experiments.learning_rates import GRID
-
-    if text is None:
-        return GRID
-    try:
-        rates = tuple(float(part) for part in text.split(",") if part.strip())
-    except ValueError:
-        rates = ()
-    if not rates or not all(0 < rate < float("inf") for rate in rates):
-        raise UserError(f"--grid {text!r} is not a list of learning rates: --grid 1e-5,5e-5,1e-4")
-    return rates

@@ -72,7 +72,11 @@ def identity_of(cell: Cell) -> dict[str, Any]:
         "stop": {"line": cell.stop, "of": cell.main.identity},
         "el_epochs": cell.el_epochs if is_method else "",
         "method": {"name": cell.method, "settings": cell.settings},
-        "forget_set": {**cell.data.identity(cell.run), "limit": cell.limit},
+        "forget_set": {
+            "run": cell.run,  # its folder's place and name can change no number
+            "sha256": cell.data.forget_sha256[cell.run],
+            "limit": cell.limit,
+        },
         "protocol": asdict(cell.protocol),
         "seed": cell.seed,
         "tasks": {"settings": cell.tasks, "limit": cell.task_limit},
@@ -92,16 +96,8 @@ def identity_of(cell: Cell) -> dict[str, Any]:
 
 def software_of(cell: Cell) -> dict[str, Any]:
     """What this process would compute the cell with."""
-    return {
-        "packages": package_versions(),
-        "harness": harness_sha256(),
-        "plugins": _plugins(cell),
-    }
-
-
-def _plugins(cell: Cell) -> dict[str, str]:
-    """The source of the method and the tasks: an edited one is another one."""
+    # An edited method or task is another one.
     plugins = {name: source_sha256(find("tasks", name)) for name in cell.tasks}
     if cell.method != "none":
         plugins[cell.method] = source_sha256(find("methods", cell.method))
-    return plugins
+    return {"packages": package_versions(), "harness": harness_sha256(), "plugins": plugins}

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from unlearnbench.errors import UserError
 from unlearnbench.nano import World, find_world
@@ -48,10 +48,6 @@ class DataChoice:
     def world(self) -> World | None:
         """The synthetic world that the forget sets are named by; None for any other source."""
         return find_world(self.request.forget_set)
-
-    def identity(self, run: str) -> dict[str, Any]:
-        """What of a forget set can change a number; its folder's place and name cannot."""
-        return {"run": run, "sha256": self.forget_sha256[run]}
 
     def doc_ids(self, run: str, limit: int | None) -> tuple[str, ...]:
         """The rows a run asks to forget, in order."""

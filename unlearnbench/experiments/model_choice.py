@@ -25,7 +25,6 @@ class ModelChoice:
     source: ModelSource
     architecture: str
     n_parameters: int
-    vocabulary: int
     dtype: str
     device: str
     device_name: str
@@ -92,7 +91,6 @@ def choose_model(experiment: "Experiment", name: str, download: bool = True) -> 
         source=facts.source,
         architecture=facts.architecture,
         n_parameters=facts.n_parameters,
-        vocabulary=facts.vocabulary_size,
         dtype=choose_dtype(experiment.dtype),
         device=device,
         device_name=device_name,

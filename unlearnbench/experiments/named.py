@@ -11,7 +11,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from unlearnbench.errors import UserError, unknown
 from unlearnbench.experiments.experiment import Experiment
 from unlearnbench.files.whole_files import read_regular
-from unlearnbench.settings import settings_of
 
 FOLDER = Path(__file__).parent
 
@@ -78,18 +77,11 @@ class Definition(_Part):
         Raises `UserError` for an option or value that is none.
         """
         options = {**self.run, **flags}
-        own, from_flags = _settings_in(self.run), _settings_in(flags)
+        own, from_flags = Experiment.parse(self.run).settings, Experiment.parse(flags).settings
         return [
             Experiment.parse({**options, "settings": (*own, *variant.settings, *from_flags)})
             for variant in self.variants
         ]
-
-
-def _settings_in(options: Mapping[str, Any]) -> tuple[str, ...]:
-    """What options say as --set, which a file may also write as a single text."""
-    if "settings" not in options:
-        return ()
-    return Experiment.parse({"settings": options["settings"]}).settings
 
 
 @dataclass(frozen=True)
@@ -111,7 +103,10 @@ def find_experiment(name: str) -> Named:
 
     Raises `UserError` naming the nearest if there is none, or what is wrong with the file.
     """
-    path = shipped().get(name) or _in_home(name)
+    try:
+        path = shipped().get(name) or Path(name).expanduser()
+    except RuntimeError:  # '~nobody/x.toml'
+        path = Path(name)
     if path.suffix != ".toml":
         raise unknown("experiment", name, shipped(), "unlearnbench list experiments")
     try:
@@ -122,15 +117,11 @@ def find_experiment(name: str) -> Named:
             f"cannot read the experiment {path}: {reason}; see: unlearnbench list experiments"
         ) from error
     definition = parse_definition(text, str(path))
-    _check_options(definition, str(path))
-    return Named(path.stem, definition, text)
-
-
-def _in_home(name: str) -> Path:
     try:
-        return Path(name).expanduser()
-    except RuntimeError:  # '~nobody/x.toml'
-        return Path(name)
+        definition.experiments({})
+    except UserError as error:  # it names the option, not the file
+        raise UserError(f"{path}: [run]: {error}") from error
+    return Named(path.stem, definition, text)
 
 
 def parse_definition(text: str, where: str) -> Definition:
@@ -145,18 +136,6 @@ def parse_definition(text: str, where: str) -> Definition:
         raise _misfit(error, where) from error
     except (ValueError, RecursionError) as error:  # not TOML, or a number or nesting without end
         raise UserError(f"{where} is not TOML: {error}") from error
-
-
-def _check_options(definition: Definition, where: str) -> None:
-    """Raise `UserError` for an option of [run] or a value that is none."""
-    available = settings_of(Experiment)
-    for name in definition.run:
-        if name not in available:
-            raise unknown(f"option in [run] of {where}", name, available, "unlearnbench run --help")
-    try:
-        definition.experiments({})
-    except UserError as error:  # it names the option, not the file
-        raise UserError(f"{where}: [run]: {error}") from error
 
 
 def _misfit(error: ValidationError, where: str) -> UserError:

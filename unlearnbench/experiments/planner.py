@@ -1,8 +1,12 @@
-"""Lays out an experiment's cells: models x methods x forget sets x seeds, and references."""
+"""Lays out an experiment's cells: models x methods x forget sets x seeds, and references.
+
+What each method is run with: what --set says, what tuning and rules say.
+"""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +15,13 @@ from unlearnbench.errors import UserError, unknown
 from unlearnbench.experiments.cell import Cell, identity_of
 from unlearnbench.experiments.data_choice import DataChoice, choose_data
 from unlearnbench.experiments.experiment import Experiment
-from unlearnbench.experiments.learning_rates import tuned_rates_for
-from unlearnbench.experiments.method_settings import (
-    Chosen,
-    Overrides,
-    choose_settings,
-    construct,
-    parse_set,
-    protocol_of,
-)
+from unlearnbench.experiments.learning_rates import LearningRates, tuned_rates_for
 from unlearnbench.experiments.model_choice import ModelChoice, choose_model
 from unlearnbench.models.aliases import aliases
 from unlearnbench.models.devices.strategy import n_processes
+from unlearnbench.protocol import LARGE, Protocol
 from unlearnbench.results.record import Role
+from unlearnbench.settings import parse_setting
 from unlearnbench.unlearning.method import check_unlearn
 
 REFERENCES: tuple[Role, ...] = ("before", "dedup", "retrained")
@@ -34,6 +32,17 @@ REFERENCE_LABELS = {
 }
 # A reference row trains nothing; one seed keeps it one cell whatever seeds the methods get.
 REFERENCE_SEED = 42
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A method's settings before the seed, and where the ones that are no default came from."""
+
+    values: dict[str, Any]
+    origins: dict[str, str]
+
+
+_NO_SETTINGS = Chosen({}, {})
 
 
 @dataclass(frozen=True)
@@ -53,15 +62,18 @@ class Planner:
         experiment: Experiment,
         download: bool = True,
         with_tuned_rates: bool = True,
-        cache: dict[Any, Any] | None = None,
+        look_up_model: Callable[..., ModelChoice] | None = None,
+        look_up_data: Callable[..., tuple[DataChoice, list[str]]] | None = None,
     ) -> None:
         self.experiment, self.download = experiment, download
         self.with_tuned_rates = with_tuned_rates
-        self.cache = {} if cache is None else cache  # of models and data, by what was requested
+        self.look_up_model = look_up_model or choose_model
+        self.look_up_data = look_up_data or choose_data
         self.methods = chosen_plugins("methods", experiment.methods)
         self.tasks = chosen_plugins("tasks", experiment.tasks)
-        self.overrides: Overrides = parse_set(experiment.settings, {**self.methods, **self.tasks})
-        self.protocol = protocol_of(experiment.protocol, self.overrides)
+        self.overrides = parse_set(experiment.settings, {**self.methods, **self.tasks})
+        named = Protocol.named(experiment.protocol)
+        self.protocol = replace(named, **self.overrides.get("protocol", {}))
         self.references = _reference_roles(experiment.references)
         self.warnings: list[str] = []
 
@@ -78,11 +90,8 @@ class Planner:
         return Plan(tuple(distinct.values()), warnings, self._jobs(models))
 
     def _model(self, experiment: Experiment, name: str) -> ModelChoice:
-        key = ("model", replace(experiment, methods=(), settings=()), name)
-        if key not in self.cache:
-            self.cache[key] = choose_model(experiment, name, self.download)
-        model: ModelChoice = self.cache[key]
-        return model
+        asking = replace(experiment, methods=(), settings=())
+        return self.look_up_model(asking, name, self.download)
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -92,11 +101,7 @@ class Planner:
     def data(self, model: ModelChoice) -> DataChoice:
         """The data for a model."""
         asking = replace(self.experiment, methods=(), settings=())
-        key = ("data", asking, self.protocol, model.requested, self.needs)
-        if key not in self.cache:
-            self.cache[key] = choose_data(self.experiment, model, self.protocol, self.needs)
-        data: DataChoice
-        data, warnings = self.cache[key]
+        data, warnings = self.look_up_data(asking, model, self.protocol, self.needs)
         self.warnings += warnings
         return data
 
@@ -107,37 +112,16 @@ class Planner:
         for run in data.runs:
             for role, reference in models:
                 if reference is not None:
-                    label = REFERENCE_LABELS[role]
-                    yield self._cell(
-                        role=role,
-                        label=label.format(family=model.family, reference=reference.family),
-                        model=reference,
-                        main=model,
-                        method="none",
-                        method_label="none",
-                        settings={},
-                        origins={},
-                        data=data,
-                        run=run,
-                        seed=REFERENCE_SEED,
+                    label = REFERENCE_LABELS[role].format(
+                        family=model.family, reference=reference.family
                     )
+                    yield self._cell(role, label, reference, model, data, run)
         for method in self.methods.values():
             chosen = self.settings(method, model, data)
             for run in data.runs:
                 for seed in self.experiment.seeds:
-                    yield self._cell(
-                        role="method",
-                        label=f"{model.family} + {method.label}",
-                        model=model,
-                        main=model,
-                        method=method.name,
-                        method_label=method.label,
-                        settings=asdict(construct(method, {**chosen.values, "seed": seed})),
-                        origins=chosen.origins,
-                        data=data,
-                        run=run,
-                        seed=seed,
-                    )
+                    label = f"{model.family} + {method.label}"
+                    yield self._cell("method", label, model, model, data, run, method, chosen, seed)
 
     def _reference_model(
         self, role: Role, model: ModelChoice, data: DataChoice
@@ -172,26 +156,44 @@ class Planner:
             method, explicit, self.experiment, model.n_parameters, self.protocol, tuned, data.stop
         )
 
-    def _cell(self, **parts: Any) -> Cell:
-        experiment = self.experiment
-        data: DataChoice = parts["data"]
-        world = data.world or parts["model"].world
+    def _cell(
+        self,
+        role: Role,
+        label: str,
+        model: ModelChoice,
+        main: ModelChoice,
+        data: DataChoice,
+        run: str,
+        method: Any = None,
+        chosen: Chosen = _NO_SETTINGS,
+        seed: int = REFERENCE_SEED,
+    ) -> Cell:
+        experiment, world = self.experiment, data.world or model.world
         out = Path(experiment.out).absolute()  # a cell may run elsewhere than here
-        methods, is_method = list(self.methods), parts["role"] == "method"
         by_default = data.world.el_epochs if data.world else "all"
         cell = Cell(
-            **parts,
-            group=parts["main"].source.name,
+            role=role,
+            group=main.source.name,
+            label=label,
+            model=model,
+            main=main,
+            method=method.name if method else "none",
+            method_label=method.label if method else "none",
+            settings=asdict(construct(method, {**chosen.values, "seed": seed})) if method else {},
+            origins=chosen.origins,
+            data=data,
+            run=run,
             protocol_name=experiment.protocol,
             protocol=self.protocol,
             stop=data.stop,
-            position=methods.index(parts["method"]) if is_method else 0,
+            seed=seed,
+            position=list(self.methods).index(method.name) if method else 0,
             threads=experiment.threads or (world.threads if world else cores()),
             tasks={name: self.overrides.get(name, {}) for name in self.tasks},
             el_epochs=by_default if experiment.el_epochs == "auto" else experiment.el_epochs,
             limit=experiment.limit,
             task_limit=experiment.task_limit,
-            models=str(out / "models") if is_method and experiment.save_models else None,
+            models=str(out / "models") if method and experiment.save_models else None,
             traces=str(out / "traces") if experiment.profile else None,
         )
         return replace(cell, identity=identity_of(cell))
@@ -232,6 +234,82 @@ def _reference_roles(requested: tuple[str, ...]) -> tuple[Role, ...]:
     return tuple(role for role in REFERENCES if role in requested)
 
 
+def parse_set(texts: Sequence[str], owners: Mapping[str, type]) -> dict[str, dict[str, Any]]:
+    """The values by owner and name, each checked against the field's type.
+
+    `owners` are the methods and tasks of this experiment, by name.  Raises
+    `UserError` naming the nearest owner or field.
+    """
+    owners = {"protocol": Protocol, **owners}
+    overrides: dict[str, dict[str, Any]] = {}
+    for text in texts:
+        place, equals, value = text.partition("=")
+        owner, dot, name = place.strip().partition(".")
+        if not (equals and dot):
+            raise UserError(
+                f"--set {text!r} is not of the form OWNER.NAME=VALUE: --set icu.alpha=0.1"
+            )
+        if owner not in owners and (owner in registry.methods() or owner in registry.tasks()):
+            raise UserError(
+                f"--set {text}: '{owner}' takes no part in this run; name it in --methods/--tasks"
+            )
+        if owner not in owners:
+            raise unknown("owner in --set", owner, owners, "unlearnbench run --help")
+        if name == "seed" and owner != "protocol":
+            raise UserError(f"--set {text} would hide the seed; use: --seeds {value}")
+        parsed = parse_setting(owners[owner], owner, name, value.strip())
+        overrides.setdefault(owner, {})[name] = parsed
+    return overrides
+
+
+def choose_settings(
+    method: Any,
+    explicit: Mapping[str, Any],
+    experiment: Experiment,
+    n_parameters: int,
+    protocol: Protocol,
+    tuned: LearningRates | None,
+    stop: str,
+) -> Chosen:
+    """Explicit settings, then flags for every method, tuned values, rules for large models.
+
+    Rates that were tuned under another protocol or `stop` line are used, and their origin says so.
+    Whatever none of them names is left to the method's own default.
+    """
+    chosen = Chosen({}, {})
+
+    def choose(name: str, value: Any, origin: str) -> None:
+        chosen.values[name], chosen.origins[name] = value, origin
+
+    # The weaker reason first: what is chosen later stands.
+    if n_parameters >= LARGE:
+        choose("batch_size", 4, "4 rows for models of 10^9 parameters and more")
+        if protocol.large_model_learning_rate == "2e-6":
+            choose("learning_rate", 2e-6, "2e-6 above 10^9 parameters (large_model_learning_rate)")
+    if tuned and tuned.max_epochs is not None:
+        choose("max_epochs", tuned.max_epochs, "the limit that the learning rates were tuned with")
+    if tuned and method.name in tuned.methods:
+        one, departure = tuned.methods[method.name], tuned.departure(experiment.protocol, stop)
+        missed = "" if one.reached else " (none reached it)"
+        origin = f"tuned{departure} on forget set {tuned.forget_set}: {tuned.rule}{missed}"
+        choose("learning_rate", one.learning_rate, origin)
+    if experiment.max_epochs is not None:
+        choose("max_epochs", experiment.max_epochs, "--max-epochs")
+    if experiment.batch_size is not None:
+        choose("batch_size", experiment.batch_size, "--batch-size")
+    for name, value in explicit.items():
+        choose(name, value, f"--set {method.name}.{name}")
+    return chosen
+
+
+def construct(method: Any, values: dict[str, Any]) -> Any:
+    """The method with these settings; raises `UserError` where it refuses them."""
+    try:
+        return method(**values)
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{method.name}: {error}; see: unlearnbench show {method.name}") from error
+
+
 def chosen_plugins(kind: str, names: tuple[str, ...]) -> dict[str, Any]:
     """The named plugins, or every built-in one and every one from a plugin file.
 
@@ -264,8 +342,8 @@ def make_plans(
     """
     for file in dict.fromkeys(file for e in experiments for file in e.plugin):
         registry.load_plugin_file(Path(file))
-    cache: dict[Any, Any] = {}
-    return [Planner(e, download, with_tuned_rates, cache).plan() for e in experiments]
+    cached = cache(choose_model), cache(choose_data)
+    return [Planner(e, download, with_tuned_rates, *cached).plan() for e in experiments]
 
 
 def make_plan(experiment: Experiment, download: bool = True) -> Plan:

@@ -6,16 +6,15 @@ whichever command and version of the software measured them.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from pydantic import ValidationError
+from typing import TYPE_CHECKING
 
 from unlearnbench.errors import UserError
 from unlearnbench.experiments.named import (
+    Definition,
     Named,
     find_experiment,
     parse_definition,
@@ -48,30 +47,21 @@ class Recorded(Record):
     cells: list[PlannedCell]
 
 
-@dataclass(frozen=True)
-class ExperimentPlan:
-    """The grids of all variants as one, and its cells as the experiment's record keeps them."""
-
-    experiments: tuple["Experiment", ...]  # one per variant
-    plan: "Plan"
-    cells: tuple[PlannedCell, ...]
-
-
 def plan_experiment(
-    named: Named, flags: Mapping[str, Any], download: bool = True
-) -> ExperimentPlan:
-    """The grid of every variant; a cell that several share, such as a reference row, stands once.
+    definition: Definition, experiments: Sequence["Experiment"], download: bool = True
+) -> tuple["Plan", tuple[PlannedCell, ...]]:
+    """The grid of all variants, each with its experiment, and what the record keeps of its cells.
 
-    Raises `UserError` for what cannot be had, as `make_plan` does.
+    A cell that several share, such as a reference row, stands once.  Raises `UserError` for what
+    cannot be had, as `make_plan` does.
     """
     from unlearnbench.experiments.planner import Plan, make_plans
 
-    experiments = named.definition.experiments(flags)
     plans = make_plans(experiments, download)
     step = 1 + max(cell.position for plan in plans for cell in plan.cells)
     cells: dict[str, Cell] = {}
     planned: dict[str, PlannedCell] = {}
-    variants = zip(plans, named.definition.variants, named.definition.variant_names, strict=True)
+    variants = zip(plans, definition.variants, definition.variant_names, strict=True)
     for number, (plan, variant, name) in enumerate(variants):
         for cell in plan.cells:
             if cell.key in cells:
@@ -91,14 +81,14 @@ def plan_experiment(
             )
     warnings = dict.fromkeys(warning for plan in plans for warning in plan.warnings)
     joint = Plan(tuple(cells.values()), tuple(warnings), max(plan.jobs for plan in plans))
-    return ExperimentPlan(tuple(experiments), joint, tuple(planned.values()))
+    return joint, tuple(planned.values())
 
 
 @dataclass(frozen=True)
 class Selection:
     """The results of one experiment, and the cells that have none yet."""
 
-    named: Named
+    definition: Definition
     results: tuple[Result, ...]
     missing: tuple[PlannedCell, ...]
     damages: tuple[str, ...] = ()  # a sentence per record that could not be read
@@ -108,7 +98,7 @@ def record(folder: Path, named: Named, cells: Sequence[PlannedCell]) -> Path:
     """Keep the cells of a run that begins; the same ones are kept once."""
     recorded = Recorded(name=named.name, definition=named.text, cells=list(cells))
     text = recorded.model_dump_json(indent=1)
-    path = folder / "experiments" / f"{named.name}.{_id_of(text.encode())}.json"
+    path = folder / "experiments" / f"{named.name}.{_digest(text)[:12]}.json"
     if not path.exists():
         write_whole(path, text, "choose another --out")
     return path
@@ -117,18 +107,6 @@ def record(folder: Path, named: Named, cells: Sequence[PlannedCell]) -> Path:
 def recorded_names(folder: Path) -> list[str]:
     """The experiments of which a folder holds runs."""
     return sorted({_name_of(path) for path in folder.glob("experiments/*.json")})
-
-
-def _id_of(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()[:12]
-
-
-def _age(path: Path) -> tuple[int, str]:
-    """The later a record was written, the greater; a link that leads nowhere is the oldest."""
-    try:
-        return path.stat().st_mtime_ns, path.name
-    except OSError:  # reading it says what is wrong
-        return 0, path.name
 
 
 def _name_of(path: Path) -> str:
@@ -142,16 +120,28 @@ def select(folder: Path, name: str, results: Sequence[Result]) -> Selection:
     """
     stem = Path(name).name.removesuffix(".toml")
     paths = [path for path in folder.glob("experiments/*.json") if _name_of(path) == stem]
-    read = [_read(path) for path in sorted(paths, key=_age)]
+    by_age = sorted(paths, key=lambda path: (path.lstat().st_mtime_ns, path.name))
+    read = [_read(path) for path in by_age]
     records = [one for one in read if isinstance(one, Recorded)]
     damages = tuple(one for one in read if isinstance(one, str))
     if not records:
         raise _never_run(folder, name, stem, damages)
     planned = {cell.question: cell for one in records for cell in one.cells}
     answers = {_digest(question_in(result.identity)): result for result in results}
-    placed = tuple(_placed(answers[q], cell) for q, cell in planned.items() if q in answers)
-    missing = tuple(cell for question, cell in planned.items() if question not in answers)
-    return Selection(_definition_of(name, records[-1]), placed, missing, damages)
+    placed, missing = [], []
+    for question, cell in planned.items():
+        if (result := answers.get(question)) is None:
+            missing.append(cell)
+        else:
+            label = f"{result.label} {cell.label or ''}".rstrip()
+            update = {"position": cell.position, "label": label}
+            placed.append(result.model_copy(update=update))
+    if name in shipped() or Path(name).is_file():  # it may show other sections by now
+        definition = find_experiment(name).definition
+    else:
+        where = f"the kept definition of {stem}"
+        definition = parse_definition(records[-1].definition, where)
+    return Selection(definition, tuple(placed), tuple(missing), damages)
 
 
 def _never_run(folder: Path, name: str, stem: str, damages: Sequence[str]) -> UserError:
@@ -163,22 +153,8 @@ def _never_run(folder: Path, name: str, stem: str, damages: Sequence[str]) -> Us
     return UserError(f"{why}; run it with: unlearnbench run --experiment {name} --out {folder}")
 
 
-def _definition_of(name: str, latest: Recorded) -> Named:
-    """The file's if it is still there, which may show other sections by now; else the kept one."""
-    if name in shipped() or Path(name).is_file():
-        return find_experiment(name)
-    definition = parse_definition(latest.definition, f"the kept definition of {latest.name}")
-    return Named(latest.name, definition, latest.definition)
-
-
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _placed(result: Result, cell: PlannedCell) -> Result:
-    """The result at its place in the experiment, under its variant's label."""
-    label = f"{result.label} {cell.label}".strip() if cell.label else result.label
-    return result.model_copy(update={"position": cell.position, "label": label})
 
 
 def _read(path: Path) -> Recorded | str:
@@ -187,12 +163,9 @@ def _read(path: Path) -> Recorded | str:
         content = read_regular(path)
         record = Recorded.model_validate(parsed(content), strict=True)
     except ValueError as error:
-        why = " ".join(str(error).split())
-        if isinstance(error, ValidationError):
-            why = first_error(error)
-        return f"{path}: damaged: {why}"
+        return f"{path}: damaged: {first_error(error)}"
     except OSError as error:
         return f"{path}: cannot be read: {error.strerror}"
-    if path.name != f"{record.name}.{_id_of(content)}.json":
+    if path.name != f"{record.name}.{_digest(content.decode())[:12]}.json":
         return f"{path}: damaged: its name is not that of its content; it was edited or renamed"
     return record

@@ -2,10 +2,7 @@
 
 import json
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from pydantic import ValidationError
+from typing import Any
 
 DEEPEST = 200  # lists and objects within each other; Python itself gives up at about 1000
 
@@ -68,8 +65,12 @@ def _check_characters(value: Any) -> None:
         raise ValueError(f"{half} is half a character; write both halves or neither") from error
 
 
-def first_error(error: "ValidationError") -> str:
-    """The first field that does not fit, and why, in one line whatever its name is."""
+def first_error(error: ValueError) -> str:
+    """What does not fit, in one line: of a pydantic error the first field, and why."""
+    from pydantic import ValidationError
+
+    if not isinstance(error, ValidationError):
+        return " ".join(str(error).split())
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
     place = " ".join(".".join(map(str, first["loc"])).split())
     return f"{place:.200}: {first['msg']}" if place else str(first["msg"])

@@ -1,8 +1,7 @@
 """The study and the judge: both means of the same cells, and Pearson's r over them."""
 
-import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from statistics import fmean
@@ -10,11 +9,9 @@ from statistics import fmean
 from pydantic import Field
 
 from unlearnbench.errors import UserError
-from unlearnbench.ratings.human.agreement import Correlation, pearson
-from unlearnbench.ratings.human.ratings import Filled
-from unlearnbench.ratings.human.rehearsal import check_judge
+from unlearnbench.ratings.human.ratings import Filled, number_in
 from unlearnbench.ratings.human.scale import normalised_human_score
-from unlearnbench.ratings.human.scores import CellName, cells_of, item_means
+from unlearnbench.ratings.human.scores import CellName, Correlation, cells_of, item_means, pearson
 from unlearnbench.ratings.human.sheet import Key, read_table
 from unlearnbench.ratings.judge.questions import items_of
 from unlearnbench.ratings.judge.replies import Judge, JudgeFiles
@@ -73,27 +70,24 @@ def compare_means(
 
     A method may be named as in the table ('NEO + ICU') or as registered ('icu').
     """
-    by_alias, means = _cells_by_alias(key), item_means(filled)
+    cells, means = cells_of(key), item_means(filled)
+    names: dict[CellName, set[CellName]] = defaultdict(set)  # by every name a cell can be called
+    for name, items in cells.items():
+        for entry in items.values():
+            registered = entry.method_name if entry.role == "method" else entry.role
+            names[entry.model, registered].add(name)
+    # A name that two cells share is none.
+    by_alias = {alias: shared.pop() for alias, shared in names.items() if len(shared) == 1}
+    by_alias |= {name: name for name in cells}
     judge = {by_alias[name]: score for name, score in judged.items() if name in by_alias}
     ignored = [f"{m}: {n}" for m, n in judged if (m, n) not in by_alias]
     if len(judge) + len(ignored) < len(judged):
         raise UserError("the judge's means name a method twice, by label and by name; keep one")
     pairs: dict[CellName, list[tuple[float, float]]] = {}
-    for name, items in cells_of(key).items():
+    for name, items in cells.items():
         human = [normalised_human_score(means[item]) for item in items if item in means]
         pairs[name] = [(fmean(human), judge[name])] if human and name in judge else []
     return _comparison(pairs, by_item=False, ignored=ignored)
-
-
-def _cells_by_alias(key: Key) -> dict[CellName, CellName]:
-    """Cells by every name they can be called; a name that two cells share is none."""
-    cells: dict[CellName, set[CellName]] = defaultdict(set)
-    for name, items in cells_of(key).items():
-        for entry in items.values():
-            registered = entry.method_name if entry.role == "method" else entry.role
-            cells[entry.model, registered].add(name)
-    unique = {alias: names.pop() for alias, names in cells.items() if len(names) == 1}
-    return {**unique, **{name: name for name in cells_of(key)}}
 
 
 def _comparison(
@@ -122,65 +116,44 @@ def _comparison(
         cells=cells,
         unmatched=[f"{m}: {n}" for (m, n), of_cell in pairs.items() if not of_cell],
         ignored=list(ignored),
-        over_cells=_pearson([(cell.human, cell.judge) for cell in cells]),
-        over_items=_pearson([*chain.from_iterable(pairs.values())]) if by_item else None,
+        over_cells=pearson([cell.human for cell in cells], [cell.judge for cell in cells]),
+        over_items=pearson(*zip(*chain(*pairs.values()), strict=True)) if by_item else None,
     )
 
 
-def _pearson(pairs: Sequence[tuple[float, float]]) -> Correlation:
-    return pearson([human for human, _ in pairs], [judge for _, judge in pairs])
+def compare_with_judge(
+    key: Key, filled: Sequence[Filled], folder: Path, judge_id: str | None
+) -> tuple[Judge, JudgeComparison]:
+    """The judge of a results folder that fits the study, and the comparison with its scores.
 
-
-def read_judge_scores(folder: Path, judge_id: str | None, key: Key) -> dict[JudgedItem, float]:
-    """Scores of 0..10 by result key and doc_id; what has no score is not there.
-
-    Raises `UserError` as `judge_of` does, or if a result of the study is not there.
+    A language model stands beside people, a rule beside rules.  Raises `UserError` if there is no
+    such judge, if there are several and none is named, if the named one is of the other kind, or
+    if a result of the study is not there.
     """
-    files = JudgeFiles(folder)
-    judge = judge_of(files, judge_id, key)
-    scores = JudgeScores(judge, files.load(judge))
-    return {
-        (result_key, doc_id): score
-        for result_key, result in _results_of(folder, key)
-        for doc_id, score in scores.by_doc_id(items_of(result)).items()
-    }
-
-
-def judge_of(files: JudgeFiles, judge_id: str | None, key: Key) -> Judge:
-    """The judge to set beside a study: a language model beside people, a rule beside rules.
-
-    Raises `UserError` if there is none, if there are several and none is named, or if the named
-    one is of the other kind.
-    """
-    if judge_id is not None and (judge := files.named(judge_id)) is not None:
-        check_judge(key, judge)
-        return judge
-    fitting = {n: j for n, j in files.judges().items() if j.is_rule == bool(key.stand_ins)}
-    if len(fitting) > 1:
+    files, store, by_rules = JudgeFiles(folder), Store(folder), bool(key.stand_ins)
+    judge = files.named(judge_id, is_rule=by_rules)
+    if judge is None:
+        command = "human rehearse" if by_rules else "judge"
+        raise UserError(f"no judge has scored {folder}; let one: unlearnbench {command} {folder}")
+    if judge.is_rule != by_rules:
+        kinds = ("a rule", "people") if judge.is_rule else ("no rule", "rules")
         raise UserError(
-            f"{len(fitting)} judges have scored these; --judge-id one: {', '.join(fitting)}"
+            f"judge {judge.id} is {kinds[0]}, and {kinds[1]} rated this sheet: the two are "
+            "never set beside each other; see all judges with: unlearnbench judge RESULTS --list"
         )
-    if not fitting:
-        command = "human rehearse" if key.stand_ins else "judge"
-        raise UserError(
-            f"no judge has scored {files.results}; let one: unlearnbench {command} {files.results}"
-        )
-    return next(iter(fitting.values()))
-
-
-def _results_of(folder: Path, key: Key) -> Iterator[tuple[str, Result]]:
-    """The results by the keys they had when the sheet was made."""
-    store = Store(folder)
-    renamed = store.renamed()
+    key, scores = key.renamed(store.renamed()), JudgeScores(judge, files.load(judge))
+    judged: dict[JudgedItem, float] = {}
     for result_key in dict.fromkeys(entry.result_key for entry in key.items.values()):
-        result = store.load(renamed.get(result_key, result_key))
+        result = store.load(result_key)
         if not isinstance(result, Result):
             reason = "is not there" if result is None else result.reason
             raise UserError(
                 f"{store.path(result_key)}, which the sheet was made from: {reason}; "
                 "give the results folder of the sheet: --judge RESULTS"
             )
-        yield result_key, result
+        for doc_id, score in scores.by_doc_id(items_of(result)).items():
+            judged[result_key, doc_id] = score
+    return judge, compare_items(key, filled, judged)
 
 
 def read_judge_means(path: Path) -> dict[CellName, float]:
@@ -192,9 +165,8 @@ def read_judge_means(path: Path) -> dict[CellName, float]:
     means: dict[CellName, float] = {}
     for number, row in read_table(path, ("model", "method", "score")):
         name = row["model"].strip(), row["method"].strip()
-        text = row["score"].strip()
-        score = float(text.replace(",", ".")) if _NUMBER.fullmatch(text) else 11.0
-        if score > 10 or name in means:
+        score = number_in(row["score"].strip(), decimals=30)
+        if score is None or not 0 <= score <= 10 or name in means:
             what = "is there twice" if name in means else f"has the score '{row['score']}'"
             raise UserError(
                 f"{path}: row {number}: {name[0]}, {name[1]} {what}; "
@@ -202,6 +174,3 @@ def read_judge_means(path: Path) -> dict[CellName, float]:
             )
         means[name] = score
     return means
-
-
-_NUMBER = re.compile(r"[0-9]{1,2}(?:[.,][0-9]{0,30})?")

@@ -2,10 +2,10 @@
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from unlearnbench.analysis.build_table import groups_of
 from unlearnbench.errors import UserError
@@ -16,7 +16,6 @@ from unlearnbench.ratings.human.sheet import (
     Item,
     Key,
     KeyItem,
-    key_text,
     sheet_text,
     write_study_file,
 )
@@ -26,7 +25,6 @@ from unlearnbench.results.record import Result, Role
 # No vowels and no digits: a spreadsheet takes such an id for no word, number or date.
 _LETTERS = "bcdfghjkmnpqrstvwxz"
 _ID_LENGTH = 10
-_T = TypeVar("_T")
 
 
 class Document(NamedTuple):
@@ -35,13 +33,6 @@ class Document(NamedTuple):
     source: str
     run: str
     doc_id: str
-
-
-class Writing(NamedTuple):
-    """A document's texts with what one result's model wrote."""
-
-    result: Result
-    texts: questions.Item
 
 
 @dataclass(frozen=True)
@@ -55,13 +46,13 @@ class StudyRow:
     position: int  # among all rows
     results: tuple[Result, ...]
 
-    def documents(self) -> dict[Document, list[Writing]]:
-        """What was written on each document, once per seed."""
-        writings: dict[Document, list[Writing]] = defaultdict(list)
+    def documents(self) -> dict[Document, list[tuple[Result, questions.Item]]]:
+        """What was written on each document, and by which result, once per seed."""
+        writings = defaultdict(list)
         for result in self.results:
-            for doc_id, texts in questions.texts_of(result).items():
+            for doc_id, texts in questions.items_of(result).items():
                 document = Document(result.forget_set.name, result.forget_set.run, doc_id)
-                writings[document].append(Writing(result, texts))
+                writings[document].append((result, texts))
         return dict(writings)
 
 
@@ -69,19 +60,14 @@ def usable(results: Iterable[Result]) -> tuple[list[Result], list[str]]:
     """The results that can take part, and of each of the others its file and why it cannot."""
     chosen, left_out = [], []
     for result in results:
-        if (reason := _why_unusable(result)) is None:
+        reason = questions.why_not(result)
+        if result.trace is not None and result.trace.outcome == "collapsed":
+            reason = "the model collapsed"
+        if reason is None:
             chosen.append(result)
         else:
             left_out.append(f"{result.key}.json ({result.group}: {result.label}): {reason}")
     return chosen, left_out
-
-
-def _why_unusable(result: Result) -> str | None:
-    if result.status == "failed":
-        return "the cell failed"
-    if result.trace is not None and result.trace.outcome == "collapsed":
-        return "the model collapsed"
-    return None if questions.texts_of(result) else "it holds no continuations"
 
 
 def study_rows(results: Sequence[Result]) -> list[StudyRow]:
@@ -93,10 +79,13 @@ def study_rows(results: Sequence[Result]) -> list[StudyRow]:
     rows: list[StudyRow] = []
     for group in groups_of([_for_grouping(result) for result in results], ()):
         for row in group.rows:
-            own = _latest(by_key[run.content_sha256] for run in row.runs)
-            rows.append(
-                StudyRow(group.title, row.label, row.method, row.role, len(rows), tuple(own))
+            own = sorted(
+                (by_key[run.content_sha256] for run in row.runs),
+                key=lambda one: (one.started_at, one.key),
             )
+            latest = {(one.forget_set.name, one.forget_set.run, one.seed): one for one in own}
+            kept = tuple(latest[place] for place in sorted(latest))
+            rows.append(StudyRow(group.title, row.label, row.method, row.role, len(rows), kept))
     return rows
 
 
@@ -110,47 +99,30 @@ def _for_grouping(result: Result) -> Result:
     return result.model_copy(update={"identity": {"encoders": pairs}, "forget_set": forget_set})
 
 
-def _latest(results: Iterable[Result]) -> list[Result]:
-    latest: dict[tuple[str, str, int], Result] = {}
-    for result in sorted(results, key=lambda r: (r.started_at, r.key)):
-        latest[result.forget_set.name, result.forget_set.run, result.seed] = result
-    return [latest[key] for key in sorted(latest)]
-
-
 def select_rows(
     results: Sequence[Result], runs: Sequence[str], models: Sequence[str], methods: Sequence[str]
-) -> list[StudyRow]:
+) -> Sequence[StudyRow]:
     """The rows of the named forget sets, models and methods (or references); all where none is.
 
     Raises `UserError` for a name that no result has.
     """
-    rows = study_rows(_named("forget set", results, runs, lambda one: one.forget_set.run))
-    rows = _named("model", rows, models, lambda row: row.model)
-    return _named(
+    results = questions.chosen("forget set", results, runs, lambda one: one.forget_set.run)
+    rows = questions.chosen("model", study_rows(results), models, lambda row: row.model)
+    return questions.chosen(
         "method", rows, methods, lambda row: row.name if row.role == "method" else row.role
     )
 
 
-def _named(
-    kind: str, choices: Sequence[_T], names: Sequence[str], name_of: Callable[[_T], str]
-) -> list[_T]:
-    available = dict.fromkeys(map(name_of, choices))
-    for name in names:
-        if name not in available:
-            raise UserError(
-                f"no result that can take part is of {kind} '{name}'; "
-                f"take --{kind.replace('forget set', 'run')}s from: {', '.join(available)}"
-            )
-    return [one for one in choices if not names or name_of(one) in names]
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """One item with its key, and the document it is about."""
+class Drawn(NamedTuple):
+    """One item with its key."""
 
     item: Item
     key: KeyItem
-    document: Document
+
+    @property
+    def document(self) -> Document:
+        """What it is about."""
+        return Document(self.key.source, self.key.run, self.key.doc_id)
 
 
 def draw(rows: Sequence[StudyRow], n_documents: int, seed: int) -> list[Drawn]:
@@ -185,39 +157,32 @@ def documents_whose_texts_differ(drawn: Iterable[Drawn]) -> list[Document]:
 def _of_model(rows: Sequence[StudyRow], n_documents: int, seed: int) -> Iterator[Drawn]:
     by_row = [row.documents() for row in rows]
     common = set(by_row[0]).intersection(*by_row)
-    if len(common) < n_documents:
-        raise UserError(_too_few(rows, [len(writings) for writings in by_row], len(common)))
+    if (n := len(common)) < n_documents:
+        pairs = zip(rows, by_row, strict=True)
+        each = ", ".join(f"{row.method} {len(writings)}" for row, writings in pairs)
+        remedy = f"take --rows {n}" if n else "name the --methods that share documents"
+        raise UserError(
+            f"the rows of {rows[0].model} have {n} documents in common (each: {each}); {remedy}"
+        )
     for document in sorted(common, key=lambda d: _digest(seed, "document", *d))[:n_documents]:
         for row, writings in zip(rows, by_row, strict=True):
             # One seed per row and document: several would count a document more than once.
-            chosen = min(
-                writings[document], key=lambda w: _digest(seed, "seed", w.result.key, *document)
+            result, texts = min(
+                writings[document], key=lambda w: _digest(seed, "seed", w[0].key, *document)
             )
-            yield _drawn(row, document, chosen, seed)
-
-
-def _drawn(row: StudyRow, document: Document, writing: Writing, seed: int) -> Drawn:
-    result, texts = writing
-    item = Item(
-        item=_item_id(seed, result.key, document.doc_id),
-        prefix=texts.prefix,
-        reference=texts.reference,
-        continuation=texts.candidate,
-    )
-    key = KeyItem(
-        result_key=result.key,
-        model=row.model,
-        method=row.method,
-        method_name=row.name,
-        role=row.role,
-        position=row.position,
-        status=result.status,
-        source=document.source,
-        run=document.run,
-        seed=result.seed,
-        doc_id=document.doc_id,
-    )
-    return Drawn(item, key, document)
+            item = _item_id(seed, result.key, document.doc_id)
+            key = KeyItem(
+                result_key=result.key,
+                model=row.model,
+                method=row.method,
+                method_name=row.name,
+                role=row.role,
+                position=row.position,
+                status=result.status,
+                seed=result.seed,
+                **document._asdict(),
+            )
+            yield Drawn(Item(item, texts.prefix, texts.reference, texts.candidate), key)
 
 
 def _item_id(seed: int, *parts: str) -> str:
@@ -231,14 +196,6 @@ def _item_id(seed: int, *parts: str) -> str:
 
 def _digest(seed: int, *parts: str) -> str:
     return hashlib.sha256("\0".join([str(seed), *parts]).encode()).hexdigest()
-
-
-def _too_few(rows: Sequence[StudyRow], counts: Sequence[int], n_common: int) -> str:
-    each = ", ".join(f"{row.method} {n}" for row, n in zip(rows, counts, strict=True))
-    remedy = f"take --rows {n_common}" if n_common else "name the --methods that share documents"
-    return (
-        f"the rows of {rows[0].model} have {n_common} documents in common (each: {each}); {remedy}"
-    )
 
 
 @dataclass(frozen=True)
@@ -284,15 +241,12 @@ class StudyFiles:
     def write(self, drawn: Sequence[Drawn], seed: int) -> None:
         """Write key, instructions and sheet, each whole; the key first, for it is the map."""
         self.refuse_to_overwrite()
-        write_study_file(self.key, key_text(key_of(self, drawn, seed)))
+        write_study_file(self.key, self.key_text(drawn, seed, {}))
         write_study_file(self.instructions, instructions())
         write_study_file(self.sheet, sheet_text(one.item for one in drawn))
 
-
-def key_of(
-    files: StudyFiles, drawn: Sequence[Drawn], seed: int, stand_ins: Mapping[str, str] | None = None
-) -> Key:
-    """The key of what was drawn; with `stand_ins`, formulas by name, that of a rehearsal."""
-    items = {one.item.item: one.key for one in drawn}
-    sheet = files.folder.resolve().name
-    return Key(sheet=sheet, seed=seed, stand_ins=dict(stand_ins or {}), items=items)
+    def key_text(self, drawn: Sequence[Drawn], seed: int, stand_ins: dict[str, str]) -> str:
+        """The key of what was drawn; with `stand_ins`, formulas by name, that of a rehearsal."""
+        items, sheet = {one.item.item: one.key for one in drawn}, self.folder.resolve().name
+        key = Key(sheet=sheet, seed=seed, stand_ins=stand_ins, items=items)
+        return key.model_dump_json(indent=1) + "\n"

@@ -2,13 +2,11 @@
 
 from collections.abc import Sequence
 
-from unlearnbench.ratings.human.agreement import Correlation
+from unlearnbench.analysis.table import ABSENT, NOT_FORGOTTEN
 from unlearnbench.ratings.human.comparison import JudgeComparison
 from unlearnbench.ratings.human.rehearsal import describe
-from unlearnbench.ratings.human.scores import Agreement, CellScore, StudyScores
+from unlearnbench.ratings.human.scores import Agreement, CellScore, Correlation, StudyScores
 
-ABSENT = "–"
-NOT_FORGOTTEN = "†"
 HOW = "10 (s - 1) / 7; the interval is Student's t over documents"
 LIMIT_HIT = "Some run hit the epoch limit before the stop line."
 
@@ -17,31 +15,25 @@ def study_text(scores: StudyScores, judge: JudgeComparison | None) -> str:
     """Annotators, agreement, human scores and, if it is there, the judge."""
     parts = [describe(scores.stand_ins)] if scores.stand_ins else []
     annotators = [(a.annotator, a.n, a.n_missing, a.mean, a.normalised) for a in scores.annotators]
-    header = ("annotator", "scores", "missing", "mean (1-8)", "normalised (0-10)")
-    parts += [_table(header, annotators), agreement_sentence(scores.agreement)]
+    heads = ("annotator", "scores", "missing", "mean (1-8)", "normalised (0-10)")
+    parts += [_table(heads, annotators), agreement_sentence(scores.agreement)]
     if scores.agreement.n_items:
         pairs = [
             (f"{pair.first} and {pair.second}", pair.n, pair.pearson, pair.weighted_kappa)
             for pair in scores.agreement.pairs
         ]
         parts.append(_table(("pair", "items", "Pearson r", "weighted kappa"), pairs))
-    parts += _cells(scores.cells)
-    if judge is not None:
-        parts += _judge(judge)
-    return "\n\n".join(parts)
-
-
-def _cells(cells: Sequence[CellScore]) -> list[str]:
-    rows = [
+    cells = [
         (c.model, method_text(c), c.n_documents, c.n_scores, c.mean, c.normalised,
          interval_text(c.low, c.high))
-        for c in cells
+        for c in scores.cells
     ]  # fmt: skip
     header = ("model", "method", "documents", "scores", "mean (1-8)", "human score", "95% interval")
     notes = [f"Human score: {HOW}."]
-    if any(one.not_forgotten for one in cells):
+    if any(one.not_forgotten for one in scores.cells):
         notes.append(f"{NOT_FORGOTTEN} {LIMIT_HIT}")
-    return [_table(header, rows), "\n".join(notes)]
+    parts += [_table(header, cells), "\n".join(notes), *(_judge(judge) if judge else ())]
+    return "\n\n".join(parts)
 
 
 def _judge(judge: JudgeComparison) -> list[str]:

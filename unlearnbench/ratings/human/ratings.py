@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -54,7 +54,15 @@ def read_ratings(path: Path) -> dict[str, Rating]:
         return {}
     ratings: dict[str, Rating] = {}
     rows = read_table(path, _COLUMNS[:2], _COLUMNS[2:])
-    _refuse_other_columns(path, rows)
+    # The page writes the file anew at every score: what else stands in it would be lost.
+    others = sorted({n for _, row in rows for n, value in row.items() if value} - set(_COLUMNS))
+    if RATED_BY in others:
+        raise UserError(f"{path}: a rule gave these scores; a person takes another --annotator")
+    if others:
+        raise UserError(
+            f"{path} has a column '{others[0]}', which the page would lose; take it out, or take "
+            "another --annotator"
+        )
     allowed = [str(score) for score in range(LOWEST, HIGHEST + 1)]
     for number, row in rows:
         item, score = row["item"].strip(), row["score"].strip()
@@ -65,18 +73,6 @@ def read_ratings(path: Path) -> dict[str, Rating]:
             )
         ratings[item] = Rating(int(score), row.get("rated_at", ""))
     return ratings
-
-
-def _refuse_other_columns(path: Path, rows: Iterable[tuple[int, Mapping[str, str]]]) -> None:
-    """The page writes the file anew at every score: what else stands in it would be lost."""
-    others = sorted({n for _, row in rows for n, value in row.items() if value} - set(_COLUMNS))
-    if RATED_BY in others:
-        raise UserError(f"{path}: a rule gave these scores; a person takes another --annotator")
-    if others:
-        raise UserError(
-            f"{path} has a column '{others[0]}', which the page would lose; take it out, or take "
-            "another --annotator"
-        )
 
 
 def save_rating(path: Path, item: str, score: int) -> dict[str, Rating]:
@@ -125,27 +121,20 @@ class Filled:
     problems: tuple[Problem, ...]
     is_by_rule: bool = False  # no person gave them: the file says so, whatever its name
 
-    def only(self, items: Collection[str]) -> "Filled":
-        """The scores and problems of those items."""
-        scores = {item: score for item, score in self.scores.items() if item in items}
-        problems = tuple(problem for problem in self.problems if problem.item in items)
-        return replace(self, scores=scores, problems=problems)
-
 
 def named_files(arguments: Iterable[str]) -> dict[str, Path]:
     """Files by annotator: 'anna=FILE', or the file's own name ('ratings-anna.csv' is anna's).
 
     Raises `UserError` if two files are the same annotator's, or one is nobody's.
     """
-    return _by_annotator(map(_named_file, arguments))
-
-
-def _named_file(text: str) -> tuple[str, Path]:
-    name, equals, rest = text.partition("=")
-    # A file may have an equals sign in its own name.
-    if equals and not Path(text).exists():
-        return name.strip(), Path(rest)
-    return annotator_of(Path(text)), Path(text)
+    named = []
+    for text in arguments:
+        name, equals, rest = text.partition("=")
+        # A file may have an equals sign in its own name.
+        is_named = equals and not Path(text).exists()
+        path = Path(rest if is_named else text)
+        named.append((name.strip() if is_named else annotator_of(path), path))
+    return _by_annotator(named)
 
 
 def files_in(folder: Path) -> dict[str, Path]:
@@ -178,7 +167,14 @@ def read_filled(annotator: str, path: Path, items: Collection[str]) -> Filled:
     rows = read_table(path, ("item", "score"), (RATED_BY,))
     for number, row in rows:
         item, text = row["item"].strip(), row["score"].strip()
-        what = _wrong_item(item, items, seen) or _wrong_score(text)
+        if not item:
+            what: str | None = "a row without an item id"
+        elif item in seen:
+            what = f"there already in row {seen[item]}"
+        elif item not in items:
+            what = "not in the key; is it another study's sheet?"
+        else:
+            what = _wrong_score(text)
         if what:
             problems.append(Problem(path, number, item, what))
         elif text:
@@ -190,14 +186,6 @@ def read_filled(annotator: str, path: Path, items: Collection[str]) -> Filled:
     problems += [Problem(path, None, item, "no row", is_missing=True) for item in absent]
     is_by_rule = any(row.get(RATED_BY) for _, row in rows)
     return Filled(annotator, path, scores, tuple(problems), is_by_rule)
-
-
-def _wrong_item(item: str, items: Collection[str], seen: Mapping[str, int]) -> str | None:
-    if not item:
-        return "a row without an item id"
-    if item in seen:
-        return f"there already in row {seen[item]}"
-    return None if item in items else "not in the key; is it another study's sheet?"
 
 
 def _wrong_score(text: str) -> str | None:
@@ -212,10 +200,10 @@ def _wrong_score(text: str) -> str | None:
     return None if LOWEST <= number <= HIGHEST else f"{text} is not in {LOWEST}-{HIGHEST}"
 
 
-# Three digits behind a sign may be thousands: 3,000.
-_NUMBER = re.compile(r"[+-]?[0-9]{1,15}(?:[.,][0-9]{1,2})?", re.ASCII)
+def number_in(text: str, decimals: int = 2) -> float | None:
+    """The number that a spreadsheet's field shows, '3', '3.0' or '3,0'; None if it is none.
 
-
-def number_in(text: str) -> float | None:
-    """The number that a spreadsheet's field shows, '3', '3.0' or '3,0'; None if it is none."""
-    return float(text.replace(",", ".")) if _NUMBER.fullmatch(text) else None
+    It has two decimals at most by default: three digits behind a sign may be thousands, 3,000.
+    """
+    is_number = re.fullmatch(rf"[+-]?[0-9]{{1,15}}(?:[.,][0-9]{{1,{decimals}}})?", text)
+    return float(text.replace(",", ".")) if is_number else None

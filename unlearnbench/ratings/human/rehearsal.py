@@ -10,13 +10,12 @@ from pathlib import Path
 
 from unlearnbench.errors import UserError
 from unlearnbench.metrics.text import scored_words, sentence_bleu, token_f1
-from unlearnbench.ratings.human.draw import Drawn, StudyFiles, key_of
+from unlearnbench.ratings.human.draw import Drawn, StudyFiles
 from unlearnbench.ratings.human.ratings import RATED_BY, RULE_PREFIX, Filled, ratings_path
 from unlearnbench.ratings.human.scale import HIGHEST, LOWEST
 from unlearnbench.ratings.human.sheet import (
     Item,
     Key,
-    key_text,
     sheet_text,
     table_text,
     write_study_file,
@@ -85,7 +84,7 @@ def write_rehearsal(files: StudyFiles, drawn: Sequence[Drawn], seed: int) -> lis
         for rule in RULES
     }
     texts = {
-        files.key: key_text(key_of(files, drawn, seed, formulas)),
+        files.key: files.key_text(drawn, seed, formulas),
         files.instructions: f"# A rehearsal\n\n{describe(formulas)}\n",
         files.sheet: sheet_text(items),
         **ratings,
@@ -135,13 +134,6 @@ def describe(stand_ins: Mapping[str, str]) -> str:
     return f"{STAND_INS} In the annotators' place: {rules}."
 
 
-def check_unmixed(key: Key, filled: Sequence[Filled]) -> None:
-    """Raise `UserError` if a rule's ratings are among people's, or people's among rules'."""
-    for one in filled:
-        if (reason := why_mixed(key, one)) is not None:
-            raise UserError(f"{one.path}: {reason}")
-
-
 def why_mixed(key: Key, filled: Filled) -> str | None:
     """Why somebody's ratings do not belong to the study of that key; None if they do."""
     by_rule = filled.is_by_rule or filled.annotator.startswith(RULE_PREFIX)
@@ -156,13 +148,3 @@ def why_mixed(key: Key, filled: Filled) -> str | None:
             "sheet of their own: unlearnbench human sheet RESULTS --out FOLDER"
         )
     return None
-
-
-def check_judge(key: Key, judge: Judge) -> None:
-    """Raise `UserError` if people would be compared with a rule, or rules with a judge."""
-    if judge.is_rule != bool(key.stand_ins):
-        kinds = ("a rule", "people") if judge.is_rule else ("no rule", "rules")
-        raise UserError(
-            f"judge {judge.id} is {kinds[0]}, and {kinds[1]} rated this sheet: the two are "
-            "never set beside each other; see all judges with: unlearnbench judge RESULTS --list"
-        )

@@ -4,10 +4,9 @@ import getpass
 import hmac
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from functools import cached_property
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
@@ -32,7 +31,7 @@ from unlearnbench.ratings.human.sheet import Item, read_sheet
 class AnnotationStudy:
     """What one annotator rates, and where the ratings go; the key is nowhere near."""
 
-    items: Sequence[Item]
+    items: Mapping[str, Item]  # by id, in the sheet's order
     annotator: str
     ratings: Path
 
@@ -43,16 +42,29 @@ class AnnotationStudy:
         Raises `UserError` for a file that is no sheet, ratings that cannot be read, or a
         rehearsal, which rules rate.
         """
-        name = annotator or _login_name()
+        try:
+            name = annotator or getpass.getuser()
+        except (OSError, KeyError) as error:
+            raise UserError("your login name is not known; give --annotator NAME") from error
         folder = sheet if sheet.is_dir() else sheet.parent
-        _refuse_rules(folder, name)
-        study = cls(read_sheet(sheet), name, ratings_path(folder, name))
+        if name.startswith(RULE_PREFIX):
+            raise UserError(
+                f"--annotator '{name}' is a rule's name: rules begin with '{RULE_PREFIX}'; take "
+                "your own: --annotator anna"
+            )
+        if any(annotator_of(path).startswith(RULE_PREFIX) for path in ratings_in(folder)):
+            raise UserError(
+                f"{folder} is a rehearsal: rules have rated it, and people are never mixed with "
+                "them; make people a sheet: unlearnbench human sheet RESULTS --out FOLDER"
+            )
+        items = {one.item: one for one in read_sheet(sheet)}
+        study = cls(items, name, ratings_path(folder, name))
         study.n_rated()  # damaged ratings are refused now, not at the first score
         return study
 
     def n_rated(self) -> int:
         """How many of the sheet's items have a score."""
-        return len(self._ids & set(read_ratings(self.ratings)))
+        return len(self.items.keys() & read_ratings(self.ratings))
 
     def state(self) -> dict[str, Any]:
         """Everything the page shows, ratings so far included."""
@@ -62,24 +74,23 @@ class AnnotationStudy:
             "task": TASK,
             "rules": RULES,
             "scale": [asdict(level) for level in SCALE],
-            "items": [item._asdict() for item in self.items],
+            "items": [item._asdict() for item in self.items.values()],
             "ratings": {i: r.score for i, r in read_ratings(self.ratings).items()},
         }
 
-    def rate(self, item: object, score: object) -> int:
-        """Save one rating; how many of the sheet's items have one now.
+    def rate(self, sent: object) -> int:
+        """Save one rating, {"item": ..., "score": ...}; how many of the items have one now.
 
         Raises `ValueError` for an item that is not in the sheet, or no whole score of 1-8.
         """
-        if not isinstance(item, str) or item not in self._ids:
+        if not isinstance(sent, dict):
+            raise ValueError("a rating has an item and a score")
+        item, score = sent.get("item"), sent.get("score")
+        if not isinstance(item, str) or item not in self.items:
             raise ValueError("no such item in this sheet")
         if type(score) is not int or not LOWEST <= score <= HIGHEST:
             raise ValueError(f"the score must be a whole number, {LOWEST}-{HIGHEST}")
-        return len(self._ids & set(save_rating(self.ratings, item, score)))
-
-    @cached_property
-    def _ids(self) -> set[str]:
-        return {item.item for item in self.items}
+        return len(self.items.keys() & save_rating(self.ratings, item, score))
 
 
 LOOPBACK = "127.0.0.1"
@@ -153,13 +164,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "a rating is short")
         else:
             body = self.rfile.read(int(length))
-            self._answer(lambda: self._rate(body))
-
-    def _rate(self, body: bytes) -> dict[str, int]:
-        sent = parsed(body)
-        if not isinstance(sent, dict):
-            raise ValueError("a rating has an item and a score")
-        return {"rated": self.study.rate(sent.get("item"), sent.get("score"))}
+            self._answer(lambda: {"rated": self.study.rate(parsed(body))})
 
     def _is_own(self) -> bool:
         """Whether the browser was on this page: another site's names are not ours.
@@ -204,23 +209,3 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:
         """Nothing: a line per request would bury what the annotator must read."""
-
-
-def _refuse_rules(folder: Path, annotator: str) -> None:
-    if annotator.startswith(RULE_PREFIX):
-        raise UserError(
-            f"--annotator '{annotator}' is a rule's name: rules begin with '{RULE_PREFIX}'; take "
-            "your own: --annotator anna"
-        )
-    if any(annotator_of(path).startswith(RULE_PREFIX) for path in ratings_in(folder)):
-        raise UserError(
-            f"{folder} is a rehearsal: rules have rated it, and people are never mixed with them; "
-            "make people a sheet: unlearnbench human sheet RESULTS --out FOLDER"
-        )
-
-
-def _login_name() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError) as error:
-        raise UserError("your login name is not known; give --annotator NAME") from error

@@ -5,16 +5,14 @@ import io
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from unlearnbench.errors import UserError
 from unlearnbench.files.strict_json import first_error, parsed
 from unlearnbench.files.whole_files import read_regular, write_whole
 from unlearnbench.results.record import Record, Role, Status
-
-SEPARATORS = (",", ";", "\t")
 
 
 def write_study_file(path: Path, text: str) -> None:
@@ -43,14 +41,13 @@ def read_table(
     read, a `needed` column is missing, one of these or of the `optional` ones is there twice, or
     a row has more fields than the header.
     """
-    rows = _rows(path, _text(path, in_any_code))
+    rows = _rows(path, in_any_code)
     header = [name.strip().casefold() for name in rows[0]] if rows else []
     for name in (*needed, *optional):
         if header.count(name) > 1 or (name in needed and name not in header):
             problem = "twice the column" if name in header else "no column"
-            names = ", ".join(header)
-            names = names if len(names) <= 200 else f"{names[:200]}…"
-            raise UserError(f"{path} has {problem} '{name}'; it has: {names or 'none'}")
+            names = ", ".join(header)[:200] or "none"
+            raise UserError(f"{path} has {problem} '{name}'; it has: {names}")
     numbered = [(n, row) for n, row in enumerate(rows[1:], start=2) if any(map(str.strip, row))]
     for number, row in numbered:
         # An unquoted comma in a text, or in 3,5, has moved all that follows.
@@ -63,18 +60,7 @@ def read_table(
     return [(n, dict(zip(header, [*row, *blank], strict=False))) for n, row in numbered]
 
 
-def _rows(path: Path, text: str) -> list[list[str]]:
-    separator = max(SEPARATORS, key=lambda sign: text.split("\n", 1)[0].count(sign))
-    lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
-    try:
-        return list(lines)
-    except csv.Error as error:  # strict: a quotation that never ends is a file cut off
-        raise UserError(
-            f"{path} is no CSV file: line {lines.line_num}: {error}; save it as CSV (UTF-8)"
-        ) from error
-
-
-def _text(path: Path, in_any_code: bool) -> str:
+def _rows(path: Path, in_any_code: bool) -> list[list[str]]:
     try:
         content = read_regular(path)
     except OSError as error:
@@ -82,13 +68,21 @@ def _text(path: Path, in_any_code: bool) -> str:
     # A spreadsheet's "Unicode text" begins with one of these two marks.
     code = "utf-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
     try:
-        return content.decode(code)
+        text = content.decode(code)
     except UnicodeDecodeError as error:
         if code == "utf-16" or not in_any_code:
             raise UserError(
                 f"{path} is no Unicode text from byte {error.start} on; save it as CSV (UTF-8)"
             ) from error
-        return content.decode("cp1252", errors="replace")
+        text = content.decode("cp1252", errors="replace")
+    separator = max(",;\t", key=text.partition("\n")[0].count)
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    try:
+        return list(lines)
+    except csv.Error as error:  # strict: a quotation that never ends is a file cut off
+        raise UserError(
+            f"{path} is no CSV file: line {lines.line_num}: {error}; save it as CSV (UTF-8)"
+        ) from error
 
 
 SHEET_NAME = "sheet.csv"
@@ -119,16 +113,15 @@ def read_sheet(place: Path) -> list[Item]:
     path = place / SHEET_NAME if place.is_dir() else place
     if not path.is_file():
         raise UserError(f"no sheet at {path}; make one with: unlearnbench human sheet --out FOLDER")
-    rows = read_table(path, ("item", *TEXTS), in_any_code=False)
-    items = [Item(row["item"].strip(), *(plain(row[name]) for name in TEXTS)) for _, row in rows]
-    seen: set[str] = set()
-    for (number, _), one in zip(rows, items, strict=True):
-        if not one.item or one.item in seen:
-            raise UserError(f"{path}: row {number}: item '{one.item}' is empty or there twice")
-        seen.add(one.item)
+    items: dict[str, Item] = {}
+    for number, row in read_table(path, ("item", *TEXTS), in_any_code=False):
+        item = row["item"].strip()
+        if not item or item in items:
+            raise UserError(f"{path}: row {number}: item '{item}' is empty or there twice")
+        items[item] = Item(item, *(plain(row[name]) for name in TEXTS))
     if not items:
         raise UserError(f"{path} has no rows; make a sheet with: unlearnbench human sheet")
-    return items
+    return list(items.values())
 
 
 # A spreadsheet takes a cell that begins so for a formula and runs it.
@@ -153,9 +146,6 @@ def plain(text: str) -> str:
     return text[1:] if text.startswith("'") and _FORMULA.match(text) else text
 
 
-KEY_VERSION = 1
-
-
 class KeyItem(Record):
     """Where one continuation comes from."""
 
@@ -175,7 +165,7 @@ class KeyItem(Record):
 class Key(Record):
     """The key file; annotators must not see it."""
 
-    key_version: int = Field(default=KEY_VERSION, description="of this file's layout")
+    key_version: Literal[1] = Field(default=1, description="of this file's layout")
     sheet: str = Field(description="the sheet's folder, by its name")
     seed: int = Field(description="of item ids, order and the draw of documents")
     stand_ins: dict[str, str] = Field(
@@ -183,7 +173,7 @@ class Key(Record):
         description="by annotator, the formula of the rule that rates in a person's place: a "
         "rehearsal; empty: people rate",
     )
-    items: dict[str, KeyItem] = Field(description="by item id, in the sheet's order")
+    items: dict[str, KeyItem] = Field(min_length=1, description="by item id, in the sheet's order")
 
     def renamed(self, keys: Mapping[str, str]) -> "Key":
         """The same key once results have other names; `keys` are the new ones by the old."""
@@ -194,47 +184,17 @@ class Key(Record):
         return self.model_copy(update={"items": items})
 
 
-def key_text(key: Key) -> str:
-    """The key as it is written."""
-    return key.model_dump_json(indent=1) + "\n"
-
-
 def read_key(path: Path) -> Key:
     """The key in that file; raises `UserError` if it holds none."""
     try:
-        key = Key.model_validate(parsed(read_regular(path)), strict=True)
+        return Key.model_validate(parsed(read_regular(path)), strict=True)
     except OSError as error:
         raise UserError(
             f"cannot read the key {path}: {error.strerror}; it is the JSON file that "
             "`unlearnbench human sheet` wrote beside the sheet's folder"
         ) from error
-    except ValidationError as error:
-        raise _no_key(path, first_error(error)) from error
     except ValueError as error:
-        raise _no_key(path, f"the file: {' '.join(str(error).split())}") from error
-    if (problem := _problem_in(key)) is not None:
-        raise _no_key(path, problem)
-    return key
-
-
-def _no_key(path: Path, reason: str) -> UserError:
-    return UserError(
-        f"{path} is no key: {reason}; give the JSON file that `unlearnbench human sheet` wrote, "
-        "then the ratings"
-    )
-
-
-def _problem_in(key: Key) -> str | None:
-    """What is wrong with a key whose fields all have their types; None if nothing."""
-    if key.key_version != KEY_VERSION:
-        return f"key_version: {key.key_version}, and this version reads {KEY_VERSION}"
-    if not key.items:
-        return "items: there are none"
-    places: dict[tuple[str, str], str] = {}
-    for item, entry in key.items.items():
-        if not item.strip():
-            return "items: one has an empty id"
-        twin = places.setdefault((entry.result_key, entry.doc_id), item)
-        if twin != item:
-            return f"items: {item} and {twin} are the same continuation"
-    return None
+        raise UserError(
+            f"{path} is no key: {first_error(error)}; give the JSON file that `unlearnbench human "
+            "sheet` wrote, then the ratings"
+        ) from error

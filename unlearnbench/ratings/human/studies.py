@@ -4,22 +4,17 @@ RESULTS/human/NAME/            the sheet's folder, with the ratings that came ba
 RESULTS/human/NAME-key.json    its key
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from unlearnbench.errors import UserError, unknown
-from unlearnbench.ratings.human.comparison import (
-    JudgeComparison,
-    compare_items,
-    judge_of,
-    read_judge_scores,
-)
+from unlearnbench.ratings.human.comparison import JudgeComparison, compare_with_judge
 from unlearnbench.ratings.human.ratings import Filled, files_in, read_filled
 from unlearnbench.ratings.human.rehearsal import why_mixed
 from unlearnbench.ratings.human.scores import CellName, StudyScores, cells_of, study_scores
 from unlearnbench.ratings.human.sheet import SHEET_NAME, Key, read_key
-from unlearnbench.ratings.judge.replies import Judge, JudgeFiles
+from unlearnbench.ratings.judge.replies import JudgeFiles
 from unlearnbench.results.store import Store
 
 FOLDER = "human"
@@ -52,7 +47,10 @@ class Study:
             f"left out {len(outside)} items of study {self.name}, which come from results that "
             f"are not in this report: {'; '.join(names[:3])}{'; …' * (len(names) > 3)}"
         )
-        filled = (one.only(items) for one in self.filled)
+        filled = (
+            replace(one, scores={item: s for item, s in one.scores.items() if item in items})
+            for one in self.filled
+        )
         return replace(
             self,
             key=self.key.model_copy(update={"items": items}),
@@ -96,9 +94,22 @@ def read_studies(
         return None
     studies, warnings = stored_studies(folder / FOLDER)
     if study is None:
-        chosen = _only_rated(studies, folder)
+        rated = [one for one in studies if one.filled]
+        candidates = [one for one in rated if not one.is_rehearsal] or rated
+        if len(candidates) > 1:
+            names = ", ".join(one.name for one in candidates)
+            raise UserError(
+                f"{len(candidates)} studies in {folder / FOLDER} are rated; choose one with "
+                f"unlearnbench report --study NAME, or --study none: {names}"
+            )
+        chosen = next(iter(candidates), None)
     else:
-        studies = [_named(studies, study, folder)]
+        available = {one.name: one for one in studies}
+        if study not in available:
+            command = f"unlearnbench human sheet {folder} --out {folder / FOLDER / study}"
+            see = f"ls {folder / FOLDER}, or make it: {command}"
+            raise unknown("study", study, available, see)
+        studies = [available[study]]
         chosen = studies[0] if studies[0].filled else None
     warnings += [warning for one in studies for warning in one.warnings]
     if chosen is None:
@@ -112,39 +123,19 @@ def read_studies(
     return _findings(chosen, folder, judge_id, [*warnings, *chosen.warnings])
 
 
-def _named(studies: Iterable[Study], name: str, folder: Path) -> Study:
-    available = {study.name: study for study in studies}
-    if name not in available:
-        command = f"unlearnbench human sheet {folder} --out {folder / FOLDER / name}"
-        raise unknown("study", name, available, f"ls {folder / FOLDER}, or make it: {command}")
-    return available[name]
-
-
-def _only_rated(studies: Iterable[Study], folder: Path) -> Study | None:
-    rated = [study for study in studies if study.filled]
-    candidates = [study for study in rated if not study.is_rehearsal] or rated
-    if len(candidates) > 1:
-        names = ", ".join(study.name for study in candidates)
-        raise UserError(
-            f"{len(candidates)} studies in {folder / FOLDER} are rated; choose one with "
-            f"unlearnbench report --study NAME, or --study none: {names}"
-        )
-    return next(iter(candidates), None)
-
-
 def _findings(
     study: Study, folder: Path, judge_id: str | None, warnings: Sequence[str]
 ) -> StudyFindings:
     """The scores of a study, and the judge beside it, or a warning why there is none."""
     if not study.filled:  # of other results only
         return StudyFindings(warnings=tuple(warnings))
-    files, comparison, judge_name = JudgeFiles(folder), None, ""
+    comparison, judge_name = None, ""
     try:
-        if judge_id != NONE and files.judges():
-            judge = judge_of(files, judge_id, study.key)
-            scores = read_judge_scores(folder, judge.id, study.key)
-            comparison = compare_items(study.key, study.filled, scores)
-            judge_name = _name(judge)
+        if judge_id != NONE and JudgeFiles(folder).judges():
+            judge, comparison = compare_with_judge(study.key, study.filled, folder, judge_id)
+            judge_name = f"{judge.judge_model} at {judge.endpoint} (judge {judge.id})"
+            if judge.is_rule:
+                judge_name = f"{judge.judge_model}, {judge.endpoint}: {judge.prompt.rstrip('.')}"
     except UserError as error:
         warnings = [*warnings, f"no judge beside study {study.name}: {error}"]
     return StudyFindings(
@@ -158,12 +149,6 @@ def _findings(
         },
         warnings=tuple(warnings),
     )
-
-
-def _name(judge: Judge) -> str:
-    if judge.is_rule:
-        return f"{judge.judge_model}, {judge.endpoint}: {judge.prompt.rstrip('.')}"
-    return f"{judge.judge_model} at {judge.endpoint} (judge {judge.id})"
 
 
 def stored_studies(folder: Path) -> tuple[list[Study], list[str]]:

@@ -9,58 +9,32 @@ from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 import openai
-from pydantic import BaseModel, BeforeValidator, Field, ValidationError
+from pydantic import AliasPath, BaseModel, BeforeValidator, Field, ValidationError
 
 from unlearnbench.errors import UserError
+from unlearnbench.files.safe_text import redact
 from unlearnbench.ratings.judge.questions import Question
 from unlearnbench.ratings.judge.replies import Reply
 from unlearnbench.ratings.judge.rubric import Prompt
 
 VARIABLE = "OPENAI_API_KEY"
 _PLACEHOLDER = "none"  # the client wants a key where a local server does not
-_SHORTEST = 8  # a shorter one ('EMPTY', 'none') is no secret, and may be a word of a reply
 # Stricter than addresses are, so that no client takes one apart in another way than we do.
 _SIGNS = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]+")
 _HOST = re.compile(r"(?:.*@)?(?:[\w][\w.-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?", re.ASCII)
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
-@dataclass(frozen=True)
-class Key:
-    """An API key that never shows itself."""
-
-    value: str = field(default=_PLACEHOLDER, repr=False)
-
-    @property
-    def is_secret(self) -> bool:
-        """Whether there is anything to hide."""
-        return len(self.value) >= _SHORTEST
-
-    def redact(self, text: str) -> str:
-        """The text with the key struck out, should somebody have put it there."""
-        return text.replace(self.value, "[key]") if self.is_secret else text
-
-    def check_absent(self, *texts: str) -> None:
-        """Raise `UserError` if a text that is going to be stored holds the key."""
-        if self.is_secret and any(self.value in text for text in texts):
-            raise UserError(
-                f"the key stands in --base-url, --judge-model or the prompt, which are stored; "
-                f"leave it in the environment only: export {VARIABLE}=..."
-            )
-
-
-def key_from_environment() -> Key:
+def key_from_environment() -> str:
     """The key in OPENAI_API_KEY, a placeholder without one; raises `UserError` if it is none."""
-    value = os.environ.get(VARIABLE, "").strip()
-    if not value:
-        return Key()
+    value = os.environ.get(VARIABLE, "").strip() or _PLACEHOLDER
     # Such a key makes an illegal header, and the error about it would print the key.
     if not value.isascii() or not value.isprintable() or " " in value:
         raise UserError(
             f"{VARIABLE} holds characters that no key has (spaces, line breaks, other than ASCII); "
             f"set it again: export {VARIABLE}=..."
         )
-    return Key(value)
+    return value
 
 
 @dataclass(frozen=True)
@@ -79,14 +53,10 @@ class Endpoint:
         return place + parts.path.rstrip("/")
 
     @property
-    def is_local(self) -> bool:
-        """Whether requests stay on this machine."""
-        return urlsplit(self.url).hostname in ("localhost", "127.0.0.1", "::1")
-
-    @property
-    def is_encrypted(self) -> bool:
-        """Whether nobody on the way can read the key."""
-        return urlsplit(self.url).scheme == "https"
+    def is_private(self) -> bool:
+        """Whether nobody on the way can read the key: it is encrypted, or stays on this machine."""
+        parts = urlsplit(self.url)
+        return parts.scheme == "https" or parts.hostname in ("localhost", "127.0.0.1", "::1")
 
 
 def parse_endpoint(text: str) -> Endpoint:
@@ -119,37 +89,40 @@ class _Message(BaseModel):
     content: str | None = None
 
 
-class _Choice(BaseModel):
-    message: _Message
-    finish_reason: str | None = None
-
-
 def _count(value: Any) -> int | None:
     """A number of tokens; None for what is none: the answer has been paid for all the same."""
     return value if type(value) is int and 0 <= value < _NO_COUNT else None
 
 
-class _Usage(BaseModel):
-    prompt_tokens: Annotated[int | None, BeforeValidator(_count)] = None
-    completion_tokens: Annotated[int | None, BeforeValidator(_count)] = None
+def _at(name: str, *place: str | int, default: Any = None) -> Any:
+    return Field(default, validation_alias=AliasPath(name, *place))
+
+
+_Count = Annotated[int | None, BeforeValidator(_count)]
 
 
 class Answer(BaseModel):
     """The parts of a chat completion that are kept."""
 
-    choices: list[_Choice] = Field(min_length=1)
-    usage: _Usage | None = None
+    message: _Message = _at("choices", 0, "message", default=...)
+    finish_reason: str | None = _at("choices", 0, "finish_reason")  # 'stop', 'length', ...
+    prompt_tokens: _Count = _at("usage", "prompt_tokens")
+    completion_tokens: _Count = _at("usage", "completion_tokens")
     model: str | None = None
 
-    @property
-    def text(self) -> str:
-        """What the judge wrote; empty if it wrote nothing."""
-        return self.choices[0].message.content or ""
-
-    @property
-    def finish_reason(self) -> str | None:
-        """Why it stopped: 'stop', 'length', ..."""
-        return self.choices[0].finish_reason
+    def reply_to(self, question: Question, max_tokens: int) -> Reply:
+        """What is kept of it, secrets struck out."""
+        return Reply(
+            item=question.item.key,
+            cell=question.cell,
+            doc_id=question.doc_id,
+            reply=redact(self.message.content or ""),
+            finish_reason=self.finish_reason,
+            max_tokens=max_tokens,
+            served_model=self.model and redact(self.model),
+            prompt_tokens=self.prompt_tokens,
+            completion_tokens=self.completion_tokens,
+        )
 
 
 @dataclass(frozen=True)
@@ -171,7 +144,7 @@ class Client:
     """
 
     endpoint: Endpoint
-    key: Key
+    key: str = field(repr=False)
     model: str
     timeout: float  # seconds
     retries: int
@@ -179,18 +152,14 @@ class Client:
     # Newer hosted models know the limit by another name only; the first refusal tells.
     _limit_name: str = field(default="max_tokens", init=False)
 
-    async def __aenter__(self) -> "Client":
-        self._openai = openai.AsyncOpenAI(
-            api_key=self.key.value,
+    def __post_init__(self) -> None:
+        self.openai = openai.AsyncOpenAI(
+            api_key=self.key,
             base_url=self.endpoint.url,
             timeout=self.timeout,
             max_retries=self.retries,
             http_client=PatientClient(2 * self.timeout),
         )
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._openai.close()
 
     async def ask(self, prompt: str) -> Answer | Failure:
         """The answer to a prompt; raises nothing that a server can cause."""
@@ -200,12 +169,15 @@ class Client:
         except openai.APITimeoutError:
             return Failure(f"no answer in time (--timeout {self.timeout:g})")
         except ValidationError:
-            return Failure(self._reason("the reply is no chat completion", content))
+            text = content.decode("utf-8", "replace")
+            return Failure(_reason("the reply is no chat completion", text))
         except openai.APIStatusError as error:
-            return self._refused(error)
+            is_hopeless = error.status_code in _HOPELESS_STATUS or error.code == _NO_CREDIT
+            text = error.message.removeprefix(f"Error code: {error.status_code} - ")
+            return Failure(_reason(f"HTTP status {error.status_code}", text), is_hopeless)
         except openai.APIError as error:
             cause = error.__cause__ or error
-            return Failure(self._reason(f"connection failed: {type(cause).__name__}", str(cause)))
+            return Failure(_reason(f"connection failed: {type(cause).__name__}", str(cause)))
 
     async def _complete(self, prompt: str) -> bytes:
         """The body of the server's reply, whatever it is."""
@@ -219,7 +191,7 @@ class Client:
             return await self._post(prompt, self._limit_name)
 
     async def _post(self, prompt: str, limit_name: str) -> bytes:
-        raw = await self._openai.chat.completions.with_raw_response.create(
+        raw = await self.openai.chat.completions.with_raw_response.create(
             model=self.model,
             messages=[{"role": "user", "content": prompt}],
             temperature=0,
@@ -227,18 +199,13 @@ class Client:
         )
         return bytes(raw.content)
 
-    def _refused(self, error: openai.APIStatusError) -> Failure:
-        hopeless = error.status_code in _HOPELESS_STATUS or error.code == _NO_CREDIT
-        text = error.message.removeprefix(f"Error code: {error.status_code} - ")
-        return Failure(self._reason(f"HTTP status {error.status_code}", text), hopeless)
 
-    def _reason(self, what: str, detail: str | bytes) -> str:
-        """One line that a person can act on; the key is struck out before anything is cut."""
-        text = detail.decode("utf-8", "replace") if isinstance(detail, bytes) else detail
-        printable = (c if c.isprintable() else " " for c in self.key.redact(text))
-        line = " ".join("".join(printable).split())
-        short = line if len(line) <= _LONGEST_REASON else f"{line[:_LONGEST_REASON].rstrip()}…"
-        return f"{what}: {short}" if short else what
+def _reason(what: str, detail: str) -> str:
+    """One line that a person can act on; the key is struck out before anything is cut."""
+    printable = (c if c.isprintable() else " " for c in redact(detail))
+    line = " ".join("".join(printable).split())
+    short = line if len(line) <= _LONGEST_REASON else f"{line[:_LONGEST_REASON].rstrip()}…"
+    return f"{what}: {short}" if short else what
 
 
 class PatientClient(openai.DefaultAsyncHttpxClient):
@@ -307,7 +274,7 @@ def ask_all(
             item = question.item
             response = await client.ask(prompt.render(item.prefix, item.reference, item.candidate))
             if isinstance(response, Answer):
-                reply = _reply(question, response, client)
+                reply = response.reply_to(question, client.max_tokens)
                 append(reply)
                 outcome.replies.append(reply)
                 outcome.n_in_a_row = 0
@@ -318,7 +285,7 @@ def ask_all(
                 return
 
     async def work_all() -> None:
-        async with client:
+        async with client.openai:
             await asyncio.gather(*(work() for _ in range(concurrency)))
 
     if questions:
@@ -326,18 +293,3 @@ def ask_all(
     for key in questions.keys() - {r.item for r in outcome.replies} - outcome.failures.keys():
         outcome.failures[key] = "not asked"
     return outcome
-
-
-def _reply(question: Question, answer: Answer, client: Client) -> Reply:
-    usage = answer.usage or _Usage()
-    return Reply(
-        item=question.item.key,
-        cell=question.cell,
-        doc_id=question.doc_id,
-        reply=client.key.redact(answer.text),
-        finish_reason=answer.finish_reason,
-        max_tokens=client.max_tokens,
-        served_model=answer.model and client.key.redact(answer.model),
-        prompt_tokens=usage.prompt_tokens,
-        completion_tokens=usage.completion_tokens,
-    )

@@ -1,15 +1,18 @@
 """Which continuations are judged: each with the texts of its own row, joined by doc_id."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from operator import itemgetter
+from typing import TypeVar
 
 from unlearnbench.analysis.build_table import ROLES
 from unlearnbench.errors import unknown
 from unlearnbench.files.hashing import text_sha256
 from unlearnbench.ratings.judge.replies import Reply
 from unlearnbench.results.record import Result
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -36,12 +39,9 @@ class Question:
 
 
 def items_of(result: Result) -> dict[str, Item]:
-    """The items of a finished cell by doc_id; empty where `why_not` gives a reason."""
-    return {} if why_not(result) is not None else texts_of(result)
-
-
-def texts_of(result: Result) -> dict[str, Item]:
-    """The stored continuations by doc_id; one without prefix or suffix is left out."""
+    """The continuations of a finished cell by doc_id; one without prefix or suffix is left out."""
+    if result.status == "failed":
+        return {}
     whole = result.in_full()
     prefixes, suffixes = whole.forget_set.prefixes, whole.forget_set.suffixes
     return {
@@ -55,11 +55,7 @@ def why_not(result: Result) -> str | None:
     """Why a cell cannot be judged; None if it can."""
     if result.status == "failed":
         return "it failed"
-    continuations, texts = result.in_full().continuations, texts_of(result)
-    if not continuations:
-        return "it holds no continuations"
-    bare = next((doc_id for doc_id in continuations if doc_id not in texts), None)
-    return None if bare is None else f"it holds no prefix and suffix for doc_id {bare}"
+    return None if items_of(result) else "it holds no continuations"
 
 
 @dataclass(frozen=True)
@@ -101,7 +97,8 @@ class Selection:
         return {
             key: question
             for key, question in self.questions().items()
-            if key not in replies or _deserves_another(replies[key], max_tokens)
+            if (reply := replies.get(key)) is None
+            or (reply.score is None and reply.is_cut_off and max_tokens > reply.max_tokens)
         }
 
 
@@ -116,34 +113,29 @@ def select(
     `limit` takes that many documents of each cell, the first by doc_id, hence the same ones
     for every row of a forget set.  Raises `UserError` for a name that no result has.
     """
-    _check("method", methods, map(_method_name, results))
-    _check("forget set", runs, (result.forget_set.run for result in results))
-    chosen = [
-        result
-        for result in sorted(results, key=_place_in_table)
-        if (not methods or _method_name(result) in methods)
-        and (not runs or result.forget_set.run in runs)
-    ]
-    cells = (SelectedCell(r, _first(items_of(r), limit)) for r in chosen if why_not(r) is None)
-    return Selection(tuple(cells), tuple(_skipped(chosen)))
+    results = chosen("method", results, methods, _method_name)
+    results = chosen("forget set", results, runs, lambda result: result.forget_set.run)
+    cells, skipped = [], []
+    for result in sorted(results, key=_place_in_table):
+        if (reason := why_not(result)) is None:
+            items = items_of(result)
+            first = sorted(items, key=_as_number)[:limit]
+            cells.append(SelectedCell(result, {doc_id: items[doc_id] for doc_id in first}))
+        else:
+            where = f"forget set {result.forget_set.run} (cell {result.key[:12]})"
+            skipped.append(f"not judged: {result.label}, {where}: {reason}")
+    return Selection(tuple(cells), tuple(skipped))
 
 
-def _skipped(results: Iterable[Result]) -> Iterator[str]:
-    for result in results:
-        if (reason := why_not(result)) is not None:
-            run = result.forget_set.run
-            yield f"not judged: {result.label}, forget set {run} (cell {result.key[:12]}): {reason}"
-
-
-def _check(kind: str, names: Iterable[str], existing: Iterable[str]) -> None:
-    available = sorted(set(existing))
+def chosen(
+    kind: str, things: Sequence[_T], names: Sequence[str], name_of: Callable[[_T], str]
+) -> Sequence[_T]:
+    """Those of the names, all if there are none; raises `UserError` for a name that none has."""
+    available = sorted({name_of(thing) for thing in things})
     for name in names:
         if name not in available:
             raise unknown(f"{kind} among the results", name, available, "unlearnbench report --csv")
-
-
-def _first(items: Mapping[str, Item], limit: int | None) -> dict[str, Item]:
-    return {doc_id: items[doc_id] for doc_id in sorted(items, key=_as_number)[:limit]}
+    return [thing for thing in things if not names or name_of(thing) in names]
 
 
 def _as_number(doc_id: str) -> tuple[int, str]:
@@ -157,7 +149,3 @@ def _place_in_table(result: Result) -> tuple[int, int, str, str]:
 
 def _method_name(result: Result) -> str:
     return result.method.name if result.role == "method" else result.role
-
-
-def _deserves_another(reply: Reply, max_tokens: int) -> bool:
-    return reply.score is None and reply.is_cut_off and max_tokens > reply.max_tokens

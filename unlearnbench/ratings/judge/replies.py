@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, computed_field
+from pydantic import BaseModel, ConfigDict, Field, computed_field
 
 from unlearnbench.errors import UserError, unknown
 from unlearnbench.files.strict_json import canonical, first_error, parsed
@@ -111,23 +111,25 @@ class JudgeFiles:
         path = self.replies_path(judge_id)
         return path.exists() and path.stat().st_size > 0
 
-    def named(self, judge_id: str | None) -> Judge | None:
-        """The judge of that id, or the only one there is; None if there is none.
+    def named(self, judge_id: str | None, is_rule: bool | None = None) -> Judge | None:
+        """The judge of that id, or the only one there is (of that kind); None if there is none.
 
-        A rule that stands in for a judge is taken by itself only where no language model has
-        judged.  Raises `UserError` for an unknown id, and naming them all if none was chosen of
-        several.
+        Of no given kind, a rule that stands in for a judge is taken by itself only where no
+        language model has judged.  Raises `UserError` for an unknown id, and naming them all if
+        none was chosen of several.
         """
         judges = self.judges()
         if judge_id is not None and judge_id not in judges:
             raise unknown("judge", judge_id, judges, f"unlearnbench judge {self.results} --list")
         if judge_id is not None:
             return judges[judge_id]
-        candidates = [one for one in judges.values() if not one.is_rule] or [*judges.values()]
+        candidates = [one for one in judges.values() if one.is_rule == bool(is_rule)]
+        if is_rule is None:
+            candidates = candidates or [*judges.values()]
         if len(candidates) > 1:
             raise UserError(
                 f"{len(candidates)} judges have scored these results; choose one with "
-                "unlearnbench report --judge ID, or --judge none: "
+                "unlearnbench report --judge ID (or none), or human score --judge-id ID: "
                 + ", ".join(one.id for one in candidates)
             )
         return next(iter(candidates), None)
@@ -152,8 +154,12 @@ class JudgeFiles:
         with _locked(path):
             with _refusals(path):
                 file = path.open("ab")
-                _save_judge(path.with_suffix(".json"), judge)
-                _drop_unfinished_line(path)
+                # Half a reply, behind the last line break, will be asked again.
+                file.truncate(read_regular(path).rfind(b"\n") + 1)
+            if (own := path.with_suffix(".json")).exists():
+                _read_judge(own)
+            else:
+                write_whole(own, judge.model_dump_json(indent=1) + "\n", "check the results folder")
 
             def append(reply: Reply) -> None:
                 with _refusals(path):
@@ -169,7 +175,7 @@ class JudgeFiles:
                     file.close()
                 # A mistyped name or address leaves no judge behind.
                 if not self._has_replies(judge.id):
-                    path.with_suffix(".json").unlink(missing_ok=True)
+                    own.unlink(missing_ok=True)
                     path.unlink(missing_ok=True)
 
 
@@ -199,11 +205,8 @@ def _read_reply(path: Path, number: int, line: bytes) -> Reply:
 
 def _damaged(path: Path, error: ValueError, line: int | None = None) -> UserError:
     where = f"{path}, line {line}," if line else str(path)
-    problem = " ".join(str(error).split())
-    if isinstance(error, ValidationError):
-        problem = first_error(error)
     return UserError(
-        f"{where} is damaged: {problem}; delete "
+        f"{where} is damaged: {first_error(error)}; delete "
         f"{'that line' if line else 'it'} and ask again what it held: unlearnbench judge"
     )
 
@@ -211,21 +214,6 @@ def _damaged(path: Path, error: ValueError, line: int | None = None) -> UserErro
 def _read_bytes(path: Path) -> bytes:
     with _refusals(path, "read"):
         return read_regular(path)
-
-
-def _save_judge(path: Path, judge: Judge) -> None:
-    if path.exists():
-        _read_judge(path)
-        return
-    write_whole(path, judge.model_dump_json(indent=1) + "\n", "check the results folder")
-
-
-def _drop_unfinished_line(path: Path) -> None:
-    """Cut off what stands behind the last line break: half a reply, which will be asked again."""
-    content = read_regular(path)
-    whole = content.rfind(b"\n") + 1
-    if whole < len(content):
-        os.truncate(path, whole)
 
 
 @contextmanager

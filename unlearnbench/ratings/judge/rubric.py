@@ -3,10 +3,10 @@
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from unlearnbench.errors import UserError
 from unlearnbench.files.hashing import text_sha256
+from unlearnbench.files.tables import text_of_file
 
 PLACEHOLDERS = ("{prefix}", "{reference}", "{candidate}")
 
@@ -84,13 +84,7 @@ def read_prompt(path: Path | None) -> Prompt:
     """The wording in a file, ours without one; raises `UserError` if a placeholder is missing."""
     if path is None:
         return Prompt()
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise UserError(
-            f"cannot read {path}: {reason}; give a text file: --prompt-file FILE"
-        ) from (error)
+    text = text_of_file(path)
     missing = [name for name in PLACEHOLDERS if name not in text]
     if missing:
         raise UserError(
@@ -136,11 +130,6 @@ _MORE = re.compile(
 )
 
 
-class _Value(NamedTuple):
-    score: float
-    end: int  # where the text after it begins
-
-
 def parse_score(reply: str, *, cut_off: bool = False) -> float | None:
     """The score from 0 to 10 that a reply states, or None if it states none beyond doubt.
 
@@ -168,21 +157,12 @@ def _plain(reply: str) -> str:
 
 
 def _value_at(text: str, start: int, cut_off: bool) -> float | None:
-    value = _number_at(text, start)
-    if value is None or not LOWEST <= value.score <= HIGHEST:
+    """The number there, which a scale of 10, and no other, may follow."""
+    number = last = _NUMBER.match(text, start)
+    if number and (scale := _OUT_OF.match(text, number.end())):
+        last = _TEN.match(text, scale.end())
+    if not number or not last or not LOWEST <= float(number[1]) <= HIGHEST:
         return None
-    if _MORE.match(text, value.end) or (cut_off and not text[value.end :].strip(" \n.")):
+    if _MORE.match(text, last.end()) or (cut_off and not text[last.end() :].strip(" \n.")):
         return None
-    return value.score
-
-
-def _number_at(text: str, start: int) -> _Value | None:
-    """The number there, with the scale that may follow it; None if the scale is not 10."""
-    number = _NUMBER.match(text, start)
-    if number is None:
-        return None
-    scale = _OUT_OF.match(text, number.end())
-    if scale is None:
-        return _Value(float(number[1]), number.end())
-    ten = _TEN.match(text, scale.end())
-    return _Value(float(number[1]), ten.end()) if ten else None
+    return float(number[1])

@@ -72,15 +72,29 @@ def with_judge_scores(results: Sequence[Result], judge_scores: JudgeScores) -> l
     Scores are 0 to 10 and found by the texts of the document itself, so neither the order
     of rows nor that of replies can matter.  A result without any score is left as it is.
     """
-    return [
-        _with_score(result, judge_scores.by_doc_id(items_of(result)), judge_scores.record)
-        for result in results
-    ]
+    judged = []
+    for result in results:
+        if scores := judge_scores.by_doc_id(items_of(result)):
+            metrics = [m for m in result.metrics if (m.task, m.name) != (TASK, METRIC)]
+            score = {METRIC: Score.of(scores, higher_is_better=True)}
+            update = {
+                "metrics": [*metrics, judge_scores.record],
+                "scores": {**result.scores, TASK: score},
+            }
+            result = result.model_copy(update=update)
+        judged.append(result)
+    return judged
 
 
 def judge_note(results: Sequence[Result], judge_scores: JudgeScores) -> Note:
     """Who gave the GPT scores, and whose means are over fewer continuations than there are."""
-    by_row = _coverage_by_row(results, judge_scores)
+    several = len({result.group for result in results}) > 1
+    items: dict[str, list[Item]] = defaultdict(list)  # by the label that runs and settings share
+    for result in results:
+        if result.status != "failed":
+            row = f"{result.group}: {result.label}" if several else result.label
+            items[row] += items_of(result).values()
+    by_row = {row: judge_scores.coverage(of_row) for row, of_row in items.items()}
     partly = [f"{row} {counts}" for row, counts in by_row.items() if counts.scored < counts.total]
     bare = [row for row, counts in by_row.items() if not counts.total]
     return Note(
@@ -100,29 +114,6 @@ def _who(judge: Judge) -> str:
     return (
         f"{RECORD.label}: mean score, 0 to 10, given by {judge.judge_model} at {judge.endpoint} "
         f"(judge {judge.id}, wording {judge.prompt_sha256[:8]})."
-    )
-
-
-def _coverage_by_row(results: Sequence[Result], judge_scores: JudgeScores) -> dict[str, Coverage]:
-    """By the row's label, over all runs and settings that share it."""
-    several = len({result.group for result in results}) > 1
-    items: dict[str, list[Item]] = defaultdict(list)
-    for result in results:
-        if result.status != "failed":
-            row = f"{result.group}: {result.label}" if several else result.label
-            items[row] += items_of(result).values()
-    return {row: judge_scores.coverage(of_row) for row, of_row in items.items()}
-
-
-def _with_score(result: Result, scores: Mapping[str, float], record: Metric) -> Result:
-    if not scores:
-        return result
-    metrics = [m for m in result.metrics if (m.task, m.name) != (TASK, METRIC)]
-    return result.model_copy(
-        update={
-            "metrics": [*metrics, record],
-            "scores": {**result.scores, TASK: {METRIC: Score.of(scores, higher_is_better=True)}},
-        }
     )
 
 
@@ -174,8 +165,21 @@ def scores_table(cells: Sequence[SelectedCell], scores: JudgeScores) -> str:
     """One line per cell: mean, standard error, and how many continuations they are over."""
     from tabulate import tabulate
 
+    rows = []
+    for cell in cells:
+        by_doc_id, coverage = scores.by_doc_id(cell.items), scores.coverage(cell.items.values())
+        mean = Score.of(by_doc_id, higher_is_better=True) if by_doc_id else None
+        numbers = (mean.value, mean.stderr) if mean else (None, None)
+        rows.append([
+            cell.result.label,
+            cell.result.forget_set.run,
+            *("–" if number is None else f"{number:.2f}" for number in numbers),
+            coverage.scored,
+            coverage.unparsable,
+            coverage.unanswered,
+        ])  # fmt: skip
     return tabulate(
-        [_line(cell, scores) for cell in cells],
+        rows,
         headers=("row", "forget set", "GPT", "±", "scored", "unparsable", "unanswered"),
         colalign=("left", "left", *["right"] * 5),
         tablefmt="plain",
@@ -199,21 +203,6 @@ def judges_table(judges: Sequence[JudgeScores], selection: Selection) -> str:
         tablefmt="plain",
         disable_numparse=True,
     )
-
-
-def _line(cell: SelectedCell, scores: JudgeScores) -> list[str]:
-    by_doc_id, coverage = scores.by_doc_id(cell.items), scores.coverage(cell.items.values())
-    mean = Score.of(by_doc_id, higher_is_better=True) if by_doc_id else None
-    error = mean.stderr if mean else None
-    return [
-        cell.result.label,
-        cell.result.forget_set.run,
-        f"{mean.value:.2f}" if mean else "–",
-        f"{error:.2f}" if error is not None else "–",
-        str(coverage.scored),
-        str(coverage.unparsable),
-        str(coverage.unanswered),
-    ]
 
 
 def token_counts(replies: Iterable[Reply]) -> str:

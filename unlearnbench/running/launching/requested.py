@@ -46,8 +46,9 @@ class RequestedRun:
         named = find_experiment(name)
         for one in named.definition.sections:
             section(one)  # an unknown one is told now, not when all is measured
-        planned = plan_experiment(named, options, download)
-        return cls(planned.experiments, planned.plan, named, planned.cells)
+        experiments = named.definition.experiments(options)
+        plan, cells = plan_experiment(named.definition, experiments, download)
+        return cls(tuple(experiments), plan, named, cells)
 
     @property
     def store(self) -> Store:
