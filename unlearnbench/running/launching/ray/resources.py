@@ -1,14 +1,11 @@
 """What a cell asks of a Ray cluster, and how many such cells it has room for."""
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from unlearnbench.experiments.cell import Cell
-from unlearnbench.files.strict_json import canonical
 from unlearnbench.running.progress import logger
 
-LOOK_SECONDS = 2.0  # between two looks at the machines of the cluster
 LIBRARIES_BYTES = 4_000_000_000  # Python, torch and CUDA's libraries, per process
 Resources = Mapping[str, float]  # 'CPU', 'GPU', 'memory' in bytes
 
@@ -54,24 +51,6 @@ def main_memory(cell: Cell) -> int:
     model = cell.model
     if model.device.startswith("cuda"):
         return LIBRARIES_BYTES + model.n_parameters * (4 if model.dtype == "float32" else 2)
-    alike = _alike(cell)
-    if alike not in _predicted:
-        _predicted[alike] = _predict(cell)
-    return _predicted[alike]
-
-
-# A prediction takes a second, and the cells of a grid are much alike.
-_predicted: dict[str, int] = {}
-
-
-def _alike(cell: Cell) -> str:
-    """The same for cells that differ only in seed and forget set."""
-    settings = {name: value for name, value in cell.settings.items() if name != "seed"}
-    other = {"seed": 0, "forget_set": {}, "method": {"name": cell.method, "settings": settings}}
-    return canonical({**cell.identity, **other})
-
-
-def _predict(cell: Cell) -> int:
     from unlearnbench.running.memory.prediction import predict
 
     try:
@@ -81,21 +60,13 @@ def _predict(cell: Cell) -> int:
         return 0
 
 
-class Machines:
-    """Those of the cluster that are alive, used or not; looked at now and then."""
+def machines() -> list[Resources]:
+    """The resources of each machine of the cluster that is alive, used or not."""
+    import ray
 
-    def __init__(self) -> None:
-        self._looked_at, self._alive = float("-inf"), list[Resources]()
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
-    def now(self) -> list[Resources]:
-        """The resources of each."""
-        import ray
 
-        if time.monotonic() - self._looked_at > LOOK_SECONDS:
-            self._alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-            self._looked_at = time.monotonic()
-        return self._alive
-
-    def room_for(self, request: Request) -> int:
-        """How many such cells all of them could run at a time."""
-        return sum(request.fits_in(machine) for machine in self.now())
+def room_for(request: Request) -> int:
+    """How many such cells all machines could run at a time."""
+    return sum(request.fits_in(machine) for machine in machines())

@@ -9,7 +9,7 @@ import socket
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -106,14 +106,9 @@ def _errors_in_one_line(address: str) -> Iterator[None]:
         yield
     except (ConnectionError, RuntimeError, ValueError, OSError, RayError) as error:
         text = " ".join(str(error).split())[:300]
-        raise UserError(f"cannot use a Ray cluster at {address}: {text}; {_hint(text)}") from error
-
-
-def _hint(text: str) -> str:
-    """What to do about an error of Ray's."""
-    if "ersion mismatch" in text:
-        return "every machine needs the same Python and Ray"
-    return HOW_TO_ENTER
+        is_other = "ersion mismatch" in text
+        hint = "every machine needs the same Python and Ray" if is_other else HOW_TO_ENTER
+        raise UserError(f"cannot use a Ray cluster at {address}: {text}; {hint}") from error
 
 
 def _check_installed() -> None:
@@ -162,13 +157,11 @@ def _short_folder() -> str | None:
 @contextmanager
 def _environment(values: dict[str, str]) -> Iterator[None]:
     """Within, variables that Ray and its processes read."""
-    before = {name: os.environ.get(name) for name in values}
+    before = {name: os.environ[name] for name in values if name in os.environ}
     os.environ.update(values)
     try:
         yield
     finally:
-        for name, value in before.items():
-            with suppress(KeyError):
-                del os.environ[name]
-            if value is not None:
-                os.environ[name] = value
+        for name in values:
+            os.environ.pop(name, None)
+        os.environ.update(before)
