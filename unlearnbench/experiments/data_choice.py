@@ -228,7 +228,7 @@ def evaluation_data(
 
     The last are warnings.  Raises `UserError` for any that cannot be had.
     """
-    from unlearnbench.data.evaluation_sets import read_sets
+    from unlearnbench.data.evaluation_sets.reading import read_sets
     from unlearnbench.data.validation_texts import default_texts, parse_text_option, read_texts
 
     texts: dict[str, tuple[str, ...]] = {}
