@@ -34,21 +34,13 @@ def read_entry(path: Path) -> bytes | None:
 
 
 def write_entry(path: Path, content: bytes) -> None:
-    """Keep computed bytes with a checksum over them and their name.
+    """Keep computed bytes, whole or not at all, with a checksum over them and their name.
 
-    One entry copied over another is thereby noticed as damage is.
-    """
-    write_atomically(path, _digest(path, content) + content)
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that nobody ever sees half of it.
-
-    A cache that cannot be written (a full disk, a read-only home) costs the time
-    to compute again and a warning, never the run.
+    One entry copied over another is thereby noticed as damage is.  A cache that cannot be written
+    (a full disk, a read-only home) costs the time to compute again and a warning, never the run.
     """
     try:
-        write_whole(path, content, _NOT_KEPT, durable=False)
+        write_whole(path, _digest(path, content) + content, _NOT_KEPT, durable=False)
     except UserError as error:
         warnings.warn(str(error), stacklevel=2)
 

@@ -12,7 +12,7 @@ from threading import Thread
 from typing import Any
 
 from unlearnbench.experiments.cell import Cell
-from unlearnbench.running.cell_run import Finished
+from unlearnbench.results.record import Result
 from unlearnbench.running.launching.launcher import Ended, Listener, Lost
 from unlearnbench.running.launching.worker import BROKEN, DONE, LOG, serve
 
@@ -119,7 +119,7 @@ class _Worker:
 
     def outcome(
         self, listener: Callable[[LogRecord], None], timeout: float | None
-    ) -> Finished | Lost | None:
+    ) -> Result | Lost | None:
         """What became of its cell, if that is known by now."""
         try:
             while self.talk.poll():
