@@ -321,11 +321,11 @@ from unlearnbench.models.language_model import LanguageModel, ModelSource
 from unlearnbench.models.sequences import Sequences
 from unlearnbench.protocol import PAPER
 from unlearnbench.registry import find
-from unlearnbench.running.memory.process import return_large_blocks
+from unlearnbench.running.memory.process import keep_small
 from unlearnbench.unlearning.gradient_method import steps_for
 from unlearnbench.unlearning.reference import References
 torch.set_num_threads(1)
-return_large_blocks()
+keep_small(SimpleNamespace(model=SimpleNamespace(n_parameters=10**8)))
 how, shape = json.loads(sys.argv[1])
 can_reset = can_reset_peak_memory()
 size = torch.full((16,), 100)

@@ -260,17 +260,12 @@ class Result(Record):
         full = self._read_again()
         texts = {name: getattr(full.forget_set, name) for name in ("prefixes", "suffixes")}
         scores = {
-            task: {**by_metric, **{m: full.scores[task][m] for m in by_metric if m in stored}}
-            for task, by_metric in self.scores.items()
-            for stored in [full.scores.get(task, {})]
+            task: {name: full.scores.get(task, {}).get(name, own) for name, own in scores.items()}
+            for task, scores in self.scores.items()
         }
-        parts = {
-            "forget_set": self.forget_set.model_copy(update=texts),
-            "scores": scores,
-            "trace": full.trace,
-            "continuations": full.continuations,
-        }
-        whole = self.model_copy(update=parts)
+        forget_set = self.forget_set.model_copy(update=texts)
+        parts = {"trace": full.trace, "continuations": full.continuations}
+        whole = self.model_copy(update={"forget_set": forget_set, "scores": scores, **parts})
         whole._read_again, whole._has_outcomes = None, False
         return whole
 

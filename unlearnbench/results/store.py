@@ -11,7 +11,6 @@ OUT/before-upgrade/        what `unlearnbench upgrade` has read
 """
 
 import fcntl
-import gc
 import hashlib
 import os
 import shutil
@@ -86,13 +85,12 @@ class Store:
         """
         results: list[Result] = []
         damages: list[Damage] = []
-        with _no_garbage_collection():
-            for name in _headers(self.cells):
-                read = read_file(self.cells / name, documents)
-                if isinstance(read, Result):
-                    results.append(read)
-                elif os.path.lexists(read.path):  # else it was removed since the folder was read
-                    damages.append(read)
+        for name in _headers(self.cells):
+            read = read_file(self.cells / name, documents)
+            if isinstance(read, Result):
+                results.append(read)
+            elif os.path.lexists(read.path):  # else it was removed since the folder was read
+                damages.append(read)
         return results, damages
 
     def older(self) -> list[Path]:
@@ -234,15 +232,3 @@ def _headers(cells: Path) -> list[str]:
         raise UserError(
             f"cannot look into {cells}: {error.strerror}; make it readable or name another folder"
         ) from error
-
-
-@contextmanager
-def _no_garbage_collection() -> Iterator[None]:
-    """Results hold no cycles, and going through thousands again and again doubles the time."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()

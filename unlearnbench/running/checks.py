@@ -32,12 +32,8 @@ class MethodInputs:
     @classmethod
     def of(cls, model: "LanguageModel", forget_set: "ForgetSet") -> "MethodInputs":
         """What is about to be given to a method."""
-        return cls(
-            network=model.network,
-            shapes=shapes_of(model.network),
-            tokenizer_sha256=tokenizer_sha256(model.tokenizer),
-            rows_sha256=_rows_sha256(forget_set),
-        )
+        shapes, tokenizer = shapes_of(model.network), tokenizer_sha256(model.tokenizer)
+        return cls(model.network, shapes, tokenizer, _rows_sha256(forget_set))
 
 
 def check_unlearned(

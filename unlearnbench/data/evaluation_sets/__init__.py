@@ -5,6 +5,7 @@ Tasks are listed by the names here, without what reads their data (reading.py).
 
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from unlearnbench.files.hashing import text_sha256
@@ -36,21 +37,12 @@ class EvaluationSet:
     rows: tuple[dict[str, Any], ...]  # the fields its task needs, and 'doc_id'
     split: str  # 'validation' or 'test'
     source: str  # a world's name, 'hf:owner/name:config', or the file's name
-    revision: str | None  # the hub's resolved commit; None for files
-    sha256: str  # of the rows
+    revision: str | None = None  # the hub's resolved commit; None for files
 
-    @classmethod
-    def of(
-        cls,
-        name: str,
-        rows: list[dict[str, Any]],
-        split: str,
-        source: str,
-        revision: str | None = None,
-    ) -> "EvaluationSet":
-        """The set of those rows, with their digest."""
-        written = (json.dumps(row, sort_keys=True) for row in rows)
-        return cls(name, tuple(rows), split, source, revision, text_sha256(*written))
+    @cached_property
+    def sha256(self) -> str:
+        """Digest of the rows."""
+        return text_sha256(*(json.dumps(row, sort_keys=True) for row in self.rows))
 
 
 def wanted_split(name: str) -> str:

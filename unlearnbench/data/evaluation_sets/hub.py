@@ -69,7 +69,7 @@ def _read(name: str, revision: str | None) -> EvaluationSet:
             f"{source} cannot be read from the cache ({first_line(error)}); delete its folder there"
         ) from error
     checked = check_rows(name, rows, f"{source} at {commit}")
-    return EvaluationSet.of(name, checked, wanted_split(name), source, commit)
+    return EvaluationSet(name, tuple(checked), wanted_split(name), source, commit)
 
 
 def _is_of(revision: str, commit: str | None) -> bool:

@@ -97,7 +97,7 @@ def read_folder(
             rows = read_dialogue_file(path)
         else:
             rows = check_rows(name, read_table(path, "docs/classification.md"), path.name)
-        sets[name] = EvaluationSet.of(name, rows, split, source or path.name)
+        sets[name] = EvaluationSet(name, tuple(rows), split, source or path.name)
         if split != wanted:
             warnings.append(f"{name}: {place} has no {wanted} split; its {split} split is measured")
     if absent:

@@ -62,10 +62,9 @@ class LocalProcesses:
         self._idle, self._busy = [], []
 
     def _new(self) -> "_Worker":
-        taken = [w.gpu for w in [*self._idle, *self._busy]]
         free = list(self._gpus)
-        for gpu in taken:
-            free.remove(gpu)
+        for worker in [*self._idle, *self._busy]:
+            free.remove(worker.gpu)
         return _Worker.spawned(self._plugins, free[0])
 
     def _until_next_deadline(self, seconds: float) -> float:

@@ -65,11 +65,8 @@ class Sender:
         data = cell.data
         if id(data) not in self._data:
             self._data[id(data)] = (data, ray.put(pickle.dumps(data)))
-        return sized.remote(self._parcel(cell), self._data[id(data)][1], hub)
-
-    def _parcel(self, cell: Cell) -> Parcel:
         alone: Any = replace(cell, data=None)  # type: ignore[arg-type]  # it travels apart
-        return Parcel(
+        parcel = Parcel(
             key=cell.key,
             software=cell.identity["software"],
             cell=pickle.dumps(alone),
@@ -77,6 +74,7 @@ class Sender:
             paths=paths_of(cell),
             plugins=self._plugins,
         )
+        return sized.remote(parcel, self._data[id(data)][1], hub)
 
 
 def run_parcel(parcel: Parcel, data: bytes, hub: Any) -> tuple[str, bytes]:
