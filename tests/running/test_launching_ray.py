@@ -24,8 +24,15 @@ from unlearnbench.files.whole_files import write_new
 from unlearnbench.results.store import Store
 from unlearnbench.running.launching import identity_check
 from unlearnbench.running.launching.ray import session as _ray_session
-from unlearnbench.running.launching.ray.parcels import Parcel, PluginFile, _unpacked, load_plugin
-from unlearnbench.running.launching.ray.resources import LIBRARIES_BYTES, Request, main_memory
+from unlearnbench.running.launching.ray.parcels import (
+    LIBRARIES_BYTES,
+    Parcel,
+    PluginFile,
+    Request,
+    _unpacked,
+    load_plugin,
+    main_memory,
+)
 
 BENCHMARK = Path(__file__).resolve().parents[2] / "speed" / "grid.py"
 DEADLY = '''

@@ -194,10 +194,23 @@ def _raw(content: bytes) -> dict[str, Any]:
         raw = from_json(content)
     except _UNFIT as error:
         raise _Unreadable(f"damaged: {_in_one_line(error)}") from error
-    if (foreign := _foreign(raw)) is not None:
-        raise _Unreadable(foreign)
-    made: dict[str, Any] = raw
-    return made
+    if not isinstance(raw, dict):
+        raise _Unreadable(f"not a result: it holds {_KINDS.get(type(raw), 'a number')}")
+    if "schema_version" not in raw:
+        raise _Unreadable("not a result: it has no schema_version")
+    version = raw["schema_version"]
+    if type(version) is not int:
+        raise _Unreadable(f"not a result: schema_version is {version!r:.40}")
+    if version != SCHEMA_VERSION and version not in STEPS:
+        age = "an older" if version < SCHEMA_VERSION else "a newer"
+        raise _Unreadable(
+            f"schema version {version} of {age} unlearnbench; this one reads {min(STEPS)} to "
+            f"{SCHEMA_VERSION} and can measure it again: unlearnbench run"
+        )
+    return raw
+
+
+_KINDS = {list: "a list", str: "a text", type(None): "null", bool: "true or false"}
 
 
 def _checked_documents(path: Path, digest: str) -> bytes:
@@ -243,27 +256,6 @@ def _validated(raw: Any) -> Result:
         raise _Unreadable(f"not a result: {first_error(error)}") from error
     except RecursionError as error:
         raise _Unreadable("damaged: nested too deep") from error
-
-
-def _foreign(raw: Any) -> str | None:
-    """Why a JSON value is not a result of a version that can be read."""
-    if not isinstance(raw, dict):
-        return f"not a result: it holds {_KINDS.get(type(raw), 'a number')}"
-    if "schema_version" not in raw:
-        return "not a result: it has no schema_version"
-    version = raw["schema_version"]
-    if type(version) is not int:
-        return f"not a result: schema_version is {version!r:.40}"
-    if version == SCHEMA_VERSION or version in STEPS:
-        return None
-    age = "an older" if version < SCHEMA_VERSION else "a newer"
-    return (
-        f"schema version {version} of {age} unlearnbench; this one reads {min(STEPS)} to "
-        f"{SCHEMA_VERSION} and can measure it again: unlearnbench run"
-    )
-
-
-_KINDS = {list: "a list", str: "a text", type(None): "null", bool: "true or false"}
 
 
 def _in_one_line(error: BaseException) -> str:

@@ -101,7 +101,11 @@ def read_folder(
         if split != wanted:
             warnings.append(f"{name}: {place} has no {wanted} split; its {split} split is measured")
     if absent:
-        warnings.append(_left_out(absent, place, source))
+        world = find_world(source)
+        warnings.append(
+            f"left out, for {world.title if world else place} has no file of them: "
+            f"{', '.join(absent)}; what a file is called: docs/classification.md"
+        )
     return sets
 
 
@@ -142,12 +146,3 @@ def _only_one(name: str, split: str, paths: list[Path]) -> Path | None:
     if len(paths) > 1:
         raise UserError(f"two files for {name}{split}: {paths[0]} and {paths[1]}; keep one of them")
     return paths[0] if paths else None
-
-
-def _left_out(names: list[str], place: str | Path, source: str | None) -> str:
-    world = find_world(source)
-    where = world.title if world else str(place)
-    return (
-        f"left out, for {where} has no file of them: {', '.join(names)}; what a file is called: "
-        "docs/classification.md"
-    )

@@ -145,7 +145,8 @@ class _Worker:
         code = self.process.exitcode
         if code is None or code >= 0:
             return Lost(f"its process ended with exit status {code}")
-        reason = f"its process was killed by signal {-code} ({_signal_name(-code)})"
+        name = next((signal.name for signal in Signals if signal == -code), "unknown")
+        reason = f"its process was killed by signal {-code} ({name})"
         return Lost(reason, is_killed=code == -SIGKILL)
 
     def kill(self) -> None:
@@ -159,10 +160,3 @@ class _Worker:
             if self.sender.is_alive():  # unless a child of the worker's holds the other end
                 return
         self.talk.close()
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return Signals(number).name
-    except ValueError:
-        return "unknown"

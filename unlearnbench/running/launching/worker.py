@@ -42,9 +42,13 @@ def serve(talk: "Connection[Any, Any]", plugins: Sequence[str], gpu: int | None)
         with lock:
             talk.send((kind, content))
 
-    while (cell := _next(talk)) is not None:
+    while True:
+        try:
+            cell = talk.recv()
+        except EOFError:  # the parent has closed its end: there is nothing more to do
+            return
         send(BEGAN, None)
-        if problem := broken or _fault_in(lambda: check_here(cell)):
+        if problem := broken or _fault_in(check_here, cell):
             send(BROKEN, problem)
             continue
         with listened_to(lambda record: send(LOG, record)):
@@ -61,20 +65,13 @@ def _name_of(gpu: int) -> str:
     return visible[gpu] if visible[0] else str(gpu)
 
 
-def _fault_in(step: Callable[[], object]) -> str | None:
+def _fault_in(step: Callable[..., object], *arguments: Any) -> str | None:
     """What is wrong with a plugin now, or why this process is not fit for a cell; None if fine."""
     try:
-        step()
+        step(*arguments)
     except UserError as error:
         return str(error)
     return None
-
-
-def _next(talk: "Connection[Any, Any]") -> Any:
-    try:
-        return talk.recv()
-    except EOFError:  # the parent has closed its end: there is nothing more to do
-        return None
 
 
 @contextmanager

@@ -10,8 +10,7 @@ from unlearnbench.errors import UserError
 from unlearnbench.experiments.cell import Cell
 from unlearnbench.running.launching.launcher import Ended, Listener, Lost
 from unlearnbench.running.launching.ray import session
-from unlearnbench.running.launching.ray.parcels import Sender
-from unlearnbench.running.launching.ray.resources import Request, machines, room_for
+from unlearnbench.running.launching.ray.parcels import Request, Resources, Sender
 from unlearnbench.running.launching.worker import BEGAN, DONE
 from unlearnbench.running.progress import logger
 
@@ -232,6 +231,18 @@ class RayCluster:
             ray.cancel(reference, force=True)
         why = Lost("it took longer than --cell-timeout allows", again=False)
         return [Ended(self._tasks.pop(reference).cell, why) for reference in late]
+
+
+def machines() -> list[Resources]:
+    """The resources of each machine of the cluster that is alive, used or not."""
+    import ray
+
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
+def room_for(request: Request) -> int:
+    """How many such cells all machines could run at a time."""
+    return sum(request.fits_in(machine) for machine in machines())
 
 
 def pause_after(n_returns: int) -> float:

@@ -1,4 +1,4 @@
-"""A cell on its way to a Ray worker: packed by the command, unpacked, checked and run there."""
+"""A cell on its way to a Ray worker: what it asks for; packed here, unpacked and run there."""
 
 import os
 import pickle
@@ -18,8 +18,58 @@ from unlearnbench.running.launching.identity_check import (
     check_software,
     paths_of,
 )
-from unlearnbench.running.launching.ray.resources import Request
 from unlearnbench.running.launching.worker import BEGAN, BROKEN, DONE, listened_to
+from unlearnbench.running.memory.prediction import in_words, predict
+from unlearnbench.running.progress import logger
+
+LIBRARIES_BYTES = 4_000_000_000  # Python, torch and CUDA's libraries, per process
+Resources = Mapping[str, float]  # 'CPU', 'GPU', 'memory' in bytes
+
+
+@dataclass(frozen=True)
+class Request:
+    """The share of one machine that a cell takes."""
+
+    n_cpus: int
+    n_gpus: float
+    n_bytes: int  # of main memory
+
+    @classmethod
+    def of(cls, cell: Cell, gpus_per_cell: float | None) -> "Request":
+        """That of a cell; `gpus_per_cell` instead of one GPU for a model that is to be on one."""
+        on_gpu = cell.model.device.startswith("cuda")
+        n_gpus = float(on_gpu) if gpus_per_cell is None else gpus_per_cell
+        return cls(max(1, cell.threads), n_gpus, main_memory(cell))
+
+    def within(self, machine: Resources) -> "Request":
+        """At most all CPUs and all memory of a machine: a larger cell has it for itself."""
+        n_cpus = min(self.n_cpus, int(machine.get("CPU", 0)))
+        return Request(n_cpus, self.n_gpus, min(self.n_bytes, int(machine.get("memory", 0))))
+
+    def fits_in(self, machine: Resources) -> int:
+        """How many such cells a machine has room for when it is empty."""
+        named = {"CPU": self.n_cpus, "GPU": self.n_gpus, "memory": self.n_bytes}
+        return int(min(machine.get(name, 0) // n for name, n in named.items() if n > 0))
+
+    def __str__(self) -> str:
+        gpus = f", {self.n_gpus:g} GPUs" if self.n_gpus else ""
+        return f"{self.n_cpus} CPUs{gpus} and {in_words(self.n_bytes)} of memory"
+
+
+def main_memory(cell: Cell) -> int:
+    """Bytes of main memory that a cell is predicted to take, its process included.
+
+    On a GPU main memory holds the weights only while they are loaded.  0, no request,
+    where it cannot be predicted.
+    """
+    model = cell.model
+    if model.device.startswith("cuda"):
+        return LIBRARIES_BYTES + model.n_parameters * (4 if model.dtype == "float32" else 2)
+    try:
+        return predict(cell).total
+    except Exception as error:  # a third party's method may raise anything; the cell will tell
+        logger.debug("%s: its memory cannot be predicted: %s", cell.title, error)
+        return 0
 
 
 @dataclass(frozen=True)
@@ -86,7 +136,6 @@ def run_parcel(parcel: Parcel, data: bytes, hub: Any) -> tuple[str, bytes]:
     from ray.exceptions import RayError
 
     from unlearnbench.running.cell_run import run_cell
-    from unlearnbench.running.progress import logger
 
     machine = f"node {ray.util.get_node_ip_address()}"
     try:
