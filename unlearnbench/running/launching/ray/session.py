@@ -60,8 +60,7 @@ def connect(address: str | None) -> Session:
         if address is None:
             return _start()
         _check_address(address)
-        with _errors_in_one_line(address):
-            _init(address=address)
+        _init(address, address=address)
     return Session(is_own=False)
 
 
@@ -71,44 +70,37 @@ def _start() -> Session:
     folder = Path(tempfile.mkdtemp(prefix="ray-", dir=_short_folder()))
     session = Session(is_own=True, folder=folder)
     try:
-        with _errors_in_one_line("here"):
-            _init(
-                address="local",  # whatever RAY_ADDRESS says
-                num_cpus=cores(),
-                include_dashboard=False,
-                object_store_memory=OBJECT_STORE_BYTES,
-                _node_ip_address="127.0.0.1",
-                _temp_dir=str(folder),
-            )
+        _init(
+            "here",
+            address="local",  # whatever RAY_ADDRESS says
+            num_cpus=cores(),
+            include_dashboard=False,
+            object_store_memory=OBJECT_STORE_BYTES,
+            _node_ip_address="127.0.0.1",
+            _temp_dir=str(folder),
+        )
     except BaseException:
         session.close()
         raise
     return session
 
 
-def _init(**options: Any) -> None:
-    """`ray.init`, which leaves this process's signals as they were."""
+def _init(where: str, **options: Any) -> None:
+    """`ray.init`, which leaves this process's signals as they were; raises `UserError`."""
     import ray
+    from ray.exceptions import RayError
 
     before = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(log_to_driver=False, logging_level=logging.CRITICAL, **options)
-    finally:
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, before)
-
-
-@contextmanager
-def _errors_in_one_line(address: str) -> Iterator[None]:
-    from ray.exceptions import RayError
-
-    try:
-        yield
     except (ConnectionError, RuntimeError, ValueError, OSError, RayError) as error:
         text = " ".join(str(error).split())[:300]
         is_other = "ersion mismatch" in text
         hint = "every machine needs the same Python and Ray" if is_other else HOW_TO_ENTER
-        raise UserError(f"cannot use a Ray cluster at {address}: {text}; {hint}") from error
+        raise UserError(f"cannot use a Ray cluster at {where}: {text}; {hint}") from error
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
 
 
 def _check_installed() -> None:
