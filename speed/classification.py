@@ -27,7 +27,8 @@ from lm_eval.tasks import TaskManager
 from tabulate import tabulate
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from unlearnbench.data.evaluation_sets import CLASSIFICATION_SETS, EvaluationSet, read_sets
+from unlearnbench.data.evaluation_sets import CLASSIFICATION_SETS, EvaluationSet
+from unlearnbench.data.evaluation_sets.reading import read_sets
 from unlearnbench.metrics.task import TaskContext
 from unlearnbench.models.language_model import LanguageModel, ModelSource
 from unlearnbench.nano import model_path

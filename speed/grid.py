@@ -35,7 +35,7 @@ SIZES = {
 SMALL_CELLS = ("--limit", "2", "--task-limit", "2", "--max-epochs", "1",
                "--tasks", "forgetting,perplexity", "--references", "none",
                "--stop", "paper", "--device", "cpu")  # fmt: skip
-TIMES = {"started_at", "seconds", "peak_memory_bytes"}
+TIMES = {"started_at", "seconds", "peak_memory_bytes", "header_sha256"}
 OUTCOME = re.compile(r"^\S+ \S+ (ok|not forgotten), \d+ epochs, \d+ s$")
 START = re.compile(r"attempt \d+$|machine was lost; it is run again$")
 
@@ -180,8 +180,8 @@ def check(codes: Sequence[int], talks: Sequence[str]) -> None:
 
 
 def results_in(out: Path) -> list[Path]:
-    """The result files, whole ones and whatever else there is."""
-    return sorted((out / "cells").glob("[!.]*"))
+    """The results' headers, which name the digests of their documents."""
+    return sorted((out / "cells").glob("[!.]*.json"))
 
 
 def numbers_in(value: object) -> object:

@@ -123,8 +123,8 @@ def compared(shape: str, way: str, run: Run) -> tuple[Any, ...]:
         words = f"not run: {in_words(free)} is free"
         return shape, way, predicted / 1e9, "", "", "", words
     told = in_a_process(run)
-    phase = next(p for p in need.phases if p.total == predicted)
-    parts = sorted(phase.parts.items(), key=lambda part: -part[1])[:4]
+    phase = max("load", "unlearn", key=need.of)
+    parts = sorted(need.phases[phase].items(), key=lambda part: -part[1])[:4]
     words = ", ".join(f"{name} {in_words(n)}" for name, n in parts)
     measured = told["bytes"]
     return shape, way, predicted / 1e9, measured / 1e9, predicted / measured, told["seconds"], words

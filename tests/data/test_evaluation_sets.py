@@ -9,7 +9,8 @@ import pyarrow.parquet
 import pytest
 from evaluation_set_cases import FILES, read, rows_of, write
 
-from unlearnbench.data.evaluation_sets import CLASSIFICATION_SETS, DIALOGUE_SETS, read_sets
+from unlearnbench.data.evaluation_sets import CLASSIFICATION_SETS, DIALOGUE_SETS
+from unlearnbench.data.evaluation_sets.reading import read_sets
 from unlearnbench.errors import UserError
 from unlearnbench.nano import NANO, WORLDS
 

@@ -7,8 +7,9 @@ import datasets
 import pytest
 from evaluation_set_cases import FILES, rows_of, write
 
-from unlearnbench.data.evaluation_sets import CLASSIFICATION_SETS, DIALOGUE_SETS, read_sets
+from unlearnbench.data.evaluation_sets import CLASSIFICATION_SETS, DIALOGUE_SETS
 from unlearnbench.data.evaluation_sets import hub as hub_sets
+from unlearnbench.data.evaluation_sets.reading import read_sets
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 

@@ -460,7 +460,7 @@ def test_files_that_change_under_a_run_fail_its_cells_and_nothing_else(world, do
     _open.cache_clear()  # as in a worker process, which opens the files anew
     from unlearnbench.running.cell_run import run_cell
 
-    result = run_cell(cell).result
+    result = run_cell(cell)
     assert result.status == "failed"
     assert "have changed since this run began; run the same command again" in result.error
 
@@ -535,7 +535,7 @@ def test_a_faulty_evaluation_set(content, said, world, untouched, tmp_path):
 
 
 def test_a_question_asked_twice_is_kept_and_said(tmp_path):
-    from unlearnbench.data.evaluation_sets import read_sets
+    from unlearnbench.data.evaluation_sets.reading import read_sets
 
     rows = rows_of("copa", 3)
     lines = [json.dumps(row) + "\n" for row in [*rows, {**rows[1], "idx": 9}]]

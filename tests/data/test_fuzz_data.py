@@ -17,8 +17,9 @@ from evaluation_set_cases import FILES, rows_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from unlearnbench.data.evaluation_sets import CLASSIFICATION_SETS, read_sets
+from unlearnbench.data.evaluation_sets import CLASSIFICATION_SETS
 from unlearnbench.data.evaluation_sets.dialogue_files import read_dialogue_file
+from unlearnbench.data.evaluation_sets.reading import read_sets
 from unlearnbench.data.forget_set import open_source
 from unlearnbench.data.forget_source import ForgetRequest
 from unlearnbench.data.text_files import read_refusals

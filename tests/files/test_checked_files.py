@@ -9,7 +9,7 @@ import pytest
 
 from unlearnbench.errors import UserError
 from unlearnbench.files import software
-from unlearnbench.files.checked import found_in
+from unlearnbench.files.cache import checked_once
 
 PLAN = """
 import sys
@@ -35,7 +35,7 @@ def asking(folder, asked, what="size"):
         asked.append(what)
         return ["GPT", 3]
 
-    return found_in(folder, what, check)
+    return checked_once(folder, what, check)
 
 
 def test_a_check_is_made_once_for_each_question_and_content(folder):
@@ -68,7 +68,7 @@ def test_what_is_wrong_is_told_each_time(folder):
 
     for _ in range(2):
         with pytest.raises(UserError, match="damaged"):
-            found_in(folder, "size", check)
+            checked_once(folder, "size", check)
 
 
 def test_what_cannot_be_read_is_left_to_the_check(folder):

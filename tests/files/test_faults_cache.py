@@ -21,7 +21,7 @@ from unlearnbench import nano
 from unlearnbench.cli import status_of
 from unlearnbench.data import pairs as pairing
 from unlearnbench.data.evaluation_sets import hub as hub_sets
-from unlearnbench.data.evaluation_sets import read_sets
+from unlearnbench.data.evaluation_sets.reading import read_sets
 from unlearnbench.data.pairs import find_neighbours
 from unlearnbench.errors import UserError
 from unlearnbench.files.cache import read_entry, write_entry

@@ -170,7 +170,7 @@ def measure(load):
     """Return a function that measures a task on a nano model in the nano world's sets."""
     from transformers import AutoTokenizer
 
-    from unlearnbench.data.evaluation_sets import read_sets
+    from unlearnbench.data.evaluation_sets.reading import read_sets
     from unlearnbench.metrics.task import TaskContext
     from unlearnbench.models.language_model import LanguageModel, ModelSource
     from unlearnbench.registry import find

@@ -9,7 +9,6 @@ from stored_cases import SPOILT, WHOLE, edited, full_result
 from unlearnbench.cli import status_of
 from unlearnbench.errors import UserError
 from unlearnbench.results import store as store_module
-from unlearnbench.results.record import key_of
 from unlearnbench.results.store import Damage, Store
 
 
@@ -164,22 +163,3 @@ def test_nothing_but_damage_is_a_user_error(tmp_path, capsys):
     told = capsys.readouterr().err
     assert "left out" in told
     assert "no results" in told
-
-
-@pytest.mark.parametrize(
-    ("identity", "part"),
-    [
-        ({"tasks": []}, "tasks"),
-        ({"tasks": {"settings": "x"}}, "tasks.settings"),
-        ({"tasks": {"settings": {"perplexity": 1}}}, "tasks.settings.perplexity"),
-        ({"texts": "x"}, "texts"),
-        ({"sets": 3}, "sets"),
-        ({"encoders": ["a"]}, "encoders"),
-        ({"forget_set": "0"}, "forget_set"),
-    ],
-)
-def test_an_identity_of_another_shape_is_no_result(store, identity, part):
-    """Its key fits, and a table would stumble over it."""
-    misshapen = {"identity": identity, "key": key_of(identity)}
-    path = store.save(full_result(seed=9).model_copy(update=misshapen))
-    assert f"identity.{part}: Input should be" in read(store)[path.name]

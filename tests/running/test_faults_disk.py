@@ -27,7 +27,7 @@ from fault_cases import (
 from fault_cases import needs_mounts as needs_mounts
 from fault_cases import undisturbed as undisturbed
 from fault_cases import world as world
-from launching_cases import Script, cell, finished, quick, run  # noqa: F401 - a fixture
+from launching_cases import Script, cell, quick, run  # noqa: F401 - a fixture
 from stored_cases import make_result
 from tiny import all_numbers, cli
 
@@ -328,7 +328,7 @@ def test_what_runs_while_no_claim_can_be_made_is_kept(tmp_path, quick, monkeypat
         return take(claims, key)
 
     monkeypatch.setattr(Claims, "take", take_two)
-    script = TwoAtOnce({r.key: [finished(r)] for r in results}, n_slots=3)
+    script = TwoAtOnce({r.key: [r] for r in results}, n_slots=3)
     with pytest.raises(UserError, match=FULL):
         run(tmp_path, script, [cell(r) for r in results])
     assert len(script.started) == 2

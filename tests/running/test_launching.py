@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from launching_cases import Script, cell, finished, run
+from launching_cases import Script, cell, run
 from launching_cases import quick as quick
 from stored_cases import make_result
 
@@ -137,8 +137,8 @@ def test_a_lost_cell_is_run_again_and_then_failed(tmp_path, quick):
     quick.update({r.key: r for r in (good, bad, hanging)})
     script = Script(
         {
-            good.key: [Lost("gone"), finished(good)],
-            bad.key: [Lost("gone"), Lost("gone"), finished(bad)],
+            good.key: [Lost("gone"), good],
+            bad.key: [Lost("gone"), Lost("gone"), bad],
             hanging.key: [Lost("too long", again=False)],
         }
     )
@@ -221,7 +221,7 @@ def test_a_cell_of_another_run_is_waited_for(tmp_path, quick):
                 claims.release(theirs.key)
             return super().wait(seconds)
 
-    script = Meanwhile({ours.key: [finished(ours)]})
+    script = Meanwhile({ours.key: [ours]})
     outcome = run(tmp_path, script, [cell(theirs), cell(ours)])
     assert script.started == [ours.key]
     assert (set(outcome.results), outcome.n_cached) == ({ours.key, theirs.key}, 1)
@@ -233,13 +233,13 @@ def test_a_cell_of_a_run_that_died_is_taken_over(tmp_path, quick):
         assert other.stdout.readline() == "True\n"
         other.kill()
     (tmp_path / "claims" / "k").rename(tmp_path / "claims" / result.key)
-    script = Script({result.key: [finished(result)]})
+    script = Script({result.key: [result]})
     assert run(tmp_path, script, [cell(result)]).results == {result.key: result}
 
 
 def test_no_more_is_started_than_there_is_room_for(tmp_path, quick):
     results = [make_result(seed=seed) for seed in range(5)]
-    script = Script({r.key: [finished(r)] for r in results}, n_slots=2)
+    script = Script({r.key: [r] for r in results}, n_slots=2)
     assert len(run(tmp_path, script, [cell(r) for r in results]).results) == 5
 
 
@@ -249,7 +249,7 @@ def test_what_cannot_be_stored_is_kept_elsewhere_and_told(tmp_path, quick, caplo
     (tmp_path / "out" / "cells").write_text("in the way")
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "elsewhere"))
-    script = Script({r.key: [finished(r)] for r in results})
+    script = Script({r.key: [r] for r in results})
     with pytest.raises(UserError, match="cannot write"), caplog.at_level(logging.ERROR):
         run(tmp_path / "out", script, [cell(r) for r in results])
     assert script.started == [results[0].key]
@@ -273,12 +273,12 @@ def test_durations_are_said_to_two_units(seconds):
 def test_time_left_is_that_of_the_cells_done(monkeypatch):
     now = [100.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    tally = progress.Tally(total=5)
+    tally = progress.Progress(total=5)
     assert tally.seconds_left is None
     tally.start("a")
     tally.start("b")
     now[0] += 60
-    tally.finish("a", failed=True)
+    tally.finish("a", "", failed=True)
     assert tally.seconds_left == 240
     assert tally.state() == "1 running, 1 failed, about 4 min left"
 
@@ -308,11 +308,11 @@ def test_a_claim_waits_while_no_more_files_can_be_opened(tmp_path, monkeypatch):
 def test_cells_of_another_run_say_nothing_of_ones_own_speed(monkeypatch):
     now = [0.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    tally = progress.Tally(total=10)
+    tally = progress.Progress(total=10)
     for title in "abc":
-        tally.finish(title, failed=False)
+        tally.finish(title, "", failed=False)
     assert tally.seconds_left is None
     tally.start("d")
     now[0] += 10
-    tally.finish("d", failed=False)
+    tally.finish("d", "", failed=False)
     assert tally.seconds_left == 60

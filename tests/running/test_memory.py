@@ -5,14 +5,11 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from safetensors.numpy import save_file
 from torch.autograd.graph import saved_tensors_hooks
 from transformers import (
     AutoModelForCausalLM,
@@ -31,7 +28,7 @@ from unlearnbench.models.sequences import Sequences
 from unlearnbench.protocol import PAPER
 from unlearnbench.registry import methods
 from unlearnbench.running.memory.advice import changes, is_out_of_memory, out_of_memory_advice
-from unlearnbench.running.memory.formulas import (
+from unlearnbench.running.memory.prediction import (
     ACTIVATIONS,
     CACHES,
     GRADIENTS,
@@ -39,15 +36,16 @@ from unlearnbench.running.memory.formulas import (
     OPTIMISER,
     REFERENCE,
     WEIGHTS,
+    MemoryNeed,
     Shape,
     Step,
     examination,
     held,
+    in_words,
     shared_by_zero,
     texts,
     training,
 )
-from unlearnbench.running.memory.prediction import MemoryNeed, PhaseNeed, in_words, mapped_bytes
 from unlearnbench.running.token_bounds import examination_tokens, training_tokens
 from unlearnbench.unlearning.batch import UnlearnBatch
 
@@ -229,40 +227,9 @@ def test_zero_shares_out_what_its_stage_says(stage: int, shared: tuple[str, ...]
     assert own[ACTIVATIONS] == 50
 
 
-def choice(folder: Path, allow_pickle: bool = False) -> Any:
-    """A model in a folder, as a run that has not loaded it knows it."""
-    (folder / "config.json").write_text("{}")
-    source = SimpleNamespace(revision=None)
-    return SimpleNamespace(requested=str(folder), source=source, allow_pickle=allow_pickle)
-
-
-def test_only_the_files_that_weights_come_from_are_mapped(tmp_path: Path) -> None:
-    weights = tmp_path / "model.safetensors"
-    save_file({"w": np.zeros(2500, np.float16)}, weights)
-    save_file({"w": np.zeros(90000, np.float32)}, tmp_path / "adapter.safetensors")
-    assert mapped_bytes(choice(tmp_path), 2 * 2500) == 0
-    assert mapped_bytes(choice(tmp_path), 4 * 2500) == weights.stat().st_size
-
-
-def test_pickled_weights_are_beside_what_is_made_of_them_where_they_are_allowed(
-    tmp_path: Path,
-) -> None:
-    (tmp_path / "pytorch_model.bin").write_bytes(bytes(1000))
-    with pytest.raises(UserError, match="--allow-pickle"):
-        mapped_bytes(choice(tmp_path), 1000)
-    assert mapped_bytes(choice(tmp_path, allow_pickle=True), 1000) == 1000
-
-
 def test_the_peak_is_the_largest_phase_and_the_sum_of_its_parts() -> None:
-    need = MemoryNeed(
-        (PhaseNeed("load", {WEIGHTS: 5}), PhaseNeed("unlearn", {WEIGHTS: 4, LOGITS: 3}))
-    )
-    assert (need.peak.phase, need.total, need.of("load"), need.of("measure")) == (
-        "unlearn",
-        7,
-        5,
-        0,
-    )
+    need = MemoryNeed({"load": {WEIGHTS: 5}, "unlearn": {WEIGHTS: 4, LOGITS: 3}})
+    assert (need.peak, need.total, need.of("load"), need.of("measure")) == ("unlearn", 7, 5, 0)
     assert in_words(3_200_000_000) == "3.2 GB"
 
 
@@ -275,7 +242,7 @@ def test_token_bounds_are_those_of_a_count_by_hand() -> None:
 @pytest.fixture
 def fixed_need(monkeypatch: pytest.MonkeyPatch) -> None:
     """A cell whose need is known: no model has to be there to word the advice."""
-    need = MemoryNeed((PhaseNeed("unlearn", {WEIGHTS: 10**9, ACTIVATIONS: 2 * 10**9}),))
+    need = MemoryNeed({"unlearn": {WEIGHTS: 10**9, ACTIVATIONS: 2 * 10**9}})
     monkeypatch.setattr("unlearnbench.running.memory.advice.predict", lambda _cell: need)
 
 
@@ -354,11 +321,11 @@ from unlearnbench.models.language_model import LanguageModel, ModelSource
 from unlearnbench.models.sequences import Sequences
 from unlearnbench.protocol import PAPER
 from unlearnbench.registry import find
-from unlearnbench.running.memory.process import return_large_blocks
+from unlearnbench.running.memory.process import keep_small
 from unlearnbench.unlearning.gradient_method import steps_for
 from unlearnbench.unlearning.reference import References
 torch.set_num_threads(1)
-return_large_blocks()
+keep_small(SimpleNamespace(model=SimpleNamespace(n_parameters=10**8)))
 how, shape = json.loads(sys.argv[1])
 can_reset = can_reset_peak_memory()
 size = torch.full((16,), 100)

@@ -5,7 +5,8 @@ import random
 
 from tiny import sentence
 
-from unlearnbench.data.evaluation_sets import CLASSIFICATION_SETS, read_sets
+from unlearnbench.data.evaluation_sets import CLASSIFICATION_SETS
+from unlearnbench.data.evaluation_sets.reading import read_sets
 
 FILES = {
     "hellaswag": "hellaswag/hellaswag.validation.sample6.jsonl",

@@ -6,10 +6,8 @@ import pytest
 
 from unlearnbench.results.store import Store
 from unlearnbench.running import progress
-from unlearnbench.running.cell_run import Finished
 from unlearnbench.running.launching import grid
-from unlearnbench.running.launching.cell_logs import CellLogs
-from unlearnbench.running.launching.grid import GridRun, Outcome
+from unlearnbench.running.launching.grid import CellLogs, GridRun, Outcome
 from unlearnbench.running.launching.launcher import Ended
 
 
@@ -38,10 +36,6 @@ class Script:
 
 def cell(result):
     return SimpleNamespace(key=result.key, title=f"cell {result.seed}", models=None)
-
-
-def finished(result):
-    return Finished(result)
 
 
 @pytest.fixture

@@ -235,9 +235,8 @@ def test_questions_come_out_of_the_cache_as_they_went_in(sets, tmp_path, monkeyp
 def test_a_choice_longer_than_the_context_leaves_its_document_out(sets, caplog):
     rows = [dict(row) for row in rows_of("piqa", 4)]
     rows[1]["sol2"] = "x" * 200
-    made = EvaluationSet.of(
-        "piqa", [{"doc_id": str(i), **row} for i, row in enumerate(rows)], "validation", "", None
-    )
+    named = tuple({"doc_id": str(i), **row} for i, row in enumerate(rows))
+    made = EvaluationSet("piqa", named, "validation", "")
     model = byte_model(context=128)
     with caplog.at_level(logging.WARNING):
         score = measure(model, {"piqa": made, "copa": sets["copa"]})["piqa"]
@@ -245,13 +244,13 @@ def test_a_choice_longer_than_the_context_leaves_its_document_out(sets, caplog):
     assert score.n == 3
     assert "1 of 4 in piqa" in caplog.text
     rows = [row for i, row in enumerate(made.rows) if i != 1]
-    rest = EvaluationSet.of("piqa", rows, "validation", "", None)
+    rest = EvaluationSet("piqa", tuple(rows), "validation", "")
     assert measure(model, {"piqa": rest})["piqa"] == score
 
 
 def test_a_set_of_which_nothing_fits_is_left_out(sets):
     long = [{**row, "doc_id": str(i), "sol1": "x" * 99} for i, row in enumerate(rows_of("piqa", 2))]
-    made = EvaluationSet.of("piqa", long, "validation", "", None)
+    made = EvaluationSet("piqa", tuple(long), "validation", "")
     assert measure(byte_model(context=64), {"piqa": made}) == {}
 
 

@@ -22,7 +22,7 @@ TALK = (
 
 
 def evaluation_set(name, rows):
-    return EvaluationSet(name, tuple(rows), "validation", f"{name}.json", None, "")
+    return EvaluationSet(name, tuple(rows), "validation", f"{name}.json")
 
 
 def measure(monkeypatch, replies, names=DIALOGUE_SETS, limit=None):

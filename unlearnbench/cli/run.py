@@ -195,6 +195,6 @@ def _in_parts(need: "MemoryNeed") -> str:
     """'4.1 GB, in unlearn: activations 1.75 GB, ...', the largest part first."""
     from unlearnbench.running.memory.prediction import in_words
 
-    parts = sorted(need.peak.parts.items(), key=lambda part: -part[1])
+    parts = sorted(need.parts.items(), key=lambda part: -part[1])
     largest = ", ".join(f"{name} {in_words(n)}" for name, n in parts if n >= need.total / 200)
-    return f"{in_words(need.total)}, in {need.peak.phase}: {largest}"
+    return f"{in_words(need.total)}, in {need.peak}: {largest}"

@@ -18,6 +18,7 @@ from unlearnbench.data.forget_source import (
 from unlearnbench.errors import UserError
 from unlearnbench.files.hashing import files_sha256, text_sha256
 from unlearnbench.files.tables import csv_header, csv_rows
+from unlearnbench.models.hub import first_line
 from unlearnbench.models.vocabulary import (
     RowVocabulary,
     encode_continuations,
@@ -346,9 +347,8 @@ def _read_array(path: Path) -> "np.ndarray":
             f"{path} is missing; copy all of train_{{preprefix,prefix,suffix}}.npy"
         ) from error
     except Exception as error:  # a header is parsed as Python, which fails in any way it likes
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UserError(
-            f"{path} is not a readable .npy file ({first[:200]}); download it again"
+            f"{path} is not a readable .npy file ({first_line(error):.200}); download it again"
         ) from error
     if n_more > 0:
         raise UserError(f"{path} goes on after its array; it is damaged, download it again")

@@ -1,12 +1,13 @@
 """Data sets of the Hugging Face hub, by name: hf:owner/name[:config][:split][@revision]."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from unlearnbench.errors import UserError
 from unlearnbench.models.hub import first_line, reachable
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 
 @dataclass(frozen=True)
@@ -37,15 +38,8 @@ def parse_dataset(location: str) -> DatasetName:
 def dataset_rows(location: str, limit: int | None = None) -> list[dict[str, Any]]:
     """The first rows of a hub data set, from cache or hub; raises `UserError` for neither."""
     wanted = parse_dataset(location)
-    if not reachable():
-        stay_offline()
-    import datasets
-
     try:
-        with no_bars():
-            dataset = datasets.load_dataset(
-                wanted.hub_id, wanted.config, split=wanted.split, revision=wanted.revision
-            )
+        dataset = load_split(wanted.hub_id, wanted.config, wanted.split, wanted.revision)
         chosen = dataset if limit is None else dataset.select(range(min(limit, len(dataset))))
         # Here too: a damaged file in the library's cache shows when its rows are read.
         return [dict(row) for row in chosen]
@@ -64,21 +58,16 @@ def _no_dataset(location: str, wanted: DatasetName, error: Exception) -> str:
     )
 
 
-@contextmanager
-def no_bars() -> Iterator[None]:
-    import datasets
-
-    datasets.disable_progress_bars()
-    try:
-        yield
-    finally:
-        datasets.enable_progress_bars()
-
-
-def stay_offline() -> None:
-    """Tell the hub's clients to use what is here: they would retry for minutes otherwise."""
+def load_split(hub_id: str, config: str | None, split: str, revision: str | None) -> "Dataset":
+    """`datasets.load_dataset` without its bars; raises a different error for each way to fail."""
     import datasets
     from huggingface_hub import constants
 
-    constants.HF_HUB_OFFLINE = True
-    datasets.config.HF_HUB_OFFLINE = True
+    if not reachable():  # its clients would retry for minutes
+        constants.HF_HUB_OFFLINE = True
+        datasets.config.HF_HUB_OFFLINE = True
+    datasets.disable_progress_bars()
+    try:
+        return datasets.load_dataset(hub_id, config, split=split, revision=revision)
+    finally:
+        datasets.enable_progress_bars()

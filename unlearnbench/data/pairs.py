@@ -83,9 +83,8 @@ def embed(texts: Sequence[str], folder: Path) -> "np.ndarray":
 
     key = text_sha256(weights_sha256(folder), *texts)
     path = cache_root() / "embeddings" / f"{key}.npy"
-    cached = _read_cached(path, len(texts))
-    if cached is not None:
-        return cached
+    if (content := read_entry(path)) is not None:
+        return np.load(io.BytesIO(content), allow_pickle=False)
     vectors = _sentence_encoder(folder).encode(
         list(texts), normalize_embeddings=True, convert_to_numpy=True, show_progress_bar=False
     )
@@ -99,17 +98,6 @@ def embed(texts: Sequence[str], folder: Path) -> "np.ndarray":
     np.save(buffer, made)
     write_entry(path, buffer.getvalue())
     return made
-
-
-def _read_cached(path: Path, n_rows: int) -> "np.ndarray | None":
-    """The embeddings in a cache file; None if there is none or it is damaged."""
-    import numpy as np
-
-    content = read_entry(path)
-    if content is None:
-        return None
-    vectors = np.load(io.BytesIO(content), allow_pickle=False)
-    return vectors if vectors.ndim == 2 and len(vectors) == n_rows else None
 
 
 def encoder_folder(encoder: str) -> Path:

@@ -217,8 +217,12 @@ def _tables(location: str) -> dict[str, TextTable]:
     if place.is_file() and place.suffix in SUFFIXES:
         return {"0": TextTable(location)}
     files = [p for p in sorted(place.glob("*")) if p.suffix in SUFFIXES] if place.is_dir() else []
-    if files:
-        return _one_per_file(files)
+    tables = {path.stem: TextTable(str(path)) for path in files}
+    if len(tables) < len(files):
+        twice = next(path.stem for path in files if tables[path.stem].location != str(path))
+        raise UserError(f"{place} holds two files called '{twice}'; rename one")
+    if tables:
+        return tables
     if place.suffix in (".json", ".txt") and place.is_file():
         raise UserError(
             f"{place} is no table of rows; write one object per line, "
@@ -229,14 +233,6 @@ def _tables(location: str) -> dict[str, TextTable]:
         f"no forget set at '{location}': needs a folder with train_*.npy and doc_id CSVs, a "
         f"{', '.join(SUFFIXES)} file or folder, hf:owner/name, or {worlds}; see docs/forget_sets.md"
     )
-
-
-def _one_per_file(files: list[Path]) -> dict[str, TextTable]:
-    names = [path.stem for path in files]
-    twice = {name for name in names if names.count(name) > 1}
-    if twice:
-        raise UserError(f"{files[0].parent} holds two files called '{twice.pop()}'; rename one")
-    return {path.stem: TextTable(str(path)) for path in files}
 
 
 def _renamed(pool: TextRows, targets: TextRows) -> TextRows:
@@ -283,16 +279,6 @@ def text_rows(table: Iterable[Mapping[str, Any]], name: str) -> TextRows:
     )
 
 
-def as_question(question: str) -> str:
-    """The prefix a question becomes."""
-    return f"Question: {question}\nAnswer:"
-
-
-def as_answer(answer: str) -> str:
-    """The suffix an answer becomes."""
-    return f" {answer.strip()}"
-
-
 def _shape(row: Mapping[str, Any], name: str) -> tuple[str, ...]:
     for shape in _SHAPES:
         if all(column in row for column in shape):
@@ -322,10 +308,10 @@ def _nearest(row: Mapping[str, Any]) -> str:
 
 
 def _text_row(row: Mapping[str, Any], shape: tuple[str, ...], doc_id: str, where: str) -> TextRow:
-    values = [_field(row, column, where) for column in shape]
+    first, *second = (_field(row, column, where) for column in shape)
     if shape == ("question", "answer"):
-        values = [as_question(values[0]), as_answer(values[1])]
-    return TextRow(doc_id, values[0], values[1] if len(values) == 2 else None, where)
+        first, second = f"Question: {first}\nAnswer:", [f" {second[0].strip()}"]
+    return TextRow(doc_id, first, second[0] if second else None, where)
 
 
 def _field(row: Mapping[str, Any], column: str, where: str) -> str:

@@ -10,7 +10,7 @@ from unlearnbench.data.hub_datasets import dataset_rows
 from unlearnbench.errors import UserError
 from unlearnbench.files.hashing import text_sha256
 from unlearnbench.files.tables import SUFFIXES, count_repeats, read_table, text_of_file
-from unlearnbench.nano import World, find_world
+from unlearnbench.nano import find_world
 from unlearnbench.settings import name_and_value
 
 MAX_DOCUMENTS = 500  # as in the released validation files
@@ -105,8 +105,13 @@ def join_articles(lines: Iterable[str]) -> list[str]:
 
 
 def _from_disk(name: str, place: str) -> tuple[str, ...]:
-    world = find_world(place)
-    path = _file_of_world(name, world) if world else Path(place).expanduser()
+    path = Path(place).expanduser()
+    if world := find_world(place):
+        if name not in world.texts:
+            raise UserError(
+                f"{world.title} has no text '{name}'; it has {' and '.join(world.texts)}"
+            )
+        path = world.data() / world.texts[name]
     if path.suffix != ".txt":
         return _documents(read_table(path), path)
     if not (text := text_of_file(path)).strip():
@@ -134,9 +139,3 @@ def _texts(rows: list[dict[str, Any]], name: str) -> list[str]:
         if not isinstance(row.get("text"), str):
             raise UserError(f"{name}, row {at}: needs a field 'text' with a document's text")
     return [row["text"] for row in rows]
-
-
-def _file_of_world(name: str, world: World) -> Path:
-    if name not in world.texts:
-        raise UserError(f"{world.title} has no text '{name}'; it has {' and '.join(world.texts)}")
-    return world.data() / world.texts[name]

@@ -128,7 +128,7 @@ def _check_rows(
 
     What such a look at synthetic data gives is the same each time, and needs torch: it is kept.
     """
-    from unlearnbench.files.checked import found_in
+    from unlearnbench.files.cache import checked_once
     from unlearnbench.files.strict_json import canonical
     from unlearnbench.models.source import find_folder
 
@@ -144,7 +144,7 @@ def _check_rows(
         return check()
     digests = {source.title(run): source.sha256(run) for run in source.runs}
     key = canonical([model.source.weights_sha256, digests, asdict(protocol), limit])
-    warnings: list[str] = found_in(folder, f"look {key}", check)
+    warnings: list[str] = checked_once(folder, f"look {key}", check)
     return list(warnings)
 
 
@@ -224,7 +224,7 @@ def evaluation_data(
 
     The last are warnings.  Raises `UserError` for any that cannot be had.
     """
-    from unlearnbench.data.evaluation_sets import read_sets
+    from unlearnbench.data.evaluation_sets.reading import read_sets
     from unlearnbench.data.validation_texts import default_texts, parse_text_option, read_texts
 
     texts: dict[str, tuple[str, ...]] = {}

@@ -1,10 +1,13 @@
 """JSON of any origin, read so that nothing is dropped, guessed or lets a later step fail."""
 
 import json
-from collections.abc import Iterable
+import re
+from itertools import accumulate
 from typing import Any
 
 DEEPEST = 200  # lists and objects within each other; Python itself gives up at about 1000
+_TEXT = re.compile(r'"(?:[^"\\]|\\.)*"')  # of valid JSON
+_BRACKETS = re.compile(r"[\[\]{}]")
 
 
 class RepeatedNameError(ValueError):
@@ -27,7 +30,9 @@ def parsed(text: str | bytes) -> Any:
     except RecursionError as error:
         raise ValueError("nested too deep") from error
     if read.count("[") + read.count("{") > DEEPEST:
-        _check_depth(value)
+        steps = [1 if sign in "[{" else -1 for sign in _BRACKETS.findall(_TEXT.sub("", read))]
+        if max(accumulate(steps)) > DEEPEST:
+            raise ValueError("nested too deep")
     # Only an escape can make half a character: the text itself is Unicode.
     if "\\ud" in read.lower():
         _check_characters(value)
@@ -40,20 +45,6 @@ def _without_repeated_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         names = [name for name, _ in pairs]
         raise RepeatedNameError(next(name for name in names if names.count(name) > 1))
     return fields
-
-
-def _check_depth(value: Any) -> None:
-    layer = [value]
-    for _ in range(DEEPEST):
-        layer = [inner for outer in layer for inner in _within(outer)]
-    if any(isinstance(inner, dict | list) for inner in layer):
-        raise ValueError("nested too deep")
-
-
-def _within(value: Any) -> Iterable[Any]:
-    if isinstance(value, dict):
-        return value.values()
-    return value if isinstance(value, list) else ()
 
 
 def _check_characters(value: Any) -> None:

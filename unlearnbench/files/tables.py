@@ -38,7 +38,8 @@ def csv_rows(path: Path) -> Iterator[dict[str, str]]:
     try:
         for cells in filter(None, reader):
             if header is None:
-                header = _checked_header(cells, path)
+                header = cells
+                _check_twins([name for name in header if name], path)
                 continue
             yield _record(header, cells, f"{path.name}, row {at}")
             at += 1
@@ -78,11 +79,6 @@ def csv_header(path: Path) -> list[str]:
         return []  # whoever reads all of it says what is wrong
 
 
-def _checked_header(names: list[str], path: Path) -> list[str]:
-    _check_twins([name for name in names if name], path)
-    return names
-
-
 def _check_twins(names: Sequence[str], path: Path) -> None:
     twice = next((name for at, name in enumerate(names) if name in names[:at]), None)
     if twice is not None:
@@ -105,8 +101,6 @@ _READERS: dict[str, Callable[[Path], Iterable[dict[str, Any]]]] = {
     ".csv": csv_rows,
     ".parquet": parquet_rows,
 }
-
-
 SUFFIXES = tuple(_READERS)
 
 
@@ -126,8 +120,6 @@ def read_table(path: Path, docs: str = "docs/forget_sets.md") -> list[dict[str, 
 
 
 _UTF8_MARK = b"\xef\xbb\xbf"  # Excel and Notepad write it in front of UTF-8; it is no content
-
-
 _OTHER_MARKS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
 
 

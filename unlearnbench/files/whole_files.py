@@ -13,17 +13,11 @@ from unlearnbench.errors import UserError
 
 def read_regular(path: Path) -> bytes:
     """The content of a file; raises `OSError` also for a pipe, which would wait for a writer."""
-    return read_with_status(path)[0]
-
-
-def read_with_status(path: Path) -> tuple[bytes, os.stat_result]:
-    """Content and status of the same file, whatever takes its name in between."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OSError(0, "not a file", str(path))
-        return file.read(), status
+        return file.read()
 
 
 def write_whole(path: Path, content: str | bytes, remedy: str, *, durable: bool = True) -> None:

@@ -91,7 +91,7 @@ def model_facts(
     Raises `UserError` for a name that stands for no model and for files that are none, are
     damaged or do not belong together.
     """
-    from unlearnbench.files.checked import found_in
+    from unlearnbench.files.cache import checked_once
 
     folder = find_folder(name, revision, download, allow_pickle)
     if folder is None:
@@ -105,7 +105,7 @@ def model_facts(
     # Code that comes with a model may say something else each time.
     is_kept = not trust_remote_code and not is_pickled(files)
     question = f"complete model {source.weights_sha256}"
-    return ModelFacts(source, *(found_in(folder, question, check) if is_kept else check()))
+    return ModelFacts(source, *(checked_once(folder, question, check) if is_kept else check()))
 
 
 def _check(folder: Path, files: tuple[Path, ...], trust_remote_code: bool) -> tuple[str, int, int]:

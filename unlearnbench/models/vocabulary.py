@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unlearnbench.errors import UserError
-from unlearnbench.files.checked import found_in
+from unlearnbench.files.cache import checked_once
 from unlearnbench.files.hashing import text_sha256
 from unlearnbench.models import hub
 
@@ -168,7 +168,7 @@ class RowVocabulary:
         """Number of tokens; GPT-2's is known without its tokenizer."""
         if self.folder is None:
             return GPT2_SIZE
-        size: int = found_in(self.folder, "vocabulary", lambda: len(self.tokenizer))
+        size: int = checked_once(self.folder, "vocabulary", lambda: len(self.tokenizer))
         return size
 
     @property

@@ -26,8 +26,6 @@ from unlearnbench.results.upgrades import STEPS, upgraded
 DOCUMENTS = ".documents.jsonl.gz"  # the end of a documents file's name
 # Enough for the rows of a large table side by side, little enough on a walk over thousands.
 N_KEPT_IN_FULL = 128
-LARGEST_INTEGER = 2**63 - 1
-
 _EACH = "__all__"
 _DOCUMENTS: Any = {
     "forget_set": {"prefixes", "suffixes"},
@@ -146,7 +144,7 @@ class _Documents:
     path: Path  # of the header
     sha256: str  # of the whole header, so that another result's are never mixed with it
 
-    def read(self) -> Result:
+    def __call__(self) -> Result:
         return _read_again(self.path, self.sha256)
 
 
@@ -196,10 +194,23 @@ def _raw(content: bytes) -> dict[str, Any]:
         raw = from_json(content)
     except _UNFIT as error:
         raise _Unreadable(f"damaged: {_in_one_line(error)}") from error
-    if (foreign := _foreign(raw)) is not None:
-        raise _Unreadable(foreign)
-    made: dict[str, Any] = raw
-    return made
+    if not isinstance(raw, dict):
+        raise _Unreadable(f"not a result: it holds {_KINDS.get(type(raw), 'a number')}")
+    if "schema_version" not in raw:
+        raise _Unreadable("not a result: it has no schema_version")
+    version = raw["schema_version"]
+    if type(version) is not int:
+        raise _Unreadable(f"not a result: schema_version is {version!r:.40}")
+    if version != SCHEMA_VERSION and version not in STEPS:
+        age = "an older" if version < SCHEMA_VERSION else "a newer"
+        raise _Unreadable(
+            f"schema version {version} of {age} unlearnbench; this one reads {min(STEPS)} to "
+            f"{SCHEMA_VERSION} and can measure it again: unlearnbench run"
+        )
+    return raw
+
+
+_KINDS = {list: "a list", str: "a text", type(None): "null", bool: "true or false"}
 
 
 def _checked_documents(path: Path, digest: str) -> bytes:
@@ -240,60 +251,12 @@ def _validated(raw: Any) -> Result:
 
     try:
         # Strictly: a file of ours has no text where a number belongs, and no other fields.
-        result = Result.model_validate(raw, strict=True, extra="forbid")
-        wrong = _misfit(result)
+        return Result.model_validate(raw, strict=True, extra="forbid")
     except ValidationError as error:
         raise _Unreadable(f"not a result: {first_error(error)}") from error
     except RecursionError as error:
         raise _Unreadable("damaged: nested too deep") from error
-    if wrong is not None:
-        raise _Unreadable(f"not a result: {wrong}")
-    return result
-
-
-def _foreign(raw: Any) -> str | None:
-    """Why a JSON value is not a result of a version that can be read."""
-    if not isinstance(raw, dict):
-        return f"not a result: it holds {_KINDS.get(type(raw), 'a number')}"
-    if "schema_version" not in raw:
-        return "not a result: it has no schema_version"
-    version = raw["schema_version"]
-    if type(version) is not int:
-        return f"not a result: schema_version is {version!r:.40}"
-    if version == SCHEMA_VERSION or version in STEPS:
-        return None
-    age = "an older" if version < SCHEMA_VERSION else "a newer"
-    return (
-        f"schema version {version} of {age} unlearnbench; this one reads {min(STEPS)} to "
-        f"{SCHEMA_VERSION} and can measure it again: unlearnbench run"
-    )
-
-
-_KINDS = {list: "a list", str: "a text", type(None): "null", bool: "true or false"}
 
 
 def _in_one_line(error: BaseException) -> str:
     return " ".join(str(error).split())[:300] or type(error).__name__
-
-
-# ---- what any value fits into, and a table reads
-
-
-def _misfit(result: Result) -> str | None:
-    """What of the free parts of a result is of a shape that no table can show."""
-    if _has_huge_integer(result.model_dump(exclude=_DOCUMENTS)):
-        return "a whole number of more than 64 bits"
-    cap = result.protocol.get("perplexity_cap")
-    if cap is not None and not (type(cap) in (int, float) and cap > 0):
-        return "protocol.perplexity_cap: not a number above 0"
-    columns = [(metric.task, metric.name) for metric in result.metrics]
-    return "metrics: a column is there twice" if len(set(columns)) < len(columns) else None
-
-
-def _has_huge_integer(value: Any) -> bool:
-    """Whether a number of a JSON value is beyond 64 bits: nothing can be computed with it."""
-    if type(value) is int:
-        return abs(value) > LARGEST_INTEGER
-    if isinstance(value, dict):
-        return any(map(_has_huge_integer, value.values()))
-    return isinstance(value, list) and any(map(_has_huge_integer, value))

@@ -4,9 +4,10 @@ The schema is the documentation: `unlearnbench show result` prints these fields.
 """
 
 import hashlib
-from typing import Annotated, Any, Literal, Protocol
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr
 
 from unlearnbench.files.strict_json import canonical
 from unlearnbench.results.score import Metric, Score
@@ -177,34 +178,6 @@ class Environment(Record):
     n_threads: Count = Field(description="torch's threads")
 
 
-class _ReadOfIdentity(BaseModel):
-    """What tables read of an identity; the rest of it is free."""
-
-    class _Tasks(BaseModel):
-        settings: dict[str, dict[str, Any] | None] | None = None
-
-    class _ForgetSet(BaseModel):
-        sha256: str | None = None
-
-    texts: dict[str, str] | None = None  # digests by name, as the next two
-    sets: dict[str, str] | None = None
-    encoders: dict[str, str] | None = None
-    tasks: _Tasks | None = None
-    forget_set: _ForgetSet | None = None
-
-
-def _of_known_shape(identity: dict[str, Any]) -> dict[str, Any]:
-    _ReadOfIdentity.model_validate(identity, strict=True, extra="ignore")
-    return identity
-
-
-class DocumentsSource(Protocol):
-    """Where the documents of a result are that was read without them."""
-
-    def read(self) -> "Result":
-        """The result again; raises `UserError` if its files are no longer those that were read."""
-
-
 class Result(Record):
     """One cell: model x method x forget set x protocol x seed.
 
@@ -218,9 +191,7 @@ class Result(Record):
     key: str = Field(
         description="sha256 of everything that can change the numbers; the file's name"
     )
-    identity: Annotated[dict[str, Any], AfterValidator(_of_known_shape)] = Field(
-        description="what the key is made of"
-    )
+    identity: dict[str, Any] = Field(description="what the key is made of")
     status: Status = Field(description="ok; not_forgotten: the epoch limit came first; failed")
     error: str | None = Field(default=None, description="why it failed, in one line")
     role: Role = Field(description="a method's row, or which reference row")
@@ -261,18 +232,20 @@ class Result(Record):
     started_at: str = Field(description="UTC, ISO 8601")
     seconds: Amount = Field(description="wall time of the whole cell")
 
-    _documents: DocumentsSource | None = PrivateAttr(default=None)  # None: all of them are here
-
+    _read_again: "Callable[[], Result] | None" = PrivateAttr(default=None)  # None: all are here
     _has_outcomes: bool = PrivateAttr(default=False)  # though the other documents are not here
 
-    def leave_documents(self, source: DocumentsSource) -> None:
-        """Have the documents, which this result is without, in that place."""
-        self._documents = source
+    def leave_documents(self, read_again: "Callable[[], Result]") -> None:
+        """Have the documents, which this result is without, from a function that reads it again.
+
+        It raises `UserError` if the result's files are no longer those that were read.
+        """
+        self._read_again = read_again
 
     def with_outcomes(self) -> "Result":
         """This result with every score's `documents`; they are read once and kept."""
-        if self._documents is not None and not self._has_outcomes:
-            stored = self._documents.read().scores
+        if self._read_again is not None and not self._has_outcomes:
+            stored = self._read_again().scores
             for task, by_metric in self.scores.items():
                 for metric, score in by_metric.items():
                     if metric in stored.get(task, {}):  # else it was added, by a judge perhaps
@@ -282,23 +255,18 @@ class Result(Record):
 
     def in_full(self) -> "Result":
         """This result, or a copy with all its documents; whatever else was changed stays so."""
-        if self._documents is None:
+        if self._read_again is None:
             return self
-        full = self._documents.read()
+        full = self._read_again()
         texts = {name: getattr(full.forget_set, name) for name in ("prefixes", "suffixes")}
         scores = {
-            task: {**by_metric, **{m: full.scores[task][m] for m in by_metric if m in stored}}
-            for task, by_metric in self.scores.items()
-            for stored in [full.scores.get(task, {})]
+            task: {name: full.scores.get(task, {}).get(name, own) for name, own in scores.items()}
+            for task, scores in self.scores.items()
         }
-        parts = {
-            "forget_set": self.forget_set.model_copy(update=texts),
-            "scores": scores,
-            "trace": full.trace,
-            "continuations": full.continuations,
-        }
-        whole = self.model_copy(update=parts)
-        whole._documents, whole._has_outcomes = None, False
+        forget_set = self.forget_set.model_copy(update=texts)
+        parts = {"trace": full.trace, "continuations": full.continuations}
+        whole = self.model_copy(update={"forget_set": forget_set, "scores": scores, **parts})
+        whole._read_again, whole._has_outcomes = None, False
         return whole
 
 

@@ -11,7 +11,6 @@ OUT/before-upgrade/        what `unlearnbench upgrade` has read
 """
 
 import fcntl
-import gc
 import hashlib
 import os
 import shutil
@@ -20,7 +19,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from unlearnbench.errors import UserError
 from unlearnbench.files.whole_files import write_new, write_whole
@@ -87,13 +85,12 @@ class Store:
         """
         results: list[Result] = []
         damages: list[Damage] = []
-        with _no_garbage_collection():
-            for name in _headers(self.cells):
-                read = read_file(self.cells / name, documents)
-                if isinstance(read, Result):
-                    results.append(read)
-                elif os.path.lexists(read.path):  # else it was removed since the folder was read
-                    damages.append(read)
+        for name in _headers(self.cells):
+            read = read_file(self.cells / name, documents)
+            if isinstance(read, Result):
+                results.append(read)
+            elif os.path.lexists(read.path):  # else it was removed since the folder was read
+                damages.append(read)
         return results, damages
 
     def older(self) -> list[Path]:
@@ -150,23 +147,32 @@ class Store:
         The first one clears what killed ones have left.  Raises `UserError` where the
         folder cannot be written.
         """
-        _make(self.cells)
-        if not os.access(self.cells, os.W_OK):  # told now, not when the first result is there
-            raise UserError(f"cannot write to {self.cells}: it is read-only; {ANOTHER_FOLDER}")
-        with _opened_lock(self.folder / "lock") as file:
-            if has_locked(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB, _FOLDER):
+        with self._opened_lock() as lock:
+            if not os.access(self.cells, os.W_OK):  # told now, not when the first result is there
+                raise UserError(f"cannot write to {self.cells}: it is read-only; {ANOTHER_FOLDER}")
+            if has_locked(lock, fcntl.LOCK_EX | fcntl.LOCK_NB, _FOLDER):
                 self._remove_leftovers()
-            has_locked(file.fileno(), fcntl.LOCK_SH, _FOLDER)  # waits for one that is clearing up
+            has_locked(lock, fcntl.LOCK_SH, _FOLDER)  # waits for one that is clearing up
             yield
 
     @contextmanager
     def alone(self) -> Iterator[None]:
         """Write the folder while nobody else does; raises `UserError` where somebody is."""
-        _make(self.cells)
-        with _opened_lock(self.folder / "lock") as file:
-            if not has_locked(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB, _FOLDER):
+        with self._opened_lock() as lock:
+            if not has_locked(lock, fcntl.LOCK_EX | fcntl.LOCK_NB, _FOLDER):
                 raise UserError(f"a run is writing to {self.folder}; wait for its end")
             yield
+
+    @contextmanager
+    def _opened_lock(self) -> Iterator[int]:
+        path = self.folder / "lock"
+        try:
+            self.cells.mkdir(parents=True, exist_ok=True)
+            file = path.open("a+")  # NFS shares a lock only on a file that is open for reading
+        except OSError as error:
+            raise UserError(f"cannot write {path}: {error.strerror}; {ANOTHER_FOLDER}") from error
+        with file:
+            yield file.fileno()
 
     def _remove_leftovers(self) -> None:
         # Nobody else writes here, so these were left by one that was killed.
@@ -226,32 +232,3 @@ def _headers(cells: Path) -> list[str]:
         raise UserError(
             f"cannot look into {cells}: {error.strerror}; make it readable or name another folder"
         ) from error
-
-
-@contextmanager
-def _no_garbage_collection() -> Iterator[None]:
-    """Results hold no cycles, and going through thousands again and again doubles the time."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot write to {folder}: {error.strerror}; {ANOTHER_FOLDER}") from error
-
-
-@contextmanager
-def _opened_lock(path: Path) -> Iterator[IO[str]]:
-    try:
-        file = path.open("a+")  # NFS shares a lock only on a file that is open for reading
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}; {ANOTHER_FOLDER}") from error
-    with file:
-        yield file

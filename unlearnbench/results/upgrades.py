@@ -28,7 +28,12 @@ def from_version_1(raw: Json) -> Json:
 
     Continuations stood among the outputs of the forgetting task's BERTScore.
     """
-    scores = {task: _complete_scores(by_metric) for task, by_metric in raw["scores"].items()}
+    scores: dict[str, dict[str, Any]] = {}
+    for task, by_metric in raw["scores"].items():
+        scores[task] = {}
+        for name, score in by_metric.items():
+            aggregation, parts = infer_aggregation(name, score, by_metric)
+            scores[task][name] = {"aggregation": aggregation, "parts": list(parts), **score}
     bertscore = scores.get("forgetting", {}).get("bertscore_f1", {})
     return {
         **raw,
@@ -66,14 +71,6 @@ def infer_aggregation(
         return "mean", ()
     average = sum(part["value"] for part in parts.values()) / len(parts)
     return ("mean_of_scores", tuple(parts)) if _agree(score["value"], average) else ("mean", ())
-
-
-def _complete_scores(by_metric: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    completed = {}
-    for name, score in by_metric.items():
-        aggregation, parts = infer_aggregation(name, score, by_metric)
-        completed[name] = {"aggregation": aggregation, "parts": list(parts), **score}
-    return completed
 
 
 def _mean(score: Mapping[str, Any]) -> float:

@@ -4,7 +4,7 @@ import logging
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,10 +19,9 @@ from unlearnbench.results.files import fault_in
 from unlearnbench.results.record import Result
 from unlearnbench.running.cell_record import CellState, result_of
 from unlearnbench.running.checks import MethodInputs, check_unlearned
-from unlearnbench.running.environment import fix_randomness
+from unlearnbench.running.environment import fix_randomness, put_back_after
 from unlearnbench.running.memory.advice import out_of_memory_advice
 from unlearnbench.running.memory.process import keep_small
-from unlearnbench.running.process_state import put_back_after
 from unlearnbench.running.progress import logger
 from unlearnbench.running.shared_measurements import make_examiner, scores_of_untouched
 from unlearnbench.running.tracing import recording
@@ -38,39 +37,18 @@ if TYPE_CHECKING:
     from unlearnbench.unlearning.method import Method
 
 
-@dataclass(frozen=True)
-class Finished:
-    """A cell that ran to its end, be it a failure."""
-
-    result: Result
-
-    @property
-    def summary(self) -> str:
-        """The outcome in a few words."""
-        if self.result.status == "failed":
-            return f"failed: {self.result.error}"
-        trace = self.result.trace
-        epochs = f", {trace.n_epochs} epochs" if trace else ""
-        return f"{self.result.status.replace('_', ' ')}{epochs}, {self.result.seconds:.0f} s"
-
-
-def run_cell(cell: "Cell") -> Finished:
+def run_cell(cell: "Cell") -> Result:
     """Run one cell from a fresh model; depends on nothing that ran before in this process.
 
-    Whatever goes wrong inside becomes a failed result; only an interrupt passes.
+    Whatever goes wrong inside becomes a failed result, and so does what a plugin put into the
+    result if it could not be read again; only an interrupt passes.
     """
-    with recording(cell):
-        return _run_cell(cell)
-
-
-def _run_cell(cell: "Cell") -> Finished:
-    started_at, started = datetime.now(UTC), time.perf_counter()
-    state = CellState()
-    error = None
+    started_at, started = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
+    state, error = CellState(), None
     fix_randomness(cell.seed, cell.threads)
     keep_small(cell)
     try:
-        with ranks.together():
+        with recording(cell), ranks.together():
             _unlearn_and_measure(cell, state)
             if state.model is not None:
                 state.model.meter.sum_over_processes()
@@ -80,21 +58,12 @@ def _run_cell(cell: "Cell") -> Finished:
         error = _harmless(out_of_memory_advice(problem, cell) or _in_one_line(problem))
         logger.debug("%s failed:\n%s", cell.title, redact(traceback.format_exc()).rstrip())
     seconds = time.perf_counter() - started
-    result = _recorded(cell, state, error, started_at.isoformat(timespec="seconds"), seconds)
-    return Finished(result)
-
-
-def _recorded(
-    cell: "Cell", state: CellState, error: str | None, started_at: str, seconds: float
-) -> Result:
-    """The cell's result; a failed one if what a plugin put into it could not be read again."""
     try:
         result = result_of(cell, state, error, started_at, seconds)
-        wrong = fault_in(result)
+        if (wrong := fault_in(result)) is None:
+            return result
     except Exception as problem:  # of pydantic, or of what the plugin did to the forget set
         wrong = _in_one_line(problem)
-    if wrong is None:
-        return result
     message = error or f"its result cannot be stored: {wrong}"
     return result_of(cell, CellState(), message, started_at, seconds)
 

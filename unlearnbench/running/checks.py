@@ -32,12 +32,8 @@ class MethodInputs:
     @classmethod
     def of(cls, model: "LanguageModel", forget_set: "ForgetSet") -> "MethodInputs":
         """What is about to be given to a method."""
-        return cls(
-            network=model.network,
-            shapes=shapes_of(model.network),
-            tokenizer_sha256=tokenizer_sha256(model.tokenizer),
-            rows_sha256=_rows_sha256(forget_set),
-        )
+        shapes, tokenizer = shapes_of(model.network), tokenizer_sha256(model.tokenizer)
+        return cls(model.network, shapes, tokenizer, _rows_sha256(forget_set))
 
 
 def check_unlearned(
@@ -53,7 +49,12 @@ def check_unlearned(
         raise UserError(
             "the method replaced model.network; change the weights of the one that it is given"
         )
-    _check_shapes(inputs.shapes, shapes_of(model.network))
+    before, after = inputs.shapes, shapes_of(model.network)
+    if changed := next((n for n in (*before, *after) if before.get(n) != after.get(n)), None):
+        raise UserError(
+            f"the method changed the network itself: {changed} is {after.get(changed, 'gone')}, "
+            f"and was {before.get(changed, 'not there')}; of the weights only the values may change"
+        )
     if tokenizer_sha256(model.tokenizer) != inputs.tokenizer_sha256:
         raise UserError(
             "the method changed the tokenizer, so the data's token ids mean something else; "
@@ -121,13 +122,3 @@ def _checked_trace(trace: object, doc_ids: Collection[str]) -> UnlearnTrace:
                 "none of the forget set's"
             )
     return trace
-
-
-def _check_shapes(before: Shapes, after: Shapes) -> None:
-    if before == after:
-        return
-    name = next(n for n in (*before, *after) if before.get(n) != after.get(n))
-    raise UserError(
-        f"the method changed the network itself: {name} is {after.get(name, 'gone')}, and was "
-        f"{before.get(name, 'not there')}; of the weights only the values may change"
-    )

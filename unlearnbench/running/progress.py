@@ -5,7 +5,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from typing import Any
 
 from unlearnbench.files.safe_text import redact, visible
@@ -14,33 +13,25 @@ logger = logging.getLogger("unlearnbench")
 
 
 class Progress:
-    """Is told which cells begin and end; this one shows nothing of it."""
+    """How far a grid is; this one shows nothing of it.
+
+    Times are of the monotonic clock, which nobody can set.
+    """
+
+    def __init__(self, total: int) -> None:
+        self.total, self.began = total, time.monotonic()
+        self.running: set[str] = set()  # titles
+        self.n_done = self.n_failed = 0
+        self.n_elsewhere = 0  # of those done: by another run of the same folder
 
     def start(self, title: str) -> None:
         """A cell begins, perhaps not for the first time."""
+        self.running.add(title)
 
-    def finish(self, title: str, outcome: str, failed: bool) -> None:
+    def finish(self, title: str, outcome: str, failed: bool) -> None:  # noqa: ARG002
         """A cell has ended for good, here or in another run of the same folder."""
-
-
-@dataclass
-class Tally:
-    """How far a grid is; times are of the monotonic clock, which nobody can set."""
-
-    total: int
-    running: dict[str, float] = field(default_factory=dict)  # title -> began
-    n_done: int = 0
-    n_failed: int = 0
-    n_elsewhere: int = 0  # of those done: by another run of the same folder
-    began: float = field(default_factory=lambda: time.monotonic())
-
-    def start(self, title: str) -> None:
-        """A cell begins."""
-        self.running[title] = time.monotonic()
-
-    def finish(self, title: str, failed: bool) -> None:
-        """A cell has ended."""
-        self.n_elsewhere += self.running.pop(title, None) is None
+        self.n_elsewhere += title not in self.running
+        self.running.discard(title)
         self.n_done += 1
         self.n_failed += failed
 
@@ -81,20 +72,12 @@ def duration(seconds: float) -> str:
 class Lines(Progress):
     """One line per finished cell, for logs and pipes."""
 
-    def __init__(self, total: int) -> None:
-        self.tally = Tally(total)
-
-    def start(self, title: str) -> None:
-        """Nothing is printed: the line comes at the end."""
-        self.tally.start(title)
-
     def finish(self, title: str, outcome: str, failed: bool) -> None:
         """Print the line."""
-        tally = self.tally
-        tally.finish(title, failed)
-        minutes, seconds = divmod(int(tally.seconds), 60)
-        state = tally.state()
-        line = f"[{tally.n_done}/{tally.total}] {minutes}:{seconds:02d} {title}: {outcome}"
+        super().finish(title, outcome, failed)
+        minutes, seconds = divmod(int(self.seconds), 60)
+        state = self.state()
+        line = f"[{self.n_done}/{self.total}] {minutes}:{seconds:02d} {title}: {outcome}"
         with suppress(OSError):  # nobody can be told that stderr is on a full disk
             print(visible(line) + (f" ({state})" if state else ""), file=sys.stderr, flush=True)
 
@@ -103,26 +86,27 @@ class Bar(Progress):
     """A bar over the cells with one line per running cell under it, finished ones above."""
 
     def __init__(self, bar: Any, total: int) -> None:
-        self.bar, self.tally = bar, Tally(total)
+        super().__init__(total)
+        self.bar = bar
         self.all = bar.add_task("starting", total=total, count=f"0/{total}")
         self.lines: dict[str, Any] = {}
 
     def start(self, title: str) -> None:
         """A line for the cell, with the time it takes."""
-        self.tally.start(title)
+        super().start(title)
         if title in self.lines:
             self.bar.remove_task(self.lines.pop(title))
         self.lines[title] = self.bar.add_task(title, total=None, count="")
-        self.bar.update(self.all, description=self.tally.state())
+        self.bar.update(self.all, description=self.state())
 
     def finish(self, title: str, outcome: str, failed: bool) -> None:
         """Print the cell's outcome above the bar and move it on."""
-        self.tally.finish(title, failed)
+        super().finish(title, outcome, failed)
         if title in self.lines:
             self.bar.remove_task(self.lines.pop(title))
         self.bar.console.print(f"{title}: {outcome}", markup=False, highlight=False)
-        count = f"{self.tally.n_done}/{self.tally.total}"
-        self.bar.update(self.all, advance=1, count=count, description=self.tally.state())
+        count = f"{self.n_done}/{self.total}"
+        self.bar.update(self.all, advance=1, count=count, description=self.state())
 
 
 @contextmanager
@@ -132,7 +116,7 @@ def progress(total: int, show: bool = True) -> Iterator[Progress]:
     Nothing of all that where it is not to be shown.
     """
     if not show:
-        yield Progress()
+        yield Progress(total)
         return
     if not sys.stderr.isatty():
         with _logging_to(logging.StreamHandler(sys.stderr)):

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from unlearnbench.data.stop_line import StopLine
 from unlearnbench.metrics.measured_once import measured_once
@@ -42,11 +42,20 @@ def make_examiner(cell: "Cell", model: "LanguageModel", is_fresh: bool = True) -
 def _stop_line(
     cell: "Cell", model: "LanguageModel", examiner: Examiner, is_fresh: bool
 ) -> StopLine:
-    def measured() -> dict[str, object]:
-        return asdict(_measured(cell, model, examiner, is_fresh))
+    import torch
+
+    from unlearnbench.data.forget_set import read_unseen
+    from unlearnbench.unlearning.stop_line import measure_stop_line
+
+    def measured() -> dict[str, Any]:
+        main = model if is_fresh and cell.model == cell.main else cell.main.load()
+        main.meter = model.meter
+        rows = read_unseen(cell.data.source, main, cell.protocol)
+        with torch.no_grad(), model.meter.phase(PHASE):
+            return asdict(measure_stop_line(main, rows, examiner))
 
     if ranks.world_size() > 1:  # which could not be sure that all of them find it, or none
-        return _measured(cell, model, examiner, is_fresh)
+        return StopLine(**measured())
     unseen = cell.data.source.unseen
     question = [
         cell.main.identity,
@@ -55,19 +64,6 @@ def _stop_line(
         cell.threads,
     ]
     return StopLine(**measured_once("stop_lines", question, model.meter, measured))
-
-
-def _measured(cell: "Cell", model: "LanguageModel", examiner: Examiner, is_fresh: bool) -> StopLine:
-    import torch
-
-    from unlearnbench.data.forget_set import read_unseen
-    from unlearnbench.unlearning.stop_line import measure_stop_line
-
-    main = model if is_fresh and cell.model == cell.main else cell.main.load()
-    main.meter = model.meter
-    unseen = read_unseen(cell.data.source, main, cell.protocol)
-    with torch.no_grad(), model.meter.phase(PHASE):
-        return measure_stop_line(main, unseen, examiner)
 
 
 def scores_of_untouched(

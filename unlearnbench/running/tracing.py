@@ -43,14 +43,15 @@ def recording(cell: "Cell") -> Iterator[None]:
         yield
         return
     path, trace = Path(cell.traces) / f"{cell.key}.json.gz", Trace()
-    with trace.of(cell.title):
-        yield
     try:
-        trace.write(path)
-    except UserError as error:
-        logger.warning("no trace of %s: %s", cell.title, error)
-    else:
-        logger.info("trace of %s: %s", cell.title, path)
+        with trace.of(cell.title):
+            yield
+    finally:
+        try:
+            trace.write(path)
+            logger.info("trace of %s: %s", cell.title, path)
+        except UserError as error:
+            logger.warning("no trace of %s: %s", cell.title, error)
 
 
 class Trace:

@@ -1,21 +1,50 @@
-"""Evaluation sets: questions and conversations, each in the schema its real data set has."""
+"""Evaluation sets: questions and conversations, each in the schema its real data set has.
 
-from collections.abc import Mapping, Sequence
+Tasks are listed by the names here, without what reads their data (reading.py).
+"""
 
-from unlearnbench.data.evaluation_sets.evaluation_set import (
-    CLASSIFICATION_SETS,
-    DIALOGUE_SETS,
-    EvaluationSet,
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from unlearnbench.files.hashing import text_sha256
+
+CLASSIFICATION_SETS = (
+    "hellaswag",
+    "lambada",
+    "winogrande",
+    "copa",
+    "arc_easy",
+    "arc_challenge",
+    "piqa",
+    "mathqa",
+    "pubmedqa",
+)
+DIALOGUE_SETS = (
+    "wizard_of_wikipedia",
+    "empathetic_dialogues",
+    "blended_skill_talk",
+    "wizard_of_internet",
 )
 
-__all__ = ["CLASSIFICATION_SETS", "DIALOGUE_SETS", "EvaluationSet", "read_sets"]
+
+@dataclass(frozen=True)
+class EvaluationSet:
+    """The rows of one data set, checked, with what a record needs to say where they came from."""
+
+    name: str  # one of the names above
+    rows: tuple[dict[str, Any], ...]  # the fields its task needs, and 'doc_id'
+    split: str  # 'validation' or 'test'
+    source: str  # a world's name, 'hf:owner/name:config', or the file's name
+    revision: str | None = None  # the hub's resolved commit; None for files
+
+    @cached_property
+    def sha256(self) -> str:
+        """Digest of the rows."""
+        return text_sha256(*(json.dumps(row, sort_keys=True) for row in self.rows))
 
 
-def read_sets(
-    names: Sequence[str], place: str, revisions: Mapping[str, str], warnings: list[str]
-) -> dict[str, EvaluationSet]:
-    """The named sets from a place: 'hub', a world's name, or a folder; see `reading.read_sets`."""
-    # Here, not above: tasks are listed by their names, without what reads their data.
-    from unlearnbench.data.evaluation_sets.reading import read_sets
-
-    return read_sets(names, place, revisions, warnings)
+def wanted_split(name: str) -> str:
+    """The split a set is measured on: LAMBADA has a test split only, the others are validated."""
+    return "test" if name == "lambada" else "validation"

@@ -4,10 +4,11 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from unlearnbench.data.evaluation_sets.evaluation_set import EvaluationSet, wanted_split
+from unlearnbench.data.evaluation_sets import EvaluationSet, wanted_split
 from unlearnbench.data.evaluation_sets.schemas import check_rows
+from unlearnbench.data.hub_datasets import load_split
 from unlearnbench.errors import UserError
 from unlearnbench.models.hub import first_line, reachable
 
@@ -53,39 +54,22 @@ def _read(name: str, revision: str | None) -> EvaluationSet:
     if name not in ON_HUB:
         raise UserError(_NOT_ON_HUB)
     hub_id, config = ON_HUB[name]
-    rows = _load(name, revision)
-    commit = _commit_of(rows)
+    try:
+        dataset = load_split(hub_id, config, wanted_split(name), revision)
+    except Exception as error:
+        raise UserError(f"{hub_id}: {first_line(error)}" if reachable() else _OFFLINE) from error
+    commit = _commit_of(dataset)
     if revision and not _is_of(revision, commit):
         raise UserError(f"{hub_id} is on this machine at {commit}, not at {revision}")
     source = ":".join(part for part in ("hf", hub_id, config) if part)
-    checked = check_rows(name, _read_out(rows, source), f"{source} at {commit}")
-    return EvaluationSet.of(name, checked, wanted_split(name), source, commit)
-
-
-def _load(name: str, revision: str | None) -> "Dataset":
-    from unlearnbench.data.hub_datasets import no_bars, stay_offline
-
-    if not reachable():
-        stay_offline()
-    import datasets
-
-    hub_id, config = ON_HUB[name]
     try:
-        with no_bars():
-            return datasets.load_dataset(
-                hub_id, config, split=wanted_split(name), revision=revision
-            )
-    except Exception as error:  # datasets raises a different kind for each way to fail
-        raise UserError(f"{hub_id}: {first_line(error)}" if reachable() else _OFFLINE) from error
-
-
-def _read_out(rows: "Dataset", source: str) -> list[dict[str, Any]]:
-    try:
-        return [dict(row) for row in rows]
+        rows = [dict(row) for row in dataset]
     except Exception as error:  # of a damaged file in the library's cache: a dozen kinds
         raise UserError(
             f"{source} cannot be read from the cache ({first_line(error)}); delete its folder there"
         ) from error
+    checked = check_rows(name, rows, f"{source} at {commit}")
+    return EvaluationSet(name, tuple(checked), wanted_split(name), source, commit)
 
 
 def _is_of(revision: str, commit: str | None) -> bool:

@@ -2,17 +2,17 @@
 
 import json
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from unlearnbench.data.evaluation_sets.evaluation_set import (
+from unlearnbench.data.evaluation_sets import (
     CLASSIFICATION_SETS,
     DIALOGUE_SETS,
     EvaluationSet,
     wanted_split,
 )
+from unlearnbench.data.evaluation_sets.dialogue_files import read_dialogue_file
 from unlearnbench.data.evaluation_sets.hub import ON_HUB, read_hub
 from unlearnbench.data.evaluation_sets.schemas import check_rows
 from unlearnbench.errors import UserError, unknown
@@ -74,12 +74,6 @@ def _check_names(names: Sequence[str], revisions: Mapping[str, str], place: str)
         )
 
 
-@dataclass(frozen=True)
-class _Found:
-    path: Path
-    split: str | None  # None: its name does not say
-
-
 def read_folder(
     names: Sequence[str], place: str | Path, warnings: list[str], source: str | None = None
 ) -> dict[str, EvaluationSet]:
@@ -94,87 +88,61 @@ def read_folder(
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     sets, absent = {}, []
     for name in names:
-        read = _dialogue_set if name in DIALOGUE_SETS else _classification_set
-        made = read(name, paths)
-        if made is None:
+        wanted = wanted_split(name)
+        split, path = _file_of(name, wanted, paths)
+        if path is None:
             absent.append(name)
             continue
-        sets[name] = EvaluationSet.of(name, made.rows, made.split, source or made.file)
-        if made.split != (wanted := wanted_split(name)):
-            warnings.append(
-                f"{name}: {place} has no {wanted} split; its {made.split} split is measured"
-            )
+        if name in DIALOGUE_SETS:
+            rows = read_dialogue_file(path)
+        else:
+            rows = check_rows(name, read_table(path, "docs/classification.md"), path.name)
+        sets[name] = EvaluationSet(name, tuple(rows), split, source or path.name)
+        if split != wanted:
+            warnings.append(f"{name}: {place} has no {wanted} split; its {split} split is measured")
     if absent:
-        warnings.append(_left_out(absent, place, source))
+        world = find_world(source)
+        warnings.append(
+            f"left out, for {world.title if world else place} has no file of them: "
+            f"{', '.join(absent)}; what a file is called: docs/classification.md"
+        )
     return sets
 
 
-@dataclass(frozen=True)
-class _Read:
-    rows: list[dict[str, Any]]
-    split: str
-    file: str
+def _file_of(name: str, wanted: str, paths: Iterable[Path]) -> tuple[str, Path | None]:
+    """The file with the wanted split of a set if there is one, else with the other split.
 
-
-def _classification_set(name: str, paths: list[Path]) -> _Read | None:
-    chosen = _choose(name, _files_of(name, paths))
-    if chosen is None:
-        return None
-    split, path = chosen
-    return _Read(
-        check_rows(name, read_table(path, "docs/classification.md"), path.name), split, path.name
-    )
-
-
-def _dialogue_set(name: str, paths: list[Path]) -> _Read | None:
-    path = _only_one(name, "", [path for path in paths if path.name == f"{name}.json"])
-    if path is None:
-        return None
-    from unlearnbench.data.evaluation_sets.dialogue_files import read_dialogue_file
-
-    return _Read(read_dialogue_file(path), wanted_split(name), path.name)
-
-
-def _files_of(name: str, paths: Iterable[Path]) -> list[_Found]:
-    """The tables whose name begins with the set's: 'winogrande_xl.validation.jsonl'."""
+    Conversations are in 'NAME.json', questions in a table whose name begins with the set's and
+    says the split: 'winogrande_xl.validation.jsonl'.
+    """
+    if name in DIALOGUE_SETS:
+        return wanted, _only_one(name, "", [path for path in paths if path.name == f"{name}.json"])
     begins = re.compile(f"(?:{'|'.join((name, *_OTHER_NAMES.get(name, ())))})(?![a-z0-9])")
-    tables = (p for p in paths if p.suffix in SUFFIXES and begins.match(p.name.lower()))
-    return [_Found(path, _split_of(path)) for path in tables]
+    by_split = defaultdict[str | None, list[Path]](list)
+    for path in paths:
+        if path.suffix in SUFFIXES and begins.match(path.name.lower()):
+            by_split[_split_of(path)].append(path)
+    for split in (wanted, "test" if wanted == "validation" else "validation"):
+        if chosen := _only_one(name, f" {split}", by_split[split]):
+            return split, chosen
+    if undeclared := by_split[None]:
+        file = undeclared[0]
+        raise UserError(
+            f"{file} does not say which split of {name} it holds; "
+            f"call it {file.stem}.{wanted}{file.suffix}"
+        )
+    return wanted, None
 
 
 def _split_of(path: Path) -> str | None:
+    """The split that a file's name says, if it does."""
     words = re.split(r"[._-]", path.stem.lower())
     if "train" in words:
         return "train"
     return next((_SPLITS[word] for word in words if word in _SPLITS), None)
 
 
-def _choose(name: str, files: list[_Found]) -> tuple[str, Path] | None:
-    """The wanted split's file if there is one, else the other split's."""
-    wanted = wanted_split(name)
-    for split in (wanted, "test" if wanted == "validation" else "validation"):
-        path = _only_one(name, f" {split}", [f.path for f in files if f.split == split])
-        if path is not None:
-            return split, path
-    if unsaid := [f.path for f in files if f.split is None]:
-        path = unsaid[0]
-        raise UserError(
-            f"{path} does not say which split of {name} it holds; "
-            f"call it {path.stem}.{wanted}{path.suffix}"
-        )
-    return None
-
-
 def _only_one(name: str, split: str, paths: list[Path]) -> Path | None:
     if len(paths) > 1:
         raise UserError(f"two files for {name}{split}: {paths[0]} and {paths[1]}; keep one of them")
     return paths[0] if paths else None
-
-
-def _left_out(names: list[str], place: str | Path, source: str | None) -> str:
-    world = find_world(source)
-    where = world.title if world else str(place)
-    return (
-        f"left out, for {where} has no file of them: {', '.join(names)}; what a file is called: "
-        "docs/classification.md"
-    )

@@ -187,9 +187,4 @@ def _first_fault(error: ValidationError) -> str:
     if fault["type"] == "missing":
         return f"field '{field}' is missing; every row needs it"
     said = fault["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    return f"field '{field}' {said} (it is {_short(fault['input'])})"
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+    return f"field '{field}' {said} (it is {fault['input']!r:.60})"

@@ -1,6 +1,9 @@
 """Runs what is missing of a grid by the launcher asked for; stores each result once it is done."""
 
 import contextlib
+import logging
+import os
+import re
 import shlex
 import sys
 import tempfile
@@ -12,16 +15,41 @@ from pathlib import Path
 
 from unlearnbench.errors import UserError
 from unlearnbench.experiments.cell import Cell
+from unlearnbench.files.safe_text import redact, visible
 from unlearnbench.results.record import Result
 from unlearnbench.results.store import Damage, Store
-from unlearnbench.running.cell_run import Finished, lost_result
-from unlearnbench.running.launching.cell_logs import CellLogs
+from unlearnbench.running.cell_run import lost_result
 from unlearnbench.running.launching.launcher import Ended, HowToRun, Launcher, Lost
 from unlearnbench.running.memory.advice import out_of_memory_advice
 from unlearnbench.running.progress import Progress, logger, progress
 from unlearnbench.running.token_bounds import forward_tokens
 
 POLL_SECONDS = 1.0
+
+
+class CellLogs:
+    """OUT/logs/<key>.log: what a cell says while it runs, to be followed with `tail -f`.
+
+    A log is a convenience: where it cannot be written, the run goes on without.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def write(self, cell: Cell, text: str) -> None:
+        """Append text, each line after the time."""
+        now = time.strftime("%Y-%m-%d %H:%M:%S")
+        with contextlib.suppress(OSError):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            path = self.folder / f"{cell.key}.log"
+            with path.open("a", encoding="utf-8", errors="backslashreplace") as file:
+                file.writelines(f"{now} {line}\n" for line in redact(visible(text)).splitlines())
+
+    def __call__(self, cell: Cell, record: logging.LogRecord) -> None:
+        """Keep a record; pass it on to whoever watches the run, unless it came from here."""
+        self.write(cell, record.getMessage())
+        if record.process != os.getpid() and logger.isEnabledFor(record.levelno):
+            logger.handle(record)
 
 
 @dataclass
@@ -144,7 +172,7 @@ class GridRun:
 
     def _start(self, cell: Cell, attempt: int) -> None:
         self._attempts[cell.key] = attempt
-        self._logs.begin(cell, attempt)
+        self._logs.write(cell, f"{cell.title}: attempt {attempt}")
         self._progress.start(cell.title)
         self._launcher.start(cell)
 
@@ -159,15 +187,15 @@ class GridRun:
 
     def _take(self, ended: Ended, outcome: Outcome) -> None:
         cell, attempt = ended.cell, self._attempts.pop(ended.cell.key)
-        if isinstance(ended.outcome, Finished):
-            result, summary = ended.outcome.result, ended.outcome.summary
+        if isinstance(ended.outcome, Result):
+            result = ended.outcome
         elif ended.outcome.again and attempt <= self._retries and self._unwritable is None:
             logger.warning("%s: %s; it is run again", cell.title, ended.outcome.reason)
             self._start(cell, attempt + 1)
             return
         else:
             result = lost_result(cell, _why_lost(cell, ended.outcome, attempt))
-            summary = f"failed: {result.error}"
+        summary = _summary(result)
         self._logs.write(cell, summary)
         self._progress.finish(cell.title, summary, failed=result.status == "failed")
         self._keep(cell, self._stored(result), outcome)
@@ -188,6 +216,14 @@ class GridRun:
     def _keep(self, cell: Cell, result: Result, outcome: Outcome) -> None:
         outcome.results[cell.key] = result
         self._claims.release(cell.key)
+
+
+def _summary(result: Result) -> str:
+    """The outcome in a few words."""
+    if result.status == "failed":
+        return f"failed: {result.error}"
+    epochs = f", {result.trace.n_epochs} epochs" if result.trace else ""
+    return f"{result.status.replace('_', ' ')}{epochs}, {result.seconds:.0f} s"
 
 
 def _why_lost(cell: Cell, lost: Lost, attempt: int) -> str:
@@ -248,14 +284,11 @@ def share_of(cells: Sequence[Cell], shard: str | None) -> tuple[Cell, ...]:
     """
     if shard is None:
         return tuple(cells)
-    first, _, count = shard.partition("/")
-    if not (_is_number(first) and _is_number(count) and 1 <= int(first) <= int(count)):
+    form = re.fullmatch("([0-9]{1,9})/([0-9]{1,9})", shard)
+    first, count = map(int, form.groups()) if form else (0, 0)
+    if not 1 <= first <= count:
         raise UserError(f"--shard {shard!r} is not i/n with i from 1 to n; e.g. --shard 1/4")
-    return tuple(cells[int(first) - 1 :: int(count)])
-
-
-def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdecimal() and len(text) < 10
+    return tuple(cells[first - 1 :: count])
 
 
 def rescue(result: Result, folder: Path) -> str:

@@ -34,16 +34,19 @@ def check_software(expected: Mapping[str, Any]) -> None:
         raise UserError(f"other software: {', '.join(different)}; {REMEDY}")
 
 
-def check_software_of(cell: Cell) -> None:
-    """Raise `UserError` if a plugin or unlearnbench was edited since the cell was planned."""
+def check_here(cell: Cell) -> None:
+    """Raise `UserError` if a plugin or unlearnbench was edited since the cell was planned here.
+
+    Or if the device is another one.
+    """
     here, planned = software_of(cell), cell.identity["software"]
-    if here == planned:
-        return
-    plugins = here["plugins"].items()
-    edited = (f"'{name}'" for name, sha in plugins if planned["plugins"].get(name) != sha)
-    raise UserError(
-        f"{next(edited, 'unlearnbench')} was edited since this run began; start it again"
-    )
+    if here != planned:
+        plugins = here["plugins"].items()
+        edited = (f"'{name}'" for name, sha in plugins if planned["plugins"].get(name) != sha)
+        raise UserError(
+            f"{next(edited, 'unlearnbench')} was edited since this run began; start it again"
+        )
+    check_device(cell)
 
 
 def check_paths(paths: Sequence[str]) -> None:
@@ -55,12 +58,19 @@ def check_paths(paths: Sequence[str]) -> None:
 
 def check_cell(cell: Cell) -> None:
     """Raise `UserError` if data, plugins, weights or device differ from its plan."""
+    from unlearnbench.models.source import find_folder, weights_sha256
+
     here = identity_of(cell)
-    expected = cell.identity
     for part, name in (("forget_set", "the forget set"), ("software", "a plugin")):
-        if here[part] != expected[part]:
+        if here[part] != cell.identity[part]:
             raise UserError(f"{name} is another one than where the command runs; copy it again")
-    _check_weights(cell)
+    model = cell.model
+    folder = find_folder(model.requested, model.source.revision, False, model.allow_pickle)
+    # One of the hub that is not here yet will be fetched at the recorded revision.
+    if folder is not None and weights_sha256(folder) != model.source.weights_sha256:
+        raise UserError(
+            f"model '{model.requested}' is another one than where the command runs; copy it again"
+        )
     check_device(cell)
 
 
@@ -73,20 +83,6 @@ def paths_of(cell: Cell) -> list[str]:
         *([] if cell.models is None else [str(Path(cell.models).parent)]),
     ]
     return [name for name in named if name and Path(name).expanduser().exists()]
-
-
-def _check_weights(cell: Cell) -> None:
-    from unlearnbench.models.source import find_folder, weights_sha256
-
-    source = cell.model.source
-    pickled = cell.model.allow_pickle
-    folder = find_folder(cell.model.requested, source.revision, False, pickled)
-    # One of the hub that is not here yet will be fetched at the recorded revision.
-    if folder is not None and weights_sha256(folder) != source.weights_sha256:
-        raise UserError(
-            f"model '{cell.model.requested}' is another one than where the command runs; "
-            "copy it again"
-        )
 
 
 def check_device(cell: Cell) -> None:

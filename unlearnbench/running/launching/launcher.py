@@ -7,7 +7,7 @@ from typing import Protocol
 
 from unlearnbench.experiments.cell import Cell
 from unlearnbench.experiments.experiment import Experiment
-from unlearnbench.running.cell_run import Finished
+from unlearnbench.results.record import Result
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Ended:
     """A cell that runs no more."""
 
     cell: Cell
-    outcome: Finished | Lost
+    outcome: Result | Lost
 
 
 # Told what a running cell logs; may be called from another thread.

@@ -12,7 +12,7 @@ from threading import Thread
 from typing import Any
 
 from unlearnbench.experiments.cell import Cell
-from unlearnbench.running.cell_run import Finished
+from unlearnbench.results.record import Result
 from unlearnbench.running.launching.launcher import Ended, Listener, Lost
 from unlearnbench.running.launching.worker import BROKEN, DONE, LOG, serve
 
@@ -62,10 +62,9 @@ class LocalProcesses:
         self._idle, self._busy = [], []
 
     def _new(self) -> "_Worker":
-        taken = [w.gpu for w in [*self._idle, *self._busy]]
         free = list(self._gpus)
-        for gpu in taken:
-            free.remove(gpu)
+        for worker in [*self._idle, *self._busy]:
+            free.remove(worker.gpu)
         return _Worker.spawned(self._plugins, free[0])
 
     def _until_next_deadline(self, seconds: float) -> float:
@@ -119,7 +118,7 @@ class _Worker:
 
     def outcome(
         self, listener: Callable[[LogRecord], None], timeout: float | None
-    ) -> Finished | Lost | None:
+    ) -> Result | Lost | None:
         """What became of its cell, if that is known by now."""
         try:
             while self.talk.poll():
@@ -146,7 +145,8 @@ class _Worker:
         code = self.process.exitcode
         if code is None or code >= 0:
             return Lost(f"its process ended with exit status {code}")
-        reason = f"its process was killed by signal {-code} ({_signal_name(-code)})"
+        name = next((signal.name for signal in Signals if signal == -code), "unknown")
+        reason = f"its process was killed by signal {-code} ({name})"
         return Lost(reason, is_killed=code == -SIGKILL)
 
     def kill(self) -> None:
@@ -160,10 +160,3 @@ class _Worker:
             if self.sender.is_alive():  # unless a child of the worker's holds the other end
                 return
         self.talk.close()
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return Signals(number).name
-    except ValueError:
-        return "unknown"

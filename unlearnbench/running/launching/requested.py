@@ -72,7 +72,11 @@ class RequestedRun:
         """
         plugins = tuple(file for e in self.experiments for file in e.plugin)
         with self.store.writing():
-            self._keep()
+            # What was asked lies beside the results before the first of them is there.
+            for experiment in self.experiments:
+                self.store.save_experiment(experiment.to_toml())
+            if self.named is not None:
+                record(self.store.folder, self.named, self.cells)
             how = HowToRun.of(self.experiments[0], self.plan.jobs, plugins)
             outcome = run_grid(self.share, self.store, how, show_progress)
             call_others(None)
@@ -86,10 +90,3 @@ class RequestedRun:
             for cell in self.share
             if cell.key in outcome.results
         ]
-
-    def _keep(self) -> None:
-        """Keep what was asked beside the results, before the first of them is there."""
-        for experiment in self.experiments:
-            self.store.save_experiment(experiment.to_toml())
-        if self.named is not None:
-            record(self.store.folder, self.named, self.cells)

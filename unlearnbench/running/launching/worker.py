@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unlearnbench.errors import UserError
-from unlearnbench.experiments.cell import Cell
+from unlearnbench.registry import load_plugin_file
 from unlearnbench.running.cell_run import run_cell
-from unlearnbench.running.launching.identity_check import check_device, check_software_of
+from unlearnbench.running.launching.identity_check import check_here
 from unlearnbench.running.progress import logger
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ BEGAN, LOG, DONE, BROKEN = "began", "log", "done", "broken"
 def serve(talk: "Connection[Any, Any]", plugins: Sequence[str], gpu: int | None) -> None:
     """Run the cells that come through `talk` until it closes; send log records and results back.
 
-    Messages to the parent are (BEGAN, None), (LOG, record), (DONE, Finished), (BROKEN, why).
+    Messages to the parent are (BEGAN, None), (LOG, record), (DONE, result), (BROKEN, why).
     """
     if gpu is not None:  # before anything asks CUDA which devices there are
         os.environ["CUDA_VISIBLE_DEVICES"] = _name_of(gpu)
@@ -35,21 +35,28 @@ def serve(talk: "Connection[Any, Any]", plugins: Sequence[str], gpu: int | None)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     _end_with_parent()
     logger.propagate = False
-    broken = load_plugins(plugins)
+    broken = _fault_in(lambda: [load_plugin_file(Path(file)) for file in plugins])
     lock = threading.Lock()
 
     def send(kind: str, content: Any) -> None:
         with lock:
             talk.send((kind, content))
 
-    while (cell := _next(talk)) is not None:
+    while True:
+        try:
+            cell = talk.recv()
+        except EOFError:  # the parent has closed its end: there is nothing more to do
+            return
         send(BEGAN, None)
-        if problem := broken or _unfit_for(cell):
+        if problem := broken or _fault_in(check_here, cell):
             send(BROKEN, problem)
             continue
         with listened_to(lambda record: send(LOG, record)):
-            finished = run_cell(cell)
-        _send_result(send, finished)
+            result = run_cell(cell)
+        try:
+            send(DONE, result)
+        except Exception as error:  # what a plugin put into its result need not be picklable
+            send(BROKEN, f"its result cannot be sent: {type(error).__name__}: {error}")
 
 
 def _name_of(gpu: int) -> str:
@@ -58,40 +65,13 @@ def _name_of(gpu: int) -> str:
     return visible[gpu] if visible[0] else str(gpu)
 
 
-def load_plugins(files: Sequence[str]) -> str | None:
-    """Register the plugins of files in this process, too; what is wrong with one of them now."""
-    from unlearnbench.registry import load_plugin_file
-
+def _fault_in(step: Callable[..., object], *arguments: Any) -> str | None:
+    """What is wrong with a plugin now, or why this process is not fit for a cell; None if fine."""
     try:
-        for file in files:
-            load_plugin_file(Path(file))
+        step(*arguments)
     except UserError as error:
         return str(error)
     return None
-
-
-def _unfit_for(cell: Cell) -> str | None:
-    """Why this process would compute something else than the cell's key says; None if not."""
-    try:
-        check_software_of(cell)
-        check_device(cell)
-    except UserError as error:
-        return str(error)
-    return None
-
-
-def _next(talk: "Connection[Any, Any]") -> Any:
-    try:
-        return talk.recv()
-    except EOFError:  # the parent has closed its end: there is nothing more to do
-        return None
-
-
-def _send_result(send: Callable[[str, Any], None], finished: Any) -> None:
-    try:
-        send(DONE, finished)
-    except Exception as error:  # what a plugin put into its result need not be picklable
-        send(BROKEN, f"its result cannot be sent: {type(error).__name__}: {error}")
 
 
 @contextmanager

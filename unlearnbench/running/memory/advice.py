@@ -65,16 +65,13 @@ def changes(cell: "Cell") -> "Iterator[tuple[str, Strategy, str]]":
 
 def _flags(own: "Strategy", other: "Strategy") -> str:
     """The options that turn one strategy into another; the number of processes is none of them."""
-    before, flags = asdict(own), []
-    for name in (
-        "gradient_checkpointing",
-        "gradient_accumulation_steps",
-        "mixed_precision",
-        "deepspeed",
-    ):
-        if (value := getattr(other, name)) != before[name]:
-            flags.append(f"--{name.replace('_', '-')}" + ("" if value is True else f" {value}"))
-    return " ".join(flags)
+    before, after = asdict(own), asdict(other)
+    changed = {
+        f"--{name.replace('_', '-')}": after[name]
+        for name in after
+        if after[name] != before[name] and name != "n_processes"
+    }
+    return " ".join(flag if value is True else f"{flag} {value}" for flag, value in changed.items())
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -113,11 +110,9 @@ def _need(cell: "Cell") -> str:
         need = predict(cell)
     except Exception:  # whatever a foreign configuration lacks: the advice stands without it
         return "what it needs cannot be predicted here"
-    name, n_bytes = max(need.peak.parts.items(), key=lambda part: part[1])
-    return (
-        f"it needs about {in_words(need.total)} ({need.peak.phase}; "
-        f"most of it {name}, {in_words(n_bytes)})"
-    )
+    name, n_bytes = max(need.parts.items(), key=lambda part: part[1])
+    most = f"{need.peak}; most of it {name}, {in_words(n_bytes)}"
+    return f"it needs about {in_words(need.total)} ({most})"
 
 
 def _options(cell: "Cell") -> str:

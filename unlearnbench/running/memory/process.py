@@ -4,6 +4,7 @@ import ctypes
 import ctypes.util
 import os
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,25 +19,15 @@ _N_PARAMETERS = 10**7  # from which on a cell does so
 
 
 def keep_small(cell: "Cell") -> None:
-    """Called as a cell begins: the process shall not keep what a large network has let go."""
-    if cell.model.n_parameters >= _N_PARAMETERS:
-        return_large_blocks()
+    """Called as a cell begins: the process shall not keep what a large network has let go.
 
-
-def return_large_blocks() -> bool:
-    """Let the C library give blocks of 1 MiB and more back at once; false if it cannot be told.
-
-    By itself glibc keeps blocks of up to 32 MiB for later, and they come to lie between
-    others: the process of a model of 46 million parameters then held
-    3.8 GB at its peak instead of 2.7.  What is computed does not change.
+    The C library is to give blocks of 1 MiB and more back at once.  By itself glibc keeps those
+    of up to 32 MiB for later, and they come to lie between others: the process of a model of 46
+    million parameters then held 3.8 GB at its peak instead of 2.7.
     """
-    if not sys.platform.startswith("linux"):
-        return False
-    try:
-        mallopt = ctypes.CDLL(ctypes.util.find_library("c")).mallopt
-    except (AttributeError, OSError):  # another C library
-        return False
-    return bool(mallopt(_M_MMAP_THRESHOLD, _LARGE))
+    if cell.model.n_parameters >= _N_PARAMETERS and sys.platform.startswith("linux"):
+        with suppress(AttributeError, OSError):  # another C library
+            ctypes.CDLL(ctypes.util.find_library("c")).mallopt(_M_MMAP_THRESHOLD, _LARGE)
 
 
 _CGROUP = Path("/sys/fs/cgroup")

@@ -3,7 +3,6 @@
 import logging
 import pickle
 import time
-from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +10,7 @@ from unlearnbench.errors import UserError
 from unlearnbench.experiments.cell import Cell
 from unlearnbench.running.launching.launcher import Ended, Listener, Lost
 from unlearnbench.running.launching.ray import session
-from unlearnbench.running.launching.ray.logs import Hearing, Said
-from unlearnbench.running.launching.ray.parcels import Sender
-from unlearnbench.running.launching.ray.resources import Machines, Request
+from unlearnbench.running.launching.ray.parcels import Request, Resources, Sender
 from unlearnbench.running.launching.worker import BEGAN, DONE
 from unlearnbench.running.progress import logger
 
@@ -31,19 +28,49 @@ NO_PACKAGE = (
     "its worker cannot import unlearnbench; every machine needs the same installation as the "
     "one that runs the command"
 )
-
-
 LOST_MACHINES = 10  # that a cell may see before it is suspected of making them go
 RETURNS = 20  # in a row, of a cell that did not begin: more than two minutes
 
 
 @dataclass
 class _Task:
-    """A cell that was handed to Ray."""
+    """A cell that was handed to Ray, perhaps not for the first time."""
 
     cell: Cell
     has_begun: bool = False  # rather than waits in Ray
     deadline: float | None = None  # of the monotonic clock; known once the cell has begun
+    n_lost_machines: int = 0  # while it ran on them
+    n_returns: int = 0  # in a row, without having begun
+
+
+class LogHub:
+    """An actor that keeps what cells log, by their keys, until the driver takes it.
+
+    Who speaks never waits for it, and a run without it goes on: a lost line is no harm.
+    """
+
+    def __init__(self) -> None:
+        self._said: list[tuple[str, Any]] = []
+
+    def put(self, key: str, *records: Any) -> None:
+        """Log records of a cell, or BEGAN; in order for each."""
+        self._said += [(key, record) for record in records]
+
+    def take(self) -> list[tuple[str, Any]]:
+        """All there is."""
+        said, self._said = self._said, []
+        return said
+
+
+def start_hub() -> Any:
+    """A hub on the driver's own machine: the two live and die together."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    # Without a limit of restarts: it costs nothing, and the workers' handles stay good.
+    hub: Any = ray.remote(LogHub)
+    return hub.options(num_cpus=0, max_restarts=-1, scheduling_strategy=here).remote()
 
 
 class RayCluster:
@@ -57,15 +84,12 @@ class RayCluster:
         self._how, self._listener = how, listener
         self._sender = Sender(how.plugins)
         self._tasks: dict[Any, _Task] = {}  # by the reference of its result
-        self._lost_machines: Counter[str] = Counter()  # under a running cell
-        self._returns: Counter[str] = Counter()  # of a cell that did not begin, in a row
-        self._resting: list[tuple[float, Cell]] = []  # and when each is handed out again
+        self._resting: list[tuple[float, _Task]] = []  # and when each is handed out again
         self._request = Request(1, 0.0, 0)  # the last one; a grid's cells are much alike
-        self._machines = Machines()
         self._warned_of: set[Request] = set()
         self._session = session.connect(how.ray_address)
         try:
-            self._hearing = Hearing()
+            self._hub = start_hub()
         except BaseException:
             self._session.close()
             raise
@@ -79,32 +103,29 @@ class RayCluster:
         taken = len(self._tasks) + len(self._resting)
         if self._how.jobs:
             return self._how.jobs - taken
-        capacity = self._machines.room_for(self._request)
+        capacity = room_for(self._request)
         return max(1, capacity if self._session.is_own else 2 * capacity) - taken
 
     def start(self, cell: Cell) -> None:
         """Hand the cell to Ray."""
-        self._request = self._request_of(cell)
-        reference = self._sender.send(cell, self._request, self._hearing.hub)
-        self._tasks[reference] = _Task(cell)
+        self._send(_Task(cell))
+
+    def _send(self, task: _Task) -> None:
+        self._request = self._request_of(task.cell)
+        self._tasks[self._sender.send(task.cell, self._request, self._hub)] = task
 
     def wait(self, seconds: float) -> list[Ended]:
         """What has ended; hands on what the cells log in the meantime."""
         import ray
 
         self._start_rested()
+        pause = self._until_next_moment(seconds)
         if not self._tasks:
-            time.sleep(self._until_next_moment(seconds) if self._resting else 0.0)
+            time.sleep(pause if self._resting else 0.0)
             return []
-        question = self._hearing.question
-        ray.wait(
-            [*self._tasks, *([] if question is None else [question])],
-            timeout=self._until_next_moment(seconds),
-        )
-        self._listen()
+        ray.wait(list(self._tasks), timeout=pause)
         ready, _ = ray.wait(list(self._tasks), num_returns=len(self._tasks), timeout=0)
-        if ready:
-            self._hand_on(self._hearing.rest())
+        self._hand_on_what_was_said()
         ended = [end for reference in ready if (end := self._end(reference))]
         return [*ended, *self._stop_overdue()]
 
@@ -125,8 +146,8 @@ class RayCluster:
         """What to ask for; raises `UserError` for what will never be there."""
         request = Request.of(cell, self._how.gpus_per_cell)
         if self._session.is_own:
-            request = request.within(self._machines.now()[0])
-        if request in self._warned_of or self._machines.room_for(request):
+            request = request.within(machines()[0])
+        if request in self._warned_of or room_for(request):
             return request
         if self._session.is_own:
             raise UserError(
@@ -146,19 +167,19 @@ class RayCluster:
 
     def _start_rested(self) -> None:
         now = time.monotonic()
-        rested = [cell for due, cell in self._resting if due <= now]
-        self._resting = [(due, cell) for due, cell in self._resting if due > now]
-        for cell in rested:
-            self.start(cell)
+        rested = [task for due, task in self._resting if due <= now]
+        self._resting = [(due, task) for due, task in self._resting if due > now]
+        for task in rested:
+            self._send(task)
 
-    def _listen(self) -> None:
+    def _hand_on_what_was_said(self) -> None:
         import ray
+        from ray.exceptions import RayError
 
-        question = self._hearing.question
-        if question is not None and ray.wait([question], timeout=0)[0]:
-            self._hand_on(self._hearing.answer())
-
-    def _hand_on(self, said: list[Said]) -> None:
+        try:
+            said = ray.get(self._hub.take.remote(), timeout=5)
+        except RayError:
+            return
         tasks = {task.cell.key: task for task in self._tasks.values()}
         for key, what in said:
             task = tasks.get(key)
@@ -167,8 +188,7 @@ class RayCluster:
             if what != BEGAN:
                 self._listener(task.cell, what)
                 continue
-            task.has_begun = True
-            del self._returns[key]
+            task.has_begun, task.n_returns = True, 0
             if self._how.timeout is not None:
                 task.deadline = time.monotonic() + self._how.timeout
 
@@ -182,10 +202,9 @@ class RayCluster:
         try:
             kind, content = ray.get(reference)
         except RayError as error:
-            if not is_loss_of_machine(error) or self._lost_machines[cell.key] >= LOST_MACHINES:
+            is_suspect = task.n_lost_machines >= LOST_MACHINES or task.n_returns >= RETURNS
+            if is_suspect or not is_loss_of_machine(error):
                 return Ended(cell, lost(error))
-            if self._returns[cell.key] >= RETURNS:
-                return Ended(cell, given_back(error))
             self._again(task)
             return None
         if kind == DONE:
@@ -196,14 +215,12 @@ class RayCluster:
         """Hand a cell out again soon; one that a machine took along is told to who watches."""
         cell, text = task.cell, "Ray sent it to a machine that is gone; it is sent again"
         if task.has_begun:
-            self._lost_machines[cell.key] += 1
+            task.n_lost_machines += 1
             text = f"{cell.title}: {MACHINE}; it is run again"
             logger.warning(text)
-        self._returns[cell.key] += 1
-        pause = pause_after(self._returns[cell.key])
-        self._resting.append((time.monotonic() + pause, cell))
-        made = logger.makeRecord(logger.name, logging.WARNING, "", 0, text, (), None)
-        self._listener(cell, made)
+        task.has_begun, task.deadline, task.n_returns = False, None, task.n_returns + 1
+        self._resting.append((time.monotonic() + pause_after(task.n_returns), task))
+        self._listener(cell, logging.makeLogRecord({"msg": text}))
 
     def _stop_overdue(self) -> list[Ended]:
         import ray
@@ -216,18 +233,24 @@ class RayCluster:
         return [Ended(self._tasks.pop(reference).cell, why) for reference in late]
 
 
+def machines() -> list[Resources]:
+    """The resources of each machine of the cluster that is alive, used or not."""
+    import ray
+
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
+def room_for(request: Request) -> int:
+    """How many such cells all machines could run at a time."""
+    return sum(request.fits_in(machine) for machine in machines())
+
+
 def pause_after(n_returns: int) -> float:
     """Seconds to wait before a cell is handed out that came back so many times: 1, 2, 4, 8, 8, ...
 
     For some seconds Ray still sends cells to a machine that is gone, and each comes back at once.
     """
     return float(2 ** min(n_returns - 1, 3))
-
-
-def given_back(error: Any) -> Lost:
-    """What becomes of a cell that Ray does not get to any machine."""
-    text = " ".join(str(error).split())[:200]
-    return Lost(f"Ray gave it back {RETURNS} times: {type(error).__name__}: {text}", again=False)
 
 
 def lost(error: Any) -> Lost:

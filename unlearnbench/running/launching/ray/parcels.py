@@ -1,4 +1,4 @@
-"""A cell on its way to a Ray worker: packed by the command, unpacked, checked and run there."""
+"""A cell on its way to a Ray worker: what it asks for; packed here, unpacked and run there."""
 
 import os
 import pickle
@@ -18,8 +18,58 @@ from unlearnbench.running.launching.identity_check import (
     check_software,
     paths_of,
 )
-from unlearnbench.running.launching.ray.resources import Request
 from unlearnbench.running.launching.worker import BEGAN, BROKEN, DONE, listened_to
+from unlearnbench.running.memory.prediction import in_words, predict
+from unlearnbench.running.progress import logger
+
+LIBRARIES_BYTES = 4_000_000_000  # Python, torch and CUDA's libraries, per process
+Resources = Mapping[str, float]  # 'CPU', 'GPU', 'memory' in bytes
+
+
+@dataclass(frozen=True)
+class Request:
+    """The share of one machine that a cell takes."""
+
+    n_cpus: int
+    n_gpus: float
+    n_bytes: int  # of main memory
+
+    @classmethod
+    def of(cls, cell: Cell, gpus_per_cell: float | None) -> "Request":
+        """That of a cell; `gpus_per_cell` instead of one GPU for a model that is to be on one."""
+        on_gpu = cell.model.device.startswith("cuda")
+        n_gpus = float(on_gpu) if gpus_per_cell is None else gpus_per_cell
+        return cls(max(1, cell.threads), n_gpus, main_memory(cell))
+
+    def within(self, machine: Resources) -> "Request":
+        """At most all CPUs and all memory of a machine: a larger cell has it for itself."""
+        n_cpus = min(self.n_cpus, int(machine.get("CPU", 0)))
+        return Request(n_cpus, self.n_gpus, min(self.n_bytes, int(machine.get("memory", 0))))
+
+    def fits_in(self, machine: Resources) -> int:
+        """How many such cells a machine has room for when it is empty."""
+        named = {"CPU": self.n_cpus, "GPU": self.n_gpus, "memory": self.n_bytes}
+        return int(min(machine.get(name, 0) // n for name, n in named.items() if n > 0))
+
+    def __str__(self) -> str:
+        gpus = f", {self.n_gpus:g} GPUs" if self.n_gpus else ""
+        return f"{self.n_cpus} CPUs{gpus} and {in_words(self.n_bytes)} of memory"
+
+
+def main_memory(cell: Cell) -> int:
+    """Bytes of main memory that a cell is predicted to take, its process included.
+
+    On a GPU main memory holds the weights only while they are loaded.  0, no request,
+    where it cannot be predicted.
+    """
+    model = cell.model
+    if model.device.startswith("cuda"):
+        return LIBRARIES_BYTES + model.n_parameters * (4 if model.dtype == "float32" else 2)
+    try:
+        return predict(cell).total
+    except Exception as error:  # a third party's method may raise anything; the cell will tell
+        logger.debug("%s: its memory cannot be predicted: %s", cell.title, error)
+        return 0
 
 
 @dataclass(frozen=True)
@@ -28,11 +78,6 @@ class PluginFile:
 
     path: str
     source: bytes
-
-    @classmethod
-    def read(cls, path: str) -> "PluginFile":
-        """That of a file on this machine."""
-        return cls(path, Path(path).read_bytes())
 
 
 @dataclass(frozen=True)
@@ -51,7 +96,8 @@ class Sender:
     """Sends cells with the plugins they need; data that many of them share is sent once."""
 
     def __init__(self, plugins: Sequence[str]) -> None:
-        self._plugins = [PluginFile.read(str(Path(file).expanduser())) for file in plugins]
+        paths = (Path(file).expanduser() for file in plugins)
+        self._plugins = [PluginFile(str(path), path.read_bytes()) for path in paths]
         self._data: dict[int, tuple[Any, Any]] = {}  # held, so that no other one gets its id
 
     def send(self, cell: Cell, request: Request, hub: Any) -> Any:
@@ -66,11 +112,11 @@ class Sender:
             max_retries=0,
             name=cell.title,
         )
-        return sized.remote(self._parcel(cell), self._shared(cell.data), hub)
-
-    def _parcel(self, cell: Cell) -> Parcel:
+        data = cell.data
+        if id(data) not in self._data:
+            self._data[id(data)] = (data, ray.put(pickle.dumps(data)))
         alone: Any = replace(cell, data=None)  # type: ignore[arg-type]  # it travels apart
-        return Parcel(
+        parcel = Parcel(
             key=cell.key,
             software=cell.identity["software"],
             cell=pickle.dumps(alone),
@@ -78,33 +124,34 @@ class Sender:
             paths=paths_of(cell),
             plugins=self._plugins,
         )
-
-    def _shared(self, data: Any) -> Any:
-        """A reference to data in Ray's store, on the driver's machine."""
-        import ray
-
-        if id(data) not in self._data:
-            self._data[id(data)] = (data, ray.put(pickle.dumps(data)))
-        return self._data[id(data)][1]
+        return sized.remote(parcel, self._data[id(data)][1], hub)
 
 
 def run_parcel(parcel: Parcel, data: bytes, hub: Any) -> tuple[str, bytes]:
-    """Run one cell in this worker; (DONE, pickled Finished) or (BROKEN, why).
+    """Run one cell in this worker; (DONE, pickled result) or (BROKEN, why).
 
     BEGAN and log records go to `hub` while it runs.
     """
-    machine = _machine()
+    import ray
+    from ray.exceptions import RayError
+
+    from unlearnbench.running.cell_run import run_cell
+
+    machine = f"node {ray.util.get_node_ip_address()}"
     try:
         cell = _unpacked(parcel, data)
     except UserError as error:
         return BROKEN, f"{machine}: {error}".encode()
-    said = hub.put.remote(parcel.key, BEGAN)
-    finished, said = _run(cell, parcel.key, hub, said)
+    hub.put.remote(parcel.key, BEGAN)
+    logger.propagate = False
+    with listened_to(lambda record: hub.put.remote(parcel.key, record)):
+        result = run_cell(cell)
     try:
-        content = pickle.dumps(finished)
+        content = pickle.dumps(result)
     except Exception as error:  # what a plugin put into its result need not be picklable
         return BROKEN, f"its result cannot be sent: {type(error).__name__}: {error}".encode()
-    _wait_for(said)
+    with suppress(RayError):  # the last words arrive before the result does
+        ray.get(hub.put.remote(parcel.key), timeout=5)
     return DONE, content
 
 
@@ -123,49 +170,20 @@ def _unpacked(parcel: Parcel, data: bytes) -> Any:
     return cell
 
 
-def _run(cell: Any, key: str, hub: Any, said: Any) -> tuple[Any, Any]:
-    from unlearnbench.running.cell_run import run_cell
-    from unlearnbench.running.progress import logger
-
-    def send(record: Any) -> None:
-        nonlocal said
-        said = hub.put.remote(key, record)
-
-    logger.propagate = False
-    with listened_to(send):
-        return run_cell(cell), said
-
-
-def _wait_for(said: Any) -> None:
-    """The last words arrive before the result does."""
-    import ray
-    from ray.exceptions import RayError
-
-    with suppress(RayError):
-        ray.get(said, timeout=5)
-
-
 @cache
 def load_plugin(plugin: PluginFile) -> None:
     """Register a plugin in this process, once: from its own path if the same file is there."""
     from unlearnbench.registry import load_plugin_file
 
     path = Path(plugin.path)
-    load_plugin_file(path if _is_same(path, plugin.source) else _written(plugin))
-
-
-def _is_same(path: Path, source: bytes) -> bool:
     try:
-        return path.read_bytes() == source
+        is_here = path.read_bytes() == plugin.source
     except OSError:
-        return False
-
-
-def _written(plugin: PluginFile) -> Path:
-    """The plugin in a file of its own name, which is needed as long as this process lives."""
-    path = _own_folder() / Path(plugin.path).name
-    path.write_bytes(plugin.source)
-    return path
+        is_here = False
+    if not is_here:  # in a file of its own name, which is needed as long as this process lives
+        path = _own_folder() / path.name
+        path.write_bytes(plugin.source)
+    load_plugin_file(path)
 
 
 def _own_folder() -> Path:
@@ -175,9 +193,3 @@ def _own_folder() -> Path:
     context = ray.get_runtime_context()
     session = Path(context.get_temp_dir()) / context.get_session_name()
     return Path(tempfile.mkdtemp(prefix="plugin-", dir=session if session.is_dir() else None))
-
-
-def _machine() -> str:
-    import ray
-
-    return f"node {ray.util.get_node_ip_address()}"

@@ -9,7 +9,7 @@ import socket
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -60,8 +60,7 @@ def connect(address: str | None) -> Session:
         if address is None:
             return _start()
         _check_address(address)
-        with _errors_in_one_line(address):
-            _init(address=address)
+        _init(address, address=address)
     return Session(is_own=False)
 
 
@@ -71,49 +70,37 @@ def _start() -> Session:
     folder = Path(tempfile.mkdtemp(prefix="ray-", dir=_short_folder()))
     session = Session(is_own=True, folder=folder)
     try:
-        with _errors_in_one_line("here"):
-            _init(
-                address="local",  # whatever RAY_ADDRESS says
-                num_cpus=cores(),
-                include_dashboard=False,
-                object_store_memory=OBJECT_STORE_BYTES,
-                _node_ip_address="127.0.0.1",
-                _temp_dir=str(folder),
-            )
+        _init(
+            "here",
+            address="local",  # whatever RAY_ADDRESS says
+            num_cpus=cores(),
+            include_dashboard=False,
+            object_store_memory=OBJECT_STORE_BYTES,
+            _node_ip_address="127.0.0.1",
+            _temp_dir=str(folder),
+        )
     except BaseException:
         session.close()
         raise
     return session
 
 
-def _init(**options: Any) -> None:
-    """`ray.init`, which leaves this process's signals as they were."""
+def _init(where: str, **options: Any) -> None:
+    """`ray.init`, which leaves this process's signals as they were; raises `UserError`."""
     import ray
+    from ray.exceptions import RayError
 
     before = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(log_to_driver=False, logging_level=logging.CRITICAL, **options)
+    except (ConnectionError, RuntimeError, ValueError, OSError, RayError) as error:
+        text = " ".join(str(error).split())[:300]
+        is_other = "ersion mismatch" in text
+        hint = "every machine needs the same Python and Ray" if is_other else HOW_TO_ENTER
+        raise UserError(f"cannot use a Ray cluster at {where}: {text}; {hint}") from error
     finally:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, before)
-
-
-@contextmanager
-def _errors_in_one_line(address: str) -> Iterator[None]:
-    from ray.exceptions import RayError
-
-    try:
-        yield
-    except (ConnectionError, RuntimeError, ValueError, OSError, RayError) as error:
-        text = " ".join(str(error).split())[:300]
-        raise UserError(f"cannot use a Ray cluster at {address}: {text}; {_hint(text)}") from error
-
-
-def _hint(text: str) -> str:
-    """What to do about an error of Ray's."""
-    if "ersion mismatch" in text:
-        return "every machine needs the same Python and Ray"
-    return HOW_TO_ENTER
 
 
 def _check_installed() -> None:
@@ -162,13 +149,11 @@ def _short_folder() -> str | None:
 @contextmanager
 def _environment(values: dict[str, str]) -> Iterator[None]:
     """Within, variables that Ray and its processes read."""
-    before = {name: os.environ.get(name) for name in values}
+    before = {name: os.environ[name] for name in values if name in os.environ}
     os.environ.update(values)
     try:
         yield
     finally:
-        for name, value in before.items():
-            with suppress(KeyError):
-                del os.environ[name]
-            if value is not None:
-                os.environ[name] = value
+        for name in values:
+            os.environ.pop(name, None)
+        os.environ.update(before)
