@@ -111,6 +111,15 @@ def test_a_spoilt_file_of_version_1_is_named(tmp_path, path, place, value, told)
     assert read_file(spoilt).reason == "damaged: 'seed' stands there twice"
 
 
+@pytest.mark.parametrize("spoil", [{"value": 10**400}, {"documents": {"0": 10**400}}])
+def test_a_number_of_version_1_that_cannot_be_computed_with_is_named(tmp_path, spoil):
+    path = next(path for path in VERSION_1 if json.loads(path.read_text())["scores"])
+    raw = json.loads(path.read_text())
+    raw["scores"]["forgetting"]["ma"] |= spoil
+    (tmp_path / path.name).write_text(json.dumps(raw))
+    assert "damaged: int" in read_file(tmp_path / path.name).reason
+
+
 # ---- the command
 
 
