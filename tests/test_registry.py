@@ -107,6 +107,23 @@ def test_an_edited_plugin_has_another_hash(tmp_path):
     assert source_sha256(plugin) != before
 
 
+def test_a_plugin_of_a_package_is_all_of_the_package(tmp_path, monkeypatch):
+    package = tmp_path / "theirs"
+    (package / "formulas").mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (package / "formulas" / "losses.py").write_text("WEIGHT = 1.0  # of the loss\n")
+    (package / "template.py").write_text("class {name}:\n\xe9", encoding="latin-1")
+    write(package, "plugin.py", "theirs")
+    monkeypatch.syspath_prepend(tmp_path)
+    registry._import_tree("theirs.plugin")
+    digests = []
+    for weight in ("1.0  # of the loss", "1.0", "2.0"):
+        (package / "formulas" / "losses.py").write_text(f"WEIGHT = {weight}\n")
+        source_sha256.cache_clear()
+        digests.append(source_sha256(registry.find("methods", "theirs")))
+    assert digests[0] == digests[1] != digests[2]
+
+
 CODE = '''"""A module."""
 
 import logging
@@ -135,6 +152,8 @@ def percent(share: float, name: str = "share") -> float:
         ('"""A module."""\n', ""),
         ("That share in per cent.", "A share, in per cent.\n\n    Of a hundred.\n    "),
         ("; give one above 0", ", which is below 0"),
+        ("{name} is {share}; give one above 0", "of {name}, {share} was given"),
+        ("{name} is {share}; give", "{name}{share} give"),
         ("%s is above 1", "more than all of %s"),
         ("SCALE * share", "(SCALE * share)"),
         ("    label = ", "\n    label = "),
@@ -197,9 +216,10 @@ def test_the_harness_hash_is_of_what_measures(tmp_path: Path, monkeypatch: pytes
         file = tmp_path / "copy" / "results" / "store.py"
         file.rename(file.with_name("another.py"))
         shown.add(hash_after("results/another.py"))
-        measured = {hash_after(f"{n}.py") for n in ("protocol", "metrics/text", "models/hub")}
+        measuring = ("protocol", "metrics/text", "models/hub", "results/score")
+        measured = {hash_after(f"{name}.py") for name in measuring}
     finally:
         software.harness_sha256.cache_clear()
     assert len(shown) == 1
-    assert len(measured) == 3
+    assert len(measured) == len(measuring)
     assert not measured & shown
