@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -296,6 +297,47 @@ def test_the_process_is_as_before(model, forget_set, capfd):
         torch.set_num_threads(1)
         torch.use_deterministic_algorithms(flags[0], warn_only=True)
     assert capfd.readouterr() == ("", "")
+
+
+def test_threads_take_turns_and_leave_the_process_as_it_was(model, forget_set):
+    import torch
+
+    torch.set_num_threads(2)
+    torch.use_deterministic_algorithms(False)
+    random.seed(3)
+    before = random.getstate(), torch.random.get_rng_state().tolist()
+    traces = []
+
+    def work():
+        own = model.copied()
+        examiner = ub.make_examiner(own, forget_set, stop="paper")
+        traces.append(ub.unlearn(own, forget_set, "kumpr", examiner, max_epochs=1))
+
+    workers = [threading.Thread(target=work) for _ in range(3)]
+    try:
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+        assert torch.get_num_threads() == 2
+        assert not torch.are_deterministic_algorithms_enabled()
+        assert (random.getstate(), torch.random.get_rng_state().tolist()) == before
+    finally:
+        torch.set_num_threads(1)
+        torch.use_deterministic_algorithms(True, warn_only=True)
+    assert len({trace.model_dump_json() for trace in traces}) == 1
+    assert len(traces) == 3
+
+
+def test_transformers_shows_bars_as_before(model, forget_set):
+    from transformers.utils import logging
+
+    logging.enable_progress_bar()
+    other = ub.load_forget_set("nano", model, run="2", limit=3)  # whose pairs no test has found
+    ub.unlearn(
+        model.copied(), other, "icu", ub.make_examiner(model, other, stop="paper"), max_epochs=1
+    )
+    assert logging.is_progress_bar_enabled()
 
 
 def test_progress_is_shown_when_asked_for(model, forget_set, capfd):

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from threading import RLock
 from typing import Any
 
 import unlearnbench
@@ -46,32 +47,38 @@ def fix_randomness(seed: int, threads: int) -> None:
     torch.backends.cudnn.benchmark = False
 
 
+_TURNS = RLock()
+
+
 @contextmanager
 def randomness_put_back() -> Iterator[None]:
     """Whatever happens inside, put back what `fix_randomness` changes: for a caller's own process.
 
     Python's, NumPy's and torch's generators, those of GPUs too, and torch's threads and flags.
+    All of them are the process's, so threads take turns.
     """
     import random
 
     import numpy as np
     import torch
 
-    python, numpy_state, threads = random.getstate(), np.random.get_state(), torch.get_num_threads()
-    deterministic = torch.are_deterministic_algorithms_enabled()
-    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
-    fills: Any = torch.utils.deterministic
-    fills_memory, benchmark = fills.fill_uninitialized_memory, torch.backends.cudnn.benchmark
-    try:
-        with torch.random.fork_rng():
-            yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(numpy_state)
-        torch.set_num_threads(threads)
-        torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
-        fills.fill_uninitialized_memory = fills_memory
-        torch.backends.cudnn.benchmark = benchmark
+    with _TURNS:
+        python, numpy_state = random.getstate(), np.random.get_state()
+        threads = torch.get_num_threads()
+        deterministic = torch.are_deterministic_algorithms_enabled()
+        warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+        fills: Any = torch.utils.deterministic
+        fills_memory, benchmark = fills.fill_uninitialized_memory, torch.backends.cudnn.benchmark
+        try:
+            with torch.random.fork_rng():
+                yield
+        finally:
+            random.setstate(python)
+            np.random.set_state(numpy_state)
+            torch.set_num_threads(threads)
+            torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
+            fills.fill_uninitialized_memory = fills_memory
+            torch.backends.cudnn.benchmark = benchmark
 
 
 @cache
