@@ -202,7 +202,7 @@ def test_new_writes_plugins_whose_tests_pass_at_once(tmp_path: Path) -> None:
     assert tests.returncode == 0, tests.stdout + tests.stderr
 
 
-@pytest.mark.parametrize("name", ["icu", "My Method", "class", "9lives"])
+@pytest.mark.parametrize("name", ["icu", "My Method", "class", "9lives", "_1", "torch"])
 def test_new_refuses_names_that_cannot_be_used(name: str, tmp_path: Path) -> None:
     done = CliRunner().invoke(cli, ["new", "method", name, "--out", str(tmp_path)])
     assert isinstance(done.exception, UserError)
