@@ -376,6 +376,31 @@ def test_progress_is_shown_when_asked_for(model, forget_set, capfd):
         (lambda m, f: ub.load_forget_set("nano", m, run="9"), "unknown run '9'"),
         (lambda m, f: ub.load_forget_set("nano", m, protocol="x"), "not one of paper, released"),
         (lambda m, f: ub.make_examiner(m, f, stop="now"), "stop 'now' is not one of"),
+        (
+            lambda m, f: ub.unlearn(m, f, ub.methods["icu"]),
+            "<class .*Icu'> is no method; give its na",
+        ),
+        (lambda m, f: ub.unlearn(m, f, None), "None is no method"),
+        (
+            lambda m, f: ub.unlearn(m, f, "icu", "paper"),
+            "'paper' is no examiner; make one: ub.make",
+        ),
+        (lambda m, f: ub.evaluate(m, "forgetting", f, f), "is no examiner; make one"),
+        (lambda m, f: ub.load_forget_set(m, f), r"^forget_set LanguageModel.(?s:[^\n]*)$"),
+        (
+            lambda m, f: ub.load_forget_set("nano", m, protocol={"a": 1}),
+            "protocol .* is not one of",
+        ),
+        (
+            lambda m, f: ub.evaluate(m, "perplexity", f, settings={"protocol.sequence": "all"}),
+            "has its protocol",
+        ),
+        (lambda m, f: ub.Protocol.named("papr"), "unknown protocol 'papr' .did you mean 'paper'"),
+        (lambda m, f: ub.methods[None], "unknown method 'None'"),
+        (
+            lambda m, f: ub.register(type("Nameless", (ub.Method,), {})),
+            "Nameless has no name; give it one: name = 'my_method'",
+        ),
         (lambda m, f: ub.run(method=["icu"]), "unknown option 'method' .did you mean 'methods'"),
         (lambda m, f: ub.run(methods=["icu"], limit="few"), "limit 'few' is not a whole number"),
     ],
@@ -383,6 +408,37 @@ def test_progress_is_shown_when_asked_for(model, forget_set, capfd):
 def test_mistakes_are_told_as_on_the_command_line(call, message, model, forget_set):
     with pytest.raises(ub.UserError, match=message):
         call(model, forget_set)
+
+
+def test_options_may_be_whatever_stands_for_text_numbers_and_lists(model):
+    import numpy as np
+
+    folder = ROOT / "unlearnbench" / "nano" / "weights" / "nano-neo"
+    if not folder.is_dir():
+        pytest.skip("the weights are elsewhere: an installed package is tested")
+    assert ub.load_model(folder).source.weights_sha256 == model.source.weights_sha256
+    few = ub.load_forget_set("nano", model, limit=np.int64(2), protocol=None)
+    assert len(few.rows) == 2
+    names = ["perplexity"]
+    expected = numbers(ub.evaluate(model, names, task_limit=2, settings={"perplexity.window": 64}))
+    for tasks in (iter(names), dict.fromkeys(names).keys(), np.array(names), "perplexity"):
+        for settings in (["perplexity.window=64"], {"perplexity.window": np.int64(64)}):
+            scores = ub.evaluate(model, tasks, task_limit=2, settings=settings)
+            assert numbers(scores) == expected
+            tasks = names  # an iterator can be gone through once
+    with pytest.raises(ub.UserError, match="no file at /nowhere"):
+        ub.evaluate(model, "perplexity", text={"own": Path("/nowhere.jsonl")})
+
+
+def test_an_examiner_is_of_one_model_and_protocol(model, forget_set):
+    other = ub.load_model("nano-opt", device="cpu")
+    rows = ub.load_forget_set("nano", other, limit=2)
+    examiner = ub.make_examiner(model, forget_set, stop="paper")
+    with pytest.raises(ub.UserError, match="of another model than 'nano-opt'"):
+        ub.unlearn(other, rows, "kumpr", examiner)
+    released = ub.load_forget_set("nano", model, limit=2, protocol="released")
+    with pytest.raises(ub.UserError, match="of another protocol than the forget set"):
+        ub.evaluate(model, "forgetting", released, examiner)
 
 
 def test_a_forget_set_is_of_one_model(forget_set):

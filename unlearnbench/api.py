@@ -6,8 +6,9 @@ threads and flags, folder and environment.  Warnings come by `warnings`.
 """
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unlearnbench.data.forget_set import ForgetSet
@@ -17,6 +18,7 @@ from unlearnbench.experiments.experiment import Experiment
 from unlearnbench.experiments.planner import Planner, construct, cores, plan_cell
 from unlearnbench.protocol import PAPER, Protocol
 from unlearnbench.registry import find
+from unlearnbench.settings import quoted
 from unlearnbench.unlearning.method import Method
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def load_model(
-    name: str,
+    name: str | Path,
     *,
     revision: str | None = None,
     device: str = "auto",
@@ -59,7 +61,7 @@ def load_model(
         gradient_checkpointing=gradient_checkpointing,
         gradient_accumulation_steps=gradient_accumulation_steps,
     )
-    choice = choose_model(experiment, name)
+    choice = choose_model(experiment, str(name))
     model = choice.load()
     model.choice, model.strategy = choice, choice.strategy
     return model
@@ -74,7 +76,7 @@ class LoadedForgetSet(ForgetSet):
 
 
 def load_forget_set(
-    name: str,
+    name: str | Path,
     model: "LanguageModel",
     *,
     run: str | None = None,
@@ -162,9 +164,15 @@ def unlearn(
     from unlearnbench.running.progress import progress as progress_bar
 
     loaded = _loaded(forget_set, model)
+    _check_examiner(examiner, loaded)
     cell = loaded.cell
     if isinstance(method, str):
         made = _make_method(loaded, model, method, settings, seed)
+    elif not isinstance(method, Method):
+        raise UserError(
+            f"{quoted(method)} is no method; give its name, 'icu', or an object of its class: "
+            "ub.methods['icu'](alpha=0.1)"
+        )
     elif settings or seed is not None:
         raise UserError(
             f"a method object has its settings already; give them to it: "
@@ -190,7 +198,7 @@ def evaluate(
     forget_set: ForgetSet | None = None,
     examiner: "Examiner | None" = None,
     *,
-    settings: Mapping[str, Any] | None = None,
+    settings: Mapping[str, Any] | Sequence[str] | None = None,
     task_limit: int | None = None,
     text: Sequence[str] = (),
     data: str | None = None,
@@ -213,20 +221,22 @@ def evaluate(
     from unlearnbench.running.environment import randomness_put_back
 
     loaded = None if forget_set is None else _loaded(forget_set, model)
-    if loaded is not None and protocol is not None:
-        raise UserError(
-            "a forget set has its protocol; say it there: ub.load_forget_set(..., protocol=...)"
-        )
+    if loaded is not None:
+        _check_examiner(examiner, loaded)
     experiment = _experiment(
         tasks=_measurable(tasks, loaded),
         task_limit=task_limit,
         text=text,
         data=data,
         data_revision=data_revision,
-        settings=(*_protocol_settings(protocol or PAPER), *_settings(settings or {})),
+        settings=[*_protocol_settings(protocol or PAPER), *_plain(settings or ())],
         seeds=(seed,),
     )
     planner = Planner(experiment)
+    if loaded is not None and (protocol is not None or "protocol" in planner.overrides):
+        raise UserError(
+            "a forget set has its protocol; say it there: ub.load_forget_set(..., protocol=...)"
+        )
     plugins = {
         name: kind(**planner.overrides.get(name, {})) for name, kind in planner.tasks.items()
     }
@@ -273,8 +283,6 @@ def run(*, experiment: str | None = None, progress: bool = False, **options: Any
             "ub.run runs in one process; under a launcher of processes use: unlearnbench run"
         )
     values = _without_none({"jobs": 0, **options})
-    if isinstance(values.get("settings"), Mapping):
-        values["settings"] = _settings(values["settings"])
     requested = RequestedRun.of(values, experiment, spelling="{}")
     _warn(requested.plan.warnings)
     with randomness_put_back():
@@ -348,6 +356,24 @@ def _loaded(forget_set: ForgetSet, model: "LanguageModel") -> LoadedForgetSet:
     return forget_set
 
 
+def _check_examiner(examiner: "Examiner | None", forget_set: LoadedForgetSet) -> None:
+    """Raises `UserError` for one that stops at another model's line, or measures by other rules."""
+    from unlearnbench.unlearning.examiner import Examiner
+
+    if examiner is None:
+        return
+    source = forget_set.cell.model.source
+    if not isinstance(examiner, Examiner):
+        problem = f"{quoted(examiner)} is no examiner"
+    elif examiner.protocol != forget_set.protocol:
+        problem = "the examiner is of another protocol than the forget set"
+    elif examiner.known_as and examiner.known_as[0]["weights_sha256"] != source.weights_sha256:
+        problem = f"the examiner is of another model than '{source.name}'"
+    else:
+        return
+    raise UserError(f"{problem}; make one: ub.make_examiner(model, forget_set)")
+
+
 def _measurable(tasks: str | Sequence[str], forget_set: ForgetSet | None) -> tuple[str, ...]:
     """The tasks by name; all that can be measured where none is named."""
     from unlearnbench.experiments.planner import chosen_plugins
@@ -372,20 +398,34 @@ def _experiment(**options: Any) -> Experiment:
 
 def _without_none(options: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        name: list(value) if isinstance(value, set | tuple | range) else value
+        name: _plain(value)
         for name, value in options.items()
-        if value is not None and value != ()
+        if value is not None and not (isinstance(value, tuple) and not value)
     }
 
 
+def _plain(value: Any) -> Any:
+    """As a TOML file has it: text for a path, a list for whatever can be gone through.
+
+    {"icu.alpha": 0.1} becomes ["icu.alpha=0.1"], as the command line takes it.
+    """
+    if isinstance(value, Mapping):
+        return list(_settings(value))
+    value = value.tolist() if hasattr(value, "tolist") else value
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, Iterable) and not isinstance(value, str | bytes):
+        return [_plain(one) for one in value]
+    return value
+
+
 def _settings(values: Mapping[str, Any]) -> tuple[str, ...]:
-    """{"icu.alpha": 0.1} as the command line takes it: 'icu.alpha=0.1'."""
     return tuple(f"{name}={value}" for name, value in values.items())
 
 
 def _protocol_settings(protocol: str | Protocol) -> tuple[str, ...]:
     """What makes the paper's protocol this one; raises `UserError` for an unknown name."""
-    if isinstance(protocol, str):
+    if not isinstance(protocol, Protocol):
         protocol = Protocol.named(_experiment(protocol=protocol).protocol)
     values = {field.name: getattr(protocol, field.name) for field in fields(Protocol)}
     return _settings({f"protocol.{n}": v for n, v in values.items() if v != getattr(PAPER, n)})

@@ -30,7 +30,9 @@ def register(plugin: T) -> T:
 
     Raises `UserError` if another class has that name, naming both modules.
     """
-    kind, name = _kind_of(plugin), plugin.name
+    kind, name = _kind_of(plugin), getattr(plugin, "name", None)
+    if not isinstance(name, str) or not name:
+        raise UserError(f"{_where(plugin)} has no name; give it one: name = 'my_method'")
     other = _plugins[kind].get(name)
     if other is not None and _where(other) != _where(plugin):
         raise UserError(

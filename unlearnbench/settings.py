@@ -173,7 +173,7 @@ def name_and_value(option: str, flag: str, form: str, example: str) -> tuple[str
 def quoted(value: Any, longest: int = 100) -> str:
     """A value as a message shows it: on one line, not endless."""
     try:
-        text = repr(value)
+        text = " ".join(repr(value).splitlines())
     except (ValueError, RecursionError):  # Python writes no number of thousands of digits
         text = f"<{type(value).__name__}>"
     return text if len(text) <= longest else f"{text[:longest]}…"
