@@ -159,6 +159,11 @@ def test_released_results_get_todays_key_and_nothing_is_lost(old):
     assert cli("upgrade", old)[1] == f"nothing to upgrade in {old}\n"
 
 
+def test_a_folder_without_old_results_stays_as_it_is(tmp_path):
+    assert cli("upgrade", tmp_path)[:2] == (0, f"nothing to upgrade in {tmp_path}\n")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_unknown_code_measured_keeps_its_software(old, monkeypatch):
     monkeypatch.setattr(upgrades, "RELEASED", {})
     results = Store(old).load_all()[0]

@@ -31,7 +31,7 @@ def upgrade(folder: Path, dry_run: bool) -> int:
     if not folder.is_dir():
         raise UserError(f"{folder} is no folder of results; see: unlearnbench upgrade --help")
     store = Store(folder)
-    if dry_run:
+    if dry_run or not store.cells.is_dir():  # a folder of something else stays as it is
         return _upgrade(store, write=False)
     with store.alone():
         return _upgrade(store, write=True)
