@@ -399,7 +399,7 @@ def test_progress_is_shown_when_asked_for(model, forget_set, capfd):
         (lambda m, f: ub.methods[None], "unknown method 'None'"),
         (
             lambda m, f: ub.register(type("Nameless", (ub.Method,), {})),
-            "Nameless has no name; give it one: name = 'my_method'",
+            "Nameless has no name that an option can take .it is None.",
         ),
         (lambda m, f: ub.run(method=["icu"]), "unknown option 'method' .did you mean 'methods'"),
         (lambda m, f: ub.run(methods=["icu"], limit="few"), "limit 'few' is not a whole number"),

@@ -10,6 +10,7 @@ import unlearnbench
 from unlearnbench import registry
 from unlearnbench.errors import UserError
 from unlearnbench.files.software import code_of, source_sha256
+from unlearnbench.unlearning.method import Method
 
 METHOD = '''
 from dataclasses import dataclass
@@ -82,6 +83,17 @@ def test_a_file_that_does_not_import_is_a_user_error(tmp_path, text, told):
 def test_a_class_that_is_no_plugin_is_refused():
     with pytest.raises(UserError, match="none of Method, Task, Report"):
         registry.register(type("Stray", (), {"name": "stray"}))
+
+
+@pytest.mark.parametrize("name", ["a,b", "a.b", "a=b", "", "-a", "protocol", 3])
+def test_a_name_that_no_option_can_take_is_refused(name):
+    with pytest.raises(UserError, match="has no name that an option can take"):
+        registry.register(type("Stray", (Method,), {"name": name, "label": "Stray"}))
+
+
+def test_a_method_without_a_label_is_refused_before_a_table_needs_it():
+    with pytest.raises(UserError, match="Stray has no label, its name in tables"):
+        registry.register(type("Stray", (Method,), {"name": "stray"}))
 
 
 def test_unknown_names_come_with_the_nearest(tmp_path):
