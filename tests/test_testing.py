@@ -89,6 +89,26 @@ class Environing(Ascent):
         os.environ["LEFT_BEHIND"] = f"{id(forget_set)} {os.urandom(4).hex()}"
 
 
+class Nameless(Ascent):
+    """A loss, not its terms."""
+
+    def loss(self, batch: Any) -> Any:
+        return -batch.target_nll
+
+
+class PerRow(Ascent):
+    """A loss for each row."""
+
+    def loss(self, batch: Any) -> Any:
+        return {"forget": -batch.target_nll_per_row}
+
+
+class Unlabelled(Ascent):
+    """Without a label."""
+
+    label: ClassVar[str] = ""
+
+
 @dataclass(kw_only=True)
 class Silent(Ascent):
     """A setting without a meaning."""
@@ -106,6 +126,10 @@ class Silent(Ascent):
         (Tokenizing, "tokenizer"),
         (Environing, "environment variables"),
         (Silent, "weight has no meaning"),
+        (Nameless, r"loss\(\) of '.*' gave .* its terms by name"),
+        (PerRow, "each a tensor of one number"),
+        (Unlabelled, "Unlabelled has no `label`"),
+        (Silent(), "is no class; give the class"),
     ],
 )
 def test_a_method_that_breaks_the_contract_is_caught(
