@@ -383,9 +383,9 @@ def test_progress_is_shown_when_asked_for(model, forget_set, capfd):
         (lambda m, f: ub.unlearn(m, f, None), "None is no method"),
         (
             lambda m, f: ub.unlearn(m, f, "icu", "paper"),
-            "'paper' is no examiner; make one: ub.make",
+            "'paper' is no examiner of ub.make_examiner",
         ),
-        (lambda m, f: ub.evaluate(m, "forgetting", f, f), "is no examiner; make one"),
+        (lambda m, f: ub.evaluate(m, "forgetting", f, f), "is no examiner of ub.make"),
         (lambda m, f: ub.load_forget_set(m, f), r"^forget_set LanguageModel.(?s:[^\n]*)$"),
         (
             lambda m, f: ub.load_forget_set("nano", m, protocol={"a": 1}),
@@ -434,10 +434,10 @@ def test_an_examiner_is_of_one_model_and_protocol(model, forget_set):
     other = ub.load_model("nano-opt", device="cpu")
     rows = ub.load_forget_set("nano", other, limit=2)
     examiner = ub.make_examiner(model, forget_set, stop="paper")
-    with pytest.raises(ub.UserError, match="of another model than 'nano-opt'"):
+    with pytest.raises(ub.UserError, match="of another model or protocol than"):
         ub.unlearn(other, rows, "kumpr", examiner)
     released = ub.load_forget_set("nano", model, limit=2, protocol="released")
-    with pytest.raises(ub.UserError, match="of another protocol than the forget set"):
+    with pytest.raises(ub.UserError, match="of another model or protocol than"):
         ub.evaluate(model, "forgetting", released, examiner)
 
 

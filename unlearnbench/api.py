@@ -6,7 +6,7 @@ threads and flags, folder and environment.  Warnings come by `warnings`.
 """
 
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,10 +15,10 @@ from unlearnbench.data.forget_set import ForgetSet
 from unlearnbench.errors import UserError
 from unlearnbench.experiments.cell import Cell
 from unlearnbench.experiments.experiment import Experiment
-from unlearnbench.experiments.planner import Planner, construct, cores, plan_cell
+from unlearnbench.experiments.planner import Planner, chosen_plugins, construct, cores, plan_cell
 from unlearnbench.protocol import PAPER, Protocol
 from unlearnbench.registry import find
-from unlearnbench.settings import quoted
+from unlearnbench.settings import plain, quoted
 from unlearnbench.unlearning.method import Method
 
 if TYPE_CHECKING:
@@ -163,16 +163,12 @@ def unlearn(
     from unlearnbench.running.environment import fix_randomness, randomness_put_back
     from unlearnbench.running.progress import progress as progress_bar
 
-    loaded = _loaded(forget_set, model)
-    _check_examiner(examiner, loaded)
+    loaded = _loaded(forget_set, model, examiner)
     cell = loaded.cell
     if isinstance(method, str):
         made = _make_method(loaded, model, method, settings, seed)
     elif not isinstance(method, Method):
-        raise UserError(
-            f"{quoted(method)} is no method; give its name, 'icu', or an object of its class: "
-            "ub.methods['icu'](alpha=0.1)"
-        )
+        raise UserError(f"{quoted(method)} is no method; give its name, or ub.methods['icu']()")
     elif settings or seed is not None:
         raise UserError(
             f"a method object has its settings already; give them to it: "
@@ -180,8 +176,8 @@ def unlearn(
         )
     else:
         made = method
-    family = _choice(model).family
-    title = f"{cell.group}: {family} + {made.label}, forget set {cell.run}, seed {made.seed}"
+    label = f"{_choice(model).family} + {made.label}"
+    title = f"{cell.group}: {label}, forget set {cell.run}, seed {made.seed}"
     with progress_bar(1, progress) as bar, randomness_put_back():
         bar.start(title)
         examiner = examiner or make_examiner(model, forget_set)
@@ -220,16 +216,17 @@ def evaluate(
     from unlearnbench.running.cell_run import measure_tasks
     from unlearnbench.running.environment import randomness_put_back
 
-    loaded = None if forget_set is None else _loaded(forget_set, model)
-    if loaded is not None:
-        _check_examiner(examiner, loaded)
+    loaded = None if forget_set is None else _loaded(forget_set, model, examiner)
     experiment = _experiment(
         tasks=_measurable(tasks, loaded),
         task_limit=task_limit,
         text=text,
         data=data,
         data_revision=data_revision,
-        settings=[*_protocol_settings(protocol or PAPER), *_plain(settings or ())],
+        settings=[
+            *plain(_protocol_settings(protocol or PAPER)),
+            *_experiment(settings=settings).settings,
+        ],
         seeds=(seed,),
     )
     planner = Planner(experiment)
@@ -282,8 +279,7 @@ def run(*, experiment: str | None = None, progress: bool = False, **options: Any
         raise UserError(
             "ub.run runs in one process; under a launcher of processes use: unlearnbench run"
         )
-    values = _without_none({"jobs": 0, **options})
-    requested = RequestedRun.of(values, experiment, spelling="{}")
+    requested = RequestedRun.of(_without_none({"jobs": 0, **options}), experiment, spelling="{}")
     _warn(requested.plan.warnings)
     with randomness_put_back():
         outcome = requested.run(show_progress=progress)
@@ -309,7 +305,7 @@ def _make_method(
     find("methods", name)  # an unknown one is told by its name, not by that of a setting
     requested = _experiment(
         methods=(name,),
-        settings=_settings({f"{name}.{setting}": value for setting, value in settings.items()}),
+        settings={f"{name}.{setting}": value for setting, value in settings.items()},
         seeds=None if seed is None else (seed,),
     )
     experiment = replace(
@@ -341,8 +337,12 @@ def _choice(model: "LanguageModel") -> "ModelChoice":
     return choice
 
 
-def _loaded(forget_set: ForgetSet, model: "LanguageModel") -> LoadedForgetSet:
-    """The forget set, if it was loaded by this door and for this model."""
+def _loaded(
+    forget_set: ForgetSet, model: "LanguageModel", examiner: "Examiner | None" = None
+) -> LoadedForgetSet:
+    """The forget set, if it and the examiner are of this door, this model and one protocol."""
+    from unlearnbench.unlearning.examiner import Examiner
+
     if not isinstance(forget_set, LoadedForgetSet):
         raise UserError(
             f"{type(forget_set).__name__} is no forget set of ub.load_forget_set(NAME, model)"
@@ -353,31 +353,21 @@ def _loaded(forget_set: ForgetSet, model: "LanguageModel") -> LoadedForgetSet:
             f"forget set '{forget_set.name}' was loaded for model '{source.name}', and is given "
             f"to '{model.source.name}'; load it again: ub.load_forget_set(NAME, model)"
         )
-    return forget_set
-
-
-def _check_examiner(examiner: "Examiner | None", forget_set: LoadedForgetSet) -> None:
-    """Raises `UserError` for one that stops at another model's line, or measures by other rules."""
-    from unlearnbench.unlearning.examiner import Examiner
-
     if examiner is None:
-        return
-    source = forget_set.cell.model.source
+        return forget_set
     if not isinstance(examiner, Examiner):
-        problem = f"{quoted(examiner)} is no examiner"
-    elif examiner.protocol != forget_set.protocol:
-        problem = "the examiner is of another protocol than the forget set"
-    elif examiner.known_as and examiner.known_as[0]["weights_sha256"] != source.weights_sha256:
-        problem = f"the examiner is of another model than '{source.name}'"
-    else:
-        return
-    raise UserError(f"{problem}; make one: ub.make_examiner(model, forget_set)")
+        raise UserError(f"{quoted(examiner)} is no examiner of ub.make_examiner(model, forget_set)")
+    of = (examiner.known_as or [forget_set.cell.model.identity])[0]["weights_sha256"]
+    if (of, examiner.protocol) != (source.weights_sha256, forget_set.protocol):
+        raise UserError(
+            f"the examiner is of another model or protocol than forget set '{forget_set.name}'; "
+            "make one: ub.make_examiner(model, forget_set)"
+        )
+    return forget_set
 
 
 def _measurable(tasks: str | Sequence[str], forget_set: ForgetSet | None) -> tuple[str, ...]:
     """The tasks by name; all that can be measured where none is named."""
-    from unlearnbench.experiments.planner import chosen_plugins
-
     names = _experiment(tasks=tasks).tasks
     chosen = chosen_plugins("tasks", names)
     if forget_set is not None:
@@ -398,37 +388,18 @@ def _experiment(**options: Any) -> Experiment:
 
 def _without_none(options: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        name: _plain(value)
+        name: plain(value)
         for name, value in options.items()
-        if value is not None and not (isinstance(value, tuple) and not value)
+        if value is not None and (not isinstance(value, tuple) or value)
     }
 
 
-def _plain(value: Any) -> Any:
-    """As a TOML file has it: text for a path, a list for whatever can be gone through.
-
-    {"icu.alpha": 0.1} becomes ["icu.alpha=0.1"], as the command line takes it.
-    """
-    if isinstance(value, Mapping):
-        return list(_settings(value))
-    value = value.tolist() if hasattr(value, "tolist") else value
-    if isinstance(value, Path):
-        return str(value)
-    if isinstance(value, Iterable) and not isinstance(value, str | bytes):
-        return [_plain(one) for one in value]
-    return value
-
-
-def _settings(values: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(f"{name}={value}" for name, value in values.items())
-
-
-def _protocol_settings(protocol: str | Protocol) -> tuple[str, ...]:
+def _protocol_settings(protocol: str | Protocol) -> dict[str, Any]:
     """What makes the paper's protocol this one; raises `UserError` for an unknown name."""
     if not isinstance(protocol, Protocol):
         protocol = Protocol.named(_experiment(protocol=protocol).protocol)
     values = {field.name: getattr(protocol, field.name) for field in fields(Protocol)}
-    return _settings({f"protocol.{n}": v for n, v in values.items() if v != getattr(PAPER, n)})
+    return {f"protocol.{n}": v for n, v in values.items() if v != getattr(PAPER, n)}
 
 
 def _warn(messages: Sequence[str]) -> None:
