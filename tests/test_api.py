@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -298,6 +299,47 @@ def test_the_process_is_as_before(model, forget_set, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+def test_threads_take_turns_and_leave_the_process_as_it_was(model, forget_set):
+    import torch
+
+    torch.set_num_threads(2)
+    torch.use_deterministic_algorithms(False)
+    random.seed(3)
+    before = random.getstate(), torch.random.get_rng_state().tolist()
+    traces = []
+
+    def work():
+        own = model.copied()
+        examiner = ub.make_examiner(own, forget_set, stop="paper")
+        traces.append(ub.unlearn(own, forget_set, "kumpr", examiner, max_epochs=1))
+
+    workers = [threading.Thread(target=work) for _ in range(3)]
+    try:
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+        assert torch.get_num_threads() == 2
+        assert not torch.are_deterministic_algorithms_enabled()
+        assert (random.getstate(), torch.random.get_rng_state().tolist()) == before
+    finally:
+        torch.set_num_threads(1)
+        torch.use_deterministic_algorithms(True, warn_only=True)
+    assert len({trace.model_dump_json() for trace in traces}) == 1
+    assert len(traces) == 3
+
+
+def test_transformers_shows_bars_as_before(model, forget_set):
+    from transformers.utils import logging
+
+    logging.enable_progress_bar()
+    other = ub.load_forget_set("nano", model, run="2", limit=3)  # whose pairs no test has found
+    ub.unlearn(
+        model.copied(), other, "icu", ub.make_examiner(model, other, stop="paper"), max_epochs=1
+    )
+    assert logging.is_progress_bar_enabled()
+
+
 def test_progress_is_shown_when_asked_for(model, forget_set, capfd):
     own = model.copied()
     ub.unlearn(
@@ -334,6 +376,31 @@ def test_progress_is_shown_when_asked_for(model, forget_set, capfd):
         (lambda m, f: ub.load_forget_set("nano", m, run="9"), "unknown run '9'"),
         (lambda m, f: ub.load_forget_set("nano", m, protocol="x"), "not one of paper, released"),
         (lambda m, f: ub.make_examiner(m, f, stop="now"), "stop 'now' is not one of"),
+        (
+            lambda m, f: ub.unlearn(m, f, ub.methods["icu"]),
+            "<class .*Icu'> is no method; give its na",
+        ),
+        (lambda m, f: ub.unlearn(m, f, None), "None is no method"),
+        (
+            lambda m, f: ub.unlearn(m, f, "icu", "paper"),
+            "'paper' is no examiner of ub.make_examiner",
+        ),
+        (lambda m, f: ub.evaluate(m, "forgetting", f, f), "is no examiner of ub.make"),
+        (lambda m, f: ub.load_forget_set(m, f), r"^forget_set LanguageModel.(?s:[^\n]*)$"),
+        (
+            lambda m, f: ub.load_forget_set("nano", m, protocol={"a": 1}),
+            "protocol .* is not one of",
+        ),
+        (
+            lambda m, f: ub.evaluate(m, "perplexity", f, settings={"protocol.sequence": "all"}),
+            "has its protocol",
+        ),
+        (lambda m, f: ub.Protocol.named("papr"), "unknown protocol 'papr' .did you mean 'paper'"),
+        (lambda m, f: ub.methods[None], "unknown method 'None'"),
+        (
+            lambda m, f: ub.register(type("Nameless", (ub.Method,), {})),
+            "Nameless has no name that an option can take .it is None.",
+        ),
         (lambda m, f: ub.run(method=["icu"]), "unknown option 'method' .did you mean 'methods'"),
         (lambda m, f: ub.run(methods=["icu"], limit="few"), "limit 'few' is not a whole number"),
     ],
@@ -341,6 +408,37 @@ def test_progress_is_shown_when_asked_for(model, forget_set, capfd):
 def test_mistakes_are_told_as_on_the_command_line(call, message, model, forget_set):
     with pytest.raises(ub.UserError, match=message):
         call(model, forget_set)
+
+
+def test_options_may_be_whatever_stands_for_text_numbers_and_lists(model):
+    import numpy as np
+
+    folder = ROOT / "unlearnbench" / "nano" / "weights" / "nano-neo"
+    if not folder.is_dir():
+        pytest.skip("the weights are elsewhere: an installed package is tested")
+    assert ub.load_model(folder).source.weights_sha256 == model.source.weights_sha256
+    few = ub.load_forget_set("nano", model, limit=np.int64(2), protocol=None)
+    assert len(few.rows) == 2
+    names = ["perplexity"]
+    expected = numbers(ub.evaluate(model, names, task_limit=2, settings={"perplexity.window": 64}))
+    for tasks in (iter(names), dict.fromkeys(names).keys(), np.array(names), "perplexity"):
+        for settings in (["perplexity.window=64"], {"perplexity.window": np.int64(64)}):
+            scores = ub.evaluate(model, tasks, task_limit=2, settings=settings)
+            assert numbers(scores) == expected
+            tasks = names  # an iterator can be gone through once
+    with pytest.raises(ub.UserError, match="no file at /nowhere"):
+        ub.evaluate(model, "perplexity", text={"own": Path("/nowhere.jsonl")})
+
+
+def test_an_examiner_is_of_one_model_and_protocol(model, forget_set):
+    other = ub.load_model("nano-opt", device="cpu")
+    rows = ub.load_forget_set("nano", other, limit=2)
+    examiner = ub.make_examiner(model, forget_set, stop="paper")
+    with pytest.raises(ub.UserError, match="of another model or protocol than"):
+        ub.unlearn(other, rows, "kumpr", examiner)
+    released = ub.load_forget_set("nano", model, limit=2, protocol="released")
+    with pytest.raises(ub.UserError, match="of another model or protocol than"):
+        ub.evaluate(model, "forgetting", released, examiner)
 
 
 def test_a_forget_set_is_of_one_model(forget_set):

@@ -10,6 +10,7 @@ import unlearnbench
 from unlearnbench import registry
 from unlearnbench.errors import UserError
 from unlearnbench.files.software import code_of, source_sha256
+from unlearnbench.unlearning.method import Method
 
 METHOD = '''
 from dataclasses import dataclass
@@ -84,6 +85,17 @@ def test_a_class_that_is_no_plugin_is_refused():
         registry.register(type("Stray", (), {"name": "stray"}))
 
 
+@pytest.mark.parametrize("name", ["a,b", "a.b", "a=b", "", "-a", "protocol", 3])
+def test_a_name_that_no_option_can_take_is_refused(name):
+    with pytest.raises(UserError, match="has no name that an option can take"):
+        registry.register(type("Stray", (Method,), {"name": name, "label": "Stray"}))
+
+
+def test_a_method_without_a_label_is_refused_before_a_table_needs_it():
+    with pytest.raises(UserError, match="Stray has no label, its name in tables"):
+        registry.register(type("Stray", (Method,), {"name": "stray"}))
+
+
 def test_unknown_names_come_with_the_nearest(tmp_path):
     with pytest.raises(UserError, match="did you mean 'kumpr'"):
         registry.find("methods", "kumrp")
@@ -105,6 +117,23 @@ def test_an_edited_plugin_has_another_hash(tmp_path):
     assert source_sha256(plugin) == before  # this process runs what it has read
     source_sha256.cache_clear()  # as another process that reads the file now
     assert source_sha256(plugin) != before
+
+
+def test_a_plugin_of_a_package_is_all_of_the_package(tmp_path, monkeypatch):
+    package = tmp_path / "theirs"
+    (package / "formulas").mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (package / "formulas" / "losses.py").write_text("WEIGHT = 1.0  # of the loss\n")
+    (package / "template.py").write_text("class {name}:\n\xe9", encoding="latin-1")
+    write(package, "plugin.py", "theirs")
+    monkeypatch.syspath_prepend(tmp_path)
+    registry._import_tree("theirs.plugin")
+    digests = []
+    for weight in ("1.0  # of the loss", "1.0", "2.0"):
+        (package / "formulas" / "losses.py").write_text(f"WEIGHT = {weight}\n")
+        source_sha256.cache_clear()
+        digests.append(source_sha256(registry.find("methods", "theirs")))
+    assert digests[0] == digests[1] != digests[2]
 
 
 CODE = '''"""A module."""
@@ -135,6 +164,8 @@ def percent(share: float, name: str = "share") -> float:
         ('"""A module."""\n', ""),
         ("That share in per cent.", "A share, in per cent.\n\n    Of a hundred.\n    "),
         ("; give one above 0", ", which is below 0"),
+        ("{name} is {share}; give one above 0", "of {name}, {share} was given"),
+        ("{name} is {share}; give", "{name}{share} give"),
         ("%s is above 1", "more than all of %s"),
         ("SCALE * share", "(SCALE * share)"),
         ("    label = ", "\n    label = "),
@@ -197,9 +228,10 @@ def test_the_harness_hash_is_of_what_measures(tmp_path: Path, monkeypatch: pytes
         file = tmp_path / "copy" / "results" / "store.py"
         file.rename(file.with_name("another.py"))
         shown.add(hash_after("results/another.py"))
-        measured = {hash_after(f"{n}.py") for n in ("protocol", "metrics/text", "models/hub")}
+        measuring = ("protocol", "metrics/text", "models/hub", "results/score")
+        measured = {hash_after(f"{name}.py") for name in measuring}
     finally:
         software.harness_sha256.cache_clear()
     assert len(shown) == 1
-    assert len(measured) == 3
+    assert len(measured) == len(measuring)
     assert not measured & shown

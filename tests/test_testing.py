@@ -89,6 +89,26 @@ class Environing(Ascent):
         os.environ["LEFT_BEHIND"] = f"{id(forget_set)} {os.urandom(4).hex()}"
 
 
+class Nameless(Ascent):
+    """A loss, not its terms."""
+
+    def loss(self, batch: Any) -> Any:
+        return -batch.target_nll
+
+
+class PerRow(Ascent):
+    """A loss for each row."""
+
+    def loss(self, batch: Any) -> Any:
+        return {"forget": -batch.target_nll_per_row}
+
+
+class Unlabelled(Ascent):
+    """Without a label."""
+
+    label: ClassVar[str] = ""
+
+
 @dataclass(kw_only=True)
 class Silent(Ascent):
     """A setting without a meaning."""
@@ -106,6 +126,10 @@ class Silent(Ascent):
         (Tokenizing, "tokenizer"),
         (Environing, "environment variables"),
         (Silent, "weight has no meaning"),
+        (Nameless, r"loss\(\) of '.*' gave .* its terms by name"),
+        (PerRow, "each a tensor of one number"),
+        (Unlabelled, "Unlabelled has no `label`"),
+        (Silent(), "is no class; give the class"),
     ],
 )
 def test_a_method_that_breaks_the_contract_is_caught(
@@ -202,7 +226,7 @@ def test_new_writes_plugins_whose_tests_pass_at_once(tmp_path: Path) -> None:
     assert tests.returncode == 0, tests.stdout + tests.stderr
 
 
-@pytest.mark.parametrize("name", ["icu", "My Method", "class", "9lives"])
+@pytest.mark.parametrize("name", ["icu", "My Method", "class", "9lives", "_1", "torch"])
 def test_new_refuses_names_that_cannot_be_used(name: str, tmp_path: Path) -> None:
     done = CliRunner().invoke(cli, ["new", "method", name, "--out", str(tmp_path)])
     assert isinstance(done.exception, UserError)

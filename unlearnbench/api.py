@@ -8,15 +8,17 @@ threads and flags, folder and environment.  Warnings come by `warnings`.
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unlearnbench.data.forget_set import ForgetSet
 from unlearnbench.errors import UserError
 from unlearnbench.experiments.cell import Cell
 from unlearnbench.experiments.experiment import Experiment
-from unlearnbench.experiments.planner import Planner, construct, cores, plan_cell
+from unlearnbench.experiments.planner import Planner, chosen_plugins, construct, cores, plan_cell
 from unlearnbench.protocol import PAPER, Protocol
 from unlearnbench.registry import find
+from unlearnbench.settings import plain, quoted
 from unlearnbench.unlearning.method import Method
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def load_model(
-    name: str,
+    name: str | Path,
     *,
     revision: str | None = None,
     device: str = "auto",
@@ -59,7 +61,7 @@ def load_model(
         gradient_checkpointing=gradient_checkpointing,
         gradient_accumulation_steps=gradient_accumulation_steps,
     )
-    choice = choose_model(experiment, name)
+    choice = choose_model(experiment, str(name))
     model = choice.load()
     model.choice, model.strategy = choice, choice.strategy
     return model
@@ -74,7 +76,7 @@ class LoadedForgetSet(ForgetSet):
 
 
 def load_forget_set(
-    name: str,
+    name: str | Path,
     model: "LanguageModel",
     *,
     run: str | None = None,
@@ -161,10 +163,12 @@ def unlearn(
     from unlearnbench.running.environment import fix_randomness, randomness_put_back
     from unlearnbench.running.progress import progress as progress_bar
 
-    loaded = _loaded(forget_set, model)
+    loaded = _loaded(forget_set, model, examiner)
     cell = loaded.cell
     if isinstance(method, str):
         made = _make_method(loaded, model, method, settings, seed)
+    elif not isinstance(method, Method):
+        raise UserError(f"{quoted(method)} is no method; give its name, or ub.methods['icu']()")
     elif settings or seed is not None:
         raise UserError(
             f"a method object has its settings already; give them to it: "
@@ -172,8 +176,8 @@ def unlearn(
         )
     else:
         made = method
-    family = _choice(model).family
-    title = f"{cell.group}: {family} + {made.label}, forget set {cell.run}, seed {made.seed}"
+    label = f"{_choice(model).family} + {made.label}"
+    title = f"{cell.group}: {label}, forget set {cell.run}, seed {made.seed}"
     with progress_bar(1, progress) as bar, randomness_put_back():
         bar.start(title)
         examiner = examiner or make_examiner(model, forget_set)
@@ -190,7 +194,7 @@ def evaluate(
     forget_set: ForgetSet | None = None,
     examiner: "Examiner | None" = None,
     *,
-    settings: Mapping[str, Any] | None = None,
+    settings: Mapping[str, Any] | Sequence[str] | None = None,
     task_limit: int | None = None,
     text: Sequence[str] = (),
     data: str | None = None,
@@ -212,21 +216,24 @@ def evaluate(
     from unlearnbench.running.cell_run import measure_tasks
     from unlearnbench.running.environment import randomness_put_back
 
-    loaded = None if forget_set is None else _loaded(forget_set, model)
-    if loaded is not None and protocol is not None:
-        raise UserError(
-            "a forget set has its protocol; say it there: ub.load_forget_set(..., protocol=...)"
-        )
+    loaded = None if forget_set is None else _loaded(forget_set, model, examiner)
     experiment = _experiment(
         tasks=_measurable(tasks, loaded),
         task_limit=task_limit,
         text=text,
         data=data,
         data_revision=data_revision,
-        settings=(*_protocol_settings(protocol or PAPER), *_settings(settings or {})),
+        settings=[
+            *plain(_protocol_settings(protocol or PAPER)),
+            *_experiment(settings=settings).settings,
+        ],
         seeds=(seed,),
     )
     planner = Planner(experiment)
+    if loaded is not None and (protocol is not None or "protocol" in planner.overrides):
+        raise UserError(
+            "a forget set has its protocol; say it there: ub.load_forget_set(..., protocol=...)"
+        )
     plugins = {
         name: kind(**planner.overrides.get(name, {})) for name, kind in planner.tasks.items()
     }
@@ -272,10 +279,7 @@ def run(*, experiment: str | None = None, progress: bool = False, **options: Any
         raise UserError(
             "ub.run runs in one process; under a launcher of processes use: unlearnbench run"
         )
-    values = _without_none({"jobs": 0, **options})
-    if isinstance(values.get("settings"), Mapping):
-        values["settings"] = _settings(values["settings"])
-    requested = RequestedRun.of(values, experiment, spelling="{}")
+    requested = RequestedRun.of(_without_none({"jobs": 0, **options}), experiment, spelling="{}")
     _warn(requested.plan.warnings)
     with randomness_put_back():
         outcome = requested.run(show_progress=progress)
@@ -301,7 +305,7 @@ def _make_method(
     find("methods", name)  # an unknown one is told by its name, not by that of a setting
     requested = _experiment(
         methods=(name,),
-        settings=_settings({f"{name}.{setting}": value for setting, value in settings.items()}),
+        settings={f"{name}.{setting}": value for setting, value in settings.items()},
         seeds=None if seed is None else (seed,),
     )
     experiment = replace(
@@ -333,8 +337,12 @@ def _choice(model: "LanguageModel") -> "ModelChoice":
     return choice
 
 
-def _loaded(forget_set: ForgetSet, model: "LanguageModel") -> LoadedForgetSet:
-    """The forget set, if it was loaded by this door and for this model."""
+def _loaded(
+    forget_set: ForgetSet, model: "LanguageModel", examiner: "Examiner | None" = None
+) -> LoadedForgetSet:
+    """The forget set, if it and the examiner are of this door, this model and one protocol."""
+    from unlearnbench.unlearning.examiner import Examiner
+
     if not isinstance(forget_set, LoadedForgetSet):
         raise UserError(
             f"{type(forget_set).__name__} is no forget set of ub.load_forget_set(NAME, model)"
@@ -345,13 +353,21 @@ def _loaded(forget_set: ForgetSet, model: "LanguageModel") -> LoadedForgetSet:
             f"forget set '{forget_set.name}' was loaded for model '{source.name}', and is given "
             f"to '{model.source.name}'; load it again: ub.load_forget_set(NAME, model)"
         )
+    if examiner is None:
+        return forget_set
+    if not isinstance(examiner, Examiner):
+        raise UserError(f"{quoted(examiner)} is no examiner of ub.make_examiner(model, forget_set)")
+    of = (examiner.known_as or [forget_set.cell.model.identity])[0]["weights_sha256"]
+    if (of, examiner.protocol) != (source.weights_sha256, forget_set.protocol):
+        raise UserError(
+            f"the examiner is of another model or protocol than forget set '{forget_set.name}'; "
+            "make one: ub.make_examiner(model, forget_set)"
+        )
     return forget_set
 
 
 def _measurable(tasks: str | Sequence[str], forget_set: ForgetSet | None) -> tuple[str, ...]:
     """The tasks by name; all that can be measured where none is named."""
-    from unlearnbench.experiments.planner import chosen_plugins
-
     names = _experiment(tasks=tasks).tasks
     chosen = chosen_plugins("tasks", names)
     if forget_set is not None:
@@ -372,23 +388,18 @@ def _experiment(**options: Any) -> Experiment:
 
 def _without_none(options: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        name: list(value) if isinstance(value, set | tuple | range) else value
+        name: plain(value)
         for name, value in options.items()
-        if value is not None and value != ()
+        if value is not None and (not isinstance(value, tuple) or value)
     }
 
 
-def _settings(values: Mapping[str, Any]) -> tuple[str, ...]:
-    """{"icu.alpha": 0.1} as the command line takes it: 'icu.alpha=0.1'."""
-    return tuple(f"{name}={value}" for name, value in values.items())
-
-
-def _protocol_settings(protocol: str | Protocol) -> tuple[str, ...]:
+def _protocol_settings(protocol: str | Protocol) -> dict[str, Any]:
     """What makes the paper's protocol this one; raises `UserError` for an unknown name."""
-    if isinstance(protocol, str):
+    if not isinstance(protocol, Protocol):
         protocol = Protocol.named(_experiment(protocol=protocol).protocol)
     values = {field.name: getattr(protocol, field.name) for field in fields(Protocol)}
-    return _settings({f"protocol.{n}": v for n, v in values.items() if v != getattr(PAPER, n)})
+    return {f"protocol.{n}": v for n, v in values.items() if v != getattr(PAPER, n)}
 
 
 def _warn(messages: Sequence[str]) -> None:

@@ -13,6 +13,6 @@ class UserError(Exception):
 
 def unknown(kind: str, name: str, known: Iterable[str], command: str) -> UserError:
     """The error for a name that does not exist, with the nearest one that does."""
-    near = get_close_matches(name, list(known), n=1, cutoff=0.5)
+    near = get_close_matches(str(name), list(known), n=1, cutoff=0.5)
     hint = f" (did you mean '{near[0]}'?)" if near else ""
     return UserError(f"unknown {kind} '{name}'{hint}; see all with: {command}")

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from unlearnbench.errors import unknown
 from unlearnbench.settings import setting
 
 
@@ -73,8 +74,11 @@ class Protocol:
 
     @classmethod
     def named(cls, name: Literal["paper", "released"]) -> "Protocol":
-        """The paper's protocol or the released code's."""
-        return PAPER if name == "paper" else RELEASED
+        """The paper's protocol or the released code's; raises `UserError` for another name."""
+        named = {"paper": PAPER, "released": RELEASED}
+        if name not in named:
+            raise unknown("protocol", name, named, "unlearnbench show protocol")
+        return named[name]
 
 
 PAPER = Protocol()

@@ -4,6 +4,7 @@ import hashlib
 import importlib
 import importlib.util
 import pkgutil
+import re
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 KINDS = ("methods", "tasks", "reports")
 _FILE_MODULE = "unlearnbench_plugin_"
+_NAME = re.compile(r"(?!protocol$)\w[\w-]*")  # --set protocol.NAME means the protocol's setting
 
 T = TypeVar("T", bound=type[Any])
 _plugins: dict[str, dict[str, type]] = {kind: {} for kind in KINDS}
@@ -30,7 +32,14 @@ def register(plugin: T) -> T:
 
     Raises `UserError` if another class has that name, naming both modules.
     """
-    kind, name = _kind_of(plugin), plugin.name
+    kind, name = _kind_of(plugin), getattr(plugin, "name", None)
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise UserError(
+            f"{_where(plugin)} has no name that an option can take (it is {name!r:.40}); give it "
+            "one of letters, digits, - and _: name = 'my_method'"
+        )
+    if kind == "methods" and not isinstance(getattr(plugin, "label", None), str):
+        raise UserError(f"{_where(plugin)} has no label, its name in tables: label = 'Mine'")
     other = _plugins[kind].get(name)
     if other is not None and _where(other) != _where(plugin):
         raise UserError(

@@ -3,8 +3,9 @@
 import math
 import operator
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from unlearnbench.errors import UserError, unknown
@@ -170,10 +171,25 @@ def name_and_value(option: str, flag: str, form: str, example: str) -> tuple[str
     return name, value
 
 
+def plain(value: Any) -> Any:
+    """A value as a TOML file has it: text for a path, a list for what can be gone through.
+
+    {"icu.alpha": 0.1} becomes ["icu.alpha=0.1"], as the command line takes it.
+    """
+    if isinstance(value, Mapping):
+        return [f"{name}={one}" for name, one in value.items()]
+    value = value.tolist() if hasattr(value, "tolist") else value
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, Iterable) and not isinstance(value, str | bytes):
+        return [plain(one) for one in value]
+    return value
+
+
 def quoted(value: Any, longest: int = 100) -> str:
     """A value as a message shows it: on one line, not endless."""
     try:
-        text = repr(value)
+        text = " ".join(repr(value).splitlines())
     except (ValueError, RecursionError):  # Python writes no number of thousands of digits
         text = f"<{type(value).__name__}>"
     return text if len(text) <= longest else f"{text[:longest]}…"

@@ -171,12 +171,16 @@ def _world(n_rows: int = N_ROWS) -> "tuple[LanguageModel, LoadedForgetSet]":
 
 def _check_described(plugin: type) -> None:
     """What `unlearnbench list` and `show` print of it."""
+    if not isinstance(plugin, type):
+        raise ContractError(f"{plugin!r:.60} is no class; give the class: check_method(MyMethod)")
     where = plugin.__qualname__
     plugin_kind, name = (getattr(plugin, attribute, None) for attribute in ("plugin_kind", "name"))
     if plugin_kind is None:
         raise ContractError(f"{where} is no plugin; inherit Method, Task or Report")
     if not isinstance(name, str) or not name:
         raise ContractError(f"{where} has no `name`, by which the command line knows it")
+    if plugin_kind == "methods" and not getattr(plugin, "label", ""):
+        raise ContractError(f"{where} has no `label`, by which tables know it")
     if not (plugin.__doc__ or "").strip() or (plugin.__doc__ or "").startswith(f"{where}("):
         raise ContractError(f"{where} has no docstring; its first sentence is what `list` prints")
     if not is_dataclass(plugin):

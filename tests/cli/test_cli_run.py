@@ -153,6 +153,8 @@ def test_a_failing_cell_costs_only_itself(undisturbed, world, tmp_path):
         (("--tasks", "perplexty"), "did you mean 'perplexity'"),
         (("--protocol", "relased"), "is not one of paper, released"),
         (("--references", "befor"), "did you mean 'before'"),
+        (("--references", "none,before"), "unknown reference 'none'; see all with"),
+        (("--dry-run", "--shard", "3/2"), "e.g. --shard 1/4"),
         (("--model", "nano-nea"), "did you mean 'nano-neo'"),
         (("--model", "./nowhere"), "no model folder at"),
         (("--forget-set", "./nowhere"), "no forget set at"),
@@ -226,6 +228,15 @@ def test_a_renamed_folder_holds_the_same_data(undisturbed, world, tmp_path):
     options = world.options(undisturbed[0], "--dry-run")
     options[options.index("--forget-set") + 1] = str(renamed)
     assert cli(*options)[1].count("to do") == 0
+
+
+def test_a_dry_run_shows_the_cells_of_its_shard(undisturbed, world):
+    options = world.options(undisturbed[0], "--dry-run")
+    lines = [line for line in cli(*options)[1].splitlines() if "  done  " in line]
+    assert len(lines) > 2
+    shown = cli(*options, "--shard", "2/2")[1]
+    assert [line for line in shown.splitlines() if "  done  " in line] == lines[1::2]
+    assert f"{len(lines[1::2])} cells" in shown
 
 
 def test_of_a_launchers_processes_the_first_one_talks(world, tmp_path, monkeypatch):

@@ -208,6 +208,7 @@ FAULTS = {
         configured(architectures=["BertForMaskedLM"]),
         "no causal language model",
     ),
+    "a number for an architecture": (configured(architectures=[3]), "no causal language model"),
     "a smaller vocabulary": (configured(vocab_size=50), "do not fit its config.json"),
     "a huge vocabulary": (configured(vocab_size=10**14), "do not fit its config.json"),
     "a huge width": (configured(hidden_size=2**40), "size calculation overflowed"),

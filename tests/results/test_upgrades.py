@@ -111,6 +111,15 @@ def test_a_spoilt_file_of_version_1_is_named(tmp_path, path, place, value, told)
     assert read_file(spoilt).reason == "damaged: 'seed' stands there twice"
 
 
+@pytest.mark.parametrize("spoil", [{"value": 10**400}, {"documents": {"0": 10**400}}])
+def test_a_number_of_version_1_that_cannot_be_computed_with_is_named(tmp_path, spoil):
+    path = next(path for path in VERSION_1 if json.loads(path.read_text())["scores"])
+    raw = json.loads(path.read_text())
+    raw["scores"]["forgetting"]["ma"] |= spoil
+    (tmp_path / path.name).write_text(json.dumps(raw))
+    assert "damaged: int" in read_file(tmp_path / path.name).reason
+
+
 # ---- the command
 
 
@@ -148,6 +157,11 @@ def test_released_results_get_todays_key_and_nothing_is_lost(old):
         assert Store(old).renamed()[result.key] == same.key  # which studies know by its old key
     check_printed(cli("report", "--csv", old)[1])
     assert cli("upgrade", old)[1] == f"nothing to upgrade in {old}\n"
+
+
+def test_a_folder_without_old_results_stays_as_it_is(tmp_path):
+    assert cli("upgrade", tmp_path)[:2] == (0, f"nothing to upgrade in {tmp_path}\n")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_unknown_code_measured_keeps_its_software(old, monkeypatch):

@@ -125,6 +125,13 @@ def parts_of(result: Result) -> tuple[dict[str, Any], list[Any]]:
 def sealed(header: str, lines: list[str]) -> Files:
     """Files of a header's JSON and lines of JSON, which may be of any shape."""
     documents = gzip.compress("\n".join(lines).encode("utf-8", "surrogatepass"), mtime=0)
+    return sealed_over(documents, header)
+
+
+def sealed_over(documents: bytes, header: str | None = None) -> Files:
+    """Files with those documents, whatever they are, and digests that fit."""
+    if header is None:
+        header = json.dumps(parts_of(full_result(seed=9))[0])
     digest = hashlib.sha256(documents).hexdigest()
     inner = header.encode("utf-8", "surrogatepass").strip().removeprefix(b"{").lstrip()
     body = f' "documents_sha256": "{digest}",\n'.encode() + inner
@@ -209,6 +216,10 @@ SPOILT = {
     "endless digits": (instead(b'{"schema_version": ' + b"9" * 5000 + b"}"), "damaged"),
     "another key": (edited("key", value="0" * 64), "the key is not that of its content"),
     "another identity": (edited("identity", "seed", value=8), "the key is not that"),
+    "documents that do not decompress": (
+        sealed_over(WHOLE.documents[:10] + b"\xff" * 40),
+        "do not fit it: Error -3",
+    ),
     "no documents": (WHOLE._replace(documents=b""), "its documents cannot be read"),
     "outcomes of another score": (
         edited("u", value={"x": {}}, line=OUTCOMES),

@@ -2,6 +2,7 @@
 
 import keyword
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from string import Template
 
@@ -23,6 +24,11 @@ def new(kind: str, name: str, out: Path) -> None:
     for file_name in templates:
         if (path := out / file_name).exists():
             raise UserError(f"{path} exists already; give another name or folder: --out FOLDER")
+    if find_spec(name) is not None:
+        raise UserError(
+            f"there is a Python module called '{name}', which {name}.py would hide; give another "
+            f"name: unlearnbench new {kind} my_{name}"
+        )
     out.mkdir(parents=True, exist_ok=True)
     for file_name, template in templates.items():
         text = (files("unlearnbench.cli") / "templates" / template).read_text(encoding="utf-8")
@@ -35,9 +41,9 @@ def _names(kind: str, name: str) -> dict[str, str]:
     """What the templates are filled with; raises `UserError` for a name that cannot be used."""
     from unlearnbench import registry
 
-    if not name.isidentifier() or keyword.iskeyword(name) or name != name.lower():
+    if not name.isidentifier() or keyword.iskeyword(name) or name != name.lower() or name[0] == "_":
         raise UserError(
-            f"'{name}' is no name for a Python file; use lower case letters, digits and _: "
+            f"'{name}' is no name for a Python file; use lower case letters, then digits and _: "
             f"unlearnbench new {kind} my_{kind}"
         )
     flag = name.replace("_", "-")

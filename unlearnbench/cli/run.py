@@ -3,6 +3,7 @@
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,7 +57,7 @@ def run(config: Path | None, name: str | None, dry_run: bool, **options: Any) ->
     for warning in requested.plan.warnings:
         to_stderr(warning)
     if dry_run:
-        _print_plan(requested.plan, requested.store)
+        _print_plan(replace(requested.plan, cells=requested.share), requested.store)
         return 0
     try:
         with _terminating_as_interrupt():

@@ -32,7 +32,9 @@ def upgrade(folder: Path, dry_run: bool) -> int:
         raise UserError(f"{folder} is no folder of results; see: unlearnbench upgrade --help")
     store = Store(folder)
     n_current = n_kept = n_damaged = 0
-    with nullcontext() if dry_run else store.alone():
+    # A folder of something else stays as it is.
+    changes_nothing = dry_run or not store.cells.is_dir()
+    with nullcontext() if changes_nothing else store.alone():
         for path in store.older():
             result = store.load(path.stem)
             if isinstance(result, Result):

@@ -112,14 +112,15 @@ def _sentence_encoder(folder: Path) -> "SentenceTransformer":
     taken; the library's notice of it is not shown, since it is meant.
     """
     from sentence_transformers import SentenceTransformer
-    from transformers.utils import logging as transformers_logging
+
+    from unlearnbench.models.loading import quiet_transformers
 
     notices = logging.getLogger("sentence_transformers")
     level = notices.level
     notices.setLevel(logging.ERROR)
-    transformers_logging.disable_progress_bar()
     try:
-        return SentenceTransformer(str(folder), device="cpu", local_files_only=True)
+        with quiet_transformers():
+            return SentenceTransformer(str(folder), device="cpu", local_files_only=True)
     except Exception as error:  # each layer below has its own kinds
         first = (str(error).splitlines() or [""])[0]
         raise UserError(

@@ -229,7 +229,7 @@ def _reference_roles(requested: tuple[str, ...]) -> tuple[Role, ...]:
         return ()
     for name in requested:
         if name not in REFERENCES:
-            available = ("auto", "none", *REFERENCES)
+            available = ("auto", "none", *REFERENCES) if len(requested) == 1 else REFERENCES
             raise unknown("reference", name, available, "unlearnbench run --help")
     return tuple(role for role in REFERENCES if role in requested)
 

@@ -3,7 +3,9 @@
 import ast
 import hashlib
 import inspect
+import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -28,7 +30,7 @@ PACKAGES = (
     "trl",
 )
 # What these compute decides a number; the other packages plan, run, store and show.
-_MEASURING = ("data", "metrics", "models", "unlearning", "protocol.py")
+_MEASURING = ("data", "metrics", "models", "unlearning", "protocol.py", "results/score.py")
 # Calls that are a statement of their own and whose texts are for people.
 _TALK = {"warn", "debug", "info", "warning", "error"}
 
@@ -52,7 +54,8 @@ def source_sha256(plugin: type) -> str:
     """Digest of the code of the file a plugin is written in: an edited method is another method.
 
     Read once in a process, like the plugin itself: a later edit is nothing that it runs.
-    For a built-in one also of what the files of its folder share: `_*.py` and task files.
+    For a built-in one also of what the files of its folder share: `_*.py` and task files; for one
+    of somebody else's package of all its Python files.
     Raises `UserError` for one that was not read from a file, whose source nobody can look up.
     """
     try:
@@ -67,6 +70,10 @@ def source_sha256(plugin: type) -> str:
     if plugin.__module__.startswith("unlearnbench."):
         shared = ("_[!_]*.py", "*/*.yaml")
         parts += sorted(path for pattern in shared for path in file.parent.glob(pattern))
+    else:
+        package = sys.modules.get(plugin.__module__.partition(".")[0])
+        folders = map(Path, getattr(package, "__path__", ()))
+        parts += sorted(path for folder in folders for path in folder.rglob("*.py"))
     return hashlib.sha256("\0".join(map(_content, parts)).encode()).hexdigest()
 
 
@@ -92,8 +99,10 @@ def code_sha256(folder: Path) -> str:
 
 def _content(file: Path) -> str:
     """A Python file's code, any other file's text."""
-    text = file.read_text(encoding="utf-8")
-    return code_of(text) if file.suffix == ".py" else text
+    text = file.read_text(encoding="utf-8", errors="backslashreplace")
+    with suppress(SyntaxError, ValueError):  # somebody's template, or of another Python
+        return code_of(text) if file.suffix == ".py" else text
+    return text
 
 
 def code_of(source: str) -> str:
@@ -139,7 +148,7 @@ def _write(node: object, is_talk: bool, messages: set[int], add: Callable[[str],
         add(")")
     elif isinstance(node, list):
         for one in node:
-            if not _is_bare_text(one):
+            if not (_is_bare_text(one) or (is_talk and _is_text(one))):
                 _write(one, is_talk, messages, add)
     else:  # a name, or the place of a default or a key that is not there
         add("-" if node is None else repr(node))
@@ -147,6 +156,8 @@ def _write(node: object, is_talk: bool, messages: set[int], add: Callable[[str],
 
 def _is_bare_text(node: object) -> bool:
     """A docstring, of whatever it is."""
-    if not isinstance(node, ast.Expr) or not isinstance(node.value, ast.Constant):
-        return False
-    return isinstance(node.value.value, str)
+    return isinstance(node, ast.Expr) and _is_text(node.value)
+
+
+def _is_text(node: object) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)

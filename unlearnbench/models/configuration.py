@@ -27,7 +27,7 @@ def read_configuration(folder: Path, trust_remote_code: bool) -> "PretrainedConf
             raise _has_code(folder) from error
         raise UserError(f"cannot read {folder / 'config.json'}: {in_one_line(error)}") from error
     names = getattr(config, "architectures", None) or []
-    if names and not any(n.endswith(("ForCausalLM", "LMHeadModel")) for n in names):
+    if names and not any(str(n).endswith(("ForCausalLM", "LMHeadModel")) for n in names):
         raise UserError(
             f"{folder.name} is a {names[0]}, no causal language model; "
             "see: unlearnbench list models"

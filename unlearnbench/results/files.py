@@ -10,6 +10,7 @@ of the trace, with its rows.
 """
 
 import gzip
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -34,7 +35,10 @@ _DOCUMENTS: Any = {
     "continuations": True,
 }
 #: What comes of a text that is not what a result, or its documents, are made of.
-_UNFIT = (ValueError, LookupError, TypeError, AttributeError, EOFError, OSError, RecursionError)
+_UNFIT = (
+    *(ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError),
+    *(EOFError, OSError, zlib.error),
+)
 
 
 @dataclass(frozen=True)

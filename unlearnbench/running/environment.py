@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache, partial
 from pathlib import Path
+from threading import RLock
 from typing import Any
 
 import unlearnbench
@@ -54,15 +55,19 @@ def fix_randomness(seed: int, threads: int) -> None:
     torch.backends.cudnn.benchmark = False
 
 
+_TURNS = RLock()
+
+
 @contextmanager
 def randomness_put_back() -> Iterator[None]:
     """Whatever happens inside, put back what `fix_randomness` changes: for a caller's own process.
 
     Python's, NumPy's and torch's generators, those of GPUs too, and torch's threads and flags.
+    All of them are the process's, so threads take turns.
     """
     import torch
 
-    with _put_back_after(_of_randomness()), torch.random.fork_rng():
+    with _TURNS, _put_back_after(_of_randomness()), torch.random.fork_rng():
         yield
 
 

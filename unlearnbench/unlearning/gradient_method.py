@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from unlearnbench.errors import UserError
+from unlearnbench.settings import quoted
 from unlearnbench.unlearning.method import Method
 
 if TYPE_CHECKING:
@@ -52,6 +54,17 @@ class GradientMethod(Method):
                 self._epochs(model, forget_set, log)
         return log.trace
 
+    def _terms(self, batch: "UnlearnBatch") -> "dict[str, Tensor]":
+        """`loss`; raises `UserError` for what cannot be added up and minimised."""
+        terms = self.loss(batch)
+        values = terms.values() if isinstance(terms, dict) else ()
+        if not values or not all(hasattr(v, "numel") and v.numel() == 1 for v in values):
+            raise UserError(
+                f"loss() of '{self.name}' gave {quoted(terms)}; it returns its terms by name, each "
+                "a tensor of one number: {'forget': -batch.target_nll}"
+            )
+        return terms
+
     def _epochs(self, model: "LanguageModel", forget_set: "ForgetSet", log: "EpochLog") -> None:
         from unlearnbench.unlearning.reference import References
         from unlearnbench.unlearning.steps import seeded_generator, shuffled_batches
@@ -62,7 +75,7 @@ class GradientMethod(Method):
             while not log.ended:
                 batches = shuffled_batches(log.active, self.batch_size, order)
                 for index in batches:
-                    losses = steps.losses(self.loss, forget_set, index, random, references)
+                    losses = steps.losses(self._terms, forget_set, index, random, references)
                     if not log.batch_done(losses, len(batches)):
                         return
                     steps.take()
