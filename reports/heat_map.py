@@ -51,20 +51,6 @@ class Map:
         return [pair for pair, square in self.squares.items() if square.best]
 
 
-def maps_of(findings: "Findings") -> tuple[Map, ...]:
-    """Per group and method that varies exactly two of the axes, a map for each metric shown."""
-    maps = []
-    for group in findings.table.groups:
-        for rows in quantities.families(group):
-            varying = [a for a in findings.axes if len({_value(r, a) for r in rows}) > 1]
-            if len(varying) == 2:
-                settings = (varying[0], varying[1])
-                maps += [
-                    _map(group, rows, settings, q) for q in quantities.of(findings.table, METRICS)
-                ]
-    return tuple(m for m in maps if any(s.value is not None for s in m.squares.values()))
-
-
 def goodness(values: list[float], higher_is_better: bool, is_log: bool) -> list[float]:
     """Where each value stands between the worst (0) and the best (1); 0.5 if all are equal."""
     counted = [math.log(value) if is_log else value for value in values]
@@ -76,20 +62,17 @@ def goodness(values: list[float], higher_is_better: bool, is_log: bool) -> list[
 
 
 def _map(group: "Group", rows: "list[Row]", settings: tuple[str, str], quantity: Quantity) -> Map:
-    by_pair: dict[Pair, Row] = {}
-    repeated = []
+    by_pair: dict[Pair, list[Row]] = {}
     for row in rows:
-        pair = (_value(row, settings[0]), _value(row, settings[1]))
-        if pair in by_pair:
-            repeated.append(pair)
-        by_pair.setdefault(pair, row)
+        pair = _value(row, settings[0]), _value(row, settings[1])
+        by_pair.setdefault(pair, []).append(row)
     return Map(
         quantity.title,
         f"{group.title}, {rows[0].method}",
         settings,
         (_sorted(a for a, _ in by_pair), _sorted(b for _, b in by_pair)),
-        _squares(group, by_pair, quantity),
-        tuple(dict.fromkeys(repeated)),
+        _squares(group, {pair: of_pair[0] for pair, of_pair in by_pair.items()}, quantity),
+        tuple(pair for pair, of_pair in by_pair.items() if len(of_pair) > 1),
     )
 
 
@@ -139,8 +122,15 @@ class HeatMap(StyledFigure[tuple[Map, ...]]):
     absent = "No heat map: it needs the rows of one method that vary exactly two settings."
 
     def panels(self, findings: "Findings") -> tuple[Map, ...]:
-        """A map per metric; none unless exactly two of the findings' axes vary."""
-        return maps_of(findings)
+        """Per group and method that varies exactly two of the axes, a map for each metric shown."""
+        shown = quantities.of(findings.table, METRICS)
+        maps = []
+        for group in findings.table.groups:
+            for rows in quantities.families(group):
+                varying = [a for a in findings.axes if len({_value(r, a) for r in rows}) > 1]
+                if len(varying) == 2:
+                    maps += [_map(group, rows, (varying[0], varying[1]), q) for q in shown]
+        return tuple(m for m in maps if any(s.value is not None for s in m.squares.values()))
 
     def sentences(self, findings: "Findings", panels: tuple[Map, ...]) -> Iterator[str]:
         """The settings, what dark means, what is hatched, and the best pair of each metric."""
@@ -163,17 +153,16 @@ class HeatMap(StyledFigure[tuple[Map, ...]]):
         marks: dict[str, Mark],  # noqa: ARG002 - a square is no row
     ) -> "Drawing":
         """The maps of each method in as many columns as fit."""
-        groups = list(dict.fromkeys(m.group for m in panels))
+        groups: dict[str, list[Map]] = {}
+        for one in panels:
+            groups.setdefault(one.group, []).append(one)
         # A square must hold '>1000': not more than 15 of them side by side, nor 3 maps.
-        widest = max(len(m.values[0]) for m in panels)
-        n_columns = max(1, min(3, 15 // widest))
+        n_columns = max(1, min(3, 15 // max(len(m.values[0]) for m in panels)))
         tallest = max(len(m.values[1]) for m in panels)
-        n_rows = [
-            drawing.grid_shape(sum(m.group == g for m in panels), n_columns)[0] for g in groups
-        ]
+        n_rows = [drawing.grid_shape(len(own), n_columns)[0] for own in groups.values()]
         picture = drawing.blank(sum(n_rows) * (0.27 * tallest + 0.75))
-        for group, part in zip(groups, drawing.parts_of(picture, groups, n_rows), strict=True):
-            own = [m for m in panels if m.group == group]
+        parts = drawing.parts_of(picture, list(groups), n_rows)
+        for own, part in zip(groups.values(), parts, strict=True):
             for one, axes in zip(own, drawing.axes_in(part, len(own), n_columns), strict=True):
                 _draw_map(axes, one)
         return picture

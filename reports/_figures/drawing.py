@@ -19,17 +19,16 @@ from .quantities import names_of
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Drawing
+    from matplotlib.lines import Line2D
 
     from unlearnbench.reporting.document import Findings
 
 P = TypeVar("P")  # what a figure calls its panels
 WIDTH = 7.0  # inches: both columns of a paper
+MOST_WITH_RUNS = 8  # more rows than this, and single runs and whiskers would be a thicket
 # All lines and text that are no data; a page in dark mode puts its own colour in this one's place.
 FOREGROUND = "#1f2328"
-LINE_OF_ROLE: dict[str, Any] = {
-    "before": ":",
-    "retrained": "--",
-}  # of reference lines, in every figure
+LINE_OF_ROLE = {"before": ":", "retrained": "--"}  # of reference lines, in every figure
 ROLE_NAMES = {"before": "before unlearning", "retrained": "retrained"}
 # Okabe and Ito's palette (2008) for all kinds of colour vision, without its black, which is the
 # text's, and its yellow, which is lost on white.
@@ -187,24 +186,29 @@ def legend(drawing: "Drawing", handles: Mapping[str, Any]) -> None:
     drawing.legend(list(handles.values()), lines, loc="outside lower center", ncols=n_columns)
 
 
-def reference_lines(roles: Collection[str]) -> dict[str, Any]:
-    """What a legend says of the lines of these reference rows, in the table's order."""
+def line(**looks: Any) -> "Line2D":
+    """A line or a marker for a legend."""
     from matplotlib.lines import Line2D
 
+    return Line2D([], [], **{"color": FOREGROUND, **looks})
+
+
+def reference_lines(roles: Collection[str]) -> "dict[str, Line2D]":
+    """What a legend says of the lines of these reference rows, in the table's order."""
     return {
-        ROLE_NAMES[role]: Line2D([], [], color=FOREGROUND, linestyle=dashes, linewidth=0.9)
+        ROLE_NAMES[role]: line(linestyle=dashes, linewidth=0.9)
         for role, dashes in LINE_OF_ROLE.items()
         if role in roles
     }
 
 
 def log_axis(axes: "Axes", which: Literal["x", "y"], start: float | None = None) -> None:
-    """Fit a logarithmic axis to what is drawn, or from `start` on, its ticks in plain numbers."""
+    """A logarithmic axis over what is drawn, or from `start` on, its ticks in plain numbers."""
     from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
     first, last = getattr(axes.dataLim, f"interval{which}")
     low, high = log_limits(first, last, start)
-    axes.set(**{f"{which}lim": (low, high)})
+    axes.set(**{f"{which}scale": "log", f"{which}lim": (low, high)})
     axis = axes.xaxis if which == "x" else axes.yaxis
     if high < 10 * low:  # hardly a power of ten in it
         axis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))

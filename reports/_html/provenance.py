@@ -61,7 +61,7 @@ def _of_run(result: Result | None, column: Column) -> list[Any] | None:
         return None
     if column.name == EPOCHS.name:
         return [str(result.trace.n_epochs), None, ""] if result.trace else None
-    score = result.scores.get(column.task, {}).get(column.metric)
+    score = column.score(result)
     if score is None:
         return None
     error = "" if score.stderr is None else column.text(score.stderr * column.scale)

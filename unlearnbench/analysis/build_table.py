@@ -188,7 +188,7 @@ def _cells(results: Sequence[Result], columns: Sequence[Column]) -> dict[str, Ce
 
 
 def _metric_cell(results: Sequence[Result], column: Column) -> Cell | None:
-    measured = (r.scores.get(column.task, {}).get(column.metric) for r in results)
+    measured = (column.score(result) for result in results)
     # NaN says that a value could not be computed: it is missing, not a number to average.
     scores = [s for s in measured if s is not None and not math.isnan(s.value)]
     if not scores:

@@ -9,7 +9,7 @@ from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from unlearnbench.errors import UserError
 from unlearnbench.results.record import Result, Role, StopRecord
-from unlearnbench.results.score import TABLE_I, Metric
+from unlearnbench.results.score import TABLE_I, Metric, Score
 
 ABSENT = "–"  # not measured; never 0
 
@@ -32,6 +32,15 @@ class Column(Metric):
         """The two lines of a narrow header: 'EL10', '(%) ↓'."""
         name, bracket, unit = self.label.partition(" (")
         return name, f"({unit} {self.arrow}".strip() if bracket else self.arrow
+
+    def score(self, result: Result) -> Score | None:
+        """The score of one result; None if it was not measured."""
+        return result.scores.get(self.task, {}).get(self.metric)
+
+    def value(self, result: Result) -> float | None:
+        """The value of one result in printed units, uncapped; None if it was not measured."""
+        score = self.score(result)
+        return None if score is None else score.value * self.scale
 
     def is_over_cap(self, value: float, cap: float | None) -> bool:
         """Whether the value (in printed units) is above the cap that applies to this column."""

@@ -96,9 +96,8 @@ def _values_of_common_runs(
     for run, places in enumerate(runs):
         for row, place in enumerate(places):
             for at, column in enumerate(columns):
-                score = results[row][place].scores.get(column.task, {}).get(column.metric)
-                if score is not None:
-                    values[row, at, run] = score.value * column.scale
+                if (value := column.value(results[row][place])) is not None:
+                    values[row, at, run] = value
     return values
 
 

@@ -190,8 +190,7 @@ def has_failed(result: Result) -> bool:
 
 def value(result: Result, column: Column) -> float | None:
     """A metric of one run in printed units, uncapped; None if it was not measured."""
-    score = result.scores.get(column.task, {}).get(column.metric)
-    return None if score is None or has_failed(result) else score.value * column.scale
+    return None if has_failed(result) else column.value(result)
 
 
 def epochs(result: Result) -> float | None:
