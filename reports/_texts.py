@@ -24,7 +24,12 @@ def passages_of(case: Case) -> tuple[Passage, ...]:
     source = (Passage("prefix", case.prefix), Passage("reference", case.reference))
     passages = (*(p for p in source if p.text), *case.passages)
     return tuple(
-        Passage(one_line(p.label), one_line(p.text) or NOTHING, _one_line_each(p)) for p in passages
+        Passage(
+            one_line(p.label),
+            one_line(p.text) or NOTHING,
+            tuple((name, one_line(value)) for name, value in p.facts),
+        )
+        for p in passages
     )
 
 
@@ -39,7 +44,3 @@ def head_lines(headers: tuple[str, ...]) -> list[tuple[str, ...]]:
     if not any(bracket for _, bracket, _ in pairs):
         return [headers]
     return [tuple(name for name, _, _ in pairs), tuple((b + unit).strip() for _, b, unit in pairs)]
-
-
-def _one_line_each(passage: Passage) -> tuple[tuple[str, str], ...]:
-    return tuple((name, one_line(value)) for name, value in passage.facts)

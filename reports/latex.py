@@ -1,4 +1,4 @@
-"""The document as LaTeX that compiles as printed."""
+"""The document as LaTeX that compiles as printed, and its floats to put into a paper."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -82,3 +82,22 @@ class Latex(Report):
         if picture.figure not in included:
             return f"% Figure {picture.figure}: these results have nothing to show in it."
         return figure_float(self.page, breakable(caption), included[picture.figure])
+
+
+@register
+@dataclass(frozen=True)
+class LatexFragment(Latex):
+    r"""The same tables and figures as floats alone, for \input into a paper."""
+
+    name: ClassVar[str] = "latex-fragment"
+
+    page: ClassVar[Page] = Page("htbp", width=480)
+
+    def _text(self, document: "Document", included: Mapping[str, str] | None) -> str:
+        remarks = [document.title, *(note.text for note in document.notes)]
+        comments = [
+            rf"% Needs \usepackage{{{','.join(PACKAGES)}}}",
+            "% In a paper of two columns write table* where a table is to span both.",
+            *(f"% {one_line(text)}" for text in remarks if text),
+        ]
+        return "\n\n".join(["\n".join(comments), *self.floats(document, included)]) + "\n"

@@ -3,9 +3,10 @@
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
-from unlearnbench.analysis.table import INDISTINCT, INTERVALS_TITLE, Group, Table, interval_columns
+from unlearnbench.analysis.table import INDISTINCT, INTERVALS_TITLE, Table, interval_columns
 from unlearnbench.registry import register
 from unlearnbench.reporting.document import Case, Listing, Picture
 from unlearnbench.reporting.report import Report
@@ -23,7 +24,7 @@ _LEGEND = (
     "equal as printed is equal in rank."
 )
 
-Text = Callable[["Group", "Row", "Column"], str]
+Text = Callable[["Row", "Column"], str]  # of a cell
 
 
 @register
@@ -72,21 +73,19 @@ def _table(table: "Table") -> Iterator[str]:
     for group in table.groups:
         size = f" ({group.parameters} parameters)" if group.parameters else ""
         yield f"### {_escaped(group.title)}{size}"
-        yield _group(group, table.columns, _cell)
+        yield _group(group, table.columns, partial(_cell, group))
         if columns := interval_columns([group], table.columns):
             yield f"{INTERVALS_TITLE}:"
-            yield _group(group, columns, Group.interval)
+            yield _group(group, columns, group.interval)
     yield _notes(table.notes, _LEGEND)
 
 
 def _group(group: "Group", columns: Sequence["Column"], text: Text) -> str:
     headers = ["", *(f"{c.label} {c.arrow}".strip() for c in columns)]
-    rows = [[_label(row), *(text(group, row, c) for c in columns)] for row in group.rows]
+    labels = [f"{_escaped(row.label)} {row.markers}".strip() for row in group.rows]
+    cells = [[text(row, c) for c in columns] for row in group.rows]
+    rows = [[label, *of_row] for label, of_row in zip(labels, cells, strict=True)]
     return _pipes(headers, rows, 1)
-
-
-def _label(row: "Row") -> str:
-    return f"{_escaped(row.label)} {row.markers}".strip()
 
 
 def _cell(group: "Group", row: "Row", column: "Column") -> str:

@@ -9,14 +9,20 @@ from unlearnbench.reporting.document import Document
 from unlearnbench.results.record import Environment, Result
 
 MAKING = ("stop_line", "protocol", "epoch_limit", "learning_rate", "means")
-
-
 Facts = tuple[tuple[str, str], ...]  # names and values
 
 
 def protocols(table: Table) -> dict[str, Facts]:
     """Every protocol setting by group; those that depart from the named protocol are marked."""
-    return {group.title: _protocol(group) for group in table.groups if group.protocol}
+    made: dict[str, Facts] = {}
+    for group in (group for group in table.groups if group.protocol):
+        own = differing_protocol_settings(group.protocol_name, dict(group.protocol))
+        settings = (
+            (name, format_value(value) + (" (set for this run)" if name in own else ""))
+            for name, value in group.protocol.items()
+        )
+        made[group.title] = (("protocol", group.protocol_name), *settings)
+    return made
 
 
 def software(results: Sequence[Result]) -> Facts:
@@ -43,17 +49,6 @@ def absent(document: Document) -> tuple[str, ...]:
     table = document.findings.table
     sentences = [sentence for group in table.groups for sentence in _absent(group, table)]
     return (*sentences, *(note.text for note in document.notes))
-
-
-def _protocol(group: Group) -> Facts:
-    own = differing_protocol_settings(group.protocol_name, dict(group.protocol))
-    return (
-        ("protocol", group.protocol_name),
-        *(
-            (name, format_value(value) + (" (set for this run)" if name in own else ""))
-            for name, value in group.protocol.items()
-        ),
-    )
 
 
 def _absent(group: Group, table: Table) -> Iterable[str]:

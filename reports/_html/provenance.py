@@ -70,8 +70,7 @@ def _of_run(result: Result | None, column: Column) -> list[Any] | None:
 
 def record(result: Result, pool: Pool) -> dict[str, Any]:
     """The result without its scores; parts that many results share are numbers in the pool."""
-    forget_set, method, model = result.forget_set, result.method, result.model
-    environment, trace = result.environment, result.trace
+    forget_set, method, trace = result.forget_set, result.method, result.trace
     outcome = "not unlearned: a reference row"
     if trace is not None:
         outcome = f"{trace.outcome.replace('_', ' ')}: {trace.reason}".rstrip(": ")
@@ -79,39 +78,19 @@ def record(result: Result, pool: Pool) -> dict[str, Any]:
         "forget_set": {
             "name": forget_set.name,
             "run": forget_set.run,
-            "content sha256": forget_set.content_sha256,
+            "content_sha256": forget_set.content_sha256,
             "rows": len(forget_set.doc_ids),
         },
         "settings": [
             [name, format_value(value), method.origins.get(name, "default or given")]
             for name, value in method.settings.items()
         ],
-        "protocol": {
-            "name": result.protocol_name,
-            **{name: format_value(value) for name, value in result.protocol.items()},
-        },
+        "protocol": {"name": result.protocol_name, **result.protocol},
         "stop": result.stop.model_dump(),
-        "model": {
-            "name": model.name,
-            "location": model.location,
-            "revision": model.revision or "none (not from the hub)",
-            "weights sha256": model.weights_sha256,
-            "architecture": model.architecture,
-            "parameters": f"{model.n_parameters:,}",
-            "dtype": model.dtype,
-            "device": model.device,
-        },
+        "model": result.model.model_dump(),
         "sets": {name: one.model_dump() for name, one in result.sets.items()},
-        "environment": {
-            "python": environment.python,
-            "platform": environment.platform,
-            "threads": environment.n_threads,
-            "git commit": environment.git_commit or "none (not a checkout)",
-            "uncommitted changes": {None: "unknown", True: "yes", False: "no"}[
-                environment.git_dirty
-            ],
-        },
-        "packages": environment.packages,
+        "environment": result.environment.model_dump(exclude={"packages"}),
+        "packages": result.environment.packages,
     }
     return {
         "status": result.status.replace("_", " "),

@@ -29,10 +29,10 @@ def table_floats(table: "Table", page: "Page") -> Iterator[str]:
     yield table_float(page, caption, _tabular(table, table.columns, _mean), notes)
     if table.has_spread:
         measured = [c for c in table.columns if c.name not in SCORE_NAMES]
-        body = _tabular(table, measured, _spread)
+        body = _tabular(table, measured, lambda g, r, c: number(g.spread(r, c)))
         yield table_float(page, "Sample standard deviation over runs.", body)
     if columns := interval_columns(table.groups, table.columns):
-        body = _tabular(table, columns, _interval)
+        body = _tabular(table, columns, lambda g, r, c: number(g.interval(r, c)))
         yield table_float(page, f"{escape(INTERVALS_TITLE)}.", body)
 
 
@@ -73,11 +73,3 @@ def _mean(group: "Group", row: "Row", column: "Column") -> str:
     markers = group.flag(row, column) + doubt
     # Of no width, so that digits stand under digits.
     return ranked + (rf"\rlap{{{superscript(markers)}}}" if markers else "")
-
-
-def _spread(group: "Group", row: "Row", column: "Column") -> str:
-    return number(group.spread(row, column))
-
-
-def _interval(group: "Group", row: "Row", column: "Column") -> str:
-    return number(group.interval(row, column))

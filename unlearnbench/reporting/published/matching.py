@@ -110,16 +110,15 @@ def _printed_model(group: Group, findings: "Findings") -> tuple[str, str, bool] 
         return (*_NAMES[group.name], False)
     size = findings.published.get("params")
     rows = [row for row in group.rows if row.role != "dedup" and row.runs]
-    for result in (findings.results_of(row)[0] for row in rows[:1]):
+    for model in (findings.results_of(row)[0].model for row in rows[:1]):
+        starts = (start for start in _ARCHITECTURES if model.architecture.startswith(start))
+        family = _ARCHITECTURES.get(next(starts, ""))
         if group.is_synthetic:
-            llama = result.model.architecture.startswith("Llama")
+            llama = family == "tinyllama"
             return ("tinyllama", "1.1B", True) if llama else ("neo", size or "125M", True)
-        for (model, printed_size), n_parameters in _N_PARAMETERS.items():
-            family = [m for start, m in _ARCHITECTURES.items()
-                      if result.model.architecture.startswith(start)]  # fmt: skip
-            alike = abs(result.model.n_parameters - n_parameters) < 0.02 * n_parameters
-            if family == [model] and alike:
-                return model, printed_size, False
+        for (printed, printed_size), n in _N_PARAMETERS.items():
+            if family == printed and abs(model.n_parameters - n) < 0.02 * n:
+                return printed, printed_size, False
     return ("tinyllama" if size == "1.1B" else "neo", size, True) if size else None
 
 

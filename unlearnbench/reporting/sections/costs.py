@@ -41,7 +41,7 @@ def _listings(findings: Findings, group: Group) -> list[Listing]:
     results = [result for _, of_row in rows for result in of_row]
     if not any(_own(result) for result in results):
         return []
-    phases, tasks = _phases(results), _tasks(results)
+    columns = _columns(results)
     left_out = ("left_out", footnotes.left_out(group), LEFT_OUT)
     whole = Listing(
         printing.anchor("costs", group.title),
@@ -53,60 +53,48 @@ def _listings(findings: Findings, group: Group) -> list[Listing]:
     time = Listing(
         printing.anchor("costs", "time", group.title),
         f"Where the time goes, seconds, means over runs: {group.title}",
-        ("Row", *_headers(phases, tasks)),
-        tuple(_times(row, of_row, phases, tasks) for row, of_row in rows),
+        ("Row", *(title for title, _ in columns)),
+        tuple(_times(row, of_row, columns) for row, of_row in rows),
         notes=printing.notes(("phases", _MEANINGS), left_out),
     )
     return [whole, time]
 
 
 _TOKENS = ("Tokens unlearning", "Tokens in all", "Tokens generated")
+Columns = Sequence[tuple[str, Sequence[str]]]  # a title, and the phases that it is the sum of
 
 
 def _own(result: Result) -> dict[str, PhaseRecord]:
     return {name: cost for name, cost in result.costs.items() if name != _SHARED}
 
 
-def _tasks(results: Iterable[Result]) -> list[str]:
-    """The tasks that are phases, in the order of their names."""
-    return sorted(
-        {name for r in results for name in _own(r) if name in _task_names(r)} - {*_TITLES}
-    )
-
-
-def _task_names(result: Result) -> set[str]:
+def _columns(results: Sequence[Result]) -> Columns:
+    """The usual phases, then a plugin's, then the rest; the tasks together, and each of several."""
     # A task that could measure nothing has no score, and took its time all the same.
-    return {*result.scores, *result.identity.get("tasks", {}).get("settings", {})}
-
-
-def _phases(results: Iterable[Result]) -> list[str]:
-    """The other phases that there are: the usual ones first, then a plugin's, then the rest."""
-    results = list(results)
+    names = {
+        name
+        for r in results
+        for name in (*r.scores, *r.identity.get("tasks", {}).get("settings", {}))
+        if name in _own(r)
+    }
+    tasks = sorted(names - {*_TITLES})
     present = {name for result in results for name in _own(result)}
-    own = present - {*_TITLES, *_tasks(results), _OTHER}
-    return [*(name for name in _TITLES if name in present), *sorted(own), *({_OTHER} & present)]
+    plugins = sorted(present - {*_TITLES, *tasks, _OTHER})
+    phases = [*(name for name in _TITLES if name in present), *plugins, *({_OTHER} & present)]
+    several = tasks if len(tasks) > 1 else []
+    titled = [(_TITLES.get(name, name.capitalize()), [name]) for name in phases]
+    return [*titled, (_TASKS, tasks), *((name, [name]) for name in several)]
 
 
-def _headers(phases: Sequence[str], tasks: Sequence[str]) -> tuple[str, ...]:
-    several = tasks if len(tasks) > 1 else ()
-    return (*(_TITLES.get(name, name.capitalize()) for name in phases), _TASKS, *several)
+def _times(row: Row, results: Sequence[Result], columns: Columns) -> tuple[str, ...]:
+    whole = fmean(sum(cost.seconds for cost in _own(result).values()) for result in results)
 
+    def text(phases: Sequence[str]) -> str:
+        seconds = _mean(results, "seconds", phases)
+        share = f" ({printing.share(seconds / whole)})" if whole and seconds is not None else ""
+        return printing.seconds(seconds) + share
 
-def _times(
-    row: Row, results: Sequence[Result], phases: Sequence[str], tasks: Sequence[str]
-) -> tuple[str, ...]:
-    in_all = [sum(cost.seconds for cost in _own(result).values()) for result in results]
-    whole = fmean(in_all)
-
-    def text(*names: str) -> str:
-        seconds = _mean(results, "seconds", names)
-        if seconds is None or not whole:
-            return printing.seconds(seconds)
-        return f"{printing.seconds(seconds)} ({printing.share(seconds / whole)})"
-
-    several = tasks if len(tasks) > 1 else ()
-    of_tasks = text(*tasks)
-    return (row.label, *map(text, phases), of_tasks, *map(text, several))
+    return (row.label, *(text(phases) for _, phases in columns))
 
 
 def _line(group: Group, row: Row, results: Sequence[Result]) -> tuple[str, ...]:

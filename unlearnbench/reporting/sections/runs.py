@@ -82,19 +82,19 @@ def _parts(table: Table, group: Group) -> list[list[Column]]:
 def _listing(
     runs: _Runs, title: str, name: str, columns: Sequence[Column], outcome: bool = False
 ) -> Listing:
-    seed = ("Seed",) if runs.has_seeds else ()
-    labels = ("Row", "Forget set", *seed)
+    labels = ("Row", "Forget set", *(("Seed",) if runs.has_seeds else ()))
     ends = ("Epochs", "Status") if outcome else ()
-    lines = [line for row, results in runs.rows for line in _lines(runs, row, results, columns)]
-    n_printed = len(labels) + len(columns) + len(ends)  # without `ends` a line's last two go
-    return Listing(
-        name,
-        title,
-        (*labels, *map(_header, columns), *ends),
-        tuple(line[:n_printed] for line in lines),
-        len(labels),
-        _notes(runs, columns),
-    )
+    lines: list[tuple[str, ...]] = []
+    for row, results in runs.rows:
+        lines += [_line(runs, row, result, columns) for result in results]
+        if runs.has_means:
+            means = (runs.group.text(row, column) for column in (*columns, EPOCHS))
+            seed = ("",) if runs.has_seeds else ()
+            lines.append((row.label, _MEAN, *seed, *means, ""))
+    headers = (*labels, *map(_header, columns), *ends)
+    # Without `ends` a line's last two go.
+    rows = tuple(line[: len(headers)] for line in lines)
+    return Listing(name, title, headers, rows, len(labels), _notes(runs, columns))
 
 
 def _header(column: Column) -> str:
@@ -106,25 +106,12 @@ def _is_short(column: Column) -> bool:
     return not column.in_score and printing.unit(column) not in ("", "%")
 
 
-def _lines(
-    runs: _Runs, row: Row, results: Sequence[Result], columns: Sequence[Column]
-) -> list[tuple[str, ...]]:
-    lines = [_line(runs, row, result, columns) for result in results]
-    return [*lines, _mean_line(runs, row, columns)] if runs.has_means else lines
-
-
 def _line(runs: _Runs, row: Row, result: Result, columns: Sequence[Column]) -> tuple[str, ...]:
     seed = (str(result.seed),) if runs.has_seeds else ()
     label = f"{row.label} {_marker(result)}".strip()
     values = (column.text(value(result, column), runs.group.cap) for column in columns)
     n_epochs = EPOCHS.text(epochs(result)).removesuffix(".0")
     return (label, result.forget_set.run, *seed, *values, n_epochs, _status(result))
-
-
-def _mean_line(runs: _Runs, row: Row, columns: Sequence[Column]) -> tuple[str, ...]:
-    seed = ("",) if runs.has_seeds else ()
-    values = (runs.group.text(row, column) for column in (*columns, EPOCHS))
-    return (row.label, _MEAN, *seed, *values, "")
 
 
 def _marker(result: Result) -> str:
@@ -143,30 +130,20 @@ def _status(result: Result) -> str:
 
 def _notes(runs: _Runs, columns: Sequence[Column]) -> tuple[Note, ...]:
     group, labels = runs.group, {c.name: c.label for c in columns}
+    units, cap, capped = printing.units(filter(_is_short, columns)), group.cap, ""
+    if cap is not None and any(column.capped for column in columns):
+        capped = f"A perplexity above {cap:g}, of a run or a mean, is printed >{cap:g}."
+    means = "One run per row: no means."
+    if runs.has_means:
+        means = "A row's mean is over its runs that did not fail, as in the comparison table."
     return printing.notes(
-        ("units", _sentence(printing.units(filter(_is_short, columns)))),
-        ("capped", _capped(group, columns)),
-        ("mean", _about_means(runs)),
+        ("units", f"{units}." if units else ""),
+        ("capped", capped),
+        ("mean", means),
         ("not_forgotten", footnotes.not_forgotten(group), NOT_FORGOTTEN),
         ("left_out", footnotes.left_out(group), LEFT_OUT),
         ("degenerate", footnotes.degenerate(group, labels)),
     )
-
-
-def _sentence(text: str) -> str:
-    return f"{text}." if text else ""
-
-
-def _capped(group: Group, columns: Sequence[Column]) -> str:
-    if group.cap is None or not any(c.capped for c in columns):
-        return ""
-    return f"A perplexity above {group.cap:g}, of a run or a mean, is printed >{group.cap:g}."
-
-
-def _about_means(runs: _Runs) -> str:
-    if not runs.has_means:
-        return "One run per row: no means."
-    return "A row's mean is over its runs that did not fail, as in the comparison table."
 
 
 def rows_with_runs(findings: Findings) -> Iterator[tuple[Group, list[tuple[Row, list[Result]]]]]:
@@ -175,12 +152,11 @@ def rows_with_runs(findings: Findings) -> Iterator[tuple[Group, list[tuple[Row, 
     A row's own `runs` are those in its means; a failed one is in none.
     """
     for group in findings.table.groups:
-        yield group, [(row, _all_of(row, findings)) for row in group.rows]
-
-
-def _all_of(row: Row, findings: Findings) -> list[Result]:
-    runs = sorted((*row.runs, *row.failed_runs), key=lambda run: (run.forget_set, run.seed))
-    return [findings.by_key[run.key] for run in runs]
+        rows = []
+        for row in group.rows:
+            runs = sorted((*row.runs, *row.failed_runs), key=lambda run: (run.forget_set, run.seed))
+            rows.append((row, [findings.by_key[run.key] for run in runs]))
+        yield group, rows
 
 
 def has_failed(result: Result) -> bool:
