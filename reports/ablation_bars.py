@@ -55,9 +55,9 @@ class AblationBars(StyledFigure[tuple[Panel, ...]]):
 
         n_bars = len(panels[0].bars)
         most = 5 if n_bars <= 6 else 3 if n_bars <= 15 else 2
-        n_rows, n_columns = drawing.grid_shape(len(panels), most)
-        picture = drawing.blank(1.55 * n_rows + 0.4)
-        for panel, axes in zip(panels, drawing.axes_in(picture, len(panels), most), strict=True):
+        _, n_columns = drawing.grid_shape(len(panels), most)
+        picture, (drawn_panels,) = drawing.lay_out({"": panels}, most, height=1.55, rest=0.4)
+        for panel, axes in drawn_panels:
             _draw_panel(axes, panel, marks, WIDTH / n_columns)
         drawn = {bar.name: marks[bar.name] for bar in panels[0].bars}
         handles = {name: Patch(facecolor=mark.colour, hatch=mark.hatch, edgecolor=FOREGROUND)

@@ -140,17 +140,14 @@ class EpochCurves(StyledFigure[Panels]):
 
     def draw_panels(self, panels: Panels, marks: dict[str, Mark]) -> "Drawing":
         """Panels per group, the lowest of each column with its axis named."""
-        shapes = [drawing.grid_shape(len(own), 3) for own in panels.values()]
-        n_rows = [shape[0] for shape in shapes]
-        picture = drawing.blank(1.55 * sum(n_rows) + 0.3 + 0.16 * (1 + len(marks) // 3))
-        parts = drawing.parts_of(picture, list(panels), n_rows)
-        for own, part, (_, n_columns) in zip(panels.values(), parts, shapes, strict=True):
-            all_axes = drawing.axes_in(part, len(own), 3)
+        rest = 0.3 + 0.16 * (1 + len(marks) // 3)
+        picture, by_group = drawing.lay_out(panels, 3, 1.55, rest)
+        for own, drawn in zip(panels.values(), by_group, strict=True):
             longest = max(len(run.values) for p in own for c in p.curves for run in c.runs) - 1
-            for panel, axes in zip(own, all_axes, strict=True):
+            for panel, axes in drawn:
                 _draw_panel(axes, panel, marks, _shows_runs(own))
                 axes.set_xlim(-0.3, longest + 0.3)
-            for lowest in all_axes[-n_columns:]:
+            for _, lowest in drawn[-drawing.grid_shape(len(own), 3)[1] :]:
                 lowest.set_xlabel("epoch")
         drawing.legend(picture, _handles([p for own in panels.values() for p in own], marks))
         return picture

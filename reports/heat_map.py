@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from unlearnbench.analysis.footnotes import format_value
@@ -159,12 +160,9 @@ class HeatMap(StyledFigure[tuple[Map, ...]]):
         # A square must hold '>1000': not more than 15 of them side by side, nor 3 maps.
         n_columns = max(1, min(3, 15 // max(len(m.values[0]) for m in panels)))
         tallest = max(len(m.values[1]) for m in panels)
-        n_rows = [drawing.grid_shape(len(own), n_columns)[0] for own in groups.values()]
-        picture = drawing.blank(sum(n_rows) * (0.27 * tallest + 0.75))
-        parts = drawing.parts_of(picture, list(groups), n_rows)
-        for own, part in zip(groups.values(), parts, strict=True):
-            for one, axes in zip(own, drawing.axes_in(part, len(own), n_columns), strict=True):
-                _draw_map(axes, one)
+        picture, by_group = drawing.lay_out(groups, n_columns, 0.27 * tallest + 0.75, rest=0.0)
+        for one, axes in chain(*by_group):
+            _draw_map(axes, one)
         return picture
 
 

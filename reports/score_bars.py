@@ -48,13 +48,13 @@ class ScoreBars(StyledFigure[tuple[Panel, ...]]):
         names = [drawing.wrapped(name or group) for group, name in places]
         n_lines = max(name.count("\n") + 1 for name in names)
         pitch = max(0.19 if len(places) <= 12 else 0.145, 0.13 * n_lines)  # inches
-        n_rows, n_columns = drawing.grid_shape(len(panels), MOST_COLUMNS)
         bottom = len(places) - 0.4
-        picture = drawing.blank(n_rows * (bottom * pitch + 0.5) + 0.3)
-        for i, axes in enumerate(drawing.axes_in(picture, len(panels), MOST_COLUMNS, sharey=True)):
-            _draw_panel(axes, panels[i], places, marks)
+        height = bottom * pitch + 0.5
+        picture, (drawn,) = drawing.lay_out({"": panels}, MOST_COLUMNS, height, 0.3, sharey=True)
+        for i, (panel, axes) in enumerate(drawn):
+            _draw_panel(axes, panel, places, marks)
             axes.set_ylim(bottom, -0.6)
-            if i % n_columns:
+            if i % drawing.grid_shape(len(panels), MOST_COLUMNS)[1]:
                 axes.tick_params(left=False, labelleft=False)
                 continue
             axes.set_yticks(list(places.values()), names)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from statistics import stdev
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -176,11 +177,10 @@ class TradeOff(StyledFigure[Planes]):
 
     def draw_panels(self, panels: Planes, marks: dict[str, Mark]) -> "Drawing":
         """A row of planes per group."""
-        picture = drawing.blank(2.3 * len(panels) + 0.2 + 0.16 * (1 + len(marks) // 3))
-        parts = drawing.parts_of(picture, list(panels))
-        for own, part in zip(panels.values(), parts, strict=True):
-            for plane, axes in zip(own, drawing.axes_in(part, len(own), 3), strict=True):
-                _draw_plane(axes, plane, marks)
+        rest = 0.2 + 0.16 * (1 + len(marks) // 3)
+        picture, by_group = drawing.lay_out(panels, len(UTILITIES), 2.3, rest)
+        for plane, axes in chain(*by_group):
+            _draw_plane(axes, plane, marks)
         planes = [plane for own in panels.values() for plane in own]
         drawn = {p.name for plane in planes for p in plane.points}
         handles = {name: drawing.line(color=m.colour, marker=m.marker, linestyle="", markersize=5)

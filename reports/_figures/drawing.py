@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from unlearnbench.reporting.document import Findings
 
 P = TypeVar("P")  # what a figure calls its panels
+T = TypeVar("T")
 WIDTH = 7.0  # inches: both columns of a paper
 MOST_WITH_RUNS = 8  # more rows than this, and single runs and whiskers would be a thicket
 # All lines and text that are no data; a page in dark mode puts its own colour in this one's place.
@@ -140,25 +141,27 @@ def blank(height: float) -> "Drawing":
     return drawing
 
 
-def parts_of(
-    drawing: "Drawing", titles: Sequence[str], heights: Sequence[float] | None = None
-) -> list[Any]:
-    """The picture itself for one title, else a part of it under each."""
-    if len(titles) == 1:
-        return [drawing]
-    parts: Any = drawing.subfigures(len(titles), 1, height_ratios=heights)
-    for part, title in zip(parts, titles, strict=True):
-        part.suptitle(one_line(title), fontsize=8, fontweight="bold")
-    return list(parts)
+def lay_out(
+    groups: Mapping[str, Sequence[T]], most_columns: int, height: float, rest: float, **shared: Any
+) -> "tuple[Drawing, list[list[tuple[T, Axes]]]]":
+    """A picture with a part for each group, and its panels in rows of so many inches.
 
-
-def axes_in(place: Any, n: int, most_columns: int, **shared: Any) -> "list[Axes]":
-    """So many axes in rows of about equal length, no row longer than allowed."""
-    n_rows, n_columns = grid_shape(n, most_columns)
-    axes = place.subplots(n_rows, n_columns, squeeze=False, **shared).flatten()
-    for spare in axes[n:]:
-        spare.remove()
-    return list(axes[:n])
+    Rows are of about equal length, none longer than allowed; several groups have their titles.
+    """
+    shapes = [grid_shape(len(panels), most_columns) for panels in groups.values()]
+    n_rows = [shape[0] for shape in shapes]
+    drawing = blank(sum(n_rows) * height + rest)
+    several = len(groups) > 1
+    parts: Any = drawing.subfigures(len(groups), 1, height_ratios=n_rows) if several else [drawing]
+    by_group = []
+    for part, (title, panels), shape in zip(parts, groups.items(), shapes, strict=True):
+        if several:
+            part.suptitle(one_line(title), fontsize=8, fontweight="bold")
+        axes = part.subplots(*shape, squeeze=False, **shared).flatten()
+        for spare in axes[len(panels) :]:
+            spare.remove()
+        by_group.append(list(zip(panels, axes, strict=False)))
+    return drawing, by_group
 
 
 def grid_shape(n: int, most_columns: int) -> tuple[int, int]:

@@ -20,7 +20,7 @@ def lines(listing: Listing) -> list[dict[str, str]]:
 
 
 def listings(results, section=runs):
-    made = section.blocks(findings_of(results))
+    made = tuple(section.blocks(findings_of(results)))
     assert all(isinstance(block, Listing) for block in made)
     return made
 

@@ -1,6 +1,6 @@
 """Side by side: what every row's model writes after the same prefix."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from unlearnbench.analysis.footnotes import listed
@@ -14,7 +14,7 @@ from unlearnbench.reporting.continuations import (
     final,
     texts_of,
 )
-from unlearnbench.reporting.document import Block, Case, Findings, Passage
+from unlearnbench.reporting.document import Case, Findings, Passage
 from unlearnbench.results.record import Result
 
 QUOTED = "Prefix and reference are quoted from the forget set: what was to be forgotten."
@@ -36,15 +36,13 @@ class _Written:
         return f"{self.row.label} {NOT_FORGOTTEN}" if failed else self.row.label
 
 
-def blocks(findings: Findings) -> tuple[Block, ...]:
+def blocks(findings: Findings) -> Iterator[Case]:
     """One case per group and row of a forget set that is shown; none without continuations."""
     columns = printing.row_columns(findings.table)
     facts = {name: column for name, column in columns.items() if name in _FACTS}
-    return tuple(
-        _case(findings, group, example, facts)
-        for group in findings.table.groups
-        for example in examples_of(findings, group)
-    )
+    for group in findings.table.groups:
+        for example in examples_of(findings, group):
+            yield _case(findings, group, example, facts)
 
 
 def _case(findings: Findings, group: Group, example: Example, facts: dict[str, Column]) -> Case:

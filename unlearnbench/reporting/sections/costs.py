@@ -1,12 +1,12 @@
 """What each row cost: where the time goes, tokens and memory."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from statistics import fmean
 
 from unlearnbench.analysis import footnotes
 from unlearnbench.analysis.table import ABSENT, EPOCHS, LEFT_OUT, Group, Note, Row
 from unlearnbench.reporting import printing
-from unlearnbench.reporting.document import Block, Findings, Listing
+from unlearnbench.reporting.document import Findings, Listing
 from unlearnbench.results.record import PhaseRecord, Result
 
 # Measured once per model, and its cost put on every cell that uses it: no cost of a row.
@@ -30,34 +30,29 @@ _MEANINGS = (
 )
 
 
-def blocks(findings: Findings) -> tuple[Block, ...]:
+def blocks(findings: Findings) -> Iterator[Listing]:
     """Two listings per group whose results say what they cost: in all, and the time by phase."""
-    made = [_listings(findings, group) for group in findings.table.groups]
-    return tuple(listing for of_group in made for listing in of_group)
-
-
-def _listings(findings: Findings, group: Group) -> list[Listing]:
-    rows = [(row, findings.results_of(row)) for row in group.rows if row.runs]
-    results = [result for _, of_row in rows for result in of_row]
-    if not any(_own(result) for result in results):
-        return []
-    columns = _columns(results)
-    left_out = ("left_out", footnotes.left_out(group), LEFT_OUT)
-    whole = Listing(
-        printing.anchor("costs", group.title),
-        f"Costs, means over runs: {group.title}",
-        ("Row", "Runs", "Epochs", "Whole cell (s)", *_TOKENS, "Peak memory (MiB)"),
-        tuple(_line(group, row, of_row) for row, of_row in rows),
-        notes=_notes(results, left_out),
-    )
-    time = Listing(
-        printing.anchor("costs", "time", group.title),
-        f"Where the time goes, seconds, means over runs: {group.title}",
-        ("Row", *(title for title, _ in columns)),
-        tuple(_times(row, of_row, columns) for row, of_row in rows),
-        notes=printing.notes(("phases", _MEANINGS), left_out),
-    )
-    return [whole, time]
+    for group in findings.table.groups:
+        rows = [(row, findings.results_of(row)) for row in group.rows if row.runs]
+        results = [result for _, of_row in rows for result in of_row]
+        if not any(_own(result) for result in results):
+            continue
+        columns = _columns(results)
+        left_out = ("left_out", footnotes.left_out(group), LEFT_OUT)
+        yield Listing(
+            printing.anchor("costs", group.title),
+            f"Costs, means over runs: {group.title}",
+            ("Row", "Runs", "Epochs", "Whole cell (s)", *_TOKENS, "Peak memory (MiB)"),
+            tuple(_line(group, row, of_row) for row, of_row in rows),
+            notes=_notes(results, left_out),
+        )
+        yield Listing(
+            printing.anchor("costs", "time", group.title),
+            f"Where the time goes, seconds, means over runs: {group.title}",
+            ("Row", *(title for title, _ in columns)),
+            tuple(_times(row, of_row, columns) for row, of_row in rows),
+            notes=printing.notes(("phases", _MEANINGS), left_out),
+        )
 
 
 _TOKENS = ("Tokens unlearning", "Tokens in all", "Tokens generated")

@@ -19,7 +19,7 @@ from unlearnbench.analysis.table import (
     Table,
 )
 from unlearnbench.reporting import printing
-from unlearnbench.reporting.document import Block, Findings, Listing
+from unlearnbench.reporting.document import Findings, Listing
 from unlearnbench.results.record import Result
 
 _MEAN = "mean"
@@ -44,17 +44,15 @@ class _Runs:
         return any(len(results) > 1 for _, results in self.rows)
 
 
-def blocks(findings: Findings) -> tuple[Block, ...]:
+def blocks(findings: Findings) -> Iterator[Listing]:
     """One or more listings per group, the columns of a task in one of them."""
-    made: list[Block] = []
     for group, rows in rows_with_runs(findings):
         parts = _parts(findings.table, group)
         for i, columns in enumerate(parts, start=1):
             tasks = listed(dict.fromkeys(column.task for column in columns))
             title = f"Every run, {group.title}" + (f": {tasks}" if tasks else "")
             name = printing.anchor("runs", group.title, *([] if i == 1 else [str(i)]))
-            made.append(_listing(_Runs(group, rows), title, name, columns, i == len(parts)))
-    return tuple(made)
+            yield _listing(_Runs(group, rows), title, name, columns, i == len(parts))
 
 
 def _parts(table: Table, group: Group) -> list[list[Column]]:

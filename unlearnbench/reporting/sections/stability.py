@@ -6,7 +6,7 @@ from unlearnbench.analysis.footnotes import listed
 from unlearnbench.analysis.statistics.stability import N_DRAWS, Stability, rank_stability
 from unlearnbench.analysis.table import ABSENT, S_M, S_Z, SCORE_NAMES, Column, Group, Row
 from unlearnbench.reporting import printing
-from unlearnbench.reporting.document import Block, Findings, Listing
+from unlearnbench.reporting.document import Findings, Listing
 
 _ONE_LESS = (
     "A metric less, a row less: in how many of the rankings without one of the metrics, or "
@@ -17,12 +17,8 @@ _NOTHING = "nothing"
 _MANY_RUNS = 10
 
 
-def blocks(findings: Findings) -> tuple[Block, ...]:
+def blocks(findings: Findings) -> Iterator[Listing]:
     """Two listings per group with scores: how often each row is first, and who is without what."""
-    return tuple(_listings(findings))
-
-
-def _listings(findings: Findings) -> Iterator[Listing]:
     columns = findings.table.metric_columns
     for group in findings.table.groups:
         if group.scored:
