@@ -182,23 +182,19 @@ def failure_of(result: Result) -> str | None:
 
 
 def _cells(results: Sequence[Result], columns: Sequence[Column]) -> dict[str, Cell]:
-    cells = {c.name: cell for c in columns if (cell := _metric_cell(results, c)) is not None}
+    cells = {}
+    for column in columns:
+        measured = (column.score(result) for result in results)
+        # NaN says that a value could not be computed: it is missing, not a number to average.
+        scores = [s for s in measured if s is not None and not math.isnan(s.value)]
+        if scores:
+            cells[column.name] = replace(
+                _cell([s.value * column.scale for s in scores]),
+                n_documents=tuple(sorted({s.n for s in scores})),
+                n_degenerate=sum(s.degenerate for s in scores),
+            )
     epochs = [float(r.trace.n_epochs) for r in results if r.trace is not None]
     return {**cells, EPOCHS.name: _cell(epochs)} if epochs else cells
-
-
-def _metric_cell(results: Sequence[Result], column: Column) -> Cell | None:
-    measured = (column.score(result) for result in results)
-    # NaN says that a value could not be computed: it is missing, not a number to average.
-    scores = [s for s in measured if s is not None and not math.isnan(s.value)]
-    if not scores:
-        return None
-    cell = _cell([s.value * column.scale for s in scores])
-    return replace(
-        cell,
-        n_documents=tuple(sorted({s.n for s in scores})),
-        n_degenerate=sum(s.degenerate for s in scores),
-    )
 
 
 def _cell(values: Sequence[float]) -> Cell:
@@ -235,30 +231,27 @@ class NormalizedScores(NamedTuple):
 
 def compare(group: Group, columns: Sequence[Column]) -> Group:
     """The group with s_z, s_m and ranks over its compared rows (eq. 11)."""
-    scored = _with_scores(group, columns)
-    cells = [dict(row.cells) for row in scored.rows]
+    compared = group.compared
+    scores = scores_of(compared, columns, group.cap)
+    cells = [dict(row.cells) for row in compared]
+    # Over one row, or no metric, there is nothing to normalise by.
+    scored = scores.metrics if len(compared) > 1 else ()
+    if scored:
+        for of_row, row, s_z, s_m in zip(cells, compared, scores.s_z, scores.s_m, strict=True):
+            n = len(row.runs) or 1
+            of_row |= {S_Z.name: Cell(s_z, n=n), S_M.name: Cell(s_m, n=n)}
     for column in (*columns, S_Z, S_M):
-        values = [row.mean(column.name) if row.compared else None for row in scored.rows]
-        for of_row, rank in zip(cells, _ranks(column, values, group.cap), strict=True):
+        means = [of[column.name].mean if column.name in of else None for of in cells]
+        for of_row, rank in zip(cells, _ranks(column, means, group.cap), strict=True):
             if rank is not None:
                 of_row[column.name] = replace(of_row[column.name], rank=rank)
-    ranked = (replace(row, cells=of) for row, of in zip(scored.rows, cells, strict=True))
-    return replace(scored, rows=tuple(ranked))
-
-
-def _with_scores(group: Group, columns: Sequence[Column]) -> Group:
-    scores = scores_of(group.compared, columns, group.cap)
-    # Over one row, or no metric, there is nothing to normalise by.
-    if len(group.compared) < 2 or not scores.metrics:
-        return replace(group, not_scored=tuple(c.name for c in columns if c.in_score))
-    pairs = iter(zip(scores.s_z, scores.s_m, strict=True))
-    rows = tuple(_with_score(row, *next(pairs)) if row.compared else row for row in group.rows)
-    return replace(group, rows=rows, scored=scores.metrics, not_scored=scores.left_out)
-
-
-def _with_score(row: Row, s_z: float, s_m: float) -> Row:
-    n = len(row.runs) or 1
-    return replace(row, cells={**row.cells, S_Z.name: Cell(s_z, n=n), S_M.name: Cell(s_m, n=n)})
+    ranked = iter(cells)
+    return replace(
+        group,
+        rows=tuple(replace(r, cells=next(ranked)) if r.compared else r for r in group.rows),
+        scored=scored,
+        not_scored=scores.left_out if scored else tuple(c.name for c in columns if c.in_score),
+    )
 
 
 def _ranks(column: Column, values: Sequence[float | None], cap: float | None) -> list[int | None]:
