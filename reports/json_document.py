@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, is_dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -59,16 +59,15 @@ def _block(block: "Block") -> dict[str, Any]:
 
 
 def _table(table: "Table") -> dict[str, Any]:
+    def of(columns: Sequence["Column"]) -> list[dict[str, Any]]:
+        return [{name: getattr(column, name) for name in COLUMN_FIELDS} for column in columns]
+
     return {
-        "columns": list(map(_column, table.columns)),
-        "other_columns": list(map(_column, table.other_columns)),
+        "columns": of(table.columns),
+        "other_columns": of(table.other_columns),
         "groups": [_group(group, table) for group in table.groups],
         "notes": table.notes,
     }
-
-
-def _column(column: "Column") -> dict[str, Any]:
-    return {name: getattr(column, name) for name in COLUMN_FIELDS}
 
 
 def _group(group: "Group", table: "Table") -> dict[str, Any]:

@@ -47,16 +47,13 @@ class Plain(Report):
 
     def render(self, document: "Document") -> str:
         """The title and what holds for the whole, then the blocks one under the other."""
-        width = self.width or _terminal_width()
+        terminal = shutil.get_terminal_size().columns if sys.stdout.isatty() else 10_000
+        width = self.width or terminal
         title = one_line(document.title)
         head = [f"{title}\n{'=' * len(title)}"] if document.title else []
         notes = [_notes(document.notes, width)] if document.notes else []
         blocks = ["\n\n".join(_block(block, width)) for block in document.blocks]
         return "\n\n".join([*head, *notes, "\n\n\n".join(blocks)]) + "\n"
-
-
-def _terminal_width() -> int:
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else 10_000
 
 
 def _block(block: "Block", width: int) -> Iterator[str]:

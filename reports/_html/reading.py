@@ -78,7 +78,7 @@ def _documents(results: Sequence[Result]) -> dict[str, Texts]:
 def _start(results: Sequence[Result], doc_ids: Sequence[str], requested: Sequence[str]) -> int:
     """The row shown first: one that was asked for, else what the model knew best before."""
     wanted = next((doc_id for doc_id in requested if doc_id in doc_ids), None)
-    best = wanted or (best_known(results[0], doc_ids) if doc_ids else None)
+    best = wanted or best_known(results[0], doc_ids)
     return doc_ids.index(best) if best in doc_ids else 0
 
 

@@ -80,7 +80,7 @@ def _head(names: Sequence[str], n_labels: int) -> str:
 def _parts(rows: list[tuple[str, ...]]) -> list[list[tuple[str, ...]]]:
     n_parts = max(1, math.ceil(len(rows) / _ROWS))
     size = max(1, math.ceil(len(rows) / n_parts))
-    return [rows[i * size : (i + 1) * size] for i in range(n_parts)]
+    return [rows[start : start + size] for start in range(0, n_parts * size, size)]
 
 
 def _body(rows: Sequence[tuple[str, ...]], n_labels: int) -> Iterator[str]:

@@ -4,7 +4,7 @@ import math
 import re
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from unlearnbench.analysis.footnotes import format_value, listed
 from unlearnbench.analysis.table import (
@@ -21,7 +21,6 @@ from unlearnbench.analysis.table import (
 from unlearnbench.errors import UserError
 from unlearnbench.reporting import printing
 from unlearnbench.reporting.document import Findings, Listing
-from unlearnbench.results.record import Result
 
 if TYPE_CHECKING:
     from unlearnbench.analysis.statistics.paired import PairedComparison
@@ -137,30 +136,26 @@ def _provenance(
 
 
 def _facts(row: Row, findings: Findings) -> dict[str, str]:
-    """Every recorded fact of a row's runs by its name, with all the values that it has."""
+    """Every recorded fact of how a row's runs were made by its name, with all its values."""
     facts: dict[str, set[str]] = {}
-    for run in (*row.runs, *row.failed_runs):
-        for name, text in _flat(_record(findings.by_key[run.key])):
+    for result in (findings.by_key[run.key] for run in (*row.runs, *row.failed_runs)):
+        rows = result.forget_set
+        identity = {name: part for name, part in result.identity.items() if name not in _RECORDED}
+        if software := identity.get("software"):  # the packages are the environment's
+            identity["software"] = {k: v for k, v in software.items() if k != "packages"}
+        record = {
+            "protocol": {"name": result.protocol_name, **result.protocol},
+            "settings": result.method.settings,
+            "stop": result.stop.model_dump(),
+            "model": result.model.model_dump(),
+            f"forget set {rows.run}": f"{rows.name}, {len(rows.doc_ids)} rows, "
+            f"{rows.content_sha256}",
+            **identity,
+            **result.environment.model_dump(),
+        }
+        for name, text in _flat(record):
             facts.setdefault(name, set()).add(text)
     return {name: "; ".join(sorted(texts)) for name, texts in facts.items()}
-
-
-def _record(result: Result) -> dict[str, Any]:
-    """How a result was made, as its record and its identity say it."""
-    rows = result.forget_set
-    identity = {name: part for name, part in result.identity.items() if name not in _RECORDED}
-    software = identity.get("software") or {}
-    if "packages" in software:  # the environment's
-        identity["software"] = {k: v for k, v in software.items() if k != "packages"}
-    return {
-        "protocol": {"name": result.protocol_name, **result.protocol},
-        "settings": result.method.settings,
-        "stop": result.stop.model_dump(),
-        "model": result.model.model_dump(),
-        f"forget set {rows.run}": f"{rows.name}, {len(rows.doc_ids)} rows, {rows.content_sha256}",
-        **identity,
-        **result.environment.model_dump(),
-    }
 
 
 def _flat(value: object, path: str = "") -> Iterator[tuple[str, str]]:

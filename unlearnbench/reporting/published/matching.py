@@ -93,15 +93,14 @@ def _beside(group: Group, findings: "Findings") -> Beside | None:
     if name in _MAIN_TABLES.values():
         name = _MAIN_TABLES[model]
     table = completed(printed_table(name, findings.published.get("source") or None))
-    printed = table.of(model, size)
-    if not printed:
+    if not (printed := table.of(model, size)):
         return None
+    beside = Beside(group, table, model, size, (), stands_in)
     if any(row.run != MEAN for row in table.rows):
         lines, unprinted = _lines_by_run(group, printed, findings)
-        return Beside(group, table, model, size, lines, stands_in, unprinted=unprinted)
+        return replace(beside, lines=lines, unprinted=unprinted)
     rates = _rates_by_order(group, printed) if stands_in else {}
-    lines = _lines(group, table, printed, rates)
-    return Beside(group, table, model, size, lines, stands_in, by_order=bool(rates))
+    return replace(beside, lines=_lines(group, table, printed, rates), by_order=bool(rates))
 
 
 def _printed_model(group: Group, findings: "Findings") -> tuple[str, str, bool] | None:
@@ -179,30 +178,28 @@ def _rates_by_order(group: Group, printed: Sequence[PrintedRow]) -> dict[float, 
 def _lines_by_run(
     group: Group, printed: Sequence[PrintedRow], findings: "Findings"
 ) -> tuple[tuple[Line, ...], tuple[str, ...]]:
-    """Each run of each method that is printed by run, and the labels of the rows that are not."""
+    """Each run of each method that is printed by run, and the labels of the rows that are not.
+
+    The paper's runs are taken to be the forget sets in their order.
+    """
     lines: list[Line] = []
     unprinted = []
     for row in group.rows:
         theirs = [p for p in printed if _is(row, p, (), {})]
         if not theirs or not row.runs:
             unprinted.append(row.label)
-        elif theirs[0].run == MEAN:  # the row before unlearning
+            continue
+        if theirs[0].run == MEAN:  # the row before unlearning
             lines.append(Line(row, theirs[0], row.label))
-        else:
-            lines += _runs_of(row, theirs, findings)
+            continue
+        by_run = {p.run: p for p in theirs}
+        sets = sorted({run.forget_set for run in row.runs}, key=lambda name: (len(name), name))
+        for position, name in enumerate(sets):
+            results = tuple(r for r in findings.results_of(row) if r.forget_set.run == name)
+            # As findings of their own, so that its intervals are over this run's documents.
+            alone = replace(findings, results=results).table.groups[0].rows[0]
+            number = int(name) + 1 if name.isdigit() else position + 1
+            label = f"{row.label}, forget set {name}"
+            lines.append(Line(alone, by_run.pop(str(number), None), label))
+        lines += [Line(None, p, p.label) for p in by_run.values()]
     return tuple(lines), tuple(unprinted)
-
-
-def _runs_of(row: Row, printed: Sequence[PrintedRow], findings: "Findings") -> list[Line]:
-    """One line per forget set; the paper's runs are taken to be the sets in their order."""
-    sets = sorted({run.forget_set for run in row.runs}, key=lambda name: (len(name), name))
-    by_run = {p.run: p for p in printed}
-    lines = []
-    for position, name in enumerate(sets):
-        results = [r for r in findings.results_of(row) if r.forget_set.run == name]
-        # As findings of their own, so that its intervals are over this run's documents.
-        alone = replace(findings, results=tuple(results)).table.groups[0].rows[0]
-        number = int(name) + 1 if name.isdigit() else position + 1
-        label = f"{row.label}, forget set {name}"
-        lines.append(Line(alone, by_run.pop(str(number), None), label))
-    return [*lines, *(Line(None, p, p.label) for p in by_run.values())]
