@@ -30,7 +30,6 @@ class Square:
     """One pair of settings in one map."""
 
     text: str
-    value: float | None = None
     goodness: float | None = None  # 0 the worst of the map, 1 the best; None: no value
     best: bool = False  # as printed
 
@@ -79,8 +78,8 @@ def _map(group: "Group", rows: "list[Row]", settings: tuple[str, str], quantity:
 
 def _squares(group: "Group", rows: "dict[Pair, Row]", quantity: Quantity) -> dict[Pair, Square]:
     column, cap = quantity.column, group.cap
-    values = {pair: quantity.of_row(row, cap) for pair, row in rows.items()}
-    measured = {pair: value for pair, value in values.items() if value is not None}
+    values = ((pair, quantity.of_row(row, cap)) for pair, row in rows.items())
+    measured = {pair: value for pair, value in values if value is not None}
     # Values over the cap are not known; on the scale they would make all others look alike.
     over = {pair for pair in measured if quantity.is_over_cap(rows[pair], cap)}
     scaled = {pair: value for pair, value in measured.items() if pair not in over}
@@ -90,7 +89,7 @@ def _squares(group: "Group", rows: "dict[Pair, Row]", quantity: Quantity) -> dic
     rounded = {pair: round(value, column.decimals) for pair, value in measured.items()}
     best = (max if up else min)(rounded.values(), default=None)
     return {
-        pair: Square(quantity.text(row, cap), values[pair], places[pair], rounded[pair] == best)
+        pair: Square(quantity.text(row, cap), places[pair], rounded[pair] == best)
         if pair in measured
         else Square(ABSENT)
         for pair, row in rows.items()
@@ -131,7 +130,7 @@ class HeatMap(StyledFigure[tuple[Map, ...]]):
                 varying = [a for a in findings.axes if len({_value(r, a) for r in rows}) > 1]
                 if len(varying) == 2:
                     maps += [_map(group, rows, (varying[0], varying[1]), q) for q in shown]
-        return tuple(m for m in maps if any(s.value is not None for s in m.squares.values()))
+        return tuple(m for m in maps if any(s.goodness is not None for s in m.squares.values()))
 
     def sentences(self, findings: "Findings", panels: tuple[Map, ...]) -> Iterator[str]:
         """The settings, what dark means, what is hatched, and the best pair of each metric."""

@@ -10,10 +10,9 @@ from markupsafe import Markup
 
 from unlearnbench.reporting.document import Document
 
-from . import making
-from .provenance import record, row_facts
+from . import provenance
 from .reading import PAGE_LIMIT, reading, with_traces
-from .sections import Section, TableContent, page_sections, tables_of
+from .sections import MAKING, Section, TableContent, page_sections, tables_of
 from .texts import Pool, embedded_json, visible
 
 STYLES = ("page.css", "tables.css", "texts.css", "print.css")
@@ -35,10 +34,10 @@ def render(document: Document) -> str:
         "sections": content,
         # What a reader must not miss: what the numbers are no claim about.
         "banners": [note for note in table.notes if note.kind == "synthetic"],
-        "protocols": making.protocols(table),
-        "sentences": [note.text for note in table.notes if note.kind in making.MAKING],
-        "software": making.software(document.findings.results),
-        "absent": making.absent(document),
+        "protocols": provenance.protocols(table),
+        "sentences": [note.text for note in table.notes if note.kind in MAKING],
+        "software": provenance.software(document.findings.results),
+        "absent": provenance.absent(document),
         "policy": _policy(style, script),
         "style": style,
         "script": script,
@@ -87,7 +86,7 @@ def _data(document: Document, content: tuple[Section, ...], room: int) -> str:
     findings, pool, texts = document.findings, Pool(), Pool()
     tables = tables_of(content)
     rows = [
-        row_facts(group, line, table.columns, findings.by_key)
+        provenance.row_facts(group, line, table.columns, findings.by_key)
         for table in tables
         for group, lines in table.groups
         for line in lines
@@ -100,7 +99,7 @@ def _data(document: Document, content: tuple[Section, ...], room: int) -> str:
             for c in table.columns
         },
         "rows": rows,
-        "results": {key: record(findings.by_key[key], pool) for key in keys},
+        "results": {key: provenance.record(findings.by_key[key], pool) for key in keys},
         "pool": pool.values,
         "reading": reading(findings, _row_numbers(document, tables), texts),
     }

@@ -13,11 +13,11 @@ from unlearnbench.analysis.table import ABSENT, INDISTINCT, Column, Group, Note,
 from unlearnbench.reporting import sections
 from unlearnbench.reporting.document import MANY, Block, Case, Document, Listing, Picture
 
-from .making import MAKING
 from .pictures import drawn
 
 # Shown where there is such a section and it has something to say; the reader opens them.
 _FOLDED = {"pairs": "Paired comparisons", "stability": "Rank stability", "costs": "Costs"}
+MAKING = ("stop_line", "protocol", "epoch_limit", "learning_rate", "means")
 # Notes of the comparison table: a banner, the columns shown folded, and how it was made.
 _ELSEWHERE = ("synthetic", "other", *MAKING)
 

@@ -14,6 +14,7 @@ from unlearnbench.results.record import Result
 from unlearnbench.results.score import Score
 
 Array = NDArray[np.float64]
+ByKey = Mapping[str, Result]
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unlearnbench.analysis.build_table import scores_of
-from unlearnbench.analysis.statistics.outcomes import Array, common_runs, run_key
+from unlearnbench.analysis.statistics.outcomes import Array, ByKey, common_runs, run_key
 from unlearnbench.analysis.table import SCORE_NAMES, Column, Group, Row
 from unlearnbench.results.record import Result
 
@@ -34,16 +34,14 @@ class Stability:
     without_row: Mapping[str, Firsts] = field(default_factory=dict)  # by the left-out row's label
 
 
-def rank_stability(
-    group: Group, columns: Sequence[Column], results_by_key: Mapping[str, Result]
-) -> Stability:
+def rank_stability(group: Group, columns: Sequence[Column], by_key: ByKey) -> Stability:
     """The stability of a group's first places; without scores (eq. 11) nothing but the labels."""
     rows = group.compared
     labels = tuple(row.label for row in rows)
     if len(rows) < 2 or not group.scored:
         return Stability(labels)
-    n_runs = count_common_runs(group, results_by_key)
-    shares = first_shares(group, columns, results_by_key)
+    n_runs = count_common_runs(group, by_key)
+    shares = first_shares(group, columns, by_key)
     metrics = [column for column in columns if column.name in group.scored]
     less_metric = {
         left.name: _first(rows, [c for c in metrics if c is not left], group.cap)
@@ -59,7 +57,7 @@ def rank_stability(
 
 
 def first_shares(
-    group: Group, columns: Sequence[Column], results_by_key: Mapping[str, Result]
+    group: Group, columns: Sequence[Column], by_key: ByKey
 ) -> Mapping[str, tuple[float, ...]]:
     """By score: each compared row's share of first places under resampling of runs.
 
@@ -70,7 +68,7 @@ def first_shares(
     counted = [column for column in columns if column.in_score]
     if len(group.compared) < 2 or not group.scored:
         return {}
-    values = _values_of_common_runs(group.compared, counted, results_by_key)
+    values = _values_of_common_runs(group.compared, counted, by_key)
     n_rows, n_metrics, n_runs = values.shape
     if n_runs < 2:
         return {}
@@ -85,25 +83,21 @@ def first_shares(
     return {name: tuple(map(float, of)) for name, of in zip(SCORE_NAMES, shares, strict=True)}
 
 
-def count_common_runs(group: Group, results_by_key: Mapping[str, Result]) -> int:
+def count_common_runs(group: Group, by_key: ByKey) -> int:
     """How many runs every compared row has."""
-    return len(_common_runs(group.compared, results_by_key))
+    return len(_common_runs(group.compared, by_key))
 
 
-def _common_runs(
-    rows: Sequence[Row], results_by_key: Mapping[str, Result]
-) -> list[tuple[Result, ...]]:
+def _common_runs(rows: Sequence[Row], by_key: ByKey) -> list[tuple[Result, ...]]:
     """For each run that all rows have, its result in every row."""
-    results = [[results_by_key[r.key] for r in row.runs if r.key in results_by_key] for row in rows]
-    runs = common_runs([tuple(map(run_key, of_row)) for of_row in results])
-    return [tuple(of[place] for of, place in zip(results, run, strict=True)) for run in runs]
+    of_rows = [[by_key[run.key] for run in row.runs if run.key in by_key] for row in rows]
+    runs = common_runs([tuple(map(run_key, of_row)) for of_row in of_rows])
+    return [tuple(of[place] for of, place in zip(of_rows, run, strict=True)) for run in runs]
 
 
-def _values_of_common_runs(
-    rows: Sequence[Row], columns: Sequence[Column], results_by_key: Mapping[str, Result]
-) -> Array:
+def _values_of_common_runs(rows: Sequence[Row], columns: Sequence[Column], by_key: ByKey) -> Array:
     """[rows, metrics, runs] values in printed units, NaN where not measured."""
-    runs = _common_runs(rows, results_by_key)
+    runs = _common_runs(rows, by_key)
     values = np.full((len(rows), len(columns), len(runs)), np.nan)
     for run, results in enumerate(runs):
         for row, result in enumerate(results):
