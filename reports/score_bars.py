@@ -44,7 +44,10 @@ class ScoreBars(StyledFigure[tuple[Panel, ...]]):
 
     def draw_panels(self, panels: tuple[Panel, ...], marks: dict[str, Mark]) -> "Drawing":
         """Horizontal bars, the rows named at the left of each line of panels."""
-        places = _places(panels[0])
+        titles = [""] if len(panels[0].blocks) > 1 else []
+        keys = [(block.title, name) for block in panels[0].blocks
+                for name in (*titles, *(bar.name for bar in block.bars))]  # fmt: skip
+        places = {key: at for at, key in enumerate(keys)}
         names = [drawing.wrapped(name or group) for group, name in places]
         n_lines = max(name.count("\n") + 1 for name in names)
         pitch = max(0.19 if len(places) <= 12 else 0.145, 0.13 * n_lines)  # inches
@@ -88,12 +91,6 @@ def _firsts(group: "Group") -> str:
         first = [r for r in group.compared if score in r.cells and r.cells[score].rank == 1]
         firsts += [f"{r.label} by {score} ({r.cells[score].mean:z.2f})" for r in first]
     return f"First in {group.title}: {', '.join(firsts)}." if firsts else ""
-
-
-def _places(panel: Panel) -> Places:
-    titles = [""] if len(panel.blocks) > 1 else []
-    keys = [(b.title, name) for b in panel.blocks for name in (*titles, *(r.name for r in b.bars))]
-    return {key: at for at, key in enumerate(keys)}
 
 
 def _draw_panel(axes: "Axes", panel: Panel, places: Places, marks: dict[str, Mark]) -> None:

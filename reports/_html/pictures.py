@@ -29,17 +29,13 @@ def inline(svg: bytes, name: str) -> Markup:
     """An SVG file as an element of an HTML page, described by the element NAME-caption."""
     root = ElementTree.fromstring(svg)
     _clean(root, f"{name}-")
-    root.attrib.update({side: _larger(root.get(side, "")) for side in ("width", "height")})
+    for side in ("width", "height"):  # of a page of paper, where type may be smaller
+        if match := re.fullmatch(r"([\d.]+)(pt)?", root.get(side, "")):
+            root.set(side, f"{1.3 * float(match[1]):.1f}pt")
     root.set("role", "img")
     root.set("aria-labelledby", f"{name}-caption")
     # What is left was made by this module's own rules: escaped by the writer, nothing that acts.
     return Markup(ElementTree.tostring(root, encoding="unicode"))
-
-
-def _larger(length: str) -> str:
-    """A length of a page of paper, where type may be smaller, as one of a screen."""
-    match = re.fullmatch(r"([\d.]+)(pt)?", length)
-    return f"{1.3 * float(match[1]):.1f}pt" if match else length
 
 
 def _clean(element: ElementTree.Element, prefix: str) -> None:

@@ -25,10 +25,19 @@ _WIDE = 40  # characters; a longer cell of a listing is wrapped
 
 def listing_floats(listing: "Listing", page: "Page") -> Iterator[str]:
     """The rows under their headers, names to the left and numbers to the right."""
-    rows = [tuple(one_line(cell) for cell in row) for row in listing.rows]
+    rows, n_labels = (
+        [tuple(one_line(cell) for cell in row) for row in listing.rows],
+        listing.n_labels,
+    )
     spec = _listing_columns(page, listing, rows)
-    heads = [_head(names, listing.n_labels) for names in head_lines(listing.headers)]
-    bodies = [[RULE, *_body(part, listing.n_labels)] for part in _parts(rows)]
+    heads = []
+    for names in head_lines(listing.headers):
+        escaped = [escape(name) for name in names]
+        heads.append(line([*escaped[:n_labels], *map(centered, escaped[n_labels:])]))
+    n_parts = max(1, math.ceil(len(rows) / _ROWS))
+    size = max(1, math.ceil(len(rows) / n_parts))
+    parts = [rows[start : start + size] for start in range(0, n_parts * size, size)]
+    bodies = [[RULE, *_body(part, n_labels)] for part in parts]
     return _floats(page, listing.title, spec, heads, bodies, listing.notes)
 
 
@@ -70,17 +79,6 @@ def _listing_columns(page: "Page", listing: "Listing", rows: Sequence[Sequence[s
     wrapped = paragraph(page.width * min(0.35, 0.8 / max(1, sum(wide))))
     aligned = "l" * listing.n_labels + "r" * (len(columns) - listing.n_labels)
     return "".join(wrapped if w else a for w, a in zip(wide, aligned, strict=True))
-
-
-def _head(names: Sequence[str], n_labels: int) -> str:
-    escaped = [escape(name) for name in names]
-    return line([*escaped[:n_labels], *map(centered, escaped[n_labels:])])
-
-
-def _parts(rows: list[tuple[str, ...]]) -> list[list[tuple[str, ...]]]:
-    n_parts = max(1, math.ceil(len(rows) / _ROWS))
-    size = max(1, math.ceil(len(rows) / n_parts))
-    return [rows[start : start + size] for start in range(0, n_parts * size, size)]
 
 
 def _body(rows: Sequence[tuple[str, ...]], n_labels: int) -> Iterator[str]:

@@ -54,16 +54,12 @@ def _body(table: "Table", columns: Sequence["Column"], text: Text) -> Iterator[s
         yield RULE
         if len(table.groups) > 1:
             yield rf"\multicolumn{{{len(columns) + 2}}}{{l}}{{\textit{{{escape(group.title)}}}}} \\"
-        yield from _rows(group, columns, text)
-
-
-def _rows(group: "Group", columns: Sequence["Column"], text: Text) -> Iterator[str]:
-    # As in Table I the number of parameters stands once, in the middle row.
-    middle = (len(group.rows) - 1) // 2
-    for i, row in enumerate(group.rows):
-        size = group.parameters if i == middle else ""
-        label = escape(row.label) + superscript(row.markers)
-        yield line([label, size, *(text(group, row, c) for c in columns)])
+        # As in Table I the number of parameters stands once, in the middle row.
+        middle = (len(group.rows) - 1) // 2
+        for i, row in enumerate(group.rows):
+            size = group.parameters if i == middle else ""
+            label = escape(row.label) + superscript(row.markers)
+            yield line([label, size, *(text(group, row, c) for c in columns)])
 
 
 def _mean(group: "Group", row: "Row", column: "Column") -> str:

@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from unlearnbench.analysis.table import Group
 from unlearnbench.errors import UserError
 from unlearnbench.reporting.document import Findings
-from unlearnbench.results.record import ROW_FIELDS, EpochRecord, Result, RowRecord
+from unlearnbench.results.record import ROW_FIELDS, Result
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,13 @@ def final(result: Result, doc_id: str) -> Continuation | None:
 def over_epochs(result: Result, doc_id: str) -> tuple[Continuation, ...]:
     """One per examined epoch of the trace, epoch 0 first; empty without a trace."""
     trace = result.in_full().trace
-    epochs = trace.epochs if trace is not None else []
-    return tuple(_of_epoch(e, row) for e in epochs for row in e.rows if row.doc_id == doc_id)
+    written = []
+    for epoch in trace.epochs if trace is not None else ():
+        for row in (row for row in epoch.rows if row.doc_id == doc_id):
+            values = {name: getattr(row, field) for name, field in ROW_FIELDS.items()}
+            own = _measured_only(values)
+            written.append(Continuation(row.continuation, own, epoch.epoch, row.active))
+    return tuple(written)
 
 
 def at_start(result: Result, doc_id: str) -> Continuation | None:
@@ -94,11 +99,6 @@ def evenly_spaced(items: Sequence[Continuation], most: int) -> tuple[Continuatio
         return tuple(items)
     chosen = sorted({round(step * last / (most - 1)) for step in range(most)})
     return tuple(items[index] for index in chosen)
-
-
-def _of_epoch(epoch: EpochRecord, row: RowRecord) -> Continuation:
-    values = _measured_only({name: getattr(row, field) for name, field in ROW_FIELDS.items()})
-    return Continuation(row.continuation, values, epoch.epoch, row.active)
 
 
 def _measured_only(values: Mapping[str, float | None]) -> dict[str, float]:

@@ -149,8 +149,13 @@ def as_table(rows: Sequence[PrintedRow]) -> Table:
     The printed s_z and s_m are not read but computed.
     """
     means = [row for row in rows if row.run == MEAN]
-    sizes = dict.fromkeys(row.size for row in means)
-    return table_of_means([_group([r for r in means if r.size == size]) for size in sizes])
+    groups = []
+    for size in dict.fromkeys(row.size for row in means):
+        own = [row for row in means if row.size == size]
+        model = next((row.model for row in own if row.method != "opt-dedup"), own[0].model)
+        n_parameters = round(float(size[:-1]) * _COUNTS[size[-1]])
+        groups.append(Group(f"{model}-{size}", tuple(map(row_of, own)), n_parameters))
+    return table_of_means(groups)
 
 
 def row_of(printed: PrintedRow) -> Row:
@@ -159,16 +164,6 @@ def row_of(printed: PrintedRow) -> Row:
     return Row(
         printed.label, printed.role, cells, printed.method, printed.model, dict(printed.settings)
     )
-
-
-def _group(rows: Sequence[PrintedRow]) -> Group:
-    model = next((row.model for row in rows if row.method != "opt-dedup"), rows[0].model)
-    size = rows[0].size
-    return Group(f"{model}-{size}", tuple(map(row_of, rows)), _count(size))
-
-
-def _count(text: str) -> int:
-    return round(float(text[:-1]) * _COUNTS[text[-1]])
 
 
 def _read(path: Path) -> PrintedTable:

@@ -30,10 +30,10 @@ class _Written:
     texts: Texts | None
 
     @property
-    def label(self) -> str:
-        """The row's label, marked if this run did not forget."""
+    def mark(self) -> str:
+        """The mark of a run that did not forget."""
         failed = self.result is not None and self.result.status == "not_forgotten"
-        return f"{self.row.label} {NOT_FORGOTTEN}" if failed else self.row.label
+        return NOT_FORGOTTEN if failed else ""
 
 
 def blocks(findings: Findings) -> Iterator[Case]:
@@ -46,7 +46,10 @@ def blocks(findings: Findings) -> Iterator[Case]:
 
 
 def _case(findings: Findings, group: Group, example: Example, facts: dict[str, Column]) -> Case:
-    written = [_written(row, findings.results_of(row), example) for row in group.rows]
+    written = []
+    for row in group.rows:
+        result = example_run(findings.results_of(row), example)
+        written.append(_Written(row, result, texts_of(result, example.doc_id) if result else None))
     texts = next(one.texts for one in written if one.texts is not None)
     same = [one for one in written if one.texts is not None and one.texts.agrees_with(texts)]
     return Case(
@@ -59,16 +62,12 @@ def _case(findings: Findings, group: Group, example: Example, facts: dict[str, C
     )
 
 
-def _written(row: Row, results: Sequence[Result], example: Example) -> _Written:
-    result = example_run(results, example)
-    return _Written(row, result, texts_of(result, example.doc_id) if result else None)
-
-
 def _passage(one: _Written, doc_id: str, facts: dict[str, Column]) -> Passage:
     continuation = final(one.result, doc_id) if one.result else None
     if continuation is None:
         raise RuntimeError(f"{one.row.label} is shown without a continuation of {doc_id}")
-    return Passage(one.label, continuation.text, printing.facts(facts, continuation.values))
+    values = printing.facts(facts, continuation.values)
+    return Passage(f"{one.row.label} {one.mark}".strip(), continuation.text, values)
 
 
 def _notes(
@@ -77,24 +76,16 @@ def _notes(
     without = [one.row.label for one in written if one.result is None]
     others = [one.row.label for one in written if one.texts is not None and one not in same]
     cut = [one.row.label for one in same if one.texts != texts]
+    several = any(len({run.seed for run in one.row.runs}) > 1 for one in written)
+    seeds = listed(map(str, sorted({one.result.seed for one in written if one.result})))
+    missed = "Did not reach the stop line within the epoch limit."
     return printing.notes(
         ("rule", example.rule),
         ("quoted", QUOTED),
         ("values", "The values are of this row alone, by the finished model."),
-        ("seeds", _of_seeds(written)),
-        ("not_forgotten", _not_forgotten(same), NOT_FORGOTTEN),
+        ("seeds", f"Seed {seeds}, the first of several." if several else ""),
+        ("not_forgotten", missed if any(one.mark for one in same) else "", NOT_FORGOTTEN),
         ("without", f"No continuation of this row: {listed(without)}." if without else ""),
         ("others", f"Other texts under the same doc_id: {listed(others)}." if others else ""),
         ("cut", f"{listed(cut)}: prefix and reference cut at other tokens." if cut else ""),
     )
-
-
-def _of_seeds(written: Sequence[_Written]) -> str:
-    several = any(len({run.seed for run in one.row.runs}) > 1 for one in written)
-    seeds = {one.result.seed for one in written if one.result is not None}
-    return f"Seed {listed(map(str, sorted(seeds)))}, the first of several." if several else ""
-
-
-def _not_forgotten(same: Sequence[_Written]) -> str:
-    marked = any(one.label != one.row.label for one in same)
-    return "Did not reach the stop line within the epoch limit." if marked else ""

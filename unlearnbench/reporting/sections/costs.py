@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from statistics import fmean
 
 from unlearnbench.analysis import footnotes
-from unlearnbench.analysis.table import ABSENT, EPOCHS, LEFT_OUT, Group, Note, Row
+from unlearnbench.analysis.table import EPOCHS, LEFT_OUT, Group, Note, Row
 from unlearnbench.reporting import printing
 from unlearnbench.reporting.document import Findings, Listing
 from unlearnbench.results.record import PhaseRecord, Result
@@ -124,17 +124,20 @@ def _mean(
 
 
 def _notes(results: Sequence[Result], left_out: tuple[str, str, str]) -> tuple[Note, ...]:
-    shared = any(_SHARED in result.costs for result in results)
     return printing.notes(
         ("machine", _machine(results)),
         ("tokens", "Tokens: those that went through the network; they do not depend on a machine."),
-        ("calibrate", _calibration(results) if shared else ""),
+        ("calibrate", _calibration(results)),
         left_out,
     )
 
 
 def _machine(results: Iterable[Result]) -> str:
-    machines = sorted({_place(result) for result in results})
+    places = ((r.model.device, r.environment.n_threads, r.environment.platform) for r in results)
+    machines = sorted(
+        f"{device}, {n} thread{'' if n == 1 else 's'}, {platform}"
+        for device, n, platform in set(places)
+    )
     several = " More than one machine: seconds do not compare." if len(machines) > 1 else ""
     return (
         f"Seconds and memory depend on the machine ({'; '.join(machines)}) and on what else ran "
@@ -142,15 +145,11 @@ def _machine(results: Iterable[Result]) -> str:
     )
 
 
-def _place(result: Result) -> str:
-    threads, platform = result.environment.n_threads, result.environment.platform
-    return f"{result.model.device}, {threads} thread{'' if threads == 1 else 's'}, {platform}"
-
-
 def _calibration(results: Iterable[Result]) -> str:
     seconds = [r.costs[_SHARED].seconds for r in results if _SHARED in r.costs]
-    mean = printing.seconds(fmean(seconds)) if seconds else ABSENT
+    if not seconds:
+        return ""
     return (
-        f"Measuring the stop line, {mean} s, is done once per model and in no phase here; the "
-        "whole cell holds it where that cell was the first to need it."
+        f"Measuring the stop line, {printing.seconds(fmean(seconds))} s, is done once per model "
+        "and in no phase here; the whole cell holds it where that cell was the first to need it."
     )

@@ -89,14 +89,11 @@ def _listing(
             means = (runs.group.text(row, column) for column in (*columns, EPOCHS))
             seed = ("",) if runs.has_seeds else ()
             lines.append((row.label, _MEAN, *seed, *means, ""))
-    headers = (*labels, *map(_header, columns), *ends)
+    names = (printing.name(c) if _is_short(c) else printing.header(c) for c in columns)
+    headers = (*labels, *names, *ends)
     # Without `ends` a line's last two go.
     rows = tuple(line[: len(headers)] for line in lines)
     return Listing(name, title, headers, rows, len(labels), _notes(runs, columns))
-
-
-def _header(column: Column) -> str:
-    return printing.name(column) if _is_short(column) else printing.header(column)
 
 
 def _is_short(column: Column) -> bool:
@@ -106,24 +103,16 @@ def _is_short(column: Column) -> bool:
 
 def _line(runs: _Runs, row: Row, result: Result, columns: Sequence[Column]) -> tuple[str, ...]:
     seed = (str(result.seed),) if runs.has_seeds else ()
-    label = f"{row.label} {_marker(result)}".strip()
+    missed = result.status == "not_forgotten"
+    marker, status = NOT_FORGOTTEN if missed else "", "not forgotten" if missed else "forgotten"
+    if has_failed(result):
+        marker, status = LEFT_OUT, "failed"
+    elif result.role != "method":
+        status = ABSENT
     values = (column.text(value(result, column), runs.group.cap) for column in columns)
     n_epochs = EPOCHS.text(epochs(result)).removesuffix(".0")
-    return (label, result.forget_set.run, *seed, *values, n_epochs, _status(result))
-
-
-def _marker(result: Result) -> str:
-    if has_failed(result):
-        return LEFT_OUT
-    return NOT_FORGOTTEN if result.status == "not_forgotten" else ""
-
-
-def _status(result: Result) -> str:
-    if has_failed(result):
-        return "failed"
-    if result.role != "method":
-        return ABSENT
-    return "not forgotten" if result.status == "not_forgotten" else "forgotten"
+    label = f"{row.label} {marker}".strip()
+    return (label, result.forget_set.run, *seed, *values, n_epochs, status)
 
 
 def _notes(runs: _Runs, columns: Sequence[Column]) -> tuple[Note, ...]:
