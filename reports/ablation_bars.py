@@ -35,7 +35,6 @@ class AblationBars(StyledFigure[tuple[Panel, ...]]):
         return panels_of(findings.table, _clusters)
 
     def sentences(self, findings: "Findings", panels: tuple[Panel, ...]) -> Iterator[str]:  # noqa: ARG002
-        """What is beside what, what line and whiskers are, and the scores."""
         yield (
             f"Variants of a method: {'; '.join(c.title for c in panels[0].blocks)}. A thin line "
             "continues the first bar of its cluster."

@@ -13,8 +13,7 @@ from unlearnbench.registry import register
 from unlearnbench.reporting.document import Case, Listing, Passage, Picture
 from unlearnbench.reporting.report import Report
 
-from ._pictures import safe_name
-from ._texts import fact_names
+from ._texts import fact_names, safe_name
 
 if TYPE_CHECKING:
     from unlearnbench.analysis.table import Cell, Column, Group, Row

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from unlearnbench.analysis.table import Column, Group, Table
     from unlearnbench.reporting.document import Findings
-    from unlearnbench.results.record import Outcome, Result
+    from unlearnbench.results.record import Outcome
 
 TRACED = ("ma", "el10", "bertscore_f1", "entropy")
 AT_THE_END = (PERPLEXITY.name, "cls_avg")  # measured once, after the last epoch
@@ -67,23 +67,19 @@ def _traced_panel(findings: "Findings", group: "Group", column: "Column") -> Pan
     field, names = ROW_FIELDS[column.name], quantities.row_names(group)
     curves = []
     for row in quantities.method_rows(group):
-        runs = [_run_curve(r, field, column.scale) for r in findings.results_of(row)]
-        measured = [run for run in runs if any(map(math.isfinite, run.values))]
-        if measured:
-            means = map(fmean, zip(*(run.values for run in measured), strict=False))
-            curves.append(Curve(names[row.label], tuple(measured), tuple(means)))
+        runs = []
+        for trace in (r.trace for r in findings.results_of(row) if r.trace is not None):
+            values = {e.epoch: e.metrics.get(field, math.nan) * column.scale for e in trace.epochs}
+            epochs = range(max(values, default=-1) + 1)
+            if any(map(math.isfinite, values.values())):
+                measured = tuple(values.get(epoch, math.nan) for epoch in epochs)
+                runs.append(RunCurve(measured, trace.outcome))
+        if runs:
+            means = map(fmean, zip(*(run.values for run in runs), strict=False))
+            curves.append(Curve(names[row.label], tuple(runs), tuple(means)))
     unit = f" ({column.unit})" if column.unit and "(" not in column.label else ""
     lines = quantities.stop_lines(group, field, column.scale) if field in ("ma", "el") else ()
     return Panel(f"{column.label}{unit} {column.arrow}", tuple(curves), lines)
-
-
-def _run_curve(result: "Result", field: str, scale: float) -> RunCurve:
-    trace = result.trace
-    if trace is None:
-        return RunCurve((), "forgotten")
-    values = {e.epoch: e.metrics.get(field, math.nan) * scale for e in trace.epochs}
-    epochs = range(max(values, default=-1) + 1)
-    return RunCurve(tuple(values.get(e, math.nan) for e in epochs), trace.outcome)
 
 
 def _end_panel(findings: "Findings", group: "Group", utility: Quantity) -> Panel:
@@ -123,7 +119,6 @@ class EpochCurves(StyledFigure[Panels]):
         return panels
 
     def sentences(self, findings: "Findings", panels: Panels) -> Iterator[str]:
-        """What the lines are, where a mean ends, and when each row ended."""
         yield (
             f"Forgetting over epochs, epoch 0 being the model before unlearning: "
             f"{quantities.listed_groups(findings.table)}."
@@ -149,7 +144,16 @@ class EpochCurves(StyledFigure[Panels]):
                 axes.set_xlim(-0.3, longest + 0.3)
             for _, lowest in drawn[-drawing.grid_shape(len(own), 3)[1] :]:
                 lowest.set_xlabel("epoch")
-        drawing.legend(picture, _handles([p for own in panels.values() for p in own], marks))
+        shown = [panel for own in panels.values() for panel in own]
+        names = {curve.name for panel in shown for curve in panel.curves}
+        handles = {name: drawing.line(color=m.colour, marker=m.marker, linestyle=m.dashes,
+                                      markersize=4.5)
+                   for name, m in marks.items() if name in names}  # fmt: skip
+        if any(panel.lines for panel in shown):
+            handles["stop line"] = drawing.line(linestyle="--", linewidth=0.8)
+        if any(panel.before is not None for panel in shown):
+            handles |= drawing.reference_lines(["before"])
+        drawing.legend(picture, handles)
         return picture
 
 
@@ -222,17 +226,3 @@ def _draw_curve(axes: "Axes", curve: Curve, mark: Mark, with_runs: bool) -> None
         face = "none" if run.outcome == "not_forgotten" else mark.colour
         axes.plot(len(run.values) - 1, run.values[-1], mark.marker, color=mark.colour,
                   markerfacecolor=face, markersize=4.5, zorder=4)  # fmt: skip
-
-
-def _handles(panels: Sequence[Panel], marks: dict[str, Mark]) -> dict[str, object]:
-    drawn = {curve.name for panel in panels for curve in panel.curves}
-    handles: dict[str, object] = {
-        name: drawing.line(color=m.colour, marker=m.marker, linestyle=m.dashes, markersize=4.5)
-        for name, m in marks.items()
-        if name in drawn
-    }
-    if any(panel.lines for panel in panels):
-        handles["stop line"] = drawing.line(linestyle="--", linewidth=0.8)
-    if any(panel.before is not None for panel in panels):
-        handles |= drawing.reference_lines(["before"])
-    return handles

@@ -133,7 +133,6 @@ class HeatMap(StyledFigure[tuple[Map, ...]]):
         return tuple(m for m in maps if any(s.goodness is not None for s in m.squares.values()))
 
     def sentences(self, findings: "Findings", panels: tuple[Map, ...]) -> Iterator[str]:
-        """The settings, what dark means, what is hatched, and the best pair of each metric."""
         across, up = panels[0].settings
         yield (
             f"{', '.join(dict.fromkeys(m.group for m in panels))} by {across} (across) and {up} "

@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING, ClassVar
 from unlearnbench.analysis.table import INDISTINCT, INTERVALS_TITLE, Table, interval_columns
 from unlearnbench.registry import register
 from unlearnbench.reporting.document import Case, Listing, Picture
-from unlearnbench.reporting.report import Report
 
-from ._pictures import picture_files
-from ._texts import one_line, passages_of
+from ._texts import IllustratedReport, one_line, passages_of
 
 if TYPE_CHECKING:
     from unlearnbench.analysis.table import Column, Group, Note, Row
@@ -29,35 +27,24 @@ Text = Callable[["Row", "Column"], str]  # of a cell
 
 @register
 @dataclass(frozen=True)
-class Markdown(Report):
+class Markdown(IllustratedReport):
     """GitHub's Markdown: means with their standard deviation over runs, notes as a list."""
 
     name: ClassVar[str] = "markdown"
 
     suffix: ClassVar[str] = ".md"
+    picture_kind = "png"
 
-    def render(self, document: "Document") -> str:
-        """One table per group under its heading, then the notes; of a picture its caption only."""
-        return _text(document, None)
-
-    def files(self, document: "Document", stem: str) -> dict[str, bytes]:
-        """STEM.md and beside it the pictures that it shows."""
-        pictures = picture_files(document, stem, "png")
-        links = {figure: name for figure, (name, _) in pictures.items()}
-        text = _text(document, links)
-        return {stem + self.suffix: text.encode(), **dict(pictures.values())}
-
-
-def _text(document: "Document", links: Mapping[str, str] | None) -> str:
-    parts = [f"## {_escaped(document.title)}"] if document.title else []
-    parts += [_notes(document.notes)] if document.notes else []
-    for block in document.blocks:
-        parts += _block(block, links)
-    return "\n\n".join(parts) + "\n"
+    def text(self, document: "Document", pictures: Mapping[str, str] | None) -> str:
+        """One table per group under its heading, then the notes; of a picture its caption."""
+        parts = [f"## {_escaped(document.title)}"] if document.title else []
+        parts += [_notes(document.notes)] if document.notes else []
+        for block in document.blocks:
+            parts += _block(block, pictures)
+        return "\n\n".join(parts) + "\n"
 
 
 def _block(block: "Block", links: Mapping[str, str] | None) -> Iterator[str]:
-    """A block's paragraphs."""
     match block:
         case Table():
             yield from _table(block)

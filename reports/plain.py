@@ -57,7 +57,6 @@ class Plain(Report):
 
 
 def _block(block: "Block", width: int) -> Iterator[str]:
-    """A block's paragraphs."""
     match block:
         case Table():
             yield from _table(block, width)
@@ -148,7 +147,8 @@ def _side_by_side(
 ) -> Iterator[str]:
     """The columns to the right of the labels, at least one in each block; a rule under the head."""
     most = max(16, width // (2 * len(labels) or 1))
-    names = [_narrowed(column, n_head, most) for column in labels]
+    names = [[*column[:n_head], *("\n".join(wrap(cell, most)) for cell in column[n_head:])]
+             for column in labels]  # fmt: skip
     taken = sum(_width(column) + _GAP for column in names) - _GAP
     for block in _blocks(columns, width - taken):
         yield _ruled(names, block, n_head)
@@ -180,11 +180,6 @@ def _ruled(labels: Sequence[Lines], columns: Sequence[Lines], n_head: int) -> st
     ).split("\n")
     rule = "-" * max(map(len, lines))
     return "\n".join(line.rstrip() for line in [*lines[:n_head], rule, *lines[n_head:]])
-
-
-def _narrowed(column: Lines, n_head: int, width: int) -> list[str]:
-    """The column with its cells broken into lines of at most that width."""
-    return [*column[:n_head], *("\n".join(wrap(cell, width)) for cell in column[n_head:])]
 
 
 def _width(column: Lines) -> int:

@@ -34,7 +34,6 @@ class ScoreBars(StyledFigure[tuple[Panel, ...]]):
         return panels_of(findings.table, lambda group, column: [_block(group, column)])
 
     def sentences(self, findings: "Findings", panels: tuple[Panel, ...]) -> Iterator[str]:
-        """What the bars, whiskers and lines are, and which row is first."""
         yield f"Metrics by row: {quantities.listed_groups(findings.table)}."
         yield from what_bars_say(panels)
         styles = {"before": "dotted", "retrained": "dashed"}
@@ -81,7 +80,6 @@ def _block(group: "Group", column: "Column") -> Block:
 
 
 def _roles(panels: tuple[Panel, ...]) -> set[str]:
-    """Which reference rows stand in any panel."""
     return {role for p in panels for block in p.blocks for role, _ in block.references}
 
 

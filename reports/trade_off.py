@@ -152,7 +152,6 @@ class TradeOff(StyledFigure[Planes]):
         return planes
 
     def sentences(self, findings: "Findings", panels: Planes) -> Iterator[str]:
-        """The axes, what is a point and a whisker, how the front is made and who is on it."""
         planes = [plane for own in panels.values() for plane in own]
         yield (
             f"Forgetting against utility: {quantities.listed_groups(findings.table)}. To the left "
@@ -200,7 +199,6 @@ def _front(plane: Plane) -> str:
 
 
 def _levels(planes: Sequence[Plane]) -> str:
-    """Where the reference rows stand."""
     levels: dict[str, list[str]] = {}
     for plane in planes:
         for point in plane.references:

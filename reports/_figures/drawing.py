@@ -131,16 +131,6 @@ def style(salt: str, ground: str = "none") -> Iterator[None]:
         yield
 
 
-def blank(height: float) -> "Drawing":
-    """An empty picture of the full width; belongs to no window and no global state."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure as Drawing
-
-    drawing = Drawing(figsize=(WIDTH, height), layout="constrained")
-    FigureCanvasAgg(drawing)
-    return drawing
-
-
 def lay_out(
     groups: Mapping[str, Sequence[T]], most_columns: int, height: float, rest: float, **shared: Any
 ) -> "tuple[Drawing, list[list[tuple[T, Axes]]]]":
@@ -148,9 +138,13 @@ def lay_out(
 
     Rows are of about equal length, none longer than allowed; several groups have their titles.
     """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure as Drawing
+
     shapes = [grid_shape(len(panels), most_columns) for panels in groups.values()]
     n_rows = [shape[0] for shape in shapes]
-    drawing = blank(sum(n_rows) * height + rest)
+    drawing = Drawing(figsize=(WIDTH, sum(n_rows) * height + rest), layout="constrained")
+    FigureCanvasAgg(drawing)  # it belongs to no window and no global state
     several = len(groups) > 1
     parts: Any = drawing.subfigures(len(groups), 1, height_ratios=n_rows) if several else [drawing]
     by_group = []

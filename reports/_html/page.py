@@ -12,7 +12,7 @@ from unlearnbench.reporting.document import Document
 
 from . import provenance
 from .reading import PAGE_LIMIT, reading, with_traces
-from .sections import MAKING, Section, TableContent, page_sections, tables_of
+from .sections import MAKING, Section, page_sections, tables_of
 from .texts import Pool, embedded_json, visible
 
 STYLES = ("page.css", "tables.css", "texts.css", "print.css")
@@ -42,15 +42,7 @@ def render(document: Document) -> str:
         "style": style,
         "script": script,
     }
-    template = _environment().get_template("page.html")
-    bare = template.render(data=Markup("{}"), **parts)
-    data = _data(document, content, room=PAGE_LIMIT - len(bare.encode()))
-    page = template.render(data=Markup(data), **parts)
-    return page.rstrip() + "\n"
-
-
-def _environment() -> Environment:
-    return Environment(
+    environment = Environment(
         loader=PackageLoader("unlearnbench.reports", "_html"),
         autoescape=True,
         finalize=_visible,
@@ -58,6 +50,11 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
+    template = environment.get_template("page.html")
+    bare = template.render(data=Markup("{}"), **parts)
+    data = _data(document, content, room=PAGE_LIMIT - len(bare.encode()))
+    page = template.render(data=Markup(data), **parts)
+    return page.rstrip() + "\n"
 
 
 def _visible(value: Any) -> Any:
@@ -92,6 +89,14 @@ def _data(document: Document, content: tuple[Section, ...], room: int) -> str:
         for line in lines
     ]
     keys = dict.fromkeys(run["key"] for row in rows for run in row["runs"] if run["key"])
+    numbers = {  # by result key, of the comparison table's rows
+        run.key: line.number
+        for table in tables
+        if table.table == findings.table
+        for _, lines in table.groups
+        for line in lines
+        for run in line.row.runs
+    }
     data: dict[str, Any] = {
         "columns": {
             c.name: {"label": c.label, "higher": c.higher_is_better}
@@ -101,20 +106,8 @@ def _data(document: Document, content: tuple[Section, ...], room: int) -> str:
         "rows": rows,
         "results": {key: provenance.record(findings.by_key[key], pool) for key in keys},
         "pool": pool.values,
-        "reading": reading(findings, _row_numbers(document, tables), texts),
+        "reading": reading(findings, numbers, texts),
     }
     left = room - len(embedded_json({**data, "texts": texts.values}).encode())
     data["reading"] = with_traces(data["reading"], findings.by_key, texts, left)
     return embedded_json({**data, "texts": texts.values})
-
-
-def _row_numbers(document: Document, tables: tuple[TableContent, ...]) -> dict[str, int]:
-    """By result key: the number on the page of the comparison table's row."""
-    main = [table for table in tables if table.table == document.findings.table][:1]
-    return {
-        run.key: line.number
-        for table in main
-        for _, lines in table.groups
-        for line in lines
-        for run in line.row.runs
-    }

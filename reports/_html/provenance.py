@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from unlearnbench.analysis.footnotes import differing_protocol_settings, format_value, listed, runs
-from unlearnbench.analysis.table import EPOCHS, SCORE_NAMES, Column, Group, Row, Table
+from unlearnbench.analysis.table import EPOCHS, SCORE_NAMES, Column, Group, Table
 from unlearnbench.reporting.document import Document
 from unlearnbench.results.record import Environment, Result
 
@@ -27,29 +27,19 @@ def row_facts(
             {"set": run.forget_set, "seed": run.seed, "key": run.key if result else None}
             for run, result in zip(row.runs, results, strict=True)
         ],
-        "failures": _failures(row),
+        "failures": [
+            f"forget set {run.forget_set}, seed {run.seed}: {reason}"
+            for run, reason in zip(row.failed_runs, row.failures, strict=True)
+        ],
         "scored": list(group.scored),
         "cells": {c.name: _cell(line, c, results) for c in columns if c.name in row.cells},
     }
 
 
-def _failures(row: Row) -> list[str]:
-    if len(row.failed_runs) != len(row.failures):  # a table that no results stand behind
-        return list(row.failures)
-    return [
-        f"forget set {run.forget_set}, seed {run.seed}: {reason}"
-        for run, reason in zip(row.failed_runs, row.failures, strict=True)
-    ]
-
-
 def _cell(line: Line, column: Column, results: Sequence[Result | None]) -> dict[str, Any]:
     cell, number = line.row.cells[column.name], line.numbers[column.name]
     return {
-        "text": number.text,
-        "spread": number.spread,
-        "interval": number.interval,
-        "marks": number.marks,
-        "rank": cell.rank,
+        **vars(number),
         "n": cell.n,
         "documents": list(cell.n_documents),
         "degenerate": cell.n_degenerate,

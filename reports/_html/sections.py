@@ -81,7 +81,7 @@ class Section:
 def page_sections(document: Document) -> tuple[Section, ...]:
     """The blocks as asked for, the comparison, figures, texts, statistics, and the making."""
     blocks = list(document.blocks)
-    if document.findings.results and document.findings.table not in document.tables:
+    if document.findings.results and document.findings.table not in document.blocks:
         blocks.append(document.findings.table)
     requested = _sections_of(blocks, document)
     names = {section.name for section in requested}

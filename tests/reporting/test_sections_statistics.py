@@ -85,7 +85,7 @@ def test_only_a_corrected_p_under_the_level_names_a_better_row(
     monkeypatch, difference, p_corrected, better
 ):
     def one_pair(_group, column, _by_key):
-        found = Pair(difference, None, None, 0.01, 1234, "A", "B", column.name, p_corrected)
+        found = Pair(difference, None, None, 0.01, 1234, "A", "B", p_corrected)
         return (found,) if column.name == "ma" else ()
 
     monkeypatch.setattr(pairs, "pairwise", one_pair)

@@ -156,7 +156,7 @@ def test_listing_reports_loads_no_matplotlib_and_drawing_no_pyplot() -> None:
         "import sys; from unlearnbench.registry import reports, find; reports();"
         "assert 'matplotlib' not in sys.modules;"
         "find('reports', 'score-bars'); from unlearnbench.reports._figures import drawing;"
-        "drawing.blank(1.0);"
+        "drawing.lay_out({'': [1]}, 1, 1.0, 0.0);"
         "assert 'matplotlib' in sys.modules and 'matplotlib.pyplot' not in sys.modules"
     )
     done = subprocess.run([sys.executable, "-c", code], env=os.environ, capture_output=True)

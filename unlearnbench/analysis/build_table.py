@@ -97,13 +97,18 @@ def _distinct_stops(results: Iterable[Result]) -> tuple[StopRecord, ...]:
 
 def _rows(results: list[Result], columns: Sequence[Column]) -> list[Row]:
     """References first, then methods in the order in which they were asked for."""
-    variants = list(_split(results, lambda r: (r.role, r.label, _frozen(_facets(r)))).values())
-    families = _split(variants, lambda v: (v[0].role, v[0].label))
-    differing = {name: _differing_facets(family) for name, family in families.items()}
-    return [
-        _row(v, _suffix(v[0], differing[v[0].role, v[0].label]), columns)
-        for v in sorted(variants, key=_position)
-    ]
+    variants = _split(results, lambda r: (r.role, r.label, _frozen(_facets(r)))).values()
+    rows = []
+    for family in _split(variants, lambda v: (v[0].role, v[0].label)).values():
+        # What tells rows apart that would otherwise have the same label: weights if nothing else.
+        differing = _differing([_facets(variant[0]) for variant in family])
+        named = [n for n in differing if n != "weights"] or differing
+        for variant in family:
+            facets = _facets(variant[0])
+            settings = ", ".join(f"{n}={format_value(facets[n])}" for n in named if n in facets)
+            label = variant[0].label + (f" ({settings})" if settings else "")
+            rows.append((_position(variant), _row(variant, label, columns)))
+    return [row for _, row in sorted(rows, key=lambda item: item[0])]
 
 
 def _position(variant: list[Result]) -> tuple[int, int, str, str]:
@@ -121,27 +126,12 @@ def _facets(result: Result) -> dict[str, Any]:
     return facets
 
 
-def _differing_facets(family: Sequence[list[Result]]) -> list[str]:
-    """What tells rows apart that would otherwise have the same label."""
-    differing = _differing([_facets(variant[0]) for variant in family])
-    if differing == ["weights"]:
-        return differing
-    return [name for name in differing if name != "weights"]
-
-
-def _suffix(result: Result, differing: Sequence[str]) -> str:
-    """' (alpha=0.1)'; empty where nothing differs."""
-    facets = _facets(result)
-    settings = ", ".join(f"{n}={format_value(facets[n])}" for n in differing if n in facets)
-    return f" ({settings})" if settings else ""
-
-
-def _row(results: list[Result], suffix: str, columns: Sequence[Column]) -> Row:
+def _row(results: list[Result], label: str, columns: Sequence[Column]) -> Row:
     first, latest = results[0], _latest(results)
     used = [r for r in latest if failure_of(r) is None]
     failed = [r for r in latest if failure_of(r) is not None]
     return Row(
-        label=first.label + suffix,
+        label=label,
         role=first.role,
         cells=_cells(used, columns),
         method=first.method.name,

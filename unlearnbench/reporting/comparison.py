@@ -4,9 +4,16 @@ import math
 import re
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from unlearnbench.analysis.footnotes import format_value, listed
+from unlearnbench.analysis.statistics.paired import (
+    LEVEL,
+    PairedComparison,
+    compare_pair,
+    holm,
+    row_outcomes,
+)
 from unlearnbench.analysis.table import (
     ABSENT,
     EPOCHS,
@@ -21,9 +28,6 @@ from unlearnbench.analysis.table import (
 from unlearnbench.errors import UserError
 from unlearnbench.reporting import printing
 from unlearnbench.reporting.document import Findings, Listing
-
-if TYPE_CHECKING:
-    from unlearnbench.analysis.statistics.paired import PairedComparison
 
 T = TypeVar("T")
 NAME = "comparison"
@@ -61,7 +65,7 @@ class Value:
     column: Column
     first: float
     second: float
-    tested: "PairedComparison | None"
+    tested: PairedComparison | None
     p: float | None = None  # corrected
 
 
@@ -194,8 +198,6 @@ def _listing(joined: Joined, first: Findings, second: Findings, names: tuple[str
 
 def _values(joined: Joined, first: Findings, second: Findings) -> list[Value]:
     """Every value of the main columns that both have; p-values are Holm's over all of them."""
-    from unlearnbench.analysis.statistics.paired import holm
-
     columns = _common(first.table.metric_columns, second.table.metric_columns)
     values = [
         Value(a.label, column, x, y, _tested(a, b, column, first, second))
@@ -215,10 +217,8 @@ def _common(ours: Iterable[Column], theirs: Iterable[Column]) -> list[Column]:
 
 def _tested(
     a: Row, b: Row, column: Column, first: Findings, second: Findings
-) -> "PairedComparison | None":
+) -> PairedComparison | None:
     """Second minus first on the same documents; None where that cannot be had."""
-    from unlearnbench.analysis.statistics.paired import compare_pair, row_outcomes
-
     # Rows of a forget set are told apart by the hash of its tokens; questions and texts start
     # their numbers again in every file, so those files must be the same.
     files = {
@@ -252,8 +252,6 @@ def _line(value: Value, joined: Joined) -> tuple[str, ...]:
 def _how_to_read(
     differing: Sequence[Value], n_values: int, names: tuple[str, str]
 ) -> Iterator[Note]:
-    from unlearnbench.analysis.statistics.paired import LEVEL
-
     if not differing:
         return
     if len(differing) < n_values:

@@ -7,7 +7,7 @@ from itertools import combinations
 
 from unlearnbench.analysis.footnotes import listed
 from unlearnbench.analysis.statistics.bootstrap import intervals
-from unlearnbench.analysis.statistics.outcomes import Outcomes
+from unlearnbench.analysis.statistics.outcomes import ByKey, Outcomes
 from unlearnbench.analysis.statistics.paired import (
     ALL_PAIRS_UP_TO,
     LEVEL,
@@ -20,7 +20,6 @@ from unlearnbench.analysis.statistics.paired import (
 )
 from unlearnbench.analysis.statistics.stability import count_common_runs, first_shares
 from unlearnbench.analysis.table import INDISTINCT, SCORE_NAMES, Cell, Group, Note, Row, Table
-from unlearnbench.results.record import Result
 
 FIRST_SHARE = 0.95  # of the resamplings of runs: first in fewer is not surely first
 
@@ -28,7 +27,7 @@ Place = tuple[int, str, str]  # of a cell: group, row's label, column name
 AllOutcomes = Mapping[Place, Outcomes | None]
 
 
-def with_intervals(table: Table, results: Mapping[str, Result]) -> Table:
+def with_intervals(table: Table, results: ByKey) -> Table:
     """The table with every measured cell's interval, and ≈ on best values not told apart.
 
     `results` by key must hold those that the rows' runs name; a cell whose outcomes cannot
@@ -49,7 +48,7 @@ def with_intervals(table: Table, results: Mapping[str, Result]) -> Table:
         for place, ends in zip(outcomes, intervals(list(outcomes.values())), strict=True)
         if ends is not None
     }
-    notes = notes_on(table, bool(changes), {name for _, _, name in marked}, untested)
+    own_notes = notes_on(table, bool(changes), {name for _, _, name in marked}, untested)
     for place in marked:
         changes.setdefault(place, {})["indistinct"] = True
     groups = []
@@ -62,10 +61,8 @@ def with_intervals(table: Table, results: Mapping[str, Result]) -> Table:
             }
             rows.append(replace(row, cells=cells))
         groups.append(replace(group, rows=tuple(rows)))
-    n_runs = [count_common_runs(group, results) for group in table.groups]
-    return replace(
-        table, groups=tuple(groups), notes=(*table.notes, *notes, *few_runs(table, n_runs))
-    )
+    notes = (*table.notes, *own_notes, *few_runs(table, results))
+    return replace(table, groups=tuple(groups), notes=notes)
 
 
 def _marked(table: Table, outcomes: AllOutcomes) -> tuple[list[Place], list[tuple[int, str]]]:
@@ -115,7 +112,7 @@ def _matched(
     return comparable(outcomes.get((group, first, name)), outcomes.get((group, second, name)))
 
 
-def _unsure_scores(table: Table, results: Mapping[str, Result]) -> list[Place]:
+def _unsure_scores(table: Table, results: ByKey) -> list[Place]:
     """The first by s_z and s_m that share it or are first in under 95% of the resamplings."""
     unsure = []
     for g, group in enumerate(table.groups):
@@ -150,9 +147,10 @@ def notes_on(
         yield Note("intervals", _INTERVALS)
 
 
-def few_runs(table: Table, n_runs: Sequence[int]) -> Iterator[Note]:
+def few_runs(table: Table, results: ByKey) -> Iterator[Note]:
     """What a first by s_z or s_m without a mark is worth where there are few runs to resample."""
-    few = {g.title: n for g, n in zip(table.groups, n_runs, strict=True) if g.scored and n < ENOUGH}
+    n_runs = {g.title: count_common_runs(g, results) for g in table.groups if g.scored}
+    few = {title: n for title, n in n_runs.items() if n < ENOUGH}
     for n in sorted(set(few.values())):
         titles = [title for title, count in few.items() if count == n]
         where = f"{listed(titles)}: " if len(titles) < len(table.groups) else ""

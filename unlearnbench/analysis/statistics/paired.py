@@ -44,7 +44,6 @@ class Pair(PairedComparison):
 
     first: str  # row labels
     second: str
-    column: str  # its name
     p_corrected: float  # for the number of pairs of this column and group
 
 
@@ -91,13 +90,7 @@ def pairwise(group: Group, column: Column, by_key: ByKey) -> tuple[Pair, ...]:
     compared = _compared(list(pairs.values()))
     corrected = corrections([each.p for each in compared], len(rows))
     return tuple(
-        Pair(
-            **vars(each),
-            first=rows[i].label,
-            second=rows[j].label,
-            column=column.name,
-            p_corrected=p,
-        )
+        Pair(**vars(each), first=rows[i].label, second=rows[j].label, p_corrected=p)
         for (i, j), each, p in zip(pairs, compared, corrected, strict=True)
     )
 
@@ -130,17 +123,12 @@ def row_outcomes(row: Row, column: Column, by_key: ByKey) -> Outcomes | None:
 
 
 def _compared(pairs: Sequence[Matched]) -> list[PairedComparison]:
+    compared = []
     ends_of = intervals([difference(pair) for pair in pairs])
-    return [
-        PairedComparison(
-            a.value - b.value,
-            ends.low if ends else None,
-            ends.high if ends else None,
-            p,
-            a.n_documents,
-        )
-        for (a, b), ends, p in zip(pairs, ends_of, p_values(pairs), strict=True)
-    ]
+    for (a, b), ends, p in zip(pairs, ends_of, p_values(pairs), strict=True):
+        low, high = ends or (None, None)
+        compared.append(PairedComparison(a.value - b.value, low, high, p, a.n_documents))
+    return compared
 
 
 N_SIGNS = 9999

@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 
 from unlearnbench.analysis.build_table import table_of_means
+from unlearnbench.analysis.footnotes import format_value
 from unlearnbench.analysis.table import EPOCHS, PAPER_COLUMNS, Cell, Group, Row, Table
 from unlearnbench.errors import unknown
 from unlearnbench.results.record import Role
@@ -52,14 +53,9 @@ class PrintedRow:
         if self.role != "method":
             return name if self.role == "dedup" else f"{name} (before unlearning)"
         run = {} if self.run == MEAN else {"run": self.run}
-        conditions = ", ".join(f"{n}={v}" for n, v in {**self._written, **run}.items())
+        settings = {**self.settings, **run}
+        conditions = ", ".join(f"{name}={format_value(v)}" for name, v in settings.items())
         return f"{name} + {self.method.upper()}" + (f" ({conditions})" if conditions else "")
-
-    @property
-    def _written(self) -> dict[str, str]:
-        from unlearnbench.analysis.footnotes import format_value
-
-        return {name: format_value(value) for name, value in self.settings.items()}
 
 
 @dataclass(frozen=True)

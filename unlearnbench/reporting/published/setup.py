@@ -170,5 +170,4 @@ def _touched(touch: Touch, beside: Beside) -> str:
 
 
 def _methods(beside: Beside) -> list[Row]:
-    """One's own method rows that stand beside a printed one."""
     return [line.own for line in beside.matched if line.own and line.own.role == "method"]

@@ -30,10 +30,10 @@ class _Written:
     texts: Texts | None
 
     @property
-    def mark(self) -> str:
-        """The mark of a run that did not forget."""
+    def label(self) -> str:
+        """The row's label, marked if this run did not forget."""
         failed = self.result is not None and self.result.status == "not_forgotten"
-        return NOT_FORGOTTEN if failed else ""
+        return f"{self.row.label} {NOT_FORGOTTEN}" if failed else self.row.label
 
 
 def blocks(findings: Findings) -> Iterator[Case]:
@@ -57,17 +57,13 @@ def _case(findings: Findings, group: Group, example: Example, facts: dict[str, C
         f"Row {example.doc_id} of forget set {example.run}, {group.title}",
         texts.prefix,
         texts.reference,
-        tuple(_passage(one, example.doc_id, facts) for one in same),
+        tuple(
+            Passage(one.label, text.text, printing.facts(facts, text.values))
+            for one in same
+            if one.result and (text := final(one.result, example.doc_id))
+        ),
         _notes(written, same, texts, example),
     )
-
-
-def _passage(one: _Written, doc_id: str, facts: dict[str, Column]) -> Passage:
-    continuation = final(one.result, doc_id) if one.result else None
-    if continuation is None:
-        raise RuntimeError(f"{one.row.label} is shown without a continuation of {doc_id}")
-    values = printing.facts(facts, continuation.values)
-    return Passage(f"{one.row.label} {one.mark}".strip(), continuation.text, values)
 
 
 def _notes(
@@ -78,13 +74,14 @@ def _notes(
     cut = [one.row.label for one in same if one.texts != texts]
     several = any(len({run.seed for run in one.row.runs}) > 1 for one in written)
     seeds = listed(map(str, sorted({one.result.seed for one in written if one.result})))
+    marked = any(one.label != one.row.label for one in same)
     missed = "Did not reach the stop line within the epoch limit."
     return printing.notes(
         ("rule", example.rule),
         ("quoted", QUOTED),
         ("values", "The values are of this row alone, by the finished model."),
         ("seeds", f"Seed {seeds}, the first of several." if several else ""),
-        ("not_forgotten", missed if any(one.mark for one in same) else "", NOT_FORGOTTEN),
+        ("not_forgotten", missed if marked else "", NOT_FORGOTTEN),
         ("without", f"No continuation of this row: {listed(without)}." if without else ""),
         ("others", f"Other texts under the same doc_id: {listed(others)}." if others else ""),
         ("cut", f"{listed(cut)}: prefix and reference cut at other tokens." if cut else ""),

@@ -83,13 +83,21 @@ def _without_study(findings: "Findings") -> Listing:
             n_documents = sum(s.n for s in map(column.score, findings.results_of(row)) if s)
             label = row.label + (f" {NOT_FORGOTTEN}" if row.n_not_forgotten else "")
             lines.append((group.title, label, group.text(row, column), str(n_documents)))
+    notes = [Note("ratings", f"No ratings of these results. {_ASK_PEOPLE}")]
+    if lines:
+        judge = (note for note in findings.notes if note.kind == "judge")
+        notes = [*_synthetic(findings), *judge, *notes]
+        if any(row.n_not_forgotten for group in findings.table.groups for row in group.rows):
+            notes.append(Note("not_forgotten", LIMIT_HIT, NOT_FORGOTTEN))
+    else:
+        notes.append(Note("judge", _NO_JUDGE))
     return Listing(
         NAME,
         "Human study: no ratings",
         ("Model", "Method", column.label if column else RECORD.label, "Documents"),
         tuple(lines),
         n_labels=2,
-        notes=(*_notes_without_study(findings, bool(lines)), *_warnings(findings.human)),
+        notes=(*notes, *_warnings(findings.human)),
     )
 
 
@@ -131,19 +139,6 @@ def _study_notes(
     if elsewhere:
         text = f"Drawn from results that are not in this report: {'; '.join(elsewhere)}."
         yield Note("elsewhere", text)
-
-
-def _notes_without_study(findings: "Findings", has_scores: bool) -> Iterator[Note]:
-    """Who judged, and how to get what is missing."""
-    if has_scores:
-        yield from _synthetic(findings)
-        yield from (note for note in findings.notes if note.kind == "judge")
-    yield Note("ratings", f"No ratings of these results. {_ASK_PEOPLE}")
-    rows = (row for group in findings.table.groups for row in group.rows)
-    if not has_scores:
-        yield Note("judge", _NO_JUDGE)
-    elif any(row.n_not_forgotten for row in rows):
-        yield Note("not_forgotten", LIMIT_HIT, NOT_FORGOTTEN)
 
 
 def _synthetic(findings: "Findings") -> Iterator[Note]:

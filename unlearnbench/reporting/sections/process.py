@@ -88,22 +88,19 @@ def _listings(
         epochs = trace.epochs if trace is not None else []
         terms = list(dict.fromkeys(term for epoch in epochs for term in epoch.losses))
         losses = (f"loss: {term}" for term in terms)
+        lines = []
+        for epoch in epochs:
+            means = (printing.stored(columns[name], epoch.metrics.get(ROW_FIELDS[name]))
+                     for name in columns)  # fmt: skip
+            own = (printing.loss(epoch.losses.get(term)) for term in terms)
+            lines.append((str(epoch.epoch), *means, str(epoch.n_active), *own))
         yield Listing(
             printing.anchor("epochs", row.label),
             f"{row.label}: every epoch on forget set {result.forget_set.run}",
             ("Epoch", *map(printing.header, columns.values()), "Rows", *losses),
-            tuple(_line(epoch, columns, terms) for epoch in epochs),
+            tuple(lines),
             notes=_notes(result, epochs, columns),
         )
-
-
-def _line(epoch: EpochRecord, columns: Columns, terms: Sequence[str]) -> tuple[str, ...]:
-    means = (epoch.metrics.get(ROW_FIELDS[name]) for name in columns)
-    values = (
-        printing.stored(column, mean) for column, mean in zip(columns.values(), means, strict=True)
-    )
-    losses = (printing.loss(epoch.losses.get(term)) for term in terms)
-    return (str(epoch.epoch), *values, str(epoch.n_active), *losses)
 
 
 def _notes(result: Result, epochs: Sequence[EpochRecord], columns: Columns) -> tuple[Note, ...]:
