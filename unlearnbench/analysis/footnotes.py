@@ -169,15 +169,14 @@ def left_out(group: Group) -> str:
     of_rows = []
     for row in (row for row in group.rows if row.failures):
         total = len(row.failures) + len(row.runs)
-        counts = Counter(map(_shortened, row.failures))
+        lines = (" ".join(reason.split()).rstrip(".") for reason in row.failures)
+        counts = Counter(
+            line if len(line) <= LONGEST_REASON else f"{line[:LONGEST_REASON].rstrip()}…"
+            for line in lines
+        )
         reasons = "; ".join(r if n == 1 else f"{r}, {n} times" for r, n in counts.items())
         of_rows.append(f"{row.label} {len(row.failures)} of {runs(total)} ({reasons})")
     return f"Runs that failed or collapsed are in no mean: {listed(of_rows)}." if of_rows else ""
-
-
-def _shortened(reason: str) -> str:
-    line = " ".join(reason.split()).rstrip(".")
-    return line if len(line) <= LONGEST_REASON else f"{line[:LONGEST_REASON].rstrip()}…"
 
 
 def unequal(group: Group) -> str:

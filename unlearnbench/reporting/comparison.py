@@ -14,17 +14,7 @@ from unlearnbench.analysis.statistics.paired import (
     holm,
     row_outcomes,
 )
-from unlearnbench.analysis.table import (
-    ABSENT,
-    EPOCHS,
-    S_M,
-    S_Z,
-    SCORE_NAMES,
-    Column,
-    Group,
-    Note,
-    Row,
-)
+from unlearnbench.analysis.table import ABSENT, SCORE_NAMES, Column, Group, Note, Row
 from unlearnbench.errors import UserError
 from unlearnbench.reporting import printing
 from unlearnbench.reporting.document import Findings, Listing
@@ -198,11 +188,11 @@ def _listing(joined: Joined, first: Findings, second: Findings, names: tuple[str
 
 def _values(joined: Joined, first: Findings, second: Findings) -> list[Value]:
     """Every value of the main columns that both have; p-values are Holm's over all of them."""
-    columns = _common(first.table.metric_columns, second.table.metric_columns)
+    columns = _common(first.table.columns, second.table.columns)
     values = [
         Value(a.label, column, x, y, _tested(a, b, column, first, second))
         for a, b in joined.rows
-        for column in (*columns, EPOCHS, S_Z, S_M)
+        for column in columns
         if (x := a.mean(column.name)) is not None and (y := b.mean(column.name)) is not None
     ]
     corrected = holm([value.tested.p if value.tested else None for value in values])

@@ -24,7 +24,8 @@ class Texts:
 
     def agrees_with(self, other: "Texts") -> bool:
         """Whether both are the same passage, be it cut at other places by another tokenizer."""
-        short, long = sorted((_words(self), _words(other)), key=len)
+        words = (" ".join((one.prefix + one.reference).split()) for one in (self, other))
+        short, long = sorted(words, key=len)
         return long.startswith(short)
 
 
@@ -103,10 +104,6 @@ def evenly_spaced(items: Sequence[Continuation], most: int) -> tuple[Continuatio
 
 def _measured_only(values: Mapping[str, float | None]) -> dict[str, float]:
     return {n: v for n, v in values.items() if v is not None and not math.isnan(v)}
-
-
-def _words(texts: Texts) -> str:
-    return " ".join((texts.prefix + texts.reference).split())
 
 
 _BEST_KNOWN = (

@@ -64,7 +64,10 @@ def loss(value: float | None) -> str:
 
 
 def difference(column: Column, value: float, more: int = 1) -> str:
-    """A difference in printed units: signed, with one decimal more than the values have."""
+    """A difference in printed units: signed, with so many more decimals than the values have.
+
+    None from a thousand on.
+    """
     if abs(value) >= _LARGE:
         return f"{value:+,.0f}"
     text = replace(column, decimals=column.decimals + more).text(value)

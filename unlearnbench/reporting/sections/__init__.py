@@ -42,7 +42,7 @@ def section(name: str) -> Section:
         return lambda findings: [Picture(name, figures()[name]().caption(findings))]
     if name not in names():
         raise unknown("section", name, [*names(), *figures()], "unlearnbench list sections")
-    blocks: Section = importlib.import_module(f"{__name__}.{_module_name(name)}").blocks
+    blocks: Section = importlib.import_module(f"{__name__}.{name.replace('-', '_')}").blocks
     return blocks
 
 
@@ -51,12 +51,8 @@ def summary(name: str) -> str:
     if name == TABLE:
         return (table.__doc__ or "").strip()
     # Read, not imported: a list must not load what a section computes with.
-    path = Path(__path__[0]) / f"{_module_name(name)}.py"
+    path = Path(__path__[0]) / f"{name.replace('-', '_')}.py"
     return (ast.get_docstring(ast.parse(path.read_bytes())) or "").split("\n")[0]
-
-
-def _module_name(section_name: str) -> str:
-    return section_name.replace("-", "_")
 
 
 def names() -> list[str]:

@@ -52,7 +52,11 @@ def blocks(findings: Findings) -> tuple[Listing, ...]:
 
 def _of_group(beside: Beside, findings: Findings) -> Iterator[Listing]:
     """The main table's columns, all the others, then epochs and scores."""
-    columns = _columns(beside, findings.table)
+    paper, table = (*PAPER_COLUMNS, EPOCHS, *_SCORES, _HUMAN), findings.table
+    unmeasured = [Column(n, n.replace("_", " "), True) for n in beside.table.columns]
+    # As measured here, else as the paper has them.
+    every = (*unmeasured, *paper, *table.metric_columns, *table.other_columns)
+    columns = {column.name: column for column in every}
     main = [c.name for c in (*PAPER_COLUMNS, _HUMAN)]
     last = [c.name for c in (EPOCHS, *_SCORES)]
     printed = beside.table.columns
@@ -63,14 +67,6 @@ def _of_group(beside: Beside, findings: Findings) -> Iterator[Listing]:
     ):
         if names:
             yield _listing(beside, title, [columns[n] for n in names], findings)
-
-
-def _columns(beside: Beside, table: Table) -> dict[str, Column]:
-    """By name: as measured here, else as the paper has them."""
-    unmeasured = [Column(n, n.replace("_", " "), True) for n in beside.table.columns]
-    paper = (*PAPER_COLUMNS, EPOCHS, *_SCORES, _HUMAN)
-    own = (*table.metric_columns, *table.other_columns)
-    return {column.name: column for column in (*unmeasured, *paper, *own)}
 
 
 def _listing(beside: Beside, title: str, columns: Sequence[Column], findings: Findings) -> Listing:

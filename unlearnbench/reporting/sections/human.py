@@ -132,7 +132,12 @@ def _study_notes(
         yield from _judge_notes(scores, study.judge, study.judge_name)
     else:
         yield Note("judge", _NO_JUDGE)
-    yield Note("agreement", f"{_annotators(scores)} {agreement_sentence(scores.agreement)}")
+    counts = ", ".join(
+        f"{one.annotator} {one.n}" + (f" ({one.n_missing} missing)" if one.n_missing else "")
+        for one in scores.annotators
+    )
+    who = f"{'Rules' if scores.stand_ins else 'Annotators'} and their ratings: {counts}."
+    yield Note("agreement", f"{who} {agreement_sentence(scores.agreement)}")
     keys = findings.by_key.keys()
     elsewhere = [f"{model}, {method}" for (model, method), drawn in study.result_keys.items()
                  if not drawn <= keys]  # fmt: skip
@@ -168,14 +173,6 @@ def _judge_notes(scores: "StudyScores", judge: "JudgeComparison", name: str) -> 
             "The judge's mean, and r, are over the rated documents that it has scored: "
             f"{'; '.join(fewer)}.",
         )
-
-
-def _annotators(scores: "StudyScores") -> str:
-    counts = ", ".join(
-        f"{one.annotator} {one.n}" + (f" ({one.n_missing} missing)" if one.n_missing else "")
-        for one in scores.annotators
-    )
-    return f"{'Rules' if scores.stand_ins else 'Annotators'} and their ratings: {counts}."
 
 
 def _warnings(study: "StudyFindings | None") -> Iterator[Note]:
