@@ -124,10 +124,8 @@ def _pair(x: float | None, y: float | None) -> tuple[float, float] | None:
 
 
 _LEFT_OUT = f" (no runs and whiskers where there are more than {MOST_WITH_RUNS} rows)."
-_FRONT: dict[str, Any] = {
-    "linewidth": 3.0,
-    "alpha": 0.25,
-}  # wide and pale, so that it shows under whiskers
+# Wide and pale, so that it shows under whiskers.
+_FRONT: dict[str, Any] = {"linewidth": 3.0, "alpha": 0.25}
 
 
 @register
