@@ -123,3 +123,8 @@ class Document:
     blocks: tuple[Block, ...]
     findings: Findings
     notes: tuple[Note, ...] = ()  # of the whole: cells still missing, say
+
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        """The comparison tables among the blocks."""
+        return tuple(block for block in self.blocks if isinstance(block, Table))
