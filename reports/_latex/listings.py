@@ -11,7 +11,6 @@ from .floats import RULE, SPACE, centered, line, paragraph, table_float, tabular
 from .tables import notes_text
 
 if TYPE_CHECKING:
-    from unlearnbench.analysis.table import Note
     from unlearnbench.reporting.document import Case, Listing, Passage
 
     from .floats import Page
@@ -38,7 +37,7 @@ def listing_floats(listing: "Listing", page: "Page") -> Iterator[str]:
     size = max(1, math.ceil(len(rows) / n_parts))
     parts = [rows[start : start + size] for start in range(0, n_parts * size, size)]
     bodies = [[RULE, *_body(part, n_labels)] for part in parts]
-    return _floats(page, listing.title, spec, heads, bodies, listing.notes)
+    return _floats(page, listing, spec, heads, bodies)
 
 
 def case_floats(case: "Case", page: "Page") -> Iterator[str]:
@@ -54,22 +53,21 @@ def case_floats(case: "Case", page: "Page") -> Iterator[str]:
         for i, passage in enumerate(passages_of(case))
         for piece in _pieces(passage, names, in_line, RULE if i in (0, n_given) else SPACE)
     ]
-    return _floats(page, case.title, "".join(columns), heads, list(_pages(rows)), case.notes)
+    return _floats(page, case, "".join(columns), heads, list(_pages(rows)))
 
 
 def _floats(
     page: "Page",
-    title: str,
+    block: "Listing | Case",
     spec: str,
     heads: Sequence[str],
     bodies: Sequence[Sequence[str]],
-    notes: Sequence["Note"],
 ) -> Iterator[str]:
     """One float per body; the notes under the last."""
     for i, body in enumerate(bodies, start=1):
         part = f" (part {i} of {len(bodies)})" if len(bodies) > 1 else ""
-        below = notes_text(notes) if i == len(bodies) else ""
-        caption = breakable(one_line(title)) + part
+        below = notes_text(block.notes) if i == len(bodies) else ""
+        caption = breakable(one_line(block.title)) + part
         yield table_float(page, caption, tabular(spec, heads, body), below)
 
 

@@ -134,10 +134,7 @@ def _sweep_of(group: Group) -> str | None:
 
 
 def _lines(
-    group: Group,
-    table: PrintedTable,
-    printed: Sequence[PrintedRow],
-    rates: Mapping[float, float],
+    group: Group, table: PrintedTable, printed: Sequence[PrintedRow], rates: Mapping[float, float]
 ) -> tuple[Line, ...]:
     """Own rows in their order, each with its printed one, then what is printed only."""
     lines, used = [], []
