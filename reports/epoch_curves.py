@@ -92,9 +92,8 @@ def _end_panel(findings: "Findings", group: "Group", utility: Quantity) -> Panel
         ]
         if runs:
             curves.append(Curve(names[row.label], tuple(runs)))
-    before = [utility.of_row(row, group.cap) for row in group.rows if row.role == "before"]
-    title = f"{utility.title}, at the end"
-    level = before[0] if before else None
+    levels = (utility.of_row(row, group.cap) for row in group.rows if row.role == "before")
+    title, level = f"{utility.title}, at the end", next(levels, None)
     return Panel(title, tuple(curves), before=level, is_log=utility.column.capped)
 
 

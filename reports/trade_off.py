@@ -144,9 +144,9 @@ class TradeOff(StyledFigure[Planes]):
         if forgetting is None:
             return planes
         for group in findings.table.groups:
-            own = [_plane(findings, group, forgetting, utility) for utility in utilities]
-            if any(plane.points for plane in own):
-                planes[group.title] = tuple(plane for plane in own if plane.points)
+            own = (_plane(findings, group, forgetting, utility) for utility in utilities)
+            if drawn := tuple(plane for plane in own if plane.points):
+                planes[group.title] = drawn
         return planes
 
     def sentences(self, findings: "Findings", panels: Planes) -> Iterator[str]:

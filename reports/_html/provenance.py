@@ -63,6 +63,9 @@ def _of_run(result: Result | None, column: Column) -> list[Any] | None:
 def record(result: Result, pool: Pool) -> dict[str, Any]:
     """The result without its scores; parts that many results share are numbers in the pool."""
     forget_set, method, trace = result.forget_set, result.method, result.trace
+    model, environment = result.model, result.environment
+    revision = model.revision or "none (not from the hub)"
+    commit = environment.git_commit or "none (not a checkout)"
     outcome = "not unlearned: a reference row"
     if trace is not None:
         outcome = f"{trace.outcome.replace('_', ' ')}: {trace.reason}".rstrip(": ")
@@ -79,10 +82,10 @@ def record(result: Result, pool: Pool) -> dict[str, Any]:
         ],
         "protocol": {"name": result.protocol_name, **result.protocol},
         "stop": result.stop.model_dump(),
-        "model": result.model.model_dump(),
+        "model": {**model.model_dump(), "revision": revision},
         "sets": {name: one.model_dump() for name, one in result.sets.items()},
-        "environment": result.environment.model_dump(exclude={"packages"}),
-        "packages": result.environment.packages,
+        "environment": {**environment.model_dump(exclude={"packages"}), "git_commit": commit},
+        "packages": environment.packages,
     }
     return {
         "status": result.status.replace("_", " "),

@@ -43,8 +43,7 @@ def cells_frame(results: Sequence[Result]) -> "DataFrame":
         row |= {f"settings.{name}": value for name, value in result.method.settings.items()}
         rows.append(row)
     frame = pd.DataFrame(rows)
-    floats = [column.name for column in measured]
-    return frame.astype(dict.fromkeys(floats, float)) if rows else frame
+    return frame.astype({column.name: float for column in measured}) if rows else frame
 
 
 def documents_frame(results: Iterable[Result]) -> "DataFrame":

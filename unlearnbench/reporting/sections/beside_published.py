@@ -126,9 +126,8 @@ def _is_inside(row: Row, column: Column, value: float) -> bool:
     cell = row.cells.get(column.name)
     if cell is None:
         return False
-    if cell.low is not None and cell.high is not None and cell.low <= value <= cell.high:
-        return True
-    return cell.std is not None and abs(value - cell.mean) <= _SPREADS * cell.std
+    inside = cell.low is not None and cell.high is not None and cell.low <= value <= cell.high
+    return inside or (cell.std is not None and abs(value - cell.mean) <= _SPREADS * cell.std)
 
 
 def _human_score(findings: Findings, row: tuple[str, str]) -> float | None:

@@ -22,7 +22,6 @@ from unlearnbench.reporting import printing
 from unlearnbench.reporting.document import Findings, Listing
 from unlearnbench.results.record import Result
 
-_MEAN = "mean"
 _MOST_COLUMNS = 15  # of metrics in one listing
 
 
@@ -88,7 +87,7 @@ def _listing(
         if runs.has_means:
             means = (runs.group.text(row, column) for column in (*columns, EPOCHS))
             seed = ("",) if runs.has_seeds else ()
-            lines.append((row.label, _MEAN, *seed, *means, ""))
+            lines.append((row.label, "mean", *seed, *means, ""))
     names = (printing.name(c) if _is_short(c) else printing.header(c) for c in columns)
     headers = (*labels, *names, *ends)
     # Without `ends` a line's last two go.

@@ -13,7 +13,6 @@ _ONE_LESS = (
     "without one of the other rows, the row is first; a tie counts for all in it. By the table's "
     "means."
 )
-_NOTHING = "nothing"
 _MANY_RUNS = 10
 
 
@@ -81,7 +80,7 @@ def _one_less(group: Group, stability: Stability, columns: tuple[Column, ...]) -
         for score in SCORE_NAMES
     )
     lines = [
-        (ABSENT, _NOTHING, *map(listed, in_table)),
+        (ABSENT, "nothing", *map(listed, in_table)),
         *(("metric", labels[left], *map(listed, firsts))
           for left, firsts in stability.without_metric.items()),
         *(("row", left, *map(listed, firsts)) for left, firsts in stability.without_row.items()),
