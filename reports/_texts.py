@@ -1,8 +1,13 @@
-"""Texts that a model wrote, made safe to print on one line."""
+"""What the text formats share: texts made safe to print on one line, and pictures beside them."""
 
 import re
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import ClassVar
 
-from unlearnbench.reporting.document import Case, Passage
+from unlearnbench.registry import find
+from unlearnbench.reporting.document import Case, Document, Passage, Picture
+from unlearnbench.reporting.report import Format, Report
 
 LINE_END = "↵"
 NOTHING = "(nothing)"
@@ -24,7 +29,12 @@ def passages_of(case: Case) -> tuple[Passage, ...]:
     source = (Passage("prefix", case.prefix), Passage("reference", case.reference))
     passages = (*(p for p in source if p.text), *case.passages)
     return tuple(
-        Passage(one_line(p.label), one_line(p.text) or NOTHING, _one_line_each(p)) for p in passages
+        Passage(
+            one_line(p.label),
+            one_line(p.text) or NOTHING,
+            tuple((name, one_line(value)) for name, value in p.facts),
+        )
+        for p in passages
     )
 
 
@@ -41,5 +51,35 @@ def head_lines(headers: tuple[str, ...]) -> list[tuple[str, ...]]:
     return [tuple(name for name, _, _ in pairs), tuple((b + unit).strip() for _, b, unit in pairs)]
 
 
-def _one_line_each(passage: Passage) -> tuple[tuple[str, str], ...]:
-    return tuple((name, one_line(value)) for name, value in passage.facts)
+class IllustratedReport(Report):
+    """A text format whose pictures lie beside it as files."""
+
+    picture_kind: ClassVar[Format]
+
+    @abstractmethod
+    def text(self, document: Document, pictures: Mapping[str, str] | None) -> str:
+        """The document with the drawn pictures' files by figure; None: none is drawn."""
+
+    def render(self, document: Document) -> str:
+        """The document without its pictures."""
+        return self.text(document, None)
+
+    def files(self, document: Document, stem: str) -> dict[str, bytes]:
+        """The text and beside it the pictures that have something to show.
+
+        The pictures' names hold no character that LaTeX or a link would take for its own.
+        """
+        kind = self.picture_kind
+        images: dict[str, bytes] = {}
+        pictures: dict[str, str] = {}
+        for figure in dict.fromkeys(b.figure for b in document.blocks if isinstance(b, Picture)):
+            image = find("reports", figure)().image(document.findings, kind)
+            if image is not None:
+                pictures[figure] = f"{safe_name(stem)}-{figure}.{kind}"
+                images[pictures[figure]] = image
+        return {stem + self.suffix: self.text(document, pictures).encode(), **images}
+
+
+def safe_name(text: str) -> str:
+    """The text as a part of a file's name."""
+    return re.sub(r"[^A-Za-z0-9.-]+", "-", text)

@@ -1,6 +1,6 @@
 """A method beside its own variants, metric by metric."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -8,39 +8,18 @@ from unlearnbench.analysis.table import SCORE_NAMES
 from unlearnbench.registry import register
 
 from ._figures import drawing, quantities
-from ._figures.bars import Bar, bar_of, what_bars_say
+from ._figures.bars import Block, Panel, bar_of, draw_bar, fit_axis, panels_of, what_bars_say
 from ._figures.drawing import FOREGROUND, WIDTH, Mark, StyledFigure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Drawing
 
-    from unlearnbench.analysis.table import Column, Group, Row, Table
+    from unlearnbench.analysis.table import Column, Group
     from unlearnbench.reporting.document import Findings
 
 MOST_VARIANTS = 10  # more are a sweep: heat-map and score-bars show those
 _GAP = 0.8  # between clusters, in widths of a bar
-
-
-@dataclass(frozen=True)
-class Cluster:
-    """The variants of one method in one group, the first being what the others are held against."""
-
-    title: str
-    bars: tuple[Bar, ...]
-
-
-@dataclass(frozen=True)
-class Panel:
-    """One metric."""
-
-    column: "Column"
-    clusters: tuple[Cluster, ...]
-
-    @property
-    def bars(self) -> list[Bar]:
-        """The bars of all clusters."""
-        return [bar for cluster in self.clusters for bar in cluster.bars]
 
 
 @register
@@ -53,20 +32,19 @@ class AblationBars(StyledFigure[tuple[Panel, ...]]):
 
     def panels(self, findings: "Findings") -> tuple[Panel, ...]:
         """Bars in clusters; none if no method has between 2 and 10 rows in a group."""
-        return panels_of(findings.table)
+        return panels_of(findings.table, _clusters)
 
     def sentences(self, findings: "Findings", panels: tuple[Panel, ...]) -> Iterator[str]:  # noqa: ARG002
-        """What is beside what, what line and whiskers are, and the scores."""
         yield (
-            f"Variants of a method: {'; '.join(c.title for c in panels[0].clusters)}. A thin line "
+            f"Variants of a method: {'; '.join(c.title for c in panels[0].blocks)}. A thin line "
             "continues the first bar of its cluster."
         )
-        yield from what_bars_say([(p.column, p.bars) for p in panels])
+        yield from what_bars_say(panels)
         for panel in panels:
             if panel.column.name in SCORE_NAMES:
                 values = (
                     f"{cluster.title}: " + ", ".join(f"{b.name} {b.text}" for b in cluster.bars)
-                    for cluster in panel.clusters
+                    for cluster in panel.blocks
                 )
                 yield f"{panel.column.label}: {'; '.join(values)}."
 
@@ -76,11 +54,10 @@ class AblationBars(StyledFigure[tuple[Panel, ...]]):
 
         n_bars = len(panels[0].bars)
         most = 5 if n_bars <= 6 else 3 if n_bars <= 15 else 2
-        n_rows, n_columns = drawing.grid_shape(len(panels), most)
-        picture = drawing.blank(1.55 * n_rows + 0.4)
-        for panel, axes in zip(panels, drawing.axes_in(picture, len(panels), most), strict=True):
-            _draw_panel(axes, panel, marks)
-            _name_clusters(axes, panel, WIDTH / n_columns)
+        _, n_columns = drawing.grid_shape(len(panels), most)
+        picture, (drawn_panels,) = drawing.lay_out({"": panels}, most, height=1.55, rest=0.4)
+        for panel, axes in drawn_panels:
+            _draw_panel(axes, panel, marks, WIDTH / n_columns)
         drawn = {bar.name: marks[bar.name] for bar in panels[0].bars}
         handles = {name: Patch(facecolor=mark.colour, hatch=mark.hatch, edgecolor=FOREGROUND)
                    for name, mark in drawn.items()}  # fmt: skip
@@ -88,85 +65,50 @@ class AblationBars(StyledFigure[tuple[Panel, ...]]):
         return picture
 
 
-def panels_of(table: "Table") -> tuple[Panel, ...]:
-    """One panel per score and metric that a variant has; none where nothing has variants."""
-    varied = [(g, rows) for g in table.groups for rows in _families(g)]
-    panels = [
-        Panel(column, tuple(_cluster(group, rows, column) for group, rows in varied))
-        for column in quantities.measured(table)
-    ]
-    return tuple(p for p in panels if any(bar.value is not None for bar in p.bars))
+def _clusters(group: "Group", column: "Column") -> list[Block]:
+    """The rows of each method with variants; the others are held against the first of them."""
+    families = [rows for rows in quantities.families(group) if 2 <= len(rows) <= MOST_VARIANTS]
+    names = quantities.row_names(group)
+    clusters = []
+    for rows in families:
+        method = f" {names[rows[0].label].partition(' (')[0]}" if len(families) > 1 else ""
+        bars = tuple(bar_of(group, row, column) for row in rows)
+        clusters.append(Block(group.title + method, bars))
+    return clusters
 
 
-def _families(group: "Group") -> "list[list[Row]]":
-    """The rows of each method that has variants, and not too many."""
-    return [family for family in quantities.families(group) if 2 <= len(family) <= MOST_VARIANTS]
-
-
-def _cluster(group: "Group", rows: "Sequence[Row]", column: "Column") -> Cluster:
-    several = len(_families(group)) > 1
-    title = f"{group.title} {quantities.row_names(group)[rows[0].label].partition(' (')[0]}"
-    bars = tuple(bar_of(group, row, column) for row in rows)
-    return Cluster(title if several else group.title, bars)
-
-
-def _draw_panel(axes: "Axes", panel: Panel, marks: dict[str, Mark]) -> None:
-    column = panel.column
-    for cluster, at in zip(panel.clusters, _starts(panel), strict=True):
-        _draw_cluster(axes, cluster, at, marks, 1.0 if column.capped else 0.0)
-    axes.set_title(f"{column.label} {column.arrow}", fontsize=7.5)
-    if column.capped:
-        axes.set_yscale("log")
-        drawing.log_axis(axes, "y", start=1.0)
-        axes.set_ylim(1.0, axes.get_ylim()[1] ** 1.35)  # room for the values over the bars
-    else:
-        low, high = axes.dataLim.intervaly
-        low, high = drawing.least_limits(low, high, column.decimals) or axes.get_ylim()
-        axes.set_ylim(low, high + 0.45 * (high - low))
-        axes.axhline(0, color=FOREGROUND, linewidth=0.6)
-
-
-def _starts(panel: Panel) -> list[float]:
-    """Where the first bar of each cluster stands."""
-    starts = [0.0]
-    for cluster in panel.clusters:
-        starts.append(starts[-1] + len(cluster.bars) + _GAP)
-    return starts[:-1]
-
-
-def _name_clusters(axes: "Axes", panel: Panel, width: float) -> None:
-    """Names under the clusters, in lines that fit; a single one needs none."""
-    starts, sizes = _starts(panel), [len(cluster.bars) for cluster in panel.clusters]
+def _draw_panel(axes: "Axes", panel: Panel, marks: dict[str, Mark], width: float) -> None:
+    middles, at = [], 0.0
+    for cluster in panel.blocks:
+        _draw_cluster(axes, cluster, at, marks, panel.start)
+        middles.append(at + (len(cluster.bars) - 1) / 2)
+        at += len(cluster.bars) + _GAP
+    axes.set_title(f"{panel.column.label} {panel.column.arrow}", fontsize=7.5)
+    fit_axis(axes, "y", panel.column)
+    low, high = axes.get_ylim()  # and room for the values over the bars
+    axes.set_ylim(low, high**1.35 if panel.column.capped else high + 0.45 * (high - low))
     axes.tick_params(axis="x", length=0)
-    axes.set_xlim(-_GAP, starts[-1] + sizes[-1] - 1 + _GAP)
-    letters = int((width - 0.4) / len(sizes) / 0.065)  # of 0.065 inches
-    names = [drawing.wrapped(c.title, max(6, letters), at_hyphens=True) for c in panel.clusters]
-    middles = [start + (size - 1) / 2 for start, size in zip(starts, sizes, strict=True)]
-    axes.set_xticks(middles if len(sizes) > 1 else [], names if len(sizes) > 1 else [])
+    axes.set_xlim(-_GAP, at - 1)
+    # Names under the clusters, in lines of letters of 0.065 inches; a single one needs none.
+    letters = max(6, int((width - 0.4) / len(middles) / 0.065))
+    names = [drawing.wrapped(c.title, letters, at_hyphens=True) for c in panel.blocks]
+    several = len(middles) > 1
+    axes.set_xticks(middles if several else [], names if several else [])
 
 
 def _draw_cluster(
-    axes: "Axes", cluster: Cluster, at: float, marks: dict[str, Mark], start: float
+    axes: "Axes", cluster: Block, at: float, marks: dict[str, Mark], start: float
 ) -> None:
     for i, bar in enumerate(cluster.bars):
-        _draw_bar(axes, bar, at + i, marks[bar.name], start)
+        mark = marks[bar.name]
+        draw_bar(axes, bar, at + i, start, across=False, color=mark.colour, hatch=mark.hatch,
+                 edgecolor=FOREGROUND, linewidth=0.4)  # fmt: skip
     first = cluster.bars[0].value
     if first is not None:
         ends = [at, at + len(cluster.bars) - 0.6]
         axes.plot(ends, [first] * 2, color=FOREGROUND, linewidth=0.5)
     # All at one height: the line of the first bar would cross values that stand on their bars.
-    top = max(start, *(v for b in cluster.bars for v in (b.value, b.high) if v is not None), start)
+    top = max([start, *(v for b in cluster.bars for v in (b.value, b.high) if v is not None)])
     for i, bar in enumerate(cluster.bars):
         axes.annotate(bar.text, (at + i, top), (0, 2), textcoords="offset points", rotation=90,
-                      ha="center", va="bottom", fontsize=6.5,
-                      fontweight="bold" if bar.best else "normal")  # fmt: skip
-
-
-def _draw_bar(axes: "Axes", bar: Bar, at: float, mark: Mark, start: float) -> None:
-    if bar.value is None:
-        return
-    axes.bar(at, bar.value - start, bottom=start, width=0.8, color=mark.colour,
-             hatch=mark.hatch, edgecolor=FOREGROUND, linewidth=0.4)  # fmt: skip
-    if bar.reach is not None:
-        reach = [[length] for length in bar.reach]
-        axes.errorbar(at, bar.value, yerr=reach, color=FOREGROUND, linewidth=0.8, capsize=1.5)
+                      ha="center", va="bottom", fontsize=6.5, fontweight=bar.weight)  # fmt: skip

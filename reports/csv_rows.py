@@ -3,18 +3,17 @@
 import csv
 import io
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain, count
 from typing import TYPE_CHECKING, ClassVar
 
 from unlearnbench.analysis.table import ABSENT, SCORE_NAMES, Table
 from unlearnbench.registry import register
-from unlearnbench.reporting.document import Case, Listing, Picture
+from unlearnbench.reporting.document import Case, Listing, Passage, Picture
 from unlearnbench.reporting.report import Report
 
-from ._pictures import safe_name
-from ._texts import fact_names
+from ._texts import fact_names, safe_name
 
 if TYPE_CHECKING:
     from unlearnbench.analysis.table import Cell, Column, Group, Row
@@ -61,28 +60,33 @@ def _by_name(document: "Document") -> dict[str, str]:
         if not isinstance(block, Table) and len(blocks) > 1:
             # A name of 255 characters is the most that file systems take.
             name = f"-{safe_name(block.name)[:100]}"
-        numbered = (f"{name}-{i}" for i in count(2))
-        unused = next(n for n in chain([name], numbered) if n not in named)
-        named[unused] = _text(_lines(block))
+        unused = next(n for n in chain([name], (f"{name}-{i}" for i in count(2))) if n not in named)
+        text = io.StringIO()
+        lines = ([_harmless(value) for value in line] for line in _lines(block))
+        csv.writer(text, lineterminator="\n").writerows(lines)
+        named[unused] = text.getvalue()
     return named
 
 
-def _lines(block: "Block") -> Iterable[Sequence[object]]:
+def _lines(block: "Block") -> Iterable[Iterable[object]]:
     match block:
         case Table():
-            return _table(block)
+            columns = (*block.columns, *block.other_columns)
+            rows = [_row(g, row, columns) for g in block.groups for row in g.rows]
+            return [rows[0].keys(), *(row.values() for row in rows)]
         case Listing():
-            return _listing(block)
+            cells = [["" if cell == ABSENT else cell for cell in row] for row in block.rows]
+            return [block.headers, *cells]
         case Case():
-            return _case(block)
+            names = fact_names(block)
+            source = (Passage("prefix", block.prefix), Passage("reference", block.reference))
+            lines = [
+                [p.label, p.text, *(dict(p.facts).get(name, "") for name in names)]
+                for p in (*source, *block.passages)
+            ]
+            return [["label", "text", *names], *lines]
         case Picture():
             return []
-
-
-def _text(lines: Iterable[Sequence[object]]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([list(map(_harmless, line)) for line in lines])
-    return text.getvalue()
 
 
 def _harmless(value: object) -> object:
@@ -93,18 +97,8 @@ def _harmless(value: object) -> object:
     return f"'{text}" if _FORMULA.match(text) and not _NUMBERS.fullmatch(text) else text
 
 
-def _table(table: "Table") -> list[Sequence[object]]:
-    columns = (*table.columns, *table.other_columns)
-    lines = [
-        {**_identity(group, row), **_values(row, columns)}
-        for group in table.groups
-        for row in group.rows
-    ]
-    return [list(lines[0]), *(list(line.values()) for line in lines)]
-
-
-def _identity(group: "Group", row: "Row") -> dict[str, object]:
-    return {
+def _row(group: "Group", row: "Row", columns: Sequence["Column"]) -> dict[str, object]:
+    values: dict[str, object] = {
         "group": group.name,
         "parameters": group.n_parameters,
         "protocol": group.protocol_name,
@@ -118,55 +112,27 @@ def _identity(group: "Group", row: "Row") -> dict[str, object]:
         "n_not_forgotten": row.n_not_forgotten,
         "n_failed": len(row.failures),
     }
-
-
-def _values(row: "Row", columns: Sequence["Column"]) -> Mapping[str, object]:
-    values: dict[str, object] = {}
     for column in columns:
-        values.update(_fields(column.name, row.cells.get(column.name)))
+        values |= _fields(column.name, row.cells.get(column.name))
     return values
 
 
 def _fields(name: str, cell: "Cell | None") -> dict[str, object]:
-    if name in SCORE_NAMES:
-        return {name: _number(cell.mean if cell else None), **_place(name, cell)}
-    return {
-        f"{name}_mean": _number(cell.mean if cell else None),
-        f"{name}_std": _number(cell.std if cell else None),
-        f"{name}_n": cell.n if cell else 0,
-        f"{name}_low": _number(cell.low if cell else None),
-        f"{name}_high": _number(cell.high if cell else None),
-        **_place(name, cell),
-    }
-
-
-def _place(name: str, cell: "Cell | None") -> dict[str, object]:
-    """Best and second best as printed, and whether a test told the best from the second."""
-    is_best = cell is not None and cell.rank == 1
-    return {
-        f"{name}_rank": cell.rank if cell and cell.rank else "",
-        f"{name}_indistinct": str(cell.indistinct).lower() if cell and is_best else "",
-    }
-
-
-def _number(value: float | None) -> str:
     # Ten digits: more than is known, and the same on every machine.
-    return "" if value is None else f"{value:.10g}"
-
-
-def _listing(listing: "Listing") -> list[Sequence[object]]:
-    rows = [["" if cell == ABSENT else cell for cell in row] for row in listing.rows]
-    return [listing.headers, *rows]
-
-
-def _case(case: "Case") -> list[Sequence[object]]:
-    names = fact_names(case)
-    given = [[label, text] + [""] * len(names) for label, text in _given(case)]
-    written = [
-        [p.label, p.text, *(dict(p.facts).get(name, "") for name in names)] for p in case.passages
-    ]
-    return [["label", "text", *names], *given, *written]
-
-
-def _given(case: "Case") -> list[tuple[str, str]]:
-    return [("prefix", case.prefix), ("reference", case.reference)]
+    mean, std, low, high = (
+        "" if cell is None or (value := getattr(cell, part)) is None else f"{value:.10g}"
+        for part in ("mean", "std", "low", "high")
+    )
+    fields: dict[str, object] = {name: mean}
+    if name not in SCORE_NAMES:
+        fields = {
+            f"{name}_mean": mean,
+            f"{name}_std": std,
+            f"{name}_n": cell.n if cell else 0,
+            f"{name}_low": low,
+            f"{name}_high": high,
+        }
+    # Best and second best as printed, and whether a test told the best from the second.
+    rank = cell.rank if cell else None
+    indistinct = str(cell.indistinct).lower() if cell and rank == 1 else ""
+    return {**fields, f"{name}_rank": rank or "", f"{name}_indistinct": indistinct}

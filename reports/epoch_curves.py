@@ -11,16 +11,16 @@ from unlearnbench.reporting.continuations import ROW_FIELDS
 from unlearnbench.reporting.printing import row_columns
 
 from ._figures import drawing, quantities
-from ._figures.drawing import FOREGROUND, LINE_OF_ROLE, Mark, StyledFigure
+from ._figures.drawing import FOREGROUND, LINE_OF_ROLE, MOST_WITH_RUNS, Mark, StyledFigure
 from ._figures.quantities import PERPLEXITY, Quantity
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Drawing
 
-    from unlearnbench.analysis.table import Column, Group, Row, Table
+    from unlearnbench.analysis.table import Column, Group, Table
     from unlearnbench.reporting.document import Findings
-    from unlearnbench.results.record import Outcome, Result
+    from unlearnbench.results.record import Outcome
 
 TRACED = ("ma", "el10", "bertscore_f1", "entropy")
 AT_THE_END = (PERPLEXITY.name, "cls_avg")  # measured once, after the last epoch
@@ -45,7 +45,7 @@ class Curve:
 
     name: str
     runs: tuple[RunCurve, ...]
-    mean: tuple[float, ...] = ()  # NaN where a run was not measured
+    mean: tuple[float, ...] = ()  # NaN where a run was not measured; none at the end
 
 
 @dataclass(frozen=True)
@@ -62,49 +62,28 @@ class Panel:
 Panels = dict[str, tuple[Panel, ...]]  # by group
 
 
-def panels_of(findings: "Findings") -> Panels:
-    """Per group with traces, by title: the traced metrics, then utility at the end."""
-    columns = row_columns(findings.table)
-    utilities = quantities.of(findings.table, AT_THE_END)
-    panels = {}
-    for group in findings.table.groups:
-        traced = [_traced_panel(findings, group, columns[name]) for name in TRACED]
-        at_end = [_end_panel(findings, group, utility) for utility in utilities]
-        if any(panel.curves for panel in traced):
-            panels[group.title] = tuple(p for p in (*traced, *at_end) if p.curves)
-    return panels
-
-
-def curve(name: str, runs: Sequence[RunCurve]) -> Curve:
-    """The row's curve; its mean goes as far as its shortest run, NaN where any run is."""
-    epochs = range(min(len(run.values) for run in runs))
-    return Curve(name, tuple(runs), tuple(fmean(r.values[e] for r in runs) for e in epochs))
-
-
 def _traced_panel(findings: "Findings", group: "Group", column: "Column") -> Panel:
-    field = ROW_FIELDS[column.name]
+    """A metric of every epoch; a mean goes as far as its shortest run, NaN where any run is."""
+    field, names = ROW_FIELDS[column.name], quantities.row_names(group)
     curves = []
     for row in quantities.method_rows(group):
-        runs = [_run_curve(r, field, column.scale) for r in findings.results_of(row)]
-        measured = [run for run in runs if any(map(math.isfinite, run.values))]
-        if measured:
-            curves.append(curve(quantities.row_names(group)[row.label], measured))
+        runs = []
+        for trace in (r.trace for r in findings.results_of(row) if r.trace is not None):
+            values = {e.epoch: e.metrics.get(field, math.nan) * column.scale for e in trace.epochs}
+            epochs = range(max(values, default=-1) + 1)
+            if any(map(math.isfinite, values.values())):
+                measured = tuple(values.get(epoch, math.nan) for epoch in epochs)
+                runs.append(RunCurve(measured, trace.outcome))
+        if runs:
+            means = map(fmean, zip(*(run.values for run in runs), strict=False))
+            curves.append(Curve(names[row.label], tuple(runs), tuple(means)))
     unit = f" ({column.unit})" if column.unit and "(" not in column.label else ""
     lines = quantities.stop_lines(group, field, column.scale) if field in ("ma", "el") else ()
     return Panel(f"{column.label}{unit} {column.arrow}", tuple(curves), lines)
 
 
-def _run_curve(result: "Result", field: str, scale: float) -> RunCurve:
-    trace = result.trace
-    if trace is None:
-        return RunCurve((), "forgotten")
-    values = {e.epoch: e.metrics.get(field, math.nan) * scale for e in trace.epochs}
-    epochs = range(max(values, default=-1) + 1)
-    return RunCurve(tuple(values.get(e, math.nan) for e in epochs), trace.outcome)
-
-
 def _end_panel(findings: "Findings", group: "Group", utility: Quantity) -> Panel:
-    curves = []
+    curves, names = [], quantities.row_names(group)
     for row in quantities.method_rows(group):
         runs = [
             RunCurve((*[math.nan] * r.trace.n_epochs, value), r.trace.outcome)
@@ -112,14 +91,10 @@ def _end_panel(findings: "Findings", group: "Group", utility: Quantity) -> Panel
             if r.trace is not None and (value := utility.of_run(r, group.cap)) is not None
         ]
         if runs:
-            curves.append(Curve(quantities.row_names(group)[row.label], tuple(runs)))
-    before = [utility.of_row(row, group.cap) for row in group.rows if row.role == "before"]
-    title = f"{utility.title}, at the end"
-    level = before[0] if before else None
+            curves.append(Curve(names[row.label], tuple(runs)))
+    levels = (utility.of_row(row, group.cap) for row in group.rows if row.role == "before")
+    title, level = f"{utility.title}, at the end", next(levels, None)
     return Panel(title, tuple(curves), before=level, is_log=utility.column.capped)
-
-
-MOST_WITH_RUNS = 8  # more rows than this, and their single runs would be a thicket
 
 
 @register
@@ -132,10 +107,17 @@ class EpochCurves(StyledFigure[Panels]):
 
     def panels(self, findings: "Findings") -> Panels:
         """Per group with traces, by title: the traced metrics, then utility at the end."""
-        return panels_of(findings)
+        columns = row_columns(findings.table)
+        utilities = quantities.of(findings.table, AT_THE_END)
+        panels = {}
+        for group in findings.table.groups:
+            traced = [_traced_panel(findings, group, columns[name]) for name in TRACED]
+            at_end = [_end_panel(findings, group, utility) for utility in utilities]
+            if any(panel.curves for panel in traced):
+                panels[group.title] = tuple(p for p in (*traced, *at_end) if p.curves)
+        return panels
 
     def sentences(self, findings: "Findings", panels: Panels) -> Iterator[str]:
-        """What the lines are, where a mean ends, and when each row ended."""
         yield (
             f"Forgetting over epochs, epoch 0 being the model before unlearning: "
             f"{quantities.listed_groups(findings.table)}."
@@ -152,20 +134,25 @@ class EpochCurves(StyledFigure[Panels]):
 
     def draw_panels(self, panels: Panels, marks: dict[str, Mark]) -> "Drawing":
         """Panels per group, the lowest of each column with its axis named."""
-        n_rows = [drawing.grid_shape(len(own), 3)[0] for own in panels.values()]
-        picture = drawing.blank(1.55 * sum(n_rows) + 0.3 + 0.16 * (1 + len(marks) // 3))
-        parts = drawing.parts_of(picture, list(panels), n_rows)
-        for own, part in zip(panels.values(), parts, strict=True):
-            all_axes = drawing.axes_in(part, len(own), 3)
+        rest = 0.3 + 0.16 * (1 + len(marks) // 3)
+        picture, by_group = drawing.lay_out(panels, 3, 1.55, rest)
+        for own, drawn in zip(panels.values(), by_group, strict=True):
             longest = max(len(run.values) for p in own for c in p.curves for run in c.runs) - 1
-            for panel, axes in zip(own, all_axes, strict=True):
+            for panel, axes in drawn:
                 _draw_panel(axes, panel, marks, _shows_runs(own))
                 axes.set_xlim(-0.3, longest + 0.3)
-            for lowest in all_axes[-drawing.grid_shape(len(own), 3)[1] :]:
+            for _, lowest in drawn[-drawing.grid_shape(len(own), 3)[1] :]:
                 lowest.set_xlabel("epoch")
-        drawing.legend(
-            picture, _handles([panel for own in panels.values() for panel in own], marks)
-        )
+        shown = [panel for own in panels.values() for panel in own]
+        names = {curve.name for panel in shown for curve in panel.curves}
+        handles = {name: drawing.line(color=m.colour, marker=m.marker, linestyle=m.dashes,
+                                      markersize=4.5)
+                   for name, m in marks.items() if name in names}  # fmt: skip
+        if any(panel.lines for panel in shown):
+            handles["stop line"] = drawing.line(linestyle="--", linewidth=0.8)
+        if any(panel.before is not None for panel in shown):
+            handles |= drawing.reference_lines(["before"])
+        drawing.legend(picture, handles)
         return picture
 
 
@@ -178,10 +165,7 @@ def _of_gaps(panels: Panels) -> str:
         panel.title.partition(" (")[0]
         for own in panels.values()
         for panel in own
-        if not panel.title.endswith("at the end")
-        for each in panel.curves
-        for run in each.runs
-        if run.has_gaps
+        if any(run.has_gaps for curve in panel.curves if curve.mean for run in curve.runs)
     }
     names = ", ".join(sorted(gaps))
     return f"{names} was not measured after every epoch; nothing is drawn there." if gaps else ""
@@ -200,9 +184,10 @@ def _of_utility(table: "Table") -> str:
 
 
 def _of_epochs(findings: "Findings", group: "Group") -> str:
+    names = quantities.row_names(group)
     by_row = {
-        quantities.row_names(group)[r.label]: _epochs(findings, r)
-        for r in quantities.method_rows(group)
+        names[row.label]: [r.trace.n_epochs for r in findings.results_of(row) if r.trace]
+        for row in quantities.method_rows(group)
     }
     if len(by_row) > MOST_WITH_RUNS:
         by_row = {f"{len(by_row)} rows": sorted({n for epochs in by_row.values() for n in epochs})}
@@ -212,53 +197,31 @@ def _of_epochs(findings: "Findings", group: "Group") -> str:
     return f"Epochs of each run in {group.title}: {'; '.join(rows)}.{late}" if rows else ""
 
 
-def _epochs(findings: "Findings", row: "Row") -> list[int]:
-    return [r.trace.n_epochs for r in findings.results_of(row) if r.trace is not None]
-
-
 def _draw_panel(axes: "Axes", panel: Panel, marks: dict[str, Mark], with_runs: bool) -> None:
     from matplotlib.ticker import MaxNLocator
 
-    if panel.is_log:
-        axes.set_yscale("log")
     for line in panel.lines:
         axes.axhline(line, color=FOREGROUND, linewidth=0.8, linestyle="--")
     if panel.before is not None:
         dotted = LINE_OF_ROLE["before"]
         axes.axhline(panel.before, color=FOREGROUND, linewidth=0.8, linestyle=dotted)
-    for each in panel.curves:
-        _draw_curve(axes, each, marks[each.name], with_runs)
+    for curve in panel.curves:
+        _draw_curve(axes, curve, marks[curve.name], with_runs)
     axes.set_title(panel.title)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     if panel.is_log:
         drawing.log_axis(axes, "y")
 
 
-def _draw_curve(axes: "Axes", each: Curve, mark: Mark, with_runs: bool) -> None:
-    for run in each.runs if with_runs else ():
+def _draw_curve(axes: "Axes", curve: Curve, mark: Mark, with_runs: bool) -> None:
+    for run in curve.runs if with_runs else ():
         before_end = list(range(len(run.values) - 1))
         # A value between two gaps is no line; without a marker it would not be seen.
         axes.plot(run.values, color=mark.colour, linewidth=0.5, alpha=0.6, markersize=1.5,
                   marker=mark.marker if run.has_gaps else "", markevery=before_end)  # fmt: skip
-    axes.plot(each.mean, color=mark.colour, linewidth=1.4, linestyle=mark.dashes,
+    axes.plot(curve.mean, color=mark.colour, linewidth=1.4, linestyle=mark.dashes,
               marker=mark.marker, markersize=2.5)  # fmt: skip
-    for run in each.runs:
+    for run in curve.runs:
         face = "none" if run.outcome == "not_forgotten" else mark.colour
         axes.plot(len(run.values) - 1, run.values[-1], mark.marker, color=mark.colour,
                   markerfacecolor=face, markersize=4.5, zorder=4)  # fmt: skip
-
-
-def _handles(panels: Sequence[Panel], marks: dict[str, Mark]) -> dict[str, object]:
-    from matplotlib.lines import Line2D
-
-    drawn = {each.name for panel in panels for each in panel.curves}
-    handles: dict[str, object] = {
-        name: Line2D([], [], color=m.colour, marker=m.marker, linestyle=m.dashes, markersize=4.5)
-        for name, m in marks.items()
-        if name in drawn
-    }
-    if any(panel.lines for panel in panels):
-        handles["stop line"] = Line2D([], [], color=FOREGROUND, linestyle="--", linewidth=0.8)
-    if any(panel.before is not None for panel in panels):
-        handles |= drawing.reference_lines(["before"])
-    return handles

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from unlearnbench.analysis.footnotes import format_value
@@ -29,7 +30,6 @@ class Square:
     """One pair of settings in one map."""
 
     text: str
-    value: float | None = None
     goodness: float | None = None  # 0 the worst of the map, 1 the best; None: no value
     best: bool = False  # as printed
 
@@ -51,20 +51,6 @@ class Map:
         return [pair for pair, square in self.squares.items() if square.best]
 
 
-def maps_of(findings: "Findings") -> tuple[Map, ...]:
-    """Per group and method that varies exactly two of the axes, a map for each metric shown."""
-    maps = []
-    for group in findings.table.groups:
-        for rows in quantities.families(group):
-            varying = [a for a in findings.axes if len({_value(r, a) for r in rows}) > 1]
-            if len(varying) == 2:
-                settings = (varying[0], varying[1])
-                maps += [
-                    _map(group, rows, settings, q) for q in quantities.of(findings.table, METRICS)
-                ]
-    return tuple(m for m in maps if any(s.value is not None for s in m.squares.values()))
-
-
 def goodness(values: list[float], higher_is_better: bool, is_log: bool) -> list[float]:
     """Where each value stands between the worst (0) and the best (1); 0.5 if all are equal."""
     counted = [math.log(value) if is_log else value for value in values]
@@ -76,27 +62,24 @@ def goodness(values: list[float], higher_is_better: bool, is_log: bool) -> list[
 
 
 def _map(group: "Group", rows: "list[Row]", settings: tuple[str, str], quantity: Quantity) -> Map:
-    by_pair: dict[Pair, Row] = {}
-    repeated = []
+    by_pair: dict[Pair, list[Row]] = {}
     for row in rows:
-        pair = (_value(row, settings[0]), _value(row, settings[1]))
-        if pair in by_pair:
-            repeated.append(pair)
-        by_pair.setdefault(pair, row)
+        pair = _value(row, settings[0]), _value(row, settings[1])
+        by_pair.setdefault(pair, []).append(row)
     return Map(
         quantity.title,
         f"{group.title}, {rows[0].method}",
         settings,
         (_sorted(a for a, _ in by_pair), _sorted(b for _, b in by_pair)),
-        _squares(group, by_pair, quantity),
-        tuple(dict.fromkeys(repeated)),
+        _squares(group, {pair: of_pair[0] for pair, of_pair in by_pair.items()}, quantity),
+        tuple(pair for pair, of_pair in by_pair.items() if len(of_pair) > 1),
     )
 
 
 def _squares(group: "Group", rows: "dict[Pair, Row]", quantity: Quantity) -> dict[Pair, Square]:
     column, cap = quantity.column, group.cap
-    values = {pair: quantity.of_row(row, cap) for pair, row in rows.items()}
-    measured = {pair: value for pair, value in values.items() if value is not None}
+    values = ((pair, quantity.of_row(row, cap)) for pair, row in rows.items())
+    measured = {pair: value for pair, value in values if value is not None}
     # Values over the cap are not known; on the scale they would make all others look alike.
     over = {pair for pair in measured if quantity.is_over_cap(rows[pair], cap)}
     scaled = {pair: value for pair, value in measured.items() if pair not in over}
@@ -106,7 +89,7 @@ def _squares(group: "Group", rows: "dict[Pair, Row]", quantity: Quantity) -> dic
     rounded = {pair: round(value, column.decimals) for pair, value in measured.items()}
     best = (max if up else min)(rounded.values(), default=None)
     return {
-        pair: Square(quantity.text(row, cap), values[pair], places[pair], rounded[pair] == best)
+        pair: Square(quantity.text(row, cap), places[pair], rounded[pair] == best)
         if pair in measured
         else Square(ABSENT)
         for pair, row in rows.items()
@@ -139,11 +122,17 @@ class HeatMap(StyledFigure[tuple[Map, ...]]):
     absent = "No heat map: it needs the rows of one method that vary exactly two settings."
 
     def panels(self, findings: "Findings") -> tuple[Map, ...]:
-        """A map per metric; none unless exactly two of the findings' axes vary."""
-        return maps_of(findings)
+        """Per group and method that varies exactly two of the axes, a map for each metric shown."""
+        shown = quantities.of(findings.table, METRICS)
+        maps = []
+        for group in findings.table.groups:
+            for rows in quantities.families(group):
+                varying = [a for a in findings.axes if len({_value(r, a) for r in rows}) > 1]
+                if len(varying) == 2:
+                    maps += [_map(group, rows, (varying[0], varying[1]), q) for q in shown]
+        return tuple(m for m in maps if any(s.goodness is not None for s in m.squares.values()))
 
     def sentences(self, findings: "Findings", panels: tuple[Map, ...]) -> Iterator[str]:
-        """The settings, what dark means, what is hatched, and the best pair of each metric."""
         across, up = panels[0].settings
         yield (
             f"{', '.join(dict.fromkeys(m.group for m in panels))} by {across} (across) and {up} "
@@ -163,19 +152,15 @@ class HeatMap(StyledFigure[tuple[Map, ...]]):
         marks: dict[str, Mark],  # noqa: ARG002 - a square is no row
     ) -> "Drawing":
         """The maps of each method in as many columns as fit."""
-        groups = list(dict.fromkeys(m.group for m in panels))
+        groups: dict[str, list[Map]] = {}
+        for one in panels:
+            groups.setdefault(one.group, []).append(one)
         # A square must hold '>1000': not more than 15 of them side by side, nor 3 maps.
-        widest = max(len(m.values[0]) for m in panels)
-        n_columns = max(1, min(3, 15 // widest))
+        n_columns = max(1, min(3, 15 // max(len(m.values[0]) for m in panels)))
         tallest = max(len(m.values[1]) for m in panels)
-        n_rows = [
-            drawing.grid_shape(sum(m.group == g for m in panels), n_columns)[0] for g in groups
-        ]
-        picture = drawing.blank(sum(n_rows) * (0.27 * tallest + 0.75))
-        for group, part in zip(groups, drawing.parts_of(picture, groups, n_rows), strict=True):
-            own = [m for m in panels if m.group == group]
-            for one, axes in zip(own, drawing.axes_in(part, len(own), n_columns), strict=True):
-                _draw_map(axes, one)
+        picture, by_group = drawing.lay_out(groups, n_columns, 0.27 * tallest + 0.75, rest=0.0)
+        for one, axes in chain(*by_group):
+            _draw_map(axes, one)
         return picture
 
 

@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, is_dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -14,7 +14,7 @@ from unlearnbench.registry import register
 from unlearnbench.reporting.report import Report
 
 if TYPE_CHECKING:
-    from unlearnbench.analysis.table import Column, Group, Row
+    from unlearnbench.analysis.table import Column, Group
     from unlearnbench.reporting.document import Block, Document
 
 SCHEMA_VERSION = 2
@@ -46,11 +46,7 @@ class Json(Report):
         }
         text = json.dumps(_plain(printed), indent=1, ensure_ascii=False, allow_nan=False)
         # What a terminal may take for a command; JSON's own controls are escaped already.
-        return re.sub("[\x7f-\x9f\ud800-\udfff]", _escaped, text) + "\n"
-
-
-def _escaped(sign: re.Match[str]) -> str:
-    return f"\\u{ord(sign[0]):04x}"
+        return re.sub("[\x7f-\x9f\ud800-\udfff]", lambda c: f"\\u{ord(c[0]):04x}", text) + "\n"
 
 
 def _block(block: "Block") -> dict[str, Any]:
@@ -59,27 +55,24 @@ def _block(block: "Block") -> dict[str, Any]:
 
 
 def _table(table: "Table") -> dict[str, Any]:
+    def of(columns: Sequence["Column"]) -> list[dict[str, Any]]:
+        return [{name: getattr(column, name) for name in COLUMN_FIELDS} for column in columns]
+
     return {
-        "columns": list(map(_column, table.columns)),
-        "other_columns": list(map(_column, table.other_columns)),
+        "columns": of(table.columns),
+        "other_columns": of(table.other_columns),
         "groups": [_group(group, table) for group in table.groups],
         "notes": table.notes,
     }
 
 
-def _column(column: "Column") -> dict[str, Any]:
-    return {name: getattr(column, name) for name in COLUMN_FIELDS}
-
-
 def _group(group: "Group", table: "Table") -> dict[str, Any]:
-    rows = [_row(group, row, table) for row in group.rows]
+    rows = []
+    for row in group.rows:
+        printed = {c.name: group.text(row, c) for c in (*table.columns, *table.other_columns)}
+        cells = {name: {**vars(cell), "text": printed[name]} for name, cell in row.cells.items()}
+        rows.append({**vars(row), "compared": row.compared, "cells": cells})
     return {**vars(group), "parameters": group.parameters, "rows": rows}
-
-
-def _row(group: "Group", row: "Row", table: "Table") -> dict[str, Any]:
-    printed = {c.name: group.text(row, c) for c in (*table.columns, *table.other_columns)}
-    cells = {name: {**vars(cell), "text": printed[name]} for name, cell in row.cells.items()}
-    return {**vars(row), "compared": row.compared, "cells": cells}
 
 
 def _plain(value: Any) -> Any:

@@ -3,15 +3,14 @@
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
-from unlearnbench.analysis.table import INDISTINCT, INTERVALS_TITLE, Group, Table, interval_columns
+from unlearnbench.analysis.table import INDISTINCT, INTERVALS_TITLE, Table, interval_columns
 from unlearnbench.registry import register
 from unlearnbench.reporting.document import Case, Listing, Picture
-from unlearnbench.reporting.report import Report
 
-from ._pictures import picture_files
-from ._texts import one_line, passages_of
+from ._texts import IllustratedReport, one_line, passages_of
 
 if TYPE_CHECKING:
     from unlearnbench.analysis.table import Column, Group, Note, Row
@@ -23,40 +22,29 @@ _LEGEND = (
     "equal as printed is equal in rank."
 )
 
-Text = Callable[["Group", "Row", "Column"], str]
+Text = Callable[["Row", "Column"], str]  # of a cell
 
 
 @register
 @dataclass(frozen=True)
-class Markdown(Report):
+class Markdown(IllustratedReport):
     """GitHub's Markdown: means with their standard deviation over runs, notes as a list."""
 
     name: ClassVar[str] = "markdown"
 
     suffix: ClassVar[str] = ".md"
+    picture_kind = "png"
 
-    def render(self, document: "Document") -> str:
-        """One table per group under its heading, then the notes; of a picture its caption only."""
-        return _text(document, None)
-
-    def files(self, document: "Document", stem: str) -> dict[str, bytes]:
-        """STEM.md and beside it the pictures that it shows."""
-        pictures = picture_files(document, stem, "png")
-        links = {figure: name for figure, (name, _) in pictures.items()}
-        text = _text(document, links)
-        return {stem + self.suffix: text.encode(), **dict(pictures.values())}
-
-
-def _text(document: "Document", links: Mapping[str, str] | None) -> str:
-    parts = [f"## {_escaped(document.title)}"] if document.title else []
-    parts += [_notes(document.notes)] if document.notes else []
-    for block in document.blocks:
-        parts += _block(block, links)
-    return "\n\n".join(parts) + "\n"
+    def text(self, document: "Document", pictures: Mapping[str, str] | None) -> str:
+        """One table per group under its heading, then the notes; of a picture its caption."""
+        parts = [f"## {_escaped(document.title)}"] if document.title else []
+        parts += [_notes(document.notes)] if document.notes else []
+        for block in document.blocks:
+            parts += _block(block, pictures)
+        return "\n\n".join(parts) + "\n"
 
 
 def _block(block: "Block", links: Mapping[str, str] | None) -> Iterator[str]:
-    """A block's paragraphs."""
     match block:
         case Table():
             yield from _table(block)
@@ -72,21 +60,19 @@ def _table(table: "Table") -> Iterator[str]:
     for group in table.groups:
         size = f" ({group.parameters} parameters)" if group.parameters else ""
         yield f"### {_escaped(group.title)}{size}"
-        yield _group(group, table.columns, _cell)
+        yield _group(group, table.columns, partial(_cell, group))
         if columns := interval_columns([group], table.columns):
             yield f"{INTERVALS_TITLE}:"
-            yield _group(group, columns, Group.interval)
+            yield _group(group, columns, group.interval)
     yield _notes(table.notes, _LEGEND)
 
 
 def _group(group: "Group", columns: Sequence["Column"], text: Text) -> str:
     headers = ["", *(f"{c.label} {c.arrow}".strip() for c in columns)]
-    rows = [[_label(row), *(text(group, row, c) for c in columns)] for row in group.rows]
+    labels = [f"{_escaped(row.label)} {row.markers}".strip() for row in group.rows]
+    cells = [[text(row, c) for c in columns] for row in group.rows]
+    rows = [[label, *of_row] for label, of_row in zip(labels, cells, strict=True)]
     return _pipes(headers, rows, 1)
-
-
-def _label(row: "Row") -> str:
-    return f"{_escaped(row.label)} {row.markers}".strip()
 
 
 def _cell(group: "Group", row: "Row", column: "Column") -> str:

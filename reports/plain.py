@@ -5,6 +5,7 @@ import sys
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from textwrap import fill, wrap
 from typing import TYPE_CHECKING, ClassVar
 
@@ -32,7 +33,7 @@ _LINE = 100  # characters; longer lines of prose are hard to read
 _GAP = 2  # characters between columns
 
 Lines = Sequence[str]  # a column: its head lines, then its cells
-Text = Callable[["Row", "Column"], tuple[str, str]]  # a cell, and the marks after it
+Text = Callable[["Row", "Column"], str]  # of a cell
 
 
 @register
@@ -46,23 +47,16 @@ class Plain(Report):
 
     def render(self, document: "Document") -> str:
         """The title and what holds for the whole, then the blocks one under the other."""
-        width = self.width or _terminal_width()
-        head = [_underlined(document.title)] if document.title else []
+        terminal = shutil.get_terminal_size().columns if sys.stdout.isatty() else 10_000
+        width = self.width or terminal
+        title = one_line(document.title)
+        head = [f"{title}\n{'=' * len(title)}"] if document.title else []
         notes = [_notes(document.notes, width)] if document.notes else []
         blocks = ["\n\n".join(_block(block, width)) for block in document.blocks]
         return "\n\n".join([*head, *notes, "\n\n\n".join(blocks)]) + "\n"
 
 
-def _terminal_width() -> int:
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else 10_000
-
-
-def _underlined(title: str) -> str:
-    return f"{one_line(title)}\n{'=' * len(one_line(title))}"
-
-
 def _block(block: "Block", width: int) -> Iterator[str]:
-    """A block's paragraphs."""
     match block:
         case Table():
             yield from _table(block, width)
@@ -78,45 +72,40 @@ def _table(table: "Table", width: int) -> Iterator[str]:
     for group in table.groups:
         size = f": {group.parameters} parameters" if group.parameters else ""
         yield f"{one_line(group.title)}{size}"
-        yield from _columns(group, table.columns, width, _ranked(group))
+        yield from _columns(group, table.columns, width, group.text, partial(_marks, group))
         if any(len(row.runs) > 1 for row in group.rows):
             measured = [c for c in table.columns if c.name not in SCORE_NAMES]  # have no spread
             yield "Standard deviation over runs"
-            yield from _columns(group, measured, width, _unmarked(group.spread))
+            yield from _columns(group, measured, width, group.spread)
         if columns := interval_columns([group], table.columns):
             yield INTERVALS_TITLE
-            yield from _columns(group, columns, width, _unmarked(group.interval))
+            yield from _columns(group, columns, width, group.interval)
     yield _notes(table.notes, width, _LEGEND)
 
 
-def _ranked(group: "Group") -> Text:
-    def text(row: "Row", column: "Column") -> tuple[str, str]:
-        cell = row.cells.get(column.name)
-        doubt = INDISTINCT if cell and cell.indistinct else ""
-        rank = _RANK[cell.rank if cell else None]
-        return group.text(row, column), group.flag(row, column) + doubt + rank
-
-    return text
+def _marks(group: "Group", row: "Row", column: "Column") -> str:
+    cell = row.cells.get(column.name)
+    doubt = INDISTINCT if cell and cell.indistinct else ""
+    return group.flag(row, column) + doubt + _RANK[cell.rank if cell else None]
 
 
-def _unmarked(printed: Callable[["Row", "Column"], str]) -> Text:
-    def text(row: "Row", column: "Column") -> tuple[str, str]:
-        return printed(row, column), ""
-
-    return text
-
-
-def _columns(group: "Group", columns: Sequence["Column"], width: int, text: Text) -> Iterator[str]:
+def _columns(
+    group: "Group",
+    columns: Sequence["Column"],
+    width: int,
+    text: Text,
+    marks: Text = lambda _row, _column: "",
+) -> Iterator[str]:
     labels = ["", "", *(f"{one_line(row.label)} {row.markers}".strip() for row in group.rows)]
-    return _side_by_side([labels], [_column(group, c, text) for c in columns], 2, width)
-
-
-def _column(group: "Group", column: "Column", text: Text) -> list[str]:
-    cells = [text(row, column) for row in group.rows]
-    # The marks have a place of their own, so that digits stand under digits.
-    room = max((len(marks) for _, marks in cells), default=0)
-    heads = [one_line(line) + " " * room for line in column.header]
-    return [*heads, *(value + marks.ljust(room) for value, marks in cells)]
+    made = []
+    for column in columns:
+        after = [marks(row, column) for row in group.rows]
+        # The marks have a place of their own, so that digits stand under digits.
+        room = max(map(len, after), default=0)
+        heads = [one_line(line) + " " * room for line in column.header]
+        cells = zip(group.rows, after, strict=True)
+        made.append([*heads, *(text(row, column) + signs.ljust(room) for row, signs in cells)])
+    return _side_by_side([labels], made, 2, width)
 
 
 def _listing(listing: Listing, width: int) -> Iterator[str]:
@@ -158,7 +147,8 @@ def _side_by_side(
 ) -> Iterator[str]:
     """The columns to the right of the labels, at least one in each block; a rule under the head."""
     most = max(16, width // (2 * len(labels) or 1))
-    names = [_narrowed(column, n_head, most) for column in labels]
+    names = [[*column[:n_head], *("\n".join(wrap(cell, most)) for cell in column[n_head:])]
+             for column in labels]  # fmt: skip
     taken = sum(_width(column) + _GAP for column in names) - _GAP
     for block in _blocks(columns, width - taken):
         yield _ruled(names, block, n_head)
@@ -190,11 +180,6 @@ def _ruled(labels: Sequence[Lines], columns: Sequence[Lines], n_head: int) -> st
     ).split("\n")
     rule = "-" * max(map(len, lines))
     return "\n".join(line.rstrip() for line in [*lines[:n_head], rule, *lines[n_head:]])
-
-
-def _narrowed(column: Lines, n_head: int, width: int) -> list[str]:
-    """The column with its cells broken into lines of at most that width."""
-    return [*column[:n_head], *("\n".join(wrap(cell, width)) for cell in column[n_head:])]
 
 
 def _width(column: Lines) -> int:

@@ -3,20 +3,21 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from statistics import stdev
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from unlearnbench.registry import register
 
 from ._figures import drawing, quantities
-from ._figures.drawing import FOREGROUND, LINE_OF_ROLE, Mark, StyledFigure
+from ._figures.drawing import FOREGROUND, LINE_OF_ROLE, MOST_WITH_RUNS, Mark, StyledFigure
 from ._figures.quantities import PERPLEXITY, Quantity
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Drawing
 
-    from unlearnbench.analysis.table import Group, Row
+    from unlearnbench.analysis.table import Group
     from unlearnbench.reporting.document import Findings
 
 FORGETTING = "ma"  # what the stop line is about; EL10 is near 0 for all that reach the line
@@ -39,7 +40,6 @@ class Point:
 class Plane:
     """One group's rows in one plane."""
 
-    group: str
     forgetting: Quantity
     utility: Quantity
     points: tuple[Point, ...]  # the compared rows
@@ -52,16 +52,17 @@ class Plane:
         """Whether utility is a perplexity: on a log axis, turned so that up is better."""
         return self.utility.column.capped
 
+    @property
+    def shows_runs(self) -> bool:
+        """Whether there are not too many rows for runs and whiskers."""
+        return len(self.points) <= MOST_WITH_RUNS
 
-def planes_of(findings: "Findings") -> tuple[Plane, ...]:
-    """Per group one plane for each measure of utility that a compared row has beside MA."""
-    table = findings.table
-    forgetting = quantities.quantity(table, FORGETTING)
-    utilities = quantities.of(table, UTILITIES)
-    if forgetting is None:
-        return ()
-    planes = [_plane(findings, g, forgetting, u) for g in table.groups for u in utilities]
-    return tuple(plane for plane in planes if plane.points)
+    def text(self, point: Point) -> str:
+        """Utility and its value."""
+        return self.utility.printed(point.mean[1], point.is_bound)
+
+
+Planes = dict[str, tuple[Plane, ...]]  # by group
 
 
 def pareto_front(points: Sequence[tuple[float, float]], higher: tuple[bool, bool]) -> list[bool]:
@@ -70,7 +71,10 @@ def pareto_front(points: Sequence[tuple[float, float]], higher: tuple[bool, bool
     `higher` says for both coordinates whether more is better.
     """
     signed = [tuple(v if up else -v for v, up in zip(p, higher, strict=True)) for p in points]
-    return [not any(_dominates(other, own) for other in signed) for own in signed]
+    return [
+        not any(p != own and all(o >= v for o, v in zip(p, own, strict=True)) for p in signed)
+        for own in signed
+    ]
 
 
 def spread(plane: Plane, point: Point) -> tuple[tuple[float, float], tuple[float, float]] | None:
@@ -89,136 +93,140 @@ def spread(plane: Plane, point: Point) -> tuple[tuple[float, float], tuple[float
     return (across, across), (y - y / ratio, y * ratio - y)
 
 
-def _dominates(other: Sequence[float], own: Sequence[float]) -> bool:
-    return tuple(other) != tuple(own) and all(o >= v for o, v in zip(other, own, strict=True))
-
-
 def _plane(findings: "Findings", group: "Group", forgetting: Quantity, utility: Quantity) -> Plane:
-    by_label = {row.label: _point(findings, group, row, forgetting, utility) for row in group.rows}
-    points = [point for row in group.compared if (point := by_label[row.label]) is not None]
+    names, cap, by_label = quantities.row_names(group), group.cap, {}
+    for row in group.rows:
+        if mean := _pair(forgetting.of_row(row, cap), utility.of_row(row, cap)):
+            results = findings.results_of(row)
+            runs = (_pair(forgetting.of_run(r, cap), utility.of_run(r, cap)) for r in results)
+            by_label[row.label] = Point(
+                names[row.label],
+                row.role,
+                mean,
+                tuple(run for run in runs if run is not None),
+                utility.is_over_cap(row, cap),
+            )
+    points = [by_label[row.label] for row in group.compared if row.label in by_label]
     higher = (bool(forgetting.column.higher_is_better), bool(utility.column.higher_is_better))
     front = pareto_front([p.mean for p in points], higher)
     return Plane(
-        group.title,
         forgetting,
         utility,
         tuple(replace(p, on_front=on) for p, on in zip(points, front, strict=True)),
-        tuple(p for p in by_label.values() if p is not None and p.role in LINE_OF_ROLE),
+        tuple(p for p in by_label.values() if p.role in LINE_OF_ROLE),
         quantities.stop_lines(group, FORGETTING, forgetting.column.scale),
-        tuple(row.label for row in group.compared if by_label[row.label] is None),
+        tuple(row.label for row in group.compared if row.label not in by_label),
     )
 
 
-def _point(
-    findings: "Findings", group: "Group", row: "Row", forgetting: Quantity, utility: Quantity
-) -> Point | None:
-    x, y = forgetting.of_row(row, group.cap), utility.of_row(row, group.cap)
-    if x is None or y is None:
-        return None
-    pairs = [
-        (forgetting.of_run(result, group.cap), utility.of_run(result, group.cap))
-        for result in findings.results_of(row)
-    ]
-    runs = tuple((a, b) for a, b in pairs if a is not None and b is not None)
-    name = quantities.row_names(group)[row.label]
-    return Point(name, row.role, (x, y), runs, utility.is_over_cap(row, group.cap))
+def _pair(x: float | None, y: float | None) -> tuple[float, float] | None:
+    return None if x is None or y is None else (x, y)
 
 
-MOST_WITH_RUNS = 8  # more rows than this, and their runs and whiskers would be a thicket
 _LEFT_OUT = f" (no runs and whiskers where there are more than {MOST_WITH_RUNS} rows)."
-_FRONT = 3.0  # points wide and pale, so that it shows under whiskers
+# Wide and pale, so that it shows under whiskers.
+_FRONT: dict[str, Any] = {"linewidth": 3.0, "alpha": 0.25}
 
 
 @register
 @dataclass(frozen=True)
-class TradeOff(StyledFigure[tuple[Plane, ...]]):
+class TradeOff(StyledFigure[Planes]):
     """Forgetting (MA) against perplexity, classification and dialogue, with the Pareto front."""
 
     name: ClassVar[str] = "trade-off"
     absent = "No trade-off plane: no compared row has both MA and a measure of utility."
 
-    def panels(self, findings: "Findings") -> tuple[Plane, ...]:
+    def panels(self, findings: "Findings") -> Planes:
         """Per group one plane for each measure of utility that a compared row has beside MA."""
-        return planes_of(findings)
+        forgetting = quantities.quantity(findings.table, FORGETTING)
+        utilities = quantities.of(findings.table, UTILITIES)
+        planes: Planes = {}
+        if forgetting is None:
+            return planes
+        for group in findings.table.groups:
+            own = (_plane(findings, group, forgetting, utility) for utility in utilities)
+            if drawn := tuple(plane for plane in own if plane.points):
+                planes[group.title] = drawn
+        return planes
 
-    def sentences(self, findings: "Findings", panels: tuple[Plane, ...]) -> Iterator[str]:
-        """The axes, what is a point and a whisker, how the front is made and who is on it."""
+    def sentences(self, findings: "Findings", panels: Planes) -> Iterator[str]:
+        planes = [plane for own in panels.values() for plane in own]
         yield (
             f"Forgetting against utility: {quantities.listed_groups(findings.table)}. To the left "
             "is forgotten more, up is more useful (perplexity on a turned log axis)."
         )
-        yield from dict.fromkeys(p.utility.meaning for p in panels)
+        yield from dict.fromkeys(p.utility.meaning for p in planes)
         yield (
             "Large: a row's means, hollow where the utility is the cap; small: its runs; "
             "whiskers: one sample standard deviation over two or more runs"
-            + ("." if all(map(_shows_runs, panels)) else _LEFT_OUT)
+            + ("." if all(p.shows_runs for p in planes) else _LEFT_OUT)
         )
         yield (
             "Pale line: the Pareto front of the compared rows' means, lower MA and better utility "
             "being better as in the table; beyond the stop line (dash-dotted) a lower MA is no "
             "further success."
         )
-        yield from map(_of_group, _by_group(panels).values())
+        for group, own in panels.items():
+            yield f"Front in {group} (MA, utility), {'; '.join(map(_front, own))}."
+            yield _levels(own)
+            missing = [f"{name} in {p.utility.column.label}" for p in own for name in p.missing]
+            yield f"Without a finite value: {', '.join(missing)}." if missing else ""
 
-    def draw_panels(self, panels: tuple[Plane, ...], marks: dict[str, Mark]) -> "Drawing":
+    def draw_panels(self, panels: Planes, marks: dict[str, Mark]) -> "Drawing":
         """A row of planes per group."""
-        groups = _by_group(panels)
-        picture = drawing.blank(2.3 * len(groups) + 0.2 + 0.16 * (1 + len(marks) // 3))
-        for own, part in zip(groups.values(), drawing.parts_of(picture, list(groups)), strict=True):
-            for plane, axes in zip(own, drawing.axes_in(part, len(own), 3), strict=True):
-                _draw_plane(axes, plane, marks)
-        drawing.legend(picture, _handles(panels, marks))
+        rest = 0.2 + 0.16 * (1 + len(marks) // 3)
+        picture, by_group = drawing.lay_out(panels, len(UTILITIES), 2.3, rest)
+        for plane, axes in chain(*by_group):
+            _draw_plane(axes, plane, marks)
+        planes = [plane for own in panels.values() for plane in own]
+        drawn = {p.name for plane in planes for p in plane.points}
+        handles = {name: drawing.line(color=m.colour, marker=m.marker, linestyle="", markersize=5)
+                   for name, m in marks.items() if name in drawn}  # fmt: skip
+        handles["Pareto front"] = drawing.line(**_FRONT)
+        handles |= drawing.reference_lines({r.role for plane in planes for r in plane.references})
+        if any(plane.stop_lines for plane in planes):
+            handles["stop line"] = drawing.line(linestyle="-.")
+        drawing.legend(picture, handles)
         return picture
-
-
-def _by_group(planes: Sequence[Plane]) -> dict[str, list[Plane]]:
-    groups = dict.fromkeys(p.group for p in planes)
-    return {group: [p for p in planes if p.group == group] for group in groups}
-
-
-def _shows_runs(plane: Plane) -> bool:
-    return len(plane.points) <= MOST_WITH_RUNS
-
-
-def _of_group(planes: Sequence[Plane]) -> str:
-    """Who is on the front of each plane, where the references stand, who has no place."""
-    fronts = [f"{p.utility.column.label}: {_front(p)}" for p in planes]
-    text = f"Front in {planes[0].group} (MA, utility), {'; '.join(fronts)}."
-    levels: dict[str, list[str]] = {}
-    for plane in planes:
-        for point in plane.references:
-            level = f"{plane.utility.column.label} {_utility(plane, point)}"
-            levels.setdefault(point.name, [f"MA {point.mean[0]:.1f}"]).append(level)
-    references = [f"{name} has {', '.join(texts)}" for name, texts in levels.items()]
-    if references:
-        text += (
-            " Dotted and dashed: utility before unlearning and of the retrained model, a star "
-            f"where the MA is in the plane: {'; '.join(references)}."
-        )
-    missing = [f"{name} in {p.utility.column.label}" for p in planes for name in p.missing]
-    return text + (f" Without a finite value: {', '.join(missing)}." if missing else "")
 
 
 def _front(plane: Plane) -> str:
     on = sorted((p for p in plane.points if p.on_front), key=lambda p: p.mean)
-    return ", ".join(f"{p.name} ({p.mean[0]:.1f}, {_utility(plane, p)})" for p in on)
+    points = ", ".join(f"{p.name} ({p.mean[0]:.1f}, {plane.text(p)})" for p in on)
+    return f"{plane.utility.column.label}: {points}"
 
 
-def _utility(plane: Plane, point: Point) -> str:
-    return plane.utility.printed(point.mean[1], point.is_bound)
+def _levels(planes: Sequence[Plane]) -> str:
+    levels: dict[str, list[str]] = {}
+    for plane in planes:
+        for point in plane.references:
+            level = f"{plane.utility.column.label} {plane.text(point)}"
+            levels.setdefault(point.name, [f"MA {point.mean[0]:.1f}"]).append(level)
+    if not levels:
+        return ""
+    references = [f"{name} has {', '.join(texts)}" for name, texts in levels.items()]
+    return (
+        "Dotted and dashed: utility before unlearning and of the retrained model, a star where "
+        f"the MA is in the plane: {'; '.join(references)}."
+    )
 
 
 def _draw_plane(axes: "Axes", plane: Plane, marks: dict[str, Mark]) -> None:
-    if plane.is_log:
-        axes.set_yscale("log")
     for point in plane.points:
         _draw_point(axes, plane, point, marks[point.name])
-    _draw_front(axes, plane)
+    # The front's steps: what lies right of and under it loses.
+    on = sorted({p.mean for p in plane.points if p.on_front})
+    axes.step([x for x, _ in on], [y for _, y in on], where="post", color=FOREGROUND, zorder=1,
+              **_FRONT)  # fmt: skip
     for stop in plane.stop_lines:
         axes.axvline(stop, color=FOREGROUND, linewidth=0.8, linestyle="-.")
     left, right = axes.get_xlim()  # without the references: before unlearning is far to the right
     for point in plane.references:
-        _draw_reference(axes, point, left < point.mean[0] < right)
+        x, y = point.mean
+        dashes = LINE_OF_ROLE[point.role]
+        axes.axhline(y, color=FOREGROUND, linewidth=0.8, linestyle=dashes, zorder=1.5)
+        if left < x < right:
+            axes.plot(x, y, "*", color=FOREGROUND, markersize=7, scalex=False)
     if plane.is_log:
         drawing.log_axis(axes, "y")
         axes.invert_yaxis()
@@ -228,10 +236,10 @@ def _draw_plane(axes: "Axes", plane: Plane, marks: dict[str, Mark]) -> None:
 
 def _draw_point(axes: "Axes", plane: Plane, point: Point, mark: Mark) -> None:
     x, y = point.mean
-    for run in point.runs if _shows_runs(plane) else ():
+    for run in point.runs if plane.shows_runs else ():
         axes.plot(*run, mark.marker, color=mark.colour, markersize=2.5, alpha=0.6,
                   markeredgewidth=0)  # fmt: skip
-    reach = spread(plane, point) if _shows_runs(plane) else None
+    reach = spread(plane, point) if plane.shows_runs else None
     if reach is not None:
         across, up = ([[below], [above]] for below, above in reach)
         axes.errorbar(x, y, xerr=across, yerr=up, color=mark.colour, linewidth=0.7)
@@ -239,36 +247,3 @@ def _draw_point(axes: "Axes", plane: Plane, point: Point, mark: Mark) -> None:
     axes.plot(x, y, mark.marker, color=mark.colour, markerfacecolor=face, markersize=6,
               markeredgecolor=mark.colour if point.is_bound else "white",
               markeredgewidth=1.2 if point.is_bound else 0.5, zorder=4)  # fmt: skip
-
-
-def _draw_reference(axes: "Axes", point: Point, is_inside: bool) -> None:
-    x, y = point.mean
-    dashes = LINE_OF_ROLE[point.role]
-    axes.axhline(y, color=FOREGROUND, linewidth=0.8, linestyle=dashes, zorder=1.5)
-    if is_inside:
-        axes.plot(x, y, "*", color=FOREGROUND, markersize=7, scalex=False)
-
-
-def _draw_front(axes: "Axes", plane: Plane) -> None:
-    """Steps from the most forgetting to the most useful: what lies right of and under it loses."""
-    on = sorted({p.mean for p in plane.points if p.on_front})
-    axes.step([x for x, _ in on], [y for _, y in on], where="post", color=FOREGROUND,
-              linewidth=_FRONT, alpha=0.25, zorder=1)  # fmt: skip
-
-
-def _handles(planes: Sequence[Plane], marks: dict[str, Mark]) -> dict[str, object]:
-    from matplotlib.lines import Line2D
-
-    drawn = {p.name for plane in planes for p in plane.points}
-    handles: dict[str, object] = {
-        name: Line2D([], [], color=m.colour, marker=m.marker, linestyle="", markersize=5)
-        for name, m in marks.items()
-        if name in drawn
-    }
-    handles["Pareto front"] = Line2D([], [], color=FOREGROUND, linewidth=_FRONT, alpha=0.25)
-    handles |= drawing.reference_lines(
-        {point.role for plane in planes for point in plane.references}
-    )
-    if any(plane.stop_lines for plane in planes):
-        handles["stop line"] = Line2D([], [], color=FOREGROUND, linestyle="-.")
-    return handles

@@ -19,17 +19,17 @@ from .quantities import names_of
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Drawing
+    from matplotlib.lines import Line2D
 
     from unlearnbench.reporting.document import Findings
 
 P = TypeVar("P")  # what a figure calls its panels
+T = TypeVar("T")
 WIDTH = 7.0  # inches: both columns of a paper
+MOST_WITH_RUNS = 8  # more rows than this, and single runs and whiskers would be a thicket
 # All lines and text that are no data; a page in dark mode puts its own colour in this one's place.
 FOREGROUND = "#1f2328"
-LINE_OF_ROLE: dict[str, Any] = {
-    "before": ":",
-    "retrained": "--",
-}  # of reference lines, in every figure
+LINE_OF_ROLE = {"before": ":", "retrained": "--"}  # of reference lines, in every figure
 ROLE_NAMES = {"before": "before unlearning", "retrained": "retrained"}
 # Okabe and Ito's palette (2008) for all kinds of colour vision, without its black, which is the
 # text's, and its yellow, which is lost on white.
@@ -131,35 +131,31 @@ def style(salt: str, ground: str = "none") -> Iterator[None]:
         yield
 
 
-def blank(height: float) -> "Drawing":
-    """An empty picture of the full width; belongs to no window and no global state."""
+def lay_out(
+    groups: Mapping[str, Sequence[T]], most_columns: int, height: float, rest: float, **shared: Any
+) -> "tuple[Drawing, list[list[tuple[T, Axes]]]]":
+    """A picture with a part for each group, and its panels in rows of so many inches.
+
+    Rows are of about equal length, none longer than allowed; several groups have their titles.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure as Drawing
 
-    drawing = Drawing(figsize=(WIDTH, height), layout="constrained")
-    FigureCanvasAgg(drawing)
-    return drawing
-
-
-def parts_of(
-    drawing: "Drawing", titles: Sequence[str], heights: Sequence[float] | None = None
-) -> list[Any]:
-    """The picture itself for one title, else a part of it under each."""
-    if len(titles) == 1:
-        return [drawing]
-    parts: Any = drawing.subfigures(len(titles), 1, height_ratios=heights)
-    for part, title in zip(parts, titles, strict=True):
-        part.suptitle(one_line(title), fontsize=8, fontweight="bold")
-    return list(parts)
-
-
-def axes_in(place: Any, n: int, most_columns: int, **shared: Any) -> "list[Axes]":
-    """So many axes in rows of about equal length, no row longer than allowed."""
-    n_rows, n_columns = grid_shape(n, most_columns)
-    axes = place.subplots(n_rows, n_columns, squeeze=False, **shared).flatten()
-    for spare in axes[n:]:
-        spare.remove()
-    return list(axes[:n])
+    shapes = [grid_shape(len(panels), most_columns) for panels in groups.values()]
+    n_rows = [shape[0] for shape in shapes]
+    drawing = Drawing(figsize=(WIDTH, sum(n_rows) * height + rest), layout="constrained")
+    FigureCanvasAgg(drawing)  # it belongs to no window and no global state
+    several = len(groups) > 1
+    parts: Any = drawing.subfigures(len(groups), 1, height_ratios=n_rows) if several else [drawing]
+    by_group = []
+    for part, (title, panels), shape in zip(parts, groups.items(), shapes, strict=True):
+        if several:
+            part.suptitle(one_line(title), fontsize=8, fontweight="bold")
+        axes = part.subplots(*shape, squeeze=False, **shared).flatten()
+        for spare in axes[len(panels) :]:
+            spare.remove()
+        by_group.append(list(zip(panels, axes, strict=False)))
+    return drawing, by_group
 
 
 def grid_shape(n: int, most_columns: int) -> tuple[int, int]:
@@ -187,24 +183,29 @@ def legend(drawing: "Drawing", handles: Mapping[str, Any]) -> None:
     drawing.legend(list(handles.values()), lines, loc="outside lower center", ncols=n_columns)
 
 
-def reference_lines(roles: Collection[str]) -> dict[str, Any]:
-    """What a legend says of the lines of these reference rows, in the table's order."""
+def line(**looks: Any) -> "Line2D":
+    """A line or a marker for a legend."""
     from matplotlib.lines import Line2D
 
+    return Line2D([], [], **{"color": FOREGROUND, **looks})
+
+
+def reference_lines(roles: Collection[str]) -> "dict[str, Line2D]":
+    """What a legend says of the lines of these reference rows, in the table's order."""
     return {
-        ROLE_NAMES[role]: Line2D([], [], color=FOREGROUND, linestyle=dashes, linewidth=0.9)
+        ROLE_NAMES[role]: line(linestyle=dashes, linewidth=0.9)
         for role, dashes in LINE_OF_ROLE.items()
         if role in roles
     }
 
 
 def log_axis(axes: "Axes", which: Literal["x", "y"], start: float | None = None) -> None:
-    """Fit a logarithmic axis to what is drawn, or from `start` on, its ticks in plain numbers."""
+    """A logarithmic axis over what is drawn, or from `start` on, its ticks in plain numbers."""
     from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
     first, last = getattr(axes.dataLim, f"interval{which}")
     low, high = log_limits(first, last, start)
-    axes.set(**{f"{which}lim": (low, high)})
+    axes.set(**{f"{which}scale": "log", f"{which}lim": (low, high)})
     axis = axes.xaxis if which == "x" else axes.yaxis
     if high < 10 * low:  # hardly a power of ten in it
         axis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))

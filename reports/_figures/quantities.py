@@ -45,7 +45,7 @@ class Quantity:
 
     def of_run(self, result: "Result", cap: float | None) -> float | None:
         """The value of one result, likewise."""
-        return self._joined([_stored(result, part) for part in self.parts], cap)
+        return self._joined([part.value(result) for part in self.parts], cap)
 
     def is_over_cap(self, row: "Row", cap: float | None) -> bool:
         """Whether a part counts as the cap, so that the value is only a lower bound."""
@@ -138,8 +138,3 @@ def listed_groups(table: "Table") -> str:
     """The groups by title, with their sizes: 'nano-neo (1.1M)'."""
     titles = [f"{g.title} ({g.parameters})" if g.parameters else g.title for g in table.groups]
     return ", ".join(titles)
-
-
-def _stored(result: "Result", column: Column) -> float | None:
-    score = result.scores.get(column.task, {}).get(column.metric)
-    return None if score is None else score.value * column.scale

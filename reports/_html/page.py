@@ -10,10 +10,9 @@ from markupsafe import Markup
 
 from unlearnbench.reporting.document import Document
 
-from . import making
-from .provenance import record, row_facts
+from . import provenance
 from .reading import PAGE_LIMIT, reading, with_traces
-from .sections import Section, TableContent, page_sections, tables_of
+from .sections import MAKING, Section, page_sections, tables_of
 from .texts import Pool, embedded_json, visible
 
 STYLES = ("page.css", "tables.css", "texts.css", "print.css")
@@ -35,23 +34,15 @@ def render(document: Document) -> str:
         "sections": content,
         # What a reader must not miss: what the numbers are no claim about.
         "banners": [note for note in table.notes if note.kind == "synthetic"],
-        "protocols": making.protocols(table),
-        "sentences": [note.text for note in table.notes if note.kind in making.MAKING],
-        "software": making.software(document.findings.results),
-        "absent": making.absent(document),
+        "protocols": provenance.protocols(table),
+        "sentences": [note.text for note in table.notes if note.kind in MAKING],
+        "software": provenance.software(document.findings.results),
+        "absent": provenance.absent(document),
         "policy": _policy(style, script),
         "style": style,
         "script": script,
     }
-    template = _environment().get_template("page.html")
-    bare = template.render(data=Markup("{}"), **parts)
-    data = _data(document, content, room=PAGE_LIMIT - len(bare.encode()))
-    page = template.render(data=Markup(data), **parts)
-    return page.rstrip() + "\n"
-
-
-def _environment() -> Environment:
-    return Environment(
+    environment = Environment(
         loader=PackageLoader("unlearnbench.reports", "_html"),
         autoescape=True,
         finalize=_visible,
@@ -59,6 +50,11 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
+    template = environment.get_template("page.html")
+    bare = template.render(data=Markup("{}"), **parts)
+    data = _data(document, content, room=PAGE_LIMIT - len(bare.encode()))
+    page = template.render(data=Markup(data), **parts)
+    return page.rstrip() + "\n"
 
 
 def _visible(value: Any) -> Any:
@@ -87,12 +83,20 @@ def _data(document: Document, content: tuple[Section, ...], room: int) -> str:
     findings, pool, texts = document.findings, Pool(), Pool()
     tables = tables_of(content)
     rows = [
-        row_facts(group, line, table.columns, findings.by_key)
+        provenance.row_facts(group, line, table.columns, findings.by_key)
         for table in tables
         for group, lines in table.groups
         for line in lines
     ]
     keys = dict.fromkeys(run["key"] for row in rows for run in row["runs"] if run["key"])
+    numbers = {  # by result key, of the comparison table's rows
+        run.key: line.number
+        for table in tables
+        if table.table == findings.table
+        for _, lines in table.groups
+        for line in lines
+        for run in line.row.runs
+    }
     data: dict[str, Any] = {
         "columns": {
             c.name: {"label": c.label, "higher": c.higher_is_better}
@@ -100,22 +104,10 @@ def _data(document: Document, content: tuple[Section, ...], room: int) -> str:
             for c in table.columns
         },
         "rows": rows,
-        "results": {key: record(findings.by_key[key], pool) for key in keys},
+        "results": {key: provenance.record(findings.by_key[key], pool) for key in keys},
         "pool": pool.values,
-        "reading": reading(findings, _row_numbers(document, tables), texts),
+        "reading": reading(findings, numbers, texts),
     }
     left = room - len(embedded_json({**data, "texts": texts.values}).encode())
     data["reading"] = with_traces(data["reading"], findings.by_key, texts, left)
     return embedded_json({**data, "texts": texts.values})
-
-
-def _row_numbers(document: Document, tables: tuple[TableContent, ...]) -> dict[str, int]:
-    """By result key: the number on the page of the comparison table's row."""
-    main = [table for table in tables if table.table == document.findings.table][:1]
-    return {
-        run.key: line.number
-        for table in main
-        for _, lines in table.groups
-        for line in lines
-        for run in line.row.runs
-    }

@@ -1,6 +1,5 @@
 """Figures as SVG inside the page: no style of their own, no foreign link, names kept apart."""
 
-import importlib
 import re
 from xml.etree import ElementTree
 
@@ -8,6 +7,8 @@ from markupsafe import Markup
 
 from unlearnbench.reporting import sections
 from unlearnbench.reporting.document import Findings, Picture
+
+from .._figures.drawing import FOREGROUND
 
 _ELEMENTS = frozenset(
     ("svg", "g", "defs", "path", "use", "rect", "circle", "ellipse", "line", "polyline", "polygon",
@@ -27,39 +28,35 @@ def drawn(findings: Findings, picture: Picture) -> Markup | None:
 def inline(svg: bytes, name: str) -> Markup:
     """An SVG file as an element of an HTML page, described by the element NAME-caption."""
     root = ElementTree.fromstring(svg)
-    _clean(root, f"{name}-", _foreground())
-    root.attrib.update({side: _larger(root.get(side, "")) for side in ("width", "height")})
+    _clean(root, f"{name}-")
+    for side in ("width", "height"):  # of a page of paper, where type may be smaller
+        if match := re.fullmatch(r"([\d.]+)(pt)?", root.get(side, "")):
+            root.set(side, f"{1.3 * float(match[1]):.1f}pt")
     root.set("role", "img")
     root.set("aria-labelledby", f"{name}-caption")
     # What is left was made by this module's own rules: escaped by the writer, nothing that acts.
     return Markup(ElementTree.tostring(root, encoding="unicode"))
 
 
-def _larger(length: str) -> str:
-    """A length of a page of paper, where type may be smaller, as one of a screen."""
-    match = re.fullmatch(r"([\d.]+)(pt)?", length)
-    return f"{1.3 * float(match[1]):.1f}pt" if match else length
-
-
-def _clean(element: ElementTree.Element, prefix: str, foreground: str) -> None:
+def _clean(element: ElementTree.Element, prefix: str) -> None:
     element.tag = _local(element.tag)
-    element.attrib = _attributes(element.attrib, prefix, foreground)
+    element.attrib = _attributes(element.attrib, prefix)
     for child in list(element):
         # A comment's tag is a function.
         if isinstance(child.tag, str) and _local(child.tag) in _ELEMENTS:
-            _clean(child, prefix, foreground)
+            _clean(child, prefix)
         else:
             element.remove(child)
 
 
-def _attributes(attributes: dict[str, str], prefix: str, foreground: str) -> dict[str, str]:
+def _attributes(attributes: dict[str, str], prefix: str) -> dict[str, str]:
     """Without events, foreign links and style, which the page's policy would block."""
     plain = {_local(name): value for name, value in attributes.items() if _local(name) != "style"}
     for declaration in attributes.get("style", "").split(";"):
         name, _, value = declaration.partition(":")
         plain.update(_font(value) if name.strip() == "font" else {name.strip(): value.strip()})
     return {
-        name: _value(name, value, prefix, foreground)
+        name: _value(name, value, prefix)
         for name, value in plain.items()
         if name and _is_harmless(name, value)
     }
@@ -81,21 +78,15 @@ def _is_harmless(name: str, value: str) -> bool:
     return not name.lower().startswith("on") and "url(" not in _REFERENCE.sub("", value)
 
 
-def _value(name: str, value: str, prefix: str, foreground: str) -> str:
+def _value(name: str, value: str, prefix: str) -> str:
     if name == "id":
         return prefix + value
     if name == "href" and value.startswith("#"):
         return f"#{prefix}{value[1:]}"
-    if foreground and value.lower() == foreground.lower():
+    if value.lower() == FOREGROUND:
         return "currentColor"  # ink on paper, or light on dark
     return _REFERENCE.sub(rf"url(#{prefix}\1)", value)
 
 
 def _local(name: str) -> str:
     return name.rpartition("}")[2]
-
-
-def _foreground() -> str:
-    """The colour that the figures use for axes and text."""
-    drawing = importlib.import_module("unlearnbench.reports._figures.drawing")
-    return str(drawing.FOREGROUND)

@@ -78,7 +78,7 @@ def _documents(results: Sequence[Result]) -> dict[str, Texts]:
 def _start(results: Sequence[Result], doc_ids: Sequence[str], requested: Sequence[str]) -> int:
     """The row shown first: one that was asked for, else what the model knew best before."""
     wanted = next((doc_id for doc_id in requested if doc_id in doc_ids), None)
-    best = wanted or (best_known(results[0], doc_ids) if doc_ids else None)
+    best = wanted or best_known(results[0], doc_ids)
     return doc_ids.index(best) if best in doc_ids else 0
 
 
@@ -89,9 +89,8 @@ def _writer(
     columns: Mapping[str, Column],
     texts: Pool,
 ) -> dict[str, Any]:
-    trace = result.in_full().trace
-    last = trace.epochs[-1].rows if trace and trace.epochs else []
-    forgotten = {row.doc_id: row.forgotten for row in last}
+    last = _epochs(result.in_full().trace)[-1:]
+    forgotten = {row.doc_id: row.forgotten for epoch in last for row in epoch.rows}
     written: list[list[Any] | None] = []
     for doc_id, reference in documents.items():
         continuation, own = final(result, doc_id), texts_of(result, doc_id)
@@ -110,13 +109,26 @@ def with_traces(
     reading: dict[str, Any], by_key: Mapping[str, Result], texts: Pool, room: int
 ) -> dict[str, Any]:
     """The reading with each epoch's texts: of all rows, or of evenly chosen ones in little room."""
-    total = sum(
-        _size(by_key[writer["key"]], one_set["documents"])
-        for one_set in reading["sets"]
-        for writer in one_set["writers"]
-    )
+    written = [(one_set, w["key"]) for one_set in reading["sets"] for w in one_set["writers"]]
+    traces = {key: by_key[key].in_full().trace for _, key in written}
+    total = 0  # bytes, about; one text twice counts twice
+    for one_set, key in written:
+        doc_ids = {document[0] for document in one_set["documents"]}
+        rows = (row for epoch in _epochs(traces[key]) for row in epoch.rows)
+        sizes = (len(embedded_json(r.continuation).encode()) for r in rows if r.doc_id in doc_ids)
+        total += sum(size + 50 for size in sizes)
     share = min(1.0, max(room, 0) / total) if total else 1.0
-    sets = [_with_epochs(one_set, by_key, texts, share) for one_set in reading["sets"]]
+    sets = []
+    for one_set in reading["sets"]:
+        chosen = evenly_chosen(len(one_set["documents"]), share, one_set["start"])
+        kept = [one_set["documents"][place][0] for place in chosen]
+        writers = [
+            {**writer, "trace": _trace(trace, kept, texts)}
+            if (trace := traces[writer["key"]]) is not None
+            else writer
+            for writer in one_set["writers"]
+        ]
+        sets.append({**one_set, "with_epochs": chosen, "writers": writers})
     return {**reading, "sets": sets, "all_epochs": share == 1.0}
 
 
@@ -128,30 +140,8 @@ def evenly_chosen(n: int, share: float, always: int = 0) -> list[int]:
     return sorted({always, *(i * n // others for i in range(others))}) if others >= 0 else []
 
 
-def _size(result: Result, documents: Sequence[Any]) -> int:
-    """About how many bytes the epochs' texts of those rows take; one text twice counts twice."""
-    doc_ids = {document[0] for document in documents}
-    rows = [row for epoch in _epochs(result) for row in epoch.rows if row.doc_id in doc_ids]
-    return sum(len(embedded_json(row.continuation).encode()) + 50 for row in rows)
-
-
-def _epochs(result: Result) -> list[EpochRecord]:
-    trace = result.in_full().trace
+def _epochs(trace: UnlearnTrace | None) -> list[EpochRecord]:
     return trace.epochs if trace is not None else []
-
-
-def _with_epochs(
-    one_set: dict[str, Any], by_key: Mapping[str, Result], texts: Pool, share: float
-) -> dict[str, Any]:
-    chosen = evenly_chosen(len(one_set["documents"]), share, one_set["start"])
-    kept = [one_set["documents"][place][0] for place in chosen]
-    writers = [
-        {**writer, "trace": _trace(trace, kept, texts)}
-        if (trace := by_key[writer["key"]].in_full().trace) is not None
-        else writer
-        for writer in one_set["writers"]
-    ]
-    return {**one_set, "with_epochs": chosen, "writers": writers}
 
 
 def _trace(trace: UnlearnTrace, doc_ids: Sequence[str], texts: Pool) -> dict[str, Any]:

@@ -13,11 +13,11 @@ from unlearnbench.analysis.table import ABSENT, INDISTINCT, Column, Group, Note,
 from unlearnbench.reporting import sections
 from unlearnbench.reporting.document import MANY, Block, Case, Document, Listing, Picture
 
-from .making import MAKING
 from .pictures import drawn
 
 # Shown where there is such a section and it has something to say; the reader opens them.
 _FOLDED = {"pairs": "Paired comparisons", "stability": "Rank stability", "costs": "Costs"}
+MAKING = ("stop_line", "protocol", "epoch_limit", "learning_rate", "means")
 # Notes of the comparison table: a banner, the columns shown folded, and how it was made.
 _ELSEWHERE = ("synthetic", "other", *MAKING)
 
@@ -48,13 +48,9 @@ class TableContent:
     """A table with what the page needs to print it."""
 
     table: Table
+    columns: tuple[Column, ...]  # those shown folded as well: no other format has them
     notes: tuple[Note, ...]
     groups: tuple[tuple[Group, tuple[Line, ...]], ...]
-
-    @property
-    def columns(self) -> tuple[Column, ...]:
-        """Those that the page prints, and those that it shows folded: no other format has them."""
-        return (*self.table.columns, *self.table.other_columns)
 
 
 @dataclass(frozen=True)
@@ -85,7 +81,7 @@ class Section:
 def page_sections(document: Document) -> tuple[Section, ...]:
     """The blocks as asked for, the comparison, figures, texts, statistics, and the making."""
     blocks = list(document.blocks)
-    if document.findings.results and document.findings.table not in document.tables:
+    if document.findings.results and document.findings.table not in document.blocks:
         blocks.append(document.findings.table)
     requested = _sections_of(blocks, document)
     names = {section.name for section in requested}
@@ -109,47 +105,40 @@ def _sections_of(blocks: Sequence[Block], document: Document) -> tuple[Section, 
     numbers = count()
     for block in blocks:
         section = _section(block, document, numbers)
-        if section is None:
-            continue
-        while section.name in by_name:  # two blocks of one name are two places on the page
+        while section and section.name in by_name:  # two blocks of one name are two places
             section = replace(section, name=f"{section.name}-more")
-        by_name[section.name] = section
+        if section:
+            by_name[section.name] = section
     return tuple(by_name.values())
 
 
 def _section(block: Block, document: Document, numbers: Iterator[int]) -> Section | None:
     if isinstance(block, Table):
-        is_main = block == document.findings.table
-        titles = ", ".join(group.title for group in block.groups)
-        return Section(
-            "comparison",
-            "Comparison" if is_main else f"Comparison: {titles}",
-            "table",
-            _table_content(block, numbers, _ELSEWHERE if is_main else ()),
-        )
+        title = "Comparison"
+        content = _table_content(block, numbers)
+        if block == document.findings.table:  # some of its notes stand elsewhere on the page
+            notes = tuple(note for note in block.notes if note.kind not in _ELSEWHERE)
+            content = replace(content, notes=notes)
+        else:
+            title += f": {', '.join(group.title for group in block.groups)}"
+        return Section("comparison", title, "table", content)
     if isinstance(block, Picture):
-        if picture := _drawn(document, block):
-            return Section(block.figure, picture.title, "figures", (picture,))
-        return None
+        picture = _drawn(document, block)
+        return Section(block.figure, picture.title, "figures", (picture,)) if picture else None
     kind = "case" if isinstance(block, Case) else "listing"
     return Section(block.name, block.title, kind, block)
 
 
-def _table_content(table: Table, numbers: Iterator[int], elsewhere: Sequence[str]) -> TableContent:
-    """The table as the page prints it, without the notes of kinds that stand elsewhere on it."""
+def _table_content(table: Table, numbers: Iterator[int]) -> TableContent:
     columns = (*table.columns, *table.other_columns)
-    groups = tuple(
-        (
-            group,
-            tuple(
-                Line(next(numbers), row, {c.name: _number(group, row, c) for c in columns})
-                for row in group.rows
-            ),
+    groups = []
+    for group in table.groups:
+        lines = (
+            Line(next(numbers), row, {c.name: _number(group, row, c) for c in columns})
+            for row in group.rows
         )
-        for group in table.groups
-    )
-    notes = tuple(note for note in table.notes if note.kind not in elsewhere)
-    return TableContent(table, notes, groups)
+        groups.append((group, tuple(lines)))
+    return TableContent(table, columns, table.notes, tuple(groups))
 
 
 def _number(group: Group, row: Row, column: Column) -> Number:

@@ -11,7 +11,6 @@ from .floats import RULE, SPACE, centered, line, paragraph, table_float, tabular
 from .tables import notes_text
 
 if TYPE_CHECKING:
-    from unlearnbench.analysis.table import Note
     from unlearnbench.reporting.document import Case, Listing, Passage
 
     from .floats import Page
@@ -25,11 +24,20 @@ _WIDE = 40  # characters; a longer cell of a listing is wrapped
 
 def listing_floats(listing: "Listing", page: "Page") -> Iterator[str]:
     """The rows under their headers, names to the left and numbers to the right."""
-    rows = [tuple(one_line(cell) for cell in row) for row in listing.rows]
+    rows, n_labels = (
+        [tuple(one_line(cell) for cell in row) for row in listing.rows],
+        listing.n_labels,
+    )
     spec = _listing_columns(page, listing, rows)
-    heads = [_head(names, listing.n_labels) for names in head_lines(listing.headers)]
-    bodies = [[RULE, *_body(part, listing.n_labels)] for part in _parts(rows)]
-    return _floats(page, listing.title, spec, heads, bodies, listing.notes)
+    heads = []
+    for names in head_lines(listing.headers):
+        escaped = [escape(name) for name in names]
+        heads.append(line([*escaped[:n_labels], *map(centered, escaped[n_labels:])]))
+    n_parts = max(1, math.ceil(len(rows) / _ROWS))
+    size = max(1, math.ceil(len(rows) / n_parts))
+    parts = [rows[start : start + size] for start in range(0, n_parts * size, size)]
+    bodies = [[RULE, *_body(part, n_labels)] for part in parts]
+    return _floats(page, listing, spec, heads, bodies)
 
 
 def case_floats(case: "Case", page: "Page") -> Iterator[str]:
@@ -45,22 +53,21 @@ def case_floats(case: "Case", page: "Page") -> Iterator[str]:
         for i, passage in enumerate(passages_of(case))
         for piece in _pieces(passage, names, in_line, RULE if i in (0, n_given) else SPACE)
     ]
-    return _floats(page, case.title, "".join(columns), heads, list(_pages(rows)), case.notes)
+    return _floats(page, case, "".join(columns), heads, list(_pages(rows)))
 
 
 def _floats(
     page: "Page",
-    title: str,
+    block: "Listing | Case",
     spec: str,
     heads: Sequence[str],
     bodies: Sequence[Sequence[str]],
-    notes: Sequence["Note"],
 ) -> Iterator[str]:
     """One float per body; the notes under the last."""
     for i, body in enumerate(bodies, start=1):
         part = f" (part {i} of {len(bodies)})" if len(bodies) > 1 else ""
-        below = notes_text(notes) if i == len(bodies) else ""
-        caption = breakable(one_line(title)) + part
+        below = notes_text(block.notes) if i == len(bodies) else ""
+        caption = breakable(one_line(block.title)) + part
         yield table_float(page, caption, tabular(spec, heads, body), below)
 
 
@@ -70,17 +77,6 @@ def _listing_columns(page: "Page", listing: "Listing", rows: Sequence[Sequence[s
     wrapped = paragraph(page.width * min(0.35, 0.8 / max(1, sum(wide))))
     aligned = "l" * listing.n_labels + "r" * (len(columns) - listing.n_labels)
     return "".join(wrapped if w else a for w, a in zip(wide, aligned, strict=True))
-
-
-def _head(names: Sequence[str], n_labels: int) -> str:
-    escaped = [escape(name) for name in names]
-    return line([*escaped[:n_labels], *map(centered, escaped[n_labels:])])
-
-
-def _parts(rows: list[tuple[str, ...]]) -> list[list[tuple[str, ...]]]:
-    n_parts = max(1, math.ceil(len(rows) / _ROWS))
-    size = max(1, math.ceil(len(rows) / n_parts))
-    return [rows[i * size : (i + 1) * size] for i in range(n_parts)]
 
 
 def _body(rows: Sequence[tuple[str, ...]], n_labels: int) -> Iterator[str]:

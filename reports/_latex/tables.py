@@ -29,10 +29,10 @@ def table_floats(table: "Table", page: "Page") -> Iterator[str]:
     yield table_float(page, caption, _tabular(table, table.columns, _mean), notes)
     if table.has_spread:
         measured = [c for c in table.columns if c.name not in SCORE_NAMES]
-        body = _tabular(table, measured, _spread)
+        body = _tabular(table, measured, lambda g, r, c: number(g.spread(r, c)))
         yield table_float(page, "Sample standard deviation over runs.", body)
     if columns := interval_columns(table.groups, table.columns):
-        body = _tabular(table, columns, _interval)
+        body = _tabular(table, columns, lambda g, r, c: number(g.interval(r, c)))
         yield table_float(page, f"{escape(INTERVALS_TITLE)}.", body)
 
 
@@ -54,16 +54,12 @@ def _body(table: "Table", columns: Sequence["Column"], text: Text) -> Iterator[s
         yield RULE
         if len(table.groups) > 1:
             yield rf"\multicolumn{{{len(columns) + 2}}}{{l}}{{\textit{{{escape(group.title)}}}}} \\"
-        yield from _rows(group, columns, text)
-
-
-def _rows(group: "Group", columns: Sequence["Column"], text: Text) -> Iterator[str]:
-    # As in Table I the number of parameters stands once, in the middle row.
-    middle = (len(group.rows) - 1) // 2
-    for i, row in enumerate(group.rows):
-        size = group.parameters if i == middle else ""
-        label = escape(row.label) + superscript(row.markers)
-        yield line([label, size, *(text(group, row, c) for c in columns)])
+        # As in Table I the number of parameters stands once, in the middle row.
+        middle = (len(group.rows) - 1) // 2
+        for i, row in enumerate(group.rows):
+            size = group.parameters if i == middle else ""
+            label = escape(row.label) + superscript(row.markers)
+            yield line([label, size, *(text(group, row, c) for c in columns)])
 
 
 def _mean(group: "Group", row: "Row", column: "Column") -> str:
@@ -73,11 +69,3 @@ def _mean(group: "Group", row: "Row", column: "Column") -> str:
     markers = group.flag(row, column) + doubt
     # Of no width, so that digits stand under digits.
     return ranked + (rf"\rlap{{{superscript(markers)}}}" if markers else "")
-
-
-def _spread(group: "Group", row: "Row", column: "Column") -> str:
-    return number(group.spread(row, column))
-
-
-def _interval(group: "Group", row: "Row", column: "Column") -> str:
-    return number(group.interval(row, column))

@@ -5,7 +5,7 @@ from statistics import fmean
 import pytest
 from golden_results import METRICS, golden_results, result
 
-from unlearnbench.analysis.table import ABSENT
+from unlearnbench.analysis.table import ABSENT, EPOCHS
 from unlearnbench.reporting import printing
 from unlearnbench.reporting.document import Listing, findings_of
 from unlearnbench.reporting.sections import costs, names, runs
@@ -20,7 +20,7 @@ def lines(listing: Listing) -> list[dict[str, str]]:
 
 
 def listings(results, section=runs):
-    made = section.blocks(findings_of(results))
+    made = tuple(section.blocks(findings_of(results)))
     assert all(isinstance(block, Listing) for block in made)
     return made
 
@@ -243,6 +243,10 @@ def test_several_machines_are_named_once_each():
     [
         (printing.p_value(0.0004), "<0.001"),
         (printing.p_value(0.04), "0.040"),
+        (printing.difference(EPOCHS, 12.25), "+12.25"),
+        (printing.difference(EPOCHS, -0.001), "0.00"),
+        (printing.difference(EPOCHS, 12.25, more=0), "+12.2"),
+        (printing.difference(EPOCHS, -123456.7), "-123,457"),
         (printing.share(0.0), "0%"),
         (printing.share(0.001), "<1%"),
         (printing.share(0.999), ">99%"),

@@ -86,7 +86,7 @@ def epoch_of(epoch, name, run, doc_ids, measured):
 
 
 def blocks(section, *results, **changes):
-    return section.blocks(Findings(tuple(results), **changes))
+    return tuple(section.blocks(Findings(tuple(results), **changes)))
 
 
 def told(block, kind):

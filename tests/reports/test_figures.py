@@ -156,7 +156,7 @@ def test_listing_reports_loads_no_matplotlib_and_drawing_no_pyplot() -> None:
         "import sys; from unlearnbench.registry import reports, find; reports();"
         "assert 'matplotlib' not in sys.modules;"
         "find('reports', 'score-bars'); from unlearnbench.reports._figures import drawing;"
-        "drawing.blank(1.0);"
+        "drawing.lay_out({'': [1]}, 1, 1.0, 0.0);"
         "assert 'matplotlib' in sys.modules and 'matplotlib.pyplot' not in sys.modules"
     )
     done = subprocess.run([sys.executable, "-c", code], env=os.environ, capture_output=True)
@@ -194,7 +194,7 @@ def test_a_plane_has_means_runs_spread_references_and_the_stop_line() -> None:
     scores = [{"ma": 0.5, "pile_ppl": 10.0, "wikitext_ppl": 40.0}, {"ma": 0.3, "pile_ppl": 20.0}]
     icu = [cell(run=str(i), scores=s) for i, s in enumerate(scores)]
     before = cell("NEO (before unlearning)", method="none", role="before", scores={"ma": 0.9})
-    planes = trade_off.planes_of(Findings((*icu, before)))
+    planes = trade_off.TradeOff().panels(Findings((*icu, before)))["nano-neo"]
     assert [p.utility.column.name for p in planes] == ["perplexity", "cls_avg"]
     (point,) = planes[0].points
     # Means 15 and 22.5 of the two texts; the runs' own geometric means are 20 and 10.
@@ -219,14 +219,16 @@ def test_perplexity_over_the_cap_counts_as_the_cap_and_is_told_a_bound() -> None
     assert found.of_row(row, 1000.0) == pytest.approx(100.0)
     assert found.text(row, 1000.0) == ">100"
     assert found.of_row(row, None) is None  # nothing finite to draw
-    point = next(p for p in trade_off.planes_of(findings)[0].points if p.name == "KL")
+    point = next(
+        p for p in trade_off.TradeOff().panels(findings)["nano-neo"][0].points if p.name == "KL"
+    )
     assert point.is_bound
 
 
 def test_a_row_without_a_value_is_named_not_drawn() -> None:
     blind = cell("NEO + KL", method="kl", scores={"cls_avg": math.nan})
     findings = Findings((cell(), blind))
-    planes = {p.utility.column.name: p for p in trade_off.planes_of(findings)}
+    planes = {p.utility.column.name: p for p in trade_off.TradeOff().panels(findings)["nano-neo"]}
     assert planes["cls_avg"].missing == ("NEO + KL",)
     assert len(planes["perplexity"].points) == 2
     assert "Without a finite value: NEO + KL in Cls Avg." in find("reports", "trade-off")().caption(
@@ -256,7 +258,7 @@ def test_names_are_without_the_models_and_shared_by_all_models() -> None:
 
 
 def test_a_mean_ends_with_its_shortest_run_and_gaps_stay_gaps() -> None:
-    panels = {p.title: p for p in epoch_curves.panels_of(forgetting())["nano-neo"]}
+    panels = {p.title: p for p in epoch_curves.EpochCurves().panels(forgetting())["nano-neo"]}
     icu, kl = panels["MA (%) ↓"].curves
     assert icu.mean == pytest.approx([85.0, 65.0])
     assert [len(run.values) for run in icu.runs] == [3, 2]
@@ -293,7 +295,7 @@ def test_single_runs_are_left_out_of_a_thicket() -> None:
 
 
 def test_a_map_has_a_square_per_pair_and_outlines_the_best() -> None:
-    maps = {m.title: m for m in heat_map.maps_of(swept())}
+    maps = {m.title: m for m in heat_map.HeatMap().panels(swept())}
     ma = maps["MA (%) ↓"]
     assert ma.settings == ("alpha", "beta")
     assert ma.values == (ALPHAS, BETAS)
@@ -325,7 +327,10 @@ def test_dark_is_better_whatever_the_direction_and_values_over_the_cap_spoil_no_
     assert heat_map.goodness([], True, False) == []
     wild = cell(settings={"alpha": 1.0, "beta": 1.0}, scores={"pile_ppl": 1e9, "ma": 0.2})
     dull = swept().results
-    maps = {m.title: m for m in heat_map.maps_of(Findings((*dull, wild), axes=("alpha", "beta")))}
+    maps = {
+        m.title: m
+        for m in heat_map.HeatMap().panels(Findings((*dull, wild), axes=("alpha", "beta")))
+    }
     squares = maps["Perplexity ↓"].squares
     assert squares[1.0, 1.0].goodness == 0.0
     assert squares[1.0, 1.0].text.startswith(">")
@@ -351,7 +356,7 @@ def test_no_map_unless_two_axes_vary(axes: tuple[str, ...]) -> None:
 
 def test_bars_of_scores_stand_by_row_with_intervals_cap_and_references() -> None:
     findings = Findings(tuple(golden_results()))
-    panels = {p.column.name: p for p in score_bars.panels_of(findings.table)}
+    panels = {p.column.name: p for p in score_bars.ScoreBars().panels(findings)}
     (block,) = panels["pile_ppl"].blocks
     bars = {bar.name: bar for bar in block.bars}
     assert bars["KUMPR"].value == 1000.0
@@ -367,13 +372,13 @@ def test_bars_of_scores_stand_by_row_with_intervals_cap_and_references() -> None
 def test_bars_of_scores_as_drawn() -> None:
     findings = Findings(tuple(golden_results()))
     picture = drawn("score-bars", findings)
-    panels = score_bars.panels_of(findings.table)
+    panels = score_bars.ScoreBars().panels(findings)
     for axes, panel in zip(picture.axes, panels, strict=True):
-        known = [bar for _, bar in panel.bars if bar.value is not None]
+        known = [bar for bar in panel.bars if bar.value is not None]
         assert len(axes.patches) == len(known)
         ends = [patch.get_x() + patch.get_width() for patch in axes.patches]
         assert ends == pytest.approx([bar.value for bar in known])
-        assert [t.get_text() for t in axes.texts] == [bar.text for _, bar in panel.bars]
+        assert [t.get_text() for t in axes.texts] == [bar.text for bar in panel.bars]
     names = [label.get_text() for label in picture.axes[0].get_yticklabels()]
     assert names == ["OPT", "KUMPR", "KL", "DPO", "ICU (alpha=0.5)", "ICU (alpha=0.1)", "LLMU"]
 
@@ -393,7 +398,11 @@ def test_whiskers_are_the_cells_intervals() -> None:
     assert bar(mean=math.nan).value is None
     assert bar(mean=math.inf).value == 1000.0
     assert bar(mean=10.0, indistinct=True).text == "10.0≈"
-    told = " ".join(_bars.what_bars_say([(column, [bar(mean=10.0, low=8.0, high=13.0)])]))
+    told = " ".join(
+        _bars.what_bars_say(
+            [_bars.Panel(column, (_bars.Block("g", (bar(mean=10.0, low=8.0, high=13.0),)),))]
+        )
+    )
     assert f"held fixed: {column.label}." in told
     assert "Without an interval" not in told
 
@@ -410,7 +419,7 @@ def test_two_models_are_two_blocks_under_their_names() -> None:
 
 def test_variants_stand_side_by_side_with_a_line_at_the_first() -> None:
     picture = drawn("ablation-bars", variants())
-    panels = ablation_bars.panels_of(variants().table)
+    panels = ablation_bars.AblationBars().panels(variants())
     at = [p.column.name for p in panels].index("ma")
     axes, panel = picture.axes[at], panels[at]
     assert [bar.name for bar in panel.bars] == ["ICU", "ICU w/o L_1", "ICU w/o L_2"]
@@ -423,14 +432,16 @@ def test_variants_stand_side_by_side_with_a_line_at_the_first() -> None:
 def test_models_are_clusters_and_a_sweep_is_no_ablation() -> None:
     both = (*variants().results, *(r.model_copy(update={"group": "nano-two"})
                                    for r in variants().results))  # fmt: skip
-    panels = ablation_bars.panels_of(Findings(both).table)
-    assert [len(c.bars) for c in panels[0].clusters] == [3, 3]
+    panels = ablation_bars.AblationBars().panels(Findings(both))
+    assert [len(c.bars) for c in panels[0].blocks] == [3, 3]
     labels = [
         t.get_text() for t in drawn("ablation-bars", Findings(both)).axes[0].get_xticklabels()
     ]
     assert [label.replace("\n", "") for label in labels] == ["nano-neo", "nano-two"]
-    assert ablation_bars.panels_of(variants(11).table) == ()
-    assert ablation_bars.panels_of(Findings((cell(), cell("NEO + KL", method="kl"))).table) == ()
+    assert ablation_bars.AblationBars().panels(variants(11)) == ()
+    assert (
+        ablation_bars.AblationBars().panels(Findings((cell(), cell("NEO + KL", method="kl")))) == ()
+    )
 
 
 @pytest.mark.parametrize(
@@ -458,7 +469,7 @@ def test_the_means_of_no_row_are_left_standing_where_a_run_was_lost() -> None:
     """A failed run has no curve, and its row's mean is over the others."""
     lost = cell(run="1", status="failed", error="out of memory", trace=None)
     findings = Findings((cell(run="0", trace=trace([0.9, 0.5])), lost))
-    (curve,) = epoch_curves.panels_of(findings)["nano-neo"][0].curves
+    (curve,) = epoch_curves.EpochCurves().panels(findings)["nano-neo"][0].curves
     assert curve.mean == pytest.approx([90.0, 50.0])
     assert len(curve.runs) == 1
     assert epoch_curves.EpochCurves().caption(findings).endswith("ICU 1.")

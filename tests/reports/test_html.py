@@ -130,12 +130,12 @@ def test_a_number_tells_where_it_comes_from():
     part = {name: data["pool"][found[name]] for name in shared}
     assert found["file"] == f"{original.key}.json"
     assert found["started"] == original.started_at
-    assert part["forget_set"]["content sha256"] == original.forget_set.content_sha256
-    assert part["model"]["weights sha256"] == original.model.weights_sha256
+    assert part["forget_set"]["content_sha256"] == original.forget_set.content_sha256
+    assert part["model"]["weights_sha256"] == original.model.weights_sha256
     assert part["model"]["device"] == "cpu"
     assert part["stop"]["ma"] == 0.5994
     assert part["sets"]["lambada"]["sha256"] == "5e7" * 20
-    assert part["environment"]["git commit"] == "none (not a checkout)"
+    assert part["environment"]["git_commit"] == "none (not a checkout)"
     assert part["protocol"]["name"] == "paper"
     assert ["learning_rate", "5e-6", "default or given"] in part["settings"]
     dpo = next(r for r in data["rows"] if r["label"] == "NEO + DPO")

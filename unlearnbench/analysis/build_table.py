@@ -97,13 +97,18 @@ def _distinct_stops(results: Iterable[Result]) -> tuple[StopRecord, ...]:
 
 def _rows(results: list[Result], columns: Sequence[Column]) -> list[Row]:
     """References first, then methods in the order in which they were asked for."""
-    variants = list(_split(results, lambda r: (r.role, r.label, _frozen(_facets(r)))).values())
-    families = _split(variants, lambda v: (v[0].role, v[0].label))
-    differing = {name: _differing_facets(family) for name, family in families.items()}
-    return [
-        _row(v, _suffix(v[0], differing[v[0].role, v[0].label]), columns)
-        for v in sorted(variants, key=_position)
-    ]
+    variants = _split(results, lambda r: (r.role, r.label, _frozen(_facets(r)))).values()
+    rows = []
+    for family in _split(variants, lambda v: (v[0].role, v[0].label)).values():
+        # What tells rows apart that would otherwise have the same label: weights if nothing else.
+        differing = _differing([_facets(variant[0]) for variant in family])
+        named = [n for n in differing if n != "weights"] or differing
+        for variant in family:
+            facets = _facets(variant[0])
+            settings = ", ".join(f"{n}={format_value(facets[n])}" for n in named if n in facets)
+            label = variant[0].label + (f" ({settings})" if settings else "")
+            rows.append((_position(variant), _row(variant, label, columns)))
+    return [row for _, row in sorted(rows, key=lambda item: item[0])]
 
 
 def _position(variant: list[Result]) -> tuple[int, int, str, str]:
@@ -121,27 +126,12 @@ def _facets(result: Result) -> dict[str, Any]:
     return facets
 
 
-def _differing_facets(family: Sequence[list[Result]]) -> list[str]:
-    """What tells rows apart that would otherwise have the same label."""
-    differing = _differing([_facets(variant[0]) for variant in family])
-    if differing == ["weights"]:
-        return differing
-    return [name for name in differing if name != "weights"]
-
-
-def _suffix(result: Result, differing: Sequence[str]) -> str:
-    """' (alpha=0.1)'; empty where nothing differs."""
-    facets = _facets(result)
-    settings = ", ".join(f"{n}={format_value(facets[n])}" for n in differing if n in facets)
-    return f" ({settings})" if settings else ""
-
-
-def _row(results: list[Result], suffix: str, columns: Sequence[Column]) -> Row:
+def _row(results: list[Result], label: str, columns: Sequence[Column]) -> Row:
     first, latest = results[0], _latest(results)
     used = [r for r in latest if failure_of(r) is None]
     failed = [r for r in latest if failure_of(r) is not None]
     return Row(
-        label=first.label + suffix,
+        label=label,
         role=first.role,
         cells=_cells(used, columns),
         method=first.method.name,
@@ -182,23 +172,19 @@ def failure_of(result: Result) -> str | None:
 
 
 def _cells(results: Sequence[Result], columns: Sequence[Column]) -> dict[str, Cell]:
-    cells = {c.name: cell for c in columns if (cell := _metric_cell(results, c)) is not None}
+    cells = {}
+    for column in columns:
+        measured = (column.score(result) for result in results)
+        # NaN says that a value could not be computed: it is missing, not a number to average.
+        scores = [s for s in measured if s is not None and not math.isnan(s.value)]
+        if scores:
+            cells[column.name] = replace(
+                _cell([s.value * column.scale for s in scores]),
+                n_documents=tuple(sorted({s.n for s in scores})),
+                n_degenerate=sum(s.degenerate for s in scores),
+            )
     epochs = [float(r.trace.n_epochs) for r in results if r.trace is not None]
     return {**cells, EPOCHS.name: _cell(epochs)} if epochs else cells
-
-
-def _metric_cell(results: Sequence[Result], column: Column) -> Cell | None:
-    measured = (r.scores.get(column.task, {}).get(column.metric) for r in results)
-    # NaN says that a value could not be computed: it is missing, not a number to average.
-    scores = [s for s in measured if s is not None and not math.isnan(s.value)]
-    if not scores:
-        return None
-    cell = _cell([s.value * column.scale for s in scores])
-    return replace(
-        cell,
-        n_documents=tuple(sorted({s.n for s in scores})),
-        n_degenerate=sum(s.degenerate for s in scores),
-    )
 
 
 def _cell(values: Sequence[float]) -> Cell:
@@ -235,30 +221,27 @@ class NormalizedScores(NamedTuple):
 
 def compare(group: Group, columns: Sequence[Column]) -> Group:
     """The group with s_z, s_m and ranks over its compared rows (eq. 11)."""
-    scored = _with_scores(group, columns)
-    cells = [dict(row.cells) for row in scored.rows]
+    compared = group.compared
+    scores = scores_of(compared, columns, group.cap)
+    cells = [dict(row.cells) for row in compared]
+    # Over one row, or no metric, there is nothing to normalise by.
+    scored = scores.metrics if len(compared) > 1 else ()
+    if scored:
+        for of_row, row, s_z, s_m in zip(cells, compared, scores.s_z, scores.s_m, strict=True):
+            n = len(row.runs) or 1
+            of_row |= {S_Z.name: Cell(s_z, n=n), S_M.name: Cell(s_m, n=n)}
     for column in (*columns, S_Z, S_M):
-        values = [row.mean(column.name) if row.compared else None for row in scored.rows]
-        for of_row, rank in zip(cells, _ranks(column, values, group.cap), strict=True):
+        means = [of[column.name].mean if column.name in of else None for of in cells]
+        for of_row, rank in zip(cells, _ranks(column, means, group.cap), strict=True):
             if rank is not None:
                 of_row[column.name] = replace(of_row[column.name], rank=rank)
-    ranked = (replace(row, cells=of) for row, of in zip(scored.rows, cells, strict=True))
-    return replace(scored, rows=tuple(ranked))
-
-
-def _with_scores(group: Group, columns: Sequence[Column]) -> Group:
-    scores = scores_of(group.compared, columns, group.cap)
-    # Over one row, or no metric, there is nothing to normalise by.
-    if len(group.compared) < 2 or not scores.metrics:
-        return replace(group, not_scored=tuple(c.name for c in columns if c.in_score))
-    pairs = iter(zip(scores.s_z, scores.s_m, strict=True))
-    rows = tuple(_with_score(row, *next(pairs)) if row.compared else row for row in group.rows)
-    return replace(group, rows=rows, scored=scores.metrics, not_scored=scores.left_out)
-
-
-def _with_score(row: Row, s_z: float, s_m: float) -> Row:
-    n = len(row.runs) or 1
-    return replace(row, cells={**row.cells, S_Z.name: Cell(s_z, n=n), S_M.name: Cell(s_m, n=n)})
+    ranked = iter(cells)
+    return replace(
+        group,
+        rows=tuple(replace(r, cells=next(ranked)) if r.compared else r for r in group.rows),
+        scored=scored,
+        not_scored=scores.left_out if scored else tuple(c.name for c in columns if c.in_score),
+    )
 
 
 def _ranks(column: Column, values: Sequence[float | None], cap: float | None) -> list[int | None]:

@@ -46,27 +46,20 @@ def _single_settings(name: str, protocol: Mapping[str, Any]) -> str:
 
 def conditions_of(result: Result) -> dict[str, str]:
     """What must be equal for two results to stand in one table, in words."""
-    settings = _single_settings(result.protocol_name, result.protocol)
-    return {
-        "protocol": f"{result.protocol_name} protocol" + (f" with {settings}" if settings else ""),
-        "dtype": result.model.dtype,
-        "stop": f"{result.stop.source} stop line",
-        "rows": f"{len(result.forget_set.doc_ids)} rows",
-        **_measurement(result.identity),
-    }
-
-
-def _measurement(identity: Mapping[str, Any]) -> dict[str, str]:
-    """What the scores were measured with and on, as the identity says it, in words."""
-    tasks = identity.get("tasks") or {}
-    limit, texts = tasks.get("limit"), identity.get("texts") or {}
-    by_task = tasks.get("settings") or {}
+    own = _single_settings(result.protocol_name, result.protocol)
+    identity = result.identity  # says what the scores were measured with and on
+    tasks, texts = identity.get("tasks") or {}, identity.get("texts") or {}
+    limit, by_task = tasks.get("limit"), tasks.get("settings") or {}
     changed = ", ".join(
         f"{task}.{name}={format_value(value)}"
         for task, settings in sorted(by_task.items())
         for name, value in sorted(settings.items())
     )
     return {
+        "protocol": f"{result.protocol_name} protocol" + (f" with {own}" if own else ""),
+        "dtype": result.model.dtype,
+        "stop": f"{result.stop.source} stop line",
+        "rows": f"{len(result.forget_set.doc_ids)} rows",
         "tasks": f"tasks {', '.join(sorted(by_task))}" if by_task else "no tasks",
         "task settings": changed or "default task settings",
         "task limit": "all documents" if limit is None else f"{limit} documents per task",
@@ -86,19 +79,17 @@ LONGEST_REASON = 160  # a table has no room for a path or a dump; result file an
 
 def mark(group: Group) -> Group:
     """The group with its rows' footnote markers, and whether its scores compare unlike means."""
-
-    def markers(row: Row) -> str:
+    rows = []
+    for row in group.rows:
         marks = {
             NOT_FORGOTTEN: row.n_not_forgotten > 0,
             LEFT_OUT: bool(row.failures),
             UNEQUAL: _is_unequal(row, group.rows),
             PARTIAL: bool(_partial_columns(row)),
         }
-        return "".join(marker for marker, applies in marks.items() if applies)
-
-    rows = tuple(replace(row, markers=markers(row)) for row in group.rows)
+        rows.append(replace(row, markers="".join(m for m, applies in marks.items() if applies)))
     flagged = any(_is_unequal(row, group.compared) for row in group.compared)
-    return replace(group, rows=rows, scores_flagged=flagged)
+    return replace(group, rows=tuple(rows), scores_flagged=flagged)
 
 
 def notes_of(
@@ -178,15 +169,14 @@ def left_out(group: Group) -> str:
     of_rows = []
     for row in (row for row in group.rows if row.failures):
         total = len(row.failures) + len(row.runs)
-        counts = Counter(map(_shortened, row.failures))
+        lines = (" ".join(reason.split()).rstrip(".") for reason in row.failures)
+        counts = Counter(
+            line if len(line) <= LONGEST_REASON else f"{line[:LONGEST_REASON].rstrip()}…"
+            for line in lines
+        )
         reasons = "; ".join(r if n == 1 else f"{r}, {n} times" for r, n in counts.items())
         of_rows.append(f"{row.label} {len(row.failures)} of {runs(total)} ({reasons})")
     return f"Runs that failed or collapsed are in no mean: {listed(of_rows)}." if of_rows else ""
-
-
-def _shortened(reason: str) -> str:
-    line = " ".join(reason.split()).rstrip(".")
-    return line if len(line) <= LONGEST_REASON else f"{line[:LONGEST_REASON].rstrip()}…"
 
 
 def unequal(group: Group) -> str:

@@ -23,7 +23,7 @@ def cells_frame(results: Sequence[Result]) -> "DataFrame":
     measured = [column for of in columns_of(results) for column in of if column.task]
     rows = []
     for result in results:
-        trace, scores = result.trace, result.scores
+        trace = result.trace
         row: dict[str, Any] = {
             **_identity(result),
             "status": result.status,
@@ -38,13 +38,12 @@ def cells_frame(results: Sequence[Result]) -> "DataFrame":
             "started_at": result.started_at,
         }
         for column in measured:
-            score = scores.get(column.task, {}).get(column.metric)
+            score = column.score(result)
             row[column.name] = None if score is None else score.value
         row |= {f"settings.{name}": value for name, value in result.method.settings.items()}
         rows.append(row)
     frame = pd.DataFrame(rows)
-    floats = [column.name for column in measured]
-    return frame.astype(dict.fromkeys(floats, float)) if rows else frame
+    return frame.astype({column.name: float for column in measured}) if rows else frame
 
 
 def documents_frame(results: Iterable[Result]) -> "DataFrame":

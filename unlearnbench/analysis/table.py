@@ -9,7 +9,7 @@ from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from unlearnbench.errors import UserError
 from unlearnbench.results.record import Result, Role, StopRecord
-from unlearnbench.results.score import TABLE_I, Metric
+from unlearnbench.results.score import TABLE_I, Metric, Score
 
 ABSENT = "–"  # not measured; never 0
 
@@ -33,6 +33,15 @@ class Column(Metric):
         name, bracket, unit = self.label.partition(" (")
         return name, f"({unit} {self.arrow}".strip() if bracket else self.arrow
 
+    def score(self, result: Result) -> Score | None:
+        """The score of one result; None if it was not measured."""
+        return result.scores.get(self.task, {}).get(self.metric)
+
+    def value(self, result: Result) -> float | None:
+        """The value of one result in printed units, uncapped; None if it was not measured."""
+        score = self.score(result)
+        return None if score is None else score.value * self.scale
+
     def is_over_cap(self, value: float, cap: float | None) -> bool:
         """Whether the value (in printed units) is above the cap that applies to this column."""
         return self.capped and cap is not None and value > cap
@@ -54,6 +63,7 @@ EPOCHS = Column("epochs", "Epoch", None)
 S_Z = Column("s_z", "s_z", True, decimals=2)
 S_M = Column("s_m", "s_m", True, decimals=2)
 SCORE_NAMES = (S_Z.name, S_M.name)
+_MEANING = ("higher_is_better", "scale", "capped")  # of a metric, in which results must agree
 
 
 def columns_of(results: Iterable[Result]) -> tuple[tuple[Column, ...], tuple[Column, ...]]:
@@ -62,33 +72,24 @@ def columns_of(results: Iterable[Result]) -> tuple[tuple[Column, ...], tuple[Col
     The first are the paper's, in its order and present even if not measured, then any other
     metric that counts in the scores.  Raises `UserError` if results disagree on a metric.
     """
-    measured = _measured(results)
-    paper = [measured.pop(c.name, c) for c in PAPER_COLUMNS]
-    shown = [c for c in measured.values() if c.in_score]
-    other = [c for c in measured.values() if not c.in_score]
-    return (*paper, *shown), tuple(other)
-
-
-def _measured(results: Iterable[Result]) -> dict[str, Column]:
-    columns: dict[str, Column] = {}
+    measured: dict[str, Column] = {}
     for result in results:
         for record in result.metrics:
             column = Column(**vars(record), metric=record.name)
-            first = columns.setdefault(column.name, column)
+            first = measured.setdefault(column.name, column)
             if first.task != column.task:
                 column = replace(column, name=f"{record.task}.{record.name}")
-                first = columns.setdefault(column.name, column)
-            if _meaning(first) != _meaning(column):
+                first = measured.setdefault(column.name, column)
+            if any(getattr(first, name) != getattr(column, name) for name in _MEANING):
                 raise UserError(
                     f"results disagree on the direction, scale or cap of {record.task}'s metric "
                     f"'{record.name}', so they are of different versions; measure them again: "
                     "unlearnbench run"
                 )
-    return columns
-
-
-def _meaning(column: Column) -> tuple[bool | None, float, bool]:
-    return column.higher_is_better, column.scale, column.capped
+    paper = [measured.pop(c.name, c) for c in PAPER_COLUMNS]
+    shown = [c for c in measured.values() if c.in_score]
+    other = [c for c in measured.values() if not c.in_score]
+    return (*paper, *shown), tuple(other)
 
 
 # Footnote markers of rows.

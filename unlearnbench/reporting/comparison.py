@@ -4,31 +4,23 @@ import math
 import re
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TypeVar
 
 from unlearnbench.analysis.footnotes import format_value, listed
-from unlearnbench.analysis.table import (
-    ABSENT,
-    EPOCHS,
-    S_M,
-    S_Z,
-    SCORE_NAMES,
-    Column,
-    Group,
-    Note,
-    Row,
+from unlearnbench.analysis.statistics.paired import (
+    LEVEL,
+    PairedComparison,
+    compare_pair,
+    holm,
+    row_outcomes,
 )
+from unlearnbench.analysis.table import ABSENT, SCORE_NAMES, Column, Group, Note, Row
 from unlearnbench.errors import UserError
 from unlearnbench.reporting import printing
 from unlearnbench.reporting.document import Findings, Listing
-from unlearnbench.results.record import Result
-
-if TYPE_CHECKING:
-    from unlearnbench.analysis.statistics.paired import PairedComparison
 
 T = TypeVar("T")
 NAME = "comparison"
-_LARGE = 1000  # differences from here on are printed without decimals
 _DIGEST = re.compile("[0-9a-f]{40,}")
 # Parts of an identity that the record holds as well, with names and numbers instead of digests.
 _RECORDED = (
@@ -43,9 +35,9 @@ class Joined:
 
     first: Group
     second: Group
-    rows: tuple[tuple[Row, Row], ...]
-    only_first: tuple[Row, ...]
-    only_second: tuple[Row, ...]
+    rows: Sequence[tuple[Row, Row]]
+    only_first: Sequence[Row]
+    only_second: Sequence[Row]
 
     @property
     def title(self) -> str:
@@ -63,7 +55,7 @@ class Value:
     column: Column
     first: float
     second: float
-    tested: "PairedComparison | None"
+    tested: PairedComparison | None
     p: float | None = None  # corrected
 
 
@@ -74,51 +66,43 @@ def comparison_blocks(
 
     `names` are what the two are called.  Raises `UserError` if they have no model in common.
     """
-    groups, left, right = _joined_groups(first.table.groups, second.table.groups)
-    if not groups:
+    single = len(first.table.groups) == len(second.table.groups) == 1
+    pairs, left, right = _join(first.table.groups, second.table.groups, (
+        lambda group: group.title, lambda group: group.name, lambda group: single or id(group)
+    ))  # fmt: skip
+    if not pairs:
         titles = [listed(group.title for group in one) for one in (left, right)]
         raise UserError(
             f"{names[0]} and {names[1]} have no model in common: {titles[0]} against {titles[1]}; "
             "compare folders of the same model"
         )
+    groups = [
+        Joined(a, b, *_join(a.rows, b.rows, (
+            lambda row: row.label,
+            lambda row: (row.role, row.method, repr(sorted(row.settings.items()))),
+            lambda row: (row.role, row.method),
+        )))
+        for a, b in pairs
+    ]  # fmt: skip
     values = [_listing(joined, first, second, names) for joined in groups]
     unmatched = tuple(_only(left, right, names, lambda group: group.title))
     values[-1] = replace(values[-1], notes=(*values[-1].notes, *unmatched))
     return (*_provenance(groups, first, second, names), *values)
 
 
-def _joined_groups(
-    first: Sequence[Group], second: Sequence[Group]
-) -> tuple[list[Joined], list[Group], list[Group]]:
-    """Groups of the same title, else of the same name, else the only ones there are."""
-    single = len(first) == len(second) == 1
-    keys = (lambda group: group.title, lambda group: group.name, lambda group: single or id(group))
-    pairs, left, right = _join(first, second, keys)
-    joined = []
-    for a, b in pairs:
-        rows, only_a, only_b = _join(a.rows, b.rows, (
-            lambda row: row.label,
-            lambda row: (row.role, row.method, repr(sorted(row.settings.items()))),
-            lambda row: (row.role, row.method),
-        ))  # fmt: skip
-        joined.append(Joined(a, b, tuple(rows), tuple(only_a), tuple(only_b)))
-    return joined, left, right
-
-
 def _join(
     first: Sequence[T], second: Sequence[T], keys: Sequence[Callable[[T], Hashable]]
 ) -> tuple[list[tuple[T, T]], list[T], list[T]]:
     """Pairs of equal key, earlier keys first and each item once; then what is left of both."""
-    partners: dict[int, int] = {}
+    pairs, left, right = [], list(first), list(second)
     for key in keys:
-        for i, a in enumerate(first):
-            free = (j for j, b in enumerate(second)
-                    if j not in partners.values() and key(a) == key(b))  # fmt: skip
-            if i not in partners and (j := next(free, None)) is not None:
-                partners[i] = j
-    pairs = [(first[i], second[partners[i]]) for i in sorted(partners)]
-    left = [a for i, a in enumerate(first) if i not in partners]
-    return pairs, left, [b for j, b in enumerate(second) if j not in partners.values()]
+        for a in list(left):
+            b = next((b for b in right if key(b) == key(a)), None)
+            if b is not None:
+                left.remove(a)
+                right.remove(b)
+                pairs.append((a, b))
+    return sorted(pairs, key=lambda pair: first.index(pair[0])), left, right
 
 
 def _provenance(
@@ -146,30 +130,26 @@ def _provenance(
 
 
 def _facts(row: Row, findings: Findings) -> dict[str, str]:
-    """Every recorded fact of a row's runs by its name, with all the values that it has."""
+    """Every recorded fact of how a row's runs were made by its name, with all its values."""
     facts: dict[str, set[str]] = {}
-    for run in (*row.runs, *row.failed_runs):
-        for name, text in _flat(_record(findings.by_key[run.key])):
+    for result in (findings.by_key[run.key] for run in (*row.runs, *row.failed_runs)):
+        rows = result.forget_set
+        identity = {name: part for name, part in result.identity.items() if name not in _RECORDED}
+        if software := identity.get("software"):  # the packages are the environment's
+            identity["software"] = {k: v for k, v in software.items() if k != "packages"}
+        record = {
+            "protocol": {"name": result.protocol_name, **result.protocol},
+            "settings": result.method.settings,
+            "stop": result.stop.model_dump(),
+            "model": result.model.model_dump(),
+            f"forget set {rows.run}": f"{rows.name}, {len(rows.doc_ids)} rows, "
+            f"{rows.content_sha256}",
+            **identity,
+            **result.environment.model_dump(),
+        }
+        for name, text in _flat(record):
             facts.setdefault(name, set()).add(text)
     return {name: "; ".join(sorted(texts)) for name, texts in facts.items()}
-
-
-def _record(result: Result) -> dict[str, Any]:
-    """How a result was made, as its record and its identity say it."""
-    rows = result.forget_set
-    identity = {name: part for name, part in result.identity.items() if name not in _RECORDED}
-    software = identity.get("software") or {}
-    if "packages" in software:  # the environment's
-        identity["software"] = {k: v for k, v in software.items() if k != "packages"}
-    return {
-        "protocol": {"name": result.protocol_name, **result.protocol},
-        "settings": result.method.settings,
-        "stop": result.stop.model_dump(),
-        "model": result.model.model_dump(),
-        f"forget set {rows.run}": f"{rows.name}, {len(rows.doc_ids)} rows, {rows.content_sha256}",
-        **identity,
-        **result.environment.model_dump(),
-    }
 
 
 def _flat(value: object, path: str = "") -> Iterator[tuple[str, str]]:
@@ -187,6 +167,14 @@ def _listing(joined: Joined, first: Findings, second: Findings, names: tuple[str
     a, b = names
     values = _values(joined, first, second)
     differing = [value for value in values if value.first != value.second]
+    if differing:
+        title = f"{joined.title}: {b} against {a}"
+        headers = ["", "", a, b, f"{b} minus {a}", "95% interval", "p, corrected", "Documents"]
+        rows = [_line(value, joined) for value in differing]
+    else:
+        title = f"{joined.title}: {a} and {b} are the same in every value"
+        headers = ["Rows", "Values", "Differing values"]
+        rows = [(str(len(joined.rows)), str(len(values)), "none")]
     notes = (
         *_how_to_read(differing, len(values), names),
         *_other_columns(joined, first, second),
@@ -194,26 +182,17 @@ def _listing(joined: Joined, first: Findings, second: Findings, names: tuple[str
           for x, y in joined.rows if x.label != y.label),
         *_only(joined.only_first, joined.only_second, names, lambda row: row.label),
     )  # fmt: skip
-    if not differing:
-        title = f"{joined.title}: {a} and {b} are the same in every value"
-        counts = (str(len(joined.rows)), str(len(values)), "none")
-        headers: tuple[str, ...] = ("Rows", "Values", "Differing values")
-        return Listing(printing.anchor(NAME, joined.title), title, headers, (counts,), notes=notes)
-    headers = ("", "", a, b, f"{b} minus {a}", "95% interval", "p, corrected", "Documents")
-    rows = tuple(_line(value, joined) for value in differing)
-    title = f"{joined.title}: {b} against {a}"
-    return Listing(printing.anchor(NAME, joined.title), title, headers, rows, 2, notes)
+    name, n_labels = printing.anchor(NAME, joined.title), 2 if differing else 1
+    return Listing(name, title, tuple(headers), tuple(rows), n_labels, notes)
 
 
 def _values(joined: Joined, first: Findings, second: Findings) -> list[Value]:
     """Every value of the main columns that both have; p-values are Holm's over all of them."""
-    from unlearnbench.analysis.statistics.paired import holm
-
-    columns = _common(first.table.metric_columns, second.table.metric_columns)
+    columns = _common(first.table.columns, second.table.columns)
     values = [
         Value(a.label, column, x, y, _tested(a, b, column, first, second))
         for a, b in joined.rows
-        for column in (*columns, EPOCHS, S_Z, S_M)
+        for column in columns
         if (x := a.mean(column.name)) is not None and (y := b.mean(column.name)) is not None
     ]
     corrected = holm([value.tested.p if value.tested else None for value in values])
@@ -228,10 +207,8 @@ def _common(ours: Iterable[Column], theirs: Iterable[Column]) -> list[Column]:
 
 def _tested(
     a: Row, b: Row, column: Column, first: Findings, second: Findings
-) -> "PairedComparison | None":
+) -> PairedComparison | None:
     """Second minus first on the same documents; None where that cannot be had."""
-    from unlearnbench.analysis.statistics.paired import compare_pair, row_outcomes
-
     # Rows of a forget set are told apart by the hash of its tokens; questions and texts start
     # their numbers again in every file, so those files must be the same.
     files = {
@@ -247,27 +224,24 @@ def _tested(
 def _line(value: Value, joined: Joined) -> tuple[str, ...]:
     """Row, metric, both values, difference, interval, p-value, number of documents."""
     column, tested = value.column, value.tested
-    texts = column.text(value.first, joined.first.cap), column.text(value.second, joined.second.cap)
     gap = value.second - value.first
-    test: tuple[str, ...] = (ABSENT,) * 3
+    test = [ABSENT] * 3
     if tested is not None and value.p is not None:
-        ends = [_signed(column, end) for end in (tested.low, tested.high) if end is not None]
-        interval = " to ".join(ends) if len(ends) == 2 else ABSENT
-        test = (interval, printing.p_value(value.p), str(tested.n_documents))
-    difference = _signed(column, gap) if math.isfinite(gap) else ABSENT
-    return (value.label, column.label, *texts, difference, *test)
-
-
-def _signed(column: Column, value: float) -> str:
-    # Perplexities of a destroyed model: no decimals of a hundred thousand.
-    return f"{value:+,.0f}" if abs(value) >= _LARGE else printing.difference(column, value)
+        interval = printing.interval(column, tested.low, tested.high)
+        test = [interval, printing.p_value(value.p), str(tested.n_documents)]
+    return (
+        value.label,
+        column.label,
+        column.text(value.first, joined.first.cap),
+        column.text(value.second, joined.second.cap),
+        printing.difference(column, gap) if math.isfinite(gap) else ABSENT,
+        *test,
+    )
 
 
 def _how_to_read(
     differing: Sequence[Value], n_values: int, names: tuple[str, str]
 ) -> Iterator[Note]:
-    from unlearnbench.analysis.statistics.paired import LEVEL
-
     if not differing:
         return
     if len(differing) < n_values:
@@ -294,16 +268,15 @@ def _how_to_read(
 
 def _other_columns(joined: Joined, first: Findings, second: Findings) -> Iterator[Note]:
     """The columns outside the main table in which some row differs."""
-    columns = _common(first.table.other_columns, second.table.other_columns)
-    differing = [
-        printing.name(column)
-        for column in columns
+    differing = {
+        printing.name(column): None
+        for column in _common(first.table.other_columns, second.table.other_columns)
         for a, b in joined.rows
         if None not in (means := (a.mean(column.name), b.mean(column.name)))
         and means[0] != means[1]
-    ]
+    }
     if differing:
-        yield Note("others", f"Different as well, not listed: {listed(dict.fromkeys(differing))}.")
+        yield Note("others", f"Different as well, not listed: {listed(differing)}.")
 
 
 def _only(

@@ -4,6 +4,7 @@ And which row a report shows as an example, by a rule that is stated.  Joins go 
 """
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -11,7 +12,7 @@ from difflib import get_close_matches
 from unlearnbench.analysis.table import Group
 from unlearnbench.errors import UserError
 from unlearnbench.reporting.document import Findings
-from unlearnbench.results.record import ROW_FIELDS, EpochRecord, Result, RowRecord
+from unlearnbench.results.record import ROW_FIELDS, Result
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,8 @@ class Texts:
 
     def agrees_with(self, other: "Texts") -> bool:
         """Whether both are the same passage, be it cut at other places by another tokenizer."""
-        short, long = sorted((_words(self), _words(other)), key=len)
+        words = (" ".join((one.prefix + one.reference).split()) for one in (self, other))
+        short, long = sorted(words, key=len)
         return long.startswith(short)
 
 
@@ -49,7 +51,10 @@ def final(result: Result, doc_id: str) -> Continuation | None:
     """The finished model's: as it was measured, or else the last epoch's of its trace."""
     result = result.in_full()
     if doc_id in result.continuations:
-        return Continuation(result.continuations[doc_id], _measured(result, doc_id))
+        of_rows = [m for m in result.metrics if m.documents == "rows" and m.name in ROW_FIELDS]
+        scores = {m.name: result.scores.get(m.task, {}).get(m.name) for m in of_rows}
+        values = {name: s.documents.get(doc_id) for name, s in scores.items() if s is not None}
+        return Continuation(result.continuations[doc_id], _measured_only(values))
     epochs = over_epochs(result, doc_id)
     return Continuation(epochs[-1].text, epochs[-1].values) if epochs else None
 
@@ -57,8 +62,13 @@ def final(result: Result, doc_id: str) -> Continuation | None:
 def over_epochs(result: Result, doc_id: str) -> tuple[Continuation, ...]:
     """One per examined epoch of the trace, epoch 0 first; empty without a trace."""
     trace = result.in_full().trace
-    epochs = trace.epochs if trace is not None else []
-    return tuple(_of_epoch(e, row) for e in epochs for row in e.rows if row.doc_id == doc_id)
+    written = []
+    for epoch in trace.epochs if trace is not None else ():
+        for row in (row for row in epoch.rows if row.doc_id == doc_id):
+            values = {name: getattr(row, field) for name, field in ROW_FIELDS.items()}
+            own = _measured_only(values)
+            written.append(Continuation(row.continuation, own, epoch.epoch, row.active))
+    return tuple(written)
 
 
 def at_start(result: Result, doc_id: str) -> Continuation | None:
@@ -92,25 +102,8 @@ def evenly_spaced(items: Sequence[Continuation], most: int) -> tuple[Continuatio
     return tuple(items[index] for index in chosen)
 
 
-def _measured(result: Result, doc_id: str) -> dict[str, float]:
-    of_rows = [m for m in result.metrics if m.documents == "rows" and m.name in ROW_FIELDS]
-    scores = {m.name: result.scores.get(m.task, {}).get(m.name) for m in of_rows}
-    return _measured_only(
-        {name: s.documents.get(doc_id) for name, s in scores.items() if s is not None}
-    )
-
-
-def _of_epoch(epoch: EpochRecord, row: RowRecord) -> Continuation:
-    values = _measured_only({name: getattr(row, field) for name, field in ROW_FIELDS.items()})
-    return Continuation(row.continuation, values, epoch.epoch, row.active)
-
-
 def _measured_only(values: Mapping[str, float | None]) -> dict[str, float]:
     return {n: v for n, v in values.items() if v is not None and not math.isnan(v)}
-
-
-def _words(texts: Texts) -> str:
-    return " ".join((texts.prefix + texts.reference).split())
 
 
 _BEST_KNOWN = (
@@ -139,23 +132,23 @@ def examples_of(findings: Findings, group: Group) -> tuple[Example, ...]:
 
     Raises `UserError` for a named row that is in no forget set of the findings.
     """
+    own = _results(findings, group)
     if findings.doc_ids:
         for doc_id in findings.doc_ids:
             _check(doc_id, findings.results)
-        own = _results(findings, [group])
         examples = (_named(doc_id, own) for doc_id in findings.doc_ids)
         return tuple(example for example in examples if example is not None)
     # What is chosen for the first group is shown of the others too, where they have it.
-    for candidates in (findings.table.groups, [group]):
-        example = _chosen(_results(findings, candidates[:1]))
-        if example is not None and _has(_results(findings, [group]), example):
+    for candidates in (*findings.table.groups[:1], group):
+        example = _chosen(_results(findings, candidates))
+        if example is not None and example_run(own, example) is not None:
             return (example,)
     return ()
 
 
 def example_run(results: Iterable[Result], example: Example) -> Result | None:
     """Of a table row's runs the first, by seed, on that forget set that wrote a continuation."""
-    return next(filter(lambda result: _has_written(result, example), results), None)
+    return next((result for result in results if _has_written(result, example)), None)
 
 
 def _has_written(result: Result, example: Example) -> bool:
@@ -164,38 +157,31 @@ def _has_written(result: Result, example: Example) -> bool:
     return final(result, example.doc_id) is not None
 
 
-def _results(findings: Findings, groups: Sequence[Group]) -> list[Result]:
-    rows = (row for group in groups for row in group.rows)
-    return [result for row in rows for result in findings.results_of(row)]
-
-
-def _has(results: Iterable[Result], example: Example) -> bool:
-    return example_run(results, example) is not None
+def _results(findings: Findings, group: Group) -> list[Result]:
+    return [result for row in group.rows for result in findings.results_of(row)]
 
 
 def _named(doc_id: str, results: Sequence[Result]) -> Example | None:
     runs = sorted({r.forget_set.run for r in results if doc_id in r.forget_set.doc_ids})
     candidates = (Example(doc_id, run, _NAMED.format(doc_id=doc_id, run=run)) for run in runs)
-    return next((example for example in candidates if _has(results, example)), None)
+    return next((one for one in candidates if example_run(results, one) is not None), None)
 
 
 def _chosen(results: Sequence[Result]) -> Example | None:
     """By the rule, on the first forget set, of the rows that most of its results continue."""
-    runs = sorted({result.forget_set.run for result in results})
-    for run in runs:
+    for run in sorted({result.forget_set.run for result in results}):
         on_run = [result for result in results if result.forget_set.run == run]
-        if doc_ids := _most_continued(on_run, run):
-            return _best_known(on_run, doc_ids, run)
+        counts = Counter(
+            doc_id
+            for result in on_run
+            for doc_id in result.forget_set.doc_ids
+            if _has_written(result, Example(doc_id, run, ""))
+        )
+        if counts:
+            most = max(counts.values())
+            in_order = dict.fromkeys(d for result in on_run for d in result.forget_set.doc_ids)
+            return _best_known(on_run, [d for d in in_order if counts[d] == most], run)
     return None
-
-
-def _most_continued(results: Sequence[Result], run: str) -> list[str]:
-    counts: dict[str, int] = {}
-    for result in results:
-        for doc_id in result.forget_set.doc_ids:
-            counts[doc_id] = counts.get(doc_id, 0) + _has_written(result, Example(doc_id, run, ""))
-    most = max(counts.values(), default=0)
-    return [doc_id for doc_id, n in counts.items() if n == most] if most else []
 
 
 def _best_known(results: Sequence[Result], doc_ids: Sequence[str], run: str) -> Example:
@@ -207,11 +193,10 @@ def _best_known(results: Sequence[Result], doc_ids: Sequence[str], run: str) -> 
 
 
 def _check(doc_id: str, results: Iterable[Result]) -> None:
-    doc_ids = dict.fromkeys(d for result in results for d in result.forget_set.doc_ids)
-    if doc_id in doc_ids:
-        return
-    near = get_close_matches(doc_id, list(doc_ids), n=3, cutoff=0.5) or list(doc_ids)[:3]
-    raise UserError(
-        f"no forget set of these results has a row '{doc_id}' (near it: {', '.join(near)}); "
-        "leave out --document and one is chosen by rule"
-    )
+    doc_ids = list(dict.fromkeys(d for result in results for d in result.forget_set.doc_ids))
+    if doc_id not in doc_ids:
+        near = get_close_matches(doc_id, doc_ids, n=3, cutoff=0.5) or doc_ids[:3]
+        raise UserError(
+            f"no forget set of these results has a row '{doc_id}' (near it: {', '.join(near)}); "
+            "leave out --document and one is chosen by rule"
+        )

@@ -8,6 +8,7 @@ from unlearnbench.analysis.table import ABSENT, PAPER_COLUMNS, Column, Note, Tab
 from unlearnbench.results.record import ROW_FIELDS
 
 _SMALLEST_P = 0.001
+_LARGE = 1000  # perplexities of a destroyed model: their differences have no decimals
 
 
 def header(column: Column) -> str:
@@ -62,10 +63,15 @@ def loss(value: float | None) -> str:
     return ABSENT if value is None else f"{value:#.4g}"
 
 
-def difference(column: Column, value: float) -> str:
-    """A difference in printed units: signed, with one decimal more than the values have."""
-    finer = replace(column, decimals=column.decimals + 1)
-    return f"+{finer.text(value)}" if float(finer.text(value)) > 0 else finer.text(value)
+def difference(column: Column, value: float, more: int = 1) -> str:
+    """A difference in printed units: signed, with so many more decimals than the values have.
+
+    None from a thousand on.
+    """
+    if abs(value) >= _LARGE:
+        return f"{value:+,.0f}"
+    text = replace(column, decimals=column.decimals + more).text(value)
+    return f"+{text}" if float(text) > 0 else text
 
 
 def threshold(column: Column, value: float) -> str:

@@ -7,7 +7,7 @@ from itertools import combinations
 
 from unlearnbench.analysis.footnotes import listed
 from unlearnbench.analysis.statistics.bootstrap import intervals
-from unlearnbench.analysis.statistics.outcomes import Outcomes
+from unlearnbench.analysis.statistics.outcomes import ByKey, Outcomes
 from unlearnbench.analysis.statistics.paired import (
     ALL_PAIRS_UP_TO,
     LEVEL,
@@ -20,22 +20,27 @@ from unlearnbench.analysis.statistics.paired import (
 )
 from unlearnbench.analysis.statistics.stability import count_common_runs, first_shares
 from unlearnbench.analysis.table import INDISTINCT, SCORE_NAMES, Cell, Group, Note, Row, Table
-from unlearnbench.results.record import Result
 
 FIRST_SHARE = 0.95  # of the resamplings of runs: first in fewer is not surely first
 
-Place = tuple[int, int, str]  # of a cell: group, row, column name
-InColumn = tuple[int, str]  # a group's column
+Place = tuple[int, str, str]  # of a cell: group, row's label, column name
+AllOutcomes = Mapping[Place, Outcomes | None]
 
 
-def with_intervals(table: Table, results: Mapping[str, Result]) -> Table:
+def with_intervals(table: Table, results: ByKey) -> Table:
     """The table with every measured cell's interval, and ≈ on best values not told apart.
 
     `results` by key must hold those that the rows' runs name; a cell whose outcomes cannot
     be had document by document keeps no interval, and a best value that cannot be tested
     no mark, which a note says.  See `docs/statistics.md`.
     """
-    outcomes = _outcomes(table, results)
+    outcomes: AllOutcomes = {
+        (g, row.label, column.name): row_outcomes(row, column, results)
+        for g, group in enumerate(table.groups)
+        for row in group.rows
+        for column in (*table.metric_columns, *table.other_columns)
+        if column.name in row.cells
+    }
     marked, untested = _marked(table, outcomes)
     marked += _unsure_scores(table, results)
     changes: dict[Place, dict[str, object]] = {
@@ -43,56 +48,47 @@ def with_intervals(table: Table, results: Mapping[str, Result]) -> Table:
         for place, ends in zip(outcomes, intervals(list(outcomes.values())), strict=True)
         if ends is not None
     }
-    notes = notes_on(table, bool(changes), {name for _, _, name in marked}, untested)
+    own_notes = notes_on(table, bool(changes), {name for _, _, name in marked}, untested)
     for place in marked:
         changes.setdefault(place, {})["indistinct"] = True
-    groups = tuple(_with(group, at, changes) for at, group in enumerate(table.groups))
-    n_runs = [count_common_runs(group, results) for group in table.groups]
-    return replace(table, groups=groups, notes=(*table.notes, *notes, *few_runs(table, n_runs)))
-
-
-def _outcomes(table: Table, results: Mapping[str, Result]) -> dict[Place, Outcomes | None]:
-    """Of every measured cell."""
-    columns = (*table.metric_columns, *table.other_columns)
-    return {
-        (g, r, column.name): row_outcomes(row, column, results)
-        for g, group in enumerate(table.groups)
-        for r, row in enumerate(group.rows)
-        for column in columns
-        if column.name in row.cells
-    }
-
-
-def _marked(
-    table: Table, outcomes: Mapping[Place, Outcomes | None]
-) -> tuple[list[Place], list[InColumn]]:
-    """Best metric cells not told apart from the second; columns in which nobody can tell."""
-    marked: list[Place] = []
-    pairs: dict[tuple[int, str, int, int], Matched | None] = {}  # group, column, best, second
+    groups = []
     for g, group in enumerate(table.groups):
-        places = [at for at, row in enumerate(group.rows) if row.compared]
-        for column in table.metric_columns:
-            best = _first_places(group.rows, column.name)
+        rows = []
+        for row in group.rows:
+            cells: dict[str, Cell] = {
+                name: replace(cell, **changes.get((g, row.label, name), {}))  # type: ignore[arg-type]
+                for name, cell in row.cells.items()
+            }
+            rows.append(replace(row, cells=cells))
+        groups.append(replace(group, rows=tuple(rows)))
+    notes = (*table.notes, *own_notes, *few_runs(table, results))
+    return replace(table, groups=tuple(groups), notes=notes)
+
+
+def _marked(table: Table, outcomes: AllOutcomes) -> tuple[list[Place], list[tuple[int, str]]]:
+    """Best metric cells not told apart from the second; groups' columns where nobody can tell."""
+    marked: list[Place] = []
+    pairs: dict[tuple[int, str, str, str], Matched | None] = {}  # group, column, best, second
+    for g, group in enumerate(table.groups):
+        rows = group.compared
+        for name in (column.name for column in table.metric_columns):
+            best = _first_places(rows, name)
             if len(best) > 1:  # they share the first place as printed
-                marked += [(g, r, column.name) for r in best]
-            for i, j in best_and_second(group.compared, column.name):
-                first, second = places[i], places[j]
-                pair = _matched(outcomes, g, column.name, first, second)
-                pairs[g, column.name, first, second] = pair
+                marked += [(g, label, name) for label in best]
+            for i, j in best_and_second(rows, name):
+                first, second = rows[i].label, rows[j].label
+                pairs[g, name, first, second] = _matched(outcomes, g, name, first, second)
     tested = {place: pair for place, pair in pairs.items() if pair is not None}
     for place, p in zip(tested, p_values(list(tested.values())), strict=True):
-        g, name, first, _ = place
+        g, name, *pair = place
         if not _told_apart(p, table.groups[g], outcomes, place):
-            marked.append((g, first, name))
+            marked.append((g, pair[0], name))
     untested = dict.fromkeys(place[:2] for place, pair in pairs.items() if pair is None)
     return marked, list(untested)
 
 
 def _told_apart(
-    p: float,
-    group: Group,
-    outcomes: Mapping[Place, Outcomes | None],
-    place: tuple[int, str, int, int],
+    p: float, group: Group, outcomes: AllOutcomes, place: tuple[int, str, str, str]
 ) -> bool:
     """Whether the corrected p-value is under 0.05; the other pairs are tested only if it hangs
     on them: a Holm-corrected p lies between p and its Bonferroni correction."""
@@ -102,54 +98,40 @@ def _told_apart(
         return p < LEVEL
     if n_rows > ALL_PAIRS_UP_TO:
         return False
-    rows = [at for at, row in enumerate(group.rows) if row.compared]
-    matched = {both: _matched(outcomes, g, name, *both) for both in combinations(rows, 2)}
+    labels = [row.label for row in group.compared]
+    matched = {both: _matched(outcomes, g, name, *both) for both in combinations(labels, 2)}
     pairs = {both: each for both, each in matched.items() if each is not None}
     corrected = corrections(p_values(list(pairs.values())), n_rows)
-    of_pair = dict(zip(pairs, corrected, strict=True))
-    return of_pair[min(pair), max(pair)] < LEVEL
+    of_pair = dict(zip(map(frozenset, pairs), corrected, strict=True))
+    return of_pair[frozenset(pair)] < LEVEL
 
 
 def _matched(
-    outcomes: Mapping[Place, Outcomes | None], group: int, name: str, first: int, second: int
+    outcomes: AllOutcomes, group: int, name: str, first: str, second: str
 ) -> Matched | None:
     return comparable(outcomes.get((group, first, name)), outcomes.get((group, second, name)))
 
 
-def _unsure_scores(table: Table, results: Mapping[str, Result]) -> list[Place]:
+def _unsure_scores(table: Table, results: ByKey) -> list[Place]:
     """The first by s_z and s_m that share it or are first in under 95% of the resamplings."""
     unsure = []
     for g, group in enumerate(table.groups):
         shares = first_shares(group, table.metric_columns, results)
-        places = [at for at, row in enumerate(group.rows) if row.compared]
         for name in SCORE_NAMES if shares else ():
-            share = dict(zip(places, shares[name], strict=True))
-            best = _first_places(group.rows, name)
+            share = dict(zip((row.label for row in group.compared), shares[name], strict=True))
+            best = _first_places(group.compared, name)
             unsure += [(g, r, name) for r in best if len(best) > 1 or share[r] < FIRST_SHARE]
     return unsure
 
 
-def _first_places(rows: Sequence[Row], name: str) -> list[int]:
-    return [at for at, row in enumerate(rows) if name in row.cells and row.cells[name].rank == 1]
-
-
-def _with(group: Group, at: int, changes: Mapping[Place, Mapping[str, object]]) -> Group:
-    rows = []
-    for r, row in enumerate(group.rows):
-        cells: dict[str, Cell] = {
-            name: replace(cell, **changes.get((at, r, name), {}))  # type: ignore[arg-type]
-            for name, cell in row.cells.items()
-        }
-        rows.append(replace(row, cells=cells))
-    return replace(group, rows=tuple(rows))
+def _first_places(rows: Sequence[Row], name: str) -> list[str]:
+    return [row.label for row in rows if name in row.cells and row.cells[name].rank == 1]
 
 
 _INTERVALS = (
     "Intervals: 95% BCa bootstrap over documents, the runs held fixed; none for fewer than 10 "
     "documents, all alike, or not finite."
 )
-
-
 ENOUGH = 5  # runs, from which on equal rows go unmarked in fewer than 5% of tables
 
 
@@ -165,9 +147,10 @@ def notes_on(
         yield Note("intervals", _INTERVALS)
 
 
-def few_runs(table: Table, n_runs: Sequence[int]) -> Iterator[Note]:
+def few_runs(table: Table, results: ByKey) -> Iterator[Note]:
     """What a first by s_z or s_m without a mark is worth where there are few runs to resample."""
-    few = {g.title: n for g, n in zip(table.groups, n_runs, strict=True) if g.scored and n < ENOUGH}
+    n_runs = {g.title: count_common_runs(g, results) for g in table.groups if g.scored}
+    few = {title: n for title, n in n_runs.items() if n < ENOUGH}
     for n in sorted(set(few.values())):
         titles = [title for title, count in few.items() if count == n]
         where = f"{listed(titles)}: " if len(titles) < len(table.groups) else ""

@@ -14,6 +14,7 @@ from unlearnbench.results.record import Result
 from unlearnbench.results.score import Score
 
 Array = NDArray[np.float64]
+ByKey = Mapping[str, Result]
 
 
 @dataclass(frozen=True)
@@ -190,7 +191,8 @@ def matched(first: Outcomes, second: Outcomes) -> tuple[Outcomes, Outcomes] | No
             (a, b, runs)
             for a in ours
             for b in theirs
-            if (runs := matching_runs(a.runs, b.runs)) and not _disjoint(a, b)
+            if (runs := matching_runs(a.runs, b.runs))
+            and (a.documents == b.documents or set(a.documents) & set(b.documents))
         ]
         if not met:
             return None
@@ -220,10 +222,6 @@ def difference(pair: tuple[Outcomes, Outcomes]) -> Outcomes:
         ),
         pair[0].is_exp,
     )
-
-
-def _disjoint(a: Stratum, b: Stratum) -> bool:
-    return a.documents != b.documents and not set(a.documents) & set(b.documents)
 
 
 def _part(stratum: Stratum, runs: list[int], documents: tuple[str, ...], weight: float) -> Stratum:

@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import combinations
@@ -12,13 +12,13 @@ import numpy as np
 from unlearnbench.analysis.statistics.bootstrap import intervals
 from unlearnbench.analysis.statistics.outcomes import (
     Array,
+    ByKey,
     Outcomes,
     difference,
     matched,
     outcomes_of,
 )
 from unlearnbench.analysis.table import Column, Group, Row
-from unlearnbench.results.record import Result
 
 #: With more rows than this only the best is compared with the second, corrected for all pairs.
 ALL_PAIRS_UP_TO = 40
@@ -44,7 +44,6 @@ class Pair(PairedComparison):
 
     first: str  # row labels
     second: str
-    column: str  # its name
     p_corrected: float  # for the number of pairs of this column and group
 
 
@@ -75,16 +74,14 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
     return adjusted
 
 
-def pairwise(
-    group: Group, column: Column, results_by_key: Mapping[str, Result]
-) -> tuple[Pair, ...]:
+def pairwise(group: Group, column: Column, by_key: ByKey) -> tuple[Pair, ...]:
     """Every two compared rows of a group in one column, with Holm's correction over them.
 
     Pairs that cannot be tested are left out and not counted.  With more than 40 compared
     rows only the best is compared with the second, Bonferroni-corrected for all pairs.
     """
     rows = group.compared
-    outcomes = [row_outcomes(row, column, results_by_key) for row in rows]
+    outcomes = [row_outcomes(row, column, by_key) for row in rows]
     places = list(combinations(range(len(rows)), 2))
     if len(rows) > ALL_PAIRS_UP_TO:
         places = best_and_second(rows, column.name)
@@ -93,13 +90,7 @@ def pairwise(
     compared = _compared(list(pairs.values()))
     corrected = corrections([each.p for each in compared], len(rows))
     return tuple(
-        Pair(
-            **vars(each),
-            first=rows[i].label,
-            second=rows[j].label,
-            column=column.name,
-            p_corrected=p,
-        )
+        Pair(**vars(each), first=rows[i].label, second=rows[j].label, p_corrected=p)
         for (i, j), each, p in zip(pairs, compared, corrected, strict=True)
     )
 
@@ -119,12 +110,12 @@ def best_and_second(rows: Sequence[Row], name: str) -> list[tuple[int, int]]:
     return [(best[0], at) for at in second] if len(best) == 1 else []
 
 
-def row_outcomes(row: Row, column: Column, results_by_key: Mapping[str, Result]) -> Outcomes | None:
+def row_outcomes(row: Row, column: Column, by_key: ByKey) -> Outcomes | None:
     """The outcomes behind a row's cell; None unless they are all there and give its mean."""
     cell = row.cells.get(column.name)
-    if cell is None or not all(run.key in results_by_key for run in row.runs):
+    if cell is None or not all(run.key in by_key for run in row.runs):
         return None
-    results = [results_by_key[run.key] for run in row.runs]
+    results = [by_key[run.key] for run in row.runs]
     outcomes = outcomes_of(results, column)
     if outcomes is None or not math.isclose(outcomes.value, cell.mean, rel_tol=1e-6, abs_tol=1e-12):
         return None
@@ -132,17 +123,12 @@ def row_outcomes(row: Row, column: Column, results_by_key: Mapping[str, Result])
 
 
 def _compared(pairs: Sequence[Matched]) -> list[PairedComparison]:
+    compared = []
     ends_of = intervals([difference(pair) for pair in pairs])
-    return [
-        PairedComparison(
-            a.value - b.value,
-            ends.low if ends else None,
-            ends.high if ends else None,
-            p,
-            a.n_documents,
-        )
-        for (a, b), ends, p in zip(pairs, ends_of, p_values(pairs), strict=True)
-    ]
+    for (a, b), ends, p in zip(pairs, ends_of, p_values(pairs), strict=True):
+        low, high = ends or (None, None)
+        compared.append(PairedComparison(a.value - b.value, low, high, p, a.n_documents))
+    return compared
 
 
 N_SIGNS = 9999

@@ -10,11 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unlearnbench.analysis.build_table import scores_of
-from unlearnbench.analysis.statistics.outcomes import Array, common_runs, run_key
+from unlearnbench.analysis.statistics.outcomes import Array, ByKey, common_runs, run_key
 from unlearnbench.analysis.table import SCORE_NAMES, Column, Group, Row
 from unlearnbench.results.record import Result
 
 _SAME = 1e-9  # scores that differ by less are a tie
+
+
+Firsts = tuple[tuple[str, ...], tuple[str, ...]]  # labels of who is first by s_z, and by s_m
 
 
 @dataclass(frozen=True)
@@ -27,41 +30,34 @@ class Stability:
     #: by score: each row's share of the resamplings of runs in which it is first, ties shared;
     #: empty with fewer than two common runs
     shares: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
-    #: by score: left-out metric -> labels of who is first without it
-    without_metric: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
-    #: by score: left-out row -> labels of who is first without it
-    without_row: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
+    without_metric: Mapping[str, Firsts] = field(default_factory=dict)  # by the left-out metric
+    without_row: Mapping[str, Firsts] = field(default_factory=dict)  # by the left-out row's label
 
 
-def rank_stability(
-    group: Group, columns: Sequence[Column], results_by_key: Mapping[str, Result]
-) -> Stability:
+def rank_stability(group: Group, columns: Sequence[Column], by_key: ByKey) -> Stability:
     """The stability of a group's first places; without scores (eq. 11) nothing but the labels."""
     rows = group.compared
     labels = tuple(row.label for row in rows)
-    counted = tuple(column for column in columns if column.in_score)
     if len(rows) < 2 or not group.scored:
         return Stability(labels)
-    n_runs = count_common_runs(group, results_by_key)
-    shares = first_shares(group, columns, results_by_key)
-    metrics = [column for column in counted if column.name in group.scored]
+    n_runs = count_common_runs(group, by_key)
+    shares = first_shares(group, columns, by_key)
+    metrics = [column for column in columns if column.name in group.scored]
     less_metric = {
         left.name: _first(rows, [c for c in metrics if c is not left], group.cap)
         for left in metrics
         if len(metrics) > 1
     }
     less_row = {
-        left.label: _first([row for row in rows if row is not left], counted, group.cap)
+        left.label: _first([row for row in rows if row is not left], columns, group.cap)
         for left in rows
         if len(rows) > 2
     }
-    return Stability(
-        labels, n_runs, is_exact(n_runs), shares, _by_score(less_metric), _by_score(less_row)
-    )
+    return Stability(labels, n_runs, is_exact(n_runs), shares, less_metric, less_row)
 
 
 def first_shares(
-    group: Group, columns: Sequence[Column], results_by_key: Mapping[str, Result]
+    group: Group, columns: Sequence[Column], by_key: ByKey
 ) -> Mapping[str, tuple[float, ...]]:
     """By score: each compared row's share of first places under resampling of runs.
 
@@ -69,46 +65,16 @@ def first_shares(
     every compared row has; a reference row's run on a forget set stands for every seed.
     Means are over the drawn runs and capped as the table's are.  Empty with fewer than two.
     """
-    counted = tuple(column for column in columns if column.in_score)
+    counted = [column for column in columns if column.in_score]
     if len(group.compared) < 2 or not group.scored:
         return {}
-    values = _values_of_common_runs(group.compared, counted, results_by_key)
-    return _shares(values, counted, group.cap) if values.shape[2] > 1 else {}
-
-
-def count_common_runs(group: Group, results_by_key: Mapping[str, Result]) -> int:
-    """How many runs every compared row has."""
-    results = _results_of(group.compared, results_by_key)
-    return len(common_runs([tuple(map(run_key, of_row)) for of_row in results]))
-
-
-def _results_of(rows: Sequence[Row], results_by_key: Mapping[str, Result]) -> list[list[Result]]:
-    return [[results_by_key[r.key] for r in row.runs if r.key in results_by_key] for row in rows]
-
-
-def _values_of_common_runs(
-    rows: Sequence[Row], columns: Sequence[Column], results_by_key: Mapping[str, Result]
-) -> Array:
-    """[rows, metrics, runs] values in printed units, NaN where not measured."""
-    results = _results_of(rows, results_by_key)
-    runs = common_runs([tuple(map(run_key, of_row)) for of_row in results])
-    values = np.full((len(rows), len(columns), len(runs)), np.nan)
-    for run, places in enumerate(runs):
-        for row, place in enumerate(places):
-            for at, column in enumerate(columns):
-                score = results[row][place].scores.get(column.task, {}).get(column.metric)
-                if score is not None:
-                    values[row, at, run] = score.value * column.scale
-    return values
-
-
-def _shares(
-    values: Array, columns: Sequence[Column], cap: float | None
-) -> dict[str, tuple[float, ...]]:
-    """First-place shares by score."""
+    values = _values_of_common_runs(group.compared, counted, by_key)
     n_rows, n_metrics, n_runs = values.shape
-    signs = np.array([1.0 if column.higher_is_better else -1.0 for column in columns])
-    caps = np.array([cap if c.capped and cap is not None else np.inf for c in columns])
+    if n_runs < 2:
+        return {}
+    signs = np.array([1.0 if column.higher_is_better else -1.0 for column in counted])
+    limit = np.inf if group.cap is None else group.cap
+    caps = np.array([limit if column.capped else np.inf for column in counted])
     shares = np.zeros((len(SCORE_NAMES), n_rows))
     for draws, weights in draw_portions(n_runs, n_rows * n_metrics):
         for at, scores in enumerate(scores_of_draws(values, draws, signs, caps)):
@@ -117,24 +83,38 @@ def _shares(
     return {name: tuple(map(float, of)) for name, of in zip(SCORE_NAMES, shares, strict=True)}
 
 
-def _first(
-    rows: Sequence[Row], columns: Sequence[Column], cap: float | None
-) -> tuple[tuple[str, ...], ...]:
-    """For s_z and s_m the labels of the rows that are first by the printed means."""
+def count_common_runs(group: Group, by_key: ByKey) -> int:
+    """How many runs every compared row has."""
+    return len(_common_runs(group.compared, by_key))
+
+
+def _common_runs(rows: Sequence[Row], by_key: ByKey) -> list[tuple[Result, ...]]:
+    """For each run that all rows have, its result in every row."""
+    of_rows = [[by_key[run.key] for run in row.runs if run.key in by_key] for row in rows]
+    runs = common_runs([tuple(map(run_key, of_row)) for of_row in of_rows])
+    return [tuple(of[place] for of, place in zip(of_rows, run, strict=True)) for run in runs]
+
+
+def _values_of_common_runs(rows: Sequence[Row], columns: Sequence[Column], by_key: ByKey) -> Array:
+    """[rows, metrics, runs] values in printed units, NaN where not measured."""
+    runs = _common_runs(rows, by_key)
+    values = np.full((len(rows), len(columns), len(runs)), np.nan)
+    for run, results in enumerate(runs):
+        for row, result in enumerate(results):
+            for at, column in enumerate(columns):
+                if (value := column.value(result)) is not None:
+                    values[row, at, run] = value
+    return values
+
+
+def _first(rows: Sequence[Row], columns: Sequence[Column], cap: float | None) -> Firsts:
+    """The rows that are first by the printed means."""
     scores = scores_of(rows, columns, cap)
-    return tuple(
+    s_z, s_m = (
         tuple(r.label for r, v in zip(rows, of, strict=True) if v >= max(of) - _SAME)
         for of in (scores.s_z, scores.s_m)
     )
-
-
-def _by_score(
-    first: Mapping[str, tuple[tuple[str, ...], ...]],
-) -> dict[str, dict[str, tuple[str, ...]]]:
-    return {
-        name: {left: both[at] for left, both in first.items()}
-        for at, name in enumerate(SCORE_NAMES)
-    }
+    return s_z, s_m
 
 
 EXACT_UP_TO = 5000  # ordered draws: up to 5 runs

@@ -93,15 +93,14 @@ def _beside(group: Group, findings: "Findings") -> Beside | None:
     if name in _MAIN_TABLES.values():
         name = _MAIN_TABLES[model]
     table = completed(printed_table(name, findings.published.get("source") or None))
-    printed = table.of(model, size)
-    if not printed:
+    if not (printed := table.of(model, size)):
         return None
+    beside = Beside(group, table, model, size, (), stands_in)
     if any(row.run != MEAN for row in table.rows):
         lines, unprinted = _lines_by_run(group, printed, findings)
-        return Beside(group, table, model, size, lines, stands_in, unprinted=unprinted)
+        return replace(beside, lines=lines, unprinted=unprinted)
     rates = _rates_by_order(group, printed) if stands_in else {}
-    lines = _lines(group, table, printed, rates)
-    return Beside(group, table, model, size, lines, stands_in, by_order=bool(rates))
+    return replace(beside, lines=_lines(group, table, printed, rates), by_order=bool(rates))
 
 
 def _printed_model(group: Group, findings: "Findings") -> tuple[str, str, bool] | None:
@@ -110,16 +109,15 @@ def _printed_model(group: Group, findings: "Findings") -> tuple[str, str, bool] 
         return (*_NAMES[group.name], False)
     size = findings.published.get("params")
     rows = [row for row in group.rows if row.role != "dedup" and row.runs]
-    for result in (findings.results_of(row)[0] for row in rows[:1]):
+    for model in (findings.results_of(row)[0].model for row in rows[:1]):
+        starts = (start for start in _ARCHITECTURES if model.architecture.startswith(start))
+        family = _ARCHITECTURES.get(next(starts, ""))
         if group.is_synthetic:
-            llama = result.model.architecture.startswith("Llama")
+            llama = family == "tinyllama"
             return ("tinyllama", "1.1B", True) if llama else ("neo", size or "125M", True)
-        for (model, printed_size), n_parameters in _N_PARAMETERS.items():
-            family = [m for start, m in _ARCHITECTURES.items()
-                      if result.model.architecture.startswith(start)]  # fmt: skip
-            alike = abs(result.model.n_parameters - n_parameters) < 0.02 * n_parameters
-            if family == [model] and alike:
-                return model, printed_size, False
+        for (printed, printed_size), n in _N_PARAMETERS.items():
+            if family == printed and abs(model.n_parameters - n) < 0.02 * n:
+                return printed, printed_size, False
     return ("tinyllama" if size == "1.1B" else "neo", size, True) if size else None
 
 
@@ -136,10 +134,7 @@ def _sweep_of(group: Group) -> str | None:
 
 
 def _lines(
-    group: Group,
-    table: PrintedTable,
-    printed: Sequence[PrintedRow],
-    rates: Mapping[float, float],
+    group: Group, table: PrintedTable, printed: Sequence[PrintedRow], rates: Mapping[float, float]
 ) -> tuple[Line, ...]:
     """Own rows in their order, each with its printed one, then what is printed only."""
     lines, used = [], []
@@ -180,30 +175,28 @@ def _rates_by_order(group: Group, printed: Sequence[PrintedRow]) -> dict[float, 
 def _lines_by_run(
     group: Group, printed: Sequence[PrintedRow], findings: "Findings"
 ) -> tuple[tuple[Line, ...], tuple[str, ...]]:
-    """Each run of each method that is printed by run, and the labels of the rows that are not."""
+    """Each run of each method that is printed by run, and the labels of the rows that are not.
+
+    The paper's runs are taken to be the forget sets in their order.
+    """
     lines: list[Line] = []
     unprinted = []
     for row in group.rows:
         theirs = [p for p in printed if _is(row, p, (), {})]
         if not theirs or not row.runs:
             unprinted.append(row.label)
-        elif theirs[0].run == MEAN:  # the row before unlearning
+            continue
+        if theirs[0].run == MEAN:  # the row before unlearning
             lines.append(Line(row, theirs[0], row.label))
-        else:
-            lines += _runs_of(row, theirs, findings)
+            continue
+        by_run = {p.run: p for p in theirs}
+        sets = sorted({run.forget_set for run in row.runs}, key=lambda name: (len(name), name))
+        for position, name in enumerate(sets):
+            results = tuple(r for r in findings.results_of(row) if r.forget_set.run == name)
+            # As findings of their own, so that its intervals are over this run's documents.
+            alone = replace(findings, results=results).table.groups[0].rows[0]
+            number = int(name) + 1 if name.isdigit() else position + 1
+            label = f"{row.label}, forget set {name}"
+            lines.append(Line(alone, by_run.pop(str(number), None), label))
+        lines += [Line(None, p, p.label) for p in by_run.values()]
     return tuple(lines), tuple(unprinted)
-
-
-def _runs_of(row: Row, printed: Sequence[PrintedRow], findings: "Findings") -> list[Line]:
-    """One line per forget set; the paper's runs are taken to be the sets in their order."""
-    sets = sorted({run.forget_set for run in row.runs}, key=lambda name: (len(name), name))
-    by_run = {p.run: p for p in printed}
-    lines = []
-    for position, name in enumerate(sets):
-        results = [r for r in findings.results_of(row) if r.forget_set.run == name]
-        # As findings of their own, so that its intervals are over this run's documents.
-        alone = replace(findings, results=tuple(results)).table.groups[0].rows[0]
-        number = int(name) + 1 if name.isdigit() else position + 1
-        label = f"{row.label}, forget set {name}"
-        lines.append(Line(alone, by_run.pop(str(number), None), label))
-    return [*lines, *(Line(None, p, p.label) for p in by_run.values())]

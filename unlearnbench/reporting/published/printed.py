@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 
 from unlearnbench.analysis.build_table import table_of_means
+from unlearnbench.analysis.footnotes import format_value
 from unlearnbench.analysis.table import EPOCHS, PAPER_COLUMNS, Cell, Group, Row, Table
 from unlearnbench.errors import unknown
 from unlearnbench.results.record import Role
@@ -52,14 +53,9 @@ class PrintedRow:
         if self.role != "method":
             return name if self.role == "dedup" else f"{name} (before unlearning)"
         run = {} if self.run == MEAN else {"run": self.run}
-        conditions = ", ".join(f"{n}={v}" for n, v in {**self._written, **run}.items())
+        settings = {**self.settings, **run}
+        conditions = ", ".join(f"{name}={format_value(v)}" for name, v in settings.items())
         return f"{name} + {self.method.upper()}" + (f" ({conditions})" if conditions else "")
-
-    @property
-    def _written(self) -> dict[str, str]:
-        from unlearnbench.analysis.footnotes import format_value
-
-        return {name: format_value(value) for name, value in self.settings.items()}
 
 
 @dataclass(frozen=True)
@@ -149,8 +145,13 @@ def as_table(rows: Sequence[PrintedRow]) -> Table:
     The printed s_z and s_m are not read but computed.
     """
     means = [row for row in rows if row.run == MEAN]
-    sizes = dict.fromkeys(row.size for row in means)
-    return table_of_means([_group([r for r in means if r.size == size]) for size in sizes])
+    groups = []
+    for size in dict.fromkeys(row.size for row in means):
+        own = [row for row in means if row.size == size]
+        model = next((row.model for row in own if row.method != "opt-dedup"), own[0].model)
+        n_parameters = round(float(size[:-1]) * _COUNTS[size[-1]])
+        groups.append(Group(f"{model}-{size}", tuple(map(row_of, own)), n_parameters))
+    return table_of_means(groups)
 
 
 def row_of(printed: PrintedRow) -> Row:
@@ -159,16 +160,6 @@ def row_of(printed: PrintedRow) -> Row:
     return Row(
         printed.label, printed.role, cells, printed.method, printed.model, dict(printed.settings)
     )
-
-
-def _group(rows: Sequence[PrintedRow]) -> Group:
-    model = next((row.model for row in rows if row.method != "opt-dedup"), rows[0].model)
-    size = rows[0].size
-    return Group(f"{model}-{size}", tuple(map(row_of, rows)), _count(size))
-
-
-def _count(text: str) -> int:
-    return round(float(text[:-1]) * _COUNTS[text[-1]])
 
 
 def _read(path: Path) -> PrintedTable:

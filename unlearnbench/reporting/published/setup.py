@@ -6,7 +6,7 @@ code differ.  The printed values come from that code.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
 from unlearnbench.analysis.footnotes import format_value, listed, span
 from unlearnbench.analysis.table import EPOCHS, PAPER_COLUMNS, S_M, S_Z, SCORE_NAMES, Row
@@ -32,8 +32,7 @@ _TASKS = ("cls_avg", "dia_avg", "pile_ppl", "wikitext_ppl")
 _LABELS = {c.name: c.label.partition(" (")[0] for c in (*PAPER_COLUMNS, EPOCHS, S_Z, S_M)}
 
 
-@dataclass(frozen=True)
-class Touch:
+class Touch(NamedTuple):
     """The columns that a setting measures otherwise, and the methods that train otherwise by it.
 
     Whatever changes training or its end changes every column of that method's row.
@@ -41,7 +40,6 @@ class Touch:
 
     columns: tuple[str, ...] = ()
     methods: tuple[str, ...] = ()
-    only_large: bool = False  # models over 10^9 parameters
 
 
 TOUCHES: Mapping[str, Touch] = {
@@ -57,7 +55,7 @@ TOUCHES: Mapping[str, Touch] = {
     "continuation": Touch(_CONTINUATIONS, ("icu",)),  # its refinement reads continuations
     "dpo_loss": Touch(methods=("dpo",)),
     "llmu_mismatch": Touch(methods=("llmu",)),
-    "large_model_learning_rate": Touch(methods=METHODS, only_large=True),
+    "large_model_learning_rate": Touch(methods=METHODS),  # of models over 10^9 parameters
     "neighbour_metric": Touch(),  # ranks neighbours alike
     "pad_tokens": Touch(("el10", "ma"), METHODS),
     "task_prompts": Touch(("cls_avg",)),
@@ -86,21 +84,23 @@ def departures(beside: Beside, findings: "Findings") -> Iterator[Departure]:
 
 
 def _of_protocol(beside: Beside) -> Iterator[Departure]:
-    own, table = beside.group.protocol, beside.table
+    own = beside.group.protocol
     # Without printed scores there is nothing that a cap could touch.
-    scored = set(SCORE_NAMES) & set(table.columns)
+    scored = set(SCORE_NAMES) & set(beside.table.columns)
     cap = CAP if scored else own.get("perplexity_cap")
+    is_large = (beside.group.n_parameters or 0) >= LARGE
     for name, printed in {**vars(RELEASED), "perplexity_cap": cap}.items():
         touch = TOUCHES[name]
         if name not in own or own[name] == printed:
             continue
-        if touch.only_large and (beside.group.n_parameters or 0) < LARGE:
+        if name == "large_model_learning_rate" and not is_large:
             continue
         if name == "stop_rule" and own[name] == "or":  # which is what DPO's authors have
             touch = Touch(methods=tuple(m for m in METHODS if m != "dpo"))
         touches = _touched(touch, beside)
         if touches or touch == Touch():  # else it is of methods or columns that do not stand here
-            yield Departure(name, _written(own[name]), _written(printed), touches or "nothing")
+            here, there = ("none" if v is None else format_value(v) for v in (own[name], printed))
+            yield Departure(name, here, there, touches or "nothing")
 
 
 def _of_data(beside: Beside, findings: "Findings") -> Iterator[Departure]:
@@ -144,11 +144,12 @@ def _of_settings(beside: Beside) -> Iterator[Departure]:
             "batch_size": BATCH_SIZES.get(beside.size, BATCH_SIZE),
             **beside.table.weights_of(row.method),
         }
-        facts = [
-            (name, _with_origin(row, name), format_value(value))
-            for name, value in expected.items()
-            if name not in beside.table.varied and row.settings.get(name, value) != value
-        ]
+        facts = []
+        for name, value in expected.items():
+            if name not in beside.table.varied and row.settings.get(name, value) != value:
+                tuned = row.origins.get(name, "").startswith("tuned")
+                own = format_value(row.settings[name]) + (" (tuned)" if tuned else "")
+                facts.append((name, own, format_value(value)))
         epochs = line.printed.values.get(EPOCHS.name)
         if limit is not None and epochs is not None and limit < float(epochs):
             facts.append(("max_epochs", str(limit), f"ran {epochs}"))
@@ -156,11 +157,6 @@ def _of_settings(beside: Beside) -> Iterator[Departure]:
             rows_of.setdefault(fact, {})[row.label] = None
     for fact, labels in sorted(rows_of.items(), key=lambda item: item[0][0]):
         yield Departure(*fact, listed(labels))
-
-
-def _with_origin(row: Row, name: str) -> str:
-    tuned = row.origins.get(name, "").startswith("tuned")
-    return format_value(row.settings[name]) + (" (tuned)" if tuned else "")
 
 
 def _touched(touch: Touch, beside: Beside) -> str:
@@ -174,9 +170,4 @@ def _touched(touch: Touch, beside: Beside) -> str:
 
 
 def _methods(beside: Beside) -> list[Row]:
-    """One's own method rows that stand beside a printed one."""
     return [line.own for line in beside.matched if line.own and line.own.role == "method"]
-
-
-def _written(value: Any) -> str:
-    return "none" if value is None else format_value(value)

@@ -7,7 +7,7 @@ experiment's file lists its sections; the name of a figure stands for that figur
 import ast
 import importlib
 import pkgutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from unlearnbench import registry
@@ -16,7 +16,7 @@ from unlearnbench.errors import unknown
 from unlearnbench.reporting.document import Block, Document, Findings, Picture
 from unlearnbench.reporting.report import Figure
 
-Section = Callable[[Findings], tuple[Block, ...]]
+Section = Callable[[Findings], Iterable[Block]]
 TABLE = "table"
 DEFAULT = (TABLE,)
 
@@ -29,7 +29,7 @@ def make_document(
     return Document(findings.title, blocks, findings, tuple(notes))
 
 
-def table(findings: Findings) -> tuple[Block, ...]:
+def table(findings: Findings) -> Iterable[Block]:
     """The comparison table: Table I's columns, one group of rows per model."""
     return (findings.table,)
 
@@ -39,10 +39,10 @@ def section(name: str) -> Section:
     if name == TABLE:
         return table
     if name in figures():
-        return lambda findings: _picture(name, findings)
+        return lambda findings: [Picture(name, figures()[name]().caption(findings))]
     if name not in names():
         raise unknown("section", name, [*names(), *figures()], "unlearnbench list sections")
-    blocks: Section = importlib.import_module(f"{__name__}.{_module_name(name)}").blocks
+    blocks: Section = importlib.import_module(f"{__name__}.{name.replace('-', '_')}").blocks
     return blocks
 
 
@@ -51,12 +51,8 @@ def summary(name: str) -> str:
     if name == TABLE:
         return (table.__doc__ or "").strip()
     # Read, not imported: a list must not load what a section computes with.
-    path = Path(__path__[0]) / f"{_module_name(name)}.py"
+    path = Path(__path__[0]) / f"{name.replace('-', '_')}.py"
     return (ast.get_docstring(ast.parse(path.read_bytes())) or "").split("\n")[0]
-
-
-def _module_name(section_name: str) -> str:
-    return section_name.replace("-", "_")
 
 
 def names() -> list[str]:
@@ -68,8 +64,3 @@ def names() -> list[str]:
 def figures() -> dict[str, type[Figure]]:
     """The registered figures by name."""
     return {name: kind for name, kind in registry.reports().items() if issubclass(kind, Figure)}
-
-
-def _picture(name: str, findings: Findings) -> tuple[Picture, ...]:
-    figure = figures()[name]()
-    return (Picture(name, figure.caption(findings)),)

@@ -1,8 +1,8 @@
 """The beside-published section: printed values next to one's own, with the difference."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from unlearnbench.analysis.build_table import compare
 from unlearnbench.analysis.footnotes import listed
@@ -18,7 +18,7 @@ from unlearnbench.analysis.table import (
     Table,
 )
 from unlearnbench.reporting.document import Findings, Listing
-from unlearnbench.reporting.printing import anchor, name
+from unlearnbench.reporting.printing import anchor, difference, name
 from unlearnbench.reporting.published.matching import Beside, Line, besides
 from unlearnbench.reporting.published.printed import number, row_of
 from unlearnbench.reporting.published.setup import CAP, Departure, departures
@@ -37,21 +37,7 @@ _INSIDE_NOTE = (
 _CAP_NOTE = "No difference where a value is only known to be over the cap."
 
 
-@dataclass(frozen=True)
-class CommonScores:
-    """s_z and s_m of both sides over the rows and metrics that both have, by the line's label."""
-
-    own: Mapping[str, Row]
-    printed: Mapping[str, Row]
-    metrics: tuple[str, ...]
-
-    def cells(self, line: Line) -> list[tuple[str, str, str]]:
-        """Own, printed, difference of each score."""
-        own, printed = self.own.get(line.label), self.printed.get(line.label)
-        if own is None or printed is None:
-            return [(ABSENT,) * 3 for _ in _SCORES]
-        values = [(c, own.cells[c.name].mean, printed.cells[c.name].mean) for c in _SCORES]
-        return [(c.text(a), c.text(b), _signed(c, a - b)) for c, a, b in values]
+Cells = list[tuple[str, str, str]]  # own, printed, difference
 
 
 def blocks(findings: Findings) -> tuple[Listing, ...]:
@@ -66,7 +52,11 @@ def blocks(findings: Findings) -> tuple[Listing, ...]:
 
 def _of_group(beside: Beside, findings: Findings) -> Iterator[Listing]:
     """The main table's columns, all the others, then epochs and scores."""
-    columns = _columns(beside, findings.table)
+    paper, table = (*PAPER_COLUMNS, EPOCHS, *_SCORES, _HUMAN), findings.table
+    unmeasured = [Column(n, n.replace("_", " "), True) for n in beside.table.columns]
+    # As measured here, else as the paper has them.
+    every = (*unmeasured, *paper, *table.metric_columns, *table.other_columns)
+    columns = {column.name: column for column in every}
     main = [c.name for c in (*PAPER_COLUMNS, _HUMAN)]
     last = [c.name for c in (EPOCHS, *_SCORES)]
     printed = beside.table.columns
@@ -79,39 +69,30 @@ def _of_group(beside: Beside, findings: Findings) -> Iterator[Listing]:
             yield _listing(beside, title, [columns[n] for n in names], findings)
 
 
-def _columns(beside: Beside, table: Table) -> dict[str, Column]:
-    """By name: as measured here, else as the paper has them."""
-    unmeasured = [Column(n, n.replace("_", " "), True) for n in beside.table.columns]
-    paper = (*PAPER_COLUMNS, EPOCHS, *_SCORES, _HUMAN)
-    own = (*table.metric_columns, *table.other_columns)
-    return {column.name: column for column in (*unmeasured, *paper, *own)}
-
-
 def _listing(beside: Beside, title: str, columns: Sequence[Column], findings: Findings) -> Listing:
-    common = _common_scores(beside, findings.table) if S_Z in columns else None
+    common, over = _common_scores(beside, findings.table) if S_Z in columns else ({}, "")
     headers = [f"{name(column)} {column.arrow}".strip() for column in columns]
     headers += [f"common {c.label} {c.arrow}" for c in _SCORES if common]
     rows = []
     for line in beside.lines:
         cells = [_cell(line, column, beside, findings) for column in columns]
-        rows += _rows(line, [*cells, *(common.cells(line) if common else ())], beside.by_order)
+        cells += common.get(line.label, [(ABSENT,) * 3] * len(_SCORES)) if common else []
+        rows += _rows(line, cells, beside.by_order)
+    where = f"{beside.table.place} ({beside.size}, {beside.table.source})"
     return Listing(
         anchor(NAME, beside.group.title, title),
-        f"{beside.group.title} beside {beside.table.place} ({beside.size}, {beside.table.source}): "
-        f"{title}",
+        f"{beside.group.title} beside {where}: {title}",
         ("", "", *headers),
         tuple(rows),
         2,
-        tuple(_notes(beside, columns, rows, common, findings)),
+        tuple(_notes(beside, columns, rows, over)),
     )
 
 
-def _rows(
-    line: Line, cells: Sequence[tuple[str, str, str]], by_order: bool
-) -> list[tuple[str, ...]]:
+def _rows(line: Line, cells: Cells, by_order: bool) -> list[tuple[str, ...]]:
     """Three lines for a row that both have, else one that says whose it is."""
     label = f"{line.label} {line.own.markers}".strip() if line.own else line.label
-    own, printed, difference = zip(*cells, strict=True)
+    own, printed, gaps = zip(*cells, strict=True)
     if {*own, *printed} == {ABSENT}:
         return []
     if line.printed is None:
@@ -119,11 +100,8 @@ def _rows(
     if line.own is None:
         return [(label, "printed only", *printed)]
     rate = line.printed.label.partition(" (")[2].rstrip(")") if by_order else ""
-    return [
-        (label, "here", *own),
-        (label, f"printed ({rate})" if rate else "printed", *printed),
-        (label, "difference", *difference),
-    ]
+    beside = f"printed ({rate})" if rate else "printed"
+    return [(label, "here", *own), (label, beside, *printed), (label, "difference", *gaps)]
 
 
 def _cell(line: Line, column: Column, beside: Beside, findings: Findings) -> tuple[str, str, str]:
@@ -141,22 +119,15 @@ def _cell(line: Line, column: Column, beside: Beside, findings: Findings) -> tup
     if not math.isfinite(gap):
         return text, printed, ABSENT
     inside = line.own is not None and _is_inside(line.own, column, number(printed))
-    return text, printed, _signed(column, gap) + (INSIDE if inside else "")
-
-
-def _signed(column: Column, value: float) -> str:
-    """A difference with its sign, to the decimals of the column: '+1.2', '0.0'."""
-    text = column.text(value)
-    return f"+{text}" if value > 0 and float(text) != 0 else text
+    return text, printed, difference(column, gap, more=0) + (INSIDE if inside else "")
 
 
 def _is_inside(row: Row, column: Column, value: float) -> bool:
     cell = row.cells.get(column.name)
     if cell is None:
         return False
-    if cell.low is not None and cell.high is not None and cell.low <= value <= cell.high:
-        return True
-    return cell.std is not None and abs(value - cell.mean) <= _SPREADS * cell.std
+    inside = cell.low is not None and cell.high is not None and cell.low <= value <= cell.high
+    return inside or (cell.std is not None and abs(value - cell.mean) <= _SPREADS * cell.std)
 
 
 def _human_score(findings: Findings, row: tuple[str, str]) -> float | None:
@@ -169,35 +140,36 @@ def _human_score(findings: Findings, row: tuple[str, str]) -> float | None:
     return next(means, None)
 
 
-def _common_scores(beside: Beside, table: Table) -> CommonScores | None:
-    """Both sides scored anew over the lines that both compare and the metrics that both have.
+def _common_scores(beside: Beside, table: Table) -> tuple[dict[str, Cells], str]:
+    """s_z and s_m of both sides by line, over the lines and metrics that both have, and a note.
 
-    None if there are fewer than two such lines, and if one printed row stands beside several
+    Nothing if there are fewer than two such lines, and if one printed row stands beside several
     of one's own: it would count twice.
     """
     pairs = [(replace(line.own, label=line.label), line.printed) for line in beside.matched
              if line.own and line.own.compared and line.printed]  # fmt: skip
     if len(pairs) < 2 or len({id(printed) for _, printed in pairs}) < len(pairs):
-        return None
+        return {}, ""
     ours = [own for own, _ in pairs]
     theirs = [replace(row_of(printed), label=own.label) for own, printed in pairs]
     both = [c for c in table.metric_columns
             if c.in_score and all(c.name in row.cells for row in (*ours, *theirs))]  # fmt: skip
     cap = CAP if beside.group.cap is None else beside.group.cap  # '>1000' is no number to score
-    scored = [compare(replace(beside.group, rows=tuple(rows), cap=cap), both)
-              for rows in (ours, theirs)]  # fmt: skip
-    if not scored[0].scored or scored[0].scored != scored[1].scored:
-        return None
-    own, printed = ({row.label: row for row in group.rows} for group in scored)
-    return CommonScores(own, printed, scored[0].scored)
+    own, printed = (compare(replace(beside.group, rows=tuple(rows), cap=cap), both)
+                    for rows in (ours, theirs))  # fmt: skip
+    if not own.scored or own.scored != printed.scored:
+        return {}, ""
+    cells: dict[str, Cells] = {}
+    for a, b in zip(own.rows, printed.rows, strict=True):
+        scores = [(c, a.cells[c.name].mean, b.cells[c.name].mean) for c in _SCORES]
+        cells[a.label] = [(c.text(x), c.text(y), difference(c, x - y, more=0))
+                          for c, x, y in scores]  # fmt: skip
+    over = f"{listed(cells)}; {listed(c.label for c in both if c.name in own.scored)}"
+    return cells, f"Common s_z and s_m: both sides scored anew over {over}."
 
 
 def _notes(
-    beside: Beside,
-    columns: Sequence[Column],
-    rows: Sequence[tuple[str, ...]],
-    common: CommonScores | None,
-    findings: Findings,
+    beside: Beside, columns: Sequence[Column], rows: Sequence[tuple[str, ...]], over: str
 ) -> Iterator[Note]:
     """What a listing needs to be read: its signs, and what its scores are over."""
     texts = [text for row in rows for text in row[2:]]
@@ -205,10 +177,8 @@ def _notes(
         yield Note("inside", _INSIDE_NOTE, INSIDE)
     if any(text.startswith(">") for text in texts):
         yield Note("cap", _CAP_NOTE)
-    if common is not None:
-        labels = {column.name: column.label for column in findings.table.metric_columns}
-        over = f"{listed(common.own)}; {listed(labels[metric] for metric in common.metrics)}"
-        yield Note("scores", f"Common s_z and s_m: both sides scored anew over {over}.")
+    if over:
+        yield Note("scores", over)
     borrowed = [c.label for c in columns if c.name in beside.table.borrowed]
     if borrowed:
         other = {"v1": 2, "v2": 1}[beside.table.source]

@@ -1,6 +1,6 @@
 """Side by side: what every row's model writes after the same prefix."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from unlearnbench.analysis.footnotes import listed
@@ -14,7 +14,7 @@ from unlearnbench.reporting.continuations import (
     final,
     texts_of,
 )
-from unlearnbench.reporting.document import Block, Case, Findings, Passage
+from unlearnbench.reporting.document import Case, Findings, Passage
 from unlearnbench.results.record import Result
 
 QUOTED = "Prefix and reference are quoted from the forget set: what was to be forgotten."
@@ -36,19 +36,20 @@ class _Written:
         return f"{self.row.label} {NOT_FORGOTTEN}" if failed else self.row.label
 
 
-def blocks(findings: Findings) -> tuple[Block, ...]:
+def blocks(findings: Findings) -> Iterator[Case]:
     """One case per group and row of a forget set that is shown; none without continuations."""
     columns = printing.row_columns(findings.table)
     facts = {name: column for name, column in columns.items() if name in _FACTS}
-    return tuple(
-        _case(findings, group, example, facts)
-        for group in findings.table.groups
-        for example in examples_of(findings, group)
-    )
+    for group in findings.table.groups:
+        for example in examples_of(findings, group):
+            yield _case(findings, group, example, facts)
 
 
 def _case(findings: Findings, group: Group, example: Example, facts: dict[str, Column]) -> Case:
-    written = [_written(row, findings.results_of(row), example) for row in group.rows]
+    written = []
+    for row in group.rows:
+        result = example_run(findings.results_of(row), example)
+        written.append(_Written(row, result, texts_of(result, example.doc_id) if result else None))
     texts = next(one.texts for one in written if one.texts is not None)
     same = [one for one in written if one.texts is not None and one.texts.agrees_with(texts)]
     return Case(
@@ -56,21 +57,13 @@ def _case(findings: Findings, group: Group, example: Example, facts: dict[str, C
         f"Row {example.doc_id} of forget set {example.run}, {group.title}",
         texts.prefix,
         texts.reference,
-        tuple(_passage(one, example.doc_id, facts) for one in same),
+        tuple(
+            Passage(one.label, text.text, printing.facts(facts, text.values))
+            for one in same
+            if one.result and (text := final(one.result, example.doc_id))
+        ),
         _notes(written, same, texts, example),
     )
-
-
-def _written(row: Row, results: Sequence[Result], example: Example) -> _Written:
-    result = example_run(results, example)
-    return _Written(row, result, texts_of(result, example.doc_id) if result else None)
-
-
-def _passage(one: _Written, doc_id: str, facts: dict[str, Column]) -> Passage:
-    continuation = final(one.result, doc_id) if one.result else None
-    if continuation is None:
-        raise RuntimeError(f"{one.row.label} is shown without a continuation of {doc_id}")
-    return Passage(one.label, continuation.text, printing.facts(facts, continuation.values))
 
 
 def _notes(
@@ -79,24 +72,17 @@ def _notes(
     without = [one.row.label for one in written if one.result is None]
     others = [one.row.label for one in written if one.texts is not None and one not in same]
     cut = [one.row.label for one in same if one.texts != texts]
+    several = any(len({run.seed for run in one.row.runs}) > 1 for one in written)
+    seeds = listed(map(str, sorted({one.result.seed for one in written if one.result})))
+    marked = any(one.label != one.row.label for one in same)
+    missed = "Did not reach the stop line within the epoch limit."
     return printing.notes(
         ("rule", example.rule),
         ("quoted", QUOTED),
         ("values", "The values are of this row alone, by the finished model."),
-        ("seeds", _of_seeds(written)),
-        ("not_forgotten", _not_forgotten(same), NOT_FORGOTTEN),
+        ("seeds", f"Seed {seeds}, the first of several." if several else ""),
+        ("not_forgotten", missed if marked else "", NOT_FORGOTTEN),
         ("without", f"No continuation of this row: {listed(without)}." if without else ""),
         ("others", f"Other texts under the same doc_id: {listed(others)}." if others else ""),
         ("cut", f"{listed(cut)}: prefix and reference cut at other tokens." if cut else ""),
     )
-
-
-def _of_seeds(written: Sequence[_Written]) -> str:
-    several = any(len({run.seed for run in one.row.runs}) > 1 for one in written)
-    seeds = {one.result.seed for one in written if one.result is not None}
-    return f"Seed {listed(map(str, sorted(seeds)))}, the first of several." if several else ""
-
-
-def _not_forgotten(same: Sequence[_Written]) -> str:
-    marked = any(one.label != one.row.label for one in same)
-    return "Did not reach the stop line within the epoch limit." if marked else ""

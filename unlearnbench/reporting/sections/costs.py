@@ -1,12 +1,12 @@
 """What each row cost: where the time goes, tokens and memory."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from statistics import fmean
 
 from unlearnbench.analysis import footnotes
-from unlearnbench.analysis.table import ABSENT, EPOCHS, LEFT_OUT, Group, Note, Row
+from unlearnbench.analysis.table import EPOCHS, LEFT_OUT, Group, Note, Row
 from unlearnbench.reporting import printing
-from unlearnbench.reporting.document import Block, Findings, Listing
+from unlearnbench.reporting.document import Findings, Listing
 from unlearnbench.results.record import PhaseRecord, Result
 
 # Measured once per model, and its cost put on every cell that uses it: no cost of a row.
@@ -30,83 +30,66 @@ _MEANINGS = (
 )
 
 
-def blocks(findings: Findings) -> tuple[Block, ...]:
+def blocks(findings: Findings) -> Iterator[Listing]:
     """Two listings per group whose results say what they cost: in all, and the time by phase."""
-    made = [_listings(findings, group) for group in findings.table.groups]
-    return tuple(listing for of_group in made for listing in of_group)
-
-
-def _listings(findings: Findings, group: Group) -> list[Listing]:
-    rows = [(row, findings.results_of(row)) for row in group.rows if row.runs]
-    results = [result for _, of_row in rows for result in of_row]
-    if not any(_own(result) for result in results):
-        return []
-    phases, tasks = _phases(results), _tasks(results)
-    left_out = ("left_out", footnotes.left_out(group), LEFT_OUT)
-    whole = Listing(
-        printing.anchor("costs", group.title),
-        f"Costs, means over runs: {group.title}",
-        ("Row", "Runs", "Epochs", "Whole cell (s)", *_TOKENS, "Peak memory (MiB)"),
-        tuple(_line(group, row, of_row) for row, of_row in rows),
-        notes=_notes(results, left_out),
-    )
-    time = Listing(
-        printing.anchor("costs", "time", group.title),
-        f"Where the time goes, seconds, means over runs: {group.title}",
-        ("Row", *_headers(phases, tasks)),
-        tuple(_times(row, of_row, phases, tasks) for row, of_row in rows),
-        notes=printing.notes(("phases", _MEANINGS), left_out),
-    )
-    return [whole, time]
+    for group in findings.table.groups:
+        rows = [(row, findings.results_of(row)) for row in group.rows if row.runs]
+        results = [result for _, of_row in rows for result in of_row]
+        if not any(_own(result) for result in results):
+            continue
+        columns = _columns(results)
+        left_out = ("left_out", footnotes.left_out(group), LEFT_OUT)
+        yield Listing(
+            printing.anchor("costs", group.title),
+            f"Costs, means over runs: {group.title}",
+            ("Row", "Runs", "Epochs", "Whole cell (s)", *_TOKENS, "Peak memory (MiB)"),
+            tuple(_line(group, row, of_row) for row, of_row in rows),
+            notes=_notes(results, left_out),
+        )
+        yield Listing(
+            printing.anchor("costs", "time", group.title),
+            f"Where the time goes, seconds, means over runs: {group.title}",
+            ("Row", *(title for title, _ in columns)),
+            tuple(_times(row, of_row, columns) for row, of_row in rows),
+            notes=printing.notes(("phases", _MEANINGS), left_out),
+        )
 
 
 _TOKENS = ("Tokens unlearning", "Tokens in all", "Tokens generated")
+Columns = Sequence[tuple[str, Sequence[str]]]  # a title, and the phases that it is the sum of
 
 
 def _own(result: Result) -> dict[str, PhaseRecord]:
     return {name: cost for name, cost in result.costs.items() if name != _SHARED}
 
 
-def _tasks(results: Iterable[Result]) -> list[str]:
-    """The tasks that are phases, in the order of their names."""
-    return sorted(
-        {name for r in results for name in _own(r) if name in _task_names(r)} - {*_TITLES}
-    )
-
-
-def _task_names(result: Result) -> set[str]:
+def _columns(results: Sequence[Result]) -> Columns:
+    """The usual phases, then a plugin's, then the rest; the tasks together, and each of several."""
     # A task that could measure nothing has no score, and took its time all the same.
-    return {*result.scores, *result.identity.get("tasks", {}).get("settings", {})}
-
-
-def _phases(results: Iterable[Result]) -> list[str]:
-    """The other phases that there are: the usual ones first, then a plugin's, then the rest."""
-    results = list(results)
+    names = {
+        name
+        for r in results
+        for name in (*r.scores, *r.identity.get("tasks", {}).get("settings", {}))
+        if name in _own(r)
+    }
+    tasks = sorted(names - {*_TITLES})
     present = {name for result in results for name in _own(result)}
-    own = present - {*_TITLES, *_tasks(results), _OTHER}
-    return [*(name for name in _TITLES if name in present), *sorted(own), *({_OTHER} & present)]
+    plugins = sorted(present - {*_TITLES, *tasks, _OTHER})
+    phases = [*(name for name in _TITLES if name in present), *plugins, *({_OTHER} & present)]
+    several = tasks if len(tasks) > 1 else []
+    titled = [(_TITLES.get(name, name.capitalize()), [name]) for name in phases]
+    return [*titled, (_TASKS, tasks), *((name, [name]) for name in several)]
 
 
-def _headers(phases: Sequence[str], tasks: Sequence[str]) -> tuple[str, ...]:
-    several = tasks if len(tasks) > 1 else ()
-    return (*(_TITLES.get(name, name.capitalize()) for name in phases), _TASKS, *several)
+def _times(row: Row, results: Sequence[Result], columns: Columns) -> tuple[str, ...]:
+    whole = fmean(sum(cost.seconds for cost in _own(result).values()) for result in results)
 
+    def text(phases: Sequence[str]) -> str:
+        seconds = _mean(results, "seconds", phases)
+        share = f" ({printing.share(seconds / whole)})" if whole and seconds is not None else ""
+        return printing.seconds(seconds) + share
 
-def _times(
-    row: Row, results: Sequence[Result], phases: Sequence[str], tasks: Sequence[str]
-) -> tuple[str, ...]:
-    in_all = [sum(cost.seconds for cost in _own(result).values()) for result in results]
-    whole = fmean(in_all)
-
-    def text(*names: str) -> str:
-        seconds = _mean(results, "seconds", names)
-        if seconds is None or not whole:
-            return printing.seconds(seconds)
-        return f"{printing.seconds(seconds)} ({printing.share(seconds / whole)})"
-
-    several = tasks if len(tasks) > 1 else ()
-    of_tasks = text(*tasks)
-    return (row.label, *map(text, phases), of_tasks, *map(text, several))
+    return (row.label, *(text(phases) for _, phases in columns))
 
 
 def _line(group: Group, row: Row, results: Sequence[Result]) -> tuple[str, ...]:
@@ -141,17 +124,20 @@ def _mean(
 
 
 def _notes(results: Sequence[Result], left_out: tuple[str, str, str]) -> tuple[Note, ...]:
-    shared = any(_SHARED in result.costs for result in results)
     return printing.notes(
         ("machine", _machine(results)),
         ("tokens", "Tokens: those that went through the network; they do not depend on a machine."),
-        ("calibrate", _calibration(results) if shared else ""),
+        ("calibrate", _calibration(results)),
         left_out,
     )
 
 
 def _machine(results: Iterable[Result]) -> str:
-    machines = sorted({_place(result) for result in results})
+    places = ((r.model.device, r.environment.n_threads, r.environment.platform) for r in results)
+    machines = sorted(
+        f"{device}, {n} thread{'' if n == 1 else 's'}, {platform}"
+        for device, n, platform in set(places)
+    )
     several = " More than one machine: seconds do not compare." if len(machines) > 1 else ""
     return (
         f"Seconds and memory depend on the machine ({'; '.join(machines)}) and on what else ran "
@@ -159,15 +145,11 @@ def _machine(results: Iterable[Result]) -> str:
     )
 
 
-def _place(result: Result) -> str:
-    threads, platform = result.environment.n_threads, result.environment.platform
-    return f"{result.model.device}, {threads} thread{'' if threads == 1 else 's'}, {platform}"
-
-
 def _calibration(results: Iterable[Result]) -> str:
     seconds = [r.costs[_SHARED].seconds for r in results if _SHARED in r.costs]
-    mean = printing.seconds(fmean(seconds)) if seconds else ABSENT
+    if not seconds:
+        return ""
     return (
-        f"Measuring the stop line, {mean} s, is done once per model and in no phase here; the "
-        "whole cell holds it where that cell was the first to need it."
+        f"Measuring the stop line, {printing.seconds(fmean(seconds))} s, is done once per model "
+        "and in no phase here; the whole cell holds it where that cell was the first to need it."
     )

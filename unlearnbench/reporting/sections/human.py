@@ -18,7 +18,6 @@ from unlearnbench.ratings.judge.scores import METRIC, RECORD, TASK
 from unlearnbench.reporting.document import Listing
 
 if TYPE_CHECKING:
-    from unlearnbench.analysis.table import Column
     from unlearnbench.ratings.human.comparison import JudgeComparison, JudgedCell
     from unlearnbench.ratings.human.scores import CellName, CellScore, StudyScores
     from unlearnbench.ratings.human.studies import StudyFindings
@@ -39,14 +38,13 @@ _NO_JUDGE = (
 def blocks(findings: "Findings") -> tuple[Listing, ...]:
     """One listing: the study's, else the judge's scores alone, else what to run."""
     study = findings.human
-    if study is not None and study.scores is not None:
-        return (_of_study(findings, study),)
-    return (_without_study(findings),)
+    if study is None or study.scores is None:
+        return (_without_study(findings),)
+    return (_of_study(findings, study, study.scores),)
 
 
-def _of_study(findings: "Findings", study: "StudyFindings") -> Listing:
+def _of_study(findings: "Findings", study: "StudyFindings", scores: "StudyScores") -> Listing:
     judged = {(one.model, one.method): one for one in study.judge.cells} if study.judge else {}
-    cells = study.scores.cells if study.scores else []
     names = row_names(findings, study)
     by = " (rules)" if study.is_rehearsal else ""
     judge = "Judge (rule)" if study.is_rehearsal else "Judge"
@@ -54,9 +52,9 @@ def _of_study(findings: "Findings", study: "StudyFindings") -> Listing:
         NAME,
         "Rehearsal of the human study, by rules" if study.is_rehearsal else "Human study",
         ("Model", "Method", f"Human score{by}", "95% interval", judge, "Documents", "Ratings"),
-        tuple(_line(cell, names, judged.get((cell.model, cell.method))) for cell in cells),
+        tuple(_line(one, names, judged.get((one.model, one.method))) for one in scores.cells),
         n_labels=2,
-        notes=(*_study_notes(findings, study), *_warnings(study)),
+        notes=(*_study_notes(findings, study, scores), *_warnings(study)),
     )
 
 
@@ -79,26 +77,28 @@ def _without_study(findings: "Findings") -> Listing:
     """The judge's scores as the table has them; no rows where nobody has judged."""
     columns = (*findings.table.metric_columns, *findings.table.other_columns)
     column = next((c for c in columns if (c.task, c.metric) == (TASK, METRIC)), None)
-    rows = tuple(_judged_lines(findings, column)) if column else ()
+    lines = []
+    for group, row in ((g, row) for g in findings.table.groups for row in g.rows):
+        if column is not None and column.name in row.cells:
+            n_documents = sum(s.n for s in map(column.score, findings.results_of(row)) if s)
+            label = row.label + (f" {NOT_FORGOTTEN}" if row.n_not_forgotten else "")
+            lines.append((group.title, label, group.text(row, column), str(n_documents)))
+    notes = [Note("ratings", f"No ratings of these results. {_ASK_PEOPLE}")]
+    if lines:
+        judge = (note for note in findings.notes if note.kind == "judge")
+        notes = [*_synthetic(findings), *judge, *notes]
+        if any(row.n_not_forgotten for group in findings.table.groups for row in group.rows):
+            notes.append(Note("not_forgotten", LIMIT_HIT, NOT_FORGOTTEN))
+    else:
+        notes.append(Note("judge", _NO_JUDGE))
     return Listing(
         NAME,
         "Human study: no ratings",
         ("Model", "Method", column.label if column else RECORD.label, "Documents"),
-        rows,
+        tuple(lines),
         n_labels=2,
-        notes=(*_notes_without_study(findings, bool(rows)), *_warnings(findings.human)),
+        notes=(*notes, *_warnings(findings.human)),
     )
-
-
-def _judged_lines(findings: "Findings", column: "Column") -> Iterator[tuple[str, ...]]:
-    for group in findings.table.groups:
-        for row in group.rows:
-            if column.name in row.cells:
-                scores = [r.scores[TASK] for r in findings.results_of(row) if TASK in r.scores]
-                n_documents = sum(of_task[METRIC].n for of_task in scores)
-                marker = f" {NOT_FORGOTTEN}" if row.n_not_forgotten else ""
-                score = group.text(row, column)
-                yield group.title, row.label + marker, score, str(n_documents)
 
 
 def row_names(findings: "Findings", study: "StudyFindings") -> "dict[CellName, CellName]":
@@ -116,11 +116,10 @@ def row_names(findings: "Findings", study: "StudyFindings") -> "dict[CellName, C
     return names
 
 
-def _study_notes(findings: "Findings", study: "StudyFindings") -> Iterator[Note]:
+def _study_notes(
+    findings: "Findings", study: "StudyFindings", scores: "StudyScores"
+) -> Iterator[Note]:
     """How the numbers were made, r, agreement, and what is not in them."""
-    scores = study.scores
-    if scores is None:
-        return
     yield from _synthetic(findings)
     if scores.stand_ins:
         yield Note("stand_ins", describe(scores.stand_ins))
@@ -133,26 +132,18 @@ def _study_notes(findings: "Findings", study: "StudyFindings") -> Iterator[Note]
         yield from _judge_notes(scores, study.judge, study.judge_name)
     else:
         yield Note("judge", _NO_JUDGE)
-    yield Note("agreement", f"{_annotators(scores)} {agreement_sentence(scores.agreement)}")
+    counts = ", ".join(
+        f"{one.annotator} {one.n}" + (f" ({one.n_missing} missing)" if one.n_missing else "")
+        for one in scores.annotators
+    )
+    who = f"{'Rules' if scores.stand_ins else 'Annotators'} and their ratings: {counts}."
+    yield Note("agreement", f"{who} {agreement_sentence(scores.agreement)}")
     keys = findings.by_key.keys()
     elsewhere = [f"{model}, {method}" for (model, method), drawn in study.result_keys.items()
                  if not drawn <= keys]  # fmt: skip
     if elsewhere:
         text = f"Drawn from results that are not in this report: {'; '.join(elsewhere)}."
         yield Note("elsewhere", text)
-
-
-def _notes_without_study(findings: "Findings", has_scores: bool) -> Iterator[Note]:
-    """Who judged, and how to get what is missing."""
-    if has_scores:
-        yield from _synthetic(findings)
-        yield from (note for note in findings.notes if note.kind == "judge")
-    yield Note("ratings", f"No ratings of these results. {_ASK_PEOPLE}")
-    rows = (row for group in findings.table.groups for row in group.rows)
-    if not has_scores:
-        yield Note("judge", _NO_JUDGE)
-    elif any(row.n_not_forgotten for row in rows):
-        yield Note("not_forgotten", LIMIT_HIT, NOT_FORGOTTEN)
 
 
 def _synthetic(findings: "Findings") -> Iterator[Note]:
@@ -182,14 +173,6 @@ def _judge_notes(scores: "StudyScores", judge: "JudgeComparison", name: str) -> 
             "The judge's mean, and r, are over the rated documents that it has scored: "
             f"{'; '.join(fewer)}.",
         )
-
-
-def _annotators(scores: "StudyScores") -> str:
-    counts = ", ".join(
-        f"{one.annotator} {one.n}" + (f" ({one.n_missing} missing)" if one.n_missing else "")
-        for one in scores.annotators
-    )
-    return f"{'Rules' if scores.stand_ins else 'Annotators'} and their ratings: {counts}."
 
 
 def _warnings(study: "StudyFindings | None") -> Iterator[Note]:

@@ -7,7 +7,7 @@ from unlearnbench.analysis.footnotes import listed
 from unlearnbench.analysis.statistics.paired import ALL_PAIRS_UP_TO, LEVEL, Pair, pairwise
 from unlearnbench.analysis.table import INDISTINCT, Column, Group, Note
 from unlearnbench.reporting import printing
-from unlearnbench.reporting.document import Block, Findings, Listing
+from unlearnbench.reporting.document import Findings, Listing
 
 Pairs = Sequence[tuple[Column, Sequence[Pair]]]
 
@@ -23,12 +23,8 @@ _WHAT = (
 _INTERVAL = "Intervals: 95% BCa bootstrap over documents, of each pair alone, not corrected."
 
 
-def blocks(findings: Findings) -> tuple[Block, ...]:
+def blocks(findings: Findings) -> Iterator[Listing]:
     """One listing per group that has two rows to compare."""
-    return tuple(_listings(findings))
-
-
-def _listings(findings: Findings) -> Iterator[Listing]:
     for group in findings.table.groups:
         columns = [c for c in findings.table.metric_columns if c.in_score]
         pairs_of = [(column, pairwise(group, column, findings.by_key)) for column in columns]

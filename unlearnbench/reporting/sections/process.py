@@ -1,7 +1,7 @@
 """How forgetting goes: one row's continuation at chosen epochs, and every epoch's metrics."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from unlearnbench.analysis.table import Column, Group, Note, Row
 from unlearnbench.reporting import printing
@@ -28,26 +28,22 @@ _FACTS = ("bertscore_f1", "bleu", "ma", "el10")
 Columns = Mapping[str, Column]
 
 
-def blocks(findings: Findings) -> tuple[Block, ...]:
+def blocks(findings: Findings) -> Iterable[Block]:
     """Of the first model with a trace, for each method: its cases, and a listing of all epochs."""
-    for group, rows in rows_with_runs(findings):
-        if made := _of_group(findings, group, rows):
-            return made
-    return ()
+    made = (tuple(_of_group(findings, *of_group)) for of_group in rows_with_runs(findings))
+    return next(filter(None, made), ())
 
 
 def _of_group(
     findings: Findings, group: Group, rows: Sequence[tuple[Row, Sequence[Result]]]
-) -> tuple[Block, ...]:
+) -> Iterator[Block]:
     columns, examples = printing.row_columns(findings.table), examples_of(findings, group)
-    made: list[Block] = []
     for row, results in rows:
         # A failed run is looked at only where there is no other: it shows how it went wrong.
         traced = [r for r in results if r.trace is not None and r.trace.epochs]
         traced.sort(key=has_failed)
-        made += _cases(row, traced, examples, columns)
-        made += _listings(row, traced, examples, columns)
-    return tuple(made)
+        yield from _cases(row, traced, examples, columns)
+        yield from _listings(row, traced, examples, columns)
 
 
 def _cases(
@@ -92,22 +88,19 @@ def _listings(
         epochs = trace.epochs if trace is not None else []
         terms = list(dict.fromkeys(term for epoch in epochs for term in epoch.losses))
         losses = (f"loss: {term}" for term in terms)
+        lines = []
+        for epoch in epochs:
+            means = (printing.stored(columns[name], epoch.metrics.get(ROW_FIELDS[name]))
+                     for name in columns)  # fmt: skip
+            own = (printing.loss(epoch.losses.get(term)) for term in terms)
+            lines.append((str(epoch.epoch), *means, str(epoch.n_active), *own))
         yield Listing(
             printing.anchor("epochs", row.label),
             f"{row.label}: every epoch on forget set {result.forget_set.run}",
             ("Epoch", *map(printing.header, columns.values()), "Rows", *losses),
-            tuple(_line(epoch, columns, terms) for epoch in epochs),
+            tuple(lines),
             notes=_notes(result, epochs, columns),
         )
-
-
-def _line(epoch: EpochRecord, columns: Columns, terms: Sequence[str]) -> tuple[str, ...]:
-    means = (epoch.metrics.get(ROW_FIELDS[name]) for name in columns)
-    values = (
-        printing.stored(column, mean) for column, mean in zip(columns.values(), means, strict=True)
-    )
-    losses = (printing.loss(epoch.losses.get(term)) for term in terms)
-    return (str(epoch.epoch), *values, str(epoch.n_active), *losses)
 
 
 def _notes(result: Result, epochs: Sequence[EpochRecord], columns: Columns) -> tuple[Note, ...]:

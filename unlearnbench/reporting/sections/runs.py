@@ -19,10 +19,9 @@ from unlearnbench.analysis.table import (
     Table,
 )
 from unlearnbench.reporting import printing
-from unlearnbench.reporting.document import Block, Findings, Listing
+from unlearnbench.reporting.document import Findings, Listing
 from unlearnbench.results.record import Result
 
-_MEAN = "mean"
 _MOST_COLUMNS = 15  # of metrics in one listing
 
 
@@ -44,17 +43,15 @@ class _Runs:
         return any(len(results) > 1 for _, results in self.rows)
 
 
-def blocks(findings: Findings) -> tuple[Block, ...]:
+def blocks(findings: Findings) -> Iterator[Listing]:
     """One or more listings per group, the columns of a task in one of them."""
-    made: list[Block] = []
     for group, rows in rows_with_runs(findings):
         parts = _parts(findings.table, group)
         for i, columns in enumerate(parts, start=1):
             tasks = listed(dict.fromkeys(column.task for column in columns))
             title = f"Every run, {group.title}" + (f": {tasks}" if tasks else "")
             name = printing.anchor("runs", group.title, *([] if i == 1 else [str(i)]))
-            made.append(_listing(_Runs(group, rows), title, name, columns, i == len(parts)))
-    return tuple(made)
+            yield _listing(_Runs(group, rows), title, name, columns, i == len(parts))
 
 
 def _parts(table: Table, group: Group) -> list[list[Column]]:
@@ -82,23 +79,20 @@ def _parts(table: Table, group: Group) -> list[list[Column]]:
 def _listing(
     runs: _Runs, title: str, name: str, columns: Sequence[Column], outcome: bool = False
 ) -> Listing:
-    seed = ("Seed",) if runs.has_seeds else ()
-    labels = ("Row", "Forget set", *seed)
+    labels = ("Row", "Forget set", *(("Seed",) if runs.has_seeds else ()))
     ends = ("Epochs", "Status") if outcome else ()
-    lines = [line for row, results in runs.rows for line in _lines(runs, row, results, columns)]
-    n_printed = len(labels) + len(columns) + len(ends)  # without `ends` a line's last two go
-    return Listing(
-        name,
-        title,
-        (*labels, *map(_header, columns), *ends),
-        tuple(line[:n_printed] for line in lines),
-        len(labels),
-        _notes(runs, columns),
-    )
-
-
-def _header(column: Column) -> str:
-    return printing.name(column) if _is_short(column) else printing.header(column)
+    lines: list[tuple[str, ...]] = []
+    for row, results in runs.rows:
+        lines += [_line(runs, row, result, columns) for result in results]
+        if runs.has_means:
+            means = (runs.group.text(row, column) for column in (*columns, EPOCHS))
+            seed = ("",) if runs.has_seeds else ()
+            lines.append((row.label, "mean", *seed, *means, ""))
+    names = (printing.name(c) if _is_short(c) else printing.header(c) for c in columns)
+    headers = (*labels, *names, *ends)
+    # Without `ends` a line's last two go.
+    rows = tuple(line[: len(headers)] for line in lines)
+    return Listing(name, title, headers, rows, len(labels), _notes(runs, columns))
 
 
 def _is_short(column: Column) -> bool:
@@ -106,67 +100,36 @@ def _is_short(column: Column) -> bool:
     return not column.in_score and printing.unit(column) not in ("", "%")
 
 
-def _lines(
-    runs: _Runs, row: Row, results: Sequence[Result], columns: Sequence[Column]
-) -> list[tuple[str, ...]]:
-    lines = [_line(runs, row, result, columns) for result in results]
-    return [*lines, _mean_line(runs, row, columns)] if runs.has_means else lines
-
-
 def _line(runs: _Runs, row: Row, result: Result, columns: Sequence[Column]) -> tuple[str, ...]:
     seed = (str(result.seed),) if runs.has_seeds else ()
-    label = f"{row.label} {_marker(result)}".strip()
+    missed = result.status == "not_forgotten"
+    marker, status = NOT_FORGOTTEN if missed else "", "not forgotten" if missed else "forgotten"
+    if has_failed(result):
+        marker, status = LEFT_OUT, "failed"
+    elif result.role != "method":
+        status = ABSENT
     values = (column.text(value(result, column), runs.group.cap) for column in columns)
     n_epochs = EPOCHS.text(epochs(result)).removesuffix(".0")
-    return (label, result.forget_set.run, *seed, *values, n_epochs, _status(result))
-
-
-def _mean_line(runs: _Runs, row: Row, columns: Sequence[Column]) -> tuple[str, ...]:
-    seed = ("",) if runs.has_seeds else ()
-    values = (runs.group.text(row, column) for column in (*columns, EPOCHS))
-    return (row.label, _MEAN, *seed, *values, "")
-
-
-def _marker(result: Result) -> str:
-    if has_failed(result):
-        return LEFT_OUT
-    return NOT_FORGOTTEN if result.status == "not_forgotten" else ""
-
-
-def _status(result: Result) -> str:
-    if has_failed(result):
-        return "failed"
-    if result.role != "method":
-        return ABSENT
-    return "not forgotten" if result.status == "not_forgotten" else "forgotten"
+    label = f"{row.label} {marker}".strip()
+    return (label, result.forget_set.run, *seed, *values, n_epochs, status)
 
 
 def _notes(runs: _Runs, columns: Sequence[Column]) -> tuple[Note, ...]:
     group, labels = runs.group, {c.name: c.label for c in columns}
+    units, cap, capped = printing.units(filter(_is_short, columns)), group.cap, ""
+    if cap is not None and any(column.capped for column in columns):
+        capped = f"A perplexity above {cap:g}, of a run or a mean, is printed >{cap:g}."
+    means = "One run per row: no means."
+    if runs.has_means:
+        means = "A row's mean is over its runs that did not fail, as in the comparison table."
     return printing.notes(
-        ("units", _sentence(printing.units(filter(_is_short, columns)))),
-        ("capped", _capped(group, columns)),
-        ("mean", _about_means(runs)),
+        ("units", f"{units}." if units else ""),
+        ("capped", capped),
+        ("mean", means),
         ("not_forgotten", footnotes.not_forgotten(group), NOT_FORGOTTEN),
         ("left_out", footnotes.left_out(group), LEFT_OUT),
         ("degenerate", footnotes.degenerate(group, labels)),
     )
-
-
-def _sentence(text: str) -> str:
-    return f"{text}." if text else ""
-
-
-def _capped(group: Group, columns: Sequence[Column]) -> str:
-    if group.cap is None or not any(c.capped for c in columns):
-        return ""
-    return f"A perplexity above {group.cap:g}, of a run or a mean, is printed >{group.cap:g}."
-
-
-def _about_means(runs: _Runs) -> str:
-    if not runs.has_means:
-        return "One run per row: no means."
-    return "A row's mean is over its runs that did not fail, as in the comparison table."
 
 
 def rows_with_runs(findings: Findings) -> Iterator[tuple[Group, list[tuple[Row, list[Result]]]]]:
@@ -175,12 +138,11 @@ def rows_with_runs(findings: Findings) -> Iterator[tuple[Group, list[tuple[Row, 
     A row's own `runs` are those in its means; a failed one is in none.
     """
     for group in findings.table.groups:
-        yield group, [(row, _all_of(row, findings)) for row in group.rows]
-
-
-def _all_of(row: Row, findings: Findings) -> list[Result]:
-    runs = sorted((*row.runs, *row.failed_runs), key=lambda run: (run.forget_set, run.seed))
-    return [findings.by_key[run.key] for run in runs]
+        rows = []
+        for row in group.rows:
+            runs = sorted((*row.runs, *row.failed_runs), key=lambda run: (run.forget_set, run.seed))
+            rows.append((row, [findings.by_key[run.key] for run in runs]))
+        yield group, rows
 
 
 def has_failed(result: Result) -> bool:
@@ -190,8 +152,7 @@ def has_failed(result: Result) -> bool:
 
 def value(result: Result, column: Column) -> float | None:
     """A metric of one run in printed units, uncapped; None if it was not measured."""
-    score = result.scores.get(column.task, {}).get(column.metric)
-    return None if score is None or has_failed(result) else score.value * column.scale
+    return None if has_failed(result) else column.value(result)
 
 
 def epochs(result: Result) -> float | None:

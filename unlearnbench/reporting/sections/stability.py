@@ -1,30 +1,23 @@
 """Who is first by s_z and s_m, and how surely: other runs, one metric less, one row less."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 
 from unlearnbench.analysis.footnotes import listed
 from unlearnbench.analysis.statistics.stability import N_DRAWS, Stability, rank_stability
 from unlearnbench.analysis.table import ABSENT, S_M, S_Z, SCORE_NAMES, Column, Group, Row
 from unlearnbench.reporting import printing
-from unlearnbench.reporting.document import Block, Findings, Listing
-
-First = Mapping[str, tuple[str, ...]]  # what was left out -> labels of who is first without it
+from unlearnbench.reporting.document import Findings, Listing
 
 _ONE_LESS = (
     "A metric less, a row less: in how many of the rankings without one of the metrics, or "
     "without one of the other rows, the row is first; a tie counts for all in it. By the table's "
     "means."
 )
-_NOTHING = "nothing"
 _MANY_RUNS = 10
 
 
-def blocks(findings: Findings) -> tuple[Block, ...]:
+def blocks(findings: Findings) -> Iterator[Listing]:
     """Two listings per group with scores: how often each row is first, and who is without what."""
-    return tuple(_listings(findings))
-
-
-def _listings(findings: Findings) -> Iterator[Listing]:
     columns = findings.table.metric_columns
     for group in findings.table.groups:
         if group.scored:
@@ -51,17 +44,17 @@ def _line(group: Group, row: Row, at: int, stability: Stability) -> tuple[str, .
         *(group.text(row, column) for column in (S_Z, S_M)),
         *(ABSENT if share is None else printing.share(share[at]) for share in shares),
         *(
-            _times_first(row.label, stability.without_metric.get(score, {}))
-            for score in SCORE_NAMES
+            _times_first(row.label, [firsts[score] for left, firsts in without.items()
+                                     if left != row.label])
+            for without in (stability.without_metric, stability.without_row)
+            for score in range(len(SCORE_NAMES))
         ),
-        *(_times_first(row.label, stability.without_row.get(score, {})) for score in SCORE_NAMES),
-    )
+    )  # fmt: skip
 
 
-def _times_first(label: str, first: First) -> str:
-    """'6 of 8'; the ranking without the row itself is not counted."""
-    others = [labels for left_out, labels in first.items() if left_out != label]
-    return f"{sum(label in labels for labels in others)} of {len(others)}" if others else ABSENT
+def _times_first(label: str, firsts: Sequence[Sequence[str]]) -> str:
+    """'6 of 8'."""
+    return f"{sum(label in labels for labels in firsts)} of {len(firsts)}" if firsts else ABSENT
 
 
 def _about_runs(stability: Stability) -> str:
@@ -82,14 +75,16 @@ def _about_runs(stability: Stability) -> str:
 
 def _one_less(group: Group, stability: Stability, columns: tuple[Column, ...]) -> Listing:
     labels = {column.name: column.label for column in columns}
-    lines = [_first_in_table(group)]
-    for kind, by_score in (("metric", stability.without_metric), ("row", stability.without_row)):
-        s_z, s_m = (by_score.get(score, {}) for score in SCORE_NAMES)
-        lines += [
-            (kind, labels.get(left_out, left_out) if kind == "metric" else left_out,
-             listed(s_z[left_out]), listed(s_m[left_out]))
-            for left_out in s_z
-        ]  # fmt: skip
+    in_table = (
+        [row.label for row in group.compared if score in row.cells and row.cells[score].rank == 1]
+        for score in SCORE_NAMES
+    )
+    lines = [
+        (ABSENT, "nothing", *map(listed, in_table)),
+        *(("metric", labels[left], *map(listed, firsts))
+          for left, firsts in stability.without_metric.items()),
+        *(("row", left, *map(listed, firsts)) for left, firsts in stability.without_row.items()),
+    ]  # fmt: skip
     return Listing(
         printing.anchor("first-without", group.title),
         f"Who is first when one metric, or one row, is left out: {group.title}",
@@ -97,12 +92,3 @@ def _one_less(group: Group, stability: Stability, columns: tuple[Column, ...]) -
         tuple(lines),
         n_labels=4,
     )
-
-
-def _first_in_table(group: Group) -> tuple[str, ...]:
-    def first(score: str) -> str:
-        return listed(
-            row.label for row in group.compared if score in row.cells and row.cells[score].rank == 1
-        )
-
-    return (ABSENT, _NOTHING, *map(first, SCORE_NAMES))
