@@ -1,5 +1,6 @@
 """Faulty data through the command line: one clear line, the right status, all else intact."""
 
+import gzip
 import json
 import shutil
 from pathlib import Path
@@ -127,7 +128,10 @@ FORGET = [
     ("utf16.csv", "text\nkab\n".encode("utf-16"), "utf16.csv is not UTF-8 text but UTF-16"),
     ("none.parquet", b"text\nkab\n", "none.parquet is not a readable Parquet file"),
     ("empty.parquet", b"", "empty.parquet is not a readable Parquet file"),
-    ("all.json", b'[{"text": "kab"}]', "write one object per line", "call it all.jsonl"),
+    ("all.json", b'[{"text": "kab"}, 3]', "all.json, row 1: int, not an object with fields"),
+    ("half.json", b'[{"text": "kab"}', "half.json: not JSON", "or an array of objects"),
+    ("cut.jsonl.gz", gzip.compress(b'{"text": "kab"}')[:-9], "cut.jsonl.gz is damaged"),
+    ("no.jsonl.gz", b'{"text": "kab"}', "no.jsonl.gz is damaged"),
     ("pool.txt", b"kab\nkad\n", "write one object per line"),
 ]
 
@@ -511,7 +515,7 @@ def sets(world, out, folder, task="classification"):
     [
         (b"", "has no rows"),
         (b'{"premise": 3}\n', "row 0: field 'premise'"),
-        (b"[]\n", "row 0: list, not an object"),
+        (b"[[]]\n", "row 0: list, not an object"),
         (b"{}\n", "row 0: field 'premise' is missing"),
         (b'{"premise": "\xe9"}\n', "not UTF-8"),
         (b'{"premise": "\\ud800"}\n', "half a character"),

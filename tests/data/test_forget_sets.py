@@ -1,6 +1,7 @@
 """Forget sets: the extraction benchmark's real rows, text files, and every broken input."""
 
 import csv
+import gzip
 import json
 import shutil
 from collections.abc import Callable
@@ -226,8 +227,16 @@ def test_running_text_is_cut(n_tokens: int, length: int, t0: int) -> None:
 
 
 def write(path: Path, rows: list[Any]) -> Path:
-    """Rows as .jsonl, .csv or .parquet, by the file's name."""
-    if path.suffix == ".jsonl":
+    """Rows as a table of any kind, by the file's name."""
+    if path.suffix == ".gz":
+        plain = write(path.with_suffix(""), rows)
+        path.write_bytes(gzip.compress(plain.read_bytes()))
+        plain.unlink()
+    elif path.suffix == ".json":
+        path.write_text(json.dumps(rows, indent=1))
+    elif path.name == "array.jsonl":
+        path.write_text(json.dumps(rows))
+    elif path.suffix == ".jsonl":
         path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     elif path.suffix == ".csv":
         with path.open("w", newline="") as file:
@@ -245,13 +254,24 @@ def write(path: Path, rows: list[Any]) -> Path:
 TEXT = "The quick brown fox jumps over the lazy dog, and then it rests."
 
 
-@pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".parquet"])
-def test_the_three_file_types_hold_the_same_rows(
-    suffix: str, tmp_path: Path, neo: LanguageModel
+@pytest.mark.parametrize(
+    "name",
+    [
+        "rows.jsonl",
+        "rows.json",
+        "array.jsonl",
+        "rows.csv",
+        "rows.parquet",
+        "rows.jsonl.gz",
+        "rows.csv.gz",
+    ],
+)
+def test_the_kinds_of_file_hold_the_same_rows(
+    name: str, tmp_path: Path, neo: LanguageModel
 ) -> None:
     rows = [{"doc_id": f"d{i}", "prefix": f"{TEXT} {i}", "suffix": " and, so on"} for i in range(3)]
-    found = read(neo, write(tmp_path / f"rows{suffix}", rows))
-    source = open_source(ForgetRequest(str(tmp_path / f"rows{suffix}")))
+    found = read(neo, write(tmp_path / name, rows))
+    source = open_source(ForgetRequest(str(tmp_path / name)))
     known_before_any_model = source.targets("0", limit=2).doc_ids
     assert known_before_any_model == ("d0", "d1")
     assert found.rows.doc_ids == ("d0", "d1", "d2")
@@ -376,7 +396,7 @@ def test_content_hash_follows_tokens_and_not_padding(shared: Path, neo: Language
         ([{"text": "a"}], "row 0: nothing is given"),
         ([{"text": "a b"}], "row 0: too short: 1 tokens to forget, needs 2"),
         ([{"text": TEXT, "doc_id": "x"}] * 2, "row 1: doc_id 'x' is already that of"),
-        ([["no", "object"]], "row 0: list, not an object"),
+        ([["no", "object"]], "row 0: str, not an object"),
         ([], "has no rows"),
     ],
 )

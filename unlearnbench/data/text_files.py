@@ -18,7 +18,7 @@ from unlearnbench.data.forget_source import (
 from unlearnbench.data.hub_datasets import dataset_rows, parse_dataset
 from unlearnbench.errors import UserError
 from unlearnbench.files.hashing import text_sha256
-from unlearnbench.files.tables import SUFFIXES, read_table, text_of_file
+from unlearnbench.files.tables import SUFFIXES, read_table, table_suffix, text_of_file
 from unlearnbench.models.vocabulary import encode_continuations, encode_starts
 from unlearnbench.nano import WORLDS
 
@@ -214,16 +214,22 @@ def _tables(location: str) -> dict[str, TextTable]:
         parse_dataset(location)  # a misspelt name is told before anything else is done
         return {"0": TextTable(location)}
     place = Path(location).expanduser()
-    if place.is_file() and place.suffix in SUFFIXES:
+    if place.is_file() and table_suffix(place):
         return {"0": TextTable(location)}
-    files = [p for p in sorted(place.glob("*")) if p.suffix in SUFFIXES] if place.is_dir() else []
-    tables = {path.stem: TextTable(str(path)) for path in files}
+    # A .json file in a folder may say something of the set, as dataset_info.json does.
+    paths = sorted(place.glob("*")) if place.is_dir() else []
+    files = [path for path in paths if table_suffix(path) not in ("", ".json", ".json.gz")]
+    tables = {path.name.removesuffix(table_suffix(path)): TextTable(str(path)) for path in files}
     if len(tables) < len(files):
-        twice = next(path.stem for path in files if tables[path.stem].location != str(path))
-        raise UserError(f"{place} holds two files called '{twice}'; rename one")
+        used = {table.location for table in tables.values()}
+        twice = next(path for path in files if str(path) not in used)
+        raise UserError(
+            f"{place} holds two files called '{twice.name.removesuffix(table_suffix(twice))}'; "
+            "rename one"
+        )
     if tables:
         return tables
-    if place.suffix in (".json", ".txt") and place.is_file():
+    if place.suffix == ".txt" and place.is_file():
         raise UserError(
             f"{place} is no table of rows; write one object per line, "
             f'{{"text": "..."}}, and call it {place.stem}.jsonl'

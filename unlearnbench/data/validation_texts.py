@@ -9,7 +9,7 @@ from typing import Any
 from unlearnbench.data.hub_datasets import dataset_rows
 from unlearnbench.errors import UserError
 from unlearnbench.files.hashing import text_sha256
-from unlearnbench.files.tables import SUFFIXES, count_repeats, read_table, text_of_file
+from unlearnbench.files.tables import count_repeats, read_table, table_suffix, text_of_file
 from unlearnbench.nano import find_world
 from unlearnbench.settings import name_and_value
 
@@ -39,7 +39,7 @@ def read_texts(wanted: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
     """Documents by text name; `wanted` says for each name where it is.
 
     'hub' or 'hub@COMMIT': its validation split on the Hugging Face hub ('pile' and
-    'wikitext'); a world's name: that world's; else a file: .jsonl, .csv or .parquet with a field
+    'wikitext'); a world's name: that world's; else a file: a table with a field
     `text` per document, .txt as one document.  A hub text that cannot be had is left out
     with one warning, never counted as empty; a bad file raises `UserError`.
     """
@@ -67,7 +67,7 @@ def _in_folder(name: str, data: str) -> str | None:
     if not folder.is_dir():
         raise UserError(f"no folder at {data}; --data takes a folder with the sets' files")
     files = sorted(folder.rglob(f"{name}_validation.*"))
-    there = [file for file in files if file.suffix in (*SUFFIXES, ".txt") and file.is_file()]
+    there = [f for f in files if f.is_file() and (table_suffix(f) or f.suffix == ".txt")]
     if len(there) > 1:
         raise UserError(
             f"two files for the text {name}: {there[0]} and {there[1]}; keep one of them, or name "

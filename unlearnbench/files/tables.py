@@ -1,7 +1,9 @@
-"""The rows of a JSONL, CSV or Parquet file as they stand: every one, or an error that names it."""
+"""The rows of a JSONL, JSON, CSV or Parquet file as they stand, or an error that names one."""
 
 import csv
+import gzip
 import io
+import zlib
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,20 +14,28 @@ from unlearnbench.files.strict_json import RepeatedNameError, parsed
 _LONGEST_CELL = 1 << 30  # characters; the csv module's own limit is 128 KiB
 
 
-def jsonl_rows(path: Path) -> Iterator[dict[str, Any]]:
-    """One object per line; blank lines are no rows."""
-    lines = (line for line in text_of_file(path).split("\n") if line.strip())
-    for at, line in enumerate(lines):
-        where = f"{path.name}, row {at}"
-        try:
-            row = parsed(line)
-        except RepeatedNameError as error:
-            raise UserError(f"{where}: field {error.name!a} is there twice; keep one") from error
-        except ValueError as error:
-            raise UserError(f"{where}: not JSON ({error}); one object per line") from error
+def json_rows(path: Path) -> Iterator[dict[str, Any]]:
+    """One object per line, blank lines aside, or one array of objects."""
+    text = text_of_file(path)
+    if text.lstrip().startswith("["):
+        rows = iter(_value(text, path.name, "one object per line, or an array of objects"))
+    else:
+        lines = enumerate(line for line in text.split("\n") if line.strip())
+        rows = (_value(line, f"{path.name}, row {at}", "one object per line") for at, line in lines)
+    for at, row in enumerate(rows):
         if not isinstance(row, dict):
-            raise UserError(f"{where}: {type(row).__name__}, not an object with fields")
+            kind = type(row).__name__
+            raise UserError(f"{path.name}, row {at}: {kind}, not an object with fields")
         yield row
+
+
+def _value(text: str, where: str, wanted: str) -> Any:
+    try:
+        return parsed(text)
+    except RepeatedNameError as error:
+        raise UserError(f"{where}: field {error.name!a} is there twice; keep one") from error
+    except ValueError as error:
+        raise UserError(f"{where}: not JSON ({error}); {wanted}") from error
 
 
 def csv_rows(path: Path) -> Iterator[dict[str, str]]:
@@ -97,23 +107,34 @@ def _record(header: list[str], cells: list[str], where: str) -> dict[str, str]:
 
 
 _READERS: dict[str, Callable[[Path], Iterable[dict[str, Any]]]] = {
-    ".jsonl": jsonl_rows,
+    ".jsonl": json_rows,
     ".csv": csv_rows,
     ".parquet": parquet_rows,
+    ".jsonl.gz": json_rows,
+    ".csv.gz": csv_rows,
+    ".json": json_rows,
+    ".json.gz": json_rows,
 }
 SUFFIXES = tuple(_READERS)
 
 
+def table_suffix(path: Path) -> str:
+    """What says a table's format, such as '.jsonl.gz'; '' where the name says no table."""
+    suffix = "".join(path.suffixes[-2:]) if path.suffix == ".gz" else path.suffix
+    return suffix if suffix in _READERS else ""
+
+
 def read_table(path: Path, docs: str = "docs/forget_sets.md") -> list[dict[str, Any]]:
-    """The rows of a .jsonl, .csv or .parquet file; raises `UserError` naming file and row.
+    """The rows of a file with one of `SUFFIXES`; raises `UserError` naming file and row.
 
     `docs` is the page that says what a row holds.
     """
-    if path.suffix not in _READERS:
+    suffix = table_suffix(path)
+    if not suffix:
         raise UserError(f"{path} is not one of {', '.join(SUFFIXES)}; see {docs}")
     if not path.is_file():
         raise UserError(f"no file at {path}; give an existing {', '.join(SUFFIXES)} file")
-    rows = list(_READERS[path.suffix](path))
+    rows = list(_READERS[suffix](path))
     if not rows:
         raise UserError(f"{path} has no rows; see {docs} for what a row holds")
     return rows
@@ -124,12 +145,16 @@ _OTHER_MARKS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
 
 
 def decoded_file(path: Path) -> str:
-    """A file's text, its line ends as they are; a byte order mark of UTF-8 is left out.
+    """A file's text, unpacked, its line ends as they are; a byte order mark of UTF-8 is left out.
 
     Raises `UserError` where it cannot be read, is not UTF-8, or holds NUL bytes.
     """
     try:
         content = path.read_bytes()
+        if path.suffix == ".gz":
+            content = gzip.decompress(content)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise UserError(f"{path} is damaged ({error}); compress or copy it again") from error
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from error
     if (other := _OTHER_MARKS.get(content[:2])) is not None:

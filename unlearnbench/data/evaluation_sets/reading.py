@@ -16,7 +16,7 @@ from unlearnbench.data.evaluation_sets.dialogue_files import read_dialogue_file
 from unlearnbench.data.evaluation_sets.hub import ON_HUB, read_hub
 from unlearnbench.data.evaluation_sets.schemas import check_rows
 from unlearnbench.errors import UserError, unknown
-from unlearnbench.files.tables import SUFFIXES, count_repeats, read_table
+from unlearnbench.files.tables import count_repeats, read_table, table_suffix
 from unlearnbench.nano import find_world
 
 # How a file of the set may begin, where that is not the set's own name.
@@ -120,7 +120,7 @@ def _file_of(name: str, wanted: str, paths: Iterable[Path]) -> tuple[str, Path |
     begins = re.compile(f"(?:{'|'.join((name, *_OTHER_NAMES.get(name, ())))})(?![a-z0-9])")
     by_split = defaultdict[str | None, list[Path]](list)
     for path in paths:
-        if path.suffix in SUFFIXES and begins.match(path.name.lower()):
+        if table_suffix(path) and begins.match(path.name.lower()):
             by_split[_split_of(path)].append(path)
     for split in (wanted, "test" if wanted == "validation" else "validation"):
         if chosen := _only_one(name, f" {split}", by_split[split]):
