@@ -1,6 +1,7 @@
 """A model as a run needs it before any weights are loaded: identity, size, device, strategy."""
 
 import os
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -86,6 +87,13 @@ def choose_model(experiment: "Experiment", name: str, download: bool = True) -> 
     if facts is None:
         raise absent(name, revision)
     device, device_name = choose_device(experiment.device)
+    if not facts.keeps_columns:
+        warnings.warn(
+            f"{name}: a {facts.architecture} keeps no keys and values per token, so its "
+            "continuations are written one by one: expect the upper bound of tokens that "
+            "--dry-run states (docs/models.md)",
+            stacklevel=2,
+        )
     return ModelChoice(
         requested=name,
         source=facts.source,

@@ -76,7 +76,7 @@ class ModelFacts:
     source: ModelSource
     architecture: str  # class name, e.g. GPTNeoForCausalLM
     n_parameters: int  # tied ones once
-    vocabulary_size: int
+    keeps_columns: bool  # its memory is keys and values per token (docs/models.md)
 
 
 def model_facts(
@@ -99,17 +99,19 @@ def model_facts(
     source = source_of(name, resolve(name)[1], folder)
     files = weight_files(folder, allow_pickle)
 
-    def check() -> tuple[str, int, int]:
+    def check() -> tuple[str, int, bool]:
         return _check(folder, files, trust_remote_code)
 
     # Code that comes with a model may say something else each time.
     is_kept = not trust_remote_code and not is_pickled(files)
-    question = f"complete model {source.weights_sha256}"
+    question = f"model {source.weights_sha256}"
     return ModelFacts(source, *(checked_once(folder, question, check) if is_kept else check()))
 
 
-def _check(folder: Path, files: tuple[Path, ...], trust_remote_code: bool) -> tuple[str, int, int]:
-    """Class name, number of parameters, vocabulary: all that shows without taking memory."""
+def _check(folder: Path, files: tuple[Path, ...], trust_remote_code: bool) -> tuple[str, int, bool]:
+    """The model's facts: all that shows without taking memory."""
+    from unlearnbench.models.generation.behaviour import keeps_keys_and_values
+
     config = read_configuration(folder, trust_remote_code)
     architecture = (getattr(config, "architectures", None) or [type(config).__name__])[0]
     check_layers(folder, check_headers(files))
@@ -119,7 +121,7 @@ def _check(folder: Path, files: tuple[Path, ...], trust_remote_code: bool) -> tu
     _check_tied(network, folder, files)
     network.tie_weights()  # the loader compares values to tie them, and here there are none
     n_parameters = sum(p.numel() for p in network.parameters())
-    return str(architecture), n_parameters, int(config.vocab_size)
+    return str(architecture), n_parameters, keeps_keys_and_values(network)
 
 
 def _network(
