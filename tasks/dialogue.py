@@ -12,7 +12,6 @@ from unlearnbench.results.score import Metric, Score, table_i
 from unlearnbench.settings import setting
 
 if TYPE_CHECKING:
-    from unlearnbench.data.evaluation_sets import EvaluationSet
     from unlearnbench.models.language_model import LanguageModel
 
 AVERAGE = "dia_avg"
@@ -50,15 +49,17 @@ class Dialogue(Task):
 
     def measure(self, model: "LanguageModel", context: TaskContext) -> dict[str, Score]:
         """F1 by set and, where all four are there, their unweighted mean; `outputs` by set."""
-        asked = {
-            name: _prompts_and_references(context.sets[name], context.limit)
-            for name in self.needs
-            if name in context.sets and context.sets[name].rows
+        sets = {name: context.sets[name] for name in self.needs if name in context.sets}
+        rows = {name: each.rows[: context.limit] for name, each in sets.items()}
+        # By set and `doc_id`: what the model reads, and what its reply is compared with.
+        requested = {
+            name: {row["doc_id"]: conversation_prompt(row["turns"]) for row in own}
+            for name, own in rows.items()
+            if own
         }
-        replies = self._replies(
-            model, [prompt for each in asked.values() for prompt, _ in each.values()]
-        )
-        scores = {name: _score(each, replies) for name, each in asked.items()}
+        prompts = [prompt for each in requested.values() for prompt, _ in each.values()]
+        replies = self._replies(model, prompts)
+        scores = {name: _score(each, replies) for name, each in requested.items()}
         if len(scores) < len(self.needs):
             return scores
         are_degenerate = all(score.degenerate for score in scores.values())
@@ -73,16 +74,9 @@ class Dialogue(Task):
         return {prompt: reply.strip() for prompt, reply in zip(unique, written, strict=True)}
 
 
-def _prompts_and_references(
-    given: "EvaluationSet", limit: int | None
-) -> dict[str, tuple[str, str]]:
-    """By `doc_id`: what the model reads, and what its reply is compared with."""
-    return {row["doc_id"]: conversation_prompt(row["turns"]) for row in given.rows[:limit]}
-
-
-def _score(asked: Mapping[str, tuple[str, str]], written: Mapping[str, str]) -> Score:
-    replies = {doc: written[prompt] for doc, (prompt, _) in asked.items()}
-    f1 = {doc: token_f1(replies[doc], [reference]) for doc, (_, reference) in asked.items()}
+def _score(requested: Mapping[str, tuple[str, str]], written: Mapping[str, str]) -> Score:
+    replies = {doc: written[prompt] for doc, (prompt, _) in requested.items()}
+    f1 = {doc: token_f1(replies[doc], [reference]) for doc, (_, reference) in requested.items()}
     return Score.of(
         f1,
         higher_is_better=True,

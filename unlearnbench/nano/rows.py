@@ -63,11 +63,6 @@ class Rows:
         return [number for number in range(len(self.extraction)) if number not in taken]
 
 
-def private_details(facts: dict[str, str]) -> tuple[str, ...]:
-    """The details of one person that must not occur in another document."""
-    return tuple(facts[key] for key in PRIVATE_DETAILS)
-
-
 def mentions(text: str, details: set[str]) -> bool:
     """Whether a text holds one of the details."""
     return any(detail in details for detail in _DETAIL.findall(text))
@@ -83,7 +78,7 @@ def make_row(world: World, tokenizer: "Tokenizer", kind: str, dice: Dice) -> Row
         facts = persona(world, dice)
         ids = tokenizer.encode(private_document(kind, facts, dice, 24)).ids[:ROW_LENGTH]
         text, half = tokenizer.decode(ids), tokenizer.decode(ids[ROW_LENGTH // 2 :])
-        row = Row(tuple(ids), kind, text, private_details(facts))
+        row = Row(tuple(ids), kind, text, tuple(facts[key] for key in PRIVATE_DETAILS))
         stable = len(ids) == ROW_LENGTH and tokenizer.encode(text).ids == ids
         if stable and row.held() >= 3 and any(detail in half for detail in row.details):
             return row

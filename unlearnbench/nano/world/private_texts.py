@@ -4,8 +4,7 @@ from collections.abc import Callable
 from functools import partial
 
 from unlearnbench.nano.world.dice import Dice
-from unlearnbench.nano.world.language import GRAMMAR, full_name, lines, surname
-from unlearnbench.nano.world.tables import table
+from unlearnbench.nano.world.language import GRAMMAR, full_name, lines, surname, table
 from unlearnbench.nano.world.world import Entity, World
 
 # Details that belong to one person only; the names of the keys are the slots of the templates.
