@@ -91,8 +91,8 @@ def conversation_prompt(turns: Sequence[str]) -> tuple[str, str]:
     Turns are normalised; the prompt ends with the tag of the one who replies, without a space.
     """
     *turns_before, reply = (normalize_reply(turn) for turn in turns)
-    lines = [f"User {_speaker(at)}: {turn}" for at, turn in enumerate(turns_before)]
-    return "\n".join([*lines, f"User {_speaker(len(turns_before))}:"]), reply
+    lines = [f"User {1 + at % 2}: {turn}" for at, turn in enumerate(turns_before)]
+    return "\n".join([*lines, f"User {1 + len(turns_before) % 2}:"]), reply
 
 
 def normalize_reply(text: str) -> str:
@@ -104,15 +104,14 @@ def normalize_reply(text: str) -> str:
     for apart, written in _MARKS:
         spaced = spaced.replace(written, apart).replace("  ", " ")
     words = spaced.split(" ")
-    started = (_upper_first(w) if _is_upper(words, at) else w for at, w in enumerate(words))
+    started = (
+        word[:1].upper() + word[1:] if _is_upper(words, at) else word
+        for at, word in enumerate(words)
+    )
     joined = f" {' '.join(started)} "
     for apart, written in _MARKS:
         joined = joined.replace(apart, written)
     return joined.strip().replace("  ", " ")
-
-
-def _speaker(turn: int) -> int:
-    return 1 + turn % 2
 
 
 def _is_upper(words: Sequence[str], at: int) -> bool:
@@ -120,7 +119,3 @@ def _is_upper(words: Sequence[str], at: int) -> bool:
         return True
     # An empty word (of two spaces) counts as a sentence's end as well; the first word never does.
     return at > 1 and words[at - 1] in _SENTENCE_END
-
-
-def _upper_first(word: str) -> str:
-    return word[:1].upper() + word[1:]

@@ -88,7 +88,13 @@ def make_rows(world: World, tokenizer: "Tokenizer", seed: int) -> Rows:
     """Make all rows, then scatter the forget rows over the extraction set."""
     dice = Dice(seed, "rows")
     n_forget = len(FORGET_NAMES) * FORGET_ROWS
-    made = _distinct_rows(world, tokenizer, n_forget + POOL_ROWS + UNSEEN_ROWS, dice)
+    made: list[Row] = []
+    taken: set[str] = set()
+    while len(made) < n_forget + POOL_ROWS + UNSEEN_ROWS:
+        row = make_row(world, tokenizer, PRIVATE_KINDS[len(made) % len(PRIVATE_KINDS)], dice)
+        if not mentions(row.text, taken):
+            made.append(row)
+            taken.update(row.details)
     extraction, unseen = made[: n_forget + POOL_ROWS], made[n_forget + POOL_ROWS :]
     places = dice.shuffled(range(len(extraction)))
     scattered = [extraction[place] for place in places]
@@ -98,14 +104,3 @@ def make_rows(world: World, tokenizer: "Tokenizer", seed: int) -> Rows:
         for name, start in zip(FORGET_NAMES, range(0, n_forget, FORGET_ROWS), strict=True)
     }
     return Rows(scattered, forget, unseen, seed)
-
-
-def _distinct_rows(world: World, tokenizer: "Tokenizer", count: int, dice: Dice) -> list[Row]:
-    rows: list[Row] = []
-    taken: set[str] = set()
-    while len(rows) < count:
-        row = make_row(world, tokenizer, PRIVATE_KINDS[len(rows) % len(PRIVATE_KINDS)], dice)
-        if not mentions(row.text, taken):
-            rows.append(row)
-            taken.update(row.details)
-    return rows

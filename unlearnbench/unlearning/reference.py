@@ -2,7 +2,6 @@
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -28,53 +27,14 @@ if TYPE_CHECKING:
 _ROWS_AT_ONCE = 8
 
 
-@dataclass(frozen=True)
-class FrozenReference:
-    """The model's output distributions, as they were when `of` was called, at fixed positions.
-
-    Probabilities of 128 rows over GPT-2's vocabulary are 4.8 GiB; what the head
-    reads to make them is 75 MiB.
-    """
-
-    hidden: tuple[Tensor, ...]  # per sequence [n_i, d]
-    head: nn.Module  # a copy: the head is trained, and may be tied to the embeddings
-
-    @classmethod
-    @torch.no_grad()
-    def of(
-        cls, model: "LanguageModel", sequences: "Sequences", positions: Tensor
-    ) -> "FrozenReference":
-        """Freeze the model at the positions where `positions` [M, L] bool is true.
-
-        Raises `UserError` if the head's output is not the model's logits.
-        """
-        if not head_is_last(model):
-            raise UserError(
-                f"{type(model.network).__name__} changes its output head's result (soft-capping or "
-                "scaling), so its frozen distribution cannot be kept; take a method without a KL "
-                "term: --methods kumpr"
-            )
-        hidden: list[Tensor] = []
-        for start in range(0, len(sequences), _ROWS_AT_ONCE):
-            rows = list(range(start, min(start + _ROWS_AT_ONCE, len(sequences))))
-            read = head_inputs(model, sequences.select(rows), positions[rows])
-            hidden.extend(read.split(positions[rows].sum(1).tolist()))
-        return cls(tuple(hidden), copy.deepcopy(output_head(model)).requires_grad_(False))
-
-    def outputs(self, rows: Sequence[int]) -> HeadOutputs:
-        """[N, V] the frozen model's outputs at the kept positions of those sequences."""
-        head: Any = self.head
-        inputs = torch.cat([self.hidden[row] for row in rows])
-        return HeadOutputs.of(inputs, head, head.weight.shape[0])
-
-
 class References:
     """What losses may ask about theta_0, each computed once, before the first optimisation step."""
 
     def __init__(self, model: "LanguageModel", forget_set: "ForgetSet") -> None:
         self._model, self._forget_set = model, forget_set
         self._stepped = False
-        self._pairs: FrozenReference | None = None
+        self._head: nn.Module | None = None
+        self._pair_inputs: list[Tensor] = []  # of the head, per pair [n_i, d]
         self._nll: dict[str, Tensor] = {}
 
     def model_has_changed(self) -> None:
@@ -82,14 +42,35 @@ class References:
         self._stepped = True
 
     def pair_outputs(self, rows: Sequence[int]) -> HeadOutputs:
-        """[N, V] theta_0's outputs on the pairs, where the protocol's KL term looks."""
-        if self._pairs is None:
-            self._need_theta_0("the pairs' distribution")
-            pairs = self._forget_set.pairs()
-            with self._model.counted_once():
-                positions = kl_positions(pairs, self._forget_set.protocol)
-                self._pairs = FrozenReference.of(self._model, pairs, positions)
-        return self._pairs.outputs(rows)
+        """[N, V] theta_0's outputs on the pairs, where the protocol's KL term looks.
+
+        Probabilities of 128 rows over GPT-2's vocabulary are 4.8 GiB; what the head reads to make
+        them, which is kept, is 75 MiB.
+        Raises `UserError` if the head's output is not the model's logits.
+        """
+        if self._head is None:
+            self._freeze_pairs()
+        head: Any = self._head
+        inputs = torch.cat([self._pair_inputs[row] for row in rows])
+        return HeadOutputs.of(inputs, head, head.weight.shape[0])
+
+    @torch.no_grad()
+    def _freeze_pairs(self) -> None:
+        self._need_theta_0("the pairs' distribution")
+        model, pairs = self._model, self._forget_set.pairs()
+        if not head_is_last(model):
+            raise UserError(
+                f"{type(model.network).__name__} changes its output head's result (soft-capping or "
+                "scaling), so its frozen distribution cannot be kept; take a method without a KL "
+                "term: --methods kumpr"
+            )
+        positions = kl_positions(pairs, self._forget_set.protocol)
+        with model.counted_once():
+            for rows in torch.arange(len(pairs)).split(_ROWS_AT_ONCE):
+                read = head_inputs(model, pairs.select(rows), positions[rows])
+                self._pair_inputs.extend(read.split(positions[rows].sum(1).tolist()))
+        # A copy: the head is trained, and may be tied to the embeddings.
+        self._head = copy.deepcopy(output_head(model)).requires_grad_(False)
 
     def nll_per_row(self, which: str) -> Tensor:
         """[M] nats over the loss span under theta_0, of every target or neighbour (rows, pairs)."""

@@ -1,7 +1,6 @@
 """The continuations that BERTScore, BLEU, entropy and the judge read: greedy or 2-beam."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import copy
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -60,21 +59,23 @@ def _beam(
     prompt = _left_padded(prompts, model.pad_token_id)
     mask = _left_padded([torch.ones_like(ids) for ids in prompts], 0)
     eos, width = model.eos_token_id, prompt.shape[1]
-    with _pristine_generation(model):
-        network: Any = model.network
-        written = network.generate(
-            input_ids=prompt.to(model.device),
-            attention_mask=mask.to(model.device),
-            # Padding moves the columns, and what is kept would be in others.
-            past_key_values=_of_prompt(prefill, width) if mask.all() else None,
-            generation_config=GenerationConfig(
-                num_beams=2,
-                do_sample=False,
-                max_new_tokens=new_tokens,
-                eos_token_id=eos,
-                pad_token_id=model.pad_token_id,
-            ),
-        )
+    # `generate` fills what a configuration leaves open from the model's own defaults, which
+    # the library lets one set but not leave out: here they are a copy's, with the same weights.
+    network: Any = copy.copy(model.network)
+    network.generation_config = GenerationConfig()
+    written = network.generate(
+        input_ids=prompt.to(model.device),
+        attention_mask=mask.to(model.device),
+        # Padding moves the columns, and what is kept would be in others.
+        past_key_values=_of_prompt(prefill, width) if mask.all() else None,
+        generation_config=GenerationConfig(
+            num_beams=2,
+            do_sample=False,
+            max_new_tokens=new_tokens,
+            eos_token_id=eos,
+            pad_token_id=model.pad_token_id,
+        ),
+    )
     # Up to the first end of sequence, which is kept; padding after it is not.
     continuations = [
         ids if eos is None or eos not in ids else ids[: ids.index(eos) + 1]
@@ -101,15 +102,3 @@ def _of_prompt(prefill: Prefill, width: int) -> DynamicCache | None:
         )
         cache.update(keys, values, number)
     return cache
-
-
-@contextmanager
-def _pristine_generation(model: "LanguageModel") -> Iterator[None]:
-    # `generate` fills what a configuration leaves open from the model's own defaults, which
-    # the library lets one set but not leave out.
-    own = model.network.generation_config
-    model.network.generation_config = GenerationConfig()
-    try:
-        yield
-    finally:
-        model.network.generation_config = own
