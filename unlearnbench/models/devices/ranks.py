@@ -182,13 +182,10 @@ def start() -> None:
     if dist.is_initialized():
         return
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-    if n_processes() > 1:
-        dist.init_process_group(backend, timeout=_LOCKSTEP_TIMEOUT)
-    else:
-        store = dist.HashStore()
-        dist.init_process_group(
-            backend, store=store, rank=0, world_size=1, timeout=_LOCKSTEP_TIMEOUT
-        )
+    own: dict[str, Any] = {}
+    if n_processes() == 1:
+        own = {"store": dist.HashStore(), "rank": 0, "world_size": 1}
+    dist.init_process_group(backend, timeout=_LOCKSTEP_TIMEOUT, **own)
 
 
 @cache
