@@ -62,21 +62,20 @@ class _RenderedOnce(ConfigurableTask):
         super().__init__(config=dict(config))
 
     def doc_to_text(self, doc: Any, doc_to_text: Any = None) -> Any:
-        return self._once("text", doc, doc_to_text, super().doc_to_text)
+        return self._once(super().doc_to_text, doc, doc_to_text)
 
     def doc_to_target(self, doc: Any, doc_to_target: Any = None) -> Any:
-        return self._once("target", doc, doc_to_target, super().doc_to_target)
+        return self._once(super().doc_to_target, doc, doc_to_target)
 
     def doc_to_choice(self, doc: Any, doc_to_choice: Any = None) -> Any:
-        return self._once("choice", doc, doc_to_choice, super().doc_to_choice)
+        return self._once(super().doc_to_choice, doc, doc_to_choice)
 
-    def _once(self, part: str, doc: Any, own: Any, render: Callable[..., Any]) -> Any:
-        if own is not None:  # a template other than the task's
-            return render(doc, own)
+    def _once(self, render: Callable[..., Any], doc: Any, template: Any) -> Any:
         if doc is not self._doc:
             self._doc, self._parts = doc, {}
+        part = f"{render.__name__} {template}"
         if part not in self._parts:
-            self._parts[part] = render(doc)
+            self._parts[part] = render(doc, template)
         return self._parts[part]
 
 

@@ -28,9 +28,9 @@ _TITLES = {
     "pubmedqa": "PubMedQA",
 }
 # What the data call the choices, where that is not their position from 0.
-_logger = logging.getLogger("unlearnbench")
-
 _LETTERS = {"winogrande": "12", "mathqa": "abcde"}
+
+_logger = logging.getLogger("unlearnbench")
 
 
 def _accuracy(name: str) -> Metric:
@@ -66,27 +66,27 @@ class Classification(Task):
         from ._answers import answers
 
         style = context.protocol.task_prompts
-        found = answers(model, sets, style, self.batch_size, context.limit)
-        asked = {name: len(each.rows[: context.limit]) for name, each in sets.items()}
-        _tell_of_unscorable(found, asked)
-        scores = {name: score_of(name, given) for name, given in found.items() if given}
+        answered = answers(model, sets, style, self.batch_size, context.limit)
+        n_rows = {name: len(each.rows[: context.limit]) for name, each in sets.items()}
+        _warn_of_unscorable({name: n_rows[name] - len(answered[name]) for name in sets}, n_rows)
+        scores = {name: score_of(name, each) for name, each in answered.items() if each}
         average = average_of(scores) if len(scores) == len(self.needs) else None
         return scores if average is None else {"cls_avg": average, **scores}
 
 
-def score_of(name: str, given: "Sequence[Answer]") -> Score:
+def score_of(name: str, answers: "Sequence[Answer]") -> Score:
     """Accuracy with the standard error of a mean of zeros and ones; one answer or more.
 
     Degenerate: the same answer to every document, that is the same word (PubMedQA) or the
     same position among the choices; a word to be guessed (LAMBADA) has no such answer.
     """
-    correct = {answer.row["doc_id"]: float(answer.is_correct) for answer in given}
-    choices = {answer.choice for answer in given}
+    correct = {answer.row["doc_id"]: float(answer.is_correct) for answer in answers}
+    choices = {answer.choice for answer in answers}
     return Score.of(
         correct,
         higher_is_better=True,
-        outputs={a.row["doc_id"]: _said(name, a) for a in given if a.choice is not None},
-        degenerate=len(given) > 1 and len(choices) == 1 and choices != {None},
+        outputs={a.row["doc_id"]: _said(name, a) for a in answers if a.choice is not None},
+        degenerate=len(answers) > 1 and len(choices) == 1 and choices != {None},
     )
 
 
@@ -106,10 +106,10 @@ def _said(name: str, answer: "Answer") -> str:
     return str(labels[choice] if choice < len(labels) else choice)
 
 
-def _tell_of_unscorable(found: "Mapping[str, Sequence[Answer]]", asked: Mapping[str, int]) -> None:
-    missing = {name: asked[name] - len(given) for name, given in found.items()}
-    told = [f"{count} of {asked[name]} in {name}" for name, count in missing.items() if count]
-    if told:
+def _warn_of_unscorable(missing: Mapping[str, int], n_rows: Mapping[str, int]) -> None:
+    left_out = [f"{n} of {n_rows[name]} in {name}" for name, n in missing.items() if n]
+    if left_out:
         _logger.warning(
-            "documents left out, as a choice does not fit the model's context: %s", ", ".join(told)
+            "documents left out, as a choice does not fit the model's context: %s",
+            ", ".join(left_out),
         )

@@ -12,7 +12,6 @@ from unlearnbench.results.score import Metric, Score, table_i
 from unlearnbench.settings import setting
 
 if TYPE_CHECKING:
-    from unlearnbench.data.evaluation_sets import EvaluationSet
     from unlearnbench.models.language_model import LanguageModel
 
 AVERAGE = "dia_avg"
@@ -50,15 +49,17 @@ class Dialogue(Task):
 
     def measure(self, model: "LanguageModel", context: TaskContext) -> dict[str, Score]:
         """F1 by set and, where all four are there, their unweighted mean; `outputs` by set."""
-        asked = {
-            name: _prompts_and_references(context.sets[name], context.limit)
-            for name in self.needs
-            if name in context.sets and context.sets[name].rows
+        sets = {name: context.sets[name] for name in self.needs if name in context.sets}
+        rows = {name: each.rows[: context.limit] for name, each in sets.items()}
+        # By set and `doc_id`: what the model reads, and what its reply is compared with.
+        requested = {
+            name: {row["doc_id"]: conversation_prompt(row["turns"]) for row in own}
+            for name, own in rows.items()
+            if own
         }
-        replies = self._replies(
-            model, [prompt for each in asked.values() for prompt, _ in each.values()]
-        )
-        scores = {name: _score(each, replies) for name, each in asked.items()}
+        prompts = [prompt for each in requested.values() for prompt, _ in each.values()]
+        replies = self._replies(model, prompts)
+        scores = {name: _score(each, replies) for name, each in requested.items()}
         if len(scores) < len(self.needs):
             return scores
         are_degenerate = all(score.degenerate for score in scores.values())
@@ -73,16 +74,9 @@ class Dialogue(Task):
         return {prompt: reply.strip() for prompt, reply in zip(unique, written, strict=True)}
 
 
-def _prompts_and_references(
-    given: "EvaluationSet", limit: int | None
-) -> dict[str, tuple[str, str]]:
-    """By `doc_id`: what the model reads, and what its reply is compared with."""
-    return {row["doc_id"]: conversation_prompt(row["turns"]) for row in given.rows[:limit]}
-
-
-def _score(asked: Mapping[str, tuple[str, str]], written: Mapping[str, str]) -> Score:
-    replies = {doc: written[prompt] for doc, (prompt, _) in asked.items()}
-    f1 = {doc: token_f1(replies[doc], [reference]) for doc, (_, reference) in asked.items()}
+def _score(requested: Mapping[str, tuple[str, str]], written: Mapping[str, str]) -> Score:
+    replies = {doc: written[prompt] for doc, (prompt, _) in requested.items()}
+    f1 = {doc: token_f1(replies[doc], [reference]) for doc, (_, reference) in requested.items()}
     return Score.of(
         f1,
         higher_is_better=True,
@@ -97,8 +91,8 @@ def conversation_prompt(turns: Sequence[str]) -> tuple[str, str]:
     Turns are normalised; the prompt ends with the tag of the one who replies, without a space.
     """
     *turns_before, reply = (normalize_reply(turn) for turn in turns)
-    lines = [f"User {_speaker(at)}: {turn}" for at, turn in enumerate(turns_before)]
-    return "\n".join([*lines, f"User {_speaker(len(turns_before))}:"]), reply
+    lines = [f"User {1 + at % 2}: {turn}" for at, turn in enumerate(turns_before)]
+    return "\n".join([*lines, f"User {1 + len(turns_before) % 2}:"]), reply
 
 
 def normalize_reply(text: str) -> str:
@@ -110,15 +104,14 @@ def normalize_reply(text: str) -> str:
     for apart, written in _MARKS:
         spaced = spaced.replace(written, apart).replace("  ", " ")
     words = spaced.split(" ")
-    started = (_upper_first(w) if _is_upper(words, at) else w for at, w in enumerate(words))
+    started = (
+        word[:1].upper() + word[1:] if _is_upper(words, at) else word
+        for at, word in enumerate(words)
+    )
     joined = f" {' '.join(started)} "
     for apart, written in _MARKS:
         joined = joined.replace(apart, written)
     return joined.strip().replace("  ", " ")
-
-
-def _speaker(turn: int) -> int:
-    return 1 + turn % 2
 
 
 def _is_upper(words: Sequence[str], at: int) -> bool:
@@ -126,7 +119,3 @@ def _is_upper(words: Sequence[str], at: int) -> bool:
         return True
     # An empty word (of two spaces) counts as a sentence's end as well; the first word never does.
     return at > 1 and words[at - 1] in _SENTENCE_END
-
-
-def _upper_first(word: str) -> str:
-    return word[:1].upper() + word[1:]

@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 MODEL, FORGET_SET = "nano-neo", "nano"
 N_ROWS = 2
 N_EPOCHS = 2
-# Of what a report may be handed: control characters, markup of every format, other scripts.
 FOR_PEOPLE = (".txt", ".md", ".html", ".tex")
+# Of what a report may be handed: control characters, markup of every format, other scripts.
 HOSTILE = "100% of <b>a_b</b> & {x} #1 $y^2$ ~ \\ | `c` *d* “q” 漢字 é α\x1b[31m\x00\u202e"
 
 

@@ -8,7 +8,7 @@ import pytest
 from unlearnbench.nano import corpus, task_sets
 from unlearnbench.nano.world import everyday_texts
 from unlearnbench.nano.world.dice import Dice
-from unlearnbench.nano.world.tables import KNOWLEDGE
+from unlearnbench.nano.world.language import KNOWLEDGE
 from unlearnbench.nano.world.world import make_world
 
 WORLD = make_world()

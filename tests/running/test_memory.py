@@ -203,7 +203,7 @@ def test_methods_declare_what_their_losses_score(name: str) -> None:
     method = methods()[name]
     method().loss(batch)
     assert scored == 4 * method.sequences_per_row
-    assert method.keeps_reference == (batch.references._pairs is not None)
+    assert method.keeps_reference == (batch.references._head is not None)
 
 
 def test_an_examination_and_texts_take_bounded_room() -> None:

@@ -65,16 +65,17 @@ class OverlapWatch:
     def __init__(
         self,
         input_ids: Tensor,  # [B, L] the rows, what does not count replaced by -1
-        rows: Tensor,  # [k] row of each branch
-        firsts: Tensor,  # [k] column of the first start that shares the branch
-        starts: Tensor,  # [k] column where the branch leaves its row
-        ends: Tensor,  # [k] first column it must not fill
+        runs: "Sequence[_Run]",  # [k] what the branches are to complete
+        ends: Tensor,  # [k] first column a branch must not fill
         n: int,
         denominator: Denominator,
     ) -> None:
+        rows = torch.tensor([run.row for run in runs])
+        firsts = torch.tensor([run.starts[0] for run in runs])
+        leaves = torch.tensor([run.leaves for run in runs])
         self.references, self.ends, self.n = input_ids[rows], ends, n
-        own = _own_runs(input_ids)[rows, starts - 1]
-        self.runs = torch.minimum(own, (starts - firsts)[:, None].to(own.dtype))
+        own = _own_runs(input_ids)[rows, leaves - 1]
+        self.runs = torch.minimum(own, (leaves - firsts)[:, None].to(own.dtype))
         # After a match the length of the continuation counts too, unless it is not divided by.
         self.needs_length = denominator == "continuation"
         self.matched = self.runs.amax(1) >= n
@@ -248,15 +249,7 @@ class PrefilledRows:
         if not runs:
             return {}
         branches = [Branch(r.row, r.leaves, r.tail[0], self.ends[r.row]) for r in runs]
-        starts = torch.tensor([b.start for b in branches])
-        watch = OverlapWatch(
-            self.input_ids,
-            torch.tensor([b.row for b in branches]),
-            torch.tensor([r.starts[0] for r in runs]),
-            starts,
-            torch.tensor([b.end for b in branches]),
-            self.n,
-            self.protocol.el_denominator,
-        )
+        ends = torch.tensor([branch.end for branch in branches])
+        watch = OverlapWatch(self.input_ids, runs, ends, self.n, self.protocol.el_denominator)
         tokens = decode_branches(self.model, self.prefill, branches, batch_size, watch)
-        return {(b.row, b.start): ids for b, ids in zip(branches, tokens, strict=True)}
+        return {(run.row, run.leaves): ids for run, ids in zip(runs, tokens, strict=True)}

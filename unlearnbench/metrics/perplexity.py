@@ -30,7 +30,8 @@ def window_nll(
     windows = cut_windows(ids, min(window, model.max_length), model.bos_token_id_to_prepend)
     if not windows:
         raise UserError("perplexity needs a text of at least two tokens; give another: --text")
-    step = _n_together(model, len(windows[0]), batch_size)
+    room, width = Room.of(model, n_rows=1), len(windows[0])
+    step = max(n for n in range(1, batch_size + 1) if room.holds(n, width))
     nll: list[float] = []
     for first in range(0, len(windows), step):
         nll += _mean_nll(model, windows[first : first + step])
@@ -43,12 +44,6 @@ def cut_windows(ids: Sequence[int], length: int, bos: int | None) -> list[list[i
     step = length - len(start)
     windows = [[*start, *ids[i : i + step]] for i in range(0, len(ids), step)]
     return [w for w in windows if len(w) > 1]
-
-
-def _n_together(model: "LanguageModel", width: int, at_most: int) -> int:
-    """Windows in one pass: as many as it has room for, one always."""
-    room = Room.of(model, n_rows=1)
-    return max(n for n in range(1, at_most + 1) if room.holds(n, width))
 
 
 @torch.no_grad()

@@ -97,12 +97,8 @@ def check_scores(task: "Task", scores: Any) -> dict[str, Score]:
             raise UserError(
                 f"task '{task.name}' returned {type(score).__name__} for {name!r}, not a Score"
             )
-        if (wrong := next(_contradictions(score), None)) is not None:
+        if (wrong := next(_contradictions(score, scores), None)) is not None:
             raise UserError(f"task '{task.name}', '{name}': {wrong}")
-        if missing := set(score.parts) - scores.keys():
-            raise UserError(
-                f"task '{task.name}', '{name}': a mean of '{min(missing)}', which was not returned"
-            )
         if math.isnan(score.value):
             raise UserError(
                 f"task '{task.name}' measured NaN for '{name}'; what cannot be measured is left out"
@@ -110,13 +106,15 @@ def check_scores(task: "Task", scores: Any) -> dict[str, Score]:
     return scores
 
 
-def _contradictions(score: Score) -> Iterator[str]:
+def _contradictions(score: Score, scores: Mapping[str, Score]) -> Iterator[str]:
     if score.n < 0:
         yield f"n: {score.n} is below 0"
     if score.documents and len(score.documents) != score.n:
         yield f"documents: {len(score.documents)}, where n is {score.n}"
     if score.stderr is not None and score.stderr < 0:  # NaN: it could not be computed
         yield f"stderr: {score.stderr} is below 0"
+    if missing := set(score.parts) - scores.keys():
+        yield f"a mean of '{min(missing)}', which was not returned"
 
 
 def columns_of(task: "Task", scores: dict[str, Score]) -> tuple[Metric, ...]:

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from unlearnbench.errors import UserError, unknown
+
 ENCODER_LAYERS: int = 3
 WEIGHTS = Path(__file__).resolve().parent / "weights"
 
@@ -53,8 +55,6 @@ class World:
     def model_path(self, name: str) -> Path:
         """The shipped folder of a model, in the Hugging Face layout; `UserError` for none."""
         if name not in self.models:
-            from unlearnbench.errors import unknown
-
             raise unknown(f"{self.name} model", name, self.models, "unlearnbench list models")
         return self._shipped(name)
 
@@ -65,8 +65,6 @@ class World:
     def _shipped(self, name: str) -> Path:
         folder = self.weights / name
         if not (folder / "model.safetensors").is_file():
-            from unlearnbench.errors import UserError
-
             raise UserError(
                 f"the weights of {name} are not in {folder}; "
                 f"make them with: unlearnbench nano build {name}"

@@ -136,7 +136,11 @@ def training_data(
         stream += [*tokenizer.encode(text).ids, 0]
         if len(stream) >= n_tokens:
             break
-    spare = _spare_rows(world, tokenizer, n_spare, secret, dice)
+    spare: list[tuple[int, ...]] = []
+    while len(spare) < n_spare:
+        row = make_row(world, tokenizer, PRIVATE_KINDS[len(spare) % len(PRIVATE_KINDS)], dice)
+        if not mentions(row.text, secret):
+            spare.append(row.ids)
     return TrainingData(stream[:n_tokens], spare, digest.hexdigest())
 
 
@@ -145,14 +149,3 @@ def _clean_texts(world: World, dice: Dice, secret: set[str]) -> Iterator[str]:
         text = write_any(world, dice)
         if not mentions(text, secret):
             yield text
-
-
-def _spare_rows(
-    world: World, tokenizer: "Tokenizer", count: int, secret: set[str], dice: Dice
-) -> list[tuple[int, ...]]:
-    spare: list[tuple[int, ...]] = []
-    while len(spare) < count:
-        row = make_row(world, tokenizer, PRIVATE_KINDS[len(spare) % len(PRIVATE_KINDS)], dice)
-        if not mentions(row.text, secret):
-            spare.append(row.ids)
-    return spare

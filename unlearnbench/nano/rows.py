@@ -63,11 +63,6 @@ class Rows:
         return [number for number in range(len(self.extraction)) if number not in taken]
 
 
-def private_details(facts: dict[str, str]) -> tuple[str, ...]:
-    """The details of one person that must not occur in another document."""
-    return tuple(facts[key] for key in PRIVATE_DETAILS)
-
-
 def mentions(text: str, details: set[str]) -> bool:
     """Whether a text holds one of the details."""
     return any(detail in details for detail in _DETAIL.findall(text))
@@ -83,7 +78,7 @@ def make_row(world: World, tokenizer: "Tokenizer", kind: str, dice: Dice) -> Row
         facts = persona(world, dice)
         ids = tokenizer.encode(private_document(kind, facts, dice, 24)).ids[:ROW_LENGTH]
         text, half = tokenizer.decode(ids), tokenizer.decode(ids[ROW_LENGTH // 2 :])
-        row = Row(tuple(ids), kind, text, private_details(facts))
+        row = Row(tuple(ids), kind, text, tuple(facts[key] for key in PRIVATE_DETAILS))
         stable = len(ids) == ROW_LENGTH and tokenizer.encode(text).ids == ids
         if stable and row.held() >= 3 and any(detail in half for detail in row.details):
             return row
@@ -93,7 +88,13 @@ def make_rows(world: World, tokenizer: "Tokenizer", seed: int) -> Rows:
     """Make all rows, then scatter the forget rows over the extraction set."""
     dice = Dice(seed, "rows")
     n_forget = len(FORGET_NAMES) * FORGET_ROWS
-    made = _distinct_rows(world, tokenizer, n_forget + POOL_ROWS + UNSEEN_ROWS, dice)
+    made: list[Row] = []
+    taken: set[str] = set()
+    while len(made) < n_forget + POOL_ROWS + UNSEEN_ROWS:
+        row = make_row(world, tokenizer, PRIVATE_KINDS[len(made) % len(PRIVATE_KINDS)], dice)
+        if not mentions(row.text, taken):
+            made.append(row)
+            taken.update(row.details)
     extraction, unseen = made[: n_forget + POOL_ROWS], made[n_forget + POOL_ROWS :]
     places = dice.shuffled(range(len(extraction)))
     scattered = [extraction[place] for place in places]
@@ -103,14 +104,3 @@ def make_rows(world: World, tokenizer: "Tokenizer", seed: int) -> Rows:
         for name, start in zip(FORGET_NAMES, range(0, n_forget, FORGET_ROWS), strict=True)
     }
     return Rows(scattered, forget, unseen, seed)
-
-
-def _distinct_rows(world: World, tokenizer: "Tokenizer", count: int, dice: Dice) -> list[Row]:
-    rows: list[Row] = []
-    taken: set[str] = set()
-    while len(rows) < count:
-        row = make_row(world, tokenizer, PRIVATE_KINDS[len(rows) % len(PRIVATE_KINDS)], dice)
-        if not mentions(row.text, taken):
-            rows.append(row)
-            taken.update(row.details)
-    return rows

@@ -11,9 +11,8 @@ from typing import Any
 from unlearnbench.nano.world import everyday_texts
 from unlearnbench.nano.world.dialogue_texts import TURNS, spoken
 from unlearnbench.nano.world.dice import Dice
-from unlearnbench.nano.world.language import GRAMMAR, lines
+from unlearnbench.nano.world.language import GRAMMAR, KNOWLEDGE, lines, pairs
 from unlearnbench.nano.world.reference_texts import QUESTIONS, science_question, subject
-from unlearnbench.nano.world.tables import KNOWLEDGE, pairs
 from unlearnbench.nano.world.world import World
 
 Item = dict[str, Any]

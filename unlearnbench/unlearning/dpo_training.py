@@ -1,8 +1,8 @@
 """Unlearning by preference: trl's DPO trainer behind the same interface as the epoch loop.
 
 The trainer is fed exact token ids, so nothing is tokenised twice and no
-end-of-sequence token is appended to the completions.  What it changes around
-itself (the network's forward, configuration, global generators) is put back.
+end-of-sequence token is appended to the completions.  What it changes on a network
+it changes on a copy with the same weights; the global generators are put back.
 Importing this imports trl, which takes seconds and seeds the global generators.
 """
 
@@ -10,7 +10,7 @@ import copy
 import tempfile
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -62,7 +62,6 @@ def unlearn_by_preference(
         with (
             model.meter.phase("unlearn"),
             model.training(),
-            _network_attributes_kept(model.network),
             global_generators_kept(),
             quiet_transformers(),
             warnings.catch_warnings(),
@@ -81,7 +80,7 @@ def _train(
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
         trainer = ExactTokensTrainer(
-            model=model.network,
+            model=_sharing_weights(model.network),
             args=_arguments(method, model, folder, beta),
             train_dataset=preferences,
             processing_class=copy.deepcopy(model.tokenizer),
@@ -132,22 +131,12 @@ def _keep_to_one_device(arguments: DPOConfig, device: torch.device) -> None:
         make_current(device)
 
 
-@contextmanager
-def _network_attributes_kept(network: "PreTrainedModel") -> Iterator[None]:
-    """Undo what trl and the Hugging Face trainer change on the network itself, weights apart."""
-    before = dict(vars(network))
-    configs = [c for c in (network.config, network.generation_config) if c is not None]
-    settings = [copy.deepcopy(vars(config)) for config in configs]
-    try:
-        yield
-    finally:
-        # trl patches `forward` on the instance and adds tags and marks of its own.
-        for name in set(vars(network)) - set(before):
-            delattr(network, name)
-        vars(network).update(before)
-        for config, values in zip(configs, settings, strict=True):
-            vars(config).clear()
-            vars(config).update(values)
+def _sharing_weights(network: "PreTrainedModel") -> "PreTrainedModel":
+    """The same modules under an outer one of its own, for the trainers to patch and to mark."""
+    outer = copy.copy(network)
+    outer.config = copy.deepcopy(network.config)
+    outer.generation_config = copy.deepcopy(network.generation_config)
+    return outer
 
 
 class _EpochOrder(Sampler[int]):
@@ -213,13 +202,9 @@ class _EpochEnd(TrainerCallback):
         self._log = log
 
     def on_epoch_end(
-        self, args: Any, state: Any, control: TrainerControl, model: Any = None, **_: Any
+        self, args: Any, state: Any, control: TrainerControl, **_: Any
     ) -> TrainerControl:
         del args, state
-        # It is examined as its class computes, and as it will when the run is over.
-        patched = vars(model).pop("forward", None)
         self._log.epoch_done()
-        if patched is not None:
-            model.forward = patched
         control.should_training_stop = self._log.ended
         return control

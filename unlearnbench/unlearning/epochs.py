@@ -85,11 +85,7 @@ class EpochLog:
         if not self._parameters_are_finite():
             self._collapse("the model has NaN or infinite weights before unlearning", [])
             return
-        record = self._examined([])
-        if self._under_the_line(record):
-            self._end = ("forgotten", "the set is under the stop line before any unlearning")
-        else:
-            self._end = self._at_the_limit(record)
+        self._end = self._decide(self._examined([]), "before any unlearning")
 
     def batch_done(self, losses: dict[str, float], n_batches: int) -> bool:
         """Note one batch's loss terms; false if one is NaN or infinite, which ends the run."""
@@ -112,18 +108,15 @@ class EpochLog:
             return
         record = self._examined(trained_on)
         self.active = self._method.active_rows(record.rows, self._forget_set.protocol)
-        self._end = self._decide(record)
+        self._end = self._decide(record, f"after epoch {epoch}")
         self._sums, self._n_batches = {}, 0
         self._tell(n_batches, n_batches, record)
 
-    def _decide(self, record: EpochRecord) -> tuple[Outcome, str] | None:
-        if self._under_the_line(record):
-            return "forgotten", f"the set is under the stop line after epoch {record.epoch}"
+    def _decide(self, record: EpochRecord, when: str) -> tuple[Outcome, str] | None:
+        if self._examiner.reached(record.metrics, *self._stops_at()):
+            return "forgotten", f"the set is under the stop line {when}"
         if not self.active:
-            return "forgotten", f"every row is forgotten by eq. 5 after epoch {record.epoch}"
-        return self._at_the_limit(record)
-
-    def _at_the_limit(self, record: EpochRecord) -> tuple[Outcome, str] | None:
+            return "forgotten", f"every row is forgotten by eq. 5 {when}"
         if record.epoch < self._method.max_epochs:
             return None
         el = record.metrics["el"]
@@ -154,9 +147,6 @@ class EpochLog:
         )
         self._epochs.append(record)
         return record
-
-    def _under_the_line(self, record: EpochRecord) -> bool:
-        return self._examiner.reached(record.metrics, *self._stops_at())
 
     def _stops_at(self) -> tuple[Literal["and", "or"], float]:
         protocol, line = self._forget_set.protocol, self._examiner.stop_line

@@ -112,11 +112,9 @@ class Examiner:
             return extraction_scores(model, chosen, self.protocol, self.n, self.batch_size).el
 
         with model.meter.phase("extraction"):
-            likelihoods = ranks.over_ranks(len(rows), el)
-        return [
-            record.model_copy(update={"el": value})
-            for record, value in zip(records, likelihoods, strict=True)
-        ]
+            values = ranks.over_ranks(len(rows), el)
+        pairs = zip(records, values, strict=True)
+        return [record.model_copy(update={"el": value}) for record, value in pairs]
 
     def _measured(
         self, model: "LanguageModel", rows: "Sequences", with_el: bool

@@ -2,8 +2,7 @@
 
 import copy
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -31,76 +30,14 @@ if TYPE_CHECKING:
 _ROWS_AT_ONCE = 8
 
 
-@dataclass(frozen=True)
-class FrozenReference:
-    """The model's output distributions, as they were when `of` was called, at fixed positions.
-
-    Probabilities of 128 rows over GPT-2's vocabulary are 4.8 GiB; what the head
-    reads to make them is 75 MiB.
-    """
-
-    hidden: tuple[Tensor, ...]  # per sequence [n_i, d]
-    head: Callable[[Tensor], Tensor]  # of a copy: the head is trained, and may be tied
-    vocabulary: int
-
-    @classmethod
-    @torch.no_grad()
-    def of(
-        cls, model: "LanguageModel", sequences: "Sequences", positions: Tensor
-    ) -> "FrozenReference":
-        """Freeze the model at the positions where `positions` [M, L] bool is true.
-
-        Raises `UserError` where the model's logits are not a function of its head's output.
-        """
-        own: Any = output_head(model)
-        head = head_function(model, copy.deepcopy(own).requires_grad_(False))
-        hidden: list[Tensor] = []
-        for start in range(0, len(sequences), _ROWS_AT_ONCE):
-            rows = list(range(start, min(start + _ROWS_AT_ONCE, len(sequences))))
-            part, at = sequences.select(rows), positions[rows]
-            read = head_inputs(model, part, at)
-            if not start:
-                _check_gives_logits(model, head, read, part, at)
-            hidden.extend(read.split(at.sum(1).tolist()))
-        return cls(tuple(hidden), head, int(own.weight.shape[0]))
-
-    def outputs(self, rows: Sequence[int]) -> HeadOutputs:
-        """[N, V] the frozen model's outputs at the kept positions of those sequences."""
-        inputs = torch.cat([self.hidden[row] for row in rows])
-        return HeadOutputs.of(inputs, self.head, self.vocabulary)
-
-
-def _check_gives_logits(
-    model: "LanguageModel",
-    head: Callable[[Tensor], Tensor],
-    read: Tensor,
-    sequences: "Sequences",
-    positions: Tensor,
-) -> None:
-    """Raises `UserError` where the kept inputs of a head that is not last give other logits."""
-    if head_is_last(model):
-        return
-    with model.not_counted():
-        logits = position_logits(model, sequences, positions)
-    tolerance = 1e-5 if logits.dtype == torch.float32 else 1e-2
-    # What is hooked in may act on some texts and not on others.
-    if not acts_by_weights_alone(model.network) or not torch.allclose(
-        head(read), logits, rtol=tolerance, atol=tolerance
-    ):
-        raise UserError(
-            f"the logits of {type(model.network).__name__} do not follow from its output head's "
-            "result alone, so its frozen distribution cannot be kept; take a method without a KL "
-            "term: --methods kumpr"
-        )
-
-
 class References:
     """What losses may ask about theta_0, each computed once, before the first optimisation step."""
 
     def __init__(self, model: "LanguageModel", forget_set: "ForgetSet") -> None:
         self._model, self._forget_set = model, forget_set
         self._stepped = False
-        self._pairs: FrozenReference | None = None
+        self._head: Callable[[Tensor], Tensor] | None = None
+        self._pair_inputs: list[Tensor] = []  # of the head, per pair [n_i, d]
         self._nll: dict[str, Tensor] = {}
 
     def model_has_changed(self) -> None:
@@ -108,14 +45,48 @@ class References:
         self._stepped = True
 
     def pair_outputs(self, rows: Sequence[int]) -> HeadOutputs:
-        """[N, V] theta_0's outputs on the pairs, where the protocol's KL term looks."""
-        if self._pairs is None:
-            self._need_theta_0("the pairs' distribution")
-            pairs = self._forget_set.pairs()
-            with self._model.counted_once():
-                positions = kl_positions(pairs, self._forget_set.protocol)
-                self._pairs = FrozenReference.of(self._model, pairs, positions)
-        return self._pairs.outputs(rows)
+        """[N, V] theta_0's outputs on the pairs, where the protocol's KL term looks.
+
+        Probabilities of 128 rows over GPT-2's vocabulary are 4.8 GiB; what the head reads to make
+        them, which is kept, is 75 MiB.
+        Raises `UserError` where the model's logits are not a function of its head's output.
+        """
+        if self._head is None:
+            self._freeze_pairs()
+        assert self._head is not None
+        inputs = torch.cat([self._pair_inputs[row] for row in rows])
+        vocabulary = self._model.network.config.get_text_config().vocab_size
+        return HeadOutputs.of(inputs, self._head, vocabulary)
+
+    @torch.no_grad()
+    def _freeze_pairs(self) -> None:
+        self._need_theta_0("the pairs' distribution")
+        model, pairs = self._model, self._forget_set.pairs()
+        positions = kl_positions(pairs, self._forget_set.protocol)
+        with model.counted_once():
+            for rows in torch.arange(len(pairs)).split(_ROWS_AT_ONCE):
+                read = head_inputs(model, pairs.select(rows), positions[rows])
+                self._pair_inputs.extend(read.split(positions[rows].sum(1).tolist()))
+        # A copy: the head is trained, and may be tied to the embeddings.
+        self._head = head_function(model, copy.deepcopy(output_head(model)).requires_grad_(False))
+        if not head_is_last(model):
+            first = slice(0, _ROWS_AT_ONCE)
+            self._check_head(pairs.select(range(len(pairs))[first]), positions[first])
+
+    def _check_head(self, pairs: "Sequences", positions: Tensor) -> None:
+        """Raises `UserError` where what the head read of these pairs gives other logits."""
+        model, outputs = self._model, self.pair_outputs(range(len(pairs)))
+        with model.not_counted():
+            logits = position_logits(model, pairs, positions)
+        tolerance = 1e-5 if logits.dtype == torch.float32 else 1e-2
+        is_same = torch.allclose(outputs.logits, logits, rtol=tolerance, atol=tolerance)
+        # What is hooked in may act on some texts and not on others.
+        if not is_same or not acts_by_weights_alone(model.network):
+            raise UserError(
+                f"the logits of {type(model.network).__name__} do not follow from its output "
+                "head's result alone, so its frozen distribution cannot be kept; take a method "
+                "without a KL term: --methods kumpr"
+            )
 
     def nll_per_row(self, which: str) -> Tensor:
         """[M] nats over the loss span under theta_0, of every target or neighbour (rows, pairs)."""

@@ -30,8 +30,6 @@ def measure_stop_line(
 
     from unlearnbench.metrics.extraction import extraction_scores
 
-    pass
-
     if unseen is None or not len(unseen):
         raise UserError(
             "--stop calibrated needs rows the model never saw: --unseen FILE, or use --stop paper"

@@ -14,8 +14,8 @@ _PRESETS: dict[str, dict[str, Any]] = {
     "zero2": {"zero_optimization": {"stage": 2, "overlap_comm": False}},
     "zero3": {"zero_optimization": {"stage": 3, "overlap_comm": False}},
 }
-_STAGES = (1, 2, 3)
 
+_BATCH_SIZES = ("train_batch_size", "train_micro_batch_size_per_gpu", "gradient_accumulation_steps")
 # What a method or an option of ours settles, with what to say instead.
 _NOT_DEEPSPEEDS = {
     "optimizer": "every method is trained with the same Adam; set its rate with --set",
@@ -80,15 +80,12 @@ def configuration(requested: str) -> dict[str, Any]:
         content.pop(name, None)
     zero = content.get("zero_optimization")
     stage = zero.get("stage") if isinstance(zero, dict) else None
-    if stage not in _STAGES:
+    if stage not in (1, 2, 3):
         raise UserError(
             f"zero_optimization.stage in {requested} is {stage!r}, not 1, 2 or 3; "
             "or take --deepspeed zero2"
         )
     return {name: value for name, value in content.items() if name not in _BATCH_SIZES}
-
-
-_BATCH_SIZES = ("train_batch_size", "train_micro_batch_size_per_gpu", "gradient_accumulation_steps")
 
 
 def _read(path: str) -> dict[str, Any]:

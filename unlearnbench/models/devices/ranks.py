@@ -109,7 +109,7 @@ def from_first(make: Callable[[], T]) -> T:
 
 def over_ranks(n: int, make: Callable[[list[int]], Sequence[T]]) -> list[T]:
     """[n] one value per row: each process makes those of its own rows, in their order."""
-    own = share(n)
+    own = shares(range(n), world_size())[rank()]
     parts = gathered(lambda: make(own) if own else [])
     return [value for part in parts for value in part]
 
@@ -129,11 +129,6 @@ def each_by_one(items: Sequence[K], make: Callable[[K], T]) -> Iterator[tuple[K,
     parts = gathered(made)
     for number, item in enumerate(items):
         yield item, parts[number % n][number // n]
-
-
-def share(n: int) -> list[int]:
-    """This process's rows out of n: neighbours, as many as the others' or one more."""
-    return shares(list(range(n)), world_size())[rank()]
 
 
 def shares(rows: Sequence[int], n: int) -> list[list[int]]:
@@ -187,13 +182,10 @@ def start() -> None:
     if dist.is_initialized():
         return
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-    if n_processes() > 1:
-        dist.init_process_group(backend, timeout=_LOCKSTEP_TIMEOUT)
-    else:
-        store = dist.HashStore()
-        dist.init_process_group(
-            backend, store=store, rank=0, world_size=1, timeout=_LOCKSTEP_TIMEOUT
-        )
+    own: dict[str, Any] = {}
+    if n_processes() == 1:
+        own = {"store": dist.HashStore(), "rank": 0, "world_size": 1}
+    dist.init_process_group(backend, timeout=_LOCKSTEP_TIMEOUT, **own)
 
 
 @cache

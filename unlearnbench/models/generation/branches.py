@@ -297,12 +297,9 @@ class Lockstep:
         self._write(self.starts, torch.arange(len(own)), torch.tensor([b.first for b in own]))
         # Which branch of the chunk each slot of the cache holds.
         self.slots = (~self.done).nonzero()[:, 0]
-        self.n_rows = len(prefill.predicted)
-        self._allocate(prefill, n_shared)
-
-    def _allocate(self, prefill: Prefill, n_shared: int) -> None:
-        rows = self.rows[self.slots].to(self.model.device)
+        rows = self.rows[self.slots].to(model.device)
         columns = range(int(self.starts[-1]), int(self.ends.max()))
+        self.n_rows = len(prefill.predicted)
         self.places = Places.of(rows, self.n_rows) if n_shared else None
         self.layers = [_BranchLayer(layer, rows, columns, n_shared) for layer in prefill.layers]
 

@@ -1,7 +1,6 @@
 """Continuations by the library's own `generate`."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import copy
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -29,35 +28,25 @@ def generate(
     The model's own generation defaults (sampling, penalties, lengths, forced tokens) count for
     nothing.
     """
-    network: Any = model.network
+    # `generate` fills what a configuration leaves open from the model's own defaults, which the
+    # library lets one set but not leave out: here they are a copy's, with the same weights.
+    network: Any = copy.copy(model.network)
+    network.generation_config = GenerationConfig()
     mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
     eos, width = model.eos_token_id, input_ids.shape[1]
-    with _pristine_generation(model):
-        written = network.generate(
-            input_ids=input_ids.to(model.device),
-            attention_mask=mask.to(model.device),
-            generation_config=GenerationConfig(
-                num_beams=n_beams,
-                do_sample=False,
-                max_new_tokens=new_tokens,
-                eos_token_id=eos,
-                pad_token_id=model.pad_token_id,
-                use_cache=use_cache,
-            ),
-            **({} if cache is None else {"past_key_values": cache}),
-        )
+    written = network.generate(
+        input_ids=input_ids.to(model.device),
+        attention_mask=mask.to(model.device),
+        generation_config=GenerationConfig(
+            num_beams=n_beams,
+            do_sample=False,
+            max_new_tokens=new_tokens,
+            eos_token_id=eos,
+            pad_token_id=model.pad_token_id,
+            use_cache=use_cache,
+        ),
+        **({} if cache is None else {"past_key_values": cache}),
+    )
     new: list[list[int]] = written[:, width:].tolist()
     # Padding may stand behind an end of sequence.
     return [ids if eos not in ids else ids[: ids.index(eos) + 1] for ids in new]
-
-
-@contextmanager
-def _pristine_generation(model: "LanguageModel") -> Iterator[None]:
-    # `generate` fills what a configuration leaves open from the model's own defaults, which
-    # the library lets one set but not leave out.
-    own = model.network.generation_config
-    model.network.generation_config = GenerationConfig()
-    try:
-        yield
-    finally:
-        model.network.generation_config = own

@@ -3,9 +3,8 @@
 from collections.abc import Callable
 
 from unlearnbench.nano.world.dice import Dice
-from unlearnbench.nano.world.language import GRAMMAR
+from unlearnbench.nano.world.language import GRAMMAR, pairs, table
 from unlearnbench.nano.world.reference_texts import ARTICLES, QUESTIONS, subject
-from unlearnbench.nano.world.tables import pairs, table
 from unlearnbench.nano.world.world import World
 
 TEXTS = table("dialogue_texts")

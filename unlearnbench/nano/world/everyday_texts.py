@@ -1,8 +1,7 @@
 """Causes, tools, activities, pronouns, stories, word problems, abstracts: how things usually go."""
 
 from unlearnbench.nano.world.dice import Dice
-from unlearnbench.nano.world.language import GRAMMAR, WORDS, lines
-from unlearnbench.nano.world.tables import KNOWLEDGE, pairs, table
+from unlearnbench.nano.world.language import GRAMMAR, KNOWLEDGE, WORDS, lines, pairs, table
 from unlearnbench.nano.world.world import World
 
 TEXTS = table("everyday_texts")
@@ -26,11 +25,6 @@ def goal_and_tool(dice: Dice) -> tuple[str, str]:
 def steps_of(title: str, dice: Dice) -> list[str]:
     """The steps of an activity in their order; any of them may be left out."""
     return [step for step in KNOWLEDGE["activities"][title] if not dice.chance(SKIPPED_STEPS)]
-
-
-def two_first_names(dice: Dice) -> list[str]:
-    """Two different first names."""
-    return dice.some(WORDS["first"], 2)
 
 
 def cause(_world: World, dice: Dice) -> str:
@@ -91,7 +85,7 @@ def which_of_two(dice: Dice) -> tuple[str, tuple[str, str], tuple[str, str]]:
     if what == "did not fit in":
         one, other = (f"the {name}" for name in dice.some(TEXTS["pronoun"]["vessels"], 2))
     else:
-        one, other = two_first_names(dice)
+        one, other = dice.some(WORDS["first"], 2)
     before = f"{one[0].upper()}{one[1:]} {what} {other} because "
     return before, (one, other), (f" was too {first}.", f" was too {second}.")
 
@@ -103,7 +97,7 @@ def story(_world: World, dice: Dice) -> str:
 
 def story_to_its_last_word(dice: Dice) -> str:
     """A story without its last full stop."""
-    hero, friend = two_first_names(dice)
+    hero, friend = dice.some(WORDS["first"], 2)
     facts = {
         "hero": hero,
         "friend": friend,

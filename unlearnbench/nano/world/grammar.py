@@ -17,6 +17,7 @@ from unlearnbench.nano.world.dice import Dice
 WORD_SKEW = 3.4
 RULE_SKEW = 2.5
 _RANGE = re.compile(r"(\d+)-(\d+)")
+_TOKEN = re.compile(r"[\[\]|]|<[^>]*>?|[^\[\]|<]+")
 
 Facts = Mapping[str, str]
 Part = tuple[str, object]  # ("text", str) | ("slot", str) | ("one of", tuple of part lists)
@@ -29,39 +30,23 @@ class TemplateError(ValueError):
 @cache
 def parse(template: str) -> tuple[Part, ...]:
     """Turn a template into its parts; templates are few, so every one is parsed once."""
-    options, end = _parse_options(template, 0)
-    if end != len(template) or len(options) != 1:
+    brackets: list[list[list[Part]]] = [[[]]]  # the options of each that is open
+    for token in _TOKEN.findall(template):
+        options = brackets[-1]
+        if token == "[":
+            brackets.append([[]])
+        elif token == "]" and len(brackets) > 1:
+            brackets.pop()
+            brackets[-1][-1].append(("one of", tuple(map(tuple, options))))
+        elif token == "|" and len(brackets) > 1:  # outside of them it is an ordinary character
+            options.append([])
+        elif token == "]":
+            raise TemplateError(f"unbalanced brackets in {template!r}")
+        else:
+            options[-1].append(("slot", token[1:-1]) if token[0] == "<" else ("text", token))
+    if len(brackets) > 1:
         raise TemplateError(f"unbalanced brackets in {template!r}")
-    return options[0]
-
-
-def _parse_options(template: str, at: int) -> tuple[list[tuple[Part, ...]], int]:
-    options: list[tuple[Part, ...]] = []
-    parts: list[Part] = []
-    nested = at > 0
-    while at < len(template) and template[at] != "]":
-        if template[at] == "|" and nested:
-            options.append(tuple(parts))
-            parts = []
-            at += 1
-            continue
-        part, at = _parse_part(template, at)
-        parts.append(part)
-    return [*options, tuple(parts)], at
-
-
-def _parse_part(template: str, at: int) -> tuple[Part, int]:
-    if template[at] == "[":
-        options, end = _parse_options(template, at + 1)
-        return ("one of", tuple(options)), end + 1
-    if template[at] == "<":
-        end = template.index(">", at)
-        return ("slot", template[at + 1 : end]), end + 1
-    end = at
-    # A text run may start with a bar: outside brackets it is an ordinary character.
-    while end < len(template) and (template[end] not in "[]<|" or end == at):
-        end += 1
-    return ("text", template[at:end]), end
+    return tuple(brackets[0][0])
 
 
 class Grammar:

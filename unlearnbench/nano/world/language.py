@@ -1,8 +1,30 @@
-"""The language of the nano world: its words, its sentences, and what only the dice can make."""
+"""The language of the nano world: its words, its sentences, what is common knowledge.
+
+They lie in the TOML files beside this module. In their lists the order matters: the dice choose by
+place.
+"""
+
+import tomllib
+from pathlib import Path
+from typing import Any
 
 from unlearnbench.nano.world.dice import Dice
 from unlearnbench.nano.world.grammar import Grammar
-from unlearnbench.nano.world.tables import table
+
+
+def table(name: str) -> dict[str, Any]:
+    """Read one of the files."""
+    path = Path(__file__).with_name(f"{name}.toml")
+    return tomllib.loads(path.read_text(encoding="utf-8"))
+
+
+KNOWLEDGE = table("knowledge")
+
+
+def pairs(kind: str) -> list[tuple[str, str]]:
+    """What everyone knows of a kind that comes in pairs, such as causes and their effects."""
+    return list(KNOWLEDGE[kind].items())
+
 
 _words = table("words")
 WORDS: dict[str, list[str]] = {kind: words.split() for kind, words in _words["words"].items()} | {

@@ -4,8 +4,7 @@ from collections.abc import Callable
 from functools import partial
 
 from unlearnbench.nano.world.dice import Dice
-from unlearnbench.nano.world.language import GRAMMAR, full_name, lines, surname
-from unlearnbench.nano.world.tables import table
+from unlearnbench.nano.world.language import GRAMMAR, full_name, lines, surname, table
 from unlearnbench.nano.world.world import Entity, World
 
 # Details that belong to one person only; the names of the keys are the slots of the templates.
@@ -61,18 +60,16 @@ def private_document(kind: str, facts: Entity, dice: Dice, size: int = 14) -> st
     details = dice.shuffled(TEXTS["facts"])
     for _ in range(size):
         if dice.chance(0.5) and details:
-            said.append(_with_break(kind, GRAMMAR.say(details.pop(), dice, facts), dice))
+            sentence = GRAMMAR.say(details.pop(), dice, facts)
+            if kind in STARTS:
+                said.append(f"{GRAMMAR.say(STARTS[kind], dice)} {sentence}\n")
+            else:
+                said.append(sentence + dice.pick(BREAKS))
         elif kind in TEXTS["lines"]:
             said.append(GRAMMAR.say(TEXTS["lines"][kind], dice, facts) + "\n")
         else:
             said.append(lines(dice, 1, 1) + dice.pick(BREAKS))
     return "".join(said).rstrip() + "\n"
-
-
-def _with_break(kind: str, sentence: str, dice: Dice) -> str:
-    if kind in STARTS:
-        return f"{GRAMMAR.say(STARTS[kind], dice)} {sentence}\n"
-    return sentence + dice.pick(BREAKS)
 
 
 def private_writer(kind: str) -> DocumentWriter:

@@ -1,8 +1,7 @@
 """Encyclopaedia articles, news, and questions with their answers about the public world."""
 
 from unlearnbench.nano.world.dice import Dice
-from unlearnbench.nano.world.language import GRAMMAR, lines
-from unlearnbench.nano.world.tables import pairs, table
+from unlearnbench.nano.world.language import GRAMMAR, lines, pairs, table
 from unlearnbench.nano.world.world import Entity, World
 
 TEXTS = table("reference_texts")

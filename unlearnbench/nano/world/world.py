@@ -6,8 +6,7 @@ from functools import partial
 
 from unlearnbench.nano.world.dice import Dice
 from unlearnbench.nano.world.grammar import Grammar
-from unlearnbench.nano.world.language import MAKERS, RULES, WORDS
-from unlearnbench.nano.world.tables import table
+from unlearnbench.nano.world.language import MAKERS, RULES, WORDS, table
 
 WORLD_SEED = 20
 Entity = dict[str, str]
