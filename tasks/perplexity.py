@@ -38,7 +38,7 @@ class PerplexityTask(Task):
         for name in dict.fromkeys((*own, *context.texts)):
             documents = context.texts.get(name, ())
             if documents:
-                scores[name + SUFFIX] = self._score(model, documents[: context.limit], context)
+                scores[name + SUFFIX] = self._score(model, documents, context)
         return scores
 
     def measured(self, scores: Collection[str]) -> tuple[Metric, ...]:
@@ -51,7 +51,7 @@ class PerplexityTask(Task):
     ) -> Score:
         from unlearnbench.metrics.perplexity import window_nll
 
-        nll = window_nll(model, documents, self.window, context.batch_size)
+        nll = window_nll(model, documents, self.window, context.batch_size, context.limit)
         by_window = {str(i): value for i, value in enumerate(nll)}
         return Score.of(by_window, aggregation="exp_mean", higher_is_better=False)
 

@@ -50,7 +50,9 @@ class Experiment:
         ("auto",), "rows to compare with: before, dedup, retrained; auto: those there are; none"
     )
     limit: int | None = setting(None, "use only the first rows of each forget set", minimum=1)
-    task_limit: int | None = setting(None, "use only the first documents of each task", minimum=1)
+    task_limit: int | None = setting(
+        None, "use only the first documents of each task, of a text in one piece windows", minimum=1
+    )
     max_epochs: int | None = setting(
         None, "epoch limit of every method; default: the method's own", minimum=1
     )

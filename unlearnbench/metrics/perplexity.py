@@ -16,18 +16,26 @@ if TYPE_CHECKING:
 
 
 def window_nll(
-    model: "LanguageModel", documents: Sequence[str], window: int = 512, batch_size: int = 8
+    model: "LanguageModel",
+    documents: Sequence[str],
+    window: int = 512,
+    batch_size: int = 8,
+    limit: int | None = None,
 ) -> list[float]:
     """Mean NLL in nats of each window of the documents, joined by a blank line, tokenised once.
 
     Windows do not overlap and are `window` tokens long, or the model's context if
-    that is shorter; the last one may be shorter and weighs the same.  A model
+    that is shorter; the last one may be shorter and weighs the same.  Of a single document, which
+    may be a whole book, `limit` counts windows, else documents.  A model
     whose sequences start with BOS gets it in front of each window, as one of its
     tokens; it is never predicted.  Nothing else is added to the text.
     Raises `UserError` for a text without two tokens.
     """
-    ids = model.tokenizer("\n\n".join(documents), add_special_tokens=False, verbose=False).input_ids
+    text = "\n\n".join(documents[:limit])
+    ids = model.tokenizer(text, add_special_tokens=False, verbose=False).input_ids
     windows = cut_windows(ids, min(window, model.max_length), model.bos_token_id_to_prepend)
+    if len(documents) == 1:
+        windows = windows[:limit]
     if not windows:
         raise UserError("perplexity needs a text of at least two tokens; give another: --text")
     room, width = Room.of(model, n_rows=1), len(windows[0])
@@ -35,6 +43,7 @@ def window_nll(
     nll: list[float] = []
     for first in range(0, len(windows), step):
         nll += _mean_nll(model, windows[first : first + step])
+        model.meter.advance(len(nll), len(windows))
     return nll
 
 

@@ -56,7 +56,10 @@ def likelihoods(
     texts go through the network together, and as many as its memory is enough for.
     """
     reader = _Reader(model, Room.of(model, batch_size))
-    by_request = dict(reader.read_all(_texts(requests, max_length)))
+    by_request = {}
+    for request, likelihood in reader.read_all(_texts(requests, max_length)):
+        by_request[request] = likelihood
+        model.meter.advance(len(by_request), len(requests))
     return [by_request[i] for i in range(len(requests))]
 
 

@@ -1,6 +1,7 @@
 """Runs one cell: load the model, make it forget, measure, and give the whole record back."""
 
 import logging
+import math
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -13,7 +14,7 @@ from unlearnbench.errors import UserError
 from unlearnbench.files.safe_text import redact, visible
 from unlearnbench.metrics.task import Measurement, TaskContext, columns_of
 from unlearnbench.models.devices import ranks
-from unlearnbench.models.devices.meter import OTHER, Meter
+from unlearnbench.models.devices.meter import OTHER, Meter, advancing
 from unlearnbench.registry import find
 from unlearnbench.results.files import fault_in
 from unlearnbench.results.record import Result
@@ -22,7 +23,7 @@ from unlearnbench.running.checks import MethodInputs, check_unlearned
 from unlearnbench.running.environment import fix_randomness, put_back_after
 from unlearnbench.running.memory.advice import out_of_memory_advice
 from unlearnbench.running.memory.process import keep_small
-from unlearnbench.running.progress import logger
+from unlearnbench.running.progress import PhaseProgress, logger
 from unlearnbench.running.shared_measurements import make_examiner, scores_of_untouched
 from unlearnbench.running.tracing import recording
 
@@ -48,7 +49,7 @@ def run_cell(cell: "Cell") -> Result:
     fix_randomness(cell.seed, cell.threads)
     keep_small(cell)
     try:
-        with recording(cell), ranks.together():
+        with recording(cell), ranks.together(), advancing(PhaseProgress(cell.title)):
             _unlearn_and_measure(cell, state)
             if state.model is not None:
                 state.model.meter.sum_over_processes()
@@ -192,7 +193,10 @@ def _narrator(title: str, every: float = 20.0) -> "Callable[[UnlearnProgress], N
         is_due = time.monotonic() - last >= every
         if is_due:
             last = time.monotonic()
-        means = ", ".join(f"{name} {value:.3f}" for name, value in now.record.metrics.items())
+        means = ", ".join(
+            f"{name} {'not measured' if math.isnan(value) else f'{value:.3f}'}"
+            for name, value in now.record.metrics.items()
+        )
         level = logging.INFO if is_due else logging.DEBUG
         logger.log(level, "  %s: epoch %d of %d: %s", title, now.epoch, now.max_epochs, means)
 

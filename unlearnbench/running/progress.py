@@ -56,6 +56,35 @@ class Progress:
         return ", ".join(parts)
 
 
+class PhaseProgress:
+    """Logs how far a cell's phases are: every half minute for lines, more often for a bar."""
+
+    def __init__(self, title: str, every: float = 30.0, bar_every: float = 2.0) -> None:
+        self.title, self.every, self.bar_every = title, every, bar_every
+        self._logged = self._shown = time.monotonic()
+        self._phase, self._began, self._done = ("", 0), 0.0, 0
+
+    def __call__(self, phase: str, done: int, total: int) -> None:
+        """So many parts of a phase are done."""
+        now = time.monotonic()
+        if (phase, total) != self._phase or done < self._done:
+            self._phase, self._began = (phase, total), self._shown
+        self._done = done
+        if now - self._shown < self.bar_every:
+            return
+        self._shown, is_due = now, now - self._logged >= self.every
+        if is_due:
+            self._logged = now
+        left = duration((now - self._began) / max(done, 1) * (total - done))
+        said = f"{self.title}: {phase} {done} of {total}, about {left} left"
+        logger.info("  %s", said, extra={"is_due": is_due, "bar": (self.title, said)})
+
+
+def is_due(record: logging.LogRecord) -> bool:
+    """Whether a record is for a log, not just for a bar."""
+    return bool(getattr(record, "is_due", True))
+
+
 def duration(seconds: float) -> str:
     """'40 s', '5 min', '3 h 20 min', '2 d 4 h'."""
     if seconds < 60:
@@ -119,7 +148,9 @@ def progress(total: int, show: bool = True) -> Iterator[Progress]:
         yield Progress(total)
         return
     if not sys.stderr.isatty():
-        with _logging_to(logging.StreamHandler(sys.stderr)):
+        stream = logging.StreamHandler(sys.stderr)
+        stream.addFilter(is_due)
+        with _logging_to(stream):
             yield Lines(total)
         return
     from rich.console import Console
@@ -128,11 +159,10 @@ def progress(total: int, show: bool = True) -> Iterator[Progress]:
 
     columns = (TextColumn("{task.fields[count]}"), TextColumn("{task.description}", markup=False))
     console = Console(stderr=True)
-    with (
-        RichProgress(BarColumn(24), TimeElapsedColumn(), *columns, console=console) as bar,
-        _logging_to(_ConsoleHandler(console)),
-    ):
-        yield Bar(bar, total)
+    with RichProgress(BarColumn(24), TimeElapsedColumn(), *columns, console=console) as bar:
+        display = Bar(bar, total)
+        with _logging_to(_BarHandler(display)):
+            yield display
 
 
 class _Harmless(logging.Formatter):
@@ -142,13 +172,18 @@ class _Harmless(logging.Formatter):
         return redact(visible(super().format(record)))
 
 
-class _ConsoleHandler(logging.Handler):
-    def __init__(self, console: Any) -> None:
+class _BarHandler(logging.Handler):
+    def __init__(self, display: Bar) -> None:
         super().__init__()
-        self.console = console
+        self.display = display
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.console.print(self.format(record), markup=False, highlight=False)
+        title, said = getattr(record, "bar", ("", ""))
+        if title in self.display.lines:
+            self.display.bar.update(self.display.lines[title], description=visible(said))
+        else:
+            console = self.display.bar.console
+            console.print(self.format(record), markup=False, highlight=False)
 
 
 @contextmanager

@@ -97,6 +97,7 @@ class EpochLog:
         for name, value in losses.items():
             self._sums[name] = self._sums.get(name, 0.0) + value
         self._n_batches += 1
+        self._model.meter.advance(self._n_batches, n_batches)
         self._tell(self._n_batches, n_batches)
         return True
 

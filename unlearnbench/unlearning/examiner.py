@@ -168,4 +168,5 @@ class Examiner:
                 written += continue_prefilled(
                     model, part, prefill, self.protocol, self.new_tokens, self.batch_size
                 )
+            model.meter.advance(len(written), len(rows))
         return el, ma, written

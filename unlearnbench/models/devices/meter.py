@@ -4,7 +4,7 @@ import mmap
 import resource
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -58,6 +58,20 @@ def watching(watch: PhaseWatch) -> Iterator[None]:
         yield
     finally:
         _watch.reset(token)
+
+
+_advance: ContextVar[Callable[[str, int, int], None] | None] = ContextVar("advance", default=None)
+
+
+@contextmanager
+def advancing(listener: Callable[[str, int, int], None]) -> Iterator[None]:
+    """Tell `listener` inside of each phase's name, how many of its parts are done, and how many
+    there are."""
+    token = _advance.set(listener)
+    try:
+        yield
+    finally:
+        _advance.reset(token)
 
 
 @dataclass
@@ -120,6 +134,12 @@ class Meter:
     def count_generated(self, tokens: int) -> None:
         """Add tokens that were written by the model."""
         self._running.generated_tokens += tokens
+
+    def advance(self, done: int, total: int) -> None:
+        """Say how far the running phase is."""
+        listener = _advance.get()
+        if listener is not None and self._stack:
+            listener(self._stack[-1], done, total)
 
     def sum_over_processes(self) -> None:
         """Make it the costs of all processes that train one cell: everyone's tokens, and the time

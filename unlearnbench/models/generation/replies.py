@@ -33,7 +33,7 @@ def write_replies(
     Raises `UserError` for a network whose context `new_tokens` fill.
     """
     ids = _prompt_ids(model, prompts, new_tokens)
-    replies = [""] * len(ids)
+    replies, n_done = [""] * len(ids), 0
     for batch in _batches(Room.of(model, batch_size), list(map(len, ids)), new_tokens):
         prompt_ids = [ids[i] for i in batch]
         prefill, watch = _prefill(model, prompt_ids), _StopText(model, stop, len(batch))
@@ -43,6 +43,8 @@ def write_replies(
             has_ended = tokens[-1:] == [model.eos_token_id]
             text = _text(model, tokens[:-1] if has_ended else tokens)
             replies[i] = text.partition(stop)[0]
+        n_done += len(batch)
+        model.meter.advance(n_done, len(ids))
     return replies
 
 

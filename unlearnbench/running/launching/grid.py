@@ -21,7 +21,7 @@ from unlearnbench.results.store import Damage, Store
 from unlearnbench.running.cell_run import lost_result
 from unlearnbench.running.launching.launcher import Ended, HowToRun, Launcher, Lost
 from unlearnbench.running.memory.advice import out_of_memory_advice
-from unlearnbench.running.progress import Progress, logger, progress
+from unlearnbench.running.progress import Progress, is_due, logger, progress
 from unlearnbench.running.token_bounds import forward_tokens
 
 POLL_SECONDS = 1.0
@@ -47,7 +47,8 @@ class CellLogs:
 
     def __call__(self, cell: Cell, record: logging.LogRecord) -> None:
         """Keep a record; pass it on to whoever watches the run, unless it came from here."""
-        self.write(cell, record.getMessage())
+        if is_due(record):
+            self.write(cell, record.getMessage())
         if record.process != os.getpid() and logger.isEnabledFor(record.levelno):
             logger.handle(record)
 
