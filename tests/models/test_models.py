@@ -105,7 +105,7 @@ def test_identity_without_loading_is_the_loaded_model_s(saved: Path) -> None:
     assert facts is not None
     assert facts.source == model.source
     assert facts.n_parameters == model.n_parameters
-    assert (facts.architecture, facts.vocabulary_size) == ("GPTNeoForCausalLM", 257)
+    assert (facts.architecture, facts.keeps_columns) == ("GPTNeoForCausalLM", True)
 
 
 def test_weights_hash_is_over_names_and_bytes_and_ignores_notes(copy: Path) -> None:

@@ -16,6 +16,7 @@ from evaluation_set_cases import rows_of
 
 from unlearnbench.data.evaluation_sets import CLASSIFICATION_SETS, EvaluationSet
 from unlearnbench.data.evaluation_sets.hub import ON_HUB
+from unlearnbench.models.generation.behaviour import behaviour_of
 from unlearnbench.registry import find
 from unlearnbench.tasks import _lm_eval, _questions, classification
 from unlearnbench.tasks._answers import Answer
@@ -188,6 +189,7 @@ def test_measuring_leaves_model_tokenizer_and_generators_as_they_were(sets):
 
 def test_every_token_is_counted(sets):
     model = byte_model()
+    behaviour_of(model)  # looked at once, and no cost of a task
     seen = []
     model.network.register_forward_pre_hook(
         lambda _, args, named: seen.append((args[0] if args else named["input_ids"]).numel()),

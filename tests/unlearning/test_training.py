@@ -225,7 +225,7 @@ def test_asking_for_the_original_model_too_late_is_an_error() -> None:
         run(Late(batch_size=3), MaExaminer(NEVER))
 
 
-def test_an_output_head_whose_result_is_scaled_is_refused_by_kl() -> None:
+def test_a_network_whose_forward_was_replaced_is_refused_by_kl() -> None:
     model = tiny_model()
     forward = model.network.forward
 
@@ -235,7 +235,7 @@ def test_an_output_head_whose_result_is_scaled_is_refused_by_kl() -> None:
         return output
 
     model.network.forward = scaled
-    with pytest.raises(UserError, match="changes its output head's result"):
+    with pytest.raises(UserError, match="its frozen distribution cannot be kept"):
         methods()["kl"]().unlearn(model, forget_set(), MaExaminer(NEVER))
 
 
