@@ -43,10 +43,12 @@ def generated(model, rows, new_tokens, beams):
     return found
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
 @pytest.mark.parametrize("architecture", ["gpt-neo", "fused gpt-neo", "opt", "llama"])
 @pytest.mark.parametrize(("protocol", "beams"), [(GREEDY, 1), (BEAM, 2)])
-def test_equals_generate_for_prompts_of_unequal_lengths(architecture, protocol, beams):
+def test_equals_generate_for_prompts_of_unequal_lengths(architecture, protocol, beams, dtype):
     model, rows = tiny_model(architecture)
+    model.network.to(dtype)
     rows = uneven(rows)
     expected = generated(model, rows, 25, beams)
     assert {len(ids) < 25 for ids in expected} == {True, False}  # some end early, some do not

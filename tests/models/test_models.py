@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,9 +13,15 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, decoders, pre_tokenizers
 from tokenizers.models import BPE
-from transformers import GPTNeoConfig, GPTNeoForCausalLM, PreTrainedTokenizerFast
+from transformers import (
+    AutoModelForCausalLM,
+    GPTNeoConfig,
+    GPTNeoForCausalLM,
+    PreTrainedTokenizerFast,
+)
 
 from unlearnbench.errors import UserError
 from unlearnbench.experiments import model_choice
@@ -25,6 +30,7 @@ from unlearnbench.metrics.perplexity import window_nll
 from unlearnbench.models import hub
 from unlearnbench.models.aliases import aliases
 from unlearnbench.models.loading import ModelFacts, load_model, model_facts
+from unlearnbench.models.side_models import find_side_model
 from unlearnbench.models.source import weights_sha256
 from unlearnbench.models.vocabulary import (
     ByteLevelText,
@@ -172,9 +178,7 @@ def test_listing_aliases_loads_no_torch() -> None:
 
 
 @pytest.mark.parametrize("offline", ["0", "1"])
-def test_a_model_that_cannot_be_fetched_is_told_within_seconds(
-    offline: str, tmp_path: Path
-) -> None:
+def test_a_model_that_cannot_be_fetched_is_told(offline: str, tmp_path: Path) -> None:
     # A proxy nobody listens at stands for a machine without a network.
     environment = os.environ | {
         "HF_HUB_OFFLINE": offline,
@@ -183,18 +187,16 @@ def test_a_model_that_cannot_be_fetched_is_told_within_seconds(
         "HTTP_PROXY": "http://127.0.0.1:9",
     }
     code = (
-        "import time; from unlearnbench.errors import UserError\n"
+        "from unlearnbench.errors import UserError\n"
         "from unlearnbench.models.loading import load_model\n"
-        "started = time.monotonic()\n"
         "try: load_model('neo-125m')\n"
-        "except UserError as error: print(f'{time.monotonic() - started:.1f} {error}')"
+        "except UserError as error: print(error)"
     )
     shown = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=60,
         cwd=Path(__file__).resolve().parents[2],
     )  # fmt: skip
-    seconds, _, message = shown.stdout.strip().partition(" ")
-    assert float(seconds) < 20, shown.stderr
+    message = shown.stdout.strip()
     assert "hf download EleutherAI/gpt-neo-125m" in message
     assert "--model nano-neo" in message
     assert "\n" not in message
@@ -364,6 +366,17 @@ def test_a_continuation_gets_no_space_of_its_own(name: str, shared: Path) -> Non
         assert tokenizer.decode(start + ids) == "the dog r" + text
 
 
+def test_an_encoder_that_lacks_weights_is_told(tmp_path: Path) -> None:
+    encoder = Path(shutil.copytree(find_side_model("nano", "BERT", "--bert"), tmp_path / "bert"))
+    assert find_side_model(str(encoder), "BERT", "--bert") == encoder
+    tensors = load_file(encoder / "model.safetensors")
+    [lost, *_] = [name for name in tensors if "layer.0.attention" in name]
+    del tensors[lost]
+    save_file(tensors, encoder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(UserError, match=r"the BERT in .* lacks 1 parameters of its config.json"):
+        find_side_model(str(encoder), "BERT", "--bert")
+
+
 def test_a_special_token_in_a_text_is_plain_text(copy: Path) -> None:
     padded = byte_tokenizer()
     padded.add_special_tokens({"pad_token": "[PAD]"})
@@ -390,7 +403,9 @@ def test_loading_says_nothing_on_stdout(saved: Path, capfd: pytest.CaptureFixtur
     assert capfd.readouterr().out == ""
 
 
-def test_a_second_look_at_a_model_is_quick(saved: Path) -> None:
-    started = time.monotonic()
-    model_facts(str(saved))
-    assert time.monotonic() - started < 2
+def test_a_second_look_at_a_model_builds_no_network(
+    saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    facts = model_facts(str(saved))
+    monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", None)
+    assert model_facts(str(saved)) == facts

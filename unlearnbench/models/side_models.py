@@ -4,9 +4,10 @@ import json
 from pathlib import Path
 
 from unlearnbench.errors import UserError
+from unlearnbench.files.cache import checked_once
 from unlearnbench.models import hub
 from unlearnbench.models.configuration import raw_configuration
-from unlearnbench.models.source import is_path
+from unlearnbench.models.source import is_path, weights_sha256
 from unlearnbench.models.weight_files import has_weights
 from unlearnbench.nano import WORLDS, find_world
 
@@ -31,7 +32,7 @@ def find_side_model(name: str, what: str, flag: str) -> Path:
         raise UserError(
             f"no {what} in {folder}: no config.json; give a folder or hub id: {flag} DIR"
         )
-    for check in (_check_pickles, _check_code, _check_modules):
+    for check in (_check_pickles, _check_code, _check_modules, _check_complete):
         check(folder, f"the {what}", flag)
     return folder
 
@@ -64,6 +65,33 @@ def _check_modules(folder: Path, what: str, flag: str) -> None:
                 f"{what} in {folder} is made of '{module[:80]}', which is no part of "
                 f"sentence-transformers and is not run; give another: {flag} DIR"
             )
+
+
+def _check_complete(folder: Path, what: str, flag: str) -> None:
+    """A parameter that the files lack would be drawn at random, and nobody would notice."""
+    if not (folder / "config.json").is_file() or not has_weights(folder):
+        return  # a sentence encoder whose network has a folder of its own
+    question = f"encoder {weights_sha256(folder)}"
+    if missing := checked_once(folder, question, lambda: _missing(folder)):
+        raise UserError(
+            f"{what} in {folder} lacks {len(missing)} parameters of its config.json "
+            f"({missing[0]}, ...); download or copy it again, or give another: {flag} DIR"
+        )
+
+
+def _missing(folder: Path) -> list[str]:
+    from transformers import AutoModel
+
+    from unlearnbench.models.loading import quiet_transformers
+
+    try:
+        with quiet_transformers():
+            _, report = AutoModel.from_pretrained(
+                str(folder), device_map="meta", local_files_only=True, output_loading_info=True
+            )
+    except Exception:  # whoever loads it says what is wrong
+        return []
+    return sorted(name for name in report["missing_keys"] if "pooler" not in name)
 
 
 def _modules(path: Path) -> list[str]:

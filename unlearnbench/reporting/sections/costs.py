@@ -150,6 +150,7 @@ def _calibration(results: Iterable[Result]) -> str:
     if not seconds:
         return ""
     return (
-        f"Measuring the stop line, {printing.seconds(fmean(seconds))} s, is done once per model "
-        "and in no phase here; the whole cell holds it where that cell was the first to need it."
+        f"Measuring the stop line took {printing.seconds(fmean(seconds))} s and is in no phase "
+        "here. It is done once per model: the other cells have it from the cache, report what it "
+        "cost, and did not take that time."
     )
