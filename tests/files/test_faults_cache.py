@@ -200,7 +200,7 @@ def test_an_encoder_without_numbers_has_no_neighbours(root, encoder, monkeypatch
     monkeypatch.setattr(pairing, "_sentence_encoder", lambda _: Broken())
     with pytest.raises(UserError, match="gives NaN or infinity"):
         find_neighbours(TARGETS, POOL, str(encoder))
-    assert not root.exists(), "and nothing of it is kept"
+    assert not (root / "embeddings").exists(), "and nothing of it is kept"
 
 
 @pytest.fixture(scope="module")

@@ -56,7 +56,11 @@ class LocalProcesses:
         return [ended for worker in list(self._busy) if (ended := self._look_at(worker))]
 
     def close(self) -> None:
-        """Kill every worker."""
+        """End the workers that wait for a cell, and kill the others."""
+        for worker in self._idle:
+            worker.talk.close()  # it ends by itself, and gives its semaphores back
+        for worker in self._idle:
+            worker.process.join(5)
         for worker in [*self._idle, *self._busy]:
             worker.kill()
         self._idle, self._busy = [], []
