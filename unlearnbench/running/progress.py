@@ -70,7 +70,7 @@ class PhaseProgress:
         if (phase, total) != self._phase or done < self._done:
             self._phase, self._began = (phase, total), self._shown
         self._done = done
-        if now - self._shown < self.bar_every:
+        if now - self._shown < self.bar_every or done >= total:
             return
         self._shown, is_due = now, now - self._logged >= self.every
         if is_due:
