@@ -17,6 +17,7 @@ from transformers import (
     GPTNeoConfig,
     GPTNeoXConfig,
     LlamaConfig,
+    MixtralConfig,
     OPTConfig,
 )
 
@@ -70,6 +71,7 @@ CONFIGS = {
     "gpt-neo": GPTNeoConfig(**NEO),
     "llama": LlamaConfig(**LLAMA),
     "gpt-2": GPT2Config(vocab_size=500, n_embd=64, n_layer=4, n_head=4, n_positions=128),
+    "mixtral": MixtralConfig(**LLAMA, num_local_experts=4, num_experts_per_tok=2),
     "pythia": GPTNeoXConfig(
         vocab_size=500,
         hidden_size=64,

@@ -62,12 +62,14 @@ class Shape:
 
         A layer keeps some eight tensors of width d (inputs of two norms and what comes out,
         queries, keys, values and what attention mixes of them) and two of the inner width f; one
-        with a gate keeps ten and four.  Attention is taken to be a fused kernel's.
+        with a gate keeps ten and four; of a mixture, of every expert that a token goes through.
+        Attention is taken to be a fused kernel's, and a network without heads to have one.
         """
         config = config.get_text_config()
-        d, n_heads = config.hidden_size, config.num_attention_heads
-        names = ("intermediate_size", "n_inner", "ffn_dim")
+        d, n_heads = config.hidden_size, getattr(config, "num_attention_heads", 1)
+        names = ("moe_intermediate_size", "intermediate_size", "n_inner", "ffn_dim")
         inner = next((n for name in names if (n := getattr(config, name, None))), 4 * d)
+        inner *= getattr(config, "num_experts_per_tok", None) or 1
         key_width = (getattr(config, "num_key_value_heads", None) or n_heads) * (
             getattr(config, "head_dim", None) or d // n_heads
         )
