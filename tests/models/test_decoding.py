@@ -43,16 +43,40 @@ def generated(model, rows, new_tokens, beams):
     return found
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
 @pytest.mark.parametrize("architecture", ["gpt-neo", "fused gpt-neo", "opt", "llama"])
 @pytest.mark.parametrize(("protocol", "beams"), [(GREEDY, 1), (BEAM, 2)])
-def test_equals_generate_for_prompts_of_unequal_lengths(architecture, protocol, beams, dtype):
+def test_equals_generate_for_prompts_of_unequal_lengths(architecture, protocol, beams):
     model, rows = tiny_model(architecture)
-    model.network.to(dtype)
     rows = uneven(rows)
     expected = generated(model, rows, 25, beams)
     assert {len(ids) < 25 for ids in expected} == {True, False}  # some end early, some do not
     assert continue_rows(model, rows, protocol, 25, batch_size=4) == expected
+
+
+@pytest.mark.parametrize("architecture", ["gpt-neo", "fused gpt-neo", "opt", "llama"])
+@pytest.mark.parametrize(("protocol", "beams"), [(GREEDY, 1), (BEAM, 2)])
+def test_in_bfloat16_only_what_rounding_cannot_tell_apart_differs(architecture, protocol, beams):
+    """A cache and a batch round otherwise, and a score has eight bits: some tokens are tied."""
+    model, rows = tiny_model(architecture)
+    model.network.to(torch.bfloat16)
+    rows = uneven(rows)
+    plain = generated(model, rows, 25, beams)
+    shared = continue_rows(model, rows, protocol, 25, batch_size=4)
+    differ = [row for row in range(len(rows)) if shared[row] != plain[row]]
+    assert len(differ) <= 2
+    for row in differ:
+        given = rows.input_ids[row, : int(rows.n_given[row])].tolist()
+        worse, better = sorted(step_scores(model, given, ids) for ids in (shared[row], plain[row]))
+        assert better - worse < 0.02
+
+
+@torch.no_grad()
+def step_scores(model, given, continuation):
+    """Mean log-probability of a continuation's tokens, its end of sequence included."""
+    ids = [*continuation, EOS][:25]
+    logits = model.network(torch.tensor([[*given, *ids]])).logits[0].double()
+    scores = logits[len(given) - 1 : -1].log_softmax(-1)
+    return float(scores[range(len(ids)), ids].mean())
 
 
 def test_the_models_own_generation_defaults_do_not_matter():
