@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -255,6 +256,20 @@ def test_two_models_side_by_side(model, forget_set):
     assert numbers(ub.evaluate(one, ["forgetting"], forget_set, first)) == numbers(
         ub.evaluate(two, ["forgetting"], forget_set, second)
     )
+
+
+@pytest.mark.parametrize("method", ["icu", "kl"])
+def test_the_number_of_threads_changes_rounding_only(method, model, forget_set):
+    def epochs(n_threads):
+        of_threads = replace(forget_set, cell=replace(forget_set.cell, threads=n_threads))
+        examiner = ub.make_examiner(model, of_threads, stop="paper")
+        return ub.unlearn(model.copied(), of_threads, method, examiner, max_epochs=2).epochs
+
+    by_one, by_two = epochs(1), epochs(2)
+    assert len(by_one) == len(by_two) == 3
+    for one, two in zip(by_one, by_two, strict=True):
+        assert one.losses == pytest.approx(two.losses, rel=1e-5)
+        assert one.metrics["ma"] == two.metrics["ma"]
 
 
 def test_a_method_object_unlearns_by_itself_and_through_the_door(model, forget_set):
