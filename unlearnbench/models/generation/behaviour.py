@@ -9,7 +9,7 @@ from torch import Tensor
 from transformers.cache_utils import DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
 
 from unlearnbench.errors import UserError
-from unlearnbench.models.generation.plain import generate
+from unlearnbench.models.generation.plain import step_logits
 
 if TYPE_CHECKING:
     from unlearnbench.models.language_model import LanguageModel
@@ -108,11 +108,11 @@ class _Probe:
         )
 
     def generates_alike(self) -> bool:
-        """Whether the library's generate writes the same with its cache as without."""
-        prompt = self.rows[:1, : self.prefix]
-        plain = generate(self.model, prompt, 3, use_cache=False)
+        """Whether the library's generate goes by the same scores with its cache as without."""
+        prompt = self.rows[:, : self.prefix]
+        plain = step_logits(self.model, prompt, 4, use_cache=False)
         try:
-            return generate(self.model, prompt, 3, use_cache=True) == plain
+            return self.alike(step_logits(self.model, prompt, 4, use_cache=True), plain)
         except (ValueError, TypeError, AttributeError, LookupError, RuntimeError):
             return False
 

@@ -8,7 +8,6 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers.cache_utils import Cache, DynamicCache
 
 from unlearnbench.errors import UserError
-from unlearnbench.models.generation.behaviour import behaviour_of
 from unlearnbench.models.generation.branches import Prefill, continue_rows
 from unlearnbench.models.generation.plain import generate
 
@@ -56,11 +55,10 @@ def _beam(
     model: "LanguageModel", rows: "Sequences", prefill: Prefill, new_tokens: int
 ) -> list[list[int]]:
     prompts = [ids[:n] for ids, n in zip(rows.input_ids, rows.n_given.tolist(), strict=True)]
-    if prefill.cache is None:  # what memory there is may not know of padding
-        use_cache = behaviour_of(model).generates_with_cache
+    if prefill.cache is None:
+        # A state need not follow when beams change places (RWKV's does not), nor know of padding.
         written = [
-            generate(model, ids[None], new_tokens, n_beams=2, use_cache=use_cache)[0]
-            for ids in prompts
+            generate(model, ids[None], new_tokens, n_beams=2, use_cache=False)[0] for ids in prompts
         ]
     else:
         prompt = _left_padded(prompts, model.pad_token_id)

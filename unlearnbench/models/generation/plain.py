@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from unlearnbench.models.language_model import LanguageModel
 
 
-@torch.inference_mode()
 def generate(
     model: "LanguageModel",
     input_ids: Tensor,
@@ -28,25 +27,44 @@ def generate(
     The model's own generation defaults (sampling, penalties, lengths, forced tokens) count for
     nothing.
     """
+    how = {"num_beams": n_beams, "use_cache": use_cache}
+    written = _generated(model, input_ids, new_tokens, how, attention_mask, cache)
+    eos, new = model.eos_token_id, written[:, input_ids.shape[1] :].tolist()
+    # Padding may stand behind an end of sequence.
+    return [ids if eos not in ids else ids[: ids.index(eos) + 1] for ids in new]
+
+
+def step_logits(
+    model: "LanguageModel", input_ids: Tensor, new_tokens: int, use_cache: bool
+) -> Tensor:
+    """[T * B, V] the scores that greedy tokens after [B, L] prompts were chosen by."""
+    how = {"use_cache": use_cache, "output_logits": True, "return_dict_in_generate": True}
+    return torch.cat(_generated(model, input_ids, new_tokens, how).logits)
+
+
+@torch.inference_mode()
+def _generated(
+    model: "LanguageModel",
+    input_ids: Tensor,
+    new_tokens: int,
+    how: dict[str, Any],
+    attention_mask: Tensor | None = None,
+    cache: "Cache | None" = None,
+) -> Any:
     # `generate` fills what a configuration leaves open from the model's own defaults, which the
     # library lets one set but not leave out: here they are a copy's, with the same weights.
     network: Any = copy.copy(model.network)
     network.generation_config = GenerationConfig()
     mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
-    eos, width = model.eos_token_id, input_ids.shape[1]
-    written = network.generate(
+    return network.generate(
         input_ids=input_ids.to(model.device),
         attention_mask=mask.to(model.device),
         generation_config=GenerationConfig(
-            num_beams=n_beams,
             do_sample=False,
             max_new_tokens=new_tokens,
-            eos_token_id=eos,
+            eos_token_id=model.eos_token_id,
             pad_token_id=model.pad_token_id,
-            use_cache=use_cache,
+            **how,
         ),
         **({} if cache is None else {"past_key_values": cache}),
     )
-    new: list[list[int]] = written[:, width:].tolist()
-    # Padding may stand behind an end of sequence.
-    return [ids if eos not in ids else ids[: ids.index(eos) + 1] for ids in new]
