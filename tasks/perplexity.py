@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from unlearnbench.metrics.task import Task, TaskContext
+from unlearnbench.metrics.task import TEXTS, Task, TaskContext
 from unlearnbench.registry import register
 from unlearnbench.results.score import Metric, Score, table_i
 from unlearnbench.settings import setting
@@ -27,6 +27,7 @@ class PerplexityTask(Task):
     name = "perplexity"
     source = "documents joined by a blank line, non-overlapping windows, exp of the mean window NLL"
     is_of_model_alone = True
+    needs = (TEXTS,)
     metrics = table_i("pile_ppl", "wikitext_ppl")
 
     window: int = setting(512, "tokens of a window; the model's context if that is shorter")

@@ -6,8 +6,10 @@ import tomllib
 import pytest
 
 from unlearnbench.errors import UserError
+from unlearnbench.experiments.data_choice import evaluation_data
 from unlearnbench.experiments.experiment import Experiment
 from unlearnbench.experiments.planner import Planner, parse_set
+from unlearnbench.metrics.task import TEXTS
 from unlearnbench.protocol import Protocol
 from unlearnbench.registry import register  # noqa: F401 - importable without torch
 from unlearnbench.settings import setting, settings_of
@@ -129,3 +131,10 @@ def test_a_method_of_two_arguments_is_told_before_anything_runs():
     check_unlearn(Sample)
     with pytest.raises(UserError, match=r"'two_arguments': its unlearn\(\) must take"):
         check_unlearn(TwoArguments)
+
+
+def test_texts_are_read_for_whatever_task_needs_them():
+    texts, sets, _ = evaluation_data(Experiment(), "nano", (TEXTS, "copa"))
+    assert list(texts) == ["pile", "wikitext"]
+    assert list(sets) == ["copa"]
+    assert evaluation_data(Experiment(), "nano", ())[:2] == ({}, {})

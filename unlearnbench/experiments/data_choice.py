@@ -226,15 +226,17 @@ def evaluation_data(
     """
     from unlearnbench.data.evaluation_sets.reading import read_sets
     from unlearnbench.data.validation_texts import default_texts, parse_text_option, read_texts
+    from unlearnbench.metrics.task import TEXTS
 
     texts: dict[str, tuple[str, ...]] = {}
     named = dict(map(parse_text_option, experiment.text))
-    if not experiment.tasks or "perplexity" in experiment.tasks:  # else nobody looks at them
+    if TEXTS in needs:
         texts = read_texts({**default_texts(place, experiment.data), **named})
     revisions = dict(
         name_and_value(option, "--data-revision", "NAME=COMMIT", "piqa=COMMIT")
         for option in experiment.data_revision
     )
     warnings: list[str] = []
-    sets = read_sets(tuple(needs), experiment.data or place, revisions, warnings)
+    wanted = tuple(name for name in needs if name != TEXTS)
+    sets = read_sets(wanted, experiment.data or place, revisions, warnings)
     return texts, sets, warnings

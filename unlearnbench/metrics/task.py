@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from unlearnbench.models.sequences import Sequences
     from unlearnbench.results.record import RowRecord
 
+TEXTS = "texts"  # among what a task needs: the validation texts
+
 
 class RowExaminer(Interface):
     """Measures how well a model knows rows (`unlearnbench.unlearning.examiner.Examiner`)."""
@@ -62,7 +64,7 @@ class Task(ABC):
     name: ClassVar[str]
     metrics: ClassVar[tuple[Metric, ...]]
     source: ClassVar[str] = ""
-    needs: ClassVar[tuple[str, ...]] = ()  # evaluation sets it reads: 'hellaswag', ...
+    needs: ClassVar[tuple[str, ...]] = ()  # evaluation sets: 'hellaswag', ...; TEXTS for texts
     # Whether it looks at no forget set: rows of untouched models are then measured once for all.
     is_of_model_alone: ClassVar[bool] = False
 
