@@ -192,6 +192,7 @@ def test_costs_are_means_over_runs_without_the_shared_calibration():
     assert line["Peak memory (MiB)"] == "6"  # the mean of 4 and 8
     text = " ".join(note.text for note in whole.notes)
     assert "500.0 s" in text
+    assert "the other cells have it from the cache" in text
     assert "cpu, 1 thread" in text
 
 

@@ -2,17 +2,20 @@
 
 import io
 import logging
+import math
 
 import pytest
 from rich.console import Console
 from rich.progress import Progress as RichProgress
 from rich.progress import TextColumn
-from unlearning_fakes import forget_set, tiny_model
+from unlearning_fakes import MaExaminer, forget_set, tiny_model
 
 from unlearnbench.metrics.perplexity import window_nll
 from unlearnbench.models.devices.meter import advancing
 from unlearnbench.models.likelihoods import likelihoods
+from unlearnbench.registry import methods
 from unlearnbench.running import progress
+from unlearnbench.running.cell_run import unlearn
 from unlearnbench.running.progress import Bar, PhaseProgress, is_due
 
 
@@ -71,3 +74,13 @@ def test_a_limit_counts_the_windows_of_a_text_in_one_piece():
     assert window_nll(model, [text], window=10, limit=3) == pytest.approx(whole[:3])
     both = [text, text]
     assert len(window_nll(model, both, window=10, limit=1)) == len(whole)
+
+
+def test_an_epoch_whose_el_was_spared_says_so(caplog):
+    caplog.set_level(logging.DEBUG, "unlearnbench")
+    model, rows = tiny_model(), forget_set()
+    spared = {"el": [math.nan] * len(rows.rows)}
+    examiner = MaExaminer(script={0: spared, 1: spared})
+    unlearn(methods()["kumpr"](max_epochs=1), model, rows, examiner, "neo + KUMPR")
+    [said] = [r.getMessage() for r in caplog.records if "epoch 1 of 1" in r.getMessage()]
+    assert "el not measured, ma 0." in said
