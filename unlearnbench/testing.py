@@ -203,10 +203,10 @@ def _unlearned(
     copied = model.copied()
     copied.strategy = Strategy(gradient_accumulation_steps=n_parts)
     examiner = make_examiner(copied, forget_set, stop="paper")
-    given = MethodInputs.of(copied, forget_set)
+    inputs = MethodInputs.of(copied, forget_set)
     try:
         returned = method.unlearn(copied, forget_set, examiner)
-        return check_unlearned(returned, copied, forget_set, given), copied
+        return check_unlearned(returned, copied, forget_set, inputs), copied
     except UserError as error:  # what a run checks after every method
         raise ContractError(f"{method.name}: {error}") from error
 

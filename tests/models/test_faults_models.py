@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from tiny import cli
 
+from unlearnbench.errors import UserError
 from unlearnbench.models.loading import load_model, model_facts
 
 EMBEDDINGS, QUERIES = "transformer.wte.weight", "transformer.h.0.attn.attention.q_proj"
@@ -272,6 +273,14 @@ def test_tensors_that_change_no_value_are_taken(tensors, model):
     with_tensors(**HARMLESS[tensors])(model)
     assert model_facts(str(model)).n_parameters == plain
     assert load_model(str(model)).n_parameters == plain
+
+
+def test_a_pickled_head_of_its_own_that_is_tied_is_refused_at_loading(model):
+    with_tensors(**{"lm_head.weight": lambda e: e + 1})(model)
+    torch.save(load_file(model / WEIGHTS), model / "pytorch_model.bin")
+    (model / WEIGHTS).unlink()
+    with pytest.raises(UserError, match=r"ties lm_head.weight to transformer.wte.weight"):
+        load_model(str(model), allow_pickle=True)
 
 
 def test_an_adapter_alone_is_called_one(world, measured, model):

@@ -59,7 +59,9 @@ def load_model(
     with quiet_transformers():
         config = read_configuration(folder, trust_remote_code)
         network = _network(folder, config, files, choose_dtype(dtype), trust_remote_code)
-        _check_tied(network, folder, files)
+        declared = network.get_expanded_tied_weights_keys(all_submodels=True)
+        tied = network.all_tied_weights_keys  # without those whose values differ
+        _check_tied(folder, {name: of for name, of in declared.items() if name not in tied})
         tokenizer = read_tokenizer(folder, config.vocab_size, trust_remote_code)
     _check_finite(network, folder)
     fuse_operations(network)
@@ -118,7 +120,7 @@ def _check(folder: Path, files: tuple[Path, ...], trust_remote_code: bool) -> tu
     with quiet_transformers():
         network = _network(folder, config, files, "float32", trust_remote_code, device_map="meta")
         read_tokenizer(folder, config.vocab_size, trust_remote_code)
-    _check_tied(network, folder, files)
+    _check_tied(folder, _tied_that_differ(network, files))
     network.tie_weights()  # the loader compares values to tie them, and here there are none
     n_parameters = sum(p.numel() for p in network.parameters())
     return str(architecture), n_parameters, keeps_keys_and_values(network)
@@ -183,23 +185,29 @@ def _first(names: Sequence[str]) -> str:
     return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
 
 
-def _check_tied(network: "PreTrainedModel", folder: Path, files: tuple[Path, ...]) -> None:
-    """Raises `UserError` for tensors that differ in the files and are one by config.json."""
+def _check_tied(folder: Path, apart: dict[str, str]) -> None:
+    """Raises `UserError` for tensors that are one by config.json, and differ in the files."""
+    for name, other in apart.items():
+        raise UserError(
+            f"config.json in {folder} ties {name} to {other} (tie_word_embeddings), and the "
+            "weights hold two different ones; set tie_word_embeddings to false in it, or remove "
+            "the tensor that is not the model's"
+        )
+
+
+def _tied_that_differ(network: "PreTrainedModel", files: tuple[Path, ...]) -> dict[str, str]:
+    """Those that the files hold twice; of pickled ones nothing is known before they are loaded."""
     from safetensors import safe_open
 
-    if is_pickled(files):
-        return
+    apart = {}
     for pair in network.get_expanded_tied_weights_keys(all_submodels=True).items():
         values = []
-        for path in files:
+        for path in files if not is_pickled(files) else ():
             with safe_open(str(path), framework="pt") as tensors:
                 values += [tensors.get_tensor(name) for name in {*pair} & {*tensors.keys()}]
         if len(values) == 2 and not values[0].equal(values[1]):
-            raise UserError(
-                f"config.json in {folder} ties {pair[0]} to {pair[1]} (tie_word_embeddings), and "
-                "the weights hold two different ones; set tie_word_embeddings to false in it, or "
-                "remove the tensor that is not the model's"
-            )
+            apart[pair[0]] = pair[1]
+    return apart
 
 
 def _check_finite(network: "PreTrainedModel", folder: Path) -> None:

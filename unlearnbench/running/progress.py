@@ -62,20 +62,22 @@ class PhaseProgress:
     def __init__(self, title: str, every: float = 30.0, bar_every: float = 2.0) -> None:
         self.title, self.every, self.bar_every = title, every, bar_every
         self._logged = self._shown = time.monotonic()
-        self._phase, self._began, self._done = ("", 0), 0.0, 0
+        self._phase, self._done = ("", 0), 0
+        self._first = 0.0, 0  # when it was first heard of, and how many parts were done by then
 
     def __call__(self, phase: str, done: int, total: int) -> None:
         """So many parts of a phase are done."""
         now = time.monotonic()
         if (phase, total) != self._phase or done < self._done:
-            self._phase, self._began = (phase, total), self._shown
+            self._phase, self._first = (phase, total), (now, done)
         self._done = done
-        if now - self._shown < self.bar_every or done >= total:
+        began, n_before = self._first
+        if now - self._shown < self.bar_every or not n_before < done < total:
             return
         self._shown, is_due = now, now - self._logged >= self.every
         if is_due:
             self._logged = now
-        left = duration((now - self._began) / max(done, 1) * (total - done))
+        left = duration((now - began) / (done - n_before) * (total - done))
         said = f"{self.title}: {phase} {done} of {total}, about {left} left"
         logger.info("  %s", said, extra={"is_due": is_due, "bar": (self.title, said)})
 

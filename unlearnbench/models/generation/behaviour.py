@@ -32,7 +32,7 @@ def behaviour_of(model: "LanguageModel") -> Behaviour:
     """How a model's network behaves, seen once in some passes of a dozen tokens.
 
     Raises `UserError` for one whose outputs do not stand at its inputs' positions, that looks at
-    later tokens, or that gives other values for the same tokens each time.
+    later tokens, or that gives the same tokens other values each time or beside other texts.
     """
     if model.network not in _behaviours:
         with model.not_counted(), torch.inference_mode():
@@ -76,7 +76,6 @@ class _Probe:
                 f"{name} is no causal language model: a later token changes what it says of "
                 "earlier ones; use one that reads from left to right"
             )
-
         # In 16 bits a mixture's choice of experts may differ by what stands beside a row.
         if self.network.dtype == torch.float32 and not self.is_alone(first):
             raise UserError(

@@ -137,9 +137,9 @@ def _decode_plainly(
             alike.setdefault((branch.start, branch.end), []).append(b)
     for (start, end), members in alike.items():
         for chunk in torch.tensor(members).split(batch_size):
-            given = prefill.input_ids[[branches[b].row for b in chunk], :start]
+            prefixes = prefill.input_ids[[branches[b].row for b in chunk], :start]
             firsts = torch.tensor([[branches[b].first] for b in chunk])
-            prompts = torch.cat([given.cpu(), firsts], dim=1)
+            prompts = torch.cat([prefixes.cpu(), firsts], dim=1)
             written = generate(model, prompts, end - start - 1, use_cache=use_cache)
             for b, ids in zip(chunk.tolist(), written, strict=True):
                 tokens[b] += ids
