@@ -98,6 +98,13 @@ class TokenRows:
         shown = np.concatenate([*self._given(protocol), self.suffix], axis=1)
         return [row.tobytes() for row in shown]
 
+    def values_of(self, name: str) -> dict[str, str]:
+        """Raises `UserError`: rows of token ids have no fields."""
+        raise UserError(
+            f"--pairing same:{name}: the rows of the extraction benchmark have no fields; take "
+            "--pairing nearest or random"
+        )
+
     def sha256(self, protocol: "Protocol") -> str:
         """Digest of the ids, where they are cut, and what they mean."""
         spans = [self.prefix.shape, self.suffix.shape, str(self.suffix.dtype)]
@@ -128,6 +135,7 @@ class ExtractionSource(ForgetSource):
     runs: tuple[str, ...]
     unseen_folder: Path | None = None
     is_synthetic: bool = False
+    pairing: str = "nearest"
     _numbers: dict[str, list[int]] = field(default_factory=dict, repr=False, compare=False)
 
     def sha256(self, run: str) -> str:
@@ -207,6 +215,7 @@ def open_extraction(request: ForgetRequest) -> ExtractionSource | None:
         runs=runs,
         unseen_folder=unseen if _is_extraction(unseen) else None,
         is_synthetic=world is not None,
+        pairing=request.pairing,
     )
 
 

@@ -1,11 +1,12 @@
 """A forget set: opened from what the user names, looked at before a run, tokenised for a model."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from unlearnbench.data.extraction_benchmark import open_extraction
-from unlearnbench.data.forget_source import ForgetRequest, ForgetSource, Rows
+from unlearnbench.data.forget_source import ForgetRequest, ForgetSource, Rows, no_item
 from unlearnbench.data.text_files import open_texts
 from unlearnbench.errors import UserError
 from unlearnbench.files.tables import count_repeats
@@ -42,6 +43,8 @@ class ForgetSet:
     content_sha256: str  # over the token ids of rows and pool
     find_pairs: Callable[[], list[int]]  # pool index of each row's neighbour
     refusals: tuple[str, ...] = ()  # "don't know" answers, for question-answer data
+    pairing: str = "nearest"  # which pool row stands beside a row: nearest, random, same:FIELD
+    field_values: Mapping[str, str] = field(default_factory=dict)  # of that FIELD, by doc_id
     _pairs: "Sequences | None" = field(default=None, repr=False)
 
     def pairs(self) -> "Sequences":
@@ -52,6 +55,33 @@ class ForgetSet:
         if self._pairs is None:
             self._pairs = self.pool.select(ranks.from_first(self.find_pairs))
         return self._pairs
+
+    @property
+    def drawable_pool(self) -> "Sequences":
+        """[C, L'] what is drawn from where neighbours are not asked for; never empty."""
+        if not len(self.pool):
+            raise _no_pool(self.name, 0)
+        return self.pool
+
+    def offered(self, row: int) -> Sequence[int]:
+        """The pool's rows that may stand beside a row: all of them, or those of its FIELD's value.
+
+        Raises `UserError` where no row of the pool has that value.
+        """
+        if self.pairing == "random":
+            return range(len(self.drawable_pool))
+        name, value = self.pairing.removeprefix("same:"), self.field_values[self.rows.doc_ids[row]]
+        offered = self._by_value.get(value)
+        if not offered:
+            raise no_item(self.name, self.rows.doc_ids[row], name, value)
+        return offered
+
+    @cached_property
+    def _by_value(self) -> dict[str, list[int]]:
+        places: dict[str, list[int]] = {}
+        for place, doc_id in enumerate(self.drawable_pool.doc_ids):
+            places.setdefault(self.field_values[doc_id], []).append(place)
+        return places
 
 
 def read_forget_set(
@@ -77,7 +107,11 @@ def read_forget_set(
     pool = rows.select([])
     if offered is not None:
         pool = without_targets(offered.encode(model, protocol, only_fitting=True), rows)
-    title = source.title(run)
+    title, pairing = source.title(run), source.pairing
+    field_values: dict[str, str] = {}
+    if pairing.startswith("same:"):
+        for some in (source.targets(run, limit), offered):
+            field_values |= some.values_of(pairing.removeprefix("same:")) if some else {}
 
     def find_pairs() -> list[int]:
         if not len(pool):
@@ -95,6 +129,8 @@ def read_forget_set(
         content_sha256=sequences_sha256(rows, pool),
         find_pairs=find_pairs,
         refusals=source.refusals,
+        pairing=pairing,
+        field_values=field_values,
     )
 
 

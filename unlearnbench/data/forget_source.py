@@ -27,6 +27,7 @@ class ForgetRequest:
     pool: str | None = None  # text file or .npy folder to draw analogues from
     unseen: str | None = None  # text file or .npy folder the model never saw
     refusals: str | None = None  # one "don't know" answer per line
+    pairing: str = "nearest"  # or random, or same:FIELD
 
 
 class Rows(Interface):
@@ -45,6 +46,9 @@ class Rows(Interface):
 
     def contents(self, protocol: "Protocol") -> list[Any]:
         """What tells each row from others, whatever its name; known without a model."""
+
+    def values_of(self, name: str) -> dict[str, str]:
+        """The rows' values of a field, by doc_id; raises `UserError` where they have none."""
 
     def sha256(self, protocol: "Protocol") -> str:
         """Digest of what the rows are to any model under that protocol; their names aside."""
@@ -68,6 +72,7 @@ class ForgetSource(ABC):
     name: str  # folder, file or data set: 'pile_extraction'
     runs: tuple[str, ...]  # those asked for, or all but 'tuning'
     refusals: tuple[str, ...] = ()
+    pairing: str = "nearest"  # which pool row stands beside a row: nearest, random, same:FIELD
     is_synthetic: bool = False  # of a world that comes with the package
 
     @abstractmethod
@@ -90,6 +95,32 @@ class ForgetSource(ABC):
     @abstractmethod
     def unseen(self) -> Rows | None:
         """Rows that the model never saw, to calibrate the stop line on; None if there are none."""
+
+
+def check_pairing(source: ForgetSource, limit: int | None) -> None:
+    """Raises `UserError` for a pairing that is none, and for a row that it has no item for."""
+    kind, _, name = source.pairing.partition(":")
+    if source.pairing in ("nearest", "random"):
+        return
+    if kind != "same" or not name:
+        raise UserError(
+            f"--pairing '{source.pairing}' is none of nearest, random, same:FIELD (a field of the "
+            "data, as in --pairing same:author)"
+        )
+    for run in source.runs:
+        offered = source.pool(run, limit)
+        available = set((offered.values_of(name) if offered else {}).values())
+        for doc_id, value in source.targets(run, limit).values_of(name).items():
+            if value not in available:
+                raise no_item(source.title(run), doc_id, name, value)
+
+
+def no_item(title: str, doc_id: str, name: str, value: str) -> UserError:
+    """That no row of the pool shares a row's value of a field."""
+    return UserError(
+        f"forget set '{title}', row {doc_id}: no row of the pool has {name} {value!r:.60}; give "
+        "another pool (--pool FILE), or take --pairing random"
+    )
 
 
 def choose_runs(asked: tuple[str, ...], there: tuple[str, ...], source: str) -> tuple[str, ...]:

@@ -40,6 +40,7 @@ class TextRow:
     prefix: str
     suffix: str | None
     where: str  # 'forget.jsonl, row 3': what an error names
+    fields: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)  # all of it
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,18 @@ class TextRows:
     def contents(self, protocol: "Protocol") -> list[tuple[str, str | None]]:  # noqa: ARG002
         """What tells each row from others: its text."""
         return [(row.prefix, row.suffix) for row in self.rows]
+
+    def values_of(self, name: str) -> dict[str, str]:
+        """The rows' values of a field, by doc_id; raises `UserError` naming a row without one."""
+        for row in self.rows:
+            if row.fields.get(name) is None:
+                near = get_close_matches(name, list(map(str, row.fields)), n=1)
+                hint = f" (it has '{near[0]}')" if near else ""
+                raise UserError(
+                    f"--pairing same:{name}: {row.where}: has no field '{name}'{hint}; take "
+                    "another field, or --pairing random"
+                )
+        return {row.doc_id: str(row.fields[name]) for row in self.rows}
 
     def sha256(self, protocol: "Protocol") -> str:
         """Digest of the texts."""
@@ -157,6 +170,7 @@ class TextSource(ForgetSource):
     pool_table: TextTable | None = None
     unseen_table: TextTable | None = None
     refusals: tuple[str, ...] = ()
+    pairing: str = "nearest"
 
     def sha256(self, run: str) -> str:
         """Digest of the run's texts, its pool, the unseen texts and the refusals."""
@@ -206,6 +220,7 @@ def open_texts(request: ForgetRequest) -> TextSource:
         TextTable(request.pool) if request.pool else None,
         TextTable(request.unseen) if request.unseen else None,
         refusals,
+        request.pairing,
     )
 
 
@@ -317,7 +332,7 @@ def _text_row(row: Mapping[str, Any], shape: tuple[str, ...], doc_id: str, where
     first, *second = (_field(row, column, where) for column in shape)
     if shape == ("question", "answer"):
         first, second = f"Question: {first}\nAnswer:", [f" {second[0].strip()}"]
-    return TextRow(doc_id, first, second[0] if second else None, where)
+    return TextRow(doc_id, first, second[0] if second else None, where, row)
 
 
 def _field(row: Mapping[str, Any], column: str, where: str) -> str:

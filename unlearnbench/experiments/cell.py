@@ -64,6 +64,7 @@ def identity_of(cell: Cell) -> dict[str, Any]:
     """Everything that can change a cell's numbers; the software stands apart from the question."""
     is_method = cell.role == "method"
     training = cell.model.strategy.identity if is_method else {}
+    pairing = cell.data.request.pairing
     return {
         "schema_version": IDENTITY_VERSION,
         "role": cell.role,
@@ -76,6 +77,8 @@ def identity_of(cell: Cell) -> dict[str, Any]:
             "run": cell.run,  # its folder's place and name can change no number
             "sha256": cell.data.forget_sha256[cell.run],
             "limit": cell.limit,
+            # Only where it differs from the plain way, as below.
+            **({"pairing": pairing} if is_method and pairing != "nearest" else {}),
         },
         "protocol": asdict(cell.protocol),
         "seed": cell.seed,

@@ -82,7 +82,7 @@ def choose_data(
     Raises `UserError` for any that cannot be had or used; the encoder of pairs costs a
     warning only, because not every method asks for pairs.
     """
-    from unlearnbench.data.forget_source import ForgetRequest
+    from unlearnbench.data.forget_source import ForgetRequest, check_pairing
     from unlearnbench.data.validation_texts import texts_sha256
     from unlearnbench.metrics.bertscore_model import bert_folder
     from unlearnbench.models.source import weights_sha256
@@ -94,10 +94,12 @@ def choose_data(
         pool=experiment.pool,
         unseen=experiment.unseen,
         refusals=experiment.refusals,
+        pairing=experiment.pairing,
     )
     world = find_world(request.forget_set)
     own = world.name if world else None  # its encoder, texts and sets go with its forget sets
     source = _open(request)
+    check_pairing(source, experiment.limit)
     digests = {run: source.sha256(run) for run in source.runs}
     warnings = _check_rows(source, experiment.limit, model, protocol)
     encoder = experiment.encoder or own

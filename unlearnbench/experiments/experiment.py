@@ -27,6 +27,11 @@ class Experiment:
     pool: str | None = setting(None, "text file to draw analogous sequences from")
     unseen: str | None = setting(None, "text file the models never saw, for --stop calibrated")
     refusals: str | None = setting(None, 'file of "don\'t know" answers, for question-answer data')
+    pairing: str = setting(
+        "nearest",
+        "which row of the pool stands beside a row to forget: nearest (eq. 2), random (drawn anew "
+        "at each use), or same:FIELD (random among those with the row's value of a field)",
+    )
     runs: tuple[str, ...] = setting(
         (), "which forget sets of the source; default: all but 'tuning'"
     )

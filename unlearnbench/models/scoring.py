@@ -165,6 +165,11 @@ class TokenScores:
         """[N, V], whole in memory."""
         return self.outputs.logits
 
+    @property
+    def labelled(self) -> HeadOutputs:
+        """[N, V] of the counted tokens."""
+        return self.outputs
+
     @cached_property
     def token_nll(self) -> Tensor:
         """[N] nats."""
@@ -234,6 +239,45 @@ def head_inputs(model: "LanguageModel", sequences: Sequences, positions: Tensor)
     with _hooked(output_head(model).register_forward_pre_hook(keep)):
         _pass(model.network, sequences, model.device)
     return read[0]
+
+
+def hidden_states(
+    model: "LanguageModel",
+    sequences: Sequences,
+    tokens: Tensor,
+    layer: int,
+    network: Callable[..., Any] | None = None,
+) -> Tensor:
+    """[N, d] what a layer of the decoder gives at the tokens where `tokens` [B, L] is true."""
+    read: list[Tensor] = []
+
+    def keep(_layer: nn.Module, _args: Any, made: Any) -> None:
+        states = made[0] if isinstance(made, tuple) else made
+        read.append(states[tokens.to(states.device)])
+
+    def nothing(_head: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor]:
+        return (args[0][:1, :1],)
+
+    with (
+        _hooked(decoder_layers(model)[layer].register_forward_hook(keep)),
+        _hooked(output_head(model).register_forward_pre_hook(nothing)),
+    ):
+        _pass(network or model.network, sequences, model.device)
+    return read[0]
+
+
+def decoder_layers(model: "LanguageModel") -> nn.ModuleList:
+    """The network's layers, in order; raises `UserError` if it does not name them as others do."""
+    network = model.network
+    n_layers = getattr(network.config.get_text_config(), "num_hidden_layers", None)
+    lists = (m for m in network.get_decoder().modules() if isinstance(m, nn.ModuleList))
+    layers = next((each for each in lists if len(each) == n_layers), None)
+    if layers is None:
+        raise UserError(
+            f"the layers of {type(network).__name__} cannot be told apart; take a method that "
+            "looks at no hidden states: unlearnbench list methods"
+        )
+    return layers
 
 
 def head_is_last(model: "LanguageModel") -> bool:

@@ -24,8 +24,9 @@ from unlearnbench.models.scoring import (
     token_nll,
 )
 from unlearnbench.models.sequences import joined
+from unlearnbench.unlearning.items import Items
 from unlearnbench.unlearning.losses import kl_divergence, kl_positions, reference_cross_entropy
-from unlearnbench.unlearning.reference import References
+from unlearnbench.unlearning.reference import References, Which
 
 if TYPE_CHECKING:
     from unlearnbench.data.forget_set import ForgetSet
@@ -92,9 +93,12 @@ class UnlearnBatch:
     references: References
     network: Callable[..., Any] | None = field(default=None, repr=False)
     part: Part | None = None  # of a larger batch; None: these rows are all of it
+    epoch: int = 1
+    step: int = 0  # optimisation steps taken before this one
     # What the loss asked for in earlier batches: what it will ask for again is computed together.
     foreseen: frozenset[str] = frozenset()
     requested: set[str] = field(default_factory=set, repr=False)
+    noted: dict[str, Tensor] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(
@@ -126,8 +130,49 @@ class UnlearnBatch:
 
     @cached_property
     def pairs(self) -> "Sequences":
-        """[B, L'] each target's neighbour."""
-        return self._trimmed(self.forget_set.pairs().select(self.index))
+        """[B, L'] the retain item beside each target: its neighbour, or one that is drawn."""
+        return self._trimmed(self.references.every("pairs").select(self.pair_places))
+
+    @cached_property
+    def pair_places(self) -> list[int]:
+        """[B] which of the retain items these are."""
+        return self.references.retain_items.places(self.index, self.epoch)
+
+    @cached_property
+    def forget(self) -> Items:
+        """The targets, token by token."""
+        return self._items("rows", self.index, self.rows, self.whole.rows, lambda: self._target)
+
+    @cached_property
+    def retain(self) -> Items:
+        """The retain items, token by token."""
+        return self._items(
+            "pairs", self.pair_places, self.pairs, self.whole.pairs, lambda: self._pair
+        )
+
+    def note(self, name: str, value: Tensor) -> None:
+        """Hand a number to `step_done` that is no term: a mean over this part's rows."""
+        self.noted[name] = value.detach()
+
+    def of_mean(
+        self, function: Callable[[Tensor], Tensor], mean: "Callable[[UnlearnBatch], Tensor]"
+    ) -> Tensor:
+        """`function` of a mean over the whole batch's items, as this part's term.
+
+        `mean(batch)` is a mean over the rows it is given.  In parts, the function is taken at the
+        batch's mean, for which the whole batch goes through the network once without gradients;
+        the parts' terms then add up to its value and to its gradient.
+        """
+        own = mean(self)
+        if self.whole is self:
+            return function(own)
+        with torch.no_grad():
+            at = mean(replace(self._larger, requested=set(), noted={}))
+        at = at.detach().requires_grad_(True)
+        with torch.enable_grad():
+            value = function(at)
+        (slope,) = torch.autograd.grad(value, at)
+        return value.detach() + slope * (own - at.detach())
 
     @property
     def target_logits(self) -> Tensor:
@@ -147,7 +192,7 @@ class UnlearnBatch:
     @property
     def reference_target_nll_per_row(self) -> Tensor:
         """[B] nats under the model before unlearning."""
-        return self.references.nll_per_row("rows")[self.index]
+        return self.references.nll_per_row("rows", self.index)
 
     @property
     def pair_logits(self) -> Tensor:
@@ -168,7 +213,7 @@ class UnlearnBatch:
     @property
     def reference_pair_nll_per_row(self) -> Tensor:
         """[B] nats under the model before unlearning."""
-        return self.references.nll_per_row("pairs")[self.index]
+        return self.references.nll_per_row("pairs", self.pair_places)
 
     @cached_property
     def pair_kl(self) -> Tensor:
@@ -203,6 +248,26 @@ class UnlearnBatch:
     def nll_of_per_row(self, sequences: "Sequences") -> Tensor:
         """[B] nats of the suffixes, of those of the `whole`'s sequences that are this part's."""
         return self._suffixes(sequences).nll_per_row
+
+    def _items(
+        self,
+        which: Which,
+        places: list[int],
+        sequences: "Sequences",
+        whole: "Sequences",
+        scores: "Callable[[], TokenScores]",
+    ) -> Items:
+        return Items(
+            self.model,
+            self.protocol,
+            self.references,
+            which,
+            places,
+            sequences,
+            whole,
+            scores,
+            self.network,
+        )
 
     def _suffixes(self, sequences: "Sequences") -> TokenScores:
         if len(sequences) != len(self.whole.index):
@@ -263,7 +328,7 @@ class UnlearnBatch:
             counts,
             following=ids.roll(-1, dims=1)[positions].to(device),
             counted=predictors_of(self._pair_mask)[positions].to(device),
-            frozen=lambda: self.references.pair_outputs(self.index),
+            frozen=lambda: self.references.pair_outputs(self.pair_places),
             divergence_of=reference_cross_entropy if released else kl_divergence,
             both={"pair_nll", "pair_kl"} <= self.foreseen,
         )
@@ -324,6 +389,11 @@ class PairScores(TokenScores):
     def logits(self) -> Tensor:
         """[N, V], whole in memory."""
         return self.outputs.logits[self.counted]
+
+    @cached_property
+    def labelled(self) -> HeadOutputs:
+        """[N, V] of the counted tokens alone."""
+        return self.outputs.select(self.counted)
 
     @cached_property
     def token_nll(self) -> Tensor:

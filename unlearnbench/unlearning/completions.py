@@ -9,6 +9,7 @@ from torch.nn.utils.rnn import pad_sequence
 from unlearnbench.errors import UserError
 from unlearnbench.models.sequences import Sequences
 from unlearnbench.unlearning.losses import Terms, dpo_loss
+from unlearnbench.unlearning.retain_items import RetainItems
 from unlearnbench.unlearning.steps import seeded_generator
 
 if TYPE_CHECKING:
@@ -58,7 +59,8 @@ def preferences_of(model: "LanguageModel", forget_set: "ForgetSet", seed: int) -
     rows = forget_set.rows
     chosen = _refusals(model, forget_set, seed)
     if not chosen:
-        pairs = forget_set.pairs()
+        items = RetainItems(forget_set, seed)
+        pairs = items.candidates.select(items.places(range(len(rows))))
         chosen = [pairs.suffix(i) for i in range(len(pairs))]
     return [
         {

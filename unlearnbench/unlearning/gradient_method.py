@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from unlearnbench.unlearning.batch import UnlearnBatch
     from unlearnbench.unlearning.epochs import EpochLog
     from unlearnbench.unlearning.examiner import Examiner
-    from unlearnbench.unlearning.steps import Steps
+    from unlearnbench.unlearning.steps import StepLosses, Steps
 
 
 @dataclass(kw_only=True)
@@ -40,6 +40,13 @@ class GradientMethod(Method):
     def prepare(self, model: "LanguageModel", forget_set: "ForgetSet") -> None:
         """Called once before the first epoch, with the model as it was given."""
 
+    def trains(self, parameter: str) -> bool:  # noqa: ARG002 (for those that override this)
+        """Whether the parameter of that name is trained; all are by default."""
+        return True
+
+    def step_done(self, losses: "StepLosses", epoch: int) -> None:
+        """Called after each optimisation step, with the same numbers in every process."""
+
     def unlearn(
         self, model: "LanguageModel", forget_set: "ForgetSet", examiner: "Examiner"
     ) -> "UnlearnTrace":
@@ -50,6 +57,7 @@ class GradientMethod(Method):
         log.before()
         if not log.ended:
             with model.meter.phase("unlearn"), model.training():
+                self._freeze_others(model)
                 self.prepare(model, forget_set)
                 self._epochs(model, forget_set, log)
         return log.trace
@@ -65,21 +73,39 @@ class GradientMethod(Method):
             )
         return terms
 
+    def _freeze_others(self, model: "LanguageModel") -> None:
+        """Leave gradients to what the method trains; raises `UserError` if that is nothing."""
+        parameters = list(model.network.named_parameters())
+        for name, parameter in parameters:
+            parameter.requires_grad_(self.trains(name))
+        if not any(parameter.requires_grad for _, parameter in parameters):
+            raise UserError(
+                f"{self.name} trains none of the parameters of {model.source.name}, which are "
+                f"called like {parameters[-1][0]}; see: unlearnbench show {self.name}"
+            )
+
     def _epochs(self, model: "LanguageModel", forget_set: "ForgetSet", log: "EpochLog") -> None:
         from unlearnbench.unlearning.reference import References
+        from unlearnbench.unlearning.retain_items import RetainItems
         from unlearnbench.unlearning.steps import seeded_generator, shuffled_batches
 
         order, random = seeded_generator(self.seed, "order"), seeded_generator(self.seed, "draws")
-        references = References(model, forget_set)
+        retain_items = RetainItems(forget_set, self.seed, self.max_epochs)
+        references = References(model, forget_set, retain_items)
+        n_steps = 0
         with steps_for(model, self.learning_rate) as steps:
             while not log.ended:
                 batches = shuffled_batches(log.active, self.batch_size, order)
                 for index in batches:
-                    losses = steps.losses(self._terms, forget_set, index, random, references)
-                    if not log.batch_done(losses, len(batches)):
+                    losses = steps.losses(
+                        self._terms, forget_set, index, random, references, log.epoch, n_steps
+                    )
+                    if not log.batch_done(losses.terms, len(batches)):
                         return
                     steps.take()
                     references.model_has_changed()
+                    n_steps += 1
+                    self.step_done(losses, log.epoch)
                 steps.bring_home()
                 log.epoch_done()
 

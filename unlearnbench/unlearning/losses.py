@@ -40,6 +40,13 @@ def reference_cross_entropy(reference_logits: Tensor, logits: Tensor) -> Tensor:
     return -(p * q).sum(-1)
 
 
+def kl_of_raw_logits(logits: Tensor, reference_logits: Tensor) -> Tensor:
+    """[N] what MUSE's baselines call KL: sum of e^(z_0) (z_0 - z), of logits never normalised."""
+    return F.kl_div(
+        logits.float(), reference_logits.float(), reduction="none", log_target=True
+    ).sum(-1)
+
+
 def kumpr_loss(target_nll: Tensor) -> Terms:
     """Gradient ascent on the targets (Jang et al. 2023, eq. 1): -NLL(x_tgt)."""
     return {"target": -target_nll}

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
 from random import getstate, setstate
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from unlearnbench.unlearning.reference import References
 
 ADAM_BETAS = (0.9, 0.98)
+
+_NOTED = "noted: "  # before the names of numbers that are no terms, on their way between processes
 
 Loss = Callable[[UnlearnBatch], dict[str, Tensor]]
 
@@ -53,6 +56,14 @@ def shuffled_batches(
     return [shuffled[i : i + batch_size] for i in range(0, len(shuffled), batch_size)]
 
 
+@dataclass(frozen=True)
+class StepLosses:
+    """What a batch's loss came to, over all its parts and processes."""
+
+    terms: dict[str, float]  # weighted, by name; their sum is minimised
+    noted: dict[str, float]  # what the loss noted beside them
+
+
 class Steps:
     """Adam on whole weights in every process; gradients are added up between them."""
 
@@ -71,8 +82,10 @@ class Steps:
         batch: list[int],
         random: torch.Generator,
         references: "References",
-    ) -> dict[str, float]:
-        """The batch's loss terms by name, their gradients ready for `take`.
+        epoch: int = 1,
+        step: int = 0,
+    ) -> StepLosses:
+        """The batch's loss terms, their gradients ready for `take`.
 
         Every part of the batch draws from `random` what the whole batch draws.
         """
@@ -84,15 +97,27 @@ class Steps:
             """Forward and backward; what the part's terms add to those of the batch."""
             random.set_state(before)
             own = UnlearnBatch(
-                model, forget_set, part.rows, random, references, self.network, part, self._foreseen
+                model,
+                forget_set,
+                part.rows,
+                random,
+                references,
+                self.network,
+                part,
+                epoch,
+                step,
+                self._foreseen,
             )
             with nullcontext() if part.counts else model.not_counted(), self._precision():
                 terms = loss(own)
             self._foreseen |= own.requested
             self._backward(part.weighed(sum(terms.values())), is_last=part is parts[-1])
-            return {name: float(part.weighed(term.detach())) for name, term in terms.items()}
+            numbers = {**terms, **{_NOTED + name: value for name, value in own.noted.items()}}
+            return {name: float(part.weighed(value.detach())) for name, value in numbers.items()}
 
-        return ranks.summed(lambda: ranks.sum_by_name(map(of_part, parts)))
+        summed = ranks.summed(lambda: ranks.sum_by_name(map(of_part, parts)))
+        noted = {n.removeprefix(_NOTED): v for n, v in summed.items() if n.startswith(_NOTED)}
+        return StepLosses({n: v for n, v in summed.items() if not n.startswith(_NOTED)}, noted)
 
     def take(self) -> None:
         """One step of the optimizer, the same in every process."""
@@ -120,9 +145,8 @@ class Steps:
 
 def adam(model: "LanguageModel", learning_rate: float) -> torch.optim.Adam:
     """Every method's optimizer: betas 0.9, 0.98, no weight decay."""
-    return torch.optim.Adam(
-        model.network.parameters(), lr=learning_rate, betas=ADAM_BETAS, weight_decay=0.0
-    )
+    trained = [p for p in model.network.parameters() if p.requires_grad]
+    return torch.optim.Adam(trained, lr=learning_rate, betas=ADAM_BETAS, weight_decay=0.0)
 
 
 @contextmanager

@@ -1,0 +1,60 @@
+"""What most of the field's methods share: a forget term, and a retain term beside it."""
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from unlearnbench.settings import setting
+from unlearnbench.unlearning.gradient_method import GradientMethod
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from unlearnbench.unlearning.batch import UnlearnBatch
+    from unlearnbench.unlearning.items import Items
+
+RetainLoss = Literal["nll", "kl", "kl_every_position", "kl_raw_logits"]
+
+
+@dataclass(kw_only=True)
+class ForgetAndRetain(GradientMethod):
+    """L = gamma L_forget + alpha L_retain.
+
+    Both terms are means over the batch's labelled tokens or over its items, as the method's
+    authors have it, whatever the protocol's reduction: their constants mean something only so.
+    """
+
+    gamma: float = setting(1.0, "weight of the forget term")
+    alpha: float = setting(1.0, "weight of the retain term; 0 leaves it out", minimum=0)
+    retain: RetainLoss = setting(
+        "nll",
+        "retain term: NLL of the retain items, or KL[P_0 || P] on their labelled tokens; as "
+        "published also on every position, padding too, or between raw logits (MUSE's KLR)",
+    )
+
+    @abstractmethod
+    def forget_loss(self, batch: "UnlearnBatch") -> "Tensor":
+        """The forget term without its weight."""
+
+    def loss(self, batch: "UnlearnBatch") -> "dict[str, Tensor]":
+        """gamma L_forget + alpha L_retain."""
+        terms = {"forget": self.gamma * self.forget_loss(batch)}
+        if self.alpha:
+            terms["retain"] = self.alpha * retain_loss(batch.retain, self.retain)
+        return terms
+
+
+def retain_loss(items: "Items", kind: RetainLoss) -> "Tensor":
+    """The mean over the retain items' positions in nats: of their NLL, or of KL[P_0 || P]."""
+    from unlearnbench.unlearning.losses import kl_divergence, kl_of_raw_logits
+
+    if kind == "nll":
+        return items.nll.mean()
+    if kind == "kl_raw_logits":
+        # 'batchmean': summed over positions and vocabulary, divided by the items.
+        values = items.values_beside_original(kl_of_raw_logits, positions="every")
+        return values.sums().mean()
+    where = "labelled" if kind == "kl" else "every"
+    return items.values_beside_original(
+        lambda own, original: kl_divergence(original, own), positions=where
+    ).mean()
