@@ -68,6 +68,7 @@ class ForgetSource(ABC):
     name: str  # folder, file or data set: 'pile_extraction'
     runs: tuple[str, ...]  # those asked for, or all but 'tuning'
     refusals: tuple[str, ...] = ()
+    stock_refusals: tuple[str, ...] = ()  # its own, for methods that cannot do without any
     is_synthetic: bool = False  # of a world that comes with the package
 
     @abstractmethod
