@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from unlearnbench.registry import register
 from unlearnbench.settings import setting
 from unlearnbench.unlearning.gradient_method import GradientMethod
+from unlearnbench.unlearning.method import Need
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from unlearnbench.data.forget_set import ForgetSet
+    from unlearnbench.data.forget_source import ForgetSource
     from unlearnbench.models.language_model import LanguageModel
+    from unlearnbench.protocol import Protocol
     from unlearnbench.results.record import UnlearnTrace
     from unlearnbench.unlearning.batch import UnlearnBatch
     from unlearnbench.unlearning.examiner import Examiner
@@ -37,10 +40,18 @@ class Dpo(GradientMethod):
   booktitle = {Advances in Neural Information Processing Systems},
   year = {2023}
 }"""
+    formula: ClassVar[str] = "−log σ(β [Δ log p(alternative) − Δ log p(x_tgt)]), Δ = log p − log p₀"
+    needs: ClassVar[tuple[Need, ...]] = ("original model", "retain items")
+    runs_by_default: ClassVar[bool] = True
     authors_stop_rule: ClassVar[Literal["and", "or"]] = "or"
     keeps_reference: ClassVar[bool] = False
 
     beta: float = setting(0.1, "how far the preference may move from the original model")
+
+    def needed(self, source: "ForgetSource", protocol: "Protocol") -> tuple[Need, ...]:
+        """No neighbours where refusals are preferred."""
+        takes_refusals = protocol.dpo_loss == "preference" and source.refusals
+        return ("original model",) if takes_refusals else super().needed(source, protocol)
 
     def unlearn(
         self, model: "LanguageModel", forget_set: "ForgetSet", examiner: "Examiner"

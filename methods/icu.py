@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, ClassVar
 from unlearnbench.registry import register
 from unlearnbench.settings import setting
 from unlearnbench.unlearning.gradient_method import GradientMethod
+from unlearnbench.unlearning.method import Need
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from unlearnbench.data.forget_source import ForgetSource
     from unlearnbench.protocol import Protocol
     from unlearnbench.results.record import RowRecord
     from unlearnbench.unlearning.batch import UnlearnBatch
@@ -36,6 +38,9 @@ class Icu(GradientMethod):
   journal = {arXiv preprint arXiv:2407.20271},
   year = {2024}
 }"""
+    formula: ClassVar[str] = "−NLL(x_tgt) + α NLL(x_lrn) + β KL[P₀ ‖ P](x_lrn)"
+    needs: ClassVar[tuple[Need, ...]] = ("original model", "retain items")
+    runs_by_default: ClassVar[bool] = True
 
     alpha: float = setting(0.5, "weight of learning the neighbours, L_lrn (eq. 3); 0 leaves it out")
     beta: float = setting(1.0, "weight of the neighbours' KL term, L_kl (eq. 4); 0 leaves it out")
@@ -44,6 +49,10 @@ class Icu(GradientMethod):
     )
     bleu_threshold: float = setting(0.01, "b: BLEU of a forgotten row is under it (eq. 5)")
     refinement: bool = setting(True, "leave rows that are forgotten (eq. 5) out of the next epoch")
+
+    def needed(self, source: "ForgetSource", protocol: "Protocol") -> tuple[Need, ...]:
+        """Neither the original model nor neighbours with both weights 0."""
+        return super().needed(source, protocol) if self.alpha or self.beta else ()
 
     def loss(self, batch: "UnlearnBatch") -> "dict[str, Tensor]":
         """L_tgt + alpha L_lrn + beta L_kl (eq. 6)."""

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from unlearnbench.registry import register
 from unlearnbench.unlearning.gradient_method import GradientMethod
+from unlearnbench.unlearning.method import Need
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,6 +28,9 @@ class Kl(GradientMethod):
   booktitle = {Conference on Language Modeling},
   year = {2024}
 }"""
+    formula: ClassVar[str] = "−NLL(x_tgt) + KL[P₀ ‖ P](x_lrn)"
+    needs: ClassVar[tuple[Need, ...]] = ("original model", "retain items")
+    runs_by_default: ClassVar[bool] = True
 
     def loss(self, batch: "UnlearnBatch") -> "dict[str, Tensor]":
         """-NLL(x_tgt) + KL[P_0 || P](x_lrn)."""

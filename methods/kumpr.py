@@ -31,6 +31,8 @@ class Kumpr(GradientMethod):
   booktitle = {Proceedings of ACL},
   year = {2023}
 }"""
+    formula: ClassVar[str] = "−NLL(x_tgt)"
+    runs_by_default: ClassVar[bool] = True
     authors_ma_threshold: ClassVar[float] = 0.2994
     sequences_per_row: ClassVar[int] = 1
     keeps_reference: ClassVar[bool] = False

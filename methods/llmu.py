@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 from unlearnbench.registry import register
 from unlearnbench.settings import setting
 from unlearnbench.unlearning.gradient_method import GradientMethod
+from unlearnbench.unlearning.method import Need
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,6 +28,9 @@ class Llmu(GradientMethod):
   journal = {arXiv preprint arXiv:2310.10683},
   year = {2023}
 }"""
+    formula: ClassVar[str] = "−ε₁ NLL(x_tgt) + ε₂ NLL(another completion) + ε₃ KL[P₀ ‖ P](x_lrn)"
+    needs: ClassVar[tuple[Need, ...]] = ("original model", "retain items")
+    runs_by_default: ClassVar[bool] = True
     sequences_per_row: ClassVar[int] = 3  # with another completion
 
     epsilon1: float = setting(0.5, "weight of gradient ascent on the targets")

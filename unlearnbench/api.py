@@ -318,6 +318,8 @@ def _make_method(
     chosen = planner.settings(kind, _choice(model), loaded.cell.data)
     _warn(planner.warnings)
     method: Method = construct(kind, {**chosen.values, "seed": requested.seeds[0]})
+    cell = loaded.cell
+    cell.data.check_method(method, cell.run, cell.limit, model, loaded.protocol)
     return method
 
 

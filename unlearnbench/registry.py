@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 KINDS = ("methods", "tasks", "reports")
 _FILE_MODULE = "unlearnbench_plugin_"
-_NAME = re.compile(r"(?!protocol$)\w[\w-]*")  # --set protocol.NAME means the protocol's setting
+ALL = "all"  # in place of names: every registered plugin of the kind
+# --set protocol.NAME means the protocol's setting, and --methods all every method.
+_NAME = re.compile(rf"(?!(?:protocol|{ALL})$)\w[\w-]*")
 
 T = TypeVar("T", bound=type[Any])
 _plugins: dict[str, dict[str, type]] = {kind: {} for kind in KINDS}
@@ -169,8 +171,13 @@ def _kind_of(plugin: type) -> str:
 
 
 def is_default(plugin: type) -> bool:
-    """Whether a run takes the plugin unnamed: a built-in one, or one of a --plugin file."""
-    return plugin.__module__.startswith(("unlearnbench.", _FILE_MODULE))
+    """Whether a run takes the plugin unnamed: one of a --plugin file, or a built-in one.
+
+    Of the built-in methods those that say `runs_by_default`; tasks and reports all.
+    """
+    is_built_in = plugin.__module__.startswith("unlearnbench.")
+    by_default: bool = getattr(plugin, "runs_by_default", True)
+    return plugin.__module__.startswith(_FILE_MODULE) or (is_built_in and by_default)
 
 
 def _where(plugin: type) -> str:

@@ -20,17 +20,25 @@ def setting(
     minimum: float | None = None,
     above: float | None = None,
     maximum: float | None = None,
+    source: str = "",
 ) -> Any:
     """A dataclass field with a default and the sentence that `unlearnbench show` prints.
 
     `flag` is the command line's name for it, if not the field's own; with `commas`
     false a tuple's text is one item, whatever it holds (paths, NAME=FILE).  A number
     under `minimum`, over `maximum` or not over `above` is refused; a subclass that gives
-    the field another default keeps the bounds unless it sets its own.
+    the field another default keeps the bounds unless it sets its own.  `source` says where
+    the default is from, if it is not the method's own paper.
     """
     bounds = {"minimum": minimum, "above": above, "maximum": maximum}
     named = {name: float(bound) for name, bound in bounds.items() if bound is not None}
-    meta = {"meaning": meaning, "flag": flag, "commas": commas, "bounds": named}
+    meta = {
+        "meaning": meaning,
+        "flag": flag,
+        "commas": commas,
+        "bounds": named,
+        "source": source,
+    }
     return field(default=default, metadata=meta)
 
 
@@ -53,6 +61,7 @@ class Setting:
     flag: str = ""
     commas: bool = True
     bounds: Mapping[str, float] = field(default_factory=dict)  # of numbers: minimum, above, maximum
+    source: str = ""  # where the default is from
 
     @property
     def kind(self) -> str:
@@ -126,6 +135,7 @@ def settings_of(owner: type) -> dict[str, Setting]:
             f.metadata.get("flag", "") or f.name.replace("_", "-"),
             f.metadata.get("commas", True),
             _bounds(owner, f.name),
+            f.metadata.get("source", ""),
         )
         for f in fields(owner)
         if f.init

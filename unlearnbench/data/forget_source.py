@@ -73,6 +73,7 @@ class ForgetSource(ABC):
     runs: tuple[str, ...]  # those asked for, or all but 'tuning'
     refusals: tuple[str, ...] = ()
     pairing: str = "nearest"  # which pool row stands beside a row: nearest, random, same:FIELD
+    stock_refusals: tuple[str, ...] = ()  # its own, for methods that cannot do without any
     is_synthetic: bool = False  # of a world that comes with the package
 
     @abstractmethod

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from unlearnbench.errors import UserError
 from unlearnbench.nano import World, find_world
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from unlearnbench.experiments.model_choice import ModelChoice
     from unlearnbench.models.language_model import LanguageModel
     from unlearnbench.protocol import Protocol
+    from unlearnbench.unlearning.method import Method
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,20 @@ class DataChoice:
                 "began; run the same command again"
             )
         return read_forget_set(self.source, run, model, protocol, limit, encoder=self.encoder)
+
+    def check_method(
+        self, method: "Method", run: str, limit: int | None, model: Any, protocol: "Protocol"
+    ) -> None:
+        """Raise `UserError` for a method that cannot be run with these data or this model.
+
+        `model` is one that is loaded, or the choice of one.
+        """
+        from unlearnbench.experiments.model_choice import ModelChoice
+        from unlearnbench.unlearning.method import check_needs
+
+        check_needs(method, self.source, run, limit, protocol)
+        looked_at = _UnloadedModel(model) if isinstance(model, ModelChoice) else model
+        method.check(cast("LanguageModel", looked_at), self.source, run)
 
 
 def choose_data(
@@ -148,6 +163,16 @@ def _check_rows(
     key = canonical([model.source.weights_sha256, digests, asdict(protocol), limit])
     warnings: list[str] = checked_once(folder, f"look {key}", check)
     return list(warnings)
+
+
+class _UnloadedModel:
+    """Stands for a model without weights, which is built when something of it is asked for."""
+
+    def __init__(self, choice: "ModelChoice") -> None:
+        self._choice = choice
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(_without_weights(self._choice), name)
 
 
 @lru_cache(maxsize=8)

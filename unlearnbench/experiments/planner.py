@@ -118,7 +118,9 @@ class Planner:
                     yield self._cell(role, label, reference, model, data, run)
         for method in self.methods.values():
             chosen = self.settings(method, model, data)
+            configured = construct(method, chosen.values)
             for run in data.runs:
+                data.check_method(configured, run, self.experiment.limit, model, self.protocol)
                 for seed in self.experiment.seeds:
                     label = f"{model.family} + {method.label}"
                     yield self._cell("method", label, model, model, data, run, method, chosen, seed)
@@ -271,7 +273,7 @@ def choose_settings(
     tuned: LearningRates | None,
     stop: str,
 ) -> Chosen:
-    """Explicit settings, then flags for every method, tuned values, rules for large models.
+    """Explicit settings, flags, what was released (if asked), tuned values, rules for large models.
 
     Rates that were tuned under another protocol or `stop` line are used, and their origin says so.
     Whatever none of them names is left to the method's own default.
@@ -293,6 +295,10 @@ def choose_settings(
         missed = "" if one.reached else " (none reached it)"
         origin = f"tuned{departure} on forget set {tuned.forget_set}: {tuned.rule}{missed}"
         choose("learning_rate", one.learning_rate, origin)
+    if experiment.protocol == "released":
+        for fault in method.published_faults:
+            if fault.setting:
+                choose(fault.setting, fault.released, f"as released: {fault.code}")
     if experiment.max_epochs is not None:
         choose("max_epochs", experiment.max_epochs, "--max-epochs")
     if experiment.batch_size is not None:
@@ -311,18 +317,22 @@ def construct(method: Any, values: dict[str, Any]) -> Any:
 
 
 def chosen_plugins(kind: str, names: tuple[str, ...]) -> dict[str, Any]:
-    """The named plugins, or every built-in one and every one from a plugin file.
+    """The named plugins, or those that a run takes unnamed (`is_default`); 'all' names every one.
 
     Raises `UserError` for a name that is unknown, and for a method that cannot be called.
     """
     if names:
-        chosen = {name: registry.find(kind, name) for name in names}
+        chosen = {name: plugin for one in names for name, plugin in _named(kind, one).items()}
     else:
         chosen = {n: p for n, p in registry.plugins(kind).items() if registry.is_default(p)}
     if kind == "methods":
         for method in chosen.values():
             check_unlearn(method)
     return chosen
+
+
+def _named(kind: str, name: str) -> dict[str, Any]:
+    return registry.plugins(kind) if name == registry.ALL else {name: registry.find(kind, name)}
 
 
 def cores() -> int:

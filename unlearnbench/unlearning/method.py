@@ -11,11 +11,31 @@ from unlearnbench.settings import setting
 
 if TYPE_CHECKING:
     from unlearnbench.data.forget_set import ForgetSet
+    from unlearnbench.data.forget_source import ForgetSource
     from unlearnbench.data.stop_line import StopLine
     from unlearnbench.models.language_model import LanguageModel
     from unlearnbench.protocol import Protocol
     from unlearnbench.results.record import RowRecord, UnlearnTrace
     from unlearnbench.unlearning.examiner import Examiner
+
+
+# What a method asks for beside the model and the rows to forget.
+Need = Literal["original model", "retain items", "refusals", "alternates", "hidden states"]
+
+
+@dataclass(frozen=True)
+class PublishedFault:
+    """Where a published implementation departs from its paper.
+
+    `--protocol released` gives `setting` the value `released`; a fault without a setting is
+    only described.
+    """
+
+    setting: str  # of the method; empty: none switches it
+    released: Any  # the setting's value that does what the published code does
+    code: str  # what the published code does
+    paper: str  # what the paper says
+    source: str  # repository, issue
 
 
 @dataclass(kw_only=True)
@@ -32,6 +52,10 @@ class Method(ABC):
     label: ClassVar[str]  # in tables: 'ICU'
     source: ClassVar[str] = ""  # paper, equation
     citation: ClassVar[str] = ""  # BibTeX
+    formula: ClassVar[str] = ""  # the loss, in words or plain signs, on one or two lines
+    needs: ClassVar[tuple[Need, ...]] = ()
+    published_faults: ClassVar[tuple[PublishedFault, ...]] = ()
+    runs_by_default: ClassVar[bool] = False  # of a built-in one: without being named
     authors_stop_rule: ClassVar[Literal["and", "or"]] = "and"
     authors_ma_threshold: ClassVar[float] = 0.5994
     # What memory prediction must know of the loss; these defaults fit the largest common case.
@@ -75,6 +99,24 @@ class Method(ABC):
         """The rows to train on next, judged by the last examination; all of them by default."""
         return list(range(len(records)))
 
+    def needed(
+        self,
+        source: "ForgetSource",  # noqa: ARG002 (for those that override this)
+        protocol: "Protocol",  # noqa: ARG002
+    ) -> tuple[Need, ...]:
+        """What it needs with these settings and these data; `needs` by default."""
+        return self.needs
+
+    def check(  # noqa: B027 (most methods have nothing to say)
+        self, model: "LanguageModel", source: "ForgetSource", run: str
+    ) -> None:
+        """Called before any model is trained; raises `UserError` for what cannot be done.
+
+        The network of `model` has its modules and no weights (torch's device 'meta'); it is
+        built only if this asks for something of the model.  That the data have what the method
+        needs is checked without this.
+        """
+
     @abstractmethod
     def unlearn(
         self, model: "LanguageModel", forget_set: "ForgetSet", examiner: "Examiner"
@@ -85,6 +127,23 @@ class Method(ABC):
         A loss that becomes NaN or infinite ends in a trace with outcome
         'collapsed', never in an exception.
         """
+
+
+def check_needs(
+    method: Method, source: "ForgetSource", run: str, limit: int | None, protocol: "Protocol"
+) -> None:
+    """Raise `UserError` where a run's data have not what the method needs of them."""
+    needs = method.needed(source, protocol)
+    if "retain items" in needs and not source.pool(run, limit):
+        raise UserError(
+            f"method '{method.name}' needs retain items, and forget set '{source.title(run)}' has "
+            "no pool; give one: --pool FILE, or leave rows over with --limit M"
+        )
+    if "refusals" in needs and not (source.refusals or source.stock_refusals):
+        raise UserError(
+            f"method '{method.name}' needs refusals, and forget set '{source.title(run)}' has "
+            "none; give a file with one in each line: --refusals FILE"
+        )
 
 
 def check_unlearn(method: Any) -> None:
