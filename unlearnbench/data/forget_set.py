@@ -43,6 +43,7 @@ class ForgetSet:
     content_sha256: str  # over the token ids of rows and pool
     find_pairs: Callable[[], list[int]]  # pool index of each row's neighbour
     refusals: tuple[str, ...] = ()  # "don't know" answers, for question-answer data
+    stock_refusals: tuple[str, ...] = ()  # the source's own, for who cannot do without any
     pairing: str = "nearest"  # which pool row stands beside a row: nearest, random, same:FIELD
     field_values: Mapping[str, str] = field(default_factory=dict)  # of that FIELD, by doc_id
     _pairs: "Sequences | None" = field(default=None, repr=False)
@@ -129,6 +130,7 @@ def read_forget_set(
         content_sha256=sequences_sha256(rows, pool),
         find_pairs=find_pairs,
         refusals=source.refusals,
+        stock_refusals=source.stock_refusals,
         pairing=pairing,
         field_values=field_values,
     )

@@ -297,7 +297,7 @@ def choose_settings(
         choose("learning_rate", one.learning_rate, origin)
     if experiment.protocol == "released":
         for fault in method.published_faults:
-            if fault.setting:
+            if fault.setting and fault.corrected is None:
                 choose(fault.setting, fault.released, f"as released: {fault.code}")
     if experiment.max_epochs is not None:
         choose("max_epochs", experiment.max_epochs, "--max-epochs")

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -24,6 +24,7 @@ from unlearnbench.models.scoring import (
     token_nll,
 )
 from unlearnbench.models.sequences import joined
+from unlearnbench.unlearning.alternatives import Alternatives
 from unlearnbench.unlearning.items import Items
 from unlearnbench.unlearning.losses import kl_divergence, kl_positions, reference_cross_entropy
 from unlearnbench.unlearning.reference import References, Which
@@ -119,6 +120,12 @@ class UnlearnBatch:
         # Kept apart: a batch that holds itself outlives its step, and its scores with it.
         return self if self.part is None or self.part.is_whole else self._larger
 
+    @property
+    def own_places(self) -> list[int]:
+        """[B] where these rows stand among those of the whole batch."""
+        first = self.part.first if self.part else 0
+        return list(range(first, first + len(self.index)))
+
     @cached_property
     def _larger(self) -> "UnlearnBatch":
         return replace(self, index=self.part.batch if self.part else self.index, part=None)
@@ -149,6 +156,19 @@ class UnlearnBatch:
         return self._items(
             "pairs", self.pair_places, self.pairs, self.whole.pairs, lambda: self._pair
         )
+
+    def instead(self, alternatives: Alternatives) -> Items:
+        """What each target is to be continued with instead, in this epoch, token by token."""
+        name, sequences = alternatives.name, alternatives.sequences
+        self.references.add(name, sequences, list(range(len(sequences))))
+        places, whole = (alternatives.places(b.index, self.epoch) for b in (self, self.whole))
+        own = self._trimmed(sequences.select(places))
+
+        @cache
+        def scores() -> TokenScores:
+            return score_tokens(self.model, own, span_mask(own, self.protocol), self.network)
+
+        return self._items(name, places, own, self._trimmed(sequences.select(whole)), scores)
 
     def note(self, name: str, value: Tensor) -> None:
         """Hand a number to `step_done` that is no term: a mean over this part's rows."""
@@ -275,9 +295,8 @@ class UnlearnBatch:
                 f"a loss scored {len(sequences)} sequences in a batch of {len(self.whole.index)} "
                 "rows; make one for each of batch.whole.rows (docs/methods.md)"
             )
-        if self.whole is not self and self.part is not None:
-            own = range(self.part.first, self.part.first + len(self.part.rows))
-            sequences = self._trimmed(sequences.select(own))
+        if self.whole is not self:
+            sequences = self._trimmed(sequences.select(self.own_places))
         return score_tokens(self.model, sequences, suffix_mask(sequences), self.network)
 
     def _nll(self, scores: TokenScores, mask_of: "Callable[[UnlearnBatch], Tensor]") -> Tensor:

@@ -1,28 +1,25 @@
 """What a row is continued with in place of its suffix: another's suffix, or a refusal."""
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
-from torch.nn.utils.rnn import pad_sequence
 
 from unlearnbench.errors import UserError
-from unlearnbench.models.sequences import Sequences
+from unlearnbench.unlearning.alternatives import answer_ids, completed
 from unlearnbench.unlearning.losses import Terms, dpo_loss
 from unlearnbench.unlearning.retain_items import RetainItems
 from unlearnbench.unlearning.steps import seeded_generator
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
-
     from unlearnbench.data.forget_set import ForgetSet
     from unlearnbench.models.language_model import LanguageModel
+    from unlearnbench.models.sequences import Sequences
     from unlearnbench.unlearning.batch import UnlearnBatch
 
 Preference = dict[str, list[int]]  # token ids: prompt_ids, chosen_ids, rejected_ids
 
 
-def random_completions(batch: "UnlearnBatch") -> Sequences:
+def random_completions(batch: "UnlearnBatch") -> "Sequences":
     """[B, L''] each target's given tokens, continued by the suffix of a random row of the pool.
 
     Of the whole batch, also where it is taken in parts: what a row gets does not depend on that.
@@ -38,20 +35,6 @@ def random_completions(batch: "UnlearnBatch") -> Sequences:
     drawn = torch.randint(len(candidates), (len(rows),), generator=batch.random)
     suffixes = [pool.suffix(int(candidates[i])) for i in drawn]
     return completed(rows, suffixes, batch.model.pad_token_id, batch.model.max_length)
-
-
-def completed(
-    rows: Sequences, suffixes: Sequence[list[int]], pad_token_id: int, max_length: int
-) -> Sequences:
-    """The rows with other suffixes after their given tokens, cut where the model's context ends."""
-    given = [rows.input_ids[i, : int(n)].tolist() for i, n in enumerate(rows.n_given)]
-    tokens = [
-        torch.tensor((g + s)[:max_length], dtype=torch.long)
-        for g, s in zip(given, suffixes, strict=True)
-    ]
-    input_ids = pad_sequence(tokens, batch_first=True, padding_value=pad_token_id)
-    lengths = torch.tensor([len(t) for t in tokens])
-    return Sequences(input_ids, lengths, rows.n_given, rows.doc_ids, rows.n_bos)
 
 
 def preferences_of(model: "LanguageModel", forget_set: "ForgetSet", seed: int) -> list[Preference]:
@@ -74,7 +57,7 @@ def preferences_of(model: "LanguageModel", forget_set: "ForgetSet", seed: int) -
 
 def _refusals(model: "LanguageModel", forget_set: "ForgetSet", seed: int) -> list[list[int]]:
     """One refusal per row, drawn once: the reference log-probabilities are computed once."""
-    answers = [_answer_ids(model.tokenizer, text) for text in forget_set.refusals]
+    answers = [answer_ids(model.tokenizer, text) for text in forget_set.refusals]
     if not answers:
         return []
     generator = seeded_generator(seed, "refusals")
@@ -82,23 +65,13 @@ def _refusals(model: "LanguageModel", forget_set: "ForgetSet", seed: int) -> lis
     return [answers[i] for i in drawn.tolist()]
 
 
-def _answer_ids(tokenizer: "PreTrainedTokenizerBase", text: str) -> list[int]:
-    """An answer as it stands after a question: with the space before it, exactly once."""
-    ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
-    # SentencePiece vocabularies put that space there themselves.
-    if tokenizer.convert_ids_to_tokens(ids[:1])[0].startswith("▁"):
-        return ids
-    spaced: list[int] = tokenizer(" " + text, add_special_tokens=False)["input_ids"]
-    return spaced
-
-
-def preferred_sequences(model: "LanguageModel", forget_set: "ForgetSet", seed: int) -> Sequences:
+def preferred_sequences(model: "LanguageModel", forget_set: "ForgetSet", seed: int) -> "Sequences":
     """[M, L'] each row's given tokens, continued by what is preferred to its suffix."""
     chosen = [row["chosen_ids"] for row in preferences_of(model, forget_set, seed)]
     return completed(forget_set.rows, chosen, model.pad_token_id, model.max_length)
 
 
-def preference_loss(batch: "UnlearnBatch", preferred: Sequences, beta: float) -> Terms:
+def preference_loss(batch: "UnlearnBatch", preferred: "Sequences", beta: float) -> Terms:
     """The sigmoid loss (Rafailov et al. 2023, eq. 7) on suffixes, whatever the loss span."""
     rows, references = batch.forget_set.rows, batch.references
     of_batch = batch.whole.index

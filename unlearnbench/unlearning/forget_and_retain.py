@@ -2,16 +2,19 @@
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from unlearnbench.settings import setting
 from unlearnbench.unlearning.gradient_method import GradientMethod
+from unlearnbench.unlearning.method import Need
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from unlearnbench.data.forget_source import ForgetSource
+    from unlearnbench.protocol import Protocol
     from unlearnbench.unlearning.batch import UnlearnBatch
-    from unlearnbench.unlearning.items import Items
+    from unlearnbench.unlearning.items import Items, Positions
 
 RetainLoss = Literal["nll", "kl", "kl_every_position", "kl_raw_logits"]
 
@@ -24,13 +27,29 @@ class ForgetAndRetain(GradientMethod):
     authors have it, whatever the protocol's reduction: their constants mean something only so.
     """
 
+    needs: ClassVar[tuple[Need, ...]] = ("retain items",)
+
+    learning_rate: float = setting(
+        1e-5, "Adam's step size", above=0, source="OpenUnlearning's configuration"
+    )
     gamma: float = setting(1.0, "weight of the forget term")
     alpha: float = setting(1.0, "weight of the retain term; 0 leaves it out", minimum=0)
-    retain: RetainLoss = setting(
+    retain: Literal["nll", "kl", "kl_every_position", "kl_raw_logits"] = setting(
         "nll",
         "retain term: NLL of the retain items, or KL[P_0 || P] on their labelled tokens; as "
         "published also on every position, padding too, or between raw logits (MUSE's KLR)",
     )
+
+    def needed(self, source: "ForgetSource", protocol: "Protocol") -> tuple[Need, ...]:
+        """Retain items where they have a weight, and the original for a KL term on them."""
+        needs: list[Need] = [
+            need for need in super().needed(source, protocol) if need != "retain items"
+        ]
+        if self.alpha:
+            needs.append("retain items")
+            if self.retain != "nll" and "original model" not in needs:
+                needs.append("original model")
+        return tuple(needs)
 
     @abstractmethod
     def forget_loss(self, batch: "UnlearnBatch") -> "Tensor":
@@ -54,7 +73,7 @@ def retain_loss(items: "Items", kind: RetainLoss) -> "Tensor":
         # 'batchmean': summed over positions and vocabulary, divided by the items.
         values = items.values_beside_original(kl_of_raw_logits, positions="every")
         return values.sums().mean()
-    where = "labelled" if kind == "kl" else "every"
+    where: Positions = "labelled" if kind == "kl" else "every"
     return items.values_beside_original(
         lambda own, original: kl_divergence(original, own), positions=where
     ).mean()

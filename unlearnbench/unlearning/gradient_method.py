@@ -73,16 +73,20 @@ class GradientMethod(Method):
             )
         return terms
 
-    def _freeze_others(self, model: "LanguageModel") -> None:
-        """Leave gradients to what the method trains; raises `UserError` if that is nothing."""
-        parameters = list(model.network.named_parameters())
-        for name, parameter in parameters:
-            parameter.requires_grad_(self.trains(name))
-        if not any(parameter.requires_grad for _, parameter in parameters):
+    def check_trained(self, model: "LanguageModel") -> None:
+        """Raise `UserError` where `trains` leaves none of the model's parameters."""
+        names = [name for name, _ in model.network.named_parameters()]
+        if not any(map(self.trains, names)):
             raise UserError(
                 f"{self.name} trains none of the parameters of {model.source.name}, which are "
-                f"called like {parameters[-1][0]}; see: unlearnbench show {self.name}"
+                f"called like {names[len(names) // 2]}; see: unlearnbench show {self.name}"
             )
+
+    def _freeze_others(self, model: "LanguageModel") -> None:
+        """Keep gradients to what the method trains."""
+        self.check_trained(model)
+        for name, parameter in model.network.named_parameters():
+            parameter.requires_grad_(self.trains(name))
 
     def _epochs(self, model: "LanguageModel", forget_set: "ForgetSet", log: "EpochLog") -> None:
         from unlearnbench.unlearning.reference import References

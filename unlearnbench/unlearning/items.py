@@ -121,6 +121,8 @@ class Items:
 
     def labels_at(self, positions: Positions) -> Tensor:
         """[N] the token that follows each position where it is labelled, else `IGNORED`."""
+        if positions == "labelled":
+            return self.labels
         rows = self._rows(positions)
         following = rows.input_ids.roll(-1, dims=1)
         is_label = predictors_of(span_mask(rows, self.protocol))
@@ -191,4 +193,3 @@ class Items:
         if positions == "predicting":
             at[:, -1] = False
         return at
-

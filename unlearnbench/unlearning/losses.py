@@ -97,6 +97,18 @@ def dpo_loss(
     return -F.logsigmoid(beta * margin).mean()
 
 
+def npo_losses(nll: Tensor, reference_nll: Tensor, beta: float) -> Tensor:
+    """[B] NPO of items by their summed NLL under the model and the original: -(2/beta) log
+    sigmoid(beta (S - S_0)) (Zhang et al. 2024, eq. 3)."""
+    return -2 / beta * F.logsigmoid(beta * (nll - reference_nll))
+
+
+def simnpo_losses(mean_nll: Tensor, beta: float, delta: float) -> Tensor:
+    """[B] SimNPO of items by their mean NLL per token: -(2/beta) log sigmoid(beta (M - delta))
+    (Fan et al. 2024, eq. 4)."""
+    return -2 / beta * F.logsigmoid(beta * (mean_nll - delta))
+
+
 def dpo_released_loss(neighbour_label_nll: Tensor, pair_nll: Tensor) -> Terms:
     """The released 'DPO': NLL of the neighbour's tokens given the target's, plus NLL(x_lrn)."""
     return {"neighbour_labels": neighbour_label_nll, "learn": pair_nll}

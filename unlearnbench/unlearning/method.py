@@ -36,6 +36,9 @@ class PublishedFault:
     code: str  # what the published code does
     paper: str  # what the paper says
     source: str  # repository, issue
+    # The value that the paper means, if not the setting's default: the protocol leaves such a
+    # setting alone.
+    corrected: Any = None
 
 
 @dataclass(kw_only=True)

@@ -7,7 +7,7 @@ them, which is kept together with a copy of the head, is 75 MiB.
 import copy
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from unlearnbench.models.language_model import LanguageModel
     from unlearnbench.models.sequences import Sequences
 
-Which = Literal["rows", "pairs"]  # rows to forget, or their retain items
+Which = str  # 'rows' to forget, 'pairs': their retain items, or what a method has added by name
 MaskOf = Callable[["Sequences"], Tensor]  # [B, L] bool
 
 _ROWS_AT_ONCE = 8
@@ -51,6 +51,7 @@ class References:
     ) -> None:
         self._model, self._forget_set = model, forget_set
         self.retain_items = retain_items or RetainItems(forget_set)
+        self._added: dict[str, tuple[Sequences, list[int]]] = {}
         self._stepped = False
         # By what was asked for, then by place: [n_i, d] of the head's inputs, [n_i] of NLLs.
         self._inputs: dict[tuple[str, str], dict[int, Tensor]] = {}
@@ -79,7 +80,8 @@ class References:
     ) -> HeadOutputs:
         """[N, V] theta_0's outputs at those positions, item after item; kept under their name.
 
-        Of each item the `first` of its positions, or all.  Raises `UserError` where the model's logits are not a function of its head's output.
+        Of each item the `first` of its positions, or all.  Raises `UserError` where the model's
+        logits are not a function of its head's output.
         """
         kept = self._inputs.get((which, name))
         if kept is None:
@@ -129,9 +131,7 @@ class References:
             )
 
     @torch.no_grad()
-    def hidden(
-        self, which: Which, places: Sequence[int], layer: int, tokens: MaskOf
-    ) -> Tensor:
+    def hidden(self, which: Which, places: Sequence[int], layer: int, tokens: MaskOf) -> Tensor:
         """[N, d] what theta_0's layer gave at the masked tokens of those items."""
         key = (which, layer)
         if key not in self._hidden:
@@ -142,7 +142,9 @@ class References:
             with model.counted_once():
                 for some in torch.tensor(used).split(_ROWS_AT_ONCE):
                     states = hidden_states(model, sequences.select(some), mask[some], layer)
-                    kept |= zip(some.tolist(), states.split(mask[some].sum(1).tolist()), strict=True)
+                    kept |= zip(
+                        some.tolist(), states.split(mask[some].sum(1).tolist()), strict=True
+                    )
             self._hidden[key] = kept
         return torch.cat([self._hidden[key][place] for place in places])
 
@@ -182,12 +184,19 @@ class References:
             self._nll[name] = kept
         return self._nll[name]
 
+    def add(self, which: Which, sequences: "Sequences", used: list[int]) -> None:
+        """Make other sequences known, and the places of them that may be asked for."""
+        self._added.setdefault(which, (sequences, used))
+
     def every(self, which: Which) -> "Sequences":
         """[C, L] what places point into."""
+        if which in self._added:
+            return self._added[which][0]
         return self._forget_set.rows if which == "rows" else self.retain_items.candidates
 
     def _used(self, which: Which) -> list[int]:
-        """The places that may be asked for."""
+        if which in self._added:
+            return self._added[which][1]
         rows = self._forget_set.rows
         return list(range(len(rows))) if which == "rows" else self.retain_items.used
 

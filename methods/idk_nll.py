@@ -1,0 +1,46 @@
+"""IdkNLL: refusals are learnt in place of the answers."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from unlearnbench.registry import register
+from unlearnbench.unlearning.forget_and_retain import ForgetAndRetain
+from unlearnbench.unlearning.method import Need
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from unlearnbench.data.forget_set import ForgetSet
+    from unlearnbench.models.language_model import LanguageModel
+    from unlearnbench.unlearning.batch import UnlearnBatch
+
+
+@register
+@dataclass(kw_only=True)
+class IdkNll(ForgetAndRetain):
+    """Learning refusals, drawn anew at each use, in place of the answers; and the retain items.
+
+    The answers themselves are in no term.
+    """
+
+    name: ClassVar[str] = "idk_nll"
+    label: ClassVar[str] = "IdkNLL"
+    source: ClassVar[str] = "Maini et al. 2024 (TOFU), preference optimisation without preference"
+    formula: ClassVar[str] = (
+        "gamma NLL(refusal) + alpha NLL(retain), each the mean over labelled tokens"
+    )
+    needs: ClassVar[tuple[Need, ...]] = ("retain items", "refusals")
+    keeps_reference: ClassVar[bool] = False
+
+    def prepare(self, model: "LanguageModel", forget_set: "ForgetSet") -> None:
+        """Draw the refusals of all epochs."""
+        from unlearnbench.unlearning.alternatives import Alternatives, refusals_of
+
+        options = [refusals_of(model, forget_set)] * len(forget_set.rows)
+        self._alternatives = Alternatives(
+            model, forget_set, options, self.seed, self.max_epochs, "refusals"
+        )
+
+    def forget_loss(self, batch: "UnlearnBatch") -> "Tensor":
+        """NLL(refusal)."""
+        return batch.instead(self._alternatives).nll.mean()
