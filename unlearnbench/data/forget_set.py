@@ -41,7 +41,8 @@ class ForgetSet:
     protocol: Protocol
     content_sha256: str  # over the token ids of rows and pool
     find_pairs: Callable[[], list[int]]  # pool index of each row's neighbour
-    refusals: tuple[str, ...] = ()  # "don't know" answers, for question-answer data
+    refusals: tuple[str, ...] = ()  # "don't know" answers that the user gave
+    stock_refusals: tuple[str, ...] = ()  # the source's own, where a method needs some
     _pairs: "Sequences | None" = field(default=None, repr=False)
 
     def pairs(self) -> "Sequences":
@@ -95,6 +96,7 @@ def read_forget_set(
         content_sha256=sequences_sha256(rows, pool),
         find_pairs=find_pairs,
         refusals=source.refusals,
+        stock_refusals=source.stock_refusals,
     )
 
 

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
+from unlearnbench.files.hashing import text_sha256
 from unlearnbench.files.software import harness_sha256, package_versions, source_sha256
 from unlearnbench.protocol import Protocol
 from unlearnbench.registry import find
@@ -76,6 +77,7 @@ def identity_of(cell: Cell) -> dict[str, Any]:
             "run": cell.run,  # its folder's place and name can change no number
             "sha256": cell.data.forget_sha256[cell.run],
             "limit": cell.limit,
+            **_stock_refusals(cell),
         },
         "protocol": asdict(cell.protocol),
         "seed": cell.seed,
@@ -92,6 +94,14 @@ def identity_of(cell: Cell) -> dict[str, Any]:
         **({"training": training} if training else {}),
         "software": software_of(cell),
     }
+
+
+def _stock_refusals(cell: Cell) -> dict[str, str]:
+    """Digest of the source's own refusals, where the method takes them for want of others."""
+    if cell.method == "none" or "refusals" not in find("methods", cell.method).needs:
+        return {}
+    source = cell.data.source
+    return {} if source.refusals else {"refusals": text_sha256(*source.stock_refusals)}
 
 
 def software_of(cell: Cell) -> dict[str, Any]:

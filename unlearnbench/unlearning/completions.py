@@ -39,6 +39,23 @@ def random_completions(batch: "UnlearnBatch") -> Sequences:
     return completed(rows, suffixes, batch.model.pad_token_id, batch.model.max_length)
 
 
+def random_refusals(batch: "UnlearnBatch") -> Sequences:
+    """[B, L''] each target's given tokens, continued by a refusal that is drawn at each use.
+
+    Those that the user gave, else those of the source.  Of the whole batch, as in
+    `random_completions`.  Raises `UserError` if there are none.
+    """
+    rows, texts = batch.whole.rows, batch.forget_set.refusals or batch.forget_set.stock_refusals
+    if not texts:
+        raise UserError(
+            f"forget set {batch.forget_set.name} has no refusals; give a file with one in each "
+            "line: --refusals FILE"
+        )
+    drawn = torch.randint(len(texts), (len(rows),), generator=batch.random)
+    suffixes = [_answer_ids(batch.model.tokenizer, texts[i]) for i in drawn.tolist()]
+    return completed(rows, suffixes, batch.model.pad_token_id, batch.model.max_length)
+
+
 def completed(
     rows: Sequences, suffixes: Sequence[list[int]], pad_token_id: int, max_length: int
 ) -> Sequences:
