@@ -98,10 +98,11 @@ def identity_of(cell: Cell) -> dict[str, Any]:
 
 def _stock_refusals(cell: Cell) -> dict[str, str]:
     """Digest of the source's own refusals, where the method takes them for want of others."""
-    if cell.method == "none" or "refusals" not in find("methods", cell.method).needs:
-        return {}
+    method: Any = find("methods", cell.method) if cell.method != "none" else None
     source = cell.data.source
-    return {} if source.refusals else {"refusals": text_sha256(*source.stock_refusals)}
+    if method is None or "refusals" not in method.needs or source.refusals:
+        return {}
+    return {"refusals": text_sha256(*source.stock_refusals)}
 
 
 def software_of(cell: Cell) -> dict[str, Any]:

@@ -16,7 +16,7 @@ class Experiment:
     """Everything one can ask of a run; each field is a flag, a TOML key and part of the record."""
 
     methods: tuple[str, ...] = setting(
-        (), "methods to compare; all: every one; default: those that 'list methods' marks with *"
+        (), "methods to compare; all: every one; default: those that 'list methods' calls default"
     )
     model: tuple[str, ...] = setting(("nano-neo",), "models: an alias, a hub id or a folder")
     revision: str | None = setting(None, "branch, tag or commit of the model on the hub")
