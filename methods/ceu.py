@@ -58,6 +58,5 @@ class CeU(ForgetAndRetain):
 
 def cross_entropy_without_label(logits: "Tensor", labels: "Tensor") -> "Tensor":
     """[N] nats: CE of the model's distribution to itself without the label; no gradient in that."""
-    logits = logits.float()
     target = logits.detach().scatter(-1, labels[:, None], float("-inf")).softmax(-1)
     return -(target * logits.log_softmax(-1)).sum(-1)

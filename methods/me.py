@@ -55,4 +55,4 @@ def kl_of_uniform(logits: "Tensor") -> "Tensor":
     """[N] nats: KL[U || P] = -log V - mean_v log p_v of `logits` [N, V]."""
     from math import log
 
-    return -log(logits.shape[-1]) - logits.float().log_softmax(-1).mean(-1)
+    return -log(logits.shape[-1]) - logits.log_softmax(-1).mean(-1)

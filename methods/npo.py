@@ -75,5 +75,5 @@ def npo_of_raw_logits(logits: "Tensor", reference_logits: "Tensor", beta: float)
     """[N] MUSE's NPO at each position: the mean over the vocabulary of logits' differences."""
     from torch.nn.functional import logsigmoid
 
-    difference = reference_logits.float() - logits.float()
+    difference = reference_logits - logits
     return -2 / beta * logsigmoid(beta * difference).mean(-1)

@@ -104,7 +104,6 @@ class Pdu(ForgetAndRetain):
 
 def squared_prominence(logits: "Tensor") -> "Tensor":
     """[N] (max z - mean z)^2 of `logits` [N, V]."""
-    logits = logits.float()
     return (logits.amax(-1) - logits.mean(-1)).square()
 
 

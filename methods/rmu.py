@@ -128,7 +128,7 @@ class Rmu(ForgetAndRetain):
 
 def squared_distances(states: "Tensor", aim: "Tensor") -> "Tensor":
     """[N] mean over the dimensions of (h - aim)^2; `states` [N, d], `aim` [N, d] or [d]."""
-    return (states.float() - aim.float()).square().mean(-1)
+    return (states - aim).square().mean(-1)
 
 
 def broadcast_mean(sums: "Tensor", lengths: "tuple[int, ...]") -> "Tensor":

@@ -81,7 +81,7 @@ def undial_cross_entropy(
     """
     import torch
 
-    target, wanted = reference_logits.float(), labels % logits.shape[-1]
+    target, wanted = reference_logits, labels % logits.shape[-1]
     lowered = torch.full_like(wanted[:, None], -beta, dtype=target.dtype)
     target = target.scatter_add(-1, wanted[:, None], lowered).softmax(-1)
-    return -(target * logits.float().log_softmax(-1)).sum(-1)
+    return -(target * logits.log_softmax(-1)).sum(-1)

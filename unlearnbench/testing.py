@@ -21,7 +21,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from unlearnbench.errors import UserError
-from unlearnbench.settings import settings_of
+from unlearnbench.settings import parse_setting, settings_of
 
 if TYPE_CHECKING:
     from unlearnbench.api import LoadedForgetSet
@@ -53,17 +53,20 @@ def check_method(method: "type[Method]", **settings: Any) -> "UnlearnTrace":
     `settings` are the method's own; without a `learning_rate` among them the check takes a
     larger one than the default, so that two epochs can be seen in the weights.
 
-    Checked: name, label, first sentence and meaning of each setting; the trace; finite losses;
-    network, tokenizer and rows as they were but for the values of the weights; the same weights
-    for the same seed; a batch in two parts like a batch in one; the process's state
+    Checked: name, label, first sentence and meaning of each setting; that each published fault
+    names a setting and a value of it; that the nano world has what the method needs; the trace;
+    finite losses; network, tokenizer and rows as they were but for the values of the weights; the
+    same weights for the same seed; a batch in two parts like a batch in one; the process's state
     (generators, working folder, environment, torch's defaults) as it was; and that the rows
     are no better known than before.
     """
     _check_described(method)
+    _check_faults(method)
     model, forget_set = _world()
     usual = {"learning_rate": 1e-4, "max_epochs": N_EPOCHS, "batch_size": N_ROWS}
     own = {name: usual[name] for name in usual if name in settings_of(method)}
     instance = method(**{**own, **settings})
+    forget_set.cell.data.check_method(instance, forget_set.run, N_ROWS, model, forget_set.protocol)
     trace, unlearned = _unlearned(instance, model, forget_set)
     if trace.outcome == "collapsed":
         raise ContractError(f"{method.name} collapsed on {N_ROWS} rows: {trace.reason}")
@@ -189,6 +192,28 @@ def _check_described(plugin: type) -> None:
         if not setting.meaning and plugin_kind != "reports":  # no option sets a report's
             raise ContractError(
                 f"{where}.{name} has no meaning; write {name}: ... = setting(default, 'meaning')"
+            )
+
+
+def _check_faults(method: "type[Method]") -> None:
+    """That `--protocol released` can give each setting its released value."""
+    released: dict[str, Any] = {}
+    for fault in method.published_faults:
+        if not fault.setting:
+            continue
+        try:
+            parsed = parse_setting(method, method.name, fault.setting, fault.released)
+        except UserError as error:
+            raise ContractError(f"{method.name}.published_faults: {error}") from error
+        if released.setdefault(fault.setting, parsed) != parsed:
+            raise ContractError(
+                f"{method.name}.published_faults gives {fault.setting} two released values; "
+                "leave the setting of one fault empty"
+            )
+        if parsed == settings_of(method)[fault.setting].default:
+            raise ContractError(
+                f"{method.name}.published_faults: the released {fault.setting} is the default; "
+                "the default does what the paper says"
             )
 
 

@@ -219,11 +219,6 @@ def digest(path):
 def test_what_does_not_apply_is_not_taken_in_silence(world, untouched, benchmark):
     refused(asked(world, untouched, "--rows", world.folder), "--rows", "drop it")
     refused(asked(world, untouched, forget_set=benchmark), "--pool", "drop it")
-    refused(
-        [*without_pool(world, untouched, benchmark), "--refusals", str(world.folder / "text.txt")],
-        "--refusals",
-        "drop it",
-    )
 
 
 def test_repeated_rows_are_kept_and_said(world, tmp_path):
@@ -277,19 +272,18 @@ def without_pool(world, out, forget_set, *more, methods="dpo,push"):
     return options[:at] + options[at + 2 :]
 
 
-def test_without_a_pool_only_the_cells_that_need_one_fail(world, tmp_path):
-    out = tmp_path / "out"
+def test_a_method_that_needs_a_pool_is_refused_without_one(world, untouched, tmp_path):
     rows = world.folder / "forget.jsonl"
-    status, shown, told = cli(*without_pool(world, out, rows))
-    assert status == 1
-    assert "has no pool to draw pairs from; give one: --pool FILE" in told
-    assert "Push" in shown
-    results, damages = Store(out).load_all()
-    assert damages == []
-    assert {r.label: r.status == "failed" for r in results} == {
-        "model + DPO": True,
-        "model + Push": False,
-    }
+    refused(
+        without_pool(world, untouched, rows),
+        "method 'dpo' needs retain items, and forget set 'forget' has no pool",
+        "--pool FILE, or leave rows over with --limit M",
+    )
+    assert cli(*without_pool(world, untouched, rows, "--limit", "6", "--dry-run"))[0] == 0
+    (tmp_path / "no.txt").write_text("kab lob\n")
+    refusals = ("--refusals", str(tmp_path / "no.txt"), "--dry-run")
+    assert cli(*without_pool(world, untouched, rows, *refusals))[0] == 0
+    assert cli(*without_pool(world, tmp_path / "out", rows, methods="push"))[0] == 0
 
 
 def test_unseen_rows_that_the_model_saw_are_refused(world, untouched, tmp_path):

@@ -21,8 +21,7 @@ from unlearnbench.data.evaluation_sets import CLASSIFICATION_SETS
 from unlearnbench.data.evaluation_sets.dialogue_files import read_dialogue_file
 from unlearnbench.data.evaluation_sets.reading import read_sets
 from unlearnbench.data.forget_set import open_source
-from unlearnbench.data.forget_source import ForgetRequest
-from unlearnbench.data.text_files import read_refusals
+from unlearnbench.data.forget_source import ForgetRequest, read_refusals
 from unlearnbench.data.validation_texts import read_texts
 from unlearnbench.errors import UserError
 from unlearnbench.files.cache import read_entry, write_entry

@@ -43,7 +43,10 @@ def list_command(kind: str | None, as_json: bool) -> None:
     kinds = {one: sentences(one) for one in KINDS if kind in (one, None)}
     if as_json:
         items = {
-            one: [{"name": name, "summary": sentence} for name, sentence in of_kind.items()]
+            one: [
+                {"name": name, "summary": sentence, **_by_default(one, name)}
+                for name, sentence in of_kind.items()
+            ]
             for one, of_kind in kinds.items()
         }
         click.echo(json.dumps(items if kind is None else items[kind], indent=1))
@@ -51,9 +54,23 @@ def list_command(kind: str | None, as_json: bool) -> None:
     parts = []
     for one, of_kind in kinds.items():
         width = max(map(len, of_kind), default=0)
-        lines = [f"{name:<{width}}  {sentence}" for name, sentence in of_kind.items()]
+        lines = [
+            f"{name:<{width}}  {_mark(one, name)}{sentence}" for name, sentence in of_kind.items()
+        ]
         parts.append("\n".join(lines if kind else [f"{one}:", *(f"  {line}" for line in lines)]))
     click.echo("\n\n".join(parts))
+
+
+def _by_default(kind: str, name: str) -> dict[str, bool]:
+    """Whether a run takes it unnamed; nothing of what no run takes, or what every run does."""
+    if kind != "methods":
+        return {}
+    return {"default": registry.is_default(registry.find(kind, name))}
+
+
+def _mark(kind: str, name: str) -> str:
+    of_method = _by_default(kind, name)
+    return f"{'default' if of_method['default'] else '':<7}  " if of_method else ""
 
 
 @click.command()
@@ -103,6 +120,10 @@ def describe(name: str) -> str:
 
 def _plugin(kind: str, name: str, plugin: Any) -> str:
     lines = [f"{name} ({kind.removesuffix('s')})", "", inspect.getdoc(plugin) or ""]
+    if formula := getattr(plugin, "formula", ""):
+        lines += ["", "Formula:", *(f"  {line.strip()}" for line in formula.split("\n"))]
+    if hasattr(plugin, "sequences_per_row"):
+        lines += ["", *_cost(plugin)]
     if getattr(plugin, "source", ""):
         lines += ["", f"Source: {plugin.source}"]
     if kind == "methods" or hasattr(plugin, "__dataclass_fields__"):
@@ -110,6 +131,9 @@ def _plugin(kind: str, name: str, plugin: Any) -> str:
         lines += ["", f"Settings (--set {name}.NAME=VALUE):"] if settings else [""]
         for one in settings.values():
             lines += [f"  {one.name} = {one.text()}  ({one.kind})", f"      {one.meaning}"]
+            lines += [f"      default from: {one.source}"] if one.source else []
+    if getattr(plugin, "published_faults", ()):
+        lines += ["", "Published faults:", *_faults(plugin)]
     if kind == "tasks":
         lines += ["", "Metrics:"]
         for m in plugin.metrics:
@@ -118,6 +142,30 @@ def _plugin(kind: str, name: str, plugin: Any) -> str:
     if getattr(plugin, "citation", ""):
         lines += ["", inspect.cleandoc(plugin.citation)]
     return "\n".join(lines)
+
+
+def _cost(method: Any) -> list[str]:
+    """What a method needs beside the rows to forget, and what a step of it costs."""
+    lines = [
+        f"Needs: {', '.join(method.needs) or 'nothing but the rows to forget'}",
+        f"Cost per step: {method.sequences_per_row} x gradient ascent, "
+        "by the sequences that it scores with gradients for each row",
+    ]
+    if "original model" in method.needs:
+        over = " and retain items" if "retain items" in method.needs else ""
+        lines.append(f"Before the first step: one pass of the original model over rows{over}")
+    return lines
+
+
+def _faults(plugin: Any) -> Iterator[str]:
+    """Where published code departs from the paper, and how to have it so."""
+    for fault in plugin.published_faults:
+        switch = f"{fault.setting} = {fault.released}" if fault.setting else "no setting"
+        how = " (--protocol released, or --set)" if fault.setting else ""
+        yield f"  {switch}{how}"
+        yield f"      released: {fault.code}"
+        yield f"      paper: {fault.paper}"
+        yield f"      source: {fault.source}"
 
 
 def _protocol() -> str:

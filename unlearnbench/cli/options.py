@@ -72,7 +72,7 @@ def _names_for(option: str) -> list[str]:
 
     try:
         if option in ("methods", "tasks"):
-            return list(registry.plugins(option))
+            return [*registry.plugins(option), registry.ALL]
         return list(aliases()) if option == "model" else []
     except UserError:
         return []  # a completion has nowhere to say what is wrong; the command itself will

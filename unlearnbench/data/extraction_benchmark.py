@@ -14,6 +14,7 @@ from unlearnbench.data.forget_source import (
     TokenMemory,
     assemble,
     choose_runs,
+    read_refusals,
 )
 from unlearnbench.errors import UserError
 from unlearnbench.files.hashing import files_sha256, text_sha256
@@ -134,14 +135,16 @@ class ExtractionSource(ForgetSource):
     files: dict[str, Path]  # run -> CSV
     runs: tuple[str, ...]
     unseen_folder: Path | None = None
+    refusals: tuple[str, ...] = ()
+    stock_refusals: tuple[str, ...] = ()
     is_synthetic: bool = False
     pairing: str = "nearest"
     _numbers: dict[str, list[int]] = field(default_factory=dict, repr=False, compare=False)
 
     def sha256(self, run: str) -> str:
-        """Digest of the run's doc ids and of the row files, unseen ones included."""
+        """Digest of the run's doc ids, of the row files, unseen ones included, and of refusals."""
         numbers = self._row_numbers(run)  # first: it says what is wrong with a file that is none
-        return text_sha256(",".join(map(str, numbers)), *self._arrays_sha256)
+        return text_sha256(",".join(map(str, numbers)), *self._arrays_sha256, *self.refusals)
 
     def title(self, run: str) -> str:
         """Source and file of a run."""
@@ -214,22 +217,19 @@ def open_extraction(request: ForgetRequest) -> ExtractionSource | None:
         files=files,
         runs=runs,
         unseen_folder=unseen if _is_extraction(unseen) else None,
+        refusals=read_refusals(request.refusals, None),
+        stock_refusals=world.refusals() if world else (),
         is_synthetic=world is not None,
         pairing=request.pairing,
     )
 
 
 def _check_options(request: ForgetRequest, folder: Path) -> None:
-    """Options for forget sets of text would otherwise be taken and never looked at."""
+    """An option for forget sets of text would otherwise be taken and never looked at."""
     if request.pool is not None:
         raise UserError(
             f"--pool {request.pool} is for forget sets of text; the pool of {folder.name} is the "
             "rest of its rows: drop it"
-        )
-    if request.refusals is not None:
-        raise UserError(
-            f"--refusals {request.refusals} are for questions and answers, and {folder.name} "
-            "holds running text: drop it"
         )
 
 

@@ -42,7 +42,7 @@ class ForgetSet:
     protocol: Protocol
     content_sha256: str  # over the token ids of rows and pool
     find_pairs: Callable[[], list[int]]  # pool index of each row's neighbour
-    refusals: tuple[str, ...] = ()  # "don't know" answers, for question-answer data
+    refusals: tuple[str, ...] = ()  # "don't know" answers that the user gave
     stock_refusals: tuple[str, ...] = ()  # the source's own, for who cannot do without any
     pairing: str = "nearest"  # which pool row stands beside a row: nearest, random, same:FIELD
     field_values: Mapping[str, str] = field(default_factory=dict)  # of that FIELD, by doc_id

@@ -4,10 +4,12 @@ from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 from typing import Protocol as Interface
 
 from unlearnbench.errors import UserError, unknown
+from unlearnbench.files.tables import text_of_file
 
 if TYPE_CHECKING:
     from unlearnbench.models.language_model import LanguageModel
@@ -130,6 +132,22 @@ def choose_runs(asked: tuple[str, ...], there: tuple[str, ...], source: str) -> 
         if run not in there:
             raise unknown("run", run, there, f"--runs {','.join(there)} (those of {source})")
     return asked or tuple(run for run in there if run != "tuning") or there
+
+
+def read_refusals(given: str | None, beside: Path | None) -> tuple[str, ...]:
+    """The "don't know" answers of a file: the one given, else `idontknow.txt` beside the data.
+
+    One per line; blank lines are none.  Raises `UserError` for a file without any: a method
+    would otherwise take something else for them.
+    """
+    path = Path(given).expanduser() if given else beside / "idontknow.txt" if beside else None
+    if path is None or (given is None and not path.is_file()):
+        return ()
+    # Not splitlines(): that also breaks at characters that may stand in a sentence.
+    answers = tuple(line.strip() for line in text_of_file(path).split("\n") if line.strip())
+    if not answers:
+        raise UserError(f"{path} holds no answer; write one per line, or give another: --refusals")
+    return answers
 
 
 Parts = tuple[list[int], list[int]]  # of one row: given tokens, suffix tokens

@@ -14,11 +14,12 @@ from unlearnbench.data.forget_source import (
     TokenMemory,
     assemble,
     choose_runs,
+    read_refusals,
 )
 from unlearnbench.data.hub_datasets import dataset_rows, parse_dataset
 from unlearnbench.errors import UserError
 from unlearnbench.files.hashing import text_sha256
-from unlearnbench.files.tables import SUFFIXES, read_table, table_suffix, text_of_file
+from unlearnbench.files.tables import SUFFIXES, read_table, table_suffix
 from unlearnbench.models.vocabulary import encode_continuations, encode_starts
 from unlearnbench.nano import WORLDS
 
@@ -263,22 +264,6 @@ def _renamed(pool: TextRows, targets: TextRows) -> TextRows:
         return pool
     renamed = tuple(replace(row, doc_id=f"pool:{row.doc_id}") for row in pool.rows)
     return replace(pool, rows=renamed)
-
-
-def read_refusals(given: str | None, beside: Path | None) -> tuple[str, ...]:
-    """The "don't know" answers of a file: the one given, else `idontknow.txt` beside the data.
-
-    One per line; blank lines are none.  Raises `UserError` for a file without any: a method
-    would otherwise take something else for them.
-    """
-    path = Path(given).expanduser() if given else beside / "idontknow.txt" if beside else None
-    if path is None or (given is None and not path.is_file()):
-        return ()
-    # Not splitlines(): that also breaks at characters that may stand in a sentence.
-    answers = tuple(line.strip() for line in text_of_file(path).split("\n") if line.strip())
-    if not answers:
-        raise UserError(f"{path} holds no answer; write one per line, or give another: --refusals")
-    return answers
 
 
 def text_rows(table: Iterable[Mapping[str, Any]], name: str) -> TextRows:

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
+from unlearnbench.files.hashing import text_sha256
 from unlearnbench.files.software import harness_sha256, package_versions, source_sha256
 from unlearnbench.protocol import Protocol
 from unlearnbench.registry import find
@@ -79,6 +80,7 @@ def identity_of(cell: Cell) -> dict[str, Any]:
             "limit": cell.limit,
             # Only where it differs from the plain way, as below.
             **({"pairing": pairing} if is_method and pairing != "nearest" else {}),
+            **_stock_refusals(cell),
         },
         "protocol": asdict(cell.protocol),
         "seed": cell.seed,
@@ -95,6 +97,15 @@ def identity_of(cell: Cell) -> dict[str, Any]:
         **({"training": training} if training else {}),
         "software": software_of(cell),
     }
+
+
+def _stock_refusals(cell: Cell) -> dict[str, str]:
+    """Digest of the source's own refusals, where the method takes them for want of others."""
+    method: Any = find("methods", cell.method) if cell.method != "none" else None
+    source = cell.data.source
+    if method is None or "refusals" not in method.needs or source.refusals:
+        return {}
+    return {"refusals": text_sha256(*source.stock_refusals)}
 
 
 def software_of(cell: Cell) -> dict[str, Any]:

@@ -15,7 +15,9 @@ from unlearnbench.settings import parse_value, setting, settings_of
 class Experiment:
     """Everything one can ask of a run; each field is a flag, a TOML key and part of the record."""
 
-    methods: tuple[str, ...] = setting((), "methods to compare; default: every built-in one")
+    methods: tuple[str, ...] = setting(
+        (), "methods to compare; all: every one; default: those that 'list methods' calls default"
+    )
     model: tuple[str, ...] = setting(("nano-neo",), "models: an alias, a hub id or a folder")
     revision: str | None = setting(None, "branch, tag or commit of the model on the hub")
     forget_set: str | None = setting(
@@ -26,7 +28,9 @@ class Experiment:
     )
     pool: str | None = setting(None, "text file to draw analogous sequences from")
     unseen: str | None = setting(None, "text file the models never saw, for --stop calibrated")
-    refusals: str | None = setting(None, 'file of "don\'t know" answers, for question-answer data')
+    refusals: str | None = setting(
+        None, 'file of "don\'t know" answers, one a line, for methods that prefer such an answer'
+    )
     pairing: str = setting(
         "nearest",
         "which row of the pool stands beside a row to forget: nearest (eq. 2), random (drawn anew "

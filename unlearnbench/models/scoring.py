@@ -61,9 +61,14 @@ def predictors_of(mask: Tensor) -> Tensor:
     return predictors
 
 
+def widened(values: Tensor) -> Tensor:
+    """The same numbers in float32 at least: no loss is computed in a model's 16 bits."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
 def token_nll(logits: Tensor, labels: Tensor) -> Tensor:
     """[N] nats: -log P(label) from `logits` [N, V], in float32 whatever the model's precision."""
-    return F.cross_entropy(logits.float(), labels, reduction="none")
+    return F.cross_entropy(widened(logits), labels, reduction="none")
 
 
 def reduce_tokens(

@@ -41,6 +41,7 @@ class World:
     models: Mapping[str, ShippedModel]
     texts: Mapping[str, str]  # validation text -> its file in the data's folder
     encoder_layers: int  # the layer that BERTScore reads
+    refusals: Callable[[], tuple[str, ...]] = tuple  # what its people say who do not tell
     # What a run does on this world, if its options leave it open.
     stop: Literal["paper", "calibrated"] = "calibrated"
     el_epochs: Literal["all", "deciding"] = "deciding"
@@ -70,6 +71,12 @@ class World:
                 f"make them with: unlearnbench nano build {name}"
             )
         return folder
+
+
+def _refusals() -> tuple[str, ...]:
+    from unlearnbench.nano.world.language import table
+
+    return tuple(table("refusals")["refusals"])
 
 
 def data_path() -> Path:
@@ -102,6 +109,7 @@ NANO = World(
     # Its WikiText is an encyclopaedia of its own.
     {"pile": "text/pile_validation.jsonl", "wikitext": "text/wiki_validation.jsonl"},
     ENCODER_LAYERS,
+    _refusals,
 )
 WORLDS: dict[str, World] = {NANO.name: NANO}
 

@@ -21,6 +21,7 @@ from unlearnbench.models.scoring import (
     predictors_of,
     span_mask,
     sum_rows,
+    widened,
 )
 from unlearnbench.unlearning.reference import References, Which
 
@@ -105,7 +106,7 @@ class Items:
     ) -> TokenValues:
         """[N] of `function(logits [n, V], *aligned [n])`, some positions at a time."""
         outputs, counts = self._outputs(positions)
-        return self._counted(outputs.values(function, *aligned), counts, positions)
+        return self._counted(outputs.values(_wide(function), *aligned), counts, positions)
 
     def values_beside_original(
         self,
@@ -116,7 +117,7 @@ class Items:
         """[N] of `function(logits [n, V], logits of the original [n, V], *aligned [n])`."""
         outputs, counts = self._outputs(positions)
         original = self._original(positions)
-        values = outputs.values(function, original, *aligned)
+        values = outputs.values(_wide(function), original, *aligned)
         return self._counted(values, counts, positions)
 
     def labels_at(self, positions: Positions) -> Tensor:
@@ -131,13 +132,15 @@ class Items:
 
     def hidden(self, layer: int) -> Tensor:
         """[N, d] what a layer gives at the labelled tokens; layers count from 0."""
-        return hidden_states(self.model, self.sequences, self._mask, layer, self.network)
+        states = hidden_states(self.model, self.sequences, self._mask, layer, self.network)
+        return widened(states)
 
     def reference_hidden(self, layer: int) -> Tensor:
         """[N, d] the same of the model before unlearning."""
-        return self.references.hidden(
+        states = self.references.hidden(
             self.which, self.places, layer, lambda rows: span_mask(rows, self.protocol)
         )
+        return widened(states)
 
     def token_values(self, values: Tensor) -> TokenValues:
         """[N] values of the labelled tokens, made elsewhere: of hidden states."""
@@ -193,3 +196,12 @@ class Items:
         if positions == "predicting":
             at[:, -1] = False
         return at
+
+
+def _wide(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """The function of logits in float32 at least."""
+
+    def of_wide(*logits: Tensor) -> Tensor:
+        return function(*(widened(each) if each.is_floating_point() else each for each in logits))
+
+    return of_wide

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from unlearnbench.models.scoring import predictors_of, span_mask
+from unlearnbench.models.scoring import predictors_of, span_mask, widened
 
 if TYPE_CHECKING:
     from unlearnbench.models.sequences import Sequences
@@ -27,7 +27,7 @@ Terms = dict[str, Tensor]  # weighted terms by name; their sum is minimised
 
 def kl_divergence(reference_logits: Tensor, logits: Tensor) -> Tensor:
     """[N] nats: KL[P_0 || P] at each position, P_0 the frozen model's distribution (eq. 4)."""
-    p, q = reference_logits.float().log_softmax(-1), logits.float().log_softmax(-1)
+    p, q = widened(reference_logits).log_softmax(-1), widened(logits).log_softmax(-1)
     return F.kl_div(q, p, reduction="none", log_target=True).sum(-1)
 
 
@@ -36,15 +36,13 @@ def reference_cross_entropy(reference_logits: Tensor, logits: Tensor) -> Tensor:
 
     The released code adds 1e-12 inside the logarithm; a log-softmax needs no such guard.
     """
-    p, q = reference_logits.float().softmax(-1), logits.float().log_softmax(-1)
+    p, q = widened(reference_logits).softmax(-1), widened(logits).log_softmax(-1)
     return -(p * q).sum(-1)
 
 
 def kl_of_raw_logits(logits: Tensor, reference_logits: Tensor) -> Tensor:
     """[N] what MUSE's baselines call KL: sum of e^(z_0) (z_0 - z), of logits never normalised."""
-    return F.kl_div(
-        logits.float(), reference_logits.float(), reduction="none", log_target=True
-    ).sum(-1)
+    return F.kl_div(logits, reference_logits, reduction="none", log_target=True).sum(-1)
 
 
 def kumpr_loss(target_nll: Tensor) -> Terms:
