@@ -8,15 +8,17 @@ import click
 from unlearnbench.cli.options import explicit, options_of
 from unlearnbench.errors import UserError
 from unlearnbench.experiments.experiment import Experiment
+from unlearnbench.experiments.schedule_choice import FIELDS
 from unlearnbench.reading import to_stderr
 from unlearnbench.settings import Setting, parse_value
 
 if TYPE_CHECKING:
     from unlearnbench.experiments.learning_rates import LearningRates
 
-# What has no meaning here: tuning trains no reference rows and measures perplexity only.
+# What has no meaning here: tuning trains no reference rows and measures perplexity only.  The rule
+# is of runs that end at the stop line, and its rates are of the plain schedule.
 _LEFT_OUT = ("runs", "references", "tasks", "learning_rates", "shard", "save_models",
-             "profile")  # fmt: skip
+             "profile", *FIELDS)  # fmt: skip
 _GRID = Setting("grid", tuple[float, ...], (), "learning rates to try", bounds={"above": 0})
 _OPTIONS = tuple(n for n in Experiment.__dataclass_fields__ if n not in _LEFT_OUT)
 
