@@ -302,7 +302,8 @@ def choose_settings(
         one, departure = tuned.methods[method.name], tuned.departure(experiment.protocol, stop)
         missed = "" if one.reached else " (none reached it)"
         origin = f"tuned{departure} on forget set {tuned.forget_set}: {tuned.rule}{missed}"
-        choose("learning_rate", one.learning_rate, origin)
+        for name, value in {"learning_rate": one.learning_rate, **one.settings}.items():
+            choose(name, value, origin)
     if experiment.max_epochs is not None:
         choose("max_epochs", experiment.max_epochs, "--max-epochs")
     if experiment.batch_size is not None:
