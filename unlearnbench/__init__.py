@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from unlearnbench.settings import setting
     from unlearnbench.unlearning.batch import UnlearnBatch
     from unlearnbench.unlearning.examiner import Examiner
+    from unlearnbench.unlearning.forget_and_retain import ForgetAndRetain
     from unlearnbench.unlearning.gradient_method import GradientMethod
     from unlearnbench.unlearning.method import Method
 
@@ -50,6 +51,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Examiner",
+    "ForgetAndRetain",
     "ForgetSet",
     "GradientMethod",
     "LanguageModel",
@@ -94,6 +96,7 @@ _NAMES_BY_MODULE = {
     "settings": "setting",
     "unlearning.batch": "UnlearnBatch",
     "unlearning.examiner": "Examiner",
+    "unlearning.forget_and_retain": "ForgetAndRetain",
     "unlearning.gradient_method": "GradientMethod",
     "unlearning.method": "Method",
 }

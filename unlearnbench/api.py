@@ -16,9 +16,10 @@ from unlearnbench.errors import UserError
 from unlearnbench.experiments.cell import Cell
 from unlearnbench.experiments.experiment import Experiment
 from unlearnbench.experiments.planner import Planner, chosen_plugins, construct, cores, plan_cell
+from unlearnbench.experiments.schedule_choice import FIELDS
 from unlearnbench.protocol import PAPER, Protocol
 from unlearnbench.registry import find
-from unlearnbench.settings import plain, quoted
+from unlearnbench.settings import plain, quoted, settings_of
 from unlearnbench.unlearning.method import Method
 
 if TYPE_CHECKING:
@@ -155,16 +156,20 @@ def unlearn(
 
     A method by name gets the settings that a cell of `unlearnbench run` would get: those given
     here, then a learning rate tuned for the model, then the method's own.  A method object keeps
-    its own.  `seed` is 42 by default.  Without an examiner, `make_examiner` makes one.
+    its own.  The options of `unlearnbench run` that say how a run is trained and when it ends
+    (optimizer, lr_schedule, until, ...) stand among the settings; `text` and `data` name the texts
+    of a utility budget.  `seed` is 42 by default.  Without an examiner, `make_examiner` makes one.
     Raises `UserError` for an unknown method or setting, for a value that a setting cannot have, and
     for what a plugin does wrong.
     """
     from unlearnbench.running.cell_run import unlearn
     from unlearnbench.running.environment import fix_randomness, randomness_put_back
     from unlearnbench.running.progress import progress as progress_bar
+    from unlearnbench.running.scheduled import scheduled
 
     loaded = _loaded(forget_set, model, examiner)
     cell = loaded.cell
+    options = _taken_options(settings, method)
     if isinstance(method, str):
         made = _make_method(loaded, model, method, settings, seed)
     elif not isinstance(method, Method):
@@ -178,9 +183,12 @@ def unlearn(
         made = method
     label = f"{_choice(model).family} + {made.label}"
     title = f"{cell.group}: {label}, forget set {cell.run}, seed {made.seed}"
-    with progress_bar(1, progress) as bar, randomness_put_back():
+    place = cell.data.world.name if cell.data.world else "hub"
+    trained = scheduled(model, _experiment(**options), made, len(loaded.rows), place)
+    with trained as documents, progress_bar(1, progress) as bar, randomness_put_back():
         bar.start(title)
         examiner = examiner or make_examiner(model, forget_set)
+        examiner = replace(examiner, budget_text=documents) if documents else examiner
         fix_randomness(made.seed, cell.threads)
         trace = unlearn(made, model, forget_set, examiner, title)
         outcome = f"{trace.outcome.replace('_', ' ')}, {trace.n_epochs} epochs"
@@ -321,6 +329,13 @@ def _make_method(
     cell = loaded.cell
     cell.data.check_method(method, cell.run, cell.limit, model, loaded.protocol)
     return method
+
+
+def _taken_options(settings: dict[str, Any], method: str | Method) -> dict[str, Any]:
+    """What among the settings is none of the method but an option of the run; taken out."""
+    own = settings_of(find("methods", method)) if isinstance(method, str) else ()
+    names = [n for n in (*FIELDS, "text", "data") if n in settings and n not in own]
+    return {name: settings.pop(name) for name in names}
 
 
 def _planned(experiment: Experiment, model: "LanguageModel") -> Cell:

@@ -12,7 +12,8 @@ from unlearnbench.data.forget_set import ForgetSet
 from unlearnbench.models.language_model import LanguageModel
 from unlearnbench.models.sequences import Sequences
 from unlearnbench.protocol import Protocol
-from unlearnbench.unlearning.steps import ADAM_BETAS, seeded_generator, shuffled_batches
+from unlearnbench.unlearning.optimizer import ADAM_BETAS
+from unlearnbench.unlearning.steps import seeded_generator, shuffled_batches
 
 _GUARD = 1e-12  # inside the logarithm, as the released code has it
 

@@ -123,7 +123,13 @@ def _facets(result: Result) -> dict[str, Any]:
     facets = {**settings, "model": result.model.name, "weights": result.model.weights_sha256[:8]}
     if result.role == "method":  # the encoder that finds pairs; reference rows have none
         facets["pairs"] = (result.identity.get("encoders") or {}).get("pairs", "")[:8]
-    return facets
+    return {**facets, **_schedule(result)}
+
+
+def _schedule(result: Result) -> dict[str, Any]:
+    """How its run was trained and ended, where that is not the plain way."""
+    training = result.identity.get("training") or {}
+    return dict(training.get("schedule") or {})
 
 
 def _row(results: list[Result], label: str, columns: Sequence[Column]) -> Row:
@@ -138,6 +144,7 @@ def _row(results: list[Result], label: str, columns: Sequence[Column]) -> Row:
         model=first.model.name,
         settings={k: v for k, v in first.method.settings.items() if k != "seed"},
         origins=first.method.origins,
+        schedule=_schedule(first),
         stops=_distinct_stops(results),
         runs=tuple(_run(r) for r in used),
         n_not_forgotten=sum(r.status == "not_forgotten" for r in used),

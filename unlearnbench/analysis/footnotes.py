@@ -133,6 +133,7 @@ def _sentences(
     yield "protocol", "", _protocol(group)
     yield "epoch_limit", "", _by_setting(group, "max_epochs", "Epoch limit")
     yield "learning_rate", "", _by_setting(group, "learning_rate", "Learning rates")
+    yield "schedule", "", _schedules(group)
     yield "superseded", "", _superseded(group)
 
 
@@ -155,13 +156,21 @@ def _partial_columns(row: Row) -> list[str]:
 
 
 def not_forgotten(group: Group) -> str:
-    """†: which methods hit the epoch limit, and how often."""
+    """†: which methods ended before the stop line, and how often."""
     of_rows = listed(
         f"{row.label} in {row.n_not_forgotten} of {runs(len(row.runs))}"
         for row in group.rows
         if row.n_not_forgotten
     )
-    return f"Did not reach the stop line within the epoch limit: {of_rows}." if of_rows else ""
+    # By another end than the line or the limit, a run may also have left the line again.
+    missed = [row for row in group.rows if row.n_not_forgotten]
+    by_limit = not any("until" in row.schedule for row in missed)
+    what = "Did not reach the stop line within the epoch limit"
+    return (
+        f"{what if by_limit else 'Not under the stop line at the end'}: {of_rows}."
+        if of_rows
+        else ""
+    )
 
 
 def left_out(group: Group) -> str:
@@ -322,6 +331,16 @@ def _by_setting(group: Group, name: str, title: str) -> str:
             values = listed((f"{v} for {listed(rows)}" for v, rows in by_value.items()), "; ")
         sentences.append(f"{title} ({origin}): {values}." if origin else f"{title}: {values}.")
     return " ".join(sentences)
+
+
+def _schedules(group: Group) -> str:
+    """What of a run's training and end is not the plain way, for the rows that share it."""
+    labels: dict[str, list[str]] = {}
+    for row in group.rows:
+        words = (f"{n.replace('_', ' ')} {format_value(v)}" for n, v in row.schedule.items())
+        if row.schedule:
+            labels.setdefault(", ".join(words), []).append(row.label)
+    return " ".join(f"Schedule of {listed(rows)}: {words}." for words, rows in labels.items())
 
 
 def _superseded(group: Group) -> str:

@@ -133,6 +133,9 @@ class Row:
     model: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
     origins: Mapping[str, str] = field(default_factory=dict)
+    schedule: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # of its runs, where not the plain one
     stops: tuple[StopRecord, ...] = ()  # distinct ones, as its method applies them
     runs: tuple[Run, ...] = ()  # those in the means
     failed_runs: tuple[Run, ...] = ()  # those that are not, in the order of `failures`

@@ -185,8 +185,9 @@ def _kind(cell: "Cell") -> tuple[object, ...]:
 
 def _way(cell: "Cell") -> str:
     """How it is trained, where that is not the plain way."""
-    ways = cell.model.strategy.identity.items()
-    words = [name if value is True else f"{name} {value}" for name, value in ways]
+    ways = dict(cell.model.strategy.identity)
+    ways |= ways.pop("schedule", {})
+    words = [name if value is True else f"{name} {value}" for name, value in ways.items()]
     if cell.model.dtype != "float32":
         words.append(cell.model.dtype)
     return f" ({', '.join(words)})".replace("_", " ") if words else ""

@@ -1,4 +1,4 @@
-"""`unlearnbench tune`: choose learning rates on a forget set that is in no table."""
+"""`unlearnbench tune`: choose learning rates and weights on a forget set that is in no table."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,15 +8,17 @@ import click
 from unlearnbench.cli.options import explicit, options_of
 from unlearnbench.errors import UserError
 from unlearnbench.experiments.experiment import Experiment
+from unlearnbench.experiments.schedule_choice import FIELDS
 from unlearnbench.reading import to_stderr
 from unlearnbench.settings import Setting, parse_value
 
 if TYPE_CHECKING:
     from unlearnbench.experiments.learning_rates import LearningRates
 
-# What has no meaning here: tuning trains no reference rows and measures perplexity only.
+# What has no meaning here: tuning trains no reference rows and measures perplexity only.  The rule
+# is of runs that end at the stop line, and its rates are of the plain schedule.
 _LEFT_OUT = ("runs", "references", "tasks", "learning_rates", "shard", "save_models",
-             "profile")  # fmt: skip
+             "profile", *FIELDS)  # fmt: skip
 _GRID = Setting("grid", tuple[float, ...], (), "learning rates to try", bounds={"above": 0})
 _OPTIONS = tuple(n for n in Experiment.__dataclass_fields__ if n not in _LEFT_OUT)
 
@@ -29,13 +31,23 @@ _OPTIONS = tuple(n for n in Experiment.__dataclass_fields__ if n not in _LEFT_OU
 @click.option(
     "--grid", metavar="A,B", help="learning rates to try  [default: 1e-5 to 5e-4, six of them]"
 )
+@click.option(
+    "--try",
+    "tries",
+    metavar="NAME.SETTING=A,B",
+    multiple=True,
+    help="values of a method's setting to try with every rate; repeatable: every combination",
+)
 @click.option("-o", "output", type=click.Path(path_type=Path), help="file to write the rates to")
-def tune(run_name: str, grid: str | None, output: Path | None, **options: Any) -> int:
-    """Choose each method's learning rate and write learning_rates.json.
+def tune(
+    run_name: str, grid: str | None, tries: tuple[str, ...], output: Path | None, **options: Any
+) -> int:
+    """Choose each method's learning rate, and settings, and write learning_rates.json.
 
-    The rates are tried with the code that makes the table, on a forget set that is in no
+    They are tried with the code that makes the table, on a forget set that is in no
     table, and chosen by one rule, which every result that uses them repeats.  Without -o
-    the file is written beside a nano model's weights, else into --out.
+    the file is written beside a nano model's weights, else into --out.  What a file holds
+    already of other methods, tuned alike, is kept.
     """
     from unlearnbench.experiments.learning_rates import FILE_NAME, GRID, RULE, shipped_path
     from unlearnbench.experiments.model_choice import choose_model
@@ -46,21 +58,32 @@ def tune(run_name: str, grid: str | None, output: Path | None, **options: Any) -
     candidates = GRID
     if grid is not None:
         candidates = parse_value(_GRID, grid, "--grid ", "unlearnbench tune --help")
-    rates, n_failed = _tune(experiment, candidates)
     path = output or shipped_path(choose_model(experiment, experiment.model[0]))
     path = path or Path(experiment.out) / FILE_NAME
+    tuned, rates, n_failed = _tune(experiment, candidates, tries, path)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(rates.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    for name, one in rates.methods.items():
+    for name in tuned:
+        one = rates.methods[name]
+        settings = "".join(f"  {key}={value}" for key, value in one.settings.items())
         note = "" if one.reached else "  (no rate reached the stop line)"
-        click.echo(f"{name}  {one.learning_rate:g}{note}")
+        click.echo(f"{name}  {one.learning_rate:g}{settings}{note}")
     to_stderr(f"rule: {RULE}")
     to_stderr(f"written to {path}")
     return 1 if n_failed else 0
 
 
-def _tune(experiment: Experiment, grid: tuple[float, ...]) -> tuple["LearningRates", int]:
-    from unlearnbench.experiments.learning_rates import learning_rates, tuning_experiments
+def _tune(
+    experiment: Experiment, grid: tuple[float, ...], options: tuple[str, ...], path: Path
+) -> tuple[list[str], "LearningRates", int]:
+    """The methods tuned now, the file's content with those that it holds already, and failures."""
+    from unlearnbench.experiments.learning_rates import (
+        conditions_of,
+        learning_rates,
+        parse_tries,
+        read_learning_rates,
+        tuning_experiments,
+    )
     from unlearnbench.experiments.planner import chosen_plugins, make_plans
     from unlearnbench.models.devices.strategy import n_processes
     from unlearnbench.registry import load_plugin_file
@@ -73,13 +96,18 @@ def _tune(experiment: Experiment, grid: tuple[float, ...]) -> tuple["LearningRat
     for file in experiment.plugin:
         load_plugin_file(Path(file))
     methods = tuple(chosen_plugins("methods", experiment.methods))
+    tries = parse_tries(options, methods)
+    before = read_learning_rates(path) if path.is_file() else None
     # An earlier tuning must not reach into this one: neither its rates nor its epoch limit.
-    plans = make_plans(tuning_experiments(experiment, grid, methods), with_tuned_rates=False)
+    experiments = tuning_experiments(experiment, grid, methods, tries)
+    plans = make_plans(experiments, with_tuned_rates=False)
     for warning in dict.fromkeys(w for plan in plans for w in plan.warnings):
         to_stderr(warning)
     cells = [cell for plan in plans for cell in plan.cells]
     if not all(cell.data.texts for cell in cells):
         raise UserError("tune chooses by perplexity and needs a text: --text wikitext=FILE")
+    if before is not None:
+        before.check_joins(path, conditions_of(cells), methods)
     store = Store(Path(experiment.out))
     with store.writing():
         outcome = run_grid(cells, store, HowToRun.of(experiment, plans[0].jobs))
@@ -88,4 +116,5 @@ def _tune(experiment: Experiment, grid: tuple[float, ...]) -> tuple["LearningRat
         raise UserError("no rate could be tried: the grid has no cells")
     # A collapsed candidate is an answer, not a failure of the run.
     n_failed = sum(r.status == "failed" and r.trace is None for r in results)
-    return learning_rates(results), n_failed
+    rates = learning_rates(results, tries)
+    return list(rates.methods), before.joined(rates) if before is not None else rates, n_failed

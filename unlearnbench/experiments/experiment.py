@@ -123,6 +123,40 @@ class Experiment:
     deepspeed: str | None = setting(
         None, "zero2, zero3 or a DeepSpeed configuration file; under a launcher of processes"
     )
+    optimizer: Literal["adam", "adamw"] = setting(
+        "adam", "adam: the paper's, betas .9 and .98; adamw: betas .9 and .999, with weight decay"
+    )
+    weight_decay: float = setting(0.0, "of adamw, on weight matrices alone", minimum=0)
+    lr_schedule: Literal["constant", "linear", "cosine"] = setting(
+        "constant", "of the learning rate, which ends at 0 with the last step; constant: does not"
+    )
+    warmup_steps: int = setting(
+        0, "steps over which the learning rate rises from 0 to the method's", minimum=0
+    )
+    warmup_epochs: float = setting(0.0, "the same in epochs over all rows", minimum=0)
+    max_grad_norm: float | None = setting(
+        None, "clip each step's gradient to this global norm; default: nothing is clipped", above=0
+    )
+    until: Literal["line", "epochs", "steps", "budget"] = setting(
+        "line",
+        "how a run ends: under the stop line or at the epoch limit; after exactly --max-epochs or "
+        "--max-steps, whatever the line says; when --utility-budget is used up, or at the epoch "
+        "limit",
+    )
+    max_steps: int | None = setting(None, "optimisation steps of --until steps", minimum=1)
+    utility_budget: float | None = setting(
+        None,
+        "of --until budget: end when a validation text's loss exceeds so many times its start",
+        above=1,
+    )
+    budget_text: str | None = setting(
+        None, "the text of --utility-budget; default: the first of the run's texts"
+    )
+    budget_every: int | None = setting(
+        None,
+        "steps after which the budget's text is looked at, beside each epoch's end; default: 10",
+        minimum=1,
+    )
     save_models: bool = setting(False, "keep every unlearned model whole under OUT/models")
     profile: bool = setting(
         False,

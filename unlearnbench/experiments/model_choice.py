@@ -3,12 +3,13 @@
 import os
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from unlearnbench.errors import UserError
 from unlearnbench.models.aliases import ModelAlias, aliases
 from unlearnbench.models.devices.device import choose_device, choose_dtype
+from unlearnbench.models.devices.schedule import Schedule
 from unlearnbench.models.devices.strategy import Strategy, n_processes
 from unlearnbench.models.language_model import ModelSource
 from unlearnbench.nano import World
@@ -56,6 +57,10 @@ class ModelChoice:
             "dtype": self.dtype,
             "device": self.device_name,
         }
+
+    def with_schedule(self, schedule: Schedule) -> "ModelChoice":
+        """The same model, trained by another schedule."""
+        return replace(self, strategy=replace(self.strategy, schedule=schedule))
 
     def load(self) -> "LanguageModel":
         """The model in memory, fresh from its files."""
@@ -114,6 +119,7 @@ def strategy_of(experiment: "Experiment") -> Strategy:
     What `accelerate launch` is given, or is configured to, holds where the experiment says
     nothing.  Raises `UserError` for what cannot be had.
     """
+    from unlearnbench.experiments.schedule_choice import choose_schedule
     from unlearnbench.models.devices.deepspeed import choose_deepspeed, launchers_deepspeed
 
     launched = _of_accelerate(os.environ)
@@ -129,6 +135,7 @@ def strategy_of(experiment: "Experiment") -> Strategy:
         deepspeed=deepspeed,
         deepspeed_sha256=choose_deepspeed(deepspeed),
         n_processes=n_processes(),
+        schedule=choose_schedule(experiment),
     )
     n, device = strategy.n_processes, experiment.device
     if n > 1 and device.startswith("cuda:"):

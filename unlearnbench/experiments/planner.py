@@ -17,6 +17,8 @@ from unlearnbench.experiments.data_choice import DataChoice, choose_data
 from unlearnbench.experiments.experiment import Experiment
 from unlearnbench.experiments.learning_rates import LearningRates, tuned_rates_for
 from unlearnbench.experiments.model_choice import ModelChoice, choose_model
+from unlearnbench.experiments.schedule_choice import check_warmup, schedule_for, with_budget_text
+from unlearnbench.metrics.task import TEXTS
 from unlearnbench.models.aliases import aliases
 from unlearnbench.models.devices.strategy import n_processes
 from unlearnbench.protocol import LARGE, Protocol
@@ -95,8 +97,10 @@ class Planner:
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """The evaluation sets that the tasks read, by name."""
-        return tuple(dict.fromkeys(name for task in self.tasks.values() for name in task.needs))
+        """The evaluation sets that the tasks read, by name, and the texts of a utility budget."""
+        of_tasks = [name for task in self.tasks.values() for name in task.needs]
+        of_budget = [TEXTS] if self.experiment.until == "budget" else []
+        return tuple(dict.fromkeys([*of_tasks, *of_budget]))
 
     def data(self, model: ModelChoice) -> DataChoice:
         """The data for a model."""
@@ -107,6 +111,8 @@ class Planner:
 
     def of_model(self, model: ModelChoice, data: DataChoice) -> Iterator[Cell]:
         """The cells of one model: reference rows, then methods."""
+        schedule = with_budget_text(model.strategy.schedule, data.texts)
+        model = model.with_schedule(schedule)
         models = [(role, self._reference_model(role, model, data)) for role in self.references]
         # Two cells of one model would measure its tasks twice if they went side by side.
         for run in data.runs:
@@ -119,11 +125,15 @@ class Planner:
         for method in self.methods.values():
             chosen = self.settings(method, model, data)
             configured = construct(method, chosen.values)
+            own = model.with_schedule(schedule_for(method, schedule, self.warnings))
             for run in data.runs:
                 data.check_method(configured, run, self.experiment.limit, model, self.protocol)
                 for seed in self.experiment.seeds:
                     label = f"{model.family} + {method.label}"
-                    yield self._cell("method", label, model, model, data, run, method, chosen, seed)
+                    cell = self._cell("method", label, own, own, data, run, method, chosen, seed)
+                    n_rows = len(data.doc_ids(run, cell.limit))
+                    check_warmup(own.strategy.schedule, method.name, cell.settings, n_rows)
+                    yield cell
 
     def _reference_model(
         self, role: Role, model: ModelChoice, data: DataChoice
@@ -294,7 +304,8 @@ def choose_settings(
         one, departure = tuned.methods[method.name], tuned.departure(experiment.protocol, stop)
         missed = "" if one.reached else " (none reached it)"
         origin = f"tuned{departure} on forget set {tuned.forget_set}: {tuned.rule}{missed}"
-        choose("learning_rate", one.learning_rate, origin)
+        for name, value in {"learning_rate": one.learning_rate, **one.settings}.items():
+            choose(name, value, origin)
     if experiment.protocol == "released":
         for fault in method.published_faults:
             if fault.setting and fault.corrected is None:

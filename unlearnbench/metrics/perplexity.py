@@ -31,13 +31,28 @@ def window_nll(
     tokens; it is never predicted.  Nothing else is added to the text.
     Raises `UserError` for a text without two tokens.
     """
-    text = "\n\n".join(documents[:limit])
-    ids = model.tokenizer(text, add_special_tokens=False, verbose=False).input_ids
-    windows = cut_windows(ids, min(window, model.max_length), model.bos_token_id_to_prepend)
+    windows = windows_of(model, documents[:limit], window)
     if len(documents) == 1:
         windows = windows[:limit]
+    return nll_of_windows(model, windows, batch_size)
+
+
+def windows_of(
+    model: "LanguageModel", documents: Sequence[str], window: int = 512
+) -> list[list[int]]:
+    """The token ids of each window; raises `UserError` for a text without two tokens."""
+    text = "\n\n".join(documents)
+    ids = model.tokenizer(text, add_special_tokens=False, verbose=False).input_ids
+    windows = cut_windows(ids, min(window, model.max_length), model.bos_token_id_to_prepend)
     if not windows:
         raise UserError("perplexity needs a text of at least two tokens; give another: --text")
+    return windows
+
+
+def nll_of_windows(
+    model: "LanguageModel", windows: Sequence[Sequence[int]], batch_size: int = 8
+) -> list[float]:
+    """Mean NLL in nats of each window's tokens after its first; none is longer than the first."""
     room, width = Room.of(model, n_rows=1), len(windows[0])
     step = max(n for n in range(1, batch_size + 1) if room.holds(n, width))
     nll: list[float] = []

@@ -32,6 +32,7 @@ def make_examiner(cell: "Cell", model: "LanguageModel", is_fresh: bool = True) -
         StopLine(),
         BertScore(cell.data.bert),  # of its own: rounding must not depend on earlier cells
         el_epochs=cell.el_epochs,
+        budget_text=cell.data.texts.get(cell.model.strategy.schedule.budget_text or "", ()),
         known_as=[cell.model.identity, cell.data.bert, cell.data.bert_sha256, cell.threads],
     )
     if cell.stop == "paper":

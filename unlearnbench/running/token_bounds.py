@@ -2,8 +2,14 @@
 
 from typing import TYPE_CHECKING
 
+from unlearnbench.registry import find
+from unlearnbench.unlearning.ending import EVERY, WINDOWS
+from unlearnbench.unlearning.method import Method
+
 if TYPE_CHECKING:
     from unlearnbench.experiments.cell import Cell
+
+_ALL_ROWS = Method.active_rows
 
 
 def row_length(cell: "Cell") -> int:
@@ -38,7 +44,25 @@ def examination_tokens(n_rows: int, length: int, max_epochs: int) -> int:
     return n_rows * per_row * (max_epochs + 1)
 
 
+def budget_tokens(n_steps: int, n_epochs: int, every: int) -> int:
+    """Upper bound of forward tokens spent on a utility budget's text.
+
+    16 windows of 512 tokens, before the first step, every so many steps and at each epoch's end.
+    """
+    return WINDOWS * 512 * (1 + n_steps // every + n_epochs)
+
+
 def forward_tokens(cell: "Cell") -> int:
-    """Upper bound of both together; measuring the tasks comes on top."""
-    size = (n_rows(cell), row_length(cell), int(cell.settings.get("max_epochs", 0)))
-    return training_tokens(*size) + examination_tokens(*size)
+    """Upper bound of all of them together; measuring the tasks comes on top."""
+    schedule, rows, length = cell.model.strategy.schedule, n_rows(cell), row_length(cell)
+    if cell.role != "method":
+        return examination_tokens(rows, length, 0)
+    run = (rows, int(cell.settings["batch_size"]), int(cell.settings["max_epochs"]))
+    n_epochs, n_steps = schedule.n_epochs(*run), schedule.length(*run).n_steps
+    examined, method = n_epochs, find("methods", cell.method)
+    if schedule.until == "steps" and getattr(method, "active_rows", None) is not _ALL_ROWS:
+        examined = n_steps  # an epoch over the last active row has one step
+    tokens = training_tokens(rows, length, n_epochs) + examination_tokens(rows, length, examined)
+    if schedule.until != "budget":
+        return tokens
+    return tokens + budget_tokens(n_steps, n_epochs, schedule.budget_every or EVERY)

@@ -56,6 +56,7 @@ class Alternatives:
         return {pair: place for place, pair in enumerate(sorted(every))}
 
     def _drawn(self, row: int, epoch: int) -> int:
+        epoch = (epoch - 1) % self._n_epochs + 1  # later ones have the draws of the first again
         digest = sha256(f"{self._seed}:{self.name}:{epoch}:{row}".encode()).digest()
         return int.from_bytes(digest[:8], "big") % len(self._options[row])
 

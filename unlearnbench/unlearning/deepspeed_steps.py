@@ -12,33 +12,43 @@ import torch
 from unlearnbench.errors import UserError
 from unlearnbench.models.devices import ranks
 from unlearnbench.models.devices.deepspeed import configuration
+from unlearnbench.models.devices.schedule import NO_LENGTH, RunLength
 from unlearnbench.unlearning.steps import Steps
 
 if TYPE_CHECKING:
+    from unlearnbench.models.devices.strategy import Strategy
     from unlearnbench.models.language_model import LanguageModel
 
 
-def deepspeed_steps(model: "LanguageModel", learning_rate: float) -> Steps:
+def deepspeed_steps(
+    model: "LanguageModel", learning_rate: float, length: RunLength = NO_LENGTH
+) -> Steps:
     """Steps as the model's strategy configures DeepSpeed; raises `UserError` if it cannot."""
     config = configuration(str(model.strategy.deepspeed))
     shards_weights = config["zero_optimization"]["stage"] == 3
-    return (_ShardedWeights if shards_weights else _SharedState)(model, learning_rate, config)
+    kind = _ShardedWeights if shards_weights else _SharedState
+    return kind(model, learning_rate, length, config)
 
 
 class _SharedState(Steps):
     """ZeRO 1 and 2: whole weights everywhere, gradients and Adam's state in shares."""
 
     def __init__(
-        self, model: "LanguageModel", learning_rate: float, config: dict[str, Any]
+        self,
+        model: "LanguageModel",
+        learning_rate: float,
+        length: RunLength,
+        config: dict[str, Any],
     ) -> None:
-        super().__init__(model, learning_rate)
+        super().__init__(model, learning_rate, length)
         with contextlib.redirect_stdout(sys.stderr):  # it prints, and stdout is for answers
             self._engine = _engine(self.model, self._optimizer, config)
         self.network = self._engine
 
     def take(self) -> None:
-        """One step; DeepSpeed has reduced the gradients already."""
+        """One step; DeepSpeed has reduced the gradients already, and clips them."""
         self._engine.step()
+        self._next_rate()
 
     def close(self) -> None:
         """Drop the engine, and what it left on the network."""
@@ -46,7 +56,7 @@ class _SharedState(Steps):
         _plain_again(self.model.network)
         _without_hooks(self.model.network)
         self.network = None
-        del self._engine, self._optimizer
+        del self._engine, self._optimizer, self._rates
 
     def _clear(self) -> None:
         self._engine.zero_grad()
@@ -70,10 +80,14 @@ class _ShardedWeights(_SharedState):
     """
 
     def __init__(
-        self, model: "LanguageModel", learning_rate: float, config: dict[str, Any]
+        self,
+        model: "LanguageModel",
+        learning_rate: float,
+        length: RunLength,
+        config: dict[str, Any],
     ) -> None:
         self._home, self._device = model, model.device
-        super().__init__(model.copied(), learning_rate, config)
+        super().__init__(model.copied(), learning_rate, length, config)
 
     def take(self) -> None:
         """One step; the whole network is put aside, now that theta_0 is no longer needed."""
@@ -99,7 +113,7 @@ class _ShardedWeights(_SharedState):
             self._home.network.to(self._device)  # type: ignore[arg-type]
         self._engine.destroy()
         self.network = None
-        del self._engine, self._optimizer
+        del self._engine, self._optimizer, self._rates
 
 
 def _engine(
@@ -121,7 +135,7 @@ def _engine(
         engine, *_ = deepspeed.initialize(
             model=model.network,
             optimizer=optimizer,
-            config=_completed(config, model.strategy.mixed_precision == "bf16"),
+            config=_completed(config, model.strategy),
             dist_init_required=False,
         )
     engine.eval()
@@ -140,18 +154,21 @@ def _local_rank() -> Iterator[None]:
             del os.environ["LOCAL_RANK"]
 
 
-def _completed(config: dict[str, Any], in_bf16: bool) -> dict[str, Any]:
-    """The configuration with what is ours to say: batches, precision, the optimizer."""
+def _completed(config: dict[str, Any], strategy: "Strategy") -> dict[str, Any]:
+    """The configuration with what is ours to say: batches, precision, the optimizer, clipping."""
     return {
         "steps_per_print": sys.maxsize,
         **config,
         # Of no consequence: rows are counted and losses weighed by the steps.
         "train_micro_batch_size_per_gpu": 1,
         "gradient_accumulation_steps": 1,
-        "gradient_clipping": 0.0,  # its default is 1
+        "gradient_clipping": strategy.schedule.max_grad_norm or 0.0,  # its default is 1
         "zero_allow_untested_optimizer": True,
         "zero_force_ds_cpu_optimizer": False,
-        "torch_autocast": {"enabled": in_bf16, "dtype": "bfloat16"},
+        "torch_autocast": {
+            "enabled": strategy.mixed_precision == "bf16",
+            "dtype": "bfloat16",
+        },
     }
 
 

@@ -26,8 +26,8 @@ from unlearnbench.models.devices.device import make_current
 from unlearnbench.models.loading import quiet_transformers
 from unlearnbench.unlearning.completions import preferences_of
 from unlearnbench.unlearning.epochs import EpochLog
+from unlearnbench.unlearning.optimizer import adam
 from unlearnbench.unlearning.steps import (
-    adam,
     global_generators_kept,
     seeded_generator,
     shuffled_batches,

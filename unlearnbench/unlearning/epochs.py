@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from unlearnbench.results.record import EpochRecord, Outcome, RowRecord, UnlearnTrace
+from unlearnbench.unlearning.ending import Ending
 
 if TYPE_CHECKING:
     from unlearnbench.data.forget_set import ForgetSet
@@ -58,6 +59,7 @@ class EpochLog:
         self._sums: dict[str, float] = {}
         self._n_batches = 0
         self._end: tuple[Outcome, str] | None = None
+        self._ending = Ending(method, model, len(forget_set.rows), examiner)
         self.active: list[int] = list(range(len(forget_set.rows)))  # rows of the next epoch
 
     @property
@@ -86,6 +88,7 @@ class EpochLog:
             self._collapse("the model has NaN or infinite weights before unlearning", [])
             return
         self._end = self._decide(self._examined([]), "before any unlearning")
+        self._ending.begin()
 
     def batch_done(self, losses: dict[str, float], n_batches: int) -> bool:
         """Note one batch's loss terms; false if one is NaN or infinite, which ends the run."""
@@ -101,6 +104,17 @@ class EpochLog:
         self._tell(self._n_batches, n_batches)
         return True
 
+    def step_taken(self, batches: Sequence[Sequence[int]], bring_home: Callable[[], None]) -> bool:
+        """Note a step, over the next of the epoch's `batches`; true if the run ends with it.
+
+        `bring_home` puts the trained weights into the model, if they are to be measured.
+        """
+        is_last = self._n_batches == len(batches)
+        ends = self._ending.after_step(self.epoch, is_last, bring_home)
+        if ends:  # perhaps in the middle: the epoch's rows are those that were trained on
+            self.active = sorted(row for index in batches[: self._n_batches] for row in index)
+        return ends
+
     def epoch_done(self) -> None:
         """Examine the model, choose the next epoch's rows and decide whether there is one."""
         epoch, n_batches, trained_on = self.epoch, self._n_batches, self.active
@@ -114,16 +128,24 @@ class EpochLog:
         self._tell(n_batches, n_batches, record)
 
     def _decide(self, record: EpochRecord, when: str) -> tuple[Outcome, str] | None:
-        if self._examiner.reached(record.metrics, *self._stops_at()):
+        is_under = self._examiner.reached(record.metrics, *self._stops_at())
+        if not self._ending.by_line and (how := self._ending.reason(record.epoch)) is not None:
+            if is_under:
+                return "forgotten", f"{how}: the set is under the stop line"
+            return "not_forgotten", f"{how}: {self._known(record)}"
+        if is_under and self._ending.by_line:
             return "forgotten", f"the set is under the stop line {when}"
         if not self.active:
             return "forgotten", f"every row is forgotten by eq. 5 {when}"
-        if record.epoch < self._method.max_epochs:
+        if not self._ending.by_line or record.epoch < self._method.max_epochs:
             return None
+        reached = self._known(record)
+        return "not_forgotten", f"not under the stop line at the epoch limit ({reached})"
+
+    def _known(self, record: EpochRecord) -> str:
         el = record.metrics["el"]
         known = "not measured" if math.isnan(el) else f"{el:.4f}"
-        reached = f"el {known}, ma {record.metrics['ma']:.4f}"
-        return "not_forgotten", f"not under the stop line at the epoch limit ({reached})"
+        return f"el {known}, ma {record.metrics['ma']:.4f}"
 
     def _examined(self, trained_on: Sequence[int]) -> EpochRecord:
         # EL can be spared after an epoch whose MA is above its line; under 'or' it may
@@ -165,5 +187,5 @@ class EpochLog:
         listener = _listener.get()
         if listener is not None:
             epoch = record.epoch if record else self.epoch
-            limit = self._method.max_epochs
+            limit = max(self._ending.n_epochs, epoch)
             listener(UnlearnProgress(self._method.name, epoch, limit, batch, n_batches, record))

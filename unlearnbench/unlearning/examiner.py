@@ -30,6 +30,7 @@ class Examiner:
     new_tokens: int = 50
     batch_size: int = 64
     el_epochs: Literal["all", "deciding"] = "all"
+    budget_text: tuple[str, ...] = ()  # documents whose loss a utility budget looks at
     # What names the models and the machine (JSON), where the first examination may be kept.
     known_as: Any = None
     # The last full examination: a task asks for what the last epoch has just measured.

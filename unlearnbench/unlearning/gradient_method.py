@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from unlearnbench.errors import UserError
+from unlearnbench.models.devices.schedule import NO_LENGTH, RunLength
 from unlearnbench.settings import quoted
 from unlearnbench.unlearning.method import Method
 
@@ -24,9 +25,10 @@ if TYPE_CHECKING:
 
 @dataclass(kw_only=True)
 class GradientMethod(Method):
-    """A method that minimises a loss with Adam: betas 0.9, 0.98, no decay, schedule or dropout.
+    """A method that minimises a loss, by default with Adam: betas 0.9, 0.98, no decay or schedule.
 
-    One epoch visits every active row once, in an order drawn from `seed`; after
+    Another optimizer, schedule or end is the run's (`model.strategy.schedule`); there is never
+    dropout.  One epoch visits every active row once, in an order drawn from `seed`; after
     each epoch the forget set is examined and the stop rule asked.  The same seed
     gives the same weights on CPU bit for bit, and the global generators are
     neither read nor changed.  A batch may be taken in parts, by several processes:
@@ -50,7 +52,10 @@ class GradientMethod(Method):
     def unlearn(
         self, model: "LanguageModel", forget_set: "ForgetSet", examiner: "Examiner"
     ) -> "UnlearnTrace":
-        """Train `model` in place until the stop rule, the epoch limit or a non-finite loss."""
+        """Train `model` in place until the schedule says so, or a loss is not finite.
+
+        By default that is under the stop line, or at the epoch limit.
+        """
         from unlearnbench.unlearning.epochs import EpochLog
 
         log = EpochLog(self, model, forget_set, examiner)
@@ -97,7 +102,9 @@ class GradientMethod(Method):
         retain_items = RetainItems(forget_set, self.seed, self.max_epochs)
         references = References(model, forget_set, retain_items)
         n_steps = 0
-        with steps_for(model, self.learning_rate) as steps:
+        schedule, n_rows = model.strategy.schedule, len(forget_set.rows)
+        length = schedule.length(n_rows, self.batch_size, self.max_epochs)
+        with steps_for(model, self.learning_rate, length) as steps:
             while not log.ended:
                 batches = shuffled_batches(log.active, self.batch_size, order)
                 for index in batches:
@@ -110,22 +117,26 @@ class GradientMethod(Method):
                     references.model_has_changed()
                     n_steps += 1
                     self.step_done(losses, log.epoch)
+                    if log.step_taken(batches, steps.bring_home):
+                        break
                 steps.bring_home()
                 log.epoch_done()
 
 
 @contextmanager
-def steps_for(model: "LanguageModel", learning_rate: float) -> "Iterator[Steps]":
+def steps_for(
+    model: "LanguageModel", learning_rate: float, length: RunLength = NO_LENGTH
+) -> "Iterator[Steps]":
     """Steps as the model's strategy says; afterwards its network is whole and ordinary again."""
     from unlearnbench.unlearning.steps import Steps, recomputing
 
     steps: Steps
     if model.strategy.deepspeed is None:
-        steps = Steps(model, learning_rate)
+        steps = Steps(model, learning_rate, length)
     else:
         from unlearnbench.unlearning.deepspeed_steps import deepspeed_steps
 
-        steps = deepspeed_steps(model, learning_rate)
+        steps = deepspeed_steps(model, learning_rate, length)
     try:
         with recomputing(steps.model):
             yield steps

@@ -22,7 +22,7 @@ class RetainItems:
 
     forget_set: "ForgetSet"
     seed: int = 0
-    n_epochs: int = 1  # in which draws may be asked for
+    n_epochs: int = 1  # that draws differ in; later ones have those of the first epochs again
 
     @cached_property
     def candidates(self) -> "Sequences":
@@ -49,6 +49,6 @@ class RetainItems:
         return self.forget_set.pairing == "nearest"
 
     def _drawn(self, row: int, epoch: int) -> int:
-        offered = self.forget_set.offered(row)
+        offered, epoch = self.forget_set.offered(row), (epoch - 1) % self.n_epochs + 1
         digest = sha256(f"{self.seed}:retain item:{epoch}:{row}".encode()).digest()
         return offered[int.from_bytes(digest[:8], "big") % len(offered)]

@@ -16,14 +16,14 @@ from torch.utils.checkpoint import checkpoint
 from unlearnbench.errors import UserError
 from unlearnbench.models.devices import ranks
 from unlearnbench.models.devices.device import make_current
+from unlearnbench.models.devices.schedule import NO_LENGTH, RunLength
 from unlearnbench.unlearning.batch import Part, UnlearnBatch, own_parts
+from unlearnbench.unlearning.optimizer import clip, make_optimizer, rates
 
 if TYPE_CHECKING:
     from unlearnbench.data.forget_set import ForgetSet
     from unlearnbench.models.language_model import LanguageModel
     from unlearnbench.unlearning.reference import References
-
-ADAM_BETAS = (0.9, 0.98)
 
 _NOTED = "noted: "  # before the names of numbers that are no terms, on their way between processes
 
@@ -65,15 +65,21 @@ class StepLosses:
 
 
 class Steps:
-    """Adam on whole weights in every process; gradients are added up between them."""
+    """Steps on whole weights in every process; gradients are added up between them.
 
-    def __init__(self, model: "LanguageModel", learning_rate: float) -> None:
+    Optimizer, rates and clipping are those of the model's schedule, over a run of some `length`.
+    """
+
+    def __init__(
+        self, model: "LanguageModel", learning_rate: float, length: RunLength = NO_LENGTH
+    ) -> None:
         self.model = model  # what is trained
         self.network: Callable[..., Any] | None = None  # what is called, if not its own network
         self._n_parts = model.strategy.gradient_accumulation_steps
         self._foreseen: frozenset[str] = frozenset()  # what the loss asked of a batch before
         make_current(model.device)
-        self._optimizer = adam(model, learning_rate)
+        self._optimizer = make_optimizer(model, learning_rate)
+        self._rates = rates(self._optimizer, model.strategy.schedule, length)
 
     def losses(
         self,
@@ -122,7 +128,13 @@ class Steps:
     def take(self) -> None:
         """One step of the optimizer, the same in every process."""
         ranks.sum_gradients(self.model.network.parameters())
+        clip(self.model.network.parameters(), self.model.strategy.schedule.max_grad_norm)
         self._optimizer.step()
+        self._next_rate()
+
+    def _next_rate(self) -> None:
+        if self._rates is not None:
+            self._rates.step()
 
     def bring_home(self) -> None:
         """Put the trained weights into the network that is measured; here it is the same one."""
@@ -141,12 +153,6 @@ class Steps:
             return nullcontext()
         # A weight cast without gradients (theta_0's pass) must not be found again by one with.
         return torch.autocast(self.model.device.type, torch.bfloat16, cache_enabled=False)
-
-
-def adam(model: "LanguageModel", learning_rate: float) -> torch.optim.Adam:
-    """Every method's optimizer: betas 0.9, 0.98, no weight decay."""
-    trained = [p for p in model.network.parameters() if p.requires_grad]
-    return torch.optim.Adam(trained, lr=learning_rate, betas=ADAM_BETAS, weight_decay=0.0)
 
 
 @contextmanager

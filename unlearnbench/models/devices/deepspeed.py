@@ -18,13 +18,13 @@ _PRESETS: dict[str, dict[str, Any]] = {
 _BATCH_SIZES = ("train_batch_size", "train_micro_batch_size_per_gpu", "gradient_accumulation_steps")
 # What a method or an option of ours settles, with what to say instead.
 _NOT_DEEPSPEEDS = {
-    "optimizer": "every method is trained with the same Adam; set its rate with --set",
-    "scheduler": "the learning rate is constant",
+    "optimizer": "every method is trained with the same Adam, or with --optimizer adamw",
+    "scheduler": "the learning rate is constant, or take --lr-schedule",
     "fp16": "weights stay float32; compute in bfloat16 with --mixed-precision bf16",
     "bf16": "weights stay float32; compute in bfloat16 with --mixed-precision bf16",
     "torch_autocast": "compute in bfloat16 with --mixed-precision bf16",
     "amp": "compute in bfloat16 with --mixed-precision bf16",
-    "gradient_clipping": "nothing is clipped",
+    "gradient_clipping": "nothing is clipped, or take --max-grad-norm",
 }
 
 

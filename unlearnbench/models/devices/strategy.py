@@ -1,20 +1,22 @@
 """How one model is trained on the hardware at hand: precision, accumulation, devices."""
 
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from typing import Any, Literal
 
 from unlearnbench.errors import UserError
+from unlearnbench.models.devices.schedule import Schedule
 
 MixedPrecision = Literal["no", "bf16"]
 
 
 @dataclass(frozen=True)
 class Strategy:
-    """What of the training fits the memory and devices, and changes no more than rounding.
+    """How one model is trained, beside its method's own settings.
 
-    The effective batch is the method's own whatever stands here: it is shared by the
+    All but the schedule fits the training to memory and devices and changes no more than
+    rounding.  The effective batch is the method's own whatever stands here: it is shared by the
     processes, and each takes its share in `gradient_accumulation_steps` parts.
     """
 
@@ -24,12 +26,13 @@ class Strategy:
     deepspeed: str | None = None  # zero2, zero3, or the path of a DeepSpeed configuration
     deepspeed_sha256: str = ""  # of that configuration file
     n_processes: int = 1  # that train one cell together
+    schedule: Schedule = field(default_factory=Schedule)
 
     @property
     def identity(self) -> dict[str, Any]:
         """What differs from the plain way; empty for one process, all in one go."""
-        plain = asdict(Strategy())
-        own = asdict(self)
+        plain = {**asdict(Strategy()), "schedule": {}}
+        own = {**asdict(self), "schedule": self.schedule.identity}
         if self.deepspeed_sha256:
             own["deepspeed"] = "file"  # where it lies changes nothing
         if self.deepspeed is not None:

@@ -150,6 +150,8 @@ def _of_settings(beside: Beside) -> Iterator[Departure]:
                 tuned = row.origins.get(name, "").startswith("tuned")
                 own = format_value(row.settings[name]) + (" (tuned)" if tuned else "")
                 facts.append((name, own, format_value(value)))
+        # Plain Adam till the line or the limit, which a schedule leaves.
+        facts += [(name, format_value(v), "as by default") for name, v in row.schedule.items()]
         epochs = line.printed.values.get(EPOCHS.name)
         if limit is not None and epochs is not None and limit < float(epochs):
             facts.append(("max_epochs", str(limit), f"ran {epochs}"))
