@@ -21,7 +21,15 @@ class BalDro(ForgetAndRetain):
 
     name: ClassVar[str] = "baldro"
     label: ClassVar[str] = "BalDRO-G"
-    source: ClassVar[str] = "BalDRO (WWW 2026), group variant"
+    source: ClassVar[str] = "Shao et al. 2026 (BalDRO), group variant"
+    citation: ClassVar[str] = """@inproceedings{shao2026baldro,
+  title = {{BalDRO}: A Distributionally Robust Optimization based Framework for Large Language
+           Model Unlearning},
+  author = {Shao, Pengyang and Zhai, Naixin and Chen, Lei and Yang, Yonghui and Zhu, Fengbin
+            and Yang, Xun and Wang, Meng},
+  booktitle = {Proceedings of the ACM Web Conference},
+  year = {2026}
+}"""
     formula: ClassVar[str] = (
         "gamma times the mean loss of the floor(B/2) items of a batch with the lowest NLL per "
         "token + alpha NLL(retain)"

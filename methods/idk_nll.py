@@ -26,6 +26,13 @@ class IdkNll(ForgetAndRetain):
     name: ClassVar[str] = "idk_nll"
     label: ClassVar[str] = "IdkNLL"
     source: ClassVar[str] = "Maini et al. 2024 (TOFU), preference optimisation without preference"
+    citation: ClassVar[str] = """@inproceedings{maini2024tofu,
+  title = {{TOFU}: A Task of Fictitious Unlearning for {LLMs}},
+  author = {Maini, Pratyush and Feng, Zhili and Schwarzschild, Avi and Lipton, Zachary C.
+            and Kolter, J. Zico},
+  booktitle = {Conference on Language Modeling},
+  year = {2024}
+}"""
     formula: ClassVar[str] = (
         "gamma NLL(refusal) + alpha NLL(retain), each the mean over labelled tokens"
     )
