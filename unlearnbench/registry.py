@@ -169,8 +169,13 @@ def _kind_of(plugin: type) -> str:
 
 
 def is_default(plugin: type) -> bool:
-    """Whether a run takes the plugin unnamed: a built-in one, or one of a --plugin file."""
-    return plugin.__module__.startswith(("unlearnbench.", _FILE_MODULE))
+    """Whether a run takes the plugin unnamed: a built-in one, or one of a --plugin file.
+
+    A class that sets `in_default_run` to False is taken only by its name.
+    """
+    return getattr(plugin, "in_default_run", True) and plugin.__module__.startswith(
+        ("unlearnbench.", _FILE_MODULE)
+    )
 
 
 def _where(plugin: type) -> str:

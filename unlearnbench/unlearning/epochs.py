@@ -51,8 +51,10 @@ class EpochLog:
         model: "LanguageModel",
         forget_set: "ForgetSet",
         examiner: "Examiner",
+        limit: int | None = None,  # the last epoch, if not the method's own limit
     ) -> None:
         self._method, self._model = method, model
+        self._limit = method.max_epochs if limit is None else limit
         self._forget_set, self._examiner = forget_set, examiner
         self._epochs: list[EpochRecord] = []
         self._sums: dict[str, float] = {}
@@ -101,6 +103,17 @@ class EpochLog:
         self._tell(self._n_batches, n_batches)
         return True
 
+    def collapse(self, reason: str) -> None:
+        """End the run: nothing can be measured on this model.  The batches before it are kept."""
+        self._collapse(reason, self.active)
+
+    def epoch_not_examined(self) -> None:
+        """Note the losses of an epoch of a training that makes no unlearned model yet."""
+        n_batches = self._n_batches
+        record = self._record(self.active, [], {})
+        self._sums, self._n_batches = {}, 0
+        self._tell(n_batches, n_batches, record)
+
     def epoch_done(self) -> None:
         """Examine the model, choose the next epoch's rows and decide whether there is one."""
         epoch, n_batches, trained_on = self.epoch, self._n_batches, self.active
@@ -118,7 +131,7 @@ class EpochLog:
             return "forgotten", f"the set is under the stop line {when}"
         if not self.active:
             return "forgotten", f"every row is forgotten by eq. 5 {when}"
-        if record.epoch < self._method.max_epochs:
+        if record.epoch < self._limit:
             return None
         el = record.metrics["el"]
         known = "not measured" if math.isnan(el) else f"{el:.4f}"
@@ -165,5 +178,5 @@ class EpochLog:
         listener = _listener.get()
         if listener is not None:
             epoch = record.epoch if record else self.epoch
-            limit = self._method.max_epochs
-            listener(UnlearnProgress(self._method.name, epoch, limit, batch, n_batches, record))
+            name, limit = self._method.name, self._limit
+            listener(UnlearnProgress(name, epoch, limit, batch, n_batches, record))

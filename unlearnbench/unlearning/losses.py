@@ -10,7 +10,7 @@ weighs one average against another: it means the same whatever the batch size,
 and for 'mean' whatever the lengths of targets and neighbours.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
 import torch.nn.functional as F
@@ -88,6 +88,27 @@ def dpo_loss(
     """
     margin = (chosen_logp - reference_chosen_logp) - (rejected_logp - reference_rejected_logp)
     return -F.logsigmoid(beta * margin).mean()
+
+
+def preference_scale(scale: Literal["1", "2/beta"], beta: float) -> float:
+    """What a preference loss is multiplied by: 1 (Rafailov et al.), or OpenUnlearning's 2/beta.
+
+    Adam does not see a factor of the whole loss, but a factor between it and a retain term it does.
+    """
+    return 2 / beta if scale == "2/beta" else 1.0
+
+
+def altpo_loss(preference: Tensor, pair_nll: Tensor | None, scale: float, alpha: float) -> Terms:
+    """scale * preference + alpha NLL(x_lrn) (AltPO); a retain term that is None is left out."""
+    terms = {"preference": scale * preference}
+    if pair_nll is not None:
+        terms["learn"] = alpha * pair_nll
+    return terms
+
+
+def negated_task_vector(theta: Tensor, finetuned: Tensor, alpha: float) -> Tensor:
+    """theta - alpha (theta_ft - theta) (Ilharco et al. 2023): away from what was learned."""
+    return theta - alpha * (finetuned - theta)
 
 
 def dpo_released_loss(neighbour_label_nll: Tensor, pair_nll: Tensor) -> Terms:

@@ -99,6 +99,11 @@ class Steps:
         ranks.sum_gradients(self.model.network.parameters())
         self._optimizer.step()
 
+    def set_learning_rate(self, rate: float) -> None:
+        """The size of the steps from now on: a schedule's."""
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+
     def bring_home(self) -> None:
         """Put the trained weights into the network that is measured; here it is the same one."""
 
