@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from unlearnbench.errors import UserError
@@ -72,7 +73,7 @@ def preferences_of(model: "LanguageModel", forget_set: "ForgetSet", seed: int) -
 
 def _refusals(model: "LanguageModel", forget_set: "ForgetSet", seed: int) -> list[list[int]]:
     """One refusal per row, drawn once: the reference log-probabilities are computed once."""
-    answers = [_answer_ids(model.tokenizer, text) for text in forget_set.refusals]
+    answers = [answer_ids(model.tokenizer, text) for text in forget_set.refusals]
     if not answers:
         return []
     generator = seeded_generator(seed, "refusals")
@@ -80,7 +81,7 @@ def _refusals(model: "LanguageModel", forget_set: "ForgetSet", seed: int) -> lis
     return [answers[i] for i in drawn.tolist()]
 
 
-def _answer_ids(tokenizer: "PreTrainedTokenizerBase", text: str) -> list[int]:
+def answer_ids(tokenizer: "PreTrainedTokenizerBase", text: str) -> list[int]:
     """An answer as it stands after a question: with the space before it, exactly once."""
     ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
     # SentencePiece vocabularies put that space there themselves.
@@ -94,6 +95,33 @@ def preferred_sequences(model: "LanguageModel", forget_set: "ForgetSet", seed: i
     """[M, L'] each row's given tokens, continued by what is preferred to its suffix."""
     chosen = [row["chosen_ids"] for row in preferences_of(model, forget_set, seed)]
     return completed(forget_set.rows, chosen, model.pad_token_id, model.max_length)
+
+
+def drawn_preference_loss(
+    batch: "UnlearnBatch", several: Sequence[Sequences], beta: float
+) -> Tensor:
+    """The sigmoid loss with one of several preferred completions, drawn anew for each row.
+
+    Each of `several` has all rows of the forget set, with another completion [M, L'].
+    """
+    rows, references = batch.forget_set.rows, batch.references
+    of_batch = batch.whole.index
+    drawn = torch.randint(len(several), (len(of_batch),), generator=batch.random).tolist()
+    chosen = [several[d].suffix(row) for d, row in zip(drawn, of_batch, strict=True)]
+    model, own_rows = batch.model, rows.select(of_batch)
+    preferred = completed(own_rows, chosen, model.pad_token_id, model.max_length)
+    # Of all of them before the first step: later the original model is gone.
+    original = torch.stack(
+        [references.suffix_nll_per_row(f"alternate {i}", each) for i, each in enumerate(several)]
+    )
+    which = dict(zip(of_batch, drawn, strict=True))
+    return dpo_loss(
+        -batch.nll_of_per_row(preferred),
+        -batch.nll_of_per_row(own_rows),
+        -original[[which[row] for row in batch.index], batch.index],
+        -references.suffix_nll_per_row("rows", rows)[batch.index],
+        beta,
+    )
 
 
 def preference_loss(batch: "UnlearnBatch", preferred: Sequences, beta: float) -> Terms:
