@@ -94,7 +94,9 @@ def test_npo_package_declares_its_entry_point() -> None:
     assert project["entry-points"]["unlearnbench.methods"] == {"npo": "unlearnbench_npo"}
 
 
-@pytest.mark.parametrize("name", ["kumpr", "kl", "dpo", "llmu", "icu"])
+@pytest.mark.parametrize(
+    "name", ["kumpr", "kl", "dpo", "llmu", "icu", "task_vector", "whp", "altpo"]
+)
 def test_every_method_documents_itself(name: str) -> None:
     method = methods()[name]
     assert issubclass(method, Method)
