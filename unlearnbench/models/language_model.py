@@ -128,6 +128,10 @@ class LanguageModel:
         """Within, what every process computes for itself is counted in the first one only."""
         return nullcontext() if ranks.rank() == 0 else self.not_counted()
 
+    def stop_counting(self) -> None:
+        """From now on somebody else counts what goes through this network."""
+        self._counting.remove()
+
     @contextmanager
     def not_counted(self) -> Iterator[None]:
         """Within, forward passes are no cost of the cell."""

@@ -1,4 +1,6 @@
-"""Keeps an unlearned model as a folder that any tool can load: whole, or not at all."""
+"""Keeps an unlearned model as a folder that any tool can load: whole, or not at all.
+
+One that is a pair of networks is a folder with two such folders in it (models/paired.py)."""
 
 import os
 import tempfile
@@ -45,11 +47,16 @@ def save_model(model: "LanguageModel", folder: Path) -> None:
 def _write(model: "LanguageModel", folder: Path) -> None:
     from safetensors import SafetensorError
 
+    from unlearnbench.models.paired import Pair
+
     try:
-        model.network.save_pretrained(folder)
+        if (pair := Pair.of(model.network)) is not None:
+            pair.save(folder, model.tokenizer)
+        else:
+            model.network.save_pretrained(folder)
+            model.tokenizer.save_pretrained(folder)
     except SafetensorError as error:  # its word for a full disk
         raise OSError(str(error)[:200]) from error
-    model.tokenizer.save_pretrained(folder)
     for path in folder.rglob("*"):
         _flush(path)
 

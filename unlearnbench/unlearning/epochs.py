@@ -52,6 +52,7 @@ class EpochLog:
         model: "LanguageModel",
         forget_set: "ForgetSet",
         examiner: "Examiner",
+        limit: int | None = None,  # the last epoch, if not the method's own limit
     ) -> None:
         self._method, self._model = method, model
         self._forget_set, self._examiner = forget_set, examiner
@@ -60,6 +61,7 @@ class EpochLog:
         self._n_batches = 0
         self._end: tuple[Outcome, str] | None = None
         self._ending = Ending(method, model, len(forget_set.rows), examiner)
+        self._limit = self._ending.n_epochs if limit is None else limit
         self.active: list[int] = list(range(len(forget_set.rows)))  # rows of the next epoch
 
     @property
@@ -115,6 +117,17 @@ class EpochLog:
             self.active = sorted(row for index in batches[: self._n_batches] for row in index)
         return ends
 
+    def collapse(self, reason: str) -> None:
+        """End the run: nothing can be measured on this model.  The batches before it are kept."""
+        self._collapse(reason, self.active)
+
+    def epoch_not_examined(self) -> None:
+        """Note the losses of an epoch of a training that makes no unlearned model yet."""
+        n_batches = self._n_batches
+        record = self._record(self.active, [], {})
+        self._sums, self._n_batches = {}, 0
+        self._tell(n_batches, n_batches, record)
+
     def epoch_done(self) -> None:
         """Examine the model, choose the next epoch's rows and decide whether there is one."""
         epoch, n_batches, trained_on = self.epoch, self._n_batches, self.active
@@ -137,7 +150,7 @@ class EpochLog:
             return "forgotten", f"the set is under the stop line {when}"
         if not self.active:
             return "forgotten", f"every row is forgotten by eq. 5 {when}"
-        if not self._ending.by_line or record.epoch < self._method.max_epochs:
+        if not self._ending.by_line or record.epoch < self._limit:
             return None
         reached = self._known(record)
         return "not_forgotten", f"not under the stop line at the epoch limit ({reached})"
@@ -187,5 +200,5 @@ class EpochLog:
         listener = _listener.get()
         if listener is not None:
             epoch = record.epoch if record else self.epoch
-            limit = max(self._ending.n_epochs, epoch)
+            limit = max(self._limit, epoch)
             listener(UnlearnProgress(self._method.name, epoch, limit, batch, n_batches, record))

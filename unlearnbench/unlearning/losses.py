@@ -107,6 +107,11 @@ def simnpo_losses(mean_nll: Tensor, beta: float, delta: float) -> Tensor:
     return -2 / beta * F.logsigmoid(beta * (mean_nll - delta))
 
 
+def negated_task_vector(theta: Tensor, finetuned: Tensor, alpha: float) -> Tensor:
+    """theta - alpha (theta_ft - theta) (Ilharco et al. 2023): away from what was learned."""
+    return theta - alpha * (finetuned - theta)
+
+
 def dpo_released_loss(neighbour_label_nll: Tensor, pair_nll: Tensor) -> Terms:
     """The released 'DPO': NLL of the neighbour's tokens given the target's, plus NLL(x_lrn)."""
     return {"neighbour_labels": neighbour_label_nll, "learn": pair_nll}

@@ -64,6 +64,7 @@ class Method(ABC):
     # What memory prediction must know of the loss; these defaults fit the largest common case.
     sequences_per_row: ClassVar[int] = 2  # scored with gradients: the target, its pair, ...
     keeps_reference: ClassVar[bool] = True  # whether it asks for pair_kl
+    keeps_second_model: ClassVar[bool] = False  # a whole one beside the one that is trained
 
     learning_rate: float = setting(5e-6, "Adam's step size", above=0)
     batch_size: int = setting(

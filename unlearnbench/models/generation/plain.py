@@ -29,9 +29,41 @@ def generate(
     """
     how = {"num_beams": n_beams, "use_cache": use_cache}
     written = _generated(model, input_ids, new_tokens, how, attention_mask, cache)
-    eos, new = model.eos_token_id, written[:, input_ids.shape[1] :].tolist()
-    # Padding may stand behind an end of sequence.
-    return [ids if eos not in ids else ids[: ids.index(eos) + 1] for ids in new]
+    return _cut(model, written[:, input_ids.shape[1] :].tolist())
+
+
+def _cut(model: "LanguageModel", written: list[list[int]]) -> list[list[int]]:
+    """Up to and with an end of sequence: padding may stand behind it."""
+    eos = model.eos_token_id
+    return [ids if eos not in ids else ids[: ids.index(eos) + 1] for ids in written]
+
+
+def sample(
+    model: "LanguageModel",
+    prompt: list[int],
+    new_tokens: int,
+    n: int,
+    temperature: float = 1.0,
+    top_p: float = 1.0,
+    use_cache: bool = True,
+) -> list[list[int]]:
+    """[n] continuations of one prompt drawn by torch's global generators, counted.
+
+    Each has at least one token, and ends with its first end of sequence.
+    """
+    how = {
+        "do_sample": True,
+        "temperature": temperature,
+        "top_p": top_p,
+        "top_k": 0,  # the library's default is 50
+        "num_return_sequences": n,
+        "min_new_tokens": 1,
+        "use_cache": use_cache,
+    }
+    written = _generated(model, torch.tensor([prompt]), new_tokens, how)
+    sampled = _cut(model, written[:, len(prompt) :].tolist())
+    model.meter.count_generated(sum(map(len, sampled)))
+    return sampled
 
 
 def step_logits(
@@ -60,11 +92,10 @@ def _generated(
         input_ids=input_ids.to(model.device),
         attention_mask=mask.to(model.device),
         generation_config=GenerationConfig(
-            do_sample=False,
             max_new_tokens=new_tokens,
             eos_token_id=model.eos_token_id,
             pad_token_id=model.pad_token_id,
-            **how,
+            **{"do_sample": False, **how},
         ),
         **({} if cache is None else {"past_key_values": cache}),
     )

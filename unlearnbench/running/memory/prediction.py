@@ -25,6 +25,7 @@ ACTIVATIONS = "activations"
 LOGITS = "logits"
 REFERENCE = "frozen reference"
 CACHES = "keys and values"
+SECOND = "second network"
 SCORER = "BERTScore's network"
 LIBRARIES = "libraries"
 
@@ -273,14 +274,22 @@ def predict(cell: "Cell", strategy: "Strategy | None" = None, dtype: str = "") -
     if cell.role == "method":
         step = _step(cell)
         trained = training(shape, step, strategy, dtype, on_gpu)
-        phases["unlearn"] = _sharded(trained, strategy)
-        kept = _sharded(held(shape, step, dtype), strategy)
+        second = _second_network(cell, kept)  # whole in every process
+        phases["unlearn"] = added(_sharded(trained, strategy), second)
+        kept = added(_sharded(held(shape, step, dtype), strategy), second)
     examined = examination(shape, row_length(cell), dtype)
     phases["examine"] = added(kept, examined)
     needs = [examined, *_tasks(cell, shape, dtype)]
     largest = max(needs, key=lambda parts: sum(parts.values()))
-    phases["measure"] = added({WEIGHTS: kept[WEIGHTS]}, largest)
+    still_there = {name: kept[name] for name in (WEIGHTS, SECOND) if name in kept}
+    phases["measure"] = added(still_there, largest)
     return MemoryNeed({name: added(own, common) for name, own in phases.items()})
+
+
+def _second_network(cell: "Cell", weights: Parts) -> Parts:
+    """What a method keeps of the original or of another network, whole, beside the trained one."""
+    method: Any = find("methods", cell.method)
+    return {SECOND: weights[WEIGHTS]} if method.keeps_second_model else {}
 
 
 def _step(cell: "Cell") -> Step:
