@@ -284,6 +284,34 @@ def test_a_method_object_unlearns_by_itself_and_through_the_door(model, forget_s
         ub.unlearn(two, forget_set, method, alpha=0.2)
 
 
+def test_a_run_takes_the_command_lines_schedule_and_leaves_the_model_with_its_own(
+    model, forget_set, tmp_path
+):
+    (tmp_path / "pile.txt").write_text("A text of some words that nobody has to forget.")
+    unlearned, examiner = model.copied(), ub.make_examiner(model, forget_set, stop="paper")
+    method = ub.methods["kumpr"](learning_rate=1e-3)
+    options = {"until": "steps", "max_steps": 1, "optimizer": "adamw", "lr_schedule": "linear"}
+    trace = ub.unlearn(unlearned, forget_set, method, examiner, **options)
+    assert trace.reason.startswith("ended after 1 step as asked (--until steps), in epoch 1: ")
+    assert unlearned.strategy == model.strategy
+    budget = {
+        "until": "budget",
+        "utility_budget": 1.0001,
+        "text": [f"pile={tmp_path / 'pile.txt'}"],
+    }
+    trace = ub.unlearn(model.copied(), forget_set, "kumpr", examiner, max_epochs=1, **budget)
+    assert "loss of pile" in trace.reason
+    for wrong, message in (
+        ({"until": "steps"}, "--until steps needs --max-steps"),
+        ({"until": "stepps"}, "until 'stepps' is not one of"),
+        ({"warmup_epochs": 9, "max_epochs": 2}, "longer than the 2 steps that kumpr has over 4"),
+    ):
+        with pytest.raises(ub.UserError, match=message):
+            ub.unlearn(unlearned, forget_set, "kumpr", **wrong)
+    with pytest.raises(ub.UserError, match="a method object has its settings already"):
+        ub.unlearn(unlearned, forget_set, method, until="epochs", alpha=1)
+
+
 def test_the_process_is_as_before(model, forget_set, capfd):
     import numpy as np
     import torch

@@ -12,6 +12,31 @@ from tiny import all_numbers, cli
 
 from unlearnbench.results.store import Store
 
+STILL = '''
+"""A method that follows no gradient."""
+
+from dataclasses import dataclass
+
+from unlearnbench.registry import register
+from unlearnbench.unlearning.epochs import EpochLog
+from unlearnbench.unlearning.method import Method
+
+
+@register
+@dataclass(kw_only=True)
+class Still(Method):
+    """Leaves everything as it is."""
+
+    name = "still"
+    label = "Still"
+
+    def unlearn(self, model, forget_set, examiner):
+        self.max_epochs = 0
+        log = EpochLog(self, model, forget_set, examiner)
+        log.before()
+        return log.trace
+'''
+
 DEADLY = """
 import os
 from dataclasses import dataclass
@@ -168,6 +193,19 @@ def test_a_failing_cell_costs_only_itself(undisturbed, world, tmp_path):
         (("--limit", "0"), "--limit '0' is not"),
         (("--set", "push.learning_rate=-1"), "a number, above 0"),
         (("--revision", "v1", "--model", "neo-125m,opt-125m"), "a revision of one model"),
+        (("--until", "steps"), "--until steps needs --max-steps"),
+        (("--max-steps", "9"), "a meaning with --until steps only"),
+        (("--until", "budget"), "--until budget needs --utility-budget"),
+        (("--until", "budget", "--utility-budget", "1"), "above 1"),
+        (("--budget-text", "pile"), "a meaning with --until budget only"),
+        (
+            ("--until", "budget", "--utility-budget", "1.1", "--budget-text", "pille"),
+            "did you mean 'pile'",
+        ),
+        (("--weight-decay", "0.1"), "a meaning with --optimizer adamw only"),
+        (("--warmup-steps", "1", "--warmup-epochs", "1"), "in steps or in epochs"),
+        (("--warmup-epochs", "2.5"), "longer than the 2 steps that kumpr has over 8 rows"),
+        (("--warmup-steps", "6", "--until", "steps", "--max-steps", "5"), "longer than the 5"),
     ],
 )
 def test_mistakes_are_told_before_anything_runs(world, tmp_path, more, told):
@@ -307,6 +345,101 @@ def test_tune_writes_rates_that_runs_then_use(world, tmp_path):
     used = [r.method for r in Store(tmp_path / "out").load_all()[0] if r.role == "method"]
     assert [m.settings["learning_rate"] for m in used] == [3e-3, 3e-3]
     assert all(m.origins["learning_rate"].startswith("tuned on forget set ") for m in used)
+
+
+def test_tune_tries_settings_and_keeps_what_the_file_holds(world, tmp_path):
+    """A method at a time, into one file; what is tuned otherwise is refused before any cell."""
+    rates, out = tmp_path / "learning_rates.json", tmp_path / "tuning"
+    options = world.options(out)[1:]
+    del options[options.index("--methods") : options.index("--methods") + 6]
+    options[options.index("--max-epochs") + 1] = "6"
+    command = ["tune", *options, "--run", "0", "--grid", "3e-3", "-o", rates]
+    status, shown, told = cli(*command, "--methods", "kumpr")
+    assert (status, shown.splitlines()) == (0, ["kumpr  0.003"]), told
+    kumpr = json.loads(rates.read_text())["methods"]["kumpr"]
+    tries = ("--methods", "push", "--try", "push.weight=1e-9,2", "--grid", "1e-6,3e-3")
+    status, shown, told = cli(*command, *tries)
+    assert (status, shown.splitlines()) == (0, ["push  0.003  weight=2.0"]), told
+    written = json.loads(rates.read_text())
+    assert written["methods"]["kumpr"] == kumpr
+    assert written["grid"] == [1e-6, 3e-3]
+    tried = [(c["learning_rate"], c["settings"]) for c in written["methods"]["push"]["candidates"]]
+    assert tried == [(rate, {"weight": w}) for rate in (1e-6, 3e-3) for w in (1e-9, 2.0)]
+
+    n_before = len(list((out / "cells").glob("*.json")))
+    options[options.index("--max-epochs") + 1] = "7"
+    command = ["tune", *options, "--run", "0", "--grid", "3e-3", "-o", rates]
+    status, shown, told = cli(*command, "--methods", "kumpr")
+    assert (status, shown) == (2, "")
+    assert f"{rates} keeps push, tuned with max epochs 6, not 7" in told
+    assert len(list((out / "cells").glob("*.json"))) == n_before
+
+    run = ("--methods", "push", "--learning-rates", rates, "--out", tmp_path / "out")
+    status, _, told = cli("run", *options, *run, "--set", "push.learning_rate=1e-3")
+    assert status == 0, told
+    (used,) = [r.method for r in Store(tmp_path / "out").load_all()[0] if r.role == "method"]
+    assert (used.settings["weight"], used.settings["learning_rate"]) == (2.0, 1e-3)
+    assert used.origins["weight"].startswith("tuned on forget set ")
+
+
+@pytest.mark.parametrize(
+    ("tried", "told"),
+    [
+        ("push.weight", "is not NAME.SETTING=A,B"),
+        ("push.weight=", "is not NAME.SETTING=A,B"),
+        ("push.wait=1,2", "did you mean 'weight'"),
+        ("push.weight=1,much", "is not a number"),
+        ("pusch.weight=1", "did you mean 'push'"),
+        ("icu.alpha=1", "unknown method in --try 'icu'"),
+        ("push.learning_rate=1", "rates are tried with --grid"),
+        ("push.max_epochs=1,2", "say it with --max-epochs"),
+    ],
+)
+def test_what_cannot_be_tried_is_told_before_anything_runs(world, tmp_path, tried, told):
+    options = world.options(tmp_path / "out", methods="push")[1:]
+    del options[options.index("--tasks") : options.index("--tasks") + 4]
+    status, shown, error = cli("tune", *options, "--run", "0", "--try", tried)
+    assert (status, shown) == (2, "")
+    assert told in error
+    assert error.strip().count("\n") == 0
+    assert not (tmp_path / "out" / "cells").exists()
+
+
+def test_a_run_by_another_schedule_is_another_cell_with_its_own_row(undisturbed, world, tmp_path):
+    """Also of a method from a file; what follows no gradient has none and is warned of."""
+    out = copy(undisturbed[0], tmp_path)
+    still = tmp_path / "still.py"
+    still.write_text(STILL)
+    schedule = ("--until", "budget", "--utility-budget", "1.5", "--lr-schedule", "linear")
+    options = world.options(out, "--plugin", still, *schedule, methods="kumpr,push,still")
+    status, shown, told = cli(*options)
+    assert status == 0, told
+    assert (
+        "method 'still' follows no gradient: --lr-schedule, --until, --utility-budget, "
+        "--budget-text is left out for it"
+    ) in told
+    assert "model + Still" in shown
+    results = Store(out).load_all()[0]
+    assert len(results) == 6  # the three of before, and those of kumpr, push and still
+    trained = {
+        r.method.name: r.identity["training"]["schedule"]
+        for r in results
+        if "training" in r.identity
+    }
+    asked = {
+        "lr_schedule": "linear",
+        "until": "budget",
+        "utility_budget": 1.5,
+        "budget_text": "pile",
+    }
+    assert trained == {"kumpr": asked, "push": asked}
+    (kumpr,) = [r for r in results if r.method.name == "kumpr" and "training" in r.identity]
+    assert "utility budget" in kumpr.trace.reason
+    assert "loss of pile" in kumpr.trace.reason
+    assert kumpr.costs["budget"].forward_tokens > 0
+    report = cli("report", out)[1]
+    assert "model + KUMPR (lr_schedule=linear, until=budget" in report
+    assert "Schedule of model + KUMPR (" in " ".join(report.split())
 
 
 def wait_for_cells(process, out: Path, n_cells: int) -> None:

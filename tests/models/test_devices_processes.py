@@ -162,6 +162,37 @@ def test_zero_on_two_processes_gives_the_numbers_of_one(world: tiny.TinyWorld, s
     assert done.stdout.lstrip().startswith("model: ")
 
 
+SCHEDULE = (
+    *("--optimizer", "adamw", "--weight-decay", "0.1", "--lr-schedule", "cosine"),
+    *("--warmup-steps", "1", "--max-grad-norm", "0.5", "--max-epochs", "3"),
+    *("--until", "budget", "--utility-budget", "1.02", "--budget-every", "2"),
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "stage", [None, *(pytest.param(stage, marks=needs_deepspeed) for stage in ("zero2", "zero3"))]
+)
+def test_a_schedule_on_two_processes_gives_the_numbers_of_one(
+    world: tiny.TinyWorld, stage: str | None
+) -> None:
+    """Clipping by the whole batch's norm, rates and the budget's text among them."""
+    more: tuple[str, ...] = ()
+    if stage is not None:
+        pytest.importorskip("deepspeed", reason="the extra 'deepspeed' is not installed")
+        more = ("--deepspeed", stage, "--gradient-accumulation-steps", "2")
+    alone, out = world.folder / "schedule", world.folder / f"schedule-{stage}"
+    done = world.run(*options(world, alone, "kumpr,icu", "--jobs", "0", *SCHEDULE))
+    assert done.returncode == 0, done.stderr
+    done = on_two(world, TORCHRUN, options(world, out, "kumpr,icu", *more, *SCHEDULE))
+    assert done.returncode == 0, done.stderr
+    found = by_method(out)
+    for name, want in by_method(alone).items():
+        check_equal(found[name], want)
+    assert "the utility budget" in str(found["kumpr"].trace)
+    assert found["icu"].identity["training"]["schedule"]["max_grad_norm"] == 0.5
+
+
 @pytest.mark.slow
 @needs_deepspeed
 def test_accelerate_launch_with_deepspeed_of_its_own(

@@ -21,7 +21,9 @@ from unlearnbench.experiments.learning_rates import (
     distance_to_line,
     learning_rates,
     mean_log_perplexity,
+    parse_tries,
     read_learning_rates,
+    tuning_experiments,
 )
 from unlearnbench.experiments.planner import choose_settings
 from unlearnbench.files.strict_json import canonical
@@ -194,6 +196,67 @@ def test_a_file_of_before_the_stop_line_was_kept_is_read(tmp_path):
 def test_a_collapsed_only_grid_still_names_a_rate_and_flags_it():
     best = choose(chosen_from(tried(5e-4, "collapsed"), tried(1e-4, "collapsed")).candidates, 8)
     assert (best.learning_rate, best.reached) == (1e-4, False)
+
+
+def test_every_combination_of_a_methods_values_is_tried_with_every_rate():
+    methods = ("icu", "kumpr", "llmu")
+    tries = parse_tries(["icu.alpha=0.5, .5,1", "icu.refinement=true,false"], methods)
+    assert tries == {"icu": {"alpha": ["0.5", "1"], "refinement": ["true", "false"]}}
+    asked = Experiment(settings=("icu.beta=2", "kumpr.batch_size=4", "perplexity.window=64"))
+    made = tuning_experiments(asked, [2e-4, 1e-4], methods, tries)
+    assert [e.methods for e in made] == [("kumpr", "llmu")] * 2 + [("icu",)] * 8
+    assert made[0].settings == (
+        *("kumpr.batch_size=4", "perplexity.window=64"),
+        *("kumpr.learning_rate=0.0001", "llmu.learning_rate=0.0001"),
+    )
+    own = [e.settings for e in made[2:]]
+    assert [one[:2] for one in own] == [("icu.beta=2", "perplexity.window=64")] * 8
+    assert [one[2:] for one in own] == [
+        (f"icu.alpha={a}", f"icu.refinement={r}", f"icu.learning_rate={rate}")
+        for rate in ("0.0001", "0.0002")
+        for a in ("0.5", "1")
+        for r in ("true", "false")
+    ]
+
+
+def test_tuning_takes_the_smaller_rate_of_equals_and_then_the_first_value_tried():
+    results = [tried(rate, "forgotten") for rate in (2e-4, 1e-4, 1e-4)]
+    for result, alpha in zip(results, (0.1, 0.9, 0.5), strict=True):
+        result.method.settings["alpha"] = alpha
+    written = learning_rates(results, {"icu": {"alpha": ("0.1", "0.9", "0.5")}})
+    best = written.methods["icu"]
+    assert (best.learning_rate, best.settings) == (1e-4, {"alpha": 0.9})
+    results[2].scores["perplexity"]["text0"].value = 9.0
+    best = learning_rates(results, {"icu": {"alpha": ()}}).methods["icu"]
+    assert best.settings == {"alpha": 0.5}
+
+
+def test_tuned_settings_are_chosen_beside_the_rate_and_give_way_to_set_and_flags():
+    one = Tuned(
+        learning_rate=1e-4,
+        settings={"alpha": 0.1, "beta": 2.0, "batch_size": 2},
+        reached=True,
+        candidates=[TRIED],
+    )
+    tuned, icu = TUNED.model_copy(update={"methods": {"icu": one}}), find("methods", "icu")
+    flags = Experiment(batch_size=4)
+    chosen = choose_settings(icu, {"beta": 3.0}, flags, 10**6, Protocol(), tuned, "paper")
+    assert chosen.values == {"learning_rate": 1e-4, "alpha": 0.1, "beta": 3.0, "batch_size": 4}
+    assert chosen.origins["alpha"] == chosen.origins["learning_rate"]
+    assert chosen.origins["alpha"].startswith("tuned on forget set nano/forget_tuning: ")
+    assert (chosen.origins["beta"], chosen.origins["batch_size"]) == (
+        "--set icu.beta",
+        "--batch-size",
+    )
+
+
+@pytest.mark.parametrize("value", [0.1, 2, True, "nll", None])
+def test_a_tuned_setting_comes_back_as_it_was_written(tmp_path, value):
+    one = Tuned(learning_rate=1e-4, settings={"x": value}, reached=True, candidates=[TRIED])
+    path = tmp_path / "rates.json"
+    path.write_text(TUNED.model_copy(update={"methods": {"icu": one}}).model_dump_json())
+    (read,) = read_learning_rates(path).methods["icu"].settings.values()
+    assert (read, type(read)) == (value, type(value))
 
 
 def test_mean_log_perplexity_is_that_of_the_texts():

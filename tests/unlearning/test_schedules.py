@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 from transformers.trainer_pt_utils import get_parameter_names
-from unlearning_fakes import MaExaminer, forget_set, memorise, tiny_model
+from unlearning_fakes import MaExaminer, forget_set, tiny_model
 
 from unlearnbench.data.stop_line import StopLine
 from unlearnbench.metrics.perplexity import window_nll
@@ -109,7 +109,7 @@ def step(steps: Steps, set_: Any, index: list[int]) -> None:
 
 
 def test_a_warm_up_in_epochs_is_in_epochs_over_all_rows() -> None:
-    assert Schedule(warmup_epochs=1.5).length(7, 3, 4) == RunLength(12, round(1.5 * 3))
+    assert Schedule(warmup_epochs=1.5).length(7, 3, 4) == RunLength(12, 5)
     assert Schedule(until="steps", max_steps=8, warmup_epochs=1).length(7, 3, 4) == RunLength(8, 3)
     assert Schedule(until="steps", max_steps=8).n_epochs(7, 3, max_epochs=1) == 3
 
@@ -313,10 +313,12 @@ def test_a_budget_that_is_not_used_up_ends_at_the_epoch_limit_and_counts_its_tok
     assert looks * n_tokens <= counted <= looks * math.ceil(n_tokens / 64) * 64
 
 
-def test_a_budgets_text_that_becomes_nan_has_used_it_up() -> None:
-    model = model_with(until="budget", utility_budget=1.5, budget_every=1)
-    set_ = forget_set(n_rows=7)
-    memorise(model, set_.rows, steps=1)
-    trace = kumpr(learning_rate=1e30).unlearn(model, set_, TextExaminer(NEVER))
-    assert trace.outcome in ("collapsed", "not_forgotten")
-    assert trace.n_epochs == 1
+def test_a_budgets_text_that_cannot_be_scored_any_more_is_a_collapse() -> None:
+    """Though the weights are still finite."""
+    trace, model = unlearned(
+        kumpr(learning_rate=1e10), until="budget", utility_budget=1.5, budget_every=1
+    )
+    assert (trace.outcome, trace.n_epochs) == ("collapsed", 1)
+    assert trace.reason == "loss of the text nan times its start in epoch 1, step 1"
+    assert bool(weights(model).isfinite().all())
+    assert (trace.epochs[1].rows, trace.epochs[1].n_active) == ([], 3)

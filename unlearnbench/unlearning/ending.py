@@ -1,7 +1,7 @@
 """When a run ends and in what words: at the line, after so many epochs or steps, by a budget."""
 
 from collections.abc import Callable, Sequence
-from math import fsum
+from math import fsum, isfinite
 from typing import TYPE_CHECKING
 
 from unlearnbench.models.devices import ranks
@@ -30,6 +30,7 @@ class Ending:
         self.by_line = self._schedule.until == "line"
         self._n_steps = 0
         self._reason: str | None = None  # why it ends, once it does
+        self.broken: str | None = None  # what is NaN or infinite of a model with finite weights
         self._text = None
         if self._schedule.until == "budget":
             self._text = WatchedText(model, examiner.budget_text)
@@ -52,11 +53,12 @@ class Ending:
         is_due = is_last or self._n_steps % (schedule.budget_every or EVERY) == 0
         if self._text is not None and schedule.utility_budget is not None and is_due:
             bring_home()
-            # Asked so that NaN, which is neither above nor below anything, ends it.
-            if not self._text.look() <= schedule.utility_budget:
-                where = f"in epoch {epoch}, step {self._n_steps}"
+            times, where = self._text.look(), f"in epoch {epoch}, step {self._n_steps}"
+            if not isfinite(times):
+                self.broken = f"{self._loss()} {where}"
+            elif times > schedule.utility_budget:
                 self._reason = f"the utility budget was used up {where}: {self._loss()}"
-        return self._reason is not None
+        return self._reason is not None or self.broken is not None
 
     def reason(self, epoch: int) -> str | None:
         """Why the run ends after this epoch; None: it goes on.  By the line it ends otherwise."""

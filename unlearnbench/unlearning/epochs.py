@@ -115,6 +115,8 @@ class EpochLog:
         ends = self._ending.after_step(self.epoch, is_last, bring_home)
         if ends:  # perhaps in the middle: the epoch's rows are those that were trained on
             self.active = sorted(row for index in batches[: self._n_batches] for row in index)
+        if self._ending.broken is not None:
+            self._collapse(self._ending.broken, self.active)
         return ends
 
     def collapse(self, reason: str) -> None:
@@ -129,7 +131,12 @@ class EpochLog:
         self._tell(n_batches, n_batches, record)
 
     def epoch_done(self) -> None:
-        """Examine the model, choose the next epoch's rows and decide whether there is one."""
+        """Examine the model, choose the next epoch's rows and decide whether there is one.
+
+        Of a run that has ended already, by a loss that is not finite, there is nothing to examine.
+        """
+        if self.ended:
+            return
         epoch, n_batches, trained_on = self.epoch, self._n_batches, self.active
         if not self._parameters_are_finite():
             self._collapse(f"weights became NaN or infinite in epoch {epoch}", trained_on)

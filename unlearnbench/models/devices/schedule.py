@@ -62,7 +62,7 @@ class Schedule:
             n_steps = self.max_steps
         else:
             n_steps = max_epochs * n_batches
-        return RunLength(n_steps, self.warmup_steps or round(self.warmup_epochs * n_batches))
+        return RunLength(n_steps, self.warmup_steps or ceil(self.warmup_epochs * n_batches))
 
 
 def _n_batches(n_rows: int, batch_size: int) -> int:
