@@ -135,7 +135,7 @@ def _check_rows(
     def check() -> list[str]:
         from unlearnbench.data.forget_set import check_rows
 
-        return check_rows(source, _without_weights(model), protocol, limit)
+        return check_rows(source, without_weights(model), protocol, limit)
 
     folder = None
     if source.is_synthetic:
@@ -149,7 +149,7 @@ def _check_rows(
 
 
 @lru_cache(maxsize=8)
-def _without_weights(choice: "ModelChoice") -> "LanguageModel":
+def without_weights(choice: "ModelChoice") -> "LanguageModel":
     """The model's tokenizer and shape, with no memory taken for its weights."""
     import torch
     from transformers import AutoModelForCausalLM

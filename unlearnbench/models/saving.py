@@ -50,6 +50,8 @@ def _write(model: "LanguageModel", folder: Path) -> None:
     except SafetensorError as error:  # its word for a full disk
         raise OSError(str(error)[:200]) from error
     model.tokenizer.save_pretrained(folder)
+    for name, write in model.saved_beside.items():
+        write(folder / name)
     for path in folder.rglob("*"):
         _flush(path)
 

@@ -2,9 +2,9 @@
 
 from abc import abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from unlearnbench.errors import UserError
 from unlearnbench.settings import quoted
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from unlearnbench.unlearning.epochs import EpochLog
     from unlearnbench.unlearning.examiner import Examiner
     from unlearnbench.unlearning.steps import Steps
+    from unlearnbench.unlearning.wrapped_steps import Wrapping
+    from unlearnbench.unlearning.wrapper import Wrapper
 
 
 @dataclass(kw_only=True)
@@ -32,6 +34,10 @@ class GradientMethod(Method):
     neither read nor changed.  A batch may be taken in parts, by several processes:
     `loss` is asked for each part, and its terms are means over the batch's rows.
     """
+
+    # What a wrapper must know of the loss: its terms that keep; all others forget.
+    retain_terms: ClassVar[frozenset[str]] = frozenset({"retain", "learn", "kl"})
+    wrapper_kinds: ClassVar["tuple[type[Wrapper], ...]"] = ()  # round it, the innermost first
 
     @abstractmethod
     def loss(self, batch: "UnlearnBatch") -> "dict[str, Tensor]":
@@ -49,10 +55,19 @@ class GradientMethod(Method):
         log = EpochLog(self, model, forget_set, examiner)
         log.before()
         if not log.ended:
-            with model.meter.phase("unlearn"), model.training():
+            with model.meter.phase("unlearn"), model.training(), ExitStack() as stack:
+                self._wrapping = self._made_wrapping()
+                for wrapper in self._wrapping.wrappers:
+                    stack.enter_context(wrapper.around(model, self.seed))
                 self.prepare(model, forget_set)
                 self._epochs(model, forget_set, log)
         return log.trace
+
+    def _made_wrapping(self) -> "Wrapping":
+        from unlearnbench.unlearning.wrapped_steps import Wrapping
+        from unlearnbench.unlearning.wrapper import made_wrappers
+
+        return Wrapping(made_wrappers(self), self.retain_terms)
 
     def _terms(self, batch: "UnlearnBatch") -> "dict[str, Tensor]":
         """`loss`; raises `UserError` for what cannot be added up and minimised."""
@@ -71,7 +86,8 @@ class GradientMethod(Method):
 
         order, random = seeded_generator(self.seed, "order"), seeded_generator(self.seed, "draws")
         references = References(model, forget_set)
-        with steps_for(model, self.learning_rate) as steps:
+        with steps_for(model, self.learning_rate, self._wrapping) as steps:
+            steps.begin(self._terms, forget_set, self.batch_size, random, references)
             while not log.ended:
                 batches = shuffled_batches(log.active, self.batch_size, order)
                 for index in batches:
@@ -85,17 +101,23 @@ class GradientMethod(Method):
 
 
 @contextmanager
-def steps_for(model: "LanguageModel", learning_rate: float) -> "Iterator[Steps]":
+def steps_for(
+    model: "LanguageModel", learning_rate: float, wrapping: "Wrapping | None" = None
+) -> "Iterator[Steps]":
     """Steps as the model's strategy says; afterwards its network is whole and ordinary again."""
     from unlearnbench.unlearning.steps import Steps, recomputing
+    from unlearnbench.unlearning.wrapped_steps import WrappedSteps
 
+    wraps = wrapping is not None and wrapping.changes_gradients
     steps: Steps
     if model.strategy.deepspeed is None:
-        steps = Steps(model, learning_rate)
+        steps = (WrappedSteps if wraps else Steps)(model, learning_rate)
     else:
         from unlearnbench.unlearning.deepspeed_steps import deepspeed_steps
 
-        steps = deepspeed_steps(model, learning_rate)
+        steps = deepspeed_steps(model, learning_rate, wraps)
+    if isinstance(steps, WrappedSteps) and wrapping is not None:
+        steps.wrapping = wrapping
     try:
         with recomputing(steps.model):
             yield steps

@@ -89,10 +89,20 @@ class Steps:
             with nullcontext() if part.counts else model.not_counted(), self._precision():
                 terms = loss(own)
             self._foreseen |= own.requested
-            self._backward(part.weighed(sum(terms.values())), is_last=part is parts[-1])
+            self._differentiate(part, terms, is_last=part is parts[-1])
             return {name: float(part.weighed(term.detach())) for name, term in terms.items()}
 
         return ranks.summed(lambda: ranks.sum_by_name(map(of_part, parts)))
+
+    def begin(
+        self,
+        loss: Loss,
+        forget_set: "ForgetSet",
+        batch_size: int,
+        random: torch.Generator,
+        references: "References",
+    ) -> None:
+        """Called once before the first batch; wrappers may look at the whole forget set."""
 
     def take(self) -> None:
         """One step of the optimizer, the same in every process."""
@@ -108,6 +118,9 @@ class Steps:
     def _clear(self) -> None:
         self._optimizer.zero_grad(set_to_none=True)
 
+    def _differentiate(self, part: Part, terms: dict[str, Tensor], is_last: bool) -> None:
+        self._backward(part.weighed(sum(terms.values())), is_last)
+
     def _backward(self, loss: Any, is_last: bool) -> None:  # noqa: ARG002 (DeepSpeed asks)
         loss.backward()
 
@@ -119,10 +132,9 @@ class Steps:
 
 
 def adam(model: "LanguageModel", learning_rate: float) -> torch.optim.Adam:
-    """Every method's optimizer: betas 0.9, 0.98, no weight decay."""
-    return torch.optim.Adam(
-        model.network.parameters(), lr=learning_rate, betas=ADAM_BETAS, weight_decay=0.0
-    )
+    """Every method's optimizer: betas 0.9, 0.98, no weight decay; of what is trained alone."""
+    trained = [p for p in model.network.parameters() if p.requires_grad]
+    return torch.optim.Adam(trained, lr=learning_rate, betas=ADAM_BETAS, weight_decay=0.0)
 
 
 @contextmanager
