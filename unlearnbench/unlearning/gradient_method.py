@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from unlearnbench.errors import UserError
 from unlearnbench.settings import quoted
 from unlearnbench.unlearning.method import Method
+from unlearnbench.unlearning.wrapper import Wrapper, made_wrappers
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from unlearnbench.unlearning.examiner import Examiner
     from unlearnbench.unlearning.steps import Steps
     from unlearnbench.unlearning.wrapped_steps import Wrapping
-    from unlearnbench.unlearning.wrapper import Wrapper
 
 
 @dataclass(kw_only=True)
@@ -37,7 +37,7 @@ class GradientMethod(Method):
 
     # What a wrapper must know of the loss: its terms that keep; all others forget.
     retain_terms: ClassVar[frozenset[str]] = frozenset({"retain", "learn", "kl"})
-    wrapper_kinds: ClassVar["tuple[type[Wrapper], ...]"] = ()  # round it, the innermost first
+    wrapper_kinds: ClassVar[tuple[type[Wrapper], ...]] = ()  # round it, the innermost first
 
     @abstractmethod
     def loss(self, batch: "UnlearnBatch") -> "dict[str, Tensor]":
@@ -65,7 +65,6 @@ class GradientMethod(Method):
 
     def _made_wrapping(self) -> "Wrapping":
         from unlearnbench.unlearning.wrapped_steps import Wrapping
-        from unlearnbench.unlearning.wrapper import made_wrappers
 
         return Wrapping(made_wrappers(self), self.retain_terms)
 

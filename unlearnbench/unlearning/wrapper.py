@@ -132,6 +132,18 @@ def _wrapped(method: Any, wrapper: Any) -> Any:
         "wrapper_kinds": (*inner, wrapper),
         "made_of": (*getattr(method, "made_of", (method,)), wrapper),
     }
+
+    def unlearn(self: Any, model: Any, forget_set: Any, examiner: Any) -> Any:
+        self._wrapping = None
+        trace = method.unlearn(self, model, forget_set, examiner)
+        if self._wrapping is None and trace.n_epochs:  # the loop would have set it
+            raise UserError(
+                f"method '{method.name}' does not train by the epoch loop, so nothing can go round "
+                f"it; run it alone: --methods {method.name}"
+            )
+        return trace
+
+    namespace["unlearn"] = unlearn
     class_name = f"{method.__name__}{wrapper.__name__}"
     return make_dataclass(class_name, own, bases=(method,), namespace=namespace, kw_only=True)
 
