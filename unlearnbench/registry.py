@@ -66,7 +66,7 @@ def find(kind: str, name: str) -> type:
 
     A method's name may have wrappers behind it, which go round it in that order: 'kumpr+sam'.
     """
-    if kind == "methods" and WITH in name:
+    if kind == "methods" and WITH in str(name):
         inner, _, wrapper = name.rpartition(WITH)
         wrapped: type = find("wrappers", wrapper).of(find("methods", inner))  # type: ignore[attr-defined]
         return wrapped
