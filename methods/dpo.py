@@ -57,7 +57,8 @@ class Dpo(GradientMethod):
         self, model: "LanguageModel", forget_set: "ForgetSet", examiner: "Examiner"
     ) -> "UnlearnTrace":
         """Train `model` in place, by trl or by the epoch loop, as protocol and strategy say."""
-        if forget_set.protocol.dpo_loss == "cross_entropy" or model.strategy.identity:
+        by_trl = forget_set.protocol.dpo_loss == "preference" and not self.wrapper_kinds
+        if not by_trl or model.strategy.identity:
             return super().unlearn(model, forget_set, examiner)
         from unlearnbench.unlearning.steps import global_generators_kept
 

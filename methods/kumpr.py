@@ -36,6 +36,7 @@ class Kumpr(GradientMethod):
     authors_ma_threshold: ClassVar[float] = 0.2994
     sequences_per_row: ClassVar[int] = 1
     keeps_reference: ClassVar[bool] = False
+    retain_terms: ClassVar[frozenset[str]] = frozenset()
 
     def loss(self, batch: "UnlearnBatch") -> "dict[str, Tensor]":
         """-NLL(x_tgt)."""

@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "architecture.md"
-PLUGINS = ("methods", "tasks", "reports")
+PLUGINS = ("methods", "wrappers", "tasks", "reports")
 
 
 @pytest.fixture(scope="module")

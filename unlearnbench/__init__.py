@@ -42,8 +42,10 @@ if TYPE_CHECKING:
     from unlearnbench.unlearning.forget_and_retain import ForgetAndRetain
     from unlearnbench.unlearning.gradient_method import GradientMethod
     from unlearnbench.unlearning.method import Method
+    from unlearnbench.unlearning.wrapper import Wrapper
 
     methods: Mapping[str, type[Method]]
+    wrappers: Mapping[str, type[Wrapper]]
     tasks: Mapping[str, type[Task]]
     reports: Mapping[str, type[Report]]
 
@@ -66,6 +68,7 @@ __all__ = [
     "UnlearnBatch",
     "UnlearnTrace",
     "UserError",
+    "Wrapper",
     "__version__",
     "evaluate",
     "load_forget_set",
@@ -79,6 +82,7 @@ __all__ = [
     "setting",
     "tasks",
     "unlearn",
+    "wrappers",
 ]
 
 _NAMES_BY_MODULE = {
@@ -99,11 +103,12 @@ _NAMES_BY_MODULE = {
     "unlearning.forget_and_retain": "ForgetAndRetain",
     "unlearning.gradient_method": "GradientMethod",
     "unlearning.method": "Method",
+    "unlearning.wrapper": "Wrapper",
 }
 _MODULES = {name: module for module, names in _NAMES_BY_MODULE.items() for name in names.split()}
-_PLUGIN_PACKAGES = ("methods", "tasks", "reports")
+_PLUGIN_PACKAGES = ("methods", "wrappers", "tasks", "reports")
 
-# A wheel holds methods, tasks and reports inside this package; a checkout has them beside it.
+# A wheel holds the plugin packages inside this package; a checkout has them beside it.
 _here = _Path(__file__).resolve().parent
 if not (_here / "methods").is_dir():
     __path__.append(str(_here.parent))

@@ -1,4 +1,4 @@
-"""Plugins: methods, tasks and reports found through entry points or given as a file."""
+"""Plugins: methods, wrappers, tasks and reports found through entry points or given as a file."""
 
 import hashlib
 import importlib
@@ -18,7 +18,8 @@ from unlearnbench.errors import UserError, unknown
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-KINDS = ("methods", "tasks", "reports")
+KINDS = ("methods", "wrappers", "tasks", "reports")
+WITH = "+"  # between a method's name and those of its wrappers
 _FILE_MODULE = "unlearnbench_plugin_"
 ALL = "all"  # in place of names: every registered plugin of the kind
 # --set protocol.NAME means the protocol's setting, and --methods all every method.
@@ -30,7 +31,7 @@ _discovered: set[str] = set()
 
 
 def register(plugin: T) -> T:
-    """Class decorator: make a method, task or report known under its `name`.
+    """Class decorator: make a method, wrapper, task or report known under its `name`.
 
     Raises `UserError` if another class has that name, naming both modules.
     """
@@ -40,7 +41,7 @@ def register(plugin: T) -> T:
             f"{_where(plugin)} has no name that an option can take (it is {name!r:.40}); give it "
             "one of letters, digits, - and _: name = 'my_method'"
         )
-    if kind == "methods" and not isinstance(getattr(plugin, "label", None), str):
+    if kind in ("methods", "wrappers") and not isinstance(getattr(plugin, "label", None), str):
         raise UserError(f"{_where(plugin)} has no label, its name in tables: label = 'Mine'")
     other = _plugins[kind].get(name)
     if other is not None and _where(other) != _where(plugin):
@@ -59,11 +60,18 @@ def plugins(kind: str) -> dict[str, type]:
     return dict(sorted(_plugins[kind].items()))
 
 
-methods, tasks, reports = (partial(plugins, kind) for kind in KINDS)
+methods, wrappers, tasks, reports = (partial(plugins, kind) for kind in KINDS)
 
 
 def find(kind: str, name: str) -> type:
-    """The plugin of that kind and name; raises `UserError` with the nearest name otherwise."""
+    """The plugin of that kind and name; raises `UserError` with the nearest name otherwise.
+
+    A method's name may have wrappers behind it, which go round it in that order: 'kumpr+sam'.
+    """
+    if kind == "methods" and WITH in str(name):
+        inner, _, wrapper = name.rpartition(WITH)
+        wrapped: type = find("wrappers", wrapper).of(find("methods", inner))  # type: ignore[attr-defined]
+        return wrapped
     available = plugins(kind)
     if name not in available:
         raise unknown(kind.removesuffix("s"), name, available, f"unlearnbench list {kind}")
@@ -71,7 +79,7 @@ def find(kind: str, name: str) -> type:
 
 
 class PluginPackage(ModuleType, Mapping[str, Any]):
-    """The class of the packages `methods`, `tasks` and `reports`: each maps names to plugins.
+    """The class of the packages `methods`, `tasks` and so on: each maps names to plugins.
 
     `unlearnbench.methods["icu"]` is the class that is registered under that name, wherever it
     comes from.
@@ -167,7 +175,9 @@ def _kind_of(plugin: type) -> str:
     kind = getattr(plugin, "plugin_kind", None)  # each contract declares its own
     if kind in KINDS:
         return kind
-    raise UserError(f"{_where(plugin)} is none of Method, Task, Report; inherit from one of them")
+    raise UserError(
+        f"{_where(plugin)} is none of Method, Wrapper, Task, Report; inherit from one of them"
+    )
 
 
 def is_default(plugin: type) -> bool:

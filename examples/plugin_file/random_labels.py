@@ -24,6 +24,7 @@ class RandomLabels(GradientMethod):
     name: ClassVar[str] = "random_labels"
     label: ClassVar[str] = "Random labels"
     source: ClassVar[str] = "Golatkar et al. 2020, 'random labels' baseline, on tokens"
+    retain_terms: ClassVar[frozenset[str]] = frozenset({"keep"})
 
     keep_weight: float = setting(1.0, "weight of the KL term that holds the neighbours still")
 

@@ -16,7 +16,7 @@ from unlearnbench.models.aliases import ModelAlias, aliases
 from unlearnbench.protocol import Protocol
 from unlearnbench.settings import settings_of
 
-KINDS = ("methods", "models", "tasks", "reports", "sections", "experiments")
+KINDS = ("methods", "wrappers", "models", "tasks", "reports", "sections", "experiments")
 
 
 def _load_plugins(_: click.Context, __: click.Parameter, files: tuple[str, ...]) -> None:
@@ -101,7 +101,7 @@ def first_sentence(plugin: type) -> str:
 
 
 def describe(name: str) -> str:
-    """The page about a method, model, task or report, the protocol or the result's schema."""
+    """The page about a plugin (also kumpr+sam), a model, the protocol or the result's schema."""
     from unlearnbench.experiments.named import find_experiment, shipped
     from unlearnbench.reporting import sections
 
@@ -112,6 +112,8 @@ def describe(name: str) -> str:
         pages[section] = partial("{} (section)\n\n{}".format, section, sections.summary(section))
     for experiment in shipped():
         pages[experiment] = lambda: find_experiment(name).text.rstrip()
+    if registry.WITH in name:
+        pages[name] = partial(_plugin, "methods", name, registry.find("methods", name))
     pages |= {"protocol": _protocol, "result": result_schema, "experiment": _definition}
     if name not in pages:
         raise unknown("name", name, pages, "unlearnbench list methods")

@@ -5,7 +5,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from unlearnbench.files.hashing import text_sha256
-from unlearnbench.files.software import harness_sha256, package_versions, source_sha256
+from unlearnbench.files.software import (
+    harness_sha256,
+    package_versions,
+    source_sha256,
+    versions_of,
+)
 from unlearnbench.protocol import Protocol
 from unlearnbench.registry import find
 from unlearnbench.results.record import Role, key_of
@@ -112,6 +117,10 @@ def software_of(cell: Cell) -> dict[str, Any]:
     """What this process would compute the cell with."""
     # An edited method or task is another one.
     plugins = {name: source_sha256(find("tasks", name)) for name in cell.tasks}
+    packages = package_versions()
     if cell.method != "none":
-        plugins[cell.method] = source_sha256(find("methods", cell.method))
-    return {"packages": package_versions(), "harness": harness_sha256(), "plugins": plugins}
+        method: Any = find("methods", cell.method)
+        plugins[cell.method] = source_sha256(method)
+        for wrapper in getattr(method, "wrapper_kinds", ()):
+            packages = packages | versions_of(wrapper.packages)
+    return {"packages": packages, "harness": harness_sha256(), "plugins": plugins}

@@ -152,7 +152,7 @@ def _check_rows(
     def check() -> list[str]:
         from unlearnbench.data.forget_set import check_rows
 
-        return check_rows(source, _without_weights(model), protocol, limit)
+        return check_rows(source, without_weights(model), protocol, limit)
 
     folder = None
     if source.is_synthetic:
@@ -172,11 +172,11 @@ class _UnloadedModel:
         self._choice = choice
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(_without_weights(self._choice), name)
+        return getattr(without_weights(self._choice), name)
 
 
 @lru_cache(maxsize=8)
-def _without_weights(choice: "ModelChoice") -> "LanguageModel":
+def without_weights(choice: "ModelChoice") -> "LanguageModel":
     """The model's tokenizer and shape, with no memory taken for its weights."""
     import torch
     from transformers import AutoModelForCausalLM

@@ -16,7 +16,12 @@ class Experiment:
     """Everything one can ask of a run; each field is a flag, a TOML key and part of the record."""
 
     methods: tuple[str, ...] = setting(
-        (), "methods to compare; all: every one; default: those that 'list methods' calls default"
+        (),
+        "methods to compare, with wrappers: kumpr+sam; all: every one; default: those that 'list "
+        "methods' calls default",
+    )
+    adapter: str | None = setting(
+        None, "wrapper to put round every gradient method: lora, or any that `list wrappers` names"
     )
     model: tuple[str, ...] = setting(("nano-neo",), "models: an alias, a hub id or a folder")
     revision: str | None = setting(None, "branch, tag or commit of the model on the hub")
@@ -44,7 +49,10 @@ class Experiment:
         "paper", "follow the paper or its released code where they differ"
     )
     settings: tuple[str, ...] = setting(
-        (), "METHOD.NAME=VALUE, TASK.NAME=VALUE or protocol.NAME=VALUE", flag="set", commas=False
+        (),
+        "METHOD.NAME=VALUE, WRAPPER.NAME=VALUE, TASK.NAME=VALUE or protocol.NAME=VALUE",
+        flag="set",
+        commas=False,
     )
     tasks: tuple[str, ...] = setting((), "tasks to measure; default: every built-in one")
     stop: Literal["auto", "paper", "calibrated"] = setting(

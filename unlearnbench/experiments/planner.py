@@ -18,6 +18,13 @@ from unlearnbench.experiments.experiment import Experiment
 from unlearnbench.experiments.learning_rates import LearningRates, tuned_rates_for
 from unlearnbench.experiments.model_choice import ModelChoice, choose_model
 from unlearnbench.experiments.schedule_choice import check_warmup, schedule_for, with_budget_text
+from unlearnbench.experiments.wrapped import (
+    adapted,
+    check_wrappers,
+    explicit_settings,
+    parts_of,
+    setting_place,
+)
 from unlearnbench.metrics.task import TEXTS
 from unlearnbench.models.aliases import aliases
 from unlearnbench.models.devices.strategy import n_processes
@@ -71,9 +78,10 @@ class Planner:
         self.with_tuned_rates = with_tuned_rates
         self.look_up_model = look_up_model or choose_model
         self.look_up_data = look_up_data or choose_data
-        self.methods = chosen_plugins("methods", experiment.methods)
+        self.methods = adapted(chosen_plugins("methods", experiment.methods), experiment.adapter)
         self.tasks = chosen_plugins("tasks", experiment.tasks)
-        self.overrides = parse_set(experiment.settings, {**self.methods, **self.tasks})
+        owners = {**parts_of(self.methods), **self.methods, **self.tasks}
+        self.overrides = parse_set(experiment.settings, owners)
         named = Protocol.named(experiment.protocol)
         self.protocol = replace(named, **self.overrides.get("protocol", {}))
         self.references = _reference_roles(experiment.references)
@@ -125,6 +133,7 @@ class Planner:
         for method in self.methods.values():
             chosen = self.settings(method, model, data)
             configured = construct(method, chosen.values)
+            check_wrappers(configured, model)
             own = model.with_schedule(schedule_for(method, schedule, self.warnings))
             for run in data.runs:
                 data.check_method(configured, run, self.experiment.limit, model, self.protocol)
@@ -163,7 +172,7 @@ class Planner:
         if self.with_tuned_rates:
             tuned, warning = tuned_rates_for(self.experiment, model)
             self.warnings += [warning] if warning else []
-        explicit = self.overrides.get(method.name, {})
+        explicit = explicit_settings(method, self.overrides)
         return choose_settings(
             method, explicit, self.experiment, model.n_parameters, self.protocol, tuned, data.stop
         )
@@ -261,7 +270,8 @@ def parse_set(texts: Sequence[str], owners: Mapping[str, type]) -> dict[str, dic
             raise UserError(
                 f"--set {text!r} is not of the form OWNER.NAME=VALUE: --set icu.alpha=0.1"
             )
-        if owner not in owners and (owner in registry.methods() or owner in registry.tasks()):
+        is_known = any(owner in registry.plugins(k) for k in ("methods", "wrappers", "tasks"))
+        if owner not in owners and is_known:
             raise UserError(
                 f"--set {text}: '{owner}' takes no part in this run; name it in --methods/--tasks"
             )
@@ -300,8 +310,13 @@ def choose_settings(
             choose("learning_rate", 2e-6, "2e-6 above 10^9 parameters (large_model_learning_rate)")
     if tuned and tuned.max_epochs is not None:
         choose("max_epochs", tuned.max_epochs, "the limit that the learning rates were tuned with")
-    if tuned and method.name in tuned.methods:
-        one, departure = tuned.methods[method.name], tuned.departure(experiment.protocol, stop)
+    # A rate tuned for the method alone is taken for one with wrappers that has none of its own.
+    bare, _, is_wrapped = method.name.partition(registry.WITH)
+    rated = method.name if tuned and method.name in tuned.methods else bare
+    if tuned and rated in tuned.methods:
+        one, departure = tuned.methods[rated], tuned.departure(experiment.protocol, stop)
+        if is_wrapped and rated == bare:
+            departure = f" for {bare} alone{departure}"
         missed = "" if one.reached else " (none reached it)"
         origin = f"tuned{departure} on forget set {tuned.forget_set}: {tuned.rule}{missed}"
         for name, value in {"learning_rate": one.learning_rate, **one.settings}.items():
@@ -315,7 +330,7 @@ def choose_settings(
     if experiment.batch_size is not None:
         choose("batch_size", experiment.batch_size, "--batch-size")
     for name, value in explicit.items():
-        choose(name, value, f"--set {method.name}.{name}")
+        choose(name, value, f"--set {setting_place(method, name)}")
     return chosen
 
 

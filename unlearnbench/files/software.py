@@ -4,7 +4,7 @@ import ast
 import hashlib
 import inspect
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -40,8 +40,13 @@ _COMPUTES = (ast.Call, ast.Compare, ast.Subscript, ast.keyword, ast.Lambda)
 @cache
 def package_versions() -> dict[str, str]:
     """The installed version of every package that takes part in a measurement."""
-    versions = {"unlearnbench": unlearnbench.__version__}
-    for name in PACKAGES:
+    return {"unlearnbench": unlearnbench.__version__} | versions_of(PACKAGES)
+
+
+def versions_of(packages: Iterable[str]) -> dict[str, str]:
+    """The installed versions of packages by name."""
+    versions: dict[str, str] = {}
+    for name in packages:
         try:
             versions[name] = version(name)
         except PackageNotFoundError:
@@ -56,8 +61,11 @@ def source_sha256(plugin: type) -> str:
     Read once in a process, like the plugin itself: a later edit is nothing that it runs.
     For a built-in one also of what the files of its folder share: `_*.py` and task files; for one
     of somebody else's package of all its Python files.
+    What is made of several, a method with wrappers round it, has a digest of all of theirs.
     Raises `UserError` for one that was not read from a file, whose source nobody can look up.
     """
+    if made_of := getattr(plugin, "made_of", ()):
+        return hashlib.sha256("\0".join(map(source_sha256, made_of)).encode()).hexdigest()
     try:
         file = Path(inspect.getfile(plugin))
     except (OSError, TypeError) as error:

@@ -1,10 +1,11 @@
 """A causal language model with its tokenizer, and where it came from."""
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unlearnbench.models.devices import ranks
@@ -41,6 +42,10 @@ class LanguageModel:
     source: ModelSource
     meter: Meter = field(default_factory=Meter)
     strategy: Strategy = field(default_factory=Strategy)  # how it is trained
+    # What is kept beside a saved network, each by a name and what writes it into a new folder.
+    saved_beside: dict[str, Callable[[Path], None]] = field(
+        init=False, default_factory=dict, repr=False, compare=False
+    )
     # The options that it was loaded by; `unlearnbench.api` alone writes and reads them.
     choice: Any = field(default=None, repr=False, compare=False)
 

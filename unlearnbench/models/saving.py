@@ -57,6 +57,8 @@ def _write(model: "LanguageModel", folder: Path) -> None:
             model.tokenizer.save_pretrained(folder)
     except SafetensorError as error:  # its word for a full disk
         raise OSError(str(error)[:200]) from error
+    for name, write in model.saved_beside.items():
+        write(folder / name)
     for path in folder.rglob("*"):
         _flush(path)
 

@@ -4,16 +4,17 @@ import contextlib
 import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from unlearnbench.errors import UserError
 from unlearnbench.models.devices import ranks
-from unlearnbench.models.devices.deepspeed import configuration
+from unlearnbench.models.devices.deepspeed import check_wrappers, configuration
 from unlearnbench.models.devices.schedule import NO_LENGTH, RunLength
 from unlearnbench.unlearning.steps import Steps
+from unlearnbench.unlearning.wrapped_steps import WrappedSteps
 
 if TYPE_CHECKING:
     from unlearnbench.models.devices.strategy import Strategy
@@ -21,11 +22,20 @@ if TYPE_CHECKING:
 
 
 def deepspeed_steps(
-    model: "LanguageModel", learning_rate: float, length: RunLength = NO_LENGTH
+    model: "LanguageModel",
+    learning_rate: float,
+    length: RunLength = NO_LENGTH,
+    is_wrapped: bool = False,
 ) -> Steps:
-    """Steps as the model's strategy configures DeepSpeed; raises `UserError` if it cannot."""
+    """Steps as the model's strategy configures DeepSpeed; raises `UserError` if it cannot.
+
+    Of steps that are wrapped, whoever asks for them sets the wrappers.
+    """
     config = configuration(str(model.strategy.deepspeed))
     shards_weights = config["zero_optimization"]["stage"] == 3
+    if is_wrapped:
+        check_wrappers(model.strategy.deepspeed)
+        return _WrappedSharedState(model, learning_rate, length, config)
     kind = _ShardedWeights if shards_weights else _SharedState
     return kind(model, learning_rate, length, config)
 
@@ -70,6 +80,32 @@ class _SharedState(Steps):
     def _precision(self) -> contextlib.AbstractContextManager[Any]:
         # The engine's own, but for what a loss does after the network.
         return contextlib.nullcontext()
+
+
+class _WrappedSharedState(WrappedSteps, _SharedState):
+    """ZeRO 1 and 2 with wrappers: gradients go past the engine until the last one is known."""
+
+    def __init__(
+        self,
+        model: "LanguageModel",
+        learning_rate: float,
+        length: RunLength,
+        config: dict[str, Any],
+    ) -> None:
+        super().__init__(model, learning_rate, length, config)
+        self.network = None  # the plain one: the engine would share out every gradient at once
+
+    def _follow(self, gradient: "Sequence[torch.Tensor | None]") -> None:
+        """Hand the engine a loss that has this gradient, and let it take its step."""
+        pairs = zip(self._trained, gradient, strict=True)
+        surrogate = torch.stack([(p * g).sum() for p, g in pairs if g is not None]).sum()
+        self._engine.set_gradient_accumulation_boundary(True)
+        self._engine.backward(surrogate)  # the mean over processes, in each of which it is the same
+        self._engine.step()
+        self._next_rate()
+
+    def _precision(self) -> contextlib.AbstractContextManager[Any]:
+        return Steps._precision(self)
 
 
 class _ShardedWeights(_SharedState):

@@ -2,14 +2,15 @@
 
 from abc import abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from unlearnbench.errors import UserError
 from unlearnbench.models.devices.schedule import NO_LENGTH, RunLength
 from unlearnbench.settings import quoted
 from unlearnbench.unlearning.method import Method
+from unlearnbench.unlearning.wrapper import Wrapper, made_wrappers
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from unlearnbench.unlearning.epochs import EpochLog
     from unlearnbench.unlearning.examiner import Examiner
     from unlearnbench.unlearning.steps import StepLosses, Steps
+    from unlearnbench.unlearning.wrapped_steps import Wrapping
 
 
 @dataclass(kw_only=True)
@@ -34,6 +36,10 @@ class GradientMethod(Method):
     neither read nor changed.  A batch may be taken in parts, by several processes:
     `loss` is asked for each part, and its terms are means over the batch's rows.
     """
+
+    # What a wrapper must know of the loss: its terms that keep; all others forget.
+    retain_terms: ClassVar[frozenset[str]] = frozenset({"retain", "learn", "kl"})
+    wrapper_kinds: ClassVar[tuple[type[Wrapper], ...]] = ()  # round it, the innermost first
 
     @abstractmethod
     def loss(self, batch: "UnlearnBatch") -> "dict[str, Tensor]":
@@ -61,11 +67,19 @@ class GradientMethod(Method):
         log = EpochLog(self, model, forget_set, examiner)
         log.before()
         if not log.ended:
-            with model.meter.phase("unlearn"), model.training():
+            with model.meter.phase("unlearn"), model.training(), ExitStack() as stack:
                 self._freeze_others(model)
+                self._wrapping = self._made_wrapping()
+                for wrapper in self._wrapping.wrappers:
+                    stack.enter_context(wrapper.around(model, self.seed))
                 self.prepare(model, forget_set)
                 self._epochs(model, forget_set, log)
         return log.trace
+
+    def _made_wrapping(self) -> "Wrapping":
+        from unlearnbench.unlearning.wrapped_steps import Wrapping
+
+        return Wrapping(made_wrappers(self), self.retain_terms)
 
     def _terms(self, batch: "UnlearnBatch") -> "dict[str, Tensor]":
         """`loss`; raises `UserError` for what cannot be added up and minimised."""
@@ -101,10 +115,10 @@ class GradientMethod(Method):
         order, random = seeded_generator(self.seed, "order"), seeded_generator(self.seed, "draws")
         retain_items = RetainItems(forget_set, self.seed, self.max_epochs)
         references = References(model, forget_set, retain_items)
-        n_steps = 0
-        schedule, n_rows = model.strategy.schedule, len(forget_set.rows)
+        schedule, n_rows, n_steps = model.strategy.schedule, len(forget_set.rows), 0
         length = schedule.length(n_rows, self.batch_size, self.max_epochs)
-        with steps_for(model, self.learning_rate, length) as steps:
+        with steps_for(model, self.learning_rate, length, self._wrapping) as steps:
+            steps.begin(self._terms, forget_set, self.batch_size, random, references)
             while not log.ended:
                 batches = shuffled_batches(log.active, self.batch_size, order)
                 for index in batches:
@@ -125,18 +139,25 @@ class GradientMethod(Method):
 
 @contextmanager
 def steps_for(
-    model: "LanguageModel", learning_rate: float, length: RunLength = NO_LENGTH
+    model: "LanguageModel",
+    learning_rate: float,
+    length: RunLength = NO_LENGTH,
+    wrapping: "Wrapping | None" = None,
 ) -> "Iterator[Steps]":
     """Steps as the model's strategy says; afterwards its network is whole and ordinary again."""
     from unlearnbench.unlearning.steps import Steps, recomputing
+    from unlearnbench.unlearning.wrapped_steps import WrappedSteps
 
+    wraps = wrapping is not None and wrapping.changes_gradients
     steps: Steps
     if model.strategy.deepspeed is None:
-        steps = Steps(model, learning_rate, length)
+        steps = (WrappedSteps if wraps else Steps)(model, learning_rate, length)
     else:
         from unlearnbench.unlearning.deepspeed_steps import deepspeed_steps
 
-        steps = deepspeed_steps(model, learning_rate, length)
+        steps = deepspeed_steps(model, learning_rate, length, wraps)
+    if isinstance(steps, WrappedSteps) and wrapping is not None:
+        steps.wrapping = wrapping
     try:
         with recomputing(steps.model):
             yield steps

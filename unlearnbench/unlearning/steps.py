@@ -117,7 +117,7 @@ class Steps:
             with nullcontext() if part.counts else model.not_counted(), self._precision():
                 terms = loss(own)
             self._foreseen |= own.requested
-            self._backward(part.weighed(sum(terms.values())), is_last=part is parts[-1])
+            self._differentiate(part, terms, is_last=part is parts[-1])
             numbers = {**terms, **{_NOTED + name: value for name, value in own.noted.items()}}
             return {name: float(part.weighed(value.detach())) for name, value in numbers.items()}
 
@@ -125,9 +125,23 @@ class Steps:
         noted = {n.removeprefix(_NOTED): v for n, v in summed.items() if n.startswith(_NOTED)}
         return StepLosses({n: v for n, v in summed.items() if not n.startswith(_NOTED)}, noted)
 
+    def begin(
+        self,
+        loss: Loss,
+        forget_set: "ForgetSet",
+        batch_size: int,
+        random: torch.Generator,
+        references: "References",
+    ) -> None:
+        """Called once before the first batch; wrappers may look at the whole forget set."""
+
     def take(self) -> None:
         """One step of the optimizer, the same in every process."""
         ranks.sum_gradients(self.model.network.parameters())
+        self._step()
+
+    def _step(self) -> None:
+        """Follow the gradients that the parameters have."""
         clip(self.model.network.parameters(), self.model.strategy.schedule.max_grad_norm)
         self._optimizer.step()
         self._next_rate()
@@ -144,6 +158,9 @@ class Steps:
 
     def _clear(self) -> None:
         self._optimizer.zero_grad(set_to_none=True)
+
+    def _differentiate(self, part: Part, terms: dict[str, Tensor], is_last: bool) -> None:
+        self._backward(part.weighed(sum(terms.values())), is_last)
 
     def _backward(self, loss: Any, is_last: bool) -> None:  # noqa: ARG002 (DeepSpeed asks)
         loss.backward()

@@ -88,6 +88,15 @@ def configuration(requested: str) -> dict[str, Any]:
     return {name: value for name, value in content.items() if name not in _BATCH_SIZES}
 
 
+def check_wrappers(requested: str | None) -> None:
+    """Raise `UserError` where wrappers of gradients would meet weights that are shared out."""
+    if requested is not None and configuration(requested)["zero_optimization"]["stage"] == 3:
+        raise UserError(
+            "wrappers that change gradients need whole weights in every process, which ZeRO 3 has "
+            "not; take: --deepspeed zero2"
+        )
+
+
 def _read(path: str) -> dict[str, Any]:
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))

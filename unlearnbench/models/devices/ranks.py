@@ -20,6 +20,7 @@ from unlearnbench.errors import UserError
 from unlearnbench.models.devices.strategy import n_processes
 
 if TYPE_CHECKING:
+    from torch import Tensor
     from torch.distributed import ProcessGroup
     from torch.nn import Module, Parameter
 
@@ -154,12 +155,17 @@ def sum_by_name(parts: Iterable[dict[str, float]]) -> dict[str, float]:
 
 def sum_gradients(parameters: "Iterable[Parameter]") -> None:
     """Add up every parameter's gradient over the processes, in place."""
+    sum_in_place([p.grad for p in parameters if p.grad is not None])
+
+
+def sum_in_place(tensors: "Sequence[Tensor]") -> None:
+    """Add up each tensor over the processes; all of them have the same ones in the same order."""
     if world_size() == 1:
         return
     import torch.distributed as dist
 
-    waiting = [dist.all_reduce(p.grad, async_op=True) for p in parameters if p.grad is not None]
-    for one in waiting:
+    start()
+    for one in [dist.all_reduce(tensor, async_op=True) for tensor in tensors]:
         one.wait()
 
 

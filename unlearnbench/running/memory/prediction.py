@@ -24,6 +24,7 @@ OPTIMISER = "optimiser states"
 ACTIVATIONS = "activations"
 LOGITS = "logits"
 REFERENCE = "frozen reference"
+WRAPPERS = "wrappers of the method"
 CACHES = "keys and values"
 SECOND = "second network"
 SCORER = "BERTScore's network"
@@ -104,6 +105,8 @@ class Step:
     n_compared: int  # of them where the KL term compares with the frozen reference; 0: none
     batch_size: int  # rows per step, over all processes
     n_sequences: int  # that the loss scores for each row
+    n_trained: int | None = None  # numbers; None: all parameters
+    n_copies: int = 0  # lists of as many numbers that wrappers keep beside gradients
 
 
 def held(shape: Shape, step: Step, dtype: str) -> Parts:
@@ -114,7 +117,12 @@ def held(shape: Shape, step: Step, dtype: str) -> Parts:
     size = BYTES[dtype]
     weights = size * shape.n_parameters
     kept = step.n_rows * step.n_compared + shape.vocabulary if step.n_compared else 0
-    parts = {WEIGHTS: weights, GRADIENTS: weights, OPTIMISER: 2 * weights}
+    trained = weights if step.n_trained is None else size * step.n_trained
+    parts = {WEIGHTS: weights, GRADIENTS: trained, OPTIMISER: 2 * trained}
+    if step.n_trained is not None:
+        parts[WEIGHTS] += trained  # an adapter is beside the weights
+    if step.n_copies:
+        parts[WRAPPERS] = step.n_copies * trained
     return parts | ({REFERENCE: size * kept * shape.width} if kept else {})
 
 
@@ -132,6 +140,7 @@ def training(shape: Shape, step: Step, strategy: "Strategy", dtype: str, on_gpu:
     always = held(shape, step, dtype)
     weights = always.pop(GRADIENTS)
     head = BYTES[dtype] * shape.vocabulary * shape.width  # gradient of a head or of embeddings
+    head *= step.n_trained is None  # which an adapter leaves alone
     one, layer = _activations(shape, rows * step.length, strategy, dtype)
     earlier = weights if n_parts > 1 else 0
     moments: list[Parts] = [
@@ -305,7 +314,21 @@ def _step(cell: "Cell") -> Step:
         compared if method.keeps_reference else 0,
         int(cell.settings["batch_size"]),
         method.sequences_per_row,
+        *_of_wrappers(cell, method),
     )
+
+
+def _of_wrappers(cell: "Cell", method: Any) -> tuple[int | None, int]:
+    """The numbers that are trained, if not all, and how many more lists of them there are."""
+    from unlearnbench.experiments.data_choice import without_weights
+    from unlearnbench.unlearning.wrapper import made_wrappers
+
+    if not getattr(method, "wrapper_kinds", ()):
+        return None, 0
+    wrappers, network = made_wrappers(method(**cell.settings)), without_weights(cell.model).network
+    n_trained = [n for w in wrappers if (n := w.n_trained(network)) is not None]
+    n_copies = sum(w.n_copies for w in wrappers if w.changes_gradients)
+    return (n_trained[0] if n_trained else None), n_copies
 
 
 def _sharded(parts: Parts, strategy: "Strategy") -> Parts:
