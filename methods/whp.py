@@ -14,8 +14,7 @@ if TYPE_CHECKING:
 @register
 @dataclass(kw_only=True)
 class Whp(ReinforcedMethod):
-    """Who's Harry Potter as MUSE's baseline: the original model and a reinforced one, decoded as
-    one.
+    """Who's Harry Potter, MUSE's baseline: original and reinforced model, decoded as one.
 
     logits = v - alpha ReLU(v_reinforced - v).  The weights are those of before; the unlearned
     model is the pair, and every task measures the pair.
