@@ -73,6 +73,10 @@ class AltPo(ForgetAndRetain):
         "what a chat model is asked about question-answer rows; empty: the question alone",
     )
 
+    def __post_init__(self) -> None:
+        if self.template and "{question}" not in self.template:  # told before a model is loaded
+            raise ValueError("template has no {question}; write where the question goes")
+
     def unlearn(
         self, model: "LanguageModel", forget_set: "ForgetSet", examiner: "Examiner"
     ) -> "UnlearnTrace":

@@ -136,6 +136,24 @@ def test_two_processes_give_the_numbers_of_one(
     assert done.stdout.count("model + ICU †") == 1
 
 
+@pytest.mark.slow
+def test_two_processes_make_the_same_pair_and_write_the_same_alternates(
+    world: tiny.TinyWorld,
+) -> None:
+    methods = "task_vector,whp,altpo,kumpr"
+    rates = [f"{name}.learning_rate=1e-4" for name in ("task_vector", "whp", "altpo")]
+    more = [word for rate in rates for word in ("--set", rate)]
+    done = world.run(*options(world, world.folder / "one more", methods, *more, "--jobs", "0"))
+    assert done.returncode == 0, done.stderr
+    wanted = by_method(world.folder / "one more")
+    out = world.folder / "two more"
+    done = on_two(world, TORCHRUN, options(world, out, methods, *more))
+    assert done.returncode == 0, done.stderr
+    found = by_method(out)
+    for name in ("task_vector", "whp", "altpo"):
+        check_equal(found[name], wanted[name])
+
+
 needs_deepspeed = pytest.mark.skipif(
     shutil.which("c++") is None, reason="DeepSpeed compiles an extension and needs a C++ compiler"
 )
