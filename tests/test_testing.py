@@ -20,10 +20,21 @@ from unlearnbench.metrics.task import Task
 from unlearnbench.reporting.report import Report
 from unlearnbench.results.score import Metric, Score
 from unlearnbench.settings import setting
-from unlearnbench.testing import ContractError, check_method, check_report, check_task
+from unlearnbench.testing import (
+    ContractError,
+    check_method,
+    check_report,
+    check_task,
+    check_wrapper,
+)
 from unlearnbench.unlearning.gradient_method import GradientMethod
 
-CHECKS = {"methods": check_method, "tasks": check_task, "reports": check_report}
+CHECKS = {
+    "methods": check_method,
+    "wrappers": check_wrapper,
+    "tasks": check_task,
+    "reports": check_report,
+}
 PLUGINS = [(kind, name) for kind in CHECKS for name in getattr(registry, kind)()]
 
 

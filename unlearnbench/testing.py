@@ -1,4 +1,4 @@
-"""Checks that a plugin keeps its contract, for the test of a method, task or report of one's own.
+"""Checks that a plugin keeps its contract, for the test of a plugin of one's own.
 
     from unlearnbench.testing import check_method
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from unlearnbench.results.score import Score
     from unlearnbench.unlearning.batch import UnlearnBatch
     from unlearnbench.unlearning.method import Method
+    from unlearnbench.unlearning.wrapper import Wrapper
 
 MODEL, FORGET_SET = "nano-neo", "nano"
 N_ROWS = 2
@@ -92,6 +93,19 @@ def check_method(method: "type[Method]", **settings: Any) -> "UnlearnTrace":
             f"{after:.4f} after; is the sign of a term wrong?"
         )
     return trace
+
+
+def check_wrapper(wrapper: "type[Wrapper]", **settings: Any) -> "UnlearnTrace":
+    """Unlearn two rows with ICU inside a wrapper, and check all that `check_method` checks.
+
+    `settings` are the wrapper's own.  ICU, because its loss has terms that forget and that keep.
+    """
+    from unlearnbench.registry import find
+    from unlearnbench.unlearning.wrapper import prefix_of
+
+    _check_described(wrapper)
+    of_wrapper = {prefix_of(wrapper) + name: value for name, value in settings.items()}
+    return check_method(wrapper.of(find("methods", "icu")), **of_wrapper)
 
 
 def check_task(task: "type[Task]", **settings: Any) -> "dict[str, Score]":
@@ -179,10 +193,10 @@ def _check_described(plugin: type) -> None:
     where = plugin.__qualname__
     plugin_kind, name = (getattr(plugin, attribute, None) for attribute in ("plugin_kind", "name"))
     if plugin_kind is None:
-        raise ContractError(f"{where} is no plugin; inherit Method, Task or Report")
+        raise ContractError(f"{where} is no plugin; inherit Method, Wrapper, Task or Report")
     if not isinstance(name, str) or not name:
         raise ContractError(f"{where} has no `name`, by which the command line knows it")
-    if plugin_kind == "methods" and not getattr(plugin, "label", ""):
+    if plugin_kind in ("methods", "wrappers") and not getattr(plugin, "label", ""):
         raise ContractError(f"{where} has no `label`, by which tables know it")
     if not (plugin.__doc__ or "").strip() or (plugin.__doc__ or "").startswith(f"{where}("):
         raise ContractError(f"{where} has no docstring; its first sentence is what `list` prints")

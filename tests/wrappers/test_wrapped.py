@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import pytest
 import tiny
@@ -17,6 +18,7 @@ from unlearnbench.experiments.wrapped import setting_place
 from unlearnbench.files.software import source_sha256
 from unlearnbench.models.devices.strategy import Strategy
 from unlearnbench.registry import find
+from unlearnbench.testing import check_wrapper
 from unlearnbench.unlearning.gradient_method import GradientMethod
 from unlearnbench.unlearning.method import Method
 from unlearnbench.unlearning.wrapper import Wrapper, made_wrappers
@@ -134,6 +136,22 @@ def test_an_edited_wrapper_is_another_method(tmp_path, monkeypatch):
     path.write_text(path.read_text() + "\nCHANGED = 1\n")
     source_sha256.cache_clear()
     assert source_sha256(wrapped) != before
+
+
+def test_the_wrapper_that_the_documentation_writes_keeps_the_contract(tmp_path, monkeypatch):
+    page = Path(__file__).parents[2] / "docs" / "wrappers.md"
+    if not page.is_file():
+        pytest.skip("no checkout beside the tests")
+    monkeypatch.setattr(registry, "_plugins", {k: dict(v) for k, v in registry._plugins.items()})
+    code = page.read_text(encoding="utf-8").partition("```python\n")[2].partition("```")[0]
+    (tmp_path / "half.py").write_text(code)
+    registry.load_plugin_file(tmp_path / "half.py")
+    check_wrapper(find("wrappers", "half"), share=0.25)
+    (no_forgetting, _), (none, _) = weights("kumpr+half", half_share=0.0), weights("kumpr+half")
+    assert torch.equal(
+        no_forgetting, torch.cat([p.flatten() for p in tiny_model().network.parameters()])
+    )
+    assert not torch.equal(no_forgetting, none)
 
 
 def plan(*methods, **options):

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, fields, make_dataclass
 from functools import cache
+from inspect import cleandoc, getdoc
 from typing import TYPE_CHECKING, Any, ClassVar, get_type_hints
 
 from unlearnbench.errors import UserError
@@ -126,9 +127,11 @@ def _wrapped(method: Any, wrapper: Any) -> Any:
     ]
     namespace = {
         "__module__": method.__module__,
-        "__doc__": f"{method.label} with {wrapper.label} round it: {_first_line(wrapper)}",
+        "__doc__": f"{method.label} with {wrapper.label} round it.\n\n{getdoc(wrapper)}",
         "name": f"{method.name}+{wrapper.name}",
         "label": f"{method.label} + {wrapper.label}",
+        "source": "; ".join(filter(None, (method.source, wrapper.source))),
+        "citation": "\n\n".join(cleandoc(c) for c in (method.citation, wrapper.citation) if c),
         "wrapper_kinds": (*inner, wrapper),
         "made_of": (*getattr(method, "made_of", (method,)), wrapper),
     }
@@ -152,10 +155,6 @@ def _same_setting(field: Any) -> Any:
     from dataclasses import field as new_field
 
     return new_field(default=field.default, metadata=field.metadata)
-
-
-def _first_line(plugin: type) -> str:
-    return (plugin.__doc__ or "").strip().split("\n")[0]
 
 
 def made_wrappers(method: Any) -> list[Wrapper]:
