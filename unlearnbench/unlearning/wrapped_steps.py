@@ -199,7 +199,12 @@ def _add(to: list[Tensor | None], found: Sequence[Tensor | None], weight: float 
     for i, one in enumerate(found):
         if one is not None:
             weighed, known = one.detach() * weight if weight != 1.0 else one.detach(), to[i]
-            to[i] = weighed.clone() if known is None else known.add_(weighed)
+            to[i] = _own(weighed) if known is None else known.add_(weighed)
+
+
+def _own(found: Tensor) -> Tensor:
+    # What autograd gives may be expanded or transposed, and processes exchange contiguous tensors.
+    return found.clone(memory_format=torch.contiguous_format)
 
 
 def _filled(side: Sequence[Tensor | None], parameters: "Sequence[nn.Parameter]") -> Gradient:
