@@ -71,7 +71,9 @@ def _group(group: "Group", table: "Table") -> dict[str, Any]:
     for row in group.rows:
         printed = {c.name: group.text(row, c) for c in (*table.columns, *table.other_columns)}
         cells = {name: {**vars(cell), "text": printed[name]} for name, cell in row.cells.items()}
-        rows.append({**vars(row), "compared": row.compared, "cells": cells})
+        # A plain schedule is not said, as it was not before there were others.
+        own = {name: part for name, part in vars(row).items() if name != "schedule" or part}
+        rows.append({**own, "compared": row.compared, "cells": cells})
     return {**vars(group), "parameters": group.parameters, "rows": rows}
 
 
