@@ -8,7 +8,6 @@ from unlearnbench.settings import setting
 from unlearnbench.unlearning.reinforced_method import ReinforcedMethod
 
 if TYPE_CHECKING:
-    from unlearnbench.data.forget_source import ForgetSource
     from unlearnbench.models.language_model import LanguageModel
 
 
@@ -40,7 +39,7 @@ class Whp(ReinforcedMethod):
         1.0, "weight of what the reinforced model likes better (MUSE: 1)", minimum=0
     )
 
-    def check(self, model: "LanguageModel", source: "ForgetSource", run: str) -> None:  # noqa: ARG002
+    def check_loaded(self, model: "LanguageModel") -> None:
         """Whether the network's logits are its head's reading of its decoder's output."""
         from unlearnbench.models.paired import check_pairable
 

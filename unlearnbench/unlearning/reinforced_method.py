@@ -48,6 +48,9 @@ class ReinforcedMethod(Method):
         "cosine", "how the step size goes on: to 0 at the last step, or not at all (MUSE: cosine)"
     )
 
+    def check_loaded(self, model: "LanguageModel") -> None:
+        """Raise `UserError` for a model that this cannot be done to; nothing is trained yet."""
+
     @abstractmethod
     def turn(self, model: "LanguageModel", original: "LanguageModel") -> None:
         """Make `model`, with the fine-tuned weights, forget; `original` has those of before."""
@@ -58,6 +61,7 @@ class ReinforcedMethod(Method):
         """Fine-tune `model` on the rows, turn it, and examine it once."""
         from unlearnbench.unlearning.epochs import EpochLog
 
+        self.check_loaded(model)
         n_epochs = min(self.finetune_epochs, self.max_epochs)
         log = EpochLog(self, model, forget_set, examiner, limit=n_epochs)
         log.before()

@@ -1,0 +1,58 @@
+"""Every method on a few nano rows for an epoch, with the settings that a run would give it."""
+
+from functools import cache
+from typing import Any
+
+import pytest
+import torch
+from unlearning_fakes import MaExaminer
+
+from unlearnbench.data.forget_set import ForgetSet
+from unlearnbench.data.stop_line import StopLine
+from unlearnbench.experiments.experiment import Experiment
+from unlearnbench.experiments.planner import make_plan
+from unlearnbench.models.language_model import LanguageModel
+from unlearnbench.registry import find, methods
+from unlearnbench.running.checks import not_finite
+from unlearnbench.unlearning.batch import UnlearnBatch
+
+N_ROWS = 6
+NEVER = StopLine(el=-1.0, ma=-1.0)
+
+
+@cache
+def planned() -> dict[str, Any]:
+    """The settings of each method's cell, by its name: tuned rates and weights where there are."""
+    plan = make_plan(Experiment(methods=("all",), runs=("0",), limit=N_ROWS, references=("none",)))
+    return {cell.method: cell for cell in plan.cells}
+
+
+@cache
+def nano() -> tuple[LanguageModel, ForgetSet]:
+    cell = next(iter(planned().values()))
+    model = cell.model.load()
+    return model, cell.data.read_forget_set(cell.run, cell.limit, model, cell.protocol)
+
+
+def mean_nll(model: LanguageModel, forget_set: ForgetSet) -> float:
+    """Nats per row."""
+    with torch.no_grad():
+        batch = UnlearnBatch.of(model, forget_set, list(range(N_ROWS)))
+        return float(batch.target_nll_per_row.mean())
+
+
+@pytest.mark.parametrize("name", list(methods()))
+def test_an_epoch_forgets_and_leaves_the_original_alone(name: str) -> None:
+    model, forget_set = nano()
+    before = {n: p.detach().clone() for n, p in model.network.named_parameters()}
+    copied = model.copied()
+    # Task vector and WHP take one epoch's fine-tuning for their difference.
+    method = find("methods", name)(**{**planned()[name].settings, "max_epochs": 1, "batch_size": 3})
+    trace = method.unlearn(copied, forget_set, MaExaminer(NEVER))
+
+    assert trace.outcome == "not_forgotten", trace.reason
+    assert not_finite(copied.network) == ""
+    assert all(torch.isfinite(torch.tensor(list(trace.epochs[-1].losses.values()))))
+    assert mean_nll(copied, forget_set) > mean_nll(model, forget_set)
+    for key, parameter in model.network.named_parameters():
+        assert torch.equal(parameter, before[key]), key
