@@ -65,9 +65,14 @@ class Rmu(ForgetAndRetain):
         "c: length of the direction",
         source="OpenUnlearning's configuration (its class: 20; WMDP: 6.5 for zephyr)",
     )
-    trained: str = setting(
-        "",
-        "only parameters whose name holds this text are trained, as in 'down_proj'; empty: all",
+    retain: Literal["embed_diff", "nll", "kl"] = setting(  # type: ignore[assignment]
+        "embed_diff",
+        "retain term: the distance of the layer's states to the original's, or as other methods'",
+        source="Li et al. 2024; OpenUnlearning",
+    )
+    trained: str | None = setting(
+        None,
+        "only parameters whose name holds this text are trained, as in 'down_proj'; none: all",
         source="WMDP: down_proj of layers 5-7; OpenUnlearning's configuration: all",
     )
     mean_over: Literal["items", "broadcast"] = setting(
@@ -89,7 +94,7 @@ class Rmu(ForgetAndRetain):
 
     def trains(self, parameter: str) -> bool:
         """Whether its name holds `trained`."""
-        return self.trained in parameter
+        return self.trained is None or self.trained in parameter
 
     def prepare(self, model: "LanguageModel", forget_set: "ForgetSet") -> None:  # noqa: ARG002
         """Draw the direction."""
@@ -107,6 +112,8 @@ class Rmu(ForgetAndRetain):
 
     def loss(self, batch: "UnlearnBatch") -> "dict[str, Tensor]":
         """gamma |h - c u|^2 + alpha |h - h_0|^2."""
+        if self.retain != "embed_diff":
+            return super().loss(batch)
         terms = {"forget": self.gamma * self.forget_loss(batch)}
         if self.alpha:
             retain, layer = batch.retain, self._layer
