@@ -40,6 +40,28 @@ def test_few_modules_lie_flat(page: str) -> None:
     assert len(list((ROOT / "unlearnbench").glob("*.py"))) <= 10
 
 
+def test_every_method_and_wrapper_is_in_the_documentation(page: str) -> None:
+    from unlearnbench import registry
+
+    for kind in ("methods", "wrappers"):
+        text = (ROOT / "docs" / f"{kind}.md").read_text(encoding="utf-8")
+        built_in = {n for n, p in registry.plugins(kind).items() if p.__module__.startswith("unlearnbench.")}
+        assert built_in <= set(re.findall(r"^\| `(\w+)`", text, re.M))
+
+
+def test_anchors_lead_to_headings(page: str) -> None:
+    files = [*(ROOT / "docs").glob("*.md"), ROOT / "README.md", ROOT / "CHANGELOG.md"]
+    broken = []
+    for file in files:
+        for link, anchor in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", file.read_text(encoding="utf-8")):
+            there = (file.parent / link if link else file).read_text(encoding="utf-8")
+            headings = re.findall(r"^#+ (.*)$", there, re.M)
+            slugs = [re.sub(r"[^\w -]", "", h.lower()).replace(" ", "-") for h in headings]
+            if anchor not in slugs:
+                broken.append(f"{file.name}: {link}#{anchor}")
+    assert broken == []
+
+
 @pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "docs/architecture.md"])
 def test_links_lead_somewhere(page: str, name: str) -> None:
     file = ROOT / name

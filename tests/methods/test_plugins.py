@@ -14,6 +14,7 @@ from unlearning_fakes import MaExaminer, forget_set, memorise, tiny_model
 from unlearnbench import registry
 from unlearnbench.registry import load_plugin_file, methods
 from unlearnbench.settings import settings_of
+from unlearnbench.testing import check_method
 from unlearnbench.unlearning.method import Method
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -104,3 +105,19 @@ def test_listing_methods_loads_no_torch() -> None:
         cwd=Path(__file__).parents[2],
     ).stdout
     assert output.strip() == "False"
+
+
+def test_the_method_that_the_documentation_writes_keeps_the_contract(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = Path(__file__).parents[2] / "docs" / "methods.md"
+    if not page.is_file():
+        pytest.skip("no checkout beside the tests")
+    monkeypatch.setattr(registry, "_plugins", {k: dict(v) for k, v in registry._plugins.items()})
+    code = page.read_text(encoding="utf-8").partition("```python\n")[2].partition("```")[0]
+    (tmp_path / "capped.py").write_text(code)
+    load_plugin_file(tmp_path / "capped.py")
+    forgets = check_method(methods()["capped"])  # type: ignore[arg-type]
+    assert forgets.epochs[-1].losses.keys() == {"forget", "retain"}
+    alone = check_method(methods()["capped"], alpha=0.0)  # type: ignore[arg-type]
+    assert alone.epochs[-1].losses.keys() == {"forget"}
