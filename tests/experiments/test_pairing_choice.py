@@ -23,13 +23,12 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> tiny.TinyWorld:
 
 def ran(world: tiny.TinyWorld, out: Path, *more: str) -> tuple[Any, str]:
     """The result of ICU's cell, and what was said."""
+    few = ("--limit", "4", "--references", "none", "--set", "icu.learning_rate=1e-3")
     with tiny.at_home(world):
-        status, _, said = tiny.cli(
-            *world.options(out, "--limit", "4", "--references", "none", *more, methods="icu")
-        )
+        status, _, said = tiny.cli(*world.options(out, *few, *more, methods="icu,kumpr"))
     assert status == 0, said
-    (result,) = Store(out).load_all()[0]
-    return result, said
+    by_method = {result.method.name: result for result in Store(out).load_all()[0]}
+    return by_method["icu"], said
 
 
 def test_another_pairing_is_another_cell_with_other_losses(
@@ -59,7 +58,7 @@ def test_a_pairing_that_cannot_be_is_told_before_anything_is_run(
     world: tiny.TinyWorld, tmp_path: Path, pairing: str, message: str
 ) -> None:
     with tiny.at_home(world):
-        status, _, said = tiny.cli(*world.options(tmp_path, "--pairing", pairing, methods="icu"))
+        status, _, said = tiny.cli(*world.options(tmp_path, "--pairing", pairing))
     assert status == 2
     assert message in said
     assert len(said.strip().splitlines()) == 1
