@@ -87,6 +87,7 @@ def load_forget_set(
     unseen: str | None = None,
     refusals: str | None = None,
     encoder: str | None = None,
+    pairing: str = "nearest",
     protocol: str | Protocol = "paper",
 ) -> LoadedForgetSet:
     """Read one forget set and tokenise it for one model (and for its copies).
@@ -105,6 +106,7 @@ def load_forget_set(
         unseen=unseen,
         refusals=refusals,
         encoder=encoder,
+        pairing=pairing,
         settings=_protocol_settings(protocol),
         references=("before",),
         tasks=("forgetting",),

@@ -18,6 +18,8 @@ from launching_cases import quick as quick
 from stored_cases import make_result
 
 from unlearnbench.errors import UserError
+from unlearnbench.models.devices.schedule import Schedule
+from unlearnbench.models.devices.strategy import Strategy
 from unlearnbench.results.claims import Claims
 from unlearnbench.results.store import Store
 from unlearnbench.running import progress
@@ -25,6 +27,11 @@ from unlearnbench.running.launching import grid, worker
 from unlearnbench.running.launching.grid import in_order, share_of
 from unlearnbench.running.launching.launcher import HowToRun, Lost
 from unlearnbench.running.launching.local_processes import _Worker
+from unlearnbench.running.token_bounds import (
+    examination_tokens,
+    forward_tokens,
+    training_tokens,
+)
 
 # Holds a claim until its standard input closes.
 HOLDER = """
@@ -42,18 +49,37 @@ def holder(folder):
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
-def sized(name, n_parameters=10, max_epochs=0):
-    """A cell as far as its cost goes; a reference row has no epochs."""
+def sized(name, n_parameters=10, max_epochs=0, **schedule):
+    """A cell of four rows as far as its cost goes; a reference row has no epochs."""
     return SimpleNamespace(
         title=name,
         role=name if name in ("before", "dedup") else "method",
         run="0",
         limit=None,
-        settings={"max_epochs": max_epochs} if max_epochs else {},
+        method="icu" if name == "icu" else "kumpr",
+        settings={"max_epochs": max_epochs, "batch_size": 2} if max_epochs else {},
         protocol=SimpleNamespace(sequence="prefix+suffix"),
-        model=SimpleNamespace(n_parameters=n_parameters),
+        model=SimpleNamespace(
+            n_parameters=n_parameters, strategy=Strategy(schedule=Schedule(**schedule))
+        ),
         data=SimpleNamespace(doc_ids=lambda _run, _limit: range(4)),
     )
+
+
+def test_the_bound_of_tokens_knows_how_a_run_ends():
+    def bound(n_examined, n_epochs):
+        return training_tokens(4, 100, n_epochs) + examination_tokens(4, 100, n_examined)
+
+    steps = {"until": "steps", "max_steps": 5}  # two in an epoch of all rows
+    assert forward_tokens(sized("kumpr", 10, 9)) == bound(9, 9)
+    assert forward_tokens(sized("kumpr", 10, 9, until="epochs")) == bound(9, 9)
+    assert forward_tokens(sized("kumpr", 10, 9, **steps)) == bound(3, 3)
+    assert forward_tokens(sized("icu", 10, 9, **steps)) == bound(5, 3)  # it may leave rows out
+    assert forward_tokens(sized("before", **steps)) == bound(0, 0)
+    budget = {"until": "budget", "utility_budget": 1.1, "budget_every": 5}
+    # before the first of 18 steps, after three of them, and at nine epochs' ends
+    looks = 1 + 3 + 9
+    assert forward_tokens(sized("kumpr", 10, 9, **budget)) == bound(9, 9) + looks * 16 * 512
 
 
 @pytest.mark.parametrize(
