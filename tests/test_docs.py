@@ -45,7 +45,8 @@ def test_every_method_and_wrapper_is_in_the_documentation(page: str) -> None:
 
     for kind in ("methods", "wrappers"):
         text = (ROOT / "docs" / f"{kind}.md").read_text(encoding="utf-8")
-        built_in = {n for n, p in registry.plugins(kind).items() if p.__module__.startswith("unlearnbench.")}
+        found = registry.plugins(kind).items()
+        built_in = {name for name, p in found if p.__module__.startswith("unlearnbench.")}
         assert built_in <= set(re.findall(r"^\| `(\w+)`", text, re.M))
 
 
@@ -53,7 +54,8 @@ def test_anchors_lead_to_headings(page: str) -> None:
     files = [*(ROOT / "docs").glob("*.md"), ROOT / "README.md", ROOT / "CHANGELOG.md"]
     broken = []
     for file in files:
-        for link, anchor in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", file.read_text(encoding="utf-8")):
+        text = file.read_text(encoding="utf-8")
+        for link, anchor in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", text):
             there = (file.parent / link if link else file).read_text(encoding="utf-8")
             headings = re.findall(r"^#+ (.*)$", there, re.M)
             slugs = [re.sub(r"[^\w -]", "", h.lower()).replace(" ", "-") for h in headings]
