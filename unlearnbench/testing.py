@@ -219,10 +219,12 @@ def _check_faults(method: "type[Method]") -> None:
             parsed = parse_setting(method, method.name, fault.setting, fault.released)
         except UserError as error:
             raise ContractError(f"{method.name}.published_faults: {error}") from error
+        if fault.corrected is not None:  # the protocol leaves its setting alone
+            continue
         if released.setdefault(fault.setting, parsed) != parsed:
             raise ContractError(
                 f"{method.name}.published_faults gives {fault.setting} two released values; "
-                "leave the setting of one fault empty"
+                "say of one which value is `corrected`, or leave its setting empty"
             )
         if parsed == settings_of(method)[fault.setting].default:
             raise ContractError(

@@ -8,7 +8,7 @@ from tiny import cli
 
 from unlearnbench import registry
 from unlearnbench.errors import UserError
-from unlearnbench.experiments.data_choice import _without_weights
+from unlearnbench.experiments.data_choice import without_weights
 from unlearnbench.experiments.experiment import Experiment
 from unlearnbench.experiments.planner import Plan, chosen_plugins, make_plan
 from unlearnbench.nano import NANO
@@ -117,7 +117,7 @@ def test_a_method_that_needs_refusals_takes_the_nano_world_s(tmp_path: Any) -> N
         object.__setattr__(stock.data.source, "stock_refusals", NANO.refusals())
 
 
-def test_a_method_looks_at_a_model_without_weights_before_any_is_trained(
+def test_a_method_looks_at_a_modelwithout_weights_before_any_is_trained(
     faulty: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
@@ -137,9 +137,9 @@ def test_a_method_looks_at_a_model_without_weights_before_any_is_trained(
 
 
 def test_the_default_methods_build_no_network() -> None:
-    _without_weights.cache_clear()
+    without_weights.cache_clear()
     planned(methods=())
-    assert _without_weights.cache_info().misses == 0
+    assert without_weights.cache_info().misses == 0
 
 
 def test_show_says_what_it_is_what_it_costs_and_what_was_released(

@@ -35,6 +35,7 @@ class Weighted(GradientMethod):
         PublishedFault("alpha", 0.1, "takes 0.1 | 0.2", "takes 1", "theirs #1"),
         PublishedFault("masked", False, "counts padding", "answers only", "theirs #2"),
         PublishedFault("", None, "draws the same items", "draws others", "theirs #3"),
+        PublishedFault("alpha", 7.0, "takes 7", "takes 3", "theirs #4", corrected=3.0),
     )
 
     def loss(self, batch: Any) -> dict[str, Any]:
@@ -57,33 +58,36 @@ def faults(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 
 def test_each_fault_is_measured_alone_against_the_paper_s_values(faults: list[Any]) -> None:
-    first, second = published_faults.rounds(faults)
-    assert first == {"other": "masked", "weighted": "alpha"}
-    assert second == {"weighted": "masked"}
-    assert published_faults.settings(first) == {
-        "other.masked": False,
-        "weighted.alpha": 0.1,
-        "weighted.masked": "True",
-    }
-    paper = published_faults.settings({"weighted": ""})
-    assert paper == {"weighted.alpha": "1.0", "weighted.masked": "True"}
+    first, second, third = published_faults.rounds(faults)
+    alpha, masked, _, other_alpha = Weighted.published_faults
+    assert first == {"other": masked, "weighted": alpha}
+    assert (second, third) == ({"weighted": masked}, {"weighted": other_alpha})
+    paper = {"other.masked": "True", "weighted.alpha": "1.0", "weighted.masked": "True"}
+    assert published_faults.settings(first, released=False) == paper
+    released = paper | {"other.masked": False, "weighted.alpha": 0.1}
+    assert published_faults.settings(first, released=True) == released
+    for is_released, value in ((False, 3.0), (True, 7.0)):
+        assert published_faults.settings(third, is_released) == {
+            "weighted.alpha": value,
+            "weighted.masked": "True",
+        }
 
 
-def result(ma: float, outcome: str = "forgotten") -> Any:
-    scores = {"forgetting": {"ma": SimpleNamespace(value=ma)}}
-    return SimpleNamespace(scores=scores, trace=SimpleNamespace(n_epochs=3, outcome=outcome))
+def result(ma: float) -> Any:
+    return SimpleNamespace(scores={"forgetting": {"ma": SimpleNamespace(value=ma)}})
 
 
 def test_a_row_shows_both_values_and_the_page_lists_what_it_was_made_of(faults: list[Any]) -> None:
     results = {
-        "": result(0.99),
-        "weighted": result(0.3),
-        "weighted.alpha": result(0.61, "not_forgotten"),
+        ("", "", None, False): result(0.99),
+        ("weighted", "alpha", 0.1, False): result(0.3),
+        ("weighted", "alpha", 0.1, True): result(0.61),
     }
     page = published_faults.page(results)
     assert published_faults.listed(page) == published_faults.names(faults)
     assert "takes 0.1 \\| 0.2 (0.1 where the paper has 1.0) | takes 1 | theirs #1 |" in page
-    assert "| 3 → 3 (limit) | – → – | 30.0 → 61.0 |" in page
+    assert "takes 7 (7.0 where the paper has 3.0)" in page
+    assert "| – → – | 30.0 → 61.0 |" in page
     assert "| before unlearning |" in page
     n_columns = {
         line.replace("\\|", "").count("|") for line in page.splitlines() if line[:1] == "|"

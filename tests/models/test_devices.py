@@ -28,8 +28,9 @@ from unlearnbench.models.saving import save_model
 from unlearnbench.models.scoring import head_is_last
 from unlearnbench.protocol import Protocol
 from unlearnbench.registry import methods
-from unlearnbench.unlearning.batch import UnlearnBatch, own_parts
+from unlearnbench.unlearning.batch import UnlearnBatch
 from unlearnbench.unlearning.completions import random_completions
+from unlearnbench.unlearning.parts import own_parts
 from unlearnbench.unlearning.reference import References
 from unlearnbench.unlearning.steps import recomputing
 

@@ -62,8 +62,20 @@ def sized(name, n_parameters=10, max_epochs=0, **schedule):
         model=SimpleNamespace(
             n_parameters=n_parameters, strategy=Strategy(schedule=Schedule(**schedule))
         ),
-        data=SimpleNamespace(doc_ids=lambda _run, _limit: range(4)),
+        data=SimpleNamespace(
+            doc_ids=lambda _run, _limit: range(4), request=SimpleNamespace(pairing="nearest")
+        ),
     )
+
+
+def test_the_bound_of_tokens_knows_what_a_row_needs():
+    plain, wrapped, drawing = (sized("kumpr", 10, 9) for _ in range(3))
+    wrapped.method = "kumpr+sam"
+    drawing.data.request.pairing = "random"
+    refusing = sized("kumpr", 10, 9)
+    refusing.method = "idk_dpo"
+    more = [forward_tokens(cell) - forward_tokens(plain) for cell in (wrapped, drawing, refusing)]
+    assert more == [n * 4 * 100 * 9 for n in (3, 2, 2)]
 
 
 def test_the_bound_of_tokens_knows_how_a_run_ends():

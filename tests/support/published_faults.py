@@ -17,7 +17,7 @@ from unlearnbench.unlearning.method import Method, PublishedFault
 PAGE = Path(__file__).parents[2] / "docs" / "published_faults.md"
 
 MODEL, RUN, SEED = "nano-neo", "0", 42
-N_ROWS, N_DOCUMENTS = 16, 24  # to forget; of each task
+N_ROWS, N_DOCUMENTS, N_EPOCHS = 16, 24, 3  # to forget; of each task; of training
 # Column -> the metric's name in a result, its scale, its decimals.
 COLUMNS: dict[str, tuple[str, float, int]] = {
     "EL10 (%)": ("el10", 100.0, 1),
@@ -26,7 +26,7 @@ COLUMNS: dict[str, tuple[str, float, int]] = {
     "perplexity, WikiText": ("wikitext_ppl", 1.0, 2),
     "mean accuracy (%)": ("cls_avg", 100.0, 1),
 }
-HEADER = ("method", "setting", "what was released", "what the paper says", "source", "epochs")
+HEADER = ("method", "setting", "what was released", "what the paper says", "source")
 NO_SETTING = "–"
 
 INTRODUCTION = """# Published faults
@@ -42,8 +42,9 @@ They say nothing about real models, and a small difference may be chance.
 
 In each measured cell the paper's value stands before the arrow and the released one after it. EL10
 and MA say how much of the forget set the model still knows, lower is better. Perplexity (lower is
-better) and accuracy (higher is better) say what else it still can. A method stops at the stop line,
-so a fault may show in the number of epochs alone; "limit" means that the epoch limit came first.
+better) and accuracy (higher is better) say what else it still can. Every cell was trained for
+{n_epochs} epochs (`--until epochs`) with the method's tuned rate and weights, whatever the stop
+line says, so that both sides of an arrow are compared after the same training.
 
 `python tests/support/published_faults.py` makes this page.
 """
@@ -66,12 +67,12 @@ def names(faults: list[tuple[type[Method], PublishedFault]]) -> list[tuple[str, 
     return [(method.name, fault.setting or NO_SETTING) for method, fault in faults]
 
 
-def rounds(faults: list[tuple[type[Method], PublishedFault]]) -> list[dict[str, str]]:
+def rounds(faults: list[tuple[type[Method], PublishedFault]]) -> list[dict[str, PublishedFault]]:
     """The faults to measure, by method: in each round one of each method that has more left."""
-    by_method: dict[str, list[str]] = {}
+    by_method: dict[str, list[PublishedFault]] = {}
     for method, fault in faults:
         if method.plugin_kind == "methods" and fault.setting:
-            by_method.setdefault(method.name, []).append(fault.setting)
+            by_method.setdefault(method.name, []).append(fault)
     n_rounds = max(map(len, by_method.values()), default=0)
     return [
         {name: of[number] for name, of in by_method.items() if number < len(of)}
@@ -79,19 +80,30 @@ def rounds(faults: list[tuple[type[Method], PublishedFault]]) -> list[dict[str, 
     ]
 
 
-def settings(switched: dict[str, str]) -> dict[str, Any]:
-    """By METHOD.SETTING: the released value of what is switched, of other faults the paper's."""
+def settings(switched: dict[str, PublishedFault], released: bool) -> dict[str, Any]:
+    """By METHOD.SETTING: what the paper says of all faults, or released values of the switched."""
     values = {}
     for method, fault in declared():
-        if method.name in switched and fault.setting:
-            is_on = switched[method.name] == fault.setting
-            paper = settings_of(method)[fault.setting].text()
-            values[f"{method.name}.{fault.setting}"] = fault.released if is_on else paper
+        if method.name in switched and fault.setting and fault.corrected is None:
+            values[f"{method.name}.{fault.setting}"] = paper_value(method, fault)
+    for method, fault in declared():
+        if switched.get(method.name) == fault:
+            value = fault.released if released else paper_value(method, fault)
+            values[f"{method.name}.{fault.setting}"] = value
     return values
 
 
-def measured(out: str, plugins: list[str], jobs: int) -> dict[str, Any]:
-    """Results by METHOD (as its paper says), METHOD.SETTING (released), '' (before unlearning)."""
+def paper_value(method: type[Method], fault: PublishedFault) -> Any:
+    """What the paper means, as an option takes it."""
+    default = settings_of(method)[fault.setting].text()
+    return default if fault.corrected is None else fault.corrected
+
+
+Measured = dict[tuple[str, str, Any, bool], Any]  # method, setting, released value, is released
+
+
+def measured(out: str, plugins: list[str], jobs: int) -> Measured:
+    """The results with and without each fault; under ('', '', None, False) before unlearning."""
     import unlearnbench as ub
 
     common: dict[str, Any] = {
@@ -101,22 +113,26 @@ def measured(out: str, plugins: list[str], jobs: int) -> dict[str, Any]:
         "limit": N_ROWS,
         "task_limit": N_DOCUMENTS,
         "tasks": ["forgetting", "perplexity", "classification"],
+        "until": "epochs",
+        "max_epochs": N_EPOCHS,
+        "el_epochs": "deciding",
         "plugin": plugins,
         "out": out,
         "jobs": jobs,
         "device": "cpu",
         "progress": True,
+        "references": ["before"],
     }
-    found: dict[str, Any] = {}
-    to_measure = rounds(declared())
-    paper = dict.fromkeys(to_measure[0], "") if to_measure else {}
-    for switched in [paper, *to_measure]:
-        references = ["before"] if switched is paper else ["none"]
-        chosen = {"methods": list(switched), "settings": settings(switched)}
-        for result in ub.run(**chosen, references=references, **common) if switched else ():
-            name = result.method.name
-            place = f"{name}.{switched.get(name, '')}".rstrip(".")
-            found["" if name == "none" else place] = result
+    found: Measured = {}
+    for switched in rounds(declared()):
+        for released in (False, True):
+            chosen = {"methods": list(switched), "settings": settings(switched, released)}
+            for result in ub.run(**chosen, **common):
+                fault = switched.get(result.method.name)
+                key = ("", "", None, False)
+                if fault is not None:
+                    key = (result.method.name, fault.setting, fault.released, released)
+                found[key] = result
     return found
 
 
@@ -127,23 +143,16 @@ def value(result: Any, column: str) -> str:
     return f"{scores[name].value * scale:.{decimals}f}" if name in scores else NO_SETTING
 
 
-def epochs(result: Any) -> str:
-    """How long it trained, and how that ended if not at the stop line."""
-    if result.trace is None:
-        return result.status
-    ended = {"forgotten": "", "not_forgotten": " (limit)"}
-    return f"{result.trace.n_epochs}{ended.get(result.trace.outcome, f' ({result.trace.outcome})')}"
-
-
-def row(method: type[Method], fault: PublishedFault, results: dict[str, Any]) -> str:
+def row(method: type[Method], fault: PublishedFault, results: Measured) -> str:
     """One row of the table."""
     setting, released = NO_SETTING, fault.code
     if fault.setting:
         setting = f"`{fault.setting}`"
-        paper = settings_of(method)[fault.setting].text()
+        paper = paper_value(method, fault)
         released += f" ({fault.released} where the paper has {paper})"
-    pair = [results.get(method.name), results.get(f"{method.name}.{fault.setting}")]
-    numbers = [NO_SETTING] * (1 + len(COLUMNS))
+    key = (method.name, fault.setting, fault.released)
+    pair = [results.get((*key, is_released)) for is_released in (False, True)]
+    numbers = [NO_SETTING] * len(COLUMNS)
     if all(pair):
         numbers = [" → ".join(values) for values in zip(*map(cells, pair), strict=True)]
     return line(f"`{method.name}`", setting, released, fault.paper, fault.source, *numbers)
@@ -151,7 +160,7 @@ def row(method: type[Method], fault: PublishedFault, results: dict[str, Any]) ->
 
 def cells(result: Any) -> list[str]:
     """What is measured, column by column."""
-    return [epochs(result), *(value(result, column) for column in COLUMNS)]
+    return [value(result, column) for column in COLUMNS]
 
 
 def line(*texts: str) -> str:
@@ -164,15 +173,20 @@ def escaped(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")
 
 
-def page(results: dict[str, Any]) -> str:
+def page(results: Measured) -> str:
     """The whole page."""
     told = INTRODUCTION.format(
-        n_rows=N_ROWS, run=RUN, seed=SEED, model=MODEL, n_documents=N_DOCUMENTS
+        n_rows=N_ROWS,
+        run=RUN,
+        seed=SEED,
+        model=MODEL,
+        n_documents=N_DOCUMENTS,
+        n_epochs=N_EPOCHS,
     )
     lines = [line(*HEADER, *COLUMNS), "|---" * (len(HEADER) + len(COLUMNS)) + "|"]
-    if original := results.get(""):
-        told_of = ["before unlearning", *[NO_SETTING] * (len(HEADER) - 2)]
-        lines.append(line(*told_of, NO_SETTING, *cells(original)[1:]))
+    if original := results.get(("", "", None, False)):
+        told_of = ["before unlearning", *[NO_SETTING] * (len(HEADER) - 1)]
+        lines.append(line(*told_of, *cells(original)))
     lines += [row(method, fault, results) for method, fault in declared()]
     return told + "\n" + "\n".join(lines) + "\n"
 

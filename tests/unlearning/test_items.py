@@ -18,9 +18,10 @@ from unlearnbench.models import scoring
 from unlearnbench.models.language_model import LanguageModel
 from unlearnbench.protocol import Protocol
 from unlearnbench.unlearning.alternatives import Alternatives
-from unlearnbench.unlearning.batch import UnlearnBatch, own_parts
+from unlearnbench.unlearning.batch import UnlearnBatch
 from unlearnbench.unlearning.items import IGNORED, Positions
 from unlearnbench.unlearning.losses import kl_divergence
+from unlearnbench.unlearning.parts import own_parts
 from unlearnbench.unlearning.reference import References
 from unlearnbench.unlearning.retain_items import RetainItems
 

@@ -1,6 +1,6 @@
 """How many tokens a cell sends through its network at most, computed before anything runs."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from unlearnbench.registry import find
 from unlearnbench.unlearning.ending import EVERY, WINDOWS
@@ -22,14 +22,26 @@ def n_rows(cell: "Cell") -> int:
     return len(cell.data.doc_ids(cell.run, cell.limit))
 
 
-def training_tokens(n_rows: int, length: int, max_epochs: int) -> int:
+def training_tokens(n_rows: int, length: int, max_epochs: int, per_row: int = 3) -> int:
     """Upper bound of forward tokens spent on optimisation.
 
     Each epoch shows at most three sequences of T tokens per row: the target, its
     pair, and another completion; rows that sit out and epochs saved by the stop
     rule make it less.
     """
-    return 3 * n_rows * length * max_epochs
+    return per_row * n_rows * length * max_epochs
+
+
+def sequences_per_row(cell: "Cell") -> int:
+    """How many sequences per row and epoch go through the network in training at most.
+
+    A wrapper may go through a batch once more.  What is drawn anew in each epoch is shown to the
+    original model, too, before the first step.
+    """
+    method: Any = find("methods", cell.method)
+    passes = 1 + len(getattr(method, "wrapper_kinds", None) or ())
+    drawn = {"refusals", "alternates"} & set(method.needs)
+    return 3 * passes + (2 if drawn or cell.data.request.pairing != "nearest" else 0)
 
 
 def examination_tokens(n_rows: int, length: int, max_epochs: int) -> int:
@@ -62,7 +74,8 @@ def forward_tokens(cell: "Cell") -> int:
     examined, method = n_epochs, find("methods", cell.method)
     if schedule.until == "steps" and getattr(method, "active_rows", None) is not _ALL_ROWS:
         examined = n_steps  # an epoch over the last active row has one step
-    tokens = training_tokens(rows, length, n_epochs) + examination_tokens(rows, length, examined)
+    tokens = training_tokens(rows, length, n_epochs, sequences_per_row(cell))
+    tokens += examination_tokens(rows, length, examined)
     if schedule.until != "budget":
         return tokens
     return tokens + budget_tokens(n_steps, n_epochs, schedule.budget_every or EVERY)

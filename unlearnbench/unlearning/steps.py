@@ -17,8 +17,9 @@ from unlearnbench.errors import UserError
 from unlearnbench.models.devices import ranks
 from unlearnbench.models.devices.device import make_current
 from unlearnbench.models.devices.schedule import NO_LENGTH, RunLength
-from unlearnbench.unlearning.batch import Part, UnlearnBatch, own_parts
+from unlearnbench.unlearning.batch import UnlearnBatch
 from unlearnbench.unlearning.optimizer import clip, make_optimizer, rates
+from unlearnbench.unlearning.parts import Part, own_parts
 
 if TYPE_CHECKING:
     from unlearnbench.data.forget_set import ForgetSet

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from unlearnbench.data.forget_set import ForgetSet
-    from unlearnbench.unlearning.batch import Part
+    from unlearnbench.unlearning.parts import Part
     from unlearnbench.unlearning.reference import References
 
 
