@@ -90,6 +90,11 @@ class Pdu(ForgetAndRetain):
             needs.append("original model")
         return (*needs, "retain items")
 
+    @property
+    def has_retain_terms(self) -> bool:
+        """Also where lambda starts at 0."""
+        return True
+
     def prepare(self, model: "LanguageModel", forget_set: "ForgetSet") -> None:  # noqa: ARG002
         """Start with lambda = alpha."""
         self._dual = self.alpha
