@@ -57,8 +57,11 @@ class Dpo(GradientMethod):
         self, model: "LanguageModel", forget_set: "ForgetSet", examiner: "Examiner"
     ) -> "UnlearnTrace":
         """Train `model` in place, by trl or by the epoch loop, as protocol and strategy say."""
+        from unlearnbench.models.paired import Pair
+
         by_trl = forget_set.protocol.dpo_loss == "preference" and not self.wrapper_kinds
-        if not by_trl or model.strategy.identity:
+        is_pair = Pair.of(model.network) is not None  # whose head trl would go round
+        if not by_trl or is_pair or model.strategy.identity:
             return super().unlearn(model, forget_set, examiner)
         from unlearnbench.unlearning.steps import global_generators_kept
 

@@ -54,6 +54,11 @@ class Icu(GradientMethod):
         """Neither the original model nor neighbours with both weights 0."""
         return super().needed(source, protocol) if self.alpha or self.beta else ()
 
+    @property
+    def has_retain_terms(self) -> bool:
+        """Not with both weights 0."""
+        return bool(self.alpha or self.beta)
+
     def loss(self, batch: "UnlearnBatch") -> "dict[str, Tensor]":
         """L_tgt + alpha L_lrn + beta L_kl (eq. 6)."""
         from unlearnbench.unlearning.losses import icu_loss

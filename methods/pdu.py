@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from unlearnbench.registry import register
 from unlearnbench.settings import setting
 from unlearnbench.unlearning.forget_and_retain import ForgetAndRetain, retain_loss
-from unlearnbench.unlearning.method import PublishedFault
+from unlearnbench.unlearning.method import Need, PublishedFault
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from unlearnbench.data.forget_set import ForgetSet
+    from unlearnbench.data.forget_source import ForgetSource
     from unlearnbench.models.language_model import LanguageModel
+    from unlearnbench.protocol import Protocol
     from unlearnbench.unlearning.batch import UnlearnBatch
     from unlearnbench.unlearning.steps import StepLosses
 
@@ -62,7 +64,7 @@ class Pdu(ForgetAndRetain):
     keeps_reference: ClassVar[bool] = False
 
     alpha: float = setting(
-        100.0, "the dual variable at the start", minimum=0, source=f"{_SOURCE} (MUSE: 50)"
+        100.0, "the dual variable lambda at the start", minimum=0, source=f"{_SOURCE} (MUSE: 50)"
     )
     limit: float = setting(
         0.3,
@@ -80,6 +82,18 @@ class Pdu(ForgetAndRetain):
         "whose logits are flattened: those that predict the labelled tokens; unshifted: "
         "as released",
     )
+
+    def needed(self, source: "ForgetSource", protocol: "Protocol") -> tuple[Need, ...]:
+        """Retain items also where lambda starts at 0: their loss moves it."""
+        needs = [need for need in super().needed(source, protocol) if need != "retain items"]
+        if self.retain != "nll" and "original model" not in needs:
+            needs.append("original model")
+        return (*needs, "retain items")
+
+    @property
+    def has_retain_terms(self) -> bool:
+        """Also where lambda starts at 0."""
+        return True
 
     def prepare(self, model: "LanguageModel", forget_set: "ForgetSet") -> None:  # noqa: ARG002
         """Start with lambda = alpha."""

@@ -48,8 +48,9 @@ class Gru(Wrapper):
 
     def check(self, method: Any, network: "Callable[[], PreTrainedModel]") -> None:  # noqa: ARG002
         """It needs terms that keep."""
-        if not method.retain_terms:
-            raise _nothing_to_keep(method.name.partition("+")[0])
+        if not method.has_retain_terms:
+            with_these = " with these settings" if method.retain_terms else ""
+            raise _nothing_to_keep(method.name.partition("+")[0] + with_these)
 
     def wrap(self, gradients: Gradients) -> Gradients:
         """g_f, without its part along the running mean of g_r where they point apart."""

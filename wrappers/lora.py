@@ -62,10 +62,19 @@ class Lora(Wrapper):
         """It changes what is trained; steps are the method's."""
         return False
 
-    def check(self, method: Any, network: "Callable[[], PreTrainedModel]") -> None:  # noqa: ARG002
-        """It needs peft, and layers of these names."""
+    def check(self, method: Any, network: "Callable[[], PreTrainedModel]") -> None:
+        """It needs peft, layers of these names, and a method that does not choose what is trained.
+
+        Only adapters are trained: what such a method chooses would be left out unsaid.
+        """
         _need_peft()
-        self.targets(network())
+        made = network()
+        self.targets(made)
+        if method is not None and not all(method.trains(n) for n, _ in made.named_parameters()):
+            raise UserError(
+                f"{method.name} with these settings chooses which weights are trained, and LoRA "
+                "trains adapters alone; say where they are by --set lora.target_modules=NAME"
+            )
 
     def n_trained(self, network: "PreTrainedModel") -> int:
         """The numbers in all A and B."""

@@ -382,6 +382,19 @@ def test_tune_tries_settings_and_keeps_what_the_file_holds(world, tmp_path):
     assert used.origins["weight"].startswith("tuned on forget set ")
 
 
+def test_tune_calls_methods_with_an_adapter_what_a_run_calls_them(world, tmp_path):
+    rates = tmp_path / "learning_rates.json"
+    options = world.options(tmp_path / "out", methods="push,kumpr")[1:]
+    options += ["--adapter", "sam", "--set", "sam.rho=0.1"]
+    options[options.index("--max-epochs") + 1] = "1"
+    command = ["tune", *options, "--run", "0", "--grid", "3e-3", "-o", rates]
+    del command[command.index("--tasks") : command.index("--tasks") + 4]
+    status, shown, told = cli(*command, "--try", "push+sam.weight=2")
+    assert status == 0, told
+    assert [line.split()[0] for line in shown.splitlines()] == ["kumpr+sam", "push+sam"]
+    assert json.loads(rates.read_text())["methods"]["push+sam"]["settings"] == {"weight": 2.0}
+
+
 @pytest.mark.parametrize(
     ("tried", "told"),
     [

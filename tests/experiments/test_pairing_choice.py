@@ -45,6 +45,19 @@ def test_another_pairing_is_another_cell_with_other_losses(
     assert targets[1] == pytest.approx(targets[0], rel=0.2)
 
 
+def test_other_values_of_the_field_are_another_cell(world: tiny.TinyWorld, tmp_path: Path) -> None:
+    """They choose the retain items, and stand in no text by which rows are told apart."""
+    first, _ = ran(world, tmp_path / "one", "--pairing", "same:author")
+    rows = [json.loads(line) for line in (world.folder / "pool.jsonl").open()]
+    turned = [{**row, "author": {"a": "b", "b": "a"}.get(row["author"], "c")} for row in rows]
+    pool = tmp_path / "turned.jsonl"
+    pool.write_text("".join(json.dumps(row) + "\n" for row in turned))
+    second, _ = ran(world, tmp_path / "two", "--pairing", "same:author", "--pool", str(pool))
+    assert second.identity["forget_set"]["sha256"] == first.identity["forget_set"]["sha256"]
+    assert second.trace.epochs[1].losses != first.trace.epochs[1].losses
+    assert second.key != first.key
+
+
 @pytest.mark.parametrize(
     ("pairing", "message"),
     [

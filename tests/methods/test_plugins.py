@@ -12,6 +12,9 @@ import pytest
 from unlearning_fakes import MaExaminer, forget_set, memorise, tiny_model
 
 from unlearnbench import registry
+from unlearnbench.data.stop_line import StopLine
+from unlearnbench.models.paired import decode_as_pair
+from unlearnbench.protocol import Protocol
 from unlearnbench.registry import load_plugin_file, methods
 from unlearnbench.settings import settings_of
 from unlearnbench.testing import check_method
@@ -121,3 +124,17 @@ def test_the_method_that_the_documentation_writes_keeps_the_contract(
     assert forgets.epochs[-1].losses.keys() == {"forget", "retain"}
     alone = check_method(methods()["capped"], alpha=0.0)  # type: ignore[arg-type]
     assert alone.epochs[-1].losses.keys() == {"forget"}
+
+
+def test_pdu_needs_retain_items_also_where_its_dual_variable_starts_at_zero() -> None:
+    needs = methods()["pdu"](alpha=0.0, retain="kl").needed(None, Protocol())
+    assert {"retain items", "original model"} <= set(needs)
+
+
+def test_dpo_trains_a_pair_of_networks_too() -> None:
+    """By the epoch loop: trl would take the head's weight past the pair."""
+    model, set_ = tiny_model(), forget_set()
+    decode_as_pair(model, tiny_model(seed=1), 1.0)
+    method = methods()["dpo"](learning_rate=1e-3, batch_size=3, max_epochs=1)
+    trace = method.unlearn(model, set_, MaExaminer(StopLine(el=-1.0, ma=-1.0)))
+    assert trace.epochs[-1].losses["preference"] > 0

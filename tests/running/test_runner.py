@@ -80,6 +80,14 @@ def test_explicit_beats_tuned_beats_large_model_rule(
         assert tuned.rule in chosen.origins["learning_rate"]
 
 
+def test_a_large_model_keeps_a_rate_that_is_the_methods_own():
+    size = 1_300_000_000
+    undial = find("methods", "undial")
+    chosen = choose_settings(undial, {}, Experiment(), size, RELEASED, None, "paper")
+    assert chosen.values == {"batch_size": 4}
+    assert undial().learning_rate == 1e-4
+
+
 def test_a_flag_for_every_method_beats_tuning_and_a_setting_of_one_method_beats_the_flag():
     flags = Experiment(max_epochs=7, batch_size=2)
     tuned = TUNED.model_copy(update={"max_epochs": 12})

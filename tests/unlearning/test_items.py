@@ -1,6 +1,8 @@
 """What a loss may ask about items, against plain passes of each row; parts of a batch add up."""
 
 import copy
+import gc
+import weakref
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -249,3 +251,19 @@ def test_alternatives_are_items_too() -> None:
         want += [-log_p[at - 1, ids[at]] for at in range(n_given, len(ids))]
     torch.testing.assert_close(items.nll.values, torch.stack(want), rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(items.reference_nll.values, items.nll.values)
+
+
+@pytest.mark.parametrize("asked", ["forget", "retain", "pair_kl"])
+def test_a_batch_goes_with_its_step(asked: str) -> None:
+    """What holds itself waits for the collector, and its activations with it."""
+    model, set_ = tiny_model(), forget_set()
+    batch = UnlearnBatch.of(model, set_, ROWS)
+    gc.disable()
+    try:
+        loss = batch.pair_kl if asked == "pair_kl" else getattr(batch, asked).nll.mean()
+        loss.backward()
+        left = weakref.ref(batch)
+        del batch, loss
+        assert left() is None
+    finally:
+        gc.enable()

@@ -66,3 +66,14 @@ def test_a_loss_without_retain_terms_is_refused_before_the_first_step(name, sett
         method.unlearn(model, forget_set(), MaExaminer(StopLine(el=-1.0, ma=-1.0)))
     pairs = zip(model.network.parameters(), untouched.network.parameters(), strict=True)
     assert all(torch.equal(a, b) for a, b in pairs)
+
+
+@pytest.mark.parametrize(("name", "has"), [("ceu", False), ("npo", True), ("pdu", True)])
+def test_a_retain_term_of_weight_zero_is_told_at_planning(name, has):
+    """PDU's moves away from 0."""
+    method = find("methods", f"{name}+gru")(**({"alpha": 0.0} if name == "pdu" else {}))
+    refused = contextlib.nullcontext()
+    if not has:
+        refused = pytest.raises(UserError, match="and ceu with these settings has none")
+    with refused:
+        Gru().check(method, lambda: None)

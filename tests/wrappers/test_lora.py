@@ -215,3 +215,10 @@ def test_a_kept_adapter_is_one_that_peft_reads(tmp_path):
     torch.testing.assert_close(got, want, rtol=0, atol=1e-5)
     assert float((want - original).abs().max()) > 1e-3
     assert (tmp_path / "kept" / "model.safetensors").is_file()
+
+
+def test_a_method_that_chooses_what_is_trained_is_refused():
+    network = tiny_model().network
+    Lora().check(find("methods", "rmu+lora")(), lambda: network)
+    with pytest.raises(UserError, match=r"rmu\+lora with these settings chooses which weights"):
+        Lora().check(find("methods", "rmu+lora")(trained="q_proj"), lambda: network)

@@ -85,6 +85,7 @@ def _tune(
         tuning_experiments,
     )
     from unlearnbench.experiments.planner import chosen_plugins, make_plans
+    from unlearnbench.experiments.wrapped import adapted
     from unlearnbench.models.devices.strategy import n_processes
     from unlearnbench.registry import load_plugin_file
     from unlearnbench.results.store import Store
@@ -95,7 +96,8 @@ def _tune(
         raise UserError("tune runs in one process; leave the launcher of processes out")
     for file in experiment.plugin:
         load_plugin_file(Path(file))
-    methods = tuple(chosen_plugins("methods", experiment.methods))
+    # By the names that their cells and a later run have: 'kumpr+lora' where --adapter makes it so.
+    methods = tuple(adapted(chosen_plugins("methods", experiment.methods), experiment.adapter))
     tries = parse_tries(options, methods)
     before = read_learning_rates(path) if path.is_file() else None
     # An earlier tuning must not reach into this one: neither its rates nor its epoch limit.

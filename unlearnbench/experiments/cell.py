@@ -70,7 +70,6 @@ def identity_of(cell: Cell) -> dict[str, Any]:
     """Everything that can change a cell's numbers; the software stands apart from the question."""
     is_method = cell.role == "method"
     training = cell.model.strategy.identity if is_method else {}
-    pairing = cell.data.request.pairing
     return {
         "schema_version": IDENTITY_VERSION,
         "role": cell.role,
@@ -84,7 +83,7 @@ def identity_of(cell: Cell) -> dict[str, Any]:
             "sha256": cell.data.forget_sha256[cell.run],
             "limit": cell.limit,
             # Only where it differs from the plain way, as below.
-            **({"pairing": pairing} if is_method and pairing != "nearest" else {}),
+            **(_pairing(cell) if is_method else {}),
             **_stock_refusals(cell),
         },
         "protocol": asdict(cell.protocol),
@@ -102,6 +101,19 @@ def identity_of(cell: Cell) -> dict[str, Any]:
         **({"training": training} if training else {}),
         "software": software_of(cell),
     }
+
+
+def _pairing(cell: Cell) -> dict[str, str]:
+    """How rows and retain items go together; of a field its values, which are no text of a row."""
+    pairing, source = cell.data.request.pairing, cell.data.source
+    if pairing == "nearest":
+        return {}
+    kind, _, name = pairing.partition(":")
+    if kind != "same":
+        return {"pairing": pairing}
+    rows = (source.targets(cell.run, cell.limit), source.pool(cell.run, cell.limit))
+    values = [sorted(of.values_of(name).items()) if of else [] for of in rows]
+    return {"pairing": pairing, "pairing_values": text_sha256(repr(values))}
 
 
 def _stock_refusals(cell: Cell) -> dict[str, str]:

@@ -14,7 +14,7 @@ from unlearnbench.experiments.experiment import Experiment
 from unlearnbench.experiments.model_choice import ModelChoice
 from unlearnbench.files.strict_json import first_error, parsed
 from unlearnbench.files.whole_files import read_regular
-from unlearnbench.registry import find
+from unlearnbench.registry import WITH, find
 from unlearnbench.results.record import Result
 from unlearnbench.settings import parse_setting, settings_of
 
@@ -216,7 +216,7 @@ def tuning_experiments(
 
     def of(names: list[str]) -> list[str]:
         """What --set says, without settings of methods that stand in other experiments."""
-        others = {name for name in methods if name not in names}
+        others = _parts(methods) - _parts(names)
         return [one for one in experiment.settings if one.partition(".")[0].strip() not in others]
 
     return [
@@ -234,6 +234,11 @@ def tuning_experiments(
         )
         for names, rate, own in trials
     ]
+
+
+def _parts(methods: Sequence[str]) -> set[str]:
+    """What --set may call owners of the methods' settings: they, and what they are made of."""
+    return {part for name in methods for part in (name, *name.split(WITH))}
 
 
 def candidate_of(result: Result, tried: Sequence[str] = ()) -> Candidate:

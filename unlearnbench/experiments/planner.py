@@ -30,8 +30,8 @@ from unlearnbench.models.aliases import aliases
 from unlearnbench.models.devices.strategy import n_processes
 from unlearnbench.protocol import LARGE, Protocol
 from unlearnbench.results.record import Role
-from unlearnbench.settings import parse_setting
-from unlearnbench.unlearning.method import check_unlearn
+from unlearnbench.settings import parse_setting, settings_of
+from unlearnbench.unlearning.method import Method, check_unlearn
 
 REFERENCES: tuple[Role, ...] = ("before", "dedup", "retrained")
 REFERENCE_LABELS = {
@@ -306,7 +306,8 @@ def choose_settings(
     # The weaker reason first: what is chosen later stands.
     if n_parameters >= LARGE:
         choose("batch_size", 4, "4 rows for models of 10^9 parameters and more")
-        if protocol.large_model_learning_rate == "2e-6":
+        # A rate that a method has from its own authors is none of this paper's to lower.
+        if protocol.large_model_learning_rate == "2e-6" and not _has_own_rate(method):
             choose("learning_rate", 2e-6, "2e-6 above 10^9 parameters (large_model_learning_rate)")
     if tuned and tuned.max_epochs is not None:
         choose("max_epochs", tuned.max_epochs, "the limit that the learning rates were tuned with")
@@ -332,6 +333,12 @@ def choose_settings(
     for name, value in explicit.items():
         choose(name, value, f"--set {setting_place(method, name)}")
     return chosen
+
+
+def _has_own_rate(method: Any) -> bool:
+    default = settings_of(Method)["learning_rate"].default
+    own = settings_of(method).get("learning_rate")
+    return own is not None and own.default != default
 
 
 def construct(method: Any, values: dict[str, Any]) -> Any:

@@ -102,12 +102,13 @@ class UnlearnBatch:
         """[B] which of the retain items these are."""
         return self.references.retain_items.places(self.index, self.epoch)
 
-    @cached_property
+    # Items hold their batch, for its scores: one that held them as well would outlive its step.
+    @property
     def forget(self) -> Items:
         """The targets, token by token."""
         return self._items("rows", self.index, self.rows, self.whole.rows, lambda: self._target)
 
-    @cached_property
+    @property
     def retain(self) -> Items:
         """The retain items, token by token."""
         return self._items(
@@ -298,13 +299,14 @@ class UnlearnBatch:
         positions, device = self._kl_positions, self.model.device
         ids = self.pairs.input_ids
         labels, counts = labels_of(self.pairs, self._pair_mask, device)
+        references, places = self.references, self.pair_places
         return PairScores(
             self._outputs("pairs"),
             labels,
             counts,
             following=ids.roll(-1, dims=1)[positions].to(device),
             counted=predictors_of(self._pair_mask)[positions].to(device),
-            frozen=lambda: self.references.pair_outputs(self.pair_places),
+            frozen=lambda: references.pair_outputs(places),
             divergence_of=reference_cross_entropy if released else kl_divergence,
             both={"pair_nll", "pair_kl"} <= self.foreseen,
         )

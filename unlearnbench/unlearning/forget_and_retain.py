@@ -51,6 +51,11 @@ class ForgetAndRetain(GradientMethod):
                 needs.append("original model")
         return tuple(needs)
 
+    @property
+    def has_retain_terms(self) -> bool:
+        """Not where the retain term is left out."""
+        return self.alpha != 0
+
     @abstractmethod
     def forget_loss(self, batch: "UnlearnBatch") -> "Tensor":
         """The forget term without its weight."""

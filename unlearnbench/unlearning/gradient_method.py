@@ -52,6 +52,11 @@ class GradientMethod(Method):
         """Whether the parameter of that name is trained; all are by default."""
         return True
 
+    @property
+    def has_retain_terms(self) -> bool:
+        """Whether the loss has terms that keep, with these settings."""
+        return bool(self.retain_terms)
+
     def step_done(self, losses: "StepLosses", epoch: int) -> None:
         """Called after each optimisation step, with the same numbers in every process."""
 
