@@ -56,3 +56,19 @@ def test_an_epoch_forgets_and_leaves_the_original_alone(name: str) -> None:
     assert mean_nll(copied, forget_set) > mean_nll(model, forget_set)
     for key, parameter in model.network.named_parameters():
         assert torch.equal(parameter, before[key]), key
+
+
+def test_the_released_protocol_gives_released_values_and_labels_answers_alone() -> None:
+    options = {"runs": ("0",), "limit": N_ROWS, "references": ("none",), "protocol": "released"}
+    plan = make_plan(Experiment(methods=("all",), **options))
+    settings = {cell.method: cell.settings for cell in plan.cells}
+    assert settings["undial"]["positions"] == "predicting"
+    assert settings["undial"]["labels"] == settings["npo"]["labels"] == "answers"
+    assert settings["npo"]["scores"] == "raw_logits"
+    assert settings["rmu"]["mean_over"] == "broadcast"
+    assert settings["idk_dpo"]["factor"] == settings["altpo"]["factor"] == "2/beta"
+    assert (settings["simnpo"]["beta"], settings["simnpo"]["gamma"]) == (4.5, 0.125)
+    assert (settings["satimp"]["gamma"], settings["satimp"]["alpha"]) == (0.1, 1.0)
+    assert settings["pdu"]["positions"] == "unshifted"
+    assert settings["gd"]["retain"] == "nll"
+    assert planned()["undial"].settings["labels"] == "protocol"

@@ -34,8 +34,9 @@ INTRODUCTION = """# Published faults
 Published code does not always do what its paper says. Each method that has such a fault does what
 the paper says by default, and has a setting that does what was released. `--protocol released`
 gives these settings their released values where their default is what the paper says (GradDiff's
-two forms of the KL term are `--set` only, as its retain term is an NLL by default). The table names
-every fault and shows what it changes; a fault without a setting is described and not measured.
+two forms of the KL term are `--set` only, as its retain term is an NLL by default), and has these
+methods label answers alone, as their code does. The table names every fault and shows what it
+changes; a fault without a setting is described and not measured.
 
 The numbers come from one run with one seed ({seed}) on the nano world, a synthetic one: {n_rows}
 rows of forget set {run}, {n_documents} documents of each task, and {model}, a very small model.

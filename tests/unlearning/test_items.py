@@ -11,14 +11,16 @@ import plain_loop
 import pytest
 import torch
 from torch import Tensor
-from unlearning_fakes import ARCHITECTURES, forget_set, moved, tiny_model
+from unlearning_fakes import ARCHITECTURES, MaExaminer, forget_set, moved, tiny_model
 
 from unlearnbench.data.forget_set import ForgetSet
+from unlearnbench.data.stop_line import StopLine
 from unlearnbench.errors import UserError
 from unlearnbench.methods.me import kl_of_uniform
 from unlearnbench.models import scoring
 from unlearnbench.models.language_model import LanguageModel
 from unlearnbench.protocol import Protocol
+from unlearnbench.registry import methods
 from unlearnbench.unlearning.alternatives import Alternatives
 from unlearnbench.unlearning.batch import UnlearnBatch
 from unlearnbench.unlearning.items import IGNORED, Positions
@@ -267,3 +269,18 @@ def test_a_batch_goes_with_its_step(asked: str) -> None:
         assert left() is None
     finally:
         gc.enable()
+
+
+def test_labels_may_be_answers_alone_whatever_the_protocol_counts() -> None:
+    """Under the released protocol a method's numbers are those of the paper's spans."""
+    losses = []
+    for protocol, labels in ((Protocol(), "protocol"), (Protocol.named("released"), "answers")):
+        model = tiny_model("llama")
+        set_ = replace(forget_set(n_rows=5, lengths=LENGTHS, n_bos=1), protocol=protocol)
+        method: Any = methods()["npo"](
+            learning_rate=1e-3, batch_size=2, max_epochs=2, labels=labels, retain="kl"
+        )
+        trace = method.unlearn(model, set_, MaExaminer(StopLine(el=-1.0, ma=-1.0)))
+        losses.append([epoch.losses for epoch in trace.epochs[1:]])
+    assert losses[1][0] == pytest.approx(losses[0][0], rel=1e-5)
+    assert losses[1][1] == pytest.approx(losses[0][1], rel=1e-5)

@@ -323,6 +323,8 @@ def choose_settings(
         for name, value in {"learning_rate": one.learning_rate, **one.settings}.items():
             choose(name, value, origin)
     if experiment.protocol == "released":
+        for name, value in method.released_settings.items():
+            choose(name, value, "as released")
         for fault in method.published_faults:
             if fault.setting and fault.corrected is None:
                 choose(fault.setting, fault.released, f"as released: {fault.code}")

@@ -69,7 +69,7 @@ class UnlearnBatch:
     @property
     def protocol(self) -> "Protocol":
         """How losses are summed, and over what."""
-        return self.forget_set.protocol
+        return self.references.protocol
 
     @property
     def whole(self) -> "UnlearnBatch":

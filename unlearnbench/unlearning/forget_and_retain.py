@@ -1,8 +1,9 @@
 """What most of the field's methods share: a forget term, and a retain term beside it."""
 
 from abc import abstractmethod
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from unlearnbench.settings import setting
 from unlearnbench.unlearning.gradient_method import GradientMethod
@@ -28,6 +29,8 @@ class ForgetAndRetain(GradientMethod):
     """
 
     needs: ClassVar[tuple[Need, ...]] = ("retain items",)
+    # The released protocol's span, the whole text with padding, is that of another paper's code.
+    released_settings: ClassVar[Mapping[str, Any]] = {"labels": "answers"}
 
     learning_rate: float = setting(
         1e-5, "Adam's step size", above=0, source="OpenUnlearning's configuration"
@@ -38,6 +41,11 @@ class ForgetAndRetain(GradientMethod):
         "nll",
         "retain term: NLL of the retain items, or KL[P_0 || P] on their labelled tokens; as "
         "published also on every position, padding too, or between raw logits (MUSE's KLR)",
+    )
+    labels: Literal["protocol", "answers"] = setting(
+        "protocol",
+        "labelled tokens: those of the protocol's loss_span, or answers (suffixes) alone whatever "
+        "it says; under --protocol released: answers",
     )
 
     def needed(self, source: "ForgetSource", protocol: "Protocol") -> tuple[Need, ...]:
@@ -55,6 +63,13 @@ class ForgetAndRetain(GradientMethod):
     def has_retain_terms(self) -> bool:
         """Not where the retain term is left out."""
         return self.alpha != 0
+
+    def losses_protocol(self, protocol: "Protocol") -> "Protocol":
+        """The protocol's span, or the answers alone."""
+        if self.labels == "protocol":
+            return protocol
+        answers = {"loss_span": "suffix", "pad_tokens": "ignore", "kl_term": "divergence"}
+        return replace(protocol, **answers)  # type: ignore[arg-type]
 
     @abstractmethod
     def forget_loss(self, batch: "UnlearnBatch") -> "Tensor":

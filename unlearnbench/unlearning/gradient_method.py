@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from unlearnbench.data.forget_set import ForgetSet
     from unlearnbench.models.language_model import LanguageModel
+    from unlearnbench.protocol import Protocol
     from unlearnbench.results.record import UnlearnTrace
     from unlearnbench.unlearning.batch import UnlearnBatch
     from unlearnbench.unlearning.epochs import EpochLog
@@ -47,6 +48,10 @@ class GradientMethod(Method):
 
     def prepare(self, model: "LanguageModel", forget_set: "ForgetSet") -> None:
         """Called once before the first epoch, with the model as it was given."""
+
+    def losses_protocol(self, protocol: "Protocol") -> "Protocol":
+        """What the losses count, if not what the run's protocol says."""
+        return protocol
 
     def trains(self, parameter: str) -> bool:  # noqa: ARG002 (for those that override this)
         """Whether the parameter of that name is trained; all are by default."""
@@ -119,7 +124,8 @@ class GradientMethod(Method):
 
         order, random = seeded_generator(self.seed, "order"), seeded_generator(self.seed, "draws")
         retain_items = RetainItems(forget_set, self.seed, self.max_epochs)
-        references = References(model, forget_set, retain_items)
+        protocol = self.losses_protocol(forget_set.protocol)
+        references = References(model, forget_set, retain_items, protocol)
         schedule, n_rows, n_steps = model.strategy.schedule, len(forget_set.rows), 0
         length = schedule.length(n_rows, self.batch_size, self.max_epochs)
         with steps_for(model, self.learning_rate, length, self._wrapping) as steps:

@@ -2,7 +2,7 @@
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -58,6 +58,7 @@ class Method(ABC):
     formula: ClassVar[str] = ""  # the loss, in words or plain signs, on one or two lines
     needs: ClassVar[tuple[Need, ...]] = ()
     published_faults: ClassVar[tuple[PublishedFault, ...]] = ()
+    released_settings: ClassVar[Mapping[str, Any]] = {}  # others that --protocol released gives
     runs_by_default: ClassVar[bool] = False  # of a built-in one: without being named
     authors_stop_rule: ClassVar[Literal["and", "or"]] = "and"
     authors_ma_threshold: ClassVar[float] = 0.5994

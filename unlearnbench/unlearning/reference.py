@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from unlearnbench.data.forget_set import ForgetSet
     from unlearnbench.models.language_model import LanguageModel
     from unlearnbench.models.sequences import Sequences
+    from unlearnbench.protocol import Protocol
 
 Which = str  # 'rows' to forget, 'pairs': their retain items, or what a method has added by name
 MaskOf = Callable[["Sequences"], Tensor]  # [B, L] bool
@@ -48,8 +49,10 @@ class References:
         model: "LanguageModel",
         forget_set: "ForgetSet",
         retain_items: RetainItems | None = None,
+        protocol: "Protocol | None" = None,
     ) -> None:
         self._model, self._forget_set = model, forget_set
+        self.protocol = protocol or forget_set.protocol  # which tokens count, for the losses too
         self.retain_items = retain_items or RetainItems(forget_set)
         self._added: dict[str, tuple[Sequences, list[int]]] = {}
         self._stepped = False
@@ -68,7 +71,7 @@ class References:
 
     def kl_positions(self, sequences: "Sequences") -> Tensor:
         """[B, L] bool."""
-        return kl_positions(sequences, self._forget_set.protocol)
+        return kl_positions(sequences, self.protocol)
 
     def outputs(
         self,
@@ -164,8 +167,7 @@ class References:
 
     def _token_nlls(self, which: Which, places: Sequence[int] | None) -> list[Tensor]:
         sequences, used = self.every(which), self._used(which)
-        protocol = self._forget_set.protocol
-        kept = self._kept_nll(which, sequences, used, lambda rows: span_mask(rows, protocol))
+        kept = self._kept_nll(which, sequences, used, lambda rows: span_mask(rows, self.protocol))
         return [kept[place] for place in (used if places is None else places)]
 
     @torch.no_grad()
