@@ -1,4 +1,4 @@
-"""Files and folders that are read whole, and written whole or not at all, to survive a power cut."""
+"""Files and folders, read whole, and written whole or not at all, to survive a power cut."""
 
 import errno
 import os

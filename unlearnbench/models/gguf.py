@@ -99,14 +99,14 @@ def _sha256(folder: Path) -> bytes:
 def _convert(path: Path, folder: Path) -> None:
     from safetensors import SafetensorError
 
-    with quiet_transformers():
-        with redirect_stderr(io.StringIO()):  # its bar heeds no setting
-            network, tokenizer = _read(path)
+    # Its bars heed no setting.
+    with quiet_transformers(), redirect_stderr(io.StringIO()):
+        network, tokenizer = _read(path)
         try:
             with whole_folder(folder) as new:
                 network.save_pretrained(new)
-                _save_tokenizer(tokenizer, new)
-                read_tokenizer(new, network.config.vocab_size)
+                _save_tokenizer(tokenizer, new, network.config.vocab_size)
+                _check_tokenizer(new, network.config.vocab_size, path)
         except SafetensorError as error:  # its word for a full disk
             raise OSError(0, str(error)[:200]) from error
     write_entry(folder.with_suffix(".sha256"), _sha256(folder))
@@ -118,16 +118,32 @@ def _convert(path: Path, folder: Path) -> None:
     )
 
 
-def _save_tokenizer(tokenizer: Any, folder: Path) -> None:
+def _save_tokenizer(tokenizer: Any, folder: Path, vocabulary_size: int) -> None:
+    """Write a tokenizer so that it is read as it is here, without what it is given by default."""
     # Whether texts start with a BOS is in the file, and saving forgets it.
     declared = tokenizer.init_kwargs.get("add_bos_token")
     # Within tokenizer_config.json the chat template is a part of the model's identity.
     tokenizer.save_pretrained(folder, save_jinja_files=False)
-    path = folder / "tokenizer_config.json"
-    settings = {**raw_configuration(folder, path.name)}
+    settings = {**raw_configuration(folder, "tokenizer_config.json")}
     if declared is not None:
         settings["add_bos_token"] = declared
-    path.write_text(json.dumps(settings, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    _write_json(folder / "tokenizer_config.json", settings)
+    # GPT-2's mark is added to every vocabulary of its kind, also where the model does not know it.
+    vocabulary = {**raw_configuration(folder, "tokenizer.json")}
+    added = vocabulary.get("added_tokens", [])
+    vocabulary["added_tokens"] = [token for token in added if token["id"] < vocabulary_size]
+    _write_json(folder / "tokenizer.json", vocabulary)
+
+
+def _write_json(path: Path, content: object) -> None:
+    path.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+
+
+def _check_tokenizer(folder: Path, vocabulary_size: int, path: Path) -> None:
+    try:
+        read_tokenizer(folder, vocabulary_size)
+    except UserError as error:  # which names a folder that is gone by then
+        raise UserError(str(error).replace(str(folder), str(path))) from error
 
 
 def _read(path: Path) -> tuple["PreTrainedModel", Any]:
@@ -139,9 +155,10 @@ def _read(path: Path) -> tuple["PreTrainedModel", Any]:
         contents = _Contents(path)
         config = AutoConfig.from_pretrained(str(path.parent), **place)
         contents.check(config)
-        network, report = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             str(path.parent), config=config, output_loading_info=True, **_dense(), **place
         )
+        network, report = loaded
         contents.check_loaded(network, report)
         tokenizer = AutoTokenizer.from_pretrained(str(path.parent), **place)
     except UserError:
@@ -211,11 +228,12 @@ class _Contents:
         taken = {v.data_ptr(): v.numel() for v in network.state_dict().values()}  # tied ones once
         if surplus := sum(sizes.values()) - sum(taken.values()):
             # Scaled rotary frequencies are such a tensor, and are left out without a word.
-            names = ", ".join(name for name in sizes if name.startswith("rope_"))
+            rotary = ", ".join(name for name in sizes if name.startswith("rope_"))
+            left_out = f" (not {rotary})" if rotary else ""
             raise UserError(
-                f"{path} holds {sum(sizes.values())} values and a {kind} as transformers makes it "
-                f"takes {surplus} fewer{f' (not {names})' if names else ''}, so it would be another "
-                "model; give the model's own folder with safetensors"
+                f"{path} holds {sum(sizes.values())} values, and a {kind} as transformers makes it "
+                f"takes {surplus} fewer{left_out}: it would be another model; give the model's own "
+                "folder with safetensors"
             )
         check_finite(network, path)
 

@@ -53,8 +53,8 @@ def weights_sha256(folder: Path) -> str:
 def resolve(name: str) -> tuple[ModelAlias | None, str]:
     """The alias a name is, if it is one, and the hub id or the own name of the folder or file.
 
-    A path is a folder on disk, or starts with '.', '/' or '~', or ends with '.gguf'.  Raises `UserError`
-    with the nearest alias for anything else that is not of the form owner/name.
+    A path is a folder on disk, or starts with '.', '/' or '~', or ends with '.gguf'.  Raises
+    `UserError` with the nearest alias for anything else that is not of the form owner/name.
     """
     available = aliases()
     if name in available:
