@@ -72,9 +72,7 @@ def _check_file(path: Path) -> None:
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}; make it readable") from error
     if magic != _MAGIC:
-        raise UserError(
-            f"{path} is no GGUF file: it does not begin with 'GGUF'; download it again"
-        )
+        raise UserError(f"{path} is no GGUF file: it does not begin with 'GGUF'; download it again")
 
 
 def _key(path: Path) -> str:
