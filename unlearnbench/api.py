@@ -43,7 +43,7 @@ def load_model(
     gradient_checkpointing: bool = False,
     gradient_accumulation_steps: int = 1,
 ) -> "LanguageModel":
-    """Load a causal language model with its tokenizer: an alias, a hub id or a folder.
+    """Load a causal language model with its tokenizer: by alias, hub id, folder or GGUF file.
 
     The options are those of `unlearnbench run`; the last three say how it is trained.
     `model.copied()` gives a second network with the same weights, to be changed on its own.

@@ -289,12 +289,19 @@ def test_an_adapter_alone_is_called_one(world, measured, model):
     assert "holds an adapter of some/base" in refused(world, model, measured)
 
 
-@pytest.mark.parametrize("is_inside", [False, True])
-def test_a_gguf_file_is_called_one(is_inside, world, measured, tmp_path):
-    (tmp_path / "m.gguf").write_bytes(b"GGUF")
-    told = refused(world, tmp_path if is_inside else tmp_path / "m.gguf", measured)
-    assert "m.gguf is a GGUF file" in told
-    assert "gguf_file='m.gguf'" in told
+@pytest.mark.parametrize("has_config", [False, True])
+def test_a_folder_with_a_gguf_file_is_told_to_name_it(has_config, world, measured, model):
+    (model / WEIGHTS).rename(model / "m.gguf")
+    if not has_config:
+        (model / "config.json").unlink()
+    assert f"name the GGUF file in it: --model {model / 'm.gguf'}" in refused(
+        world, model, measured
+    )
+
+
+def test_a_file_that_only_ends_with_gguf_is_told(world, measured, tmp_path):
+    (tmp_path / "m.gguf").write_bytes(b"PK")
+    assert "m.gguf is no GGUF file" in refused(world, tmp_path / "m.gguf", measured)
 
 
 def test_a_file_is_no_model_folder(world, measured, tmp_path):

@@ -219,6 +219,31 @@ def test_the_plain_schedule_has_no_identity_and_another_says_only_what_differs()
     assert other.identity == {"schedule": {"optimizer": "adamw", "until": "steps", "max_steps": 3}}
 
 
+@dataclass
+class AskedExaminer(MaExaminer):
+    """Keeps by which MA line it was asked to leave EL out: None, always measure it."""
+
+    asked: list[float | None] = field(default_factory=list)
+
+    def examine(self, model: LanguageModel, rows: Any, ma_line: float | None = None) -> Any:
+        self.asked.append(ma_line)
+        return super().examine(model, rows, ma_line)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "asked"),
+    [
+        ({"until": "epochs"}, [None, -math.inf, -math.inf, -math.inf, None]),
+        ({"until": "steps", "max_steps": 5}, [None, -math.inf, None]),
+        ({}, [None, NEVER.ma, NEVER.ma, NEVER.ma, NEVER.ma]),
+    ],
+)
+def test_el_is_asked_for_where_it_can_say_something_of_the_end(schedule: Any, asked: Any) -> None:
+    examiner = AskedExaminer(NEVER)
+    kumpr().unlearn(model_with(**schedule), forget_set(n_rows=7, lengths=(16, 11, 13)), examiner)
+    assert examiner.asked == asked
+
+
 def test_until_epochs_is_exactly_so_many_whatever_the_line_says() -> None:
     trace, model = unlearned(until="epochs", line=ALWAYS)
     assert (trace.outcome, trace.n_epochs) == ("forgotten", 4)

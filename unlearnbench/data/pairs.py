@@ -113,7 +113,7 @@ def _sentence_encoder(folder: Path) -> "SentenceTransformer":
     """
     from sentence_transformers import SentenceTransformer
 
-    from unlearnbench.models.loading import quiet_transformers
+    from unlearnbench.models.quiet import quiet_transformers
 
     notices = logging.getLogger("sentence_transformers")
     level = notices.level

@@ -30,7 +30,7 @@ class DataChoice:
     forget_sha256: dict[str, str]  # by run: of all its files, when the run was planned
     encoder: str | None  # of pairs; None: the default one
     bert: str | None  # of BERTScore; None: the default one
-    encoder_sha256: str  # empty if it cannot be had: methods that ask for pairs will say so
+    encoder_sha256: str  # empty if none is asked for, or to be had: methods will say so
     bert_sha256: str
     texts: dict[str, tuple[str, ...]]
     texts_identity: dict[str, str]
@@ -119,7 +119,9 @@ def choose_data(
     warnings = _check_rows(source, experiment.limit, model, protocol)
     encoder = experiment.encoder or own
     bert = experiment.bert or own
-    encoder_sha256, problem = _encoder_sha256(encoder)
+    encoder_sha256, problem = "", ""
+    if request.pairing == "nearest":  # nothing else is found by an encoder
+        encoder_sha256, problem = _encoder_sha256(encoder)
     warnings += [problem] if problem else []
     texts, sets, more_warnings = evaluation_data(experiment, own or "hub", needs)
     choice = DataChoice(

@@ -23,7 +23,9 @@ class Experiment:
     adapter: str | None = setting(
         None, "wrapper to put round every gradient method: lora, or any that `list wrappers` names"
     )
-    model: tuple[str, ...] = setting(("nano-neo",), "models: an alias, a hub id or a folder")
+    model: tuple[str, ...] = setting(
+        ("nano-neo",), "models: an alias, a hub id, a folder or a .gguf file"
+    )
     revision: str | None = setting(None, "branch, tag or commit of the model on the hub")
     forget_set: str | None = setting(
         None, "where the forget sets are: 'nano', a folder, a file; default: that of nano models"

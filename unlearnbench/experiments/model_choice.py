@@ -42,7 +42,8 @@ class ModelChoice:
     @property
     def family(self) -> str:
         """How rows of a table call it: 'NEO'; its own name if it is none of the paper's."""
-        return self.alias.family if self.alias else self.source.name.rpartition("/")[2]
+        own = self.source.name.rpartition("/")[2].removesuffix(".gguf")
+        return self.alias.family if self.alias else own
 
     @property
     def world(self) -> World | None:

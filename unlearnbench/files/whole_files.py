@@ -1,8 +1,9 @@
-"""Files that are read whole, and written whole or not at all, to survive a power cut."""
+"""Files and folders, read whole, and written whole or not at all, to survive a power cut."""
 
 import errno
 import os
 import stat
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -76,6 +77,35 @@ def _written_beside(
             temporary.unlink(missing_ok=True)
     if durable:
         _sync_folder(path.parent)
+
+
+@contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """A path beside `folder` to write a new folder at, which then takes its place.
+
+    A folder of that name is always a whole one: the old one or the new.  Raises `OSError`.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(
+        prefix=f".{folder.name[:16]}-", suffix=".tmp", dir=folder.parent
+    ) as beside:
+        new = Path(beside) / "new"
+        yield new
+        for path in new.rglob("*"):
+            _flush(path)
+        if folder.exists():
+            folder.rename(Path(beside) / "old")
+        new.rename(folder)
+        _flush(folder.parent)
+
+
+def _flush(path: Path) -> None:
+    """Have the disk hold what was written: a rename that outlives the data would show half."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from unlearnbench.errors import UserError
 from unlearnbench.metrics.bertscore_model import bert_folder, bert_layers
-from unlearnbench.models.loading import quiet_transformers
+from unlearnbench.models.quiet import quiet_transformers
 
 if TYPE_CHECKING:
     from bert_score import BERTScorer

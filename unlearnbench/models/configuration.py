@@ -126,7 +126,19 @@ def read_tokenizer(
     special = set(tokenizer.all_special_tokens)
     _check_ids(folder, {t: i for t, i in ids.items() if t not in special}, vocabulary_size)
     tokenizer.split_special_tokens = True
+    _declare_bos(tokenizer, folder)
     return tokenizer
+
+
+def _declare_bos(tokenizer: "PreTrainedTokenizerBase", folder: Path) -> None:
+    """Remember whether the folder says that texts start with a BOS.
+
+    transformers forgets it where there is a tokenizer.json, which mostly says it by itself.
+    """
+    if (folder / "tokenizer_config.json").is_file():
+        declared = raw_configuration(folder, "tokenizer_config.json").get("add_bos_token")
+        if isinstance(declared, bool):
+            tokenizer.init_kwargs.setdefault("add_bos_token", declared)
 
 
 def _check_ids(folder: Path, ids: dict[str, int], vocabulary_size: int) -> None:

@@ -116,6 +116,11 @@ def _revision_with_safetensors(api: "HfApi", hub_id: str, allow_pickle: bool = F
             return str(discussion.git_reference)
     if allow_pickle:
         return "main"
+    if file := next((name for name in sorted(names) if name.endswith(".gguf")), None):
+        raise UserError(
+            f"'{hub_id}' holds GGUF files and no safetensors weights; fetch one and name it: "
+            f"hf download {hub_id} {file} --local-dir DIR, then --model DIR/{file}"
+        )
     raise UserError(
         f"'{hub_id}' holds no safetensors weights, and pickled ones are not loaded; convert it at "
         "https://huggingface.co/spaces/safetensors/convert and give the pull request: "

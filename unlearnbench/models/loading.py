@@ -1,8 +1,7 @@
 """A causal language model by alias, hub id or folder: its facts, and itself in memory."""
 
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,9 @@ from unlearnbench.models.configuration import (
     read_tokenizer,
 )
 from unlearnbench.models.devices.device import Dtype, choose_device, choose_dtype
+from unlearnbench.models.finite import check_finite
 from unlearnbench.models.language_model import LanguageModel, ModelSource
+from unlearnbench.models.quiet import quiet_transformers
 from unlearnbench.models.source import absent, find_folder, resolve, source_of
 from unlearnbench.models.weight_files import check_headers, is_pickled, weight_files
 
@@ -63,7 +64,7 @@ def load_model(
         tied = network.all_tied_weights_keys  # without those whose values differ
         _check_tied(folder, {name: of for name, of in declared.items() if name not in tied})
         tokenizer = read_tokenizer(folder, config.vocab_size, trust_remote_code)
-    _check_finite(network, folder)
+    check_finite(network, folder)
     fuse_operations(network)
     network.to(target)  # type: ignore[arg-type]  # its decorator hides the signature
     model = LanguageModel(network, tokenizer, source_of(name, resolve(name)[1], folder))
@@ -208,31 +209,3 @@ def _tied_that_differ(network: "PreTrainedModel", files: tuple[Path, ...]) -> di
         if len(values) == 2 and not values[0].equal(values[1]):
             apart[pair[0]] = pair[1]
     return apart
-
-
-def _check_finite(network: "PreTrainedModel", folder: Path) -> None:
-    """Raises `UserError` for a weight that is no number: every loss would be none either."""
-    for name, values in network.named_parameters():
-        # The sum of squares of large finite weights may overflow, their extremes cannot.
-        low, high = values.detach().aminmax() if values.numel() else (values.sum(),) * 2
-        if not bool(low.isfinite() & high.isfinite()):
-            raise UserError(
-                f"the weights in {folder} hold NaN or infinity ({name}); download or copy them "
-                "again, or train them again"
-            )
-
-
-@contextmanager
-def quiet_transformers() -> Iterator[None]:
-    """Within, no bars and no advice from transformers."""
-    from transformers.utils import logging
-
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()

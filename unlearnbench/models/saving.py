@@ -2,12 +2,11 @@
 
 One that is a pair of networks is a folder with two such folders in it (models/paired.py)."""
 
-import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unlearnbench.errors import UserError
+from unlearnbench.files.whole_files import whole_folder
 from unlearnbench.models.devices import ranks
 
 if TYPE_CHECKING:
@@ -23,16 +22,8 @@ def save_model(model: "LanguageModel", folder: Path) -> None:
     if not ranks.is_first():
         return
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(
-            prefix=f".{folder.name[:16]}-", suffix=".tmp", dir=folder.parent
-        ) as beside:
-            new = Path(beside) / "new"
+        with whole_folder(folder) as new:
             _write(model, new)
-            if folder.exists():
-                folder.rename(Path(beside) / "old")
-            new.rename(folder)
-            _flush(folder.parent)
     except OSError as error:
         raise UserError(
             f"cannot save the model in {folder}: {error.strerror or error}; make room or choose "
@@ -59,14 +50,3 @@ def _write(model: "LanguageModel", folder: Path) -> None:
         raise OSError(str(error)[:200]) from error
     for name, write in model.saved_beside.items():
         write(folder / name)
-    for path in folder.rglob("*"):
-        _flush(path)
-
-
-def _flush(path: Path) -> None:
-    """Have the disk hold what was written: a rename that outlives the data would show half."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -82,7 +82,7 @@ def _check_complete(folder: Path, what: str, flag: str) -> None:
 def _missing(folder: Path) -> list[str]:
     from transformers import AutoModel
 
-    from unlearnbench.models.loading import quiet_transformers
+    from unlearnbench.models.quiet import quiet_transformers
 
     try:
         with quiet_transformers():

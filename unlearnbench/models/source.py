@@ -8,8 +8,9 @@ from unlearnbench.files.hashing import files_sha256
 from unlearnbench.models import hub
 from unlearnbench.models.aliases import ModelAlias, aliases
 from unlearnbench.models.configuration import check_adapter
+from unlearnbench.models.gguf import gguf_folder, is_gguf
 from unlearnbench.models.language_model import ModelSource
-from unlearnbench.models.weight_files import has_weights, weight_files
+from unlearnbench.models.weight_files import has_weights, name_gguf, weight_files
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 # What can change a model's numbers besides its weights, sentence encoders' modules included; a
@@ -26,7 +27,7 @@ def source_of(name: str, location: str, folder: Path) -> ModelSource:
     """The identity of the model in a folder."""
     alias = aliases().get(name)
     return ModelSource(
-        name=Path(name).expanduser().resolve().name if not alias and is_path(name) else name,
+        name=_own_name(name) if not alias and is_path(name) else name,
         location=location,  # never a full path: equal models would differ between machines
         revision=hub.commit_of(folder),
         weights_sha256=weights_sha256(folder),
@@ -50,17 +51,17 @@ def weights_sha256(folder: Path) -> str:
 
 
 def resolve(name: str) -> tuple[ModelAlias | None, str]:
-    """The alias a name is, if it is one, and the hub id or the folder's own name.
+    """The alias a name is, if it is one, and the hub id or the own name of the folder or file.
 
-    A path is what exists on disk or starts with '.', '/' or '~'.  Raises `UserError`
-    with the nearest alias for anything else that is not of the form owner/name.
+    A path is a folder on disk, or starts with '.', '/' or '~', or ends with '.gguf'.  Raises
+    `UserError` with the nearest alias for anything else that is not of the form owner/name.
     """
     available = aliases()
     if name in available:
         alias = available[name]
         return alias, alias.hub_id or alias.name
     if is_path(name):
-        return None, Path(name).expanduser().resolve().name
+        return None, _own_name(name)
     if _HUB_ID.fullmatch(name):
         return None, name
     raise unknown(
@@ -69,8 +70,14 @@ def resolve(name: str) -> tuple[ModelAlias | None, str]:
 
 
 def is_path(name: str) -> bool:
-    """Whether a name means a folder on disk, existing or not."""
-    return name.startswith((".", "/", "~")) or Path(name).is_dir()
+    """Whether a name means a folder or a GGUF file on disk, existing or not."""
+    return name.startswith((".", "/", "~")) or Path(name).is_dir() or is_gguf(Path(name))
+
+
+def _own_name(name: str) -> str:
+    path = Path(name).expanduser()
+    # A file in a cache of the hub is a link to one whose name is a digest.
+    return path.name if is_gguf(path) else path.resolve().name
 
 
 def find_folder(
@@ -78,14 +85,15 @@ def find_folder(
 ) -> Path | None:
     """The folder with the model's files; None for a hub model that is not here.
 
-    Raises `UserError` where a local folder is no model folder, or holds only pickled weights and
-    these are not allowed.
+    Of a GGUF file it is a folder in the cache (models/gguf.py).  Raises `UserError` where a local
+    folder is no model folder, or holds only pickled weights and these are not allowed.
     """
     alias, location = resolve(name)
     if alias is not None and alias.folder is not None:
         return alias.folder
     if alias is None and is_path(name):
-        return _checked(Path(name).expanduser(), allow_pickle)
+        path = Path(name).expanduser()
+        return gguf_folder(path) if is_gguf(path) else _checked(path, allow_pickle)
     return hub.snapshot(location, revision, download, allow_pickle)
 
 
@@ -99,28 +107,15 @@ def absent(name: str, revision: str | None) -> UserError:
     )
 
 
-def _is_gguf(path: Path) -> UserError | None:
-    if path.suffix != ".gguf" or not path.is_file():
-        return None
-    return UserError(
-        f"{path} is a GGUF file, which is not read; convert it to a model folder: "
-        f"AutoModelForCausalLM.from_pretrained({str(path.parent)!r}, gguf_file={path.name!r})"
-        ".save_pretrained(FOLDER), its tokenizer likewise"
-    )
-
-
 def _checked(folder: Path, allow_pickle: bool) -> Path:
     try:
         if not folder.is_dir():
             what = "it is a file" if folder.exists() else "give an existing one"
-            raise _is_gguf(folder) or UserError(
-                f"no model folder at {folder}: {what}; or: --model nano-neo"
-            )
+            raise UserError(f"no model folder at {folder}: {what}; or: --model nano-neo")
         if not (folder / "config.json").is_file():
             check_adapter(folder)
-            raise next(filter(None, map(_is_gguf, sorted(folder.iterdir()))), None) or UserError(
-                f"{folder} is no model folder: it has no config.json; save_pretrained() makes one"
-            )
+            remedy = name_gguf(folder) or "save_pretrained() makes one"
+            raise UserError(f"{folder} is no model folder: it has no config.json; {remedy}")
         weight_files(folder, allow_pickle)
     except OSError as error:  # a folder that one may not look into
         raise UserError(f"cannot look into {folder}: {error.strerror}; make it readable") from error

@@ -98,4 +98,11 @@ def _what_it_lacks(folder: Path) -> str:
         )
     if any(path.is_symlink() and not path.exists() for path in folder.glob("*.safetensors")):
         return "holds links to weights that are gone; download or copy the model again"
-    return f"holds no complete safetensors weights; copy {SAFE} and all its parts into it"
+    remedy = name_gguf(folder) or f"copy {SAFE} and all its parts into it"
+    return f"holds no complete safetensors weights; {remedy}"
+
+
+def name_gguf(folder: Path) -> str:
+    """What to do with a folder in which there is a GGUF file; '' where there is none."""
+    files = sorted(folder.glob("*.gguf"))
+    return f"name the GGUF file in it: --model {files[0]}" if files else ""

@@ -23,7 +23,7 @@ from trl import DPOConfig, DPOTrainer
 from trl.trainer.dpo_trainer import DataCollatorForPreference
 
 from unlearnbench.models.devices.device import make_current
-from unlearnbench.models.loading import quiet_transformers
+from unlearnbench.models.quiet import quiet_transformers
 from unlearnbench.unlearning.completions import preferences_of
 from unlearnbench.unlearning.epochs import EpochLog
 from unlearnbench.unlearning.optimizer import adam

@@ -172,6 +172,8 @@ class EpochLog:
         # end the run alone, and before the first epoch it is what the rest is held against.
         rule, ma_threshold = self._stops_at()
         line = ma_threshold if self._epochs and rule == "and" else None
+        if self._epochs and not self._ending.by_line:  # it decides nothing before the end
+            line = -math.inf if self._ending.reason(self.epoch) is None else None
         rows = self._examiner.examine(self._model, self._forget_set.rows, line)
         for index, row in enumerate(rows):
             row.active = index in trained_on
