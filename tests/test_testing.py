@@ -228,7 +228,7 @@ def registered() -> Iterator[None]:
 
 
 def test_new_writes_plugins_whose_tests_pass_at_once(tmp_path: Path) -> None:
-    for kind in ("method", "task", "report"):
+    for kind in ("method", "wrapper", "task", "report"):
         done = CliRunner().invoke(cli, ["new", kind, f"own_{kind}", "--out", str(tmp_path)])
         assert done.exit_code == 0, done.output
         assert (tmp_path / f"test_own_{kind}.py").is_file()
