@@ -546,3 +546,9 @@ def test_the_notebook_runs(tmp_path):
     cells = ["".join(c["source"]) for c in notebook["cells"] if c["cell_type"] == "code"]
     assert len(cells) >= 5
     executed("\n".join(cells), tmp_path)
+
+
+def test_a_method_object_is_checked_like_a_named_one(model, forget_set):
+    for method, settings in ((ub.methods["rmu"](layer=99), {}), ("rmu", {"layer": 99})):
+        with pytest.raises(ub.UserError, match=r"nano-neo has 4 layers, 0 to 3"):
+            ub.unlearn(model, forget_set, method, **settings)

@@ -183,6 +183,7 @@ def unlearn(
         )
     else:
         made = method
+    cell.data.check_method(made, cell.run, cell.limit, model, loaded.protocol)
     label = f"{_choice(model).family} + {made.label}"
     title = f"{cell.group}: {label}, forget set {cell.run}, seed {made.seed}"
     place = cell.data.world.name if cell.data.world else "hub"
@@ -328,8 +329,6 @@ def _make_method(
     chosen = planner.settings(kind, _choice(model), loaded.cell.data)
     _warn(planner.warnings)
     method: Method = construct(kind, {**chosen.values, "seed": requested.seeds[0]})
-    cell = loaded.cell
-    cell.data.check_method(method, cell.run, cell.limit, model, loaded.protocol)
     return method
 
 

@@ -117,7 +117,7 @@ def test_a_method_that_needs_refusals_takes_the_nano_world_s(tmp_path: Any) -> N
         object.__setattr__(stock.data.source, "stock_refusals", NANO.refusals())
 
 
-def test_a_method_looks_at_a_modelwithout_weights_before_any_is_trained(
+def test_a_method_looks_at_a_model_without_weights_before_any_is_trained(
     faulty: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
