@@ -562,3 +562,12 @@ def test_a_question_asked_twice_is_kept_and_said(tmp_path):
 def test_a_faulty_dialogue_file(content, said, world, untouched, tmp_path):
     (tmp_path / "blended_skill_talk.json").write_bytes(content)
     refused(sets(world, untouched, tmp_path, "dialogue"), "blended_skill_talk.json", said)
+
+
+@pytest.mark.parametrize(("pairing", "is_told"), [("nearest", True), ("random", False)])
+def test_only_nearest_pairs_ask_for_an_encoder(pairing, is_told, world, tmp_path):
+    given = world.options(tmp_path / "out", "--pairing", pairing, "--dry-run", methods="kumpr")
+    at = given.index("--encoder")
+    status, _, told = cli(*given[:at], *given[at + 2 :])
+    assert status == 0, told
+    assert ("sentence encoder 'sentence-transformers/all-MiniLM-L6-v2'" in told) is is_told

@@ -169,3 +169,14 @@ def test_an_unreadable_encoder_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot load the sentence encoder") as caught:
         find_neighbours(["a cat"], ["a dog"], str(tmp_path))
     assert "\n" not in str(caught.value)
+
+
+def test_an_encoder_in_half_precision_computes_in_float32(encoder: Path, tmp_path: Path) -> None:
+    half, widened = tmp_path / "half", tmp_path / "widened"
+    for folder in (half, widened):
+        BertTokenizer.from_pretrained(encoder).save_pretrained(folder)
+    network = BertModel.from_pretrained(encoder).half()
+    network.save_pretrained(half)
+    network.float().save_pretrained(widened)
+    texts = sentences(6, seed=4)
+    assert np.array_equal(embed(texts, half), embed(texts, widened))

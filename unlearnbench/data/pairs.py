@@ -81,7 +81,7 @@ def embed(texts: Sequence[str], folder: Path) -> "np.ndarray":
     """
     import numpy as np
 
-    key = text_sha256(weights_sha256(folder), *texts)
+    key = text_sha256("float32", weights_sha256(folder), *texts)
     path = cache_root() / "embeddings" / f"{key}.npy"
     if (content := read_entry(path)) is not None:
         return np.load(io.BytesIO(content), allow_pickle=False)
@@ -108,9 +108,11 @@ def encoder_folder(encoder: str) -> Path:
 def _sentence_encoder(folder: Path) -> "SentenceTransformer":
     """The encoder on the CPU, so that pairs do not depend on the device of the run.
 
+    It computes in float32: a file in half precision would take four times as long there.
     Of a plain BERT, without sentence-transformers' own files, the mean of the token vectors is
     taken; the library's notice of it is not shown, since it is meant.
     """
+    import torch
     from sentence_transformers import SentenceTransformer
 
     from unlearnbench.models.quiet import quiet_transformers
@@ -120,7 +122,12 @@ def _sentence_encoder(folder: Path) -> "SentenceTransformer":
     notices.setLevel(logging.ERROR)
     try:
         with quiet_transformers():
-            return SentenceTransformer(str(folder), device="cpu", local_files_only=True)
+            return SentenceTransformer(
+                str(folder),
+                device="cpu",
+                local_files_only=True,
+                model_kwargs={"dtype": torch.float32},
+            )
     except Exception as error:  # each layer below has its own kinds
         first = (str(error).splitlines() or [""])[0]
         raise UserError(
