@@ -34,7 +34,6 @@ class CeU(ForgetAndRetain):
     )
     needs: ClassVar[tuple[Need, ...]] = ()
     sequences_per_row: ClassVar[int] = 1
-    keeps_reference: ClassVar[bool] = False
 
     alpha: float = setting(
         0.0, "weight of the retain term; 0 leaves it out", minimum=0, source="Yang 2025: no term"

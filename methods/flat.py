@@ -60,7 +60,6 @@ class Flat(ForgetAndRetain):
             source="UCSC-REAL/FLAT; by reading",
         ),
     )
-    keeps_reference: ClassVar[bool] = False
 
     alpha: float = setting(
         0.0, "weight of the retain term; 0 leaves it out", minimum=0, source="Wang et al.: no term"

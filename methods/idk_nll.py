@@ -37,7 +37,6 @@ class IdkNll(ForgetAndRetain):
         "gamma NLL(refusal) + alpha NLL(retain), each the mean over labelled tokens"
     )
     needs: ClassVar[tuple[Need, ...]] = ("retain items", "refusals")
-    keeps_reference: ClassVar[bool] = False
 
     def prepare(self, model: "LanguageModel", forget_set: "ForgetSet") -> None:
         """Draw the refusals of all epochs."""

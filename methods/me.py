@@ -39,7 +39,6 @@ class MaximumEntropy(ForgetAndRetain):
             source="sail-sg/closer-look-LLM-unlearning",
         ),
     )
-    keeps_reference: ClassVar[bool] = False
 
     gamma: float = setting(0.1, "weight of the forget term", source="the authors' released code")
     positions: Literal["labelled", "predicting"] = setting(

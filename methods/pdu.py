@@ -61,7 +61,6 @@ class Pdu(ForgetAndRetain):
             source="OpenUnlearning, PDU; its issue 147",
         ),
     )
-    keeps_reference: ClassVar[bool] = False
 
     alpha: float = setting(
         100.0, "the dual variable lambda at the start", minimum=0, source=f"{_SOURCE} (MUSE: 50)"

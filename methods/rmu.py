@@ -43,6 +43,7 @@ class Rmu(ForgetAndRetain):
         "layer's dimensions, an item's labelled tokens, the items"
     )
     needs: ClassVar[tuple[Need, ...]] = ("original model", "retain items", "hidden states")
+    keeps_reference: ClassVar[bool] = True
     published_faults: ClassVar[tuple[PublishedFault, ...]] = (
         PublishedFault(
             setting="mean_over",

@@ -40,7 +40,6 @@ class SatImp(ForgetAndRetain):
         PublishedFault("gamma", 0.1, _CODE, _PAPER, _WHERE),
         PublishedFault("alpha", 1.0, _CODE, _PAPER, _WHERE),
     )
-    keeps_reference: ClassVar[bool] = False
 
     alpha: float = setting(
         0.1,

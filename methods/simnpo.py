@@ -41,7 +41,6 @@ class SimNpo(ForgetAndRetain):
         PublishedFault("beta", 4.5, _CODE, _PAPER, "OpenUnlearning, SimNPO.yaml"),
         PublishedFault("gamma", 0.125, _CODE, _PAPER, "OpenUnlearning, SimNPO.yaml"),
     )
-    keeps_reference: ClassVar[bool] = False
 
     beta: float = setting(2.5, "inverse temperature", above=0, source=_SOURCE)
     delta: float = setting(0.0, "margin: the NLL per token that is aimed at, nats", source=_SOURCE)

@@ -35,6 +35,7 @@ class Undial(ForgetAndRetain):
         "labelled tokens"
     )
     needs: ClassVar[tuple[Need, ...]] = ("original model",)
+    keeps_reference: ClassVar[bool] = True
     published_faults: ClassVar[tuple[PublishedFault, ...]] = (
         PublishedFault(
             setting="positions",

@@ -31,7 +31,6 @@ class Wga(ForgetAndRetain):
     formula: ClassVar[str] = (
         "-gamma sg(p^beta) NLL + alpha NLL(retain), mean over labelled tokens; sg: without gradient"
     )
-    keeps_reference: ClassVar[bool] = False
 
     beta: float = setting(
         1.0,

@@ -20,12 +20,11 @@ from transformers import (
     MixtralConfig,
     OPTConfig,
 )
+from unlearning_fakes import forget_set, tiny_model
 
 from unlearnbench.errors import UserError
 from unlearnbench.models.devices.strategy import Strategy
 from unlearnbench.models.gpt_neo import fuse_operations
-from unlearnbench.models.language_model import LanguageModel, ModelSource
-from unlearnbench.models.sequences import Sequences
 from unlearnbench.protocol import PAPER
 from unlearnbench.registry import methods
 from unlearnbench.running.memory.advice import changes, is_out_of_memory, out_of_memory_advice
@@ -49,6 +48,7 @@ from unlearnbench.running.memory.prediction import (
 )
 from unlearnbench.running.token_bounds import examination_tokens, training_tokens
 from unlearnbench.unlearning.batch import UnlearnBatch
+from unlearnbench.unlearning.gradient_method import GradientMethod
 
 NEO = {
     "vocab_size": 500,
@@ -183,29 +183,28 @@ def test_terms_of_a_loss_add_up() -> None:
     assert total(step_of(STEP)) < total(step_of(replace(STEP, n_sequences=3)))
 
 
-@pytest.mark.parametrize("name", ["dpo", "icu", "kl", "kumpr", "llmu"])
+@pytest.mark.parametrize(
+    "name", [name for name, kind in methods().items() if issubclass(kind, GradientMethod)]
+)
 def test_methods_declare_what_their_losses_score(name: str) -> None:
     """Rows that a loss sends through a network with gradients, and whether it asks for theta_0."""
-    network = network_of(CONFIGS["gpt-neo"])
-    tokenizer: Any = SimpleNamespace(pad_token_id=0, eos_token_id=0, bos_token_id=None)
-    size = torch.full((4,), 20)
-    rows = Sequences(torch.randint(1, 500, (4, 20)), size, size - 10, tuple("abcd"))
+    model = tiny_model()
     protocol = replace(PAPER, dpo_loss="cross_entropy")
-    forget_set: Any = SimpleNamespace(rows=rows, pool=rows, protocol=protocol, pairs=lambda: rows)
-    batch = UnlearnBatch.of(
-        LanguageModel(network, tokenizer, ModelSource("", "", None, "")), forget_set, range(4)
-    )
+    rows = forget_set(protocol, 4, refusals=("t3 t4",))
+    method = methods()[name](**({"n_alternates": 1} if name == "altpo" else {}))
+    method.prepare(model, rows)
+    batch = UnlearnBatch.of(model, rows, range(4))
     scored = 0
 
     def count(_embeddings: Any, arguments: tuple[torch.Tensor]) -> None:
         nonlocal scored
         scored += len(arguments[0]) * torch.is_grad_enabled()
 
-    network.get_input_embeddings().register_forward_pre_hook(count)
-    method = methods()[name]
-    method().loss(batch)
+    model.network.get_input_embeddings().register_forward_pre_hook(count)
+    method.loss(batch)
     assert scored == 4 * method.sequences_per_row
-    assert method.keeps_reference == (batch.references._head is not None)
+    kept = batch.references._inputs or batch.references._hidden
+    assert method.keeps_reference == bool(kept)
 
 
 def test_an_examination_and_texts_take_bounded_room() -> None:
@@ -332,7 +331,9 @@ how, shape = json.loads(sys.argv[1])
 can_reset = can_reset_peak_memory()
 size = torch.full((16,), 100)
 rows = Sequences(torch.ones(16, 100, dtype=torch.int64), size, size - 50, tuple("abcdefghijklmnop"))
-forget_set = SimpleNamespace(rows=rows, pool=rows, protocol=PAPER, pairs=lambda: rows)
+forget_set = SimpleNamespace(
+    rows=rows, pool=rows, protocol=PAPER, pairing="nearest", pairs=lambda: rows
+)
 def libraries():
     network = GPTNeoForCausalLM(GPTNeoConfig(**{**shape, "hidden_size": 32, "vocab_size": 50}))
     step(network, 1)

@@ -29,6 +29,7 @@ class ForgetAndRetain(GradientMethod):
     """
 
     needs: ClassVar[tuple[Need, ...]] = ("retain items",)
+    keeps_reference: ClassVar[bool] = False
     # The released protocol's span, the whole text with padding, is that of another paper's code.
     released_settings: ClassVar[Mapping[str, Any]] = {"labels": "answers"}
 
@@ -63,6 +64,11 @@ class ForgetAndRetain(GradientMethod):
     def has_retain_terms(self) -> bool:
         """Not where the retain term is left out."""
         return self.alpha != 0
+
+    @property
+    def keeps_original_outputs(self) -> bool:
+        """For a KL term on the retain items, too."""
+        return self.keeps_reference or (self.alpha > 0 and self.retain.startswith("kl"))
 
     def losses_protocol(self, protocol: "Protocol") -> "Protocol":
         """The protocol's span, or the answers alone."""

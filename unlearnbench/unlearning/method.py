@@ -64,7 +64,7 @@ class Method(ABC):
     authors_ma_threshold: ClassVar[float] = 0.5994
     # What memory prediction must know of the loss; these defaults fit the largest common case.
     sequences_per_row: ClassVar[int] = 2  # scored with gradients: the target, its pair, ...
-    keeps_reference: ClassVar[bool] = True  # whether it asks for pair_kl
+    keeps_reference: ClassVar[bool] = True  # whether it keeps what the original model gives
     keeps_second_model: ClassVar[bool] = False  # a whole one beside the one that is trained
 
     learning_rate: float = setting(5e-6, "Adam's step size", above=0)
@@ -103,6 +103,11 @@ class Method(ABC):
     ) -> list[int]:
         """The rows to train on next, judged by the last examination; all of them by default."""
         return list(range(len(records)))
+
+    @property
+    def keeps_original_outputs(self) -> bool:
+        """Whether, with these settings, it keeps what the original model gives."""
+        return self.keeps_reference
 
     def needed(
         self,

@@ -311,7 +311,7 @@ def _step(cell: "Cell") -> Step:
         n_rows(cell),
         length,
         n_scored,
-        compared if method.keeps_reference else 0,
+        compared if method(**cell.settings).keeps_original_outputs else 0,
         int(cell.settings["batch_size"]),
         method.sequences_per_row,
         *_of_wrappers(cell, method),
