@@ -46,9 +46,8 @@ In each measured cell the paper's value stands before the arrow and the released
 and MA say how much of the forget set the model still knows, lower is better. Perplexity (lower is
 better) and accuracy (higher is better) say what else it still can. Every cell was trained for
 {n_epochs} epochs (`--until epochs`) with the method's tuned rate and weights, whatever the stop
-line says, so that both sides of an arrow are compared after the same training. The rows to forget
-all have 50 labelled tokens, so that RMU's two means are the same here; where lengths differ they are
-not.
+line says, so that both sides of an arrow are compared after the same training. All rows to forget
+have 50 labelled tokens, so RMU's two means are the same here; where lengths differ they are not.
 
 `python tests/support/published_faults.py` makes this page.
 """
