@@ -94,7 +94,7 @@ def test_the_whole_network_gives_the_pairs_logits(architecture: str) -> None:
     torch.testing.assert_close(logits, expected, rtol=0, atol=1e-5)
     alone = Pair.of(model.network)
     assert alone is not None
-    assert not logits.allclose(alone.reinforced(rows.input_ids).logits, atol=1e-2)
+    assert not logits.allclose(alone.reinforced(rows.input_ids, use_cache=False).logits, atol=1e-2)
 
 
 @pytest.mark.parametrize("architecture", ["fused gpt-neo", "llama"])
@@ -206,11 +206,32 @@ def test_without_weight_it_is_the_base_model_bit_for_bit() -> None:
     assert model.network(ids).logits.equal(before)
 
 
-def test_it_has_no_cache_and_says_so() -> None:
-    model, _, rows = tiny_pair("llama")
-    assert behaviour_of(model) == behaviour_of(model.copied()) == Behaviour(False, False)
-    with pytest.raises(RuntimeError, match="from a text's first one on"):
-        model.network(rows.input_ids, past_key_values=DynamicCache())
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_both_networks_keep_their_columns_in_one_cache(architecture: str) -> None:
+    model, plain, rows = tiny_pair(architecture)
+    assert behaviour_of(model) == behaviour_of(model.copied()) == Behaviour(True, False)
+    cache, logits = DynamicCache(), []
+    for part in rows.input_ids[:, :12].split([7, 1, 4], dim=1):
+        logits.append(model.network(part, past_key_values=cache, use_cache=True).logits)
+    expected = plain(rows.input_ids[:, :12], use_cache=False).logits
+    torch.testing.assert_close(torch.cat(logits, dim=1), expected, rtol=0, atol=1e-5)
+    assert len(cache.layers) == 2 * model.network.config.num_hidden_layers
+
+
+def test_a_network_whose_outputs_depend_on_its_layers_numbers_keeps_nothing() -> None:
+    def numbered(module: Any, _args: Any, output: Any) -> Any:
+        return (output[0] * (1 + 0.1 * module.layer_idx), *output[1:])
+
+    model = LanguageModel(
+        tiny_network("llama"), SimpleNamespace(eos_token_id=EOS, pad_token_id=PAD), SOURCE
+    )
+    reinforced = model.copied()
+    for layer in reinforced.network.model.layers:
+        layer.self_attn.register_forward_hook(numbered)
+    places = [layer.self_attn.layer_idx for layer in reinforced.network.model.layers]
+    decode_as_pair(model, reinforced, ALPHA)
+    assert [layer.self_attn.layer_idx for layer in reinforced.network.model.layers] == places
+    assert behaviour_of(model) == Behaviour(False, False)
 
 
 def test_what_goes_through_either_network_is_counted() -> None:

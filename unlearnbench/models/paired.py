@@ -6,8 +6,9 @@ network's decoder reads the same tokens, and its hidden states are put beside th
 head and combines the logits.  So whatever picks positions before the head (models/scoring.py) and
 whatever calls the whole network, the library's `generate` included, sees the pair's logits.
 
-A pair is measured without caches: one would hold the keys and values of the base alone.  Tokens
-that go through it are counted once for each of the two decoders.
+Both decoders keep their keys and values in one cache, the reinforced one's layers behind the
+base's.  It reads first, while the cache's first layer, by which both tell where they stand, is
+still as it was.  Tokens that go through the pair are counted once for each of the two decoders.
 """
 
 import json
@@ -19,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from unlearnbench.errors import UserError
-from unlearnbench.models.generation.behaviour import Behaviour, declare_behaviour
+from unlearnbench.models.generation.behaviour import forget_behaviour
 from unlearnbench.models.scoring import head_is_last, output_head
 
 if TYPE_CHECKING:
@@ -60,22 +61,45 @@ class Pair:
     def install(self) -> None:
         """From now on the base network is the pair to whoever calls it."""
         decoder: nn.Module = self.base.get_decoder()
-        decoder.register_forward_hook(self.beside, with_kwargs=True)
+        decoder.register_forward_pre_hook(self.ahead, with_kwargs=True)
+        decoder.register_forward_hook(self.beside)
         self._heads[0].forward = self.combined
-        declare_behaviour(self.base, Behaviour(keeps_columns=False, generates_with_cache=False))
+        self.has_cache = self._puts_its_layers_behind()
+        forget_behaviour(self.base)
 
-    def beside(self, _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], own: Any) -> Any:
-        """The base decoder's output with the reinforced one's hidden states beside its own.
+    @torch.no_grad()
+    def _puts_its_layers_behind(self) -> bool:
+        """Whether the reinforced network can keep its keys and values behind the base's layers.
 
-        Raises `RuntimeError` for what the other decoder cannot read as well.
+        Some networks' outputs depend on a layer's number; theirs are left as they are.
         """
-        if any(kwargs.get(name) is not None for name in ("past_key_values", "inputs_embeds")):
-            raise RuntimeError("a pair of networks reads token ids, from a text's first one on")
+        n_layers = self.base.config.get_text_config().num_hidden_layers
+        probe = torch.arange(3, device=self.base.device)[None]
+        before = self.reinforced(input_ids=probe, use_cache=False).logits
+        _shift_layers(self.reinforced, n_layers)
+        if torch.equal(self.reinforced(input_ids=probe, use_cache=False).logits, before):
+            return True
+        _shift_layers(self.reinforced, -n_layers)
+        return False
+
+    def ahead(self, _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """The reinforced decoder reads what the base decoder is about to read.
+
+        Raises `RuntimeError` for what it cannot read as well.
+        """
+        has_cache = kwargs.get("past_key_values") is not None
+        if kwargs.get("inputs_embeds") is not None or (has_cache and not self.has_cache):
+            raise RuntimeError("this pair of networks reads token ids, and keeps nothing of them")
         tokens = kwargs.get("input_ids", args[0] if args else None)
         if (model := self._model()) is not None and tokens is not None:
             model.meter.count_forward(tokens.numel())
-        other = self.reinforced.get_decoder()(*args, **{**kwargs, "use_cache": False})
-        hidden = torch.cat([own[0], other[0]], dim=-1)
+        read = self.reinforced.get_decoder()(*args, **{**kwargs, "use_cache": has_cache})
+        self._ahead: Tensor | None = read[0]
+
+    def beside(self, _: nn.Module, _args: tuple[Any, ...], own: Any) -> Any:
+        """The base decoder's output with the reinforced one's hidden states beside its own."""
+        assert self._ahead is not None
+        hidden, self._ahead = torch.cat([own[0], self._ahead], dim=-1), None
         if isinstance(own, tuple):
             return (hidden, *own[1:])
         own.last_hidden_state = hidden
@@ -105,6 +129,14 @@ class Pair:
             "reinforced": _REINFORCED,
         }
         (folder / FILE_NAME).write_text(json.dumps(how, indent=2) + "\n")
+
+
+def _shift_layers(network: "PreTrainedModel", n_layers: int) -> None:
+    """Have a network keep its keys and values behind those of `n_layers` other layers."""
+    for module in network.modules():
+        for name in ("layer_idx", "layer_id"):  # as attention calls its place; GPT-Neo the latter
+            if isinstance(place := getattr(module, name, None), int):
+                setattr(module, name, place + n_layers)
 
 
 def decode_as_pair(model: "LanguageModel", reinforced: "LanguageModel", alpha: float) -> None:

@@ -40,9 +40,9 @@ def behaviour_of(model: "LanguageModel") -> Behaviour:
     return _behaviours[model.network]
 
 
-def declare_behaviour(network: Any, behaviour: Behaviour) -> None:
-    """Take a network's behaviour to be this: what was seen of it is no longer true."""
-    _behaviours[network] = behaviour
+def forget_behaviour(network: Any) -> None:
+    """Look at a network anew when it is next asked for: what was seen of it is no longer true."""
+    _behaviours.pop(network, None)
 
 
 class _Probe:
