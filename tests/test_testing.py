@@ -35,7 +35,18 @@ CHECKS = {
     "tasks": check_task,
     "reports": check_report,
 }
-PLUGINS = [(kind, name) for kind in CHECKS for name in getattr(registry, kind)()]
+# One of each kind of method beside those of the default run; an epoch and a batch in parts of every
+# one are default tests elsewhere (test_all_methods.py, test_same_everywhere.py).
+AT_ONCE = ("gd", "npo", "task_vector")
+PLUGINS = [
+    pytest.param(
+        kind,
+        name,
+        marks=[] if registry.is_default(plugin) or name in AT_ONCE else pytest.mark.slow,
+    )
+    for kind in CHECKS
+    for name, plugin in getattr(registry, kind)().items()
+]
 
 
 @pytest.mark.parametrize(("kind", "name"), PLUGINS, ids=lambda value: value)

@@ -173,6 +173,7 @@ def test_formulas() -> None:
     assert negated_task_vector(theta, finetuned, 5.0).tolist() == [-1.5, 0.5]
 
 
+@pytest.mark.slow
 def test_both_run_and_are_measured_and_saved(tmp_path: Path) -> None:
     """Every built-in task that the tiny world has data for, through the command line."""
     world = tiny.build(tmp_path / "world")
