@@ -110,14 +110,7 @@ class AltPo(ForgetAndRetain):
 
     def forget_loss(self, batch: "UnlearnBatch") -> "Tensor":
         """The preference for an alternate."""
-        from unlearnbench.unlearning.losses import dpo_loss
+        from unlearnbench.unlearning.items import preference_loss
 
-        chosen, rejected = batch.instead(self._alternatives), batch.forget
-        loss = dpo_loss(
-            -chosen.nll.sums(),
-            -rejected.nll.sums(),
-            -chosen.reference_nll.sums(),
-            -rejected.reference_nll.sums(),
-            self.beta,
-        )
+        loss = preference_loss(batch.instead(self._alternatives), batch.forget, self.beta)
         return loss * (2 / self.beta if self.factor == "2/beta" else 1)

@@ -60,23 +60,13 @@ class IdkDpo(ForgetAndRetain):
 
     def prepare(self, model: "LanguageModel", forget_set: "ForgetSet") -> None:
         """Draw the refusals of all epochs."""
-        from unlearnbench.unlearning.alternatives import Alternatives, refusals_of
+        from unlearnbench.unlearning.alternatives import drawn_refusals
 
-        options = [refusals_of(model, forget_set)] * len(forget_set.rows)
-        self._alternatives = Alternatives(
-            model, forget_set, options, self.seed, self.max_epochs, "refusals"
-        )
+        self._alternatives = drawn_refusals(model, forget_set, self.seed, self.max_epochs)
 
     def forget_loss(self, batch: "UnlearnBatch") -> "Tensor":
         """The preference for the alternative."""
-        from unlearnbench.unlearning.losses import dpo_loss
+        from unlearnbench.unlearning.items import preference_loss
 
-        chosen, rejected = batch.instead(self._alternatives), batch.forget
-        loss = dpo_loss(
-            -chosen.nll.sums(),
-            -rejected.nll.sums(),
-            -chosen.reference_nll.sums(),
-            -rejected.reference_nll.sums(),
-            self.beta,
-        )
+        loss = preference_loss(batch.instead(self._alternatives), batch.forget, self.beta)
         return loss * (2 / self.beta if self.factor == "2/beta" else 1)

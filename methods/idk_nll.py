@@ -40,12 +40,9 @@ class IdkNll(ForgetAndRetain):
 
     def prepare(self, model: "LanguageModel", forget_set: "ForgetSet") -> None:
         """Draw the refusals of all epochs."""
-        from unlearnbench.unlearning.alternatives import Alternatives, refusals_of
+        from unlearnbench.unlearning.alternatives import drawn_refusals
 
-        options = [refusals_of(model, forget_set)] * len(forget_set.rows)
-        self._alternatives = Alternatives(
-            model, forget_set, options, self.seed, self.max_epochs, "refusals"
-        )
+        self._alternatives = drawn_refusals(model, forget_set, self.seed, self.max_epochs)
 
     def forget_loss(self, batch: "UnlearnBatch") -> "Tensor":
         """NLL(refusal)."""

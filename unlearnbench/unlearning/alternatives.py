@@ -75,6 +75,14 @@ def refusals_of(model: "LanguageModel", forget_set: "ForgetSet") -> list[list[in
     return [answer_ids(model.tokenizer, text) for text in texts]
 
 
+def drawn_refusals(
+    model: "LanguageModel", forget_set: "ForgetSet", seed: int, n_epochs: int
+) -> Alternatives:
+    """Each row continued by a refusal; raises `UserError` where there are none."""
+    options = [refusals_of(model, forget_set)] * len(forget_set.rows)
+    return Alternatives(model, forget_set, options, seed, n_epochs, "refusals")
+
+
 def completed(
     rows: Sequences, suffixes: Sequence[list[int]], pad_token_id: int, max_length: int
 ) -> Sequences:

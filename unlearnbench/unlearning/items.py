@@ -23,6 +23,7 @@ from unlearnbench.models.scoring import (
     sum_rows,
     widened,
 )
+from unlearnbench.unlearning.losses import dpo_loss
 from unlearnbench.unlearning.reference import References, Which
 
 if TYPE_CHECKING:
@@ -196,6 +197,17 @@ class Items:
         if positions == "predicting":
             at[:, -1] = False
         return at
+
+
+def preference_loss(chosen: Items, rejected: Items, beta: float) -> Tensor:
+    """DPO's loss of some items over others, mean over the pairs (Rafailov et al. 2023, eq. 7)."""
+    return dpo_loss(
+        -chosen.nll.sums(),
+        -rejected.nll.sums(),
+        -chosen.reference_nll.sums(),
+        -rejected.reference_nll.sums(),
+        beta,
+    )
 
 
 def _wide(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
