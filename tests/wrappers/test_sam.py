@@ -72,7 +72,7 @@ def test_a_tiny_step_is_nearly_the_method_itself():
     """Through the two passes, not past them."""
     with_sam, _ = trained("kumpr+sam", sam_rho=1e-9, max_epochs=2)
     alone, _ = trained("kumpr", max_epochs=2)
-    assert max(float((a - b).abs().max()) for a, b in zip(with_sam, alone, strict=True)) < 1e-6
+    assert max(float((a - b).abs().max()) for a, b in zip(with_sam, alone, strict=True)) < 1e-5
 
 
 def test_the_step_has_length_rho_over_all_parameters():
