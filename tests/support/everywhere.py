@@ -69,5 +69,3 @@ if __name__ == "__main__":
         )
         if ranks.is_first():
             torch.save({n: (one.losses, one.weights) for n, one in made.items()}, file)
-    # Gloo's threads must be gone before the interpreter is, which they would abort.
-    torch.distributed.destroy_process_group()

@@ -20,7 +20,7 @@ from unlearnbench.registry import methods
 from unlearnbench.unlearning import alternates
 from unlearnbench.unlearning.alternates import (
     AlternateSettings,
-    _asked,
+    _prompt_of,
     repeats,
     sample_alternates,
 )
@@ -143,17 +143,17 @@ TEMPLATE = "Not {answer} {but} what? {question}"
 def test_a_chat_model_is_asked_about_a_question_and_answers_as_a_suffix() -> None:
     model = byte_model()
     rows, how = question_rows(model), AlternateSettings(n=2, template=TEMPLATE, max_new_tokens=9)
-    plain = _asked(model, rows, 0, how)
-    assert plain.prompt == rows.input_ids[0, : int(rows.n_given[0])].tolist()
+    plain = _prompt_of(model, rows, 0, how)
+    assert plain.ids == rows.input_ids[0, : int(rows.n_given[0])].tolist()
     assert (plain.new_tokens, plain.is_reply) == (9, False)
     model.tokenizer.chat_template = (
         "{% for m in messages %}<{{ m['role'] }}>{{ m['content'] }}{% endfor %}"
         "{% if add_generation_prompt %}<answer>{% endif %}"
     )
-    asked = _asked(model, rows, 0, how)
-    assert model.decode(asked.prompt) == "<user>Not Ann. {but} what? Who {x}?<answer>"
-    assert asked.is_reply
-    text = _asked(model, rows, 1, how)
+    prompt = _prompt_of(model, rows, 0, how)
+    assert model.decode(prompt.ids) == "<user>Not Ann. {but} what? Who {x}?<answer>"
+    assert prompt.is_reply
+    text = _prompt_of(model, rows, 1, how)
     assert (text.new_tokens, text.is_reply) == (7, False)  # running text is gone on with
     for ids in sample_alternates(model, rows, how).tokens[0]:
         assert len(ids) <= 9

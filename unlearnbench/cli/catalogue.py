@@ -163,7 +163,8 @@ def _faults(plugin: Any) -> Iterator[str]:
     """Where published code departs from the paper, and how to have it so."""
     for fault in plugin.published_faults:
         switch = f"{fault.setting} = {fault.released}" if fault.setting else "no setting"
-        how = " (--protocol released, or --set)" if fault.setting else ""
+        by_protocol = "--protocol released, or --set" if fault.corrected is None else "--set only"
+        how = f" ({by_protocol})" if fault.setting else ""
         yield f"  {switch}{how}"
         yield f"      released: {fault.code}"
         yield f"      paper: {fault.paper}"

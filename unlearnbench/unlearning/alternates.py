@@ -58,10 +58,10 @@ class Alternates:
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _Prompt:
     """What one row's alternates are written after, and how far."""
 
-    prompt: Ids
+    ids: Ids
     new_tokens: int
     is_reply: bool  # of a chat model: a text of its own, not what stands behind the prompt
 
@@ -129,7 +129,7 @@ def _of_row(
     model: "LanguageModel", rows: "Sequences", row: int, settings: AlternateSettings
 ) -> list[Ids]:
     """[n] alternates of one row, those that repeat it last."""
-    asked, suffix = _asked(model, rows, row, settings), rows.suffix(row)
+    prompt, suffix = _prompt_of(model, rows, row, settings), rows.suffix(row)
     use_cache = behaviour_of(model).generates_with_cache
     new: list[Ids] = []
     repeating: list[Ids] = []
@@ -139,11 +139,11 @@ def _of_row(
         seed = seeded_generator(settings.seed, f"alternates of row {row}, draw {draw}")
         torch.manual_seed(seed.initial_seed())  # the library samples by the global generators
         made = [
-            _as_suffix(model, ids, asked)
+            _as_suffix(model, ids, prompt)
             for ids in sample(
                 model,
-                asked.prompt,
-                asked.new_tokens,
+                prompt.ids,
+                prompt.new_tokens,
                 settings.n - len(new),
                 settings.temperature,
                 settings.top_p,
@@ -155,41 +155,41 @@ def _of_row(
     return new + repeating[: settings.n - len(new)]
 
 
-def _asked(
+def _prompt_of(
     model: "LanguageModel", rows: "Sequences", row: int, settings: AlternateSettings
-) -> _Asked:
+) -> _Prompt:
     n_given, suffix = int(rows.n_given[row]), rows.suffix(row)
     given = rows.input_ids[row, :n_given].tolist()
     room = model.max_length - n_given  # for an alternate behind the row's own given tokens
-    found = _QUESTION.fullmatch(model.decode(rows.prefix(row)))
+    parts = _QUESTION.fullmatch(model.decode(rows.prefix(row)))
     is_chat = getattr(model.tokenizer, "chat_template", None) is not None
-    if found is None:
-        return _Asked(given, min(len(suffix), settings.max_new_tokens), False)
+    if parts is None:
+        return _Prompt(given, min(len(suffix), settings.max_new_tokens), False)
     if not settings.template or not is_chat:
-        return _Asked(given, min(settings.max_new_tokens, room), False)
+        return _Prompt(given, min(settings.max_new_tokens, room), False)
     # Not str.format: braces may stand in a template, a question or an answer.
-    texts = {"{question}": found["question"].strip(), "{answer}": model.decode(suffix).strip()}
+    texts = {"{question}": parts["question"].strip(), "{answer}": model.decode(suffix).strip()}
     text = re.sub(r"\{question\}|\{answer\}", lambda at: texts[at[0]], settings.template)
-    prompt: Any = model.tokenizer.apply_chat_template(
+    ids: Any = model.tokenizer.apply_chat_template(
         [{"role": "user", "content": text}],
         add_generation_prompt=True,
         tokenize=True,
         return_dict=False,
     )
-    new_tokens = min(settings.max_new_tokens, room, model.max_length - len(prompt))
+    new_tokens = min(settings.max_new_tokens, room, model.max_length - len(ids))
     if new_tokens < 1:
         raise UserError(
-            f"row {rows.doc_ids[row]!r:.60}: the template with its question is {len(prompt)} "
+            f"row {rows.doc_ids[row]!r:.60}: the template with its question is {len(ids)} "
             f"tokens long, which leaves no room in the {model.max_length} of {model.source.name}; "
             "write a shorter one"
         )
-    return _Asked(prompt, new_tokens, True)
+    return _Prompt(ids, new_tokens, True)
 
 
-def _as_suffix(model: "LanguageModel", written: Ids, asked: _Asked) -> Ids:
+def _as_suffix(model: "LanguageModel", written: Ids, prompt: _Prompt) -> Ids:
     """What was written as it would stand behind the row's given tokens."""
     ids = written[:-1] if written[-1:] == [model.eos_token_id] else written
-    if not asked.is_reply:
+    if not prompt.is_reply:
         return ids
     text = str(model.tokenizer.decode(ids, skip_special_tokens=True)).strip()
-    return answer_ids(model.tokenizer, text)[: asked.new_tokens] if text else ids
+    return answer_ids(model.tokenizer, text)[: prompt.new_tokens] if text else ids

@@ -183,15 +183,15 @@ class WrappedSteps(Steps):
         forget = [term for name, term in terms.items() if name not in kept]
         self._sides.has_retain |= bool(retain)
         sides = [("forget", forget), ("retain", retain)]
-        asked = [(n, terms) for n, terms in sides if terms and self._only in ("", n)]
-        for name, of_side in asked:
+        chosen = [(n, terms) for n, terms in sides if terms and self._only in ("", n)]
+        for name, of_side in chosen:
             total = part.weighed(sum(of_side))
             if not total.requires_grad:
                 continue  # a constant, such as the weight 0 makes
-            found = torch.autograd.grad(
-                total, self._trained, retain_graph=name != asked[-1][0], allow_unused=True
+            gradients = torch.autograd.grad(
+                total, self._trained, retain_graph=name != chosen[-1][0], allow_unused=True
             )
-            _add(getattr(self._sides, name), found)
+            _add(getattr(self._sides, name), gradients)
 
 
 def _add(to: list[Tensor | None], found: Sequence[Tensor | None], weight: float = 1.0) -> None:

@@ -8,6 +8,7 @@ well as a value: a process that fails meets the others at their next exchange, a
 them give the cell up, and none waits for ever.
 """
 
+import atexit
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -192,6 +193,15 @@ def start() -> None:
     if n_processes() == 1:
         own = {"store": dist.HashStore(), "rank": 0, "world_size": 1}
     dist.init_process_group(backend, timeout=_LOCKSTEP_TIMEOUT, **own)
+    # The group's threads must be gone before the interpreter is, which they would abort.
+    atexit.register(_end)
+
+
+def _end() -> None:
+    import torch.distributed as dist
+
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 @cache
