@@ -14,11 +14,13 @@ from unlearnbench.results.score import Metric, Score
 if TYPE_CHECKING:
     from unlearnbench.data.evaluation_sets import EvaluationSet
     from unlearnbench.data.forget_set import ForgetSet
+    from unlearnbench.data.items import Split
     from unlearnbench.models.language_model import LanguageModel
     from unlearnbench.models.sequences import Sequences
     from unlearnbench.results.record import RowRecord
 
 TEXTS = "texts"  # among what a task needs: the validation texts
+SPLITS = "splits"  # the splits of a benchmark
 
 
 class RowExaminer(Interface):
@@ -35,6 +37,7 @@ class TaskContext:
     forget_set: "ForgetSet"
     texts: dict[str, tuple[str, ...]]  # validation texts by name: 'pile', 'wikitext'
     sets: Mapping[str, "EvaluationSet"] = field(default_factory=dict)  # of what the task `needs`
+    splits: "tuple[Split, ...]" = ()  # of the benchmark; none without one
     protocol: Protocol = field(default_factory=Protocol)
     batch_size: int = 8
     limit: int | None = None  # documents per task
