@@ -68,9 +68,7 @@ def need(fields: Any, name: str, where: str, version: str) -> Any:
         )
     if name not in fields:
         had = ", ".join(map(str, list(fields)[:4])) or "nothing"
-        raise UserError(
-            f"{where} has no '{name}' (it has {had}): not a log as {version} writes it"
-        )
+        raise UserError(f"{where} has no '{name}' (it has {had}): not a log as {version} writes it")
     return fields[name]
 
 

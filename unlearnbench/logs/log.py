@@ -48,12 +48,17 @@ class Check:
 
     @property
     def verdict(self) -> str:
-        """'equal' to the last digit, 'rounding', 'DIFFERS', or '' where nothing is stated."""
+        """'equal' to the last digit, 'rounding' of a sum or 'as printed', else 'DIFFERS'.
+
+        Empty where nothing is stated.
+        """
         if self.stated is None:
             return ""
         if self.recomputed == self.stated:
             return "equal"
-        return "rounding" if self.agrees else "DIFFERS"
+        if is_same(self.recomputed, self.stated):
+            return "rounding"
+        return "as printed" if self.agrees else "DIFFERS"
 
 
 def is_same(first: float, second: float, tolerance: float = 0.0) -> bool:
@@ -79,9 +84,9 @@ class Verification:
         return not self.problems and all(check.agrees for check in self.checks)
 
 
-def impossible_shares(values: Mapping[str, float], what: str) -> list[str]:
+def impossible_shares(values: Mapping[str, float], what: str, slack: float = 0.0) -> list[str]:
     """A sentence if some of the values, by name, are not within 0 and 1; NaN is not."""
-    outside = {name: value for name, value in values.items() if not 0 <= value <= 1}
+    outside = {n: value for n, value in values.items() if not -slack <= value <= 1 + slack}
     if not outside:
         return []
     name, value = next(iter(outside.items()))
