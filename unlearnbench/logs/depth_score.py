@@ -13,6 +13,7 @@ from unlearnbench.logs.log import Check, Log, Verification, impossible_shares
 
 KIND = "UDS"
 LOOKS_FOR = "'models' with 'uds', and 'full_utility'"
+Totals = dict[str, tuple[float, float | None]]
 _EPSILON = 1e-12
 # What the rows' own rounding of sums leaves; what is compared is of order 1.
 _TOLERANCE = 1e-11
@@ -55,7 +56,9 @@ def read(contents: Contents) -> list[Log]:
 def verify(contents: Contents, reference: Contents | None) -> Verification:  # noqa: ARG001
     """Each model's aggregates from its other columns; the table has its own reference rows."""
     before = need(contents.value, "full_utility", contents.path.name, KIND)
-    checks, problems, n_equal, n_cut = [], [], 0, 0
+    checks: list[Check] = []
+    problems: list[str] = []
+    n_equal = n_cut = 0
     rows = _rows(contents)
     for row in rows:
         name, own = str(row["model"]), {}
@@ -70,14 +73,7 @@ def verify(contents: Contents, reference: Contents | None) -> Verification:  # n
         own["utility_rel"] = Check(f"{name}.utility_rel", min(useful, 1.0), told, "", _TOLERANCE)
         checks += own.values()
         shares = {column: row[column] for column in _SHARES}
-        problems += impossible_shares(
-            {
-                column: value
-                for column, value in shares.items()
-                if not -_TOLERANCE <= value <= 1 + _TOLERANCE
-            },
-            name,
-        )
+        problems += impossible_shares(shares, name, _TOLERANCE)
         n_equal += all(check.agrees for check in own.values())
     note = f"relative utility is cut at 1 in {n_cut} rows, whose model became better"
     return Verification(
@@ -117,8 +113,8 @@ def _rows(contents: Contents) -> list[dict[str, Any]]:
 
 
 def _log(contents: Contents, row: Mapping[str, Any]) -> Log:
-    answers = {ours: (1 - row[theirs], None) for theirs, ours in _MEMORISED.items()}
-    replies: dict[str, tuple[float, float | None]] = {}
+    answers: Totals = {ours: (1 - row[theirs], None) for theirs, ours in _MEMORISED.items()}
+    replies: Totals = {}
     stated = {ours: row[theirs] for theirs, ours in _STATED.items()}
     stated |= {f"s_mia_{ours}": row[theirs] for theirs, ours in _ATTACKS.items()}
     for short, split in _SPLITS.items():

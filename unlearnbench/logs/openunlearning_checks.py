@@ -6,6 +6,7 @@ Sums, harmonic means and areas under the curve are taken by the libraries that i
 
 import math
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from unlearnbench.analysis.derived import ks, truth_ratio
@@ -110,14 +111,21 @@ def _recomputed(contents: Contents) -> dict[str, float]:
 
 def _mean_of(name: str, part: Mapping[str, Any], where: str) -> float | None:
     """The mean over items of the field that the aggregate is of; None for an unknown field."""
-    first = next(iter(part["value_by_index"].values()), None)
-    fields = ("rougeL_f1",) if name.endswith("mem_ROUGE") else ("rougeL_recall",)
-    known = [f for f in ("score", "prob", *fields) if isinstance(first, Mapping) and f in first]
+    first = _first_item(part)
+    fields = ("score", "prob", "rougeL_f1" if name.endswith("mem_ROUGE") else "rougeL_recall")
+    known = [field for field in fields if field in first]
     if not known:
         return None
     if isinstance(first[known[0]], list):
         return mean(map(mean, lists_by_item(part, where, known[0]).values()))
     return mean(by_item(part, where, known[0]).values())
+
+
+def _first_item(part: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The fields that items have; none where they are no objects."""
+    items = part["value_by_index"]
+    first = next(iter(items.values()), None) if isinstance(items, Mapping) else None
+    return first if isinstance(first, Mapping) else {}
 
 
 def area(part: Any, where: str) -> float:
@@ -189,9 +197,9 @@ def _impossible(contents: Contents, in_log: Mapping[str, float]) -> Iterator[str
             if name in in_log and not 0 <= in_log[name] <= 1:
                 yield f"{name}: AUC {in_log[name]!r} is not within 0 and 1"
         elif isinstance(part, Mapping) and "value_by_index" in part and "ruth_" not in name:
-            first = next(iter(part["value_by_index"].values()), {})
+            first = _first_item(part)
             for field in ("score", "prob", "rougeL_recall", "rougeL_f1"):
-                if isinstance(first, Mapping) and isinstance(first.get(field), int | float):
+                if isinstance(first.get(field), int | float):
                     yield from impossible_shares(by_item(part, where, field), f"{name}.{field}")
     p, ratios = in_log.get("forget_quality"), _ratios(contents)
     if p is not None and ratios:
@@ -253,8 +261,8 @@ def _unequal(
     if len(values) != len(expected):
         yield f"{name} has {len(values)} items, and {len(expected)} that it is computed from"
         return
-    wrong = [item for item, value in values.items() if item not in expected
-             or not math.isclose(value, expected[item], rel_tol=_FLOAT32, abs_tol=1e-30)]  # fmt: skip
+    near = partial(math.isclose, rel_tol=_FLOAT32, abs_tol=1e-30)
+    wrong = [i for i, value in values.items() if i not in expected or not near(value, expected[i])]
     if wrong:
         item = wrong[0]
         yield (

@@ -6,6 +6,7 @@ the same repository arithmetically, as the paper's text has it; model utility di
 
 import math
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from unlearnbench.analysis.derived import aggregates, ks, truth_ratio
@@ -202,8 +203,8 @@ def _at_odds(contents: Contents) -> Iterator[str]:
             if name not in part:
                 continue
             told = _floats(contents, split, name)
-            wrong = [item for item, value in expected.items()
-                     if not math.isclose(told[item], value, rel_tol=_FLOAT32, abs_tol=1e-6)]  # fmt: skip
+            near = partial(math.isclose, rel_tol=_FLOAT32, abs_tol=1e-6)
+            wrong = [item for item, value in expected.items() if not near(told[item], value)]
             if wrong:
                 yield (
                     f"{file}: {len(wrong)} of {len(told)} values of {name} do not follow from its "
