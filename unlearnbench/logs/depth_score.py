@@ -15,8 +15,7 @@ KIND = "UDS"
 LOOKS_FOR = "'models' with 'uds', and 'full_utility'"
 Totals = dict[str, tuple[float, float | None]]
 _EPSILON = 1e-12
-# What the rows' own rounding of sums leaves; what is compared is of order 1.
-_TOLERANCE = 1e-11
+_SLACK = 1e-11  # the added 1e-12 leaves a share a little above 1
 
 _ATTACKS = {"s_loss": "loss", "s_zlib": "zlib", "s_mink": "min_k", "s_minkpp": "min_k_plus_plus"}
 _KINDS = {"q_prob": "probability", "q_rouge": "rouge_l_recall", "truth_ratio": "truth_ratio"}
@@ -64,16 +63,15 @@ def verify(contents: Contents, reference: Contents | None) -> Verification:  # n
         name, own = str(row["model"]), {}
         for column, recompute in _AGGREGATES.items():
             value = recompute(row)
-            own[column] = Check(f"{name}.{column}", value, row[column], tolerance=_TOLERANCE)
-        useful = aggregates.relative_utility(
-            row["utility"], number(need(before, row["epoch"], "full_utility", KIND), "full_utility")
-        )
+            own[column] = Check(f"{name}.{column}", value, row[column])
+        utility_before = number(need(before, row["epoch"], "full_utility", KIND), "full_utility")
+        useful = aggregates.relative_utility(row["utility"], utility_before + _EPSILON)
         n_cut += useful > 1
         told = row["utility_rel"]
-        own["utility_rel"] = Check(f"{name}.utility_rel", min(useful, 1.0), told, "", _TOLERANCE)
+        own["utility_rel"] = Check(f"{name}.utility_rel", min(useful, 1.0), told)
         checks += own.values()
         shares = {column: row[column] for column in _SHARES}
-        problems += impossible_shares(shares, name, _TOLERANCE)
+        problems += impossible_shares(shares, name, _SLACK)
         n_equal += all(check.agrees for check in own.values())
     note = f"relative utility is cut at 1 in {n_cut} rows, whose model became better"
     return Verification(
