@@ -101,7 +101,10 @@ def constraints():
 def fingerprint():
     """A hash over the files the installed package is made of."""
     digest = hashlib.sha256(sys.version.encode())
-    roots = [HERE / name for name in ("unlearnbench", "methods", "wrappers", "tasks", "reports")]
+    roots = [
+        HERE / name
+        for name in ("unlearnbench", "methods", "wrappers", "tasks", "benchmarks", "reports")
+    ]
     files = [f for root in roots for f in root.rglob("*") if "__pycache__" not in f.parts]
     for file in sorted(
         [*files, *(HERE / name for name in ("pyproject.toml", "setup.py", "constraints.txt"))]

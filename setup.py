@@ -5,7 +5,7 @@ The plugin folders lie beside the package in a checkout and inside it in a wheel
 
 from setuptools import find_packages, setup
 
-PLUGINS = ("methods", "wrappers", "tasks", "reports")
+PLUGINS = ("methods", "wrappers", "tasks", "benchmarks", "reports")
 
 setup(
     packages=[

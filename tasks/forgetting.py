@@ -1,5 +1,6 @@
 """What the model still knows of the forget set: Table I's first four columns."""
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -37,11 +38,9 @@ class Forgetting(Task):
         if context.limit is not None:
             rows = rows.select(range(min(context.limit, len(rows))))
         records = context.examiner.examine(model, rows)
-        scores = {
-            metric.name: Score.of(
-                {r.doc_id: float(getattr(r, ROW_FIELDS[metric.name])) for r in records},
-                higher_is_better=metric.higher_is_better,
-            )
-            for metric in self.metrics
-        }
+        scores = {}
+        for metric in self.metrics:
+            values = {r.doc_id: float(getattr(r, ROW_FIELDS[metric.name])) for r in records}
+            if not any(map(math.isnan, values.values())):  # BERTScore without a BERT
+                scores[metric.name] = Score.of(values, higher_is_better=metric.higher_is_better)
         return Measurement(scores, {r.doc_id: r.continuation for r in records})

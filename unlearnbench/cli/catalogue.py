@@ -16,7 +16,16 @@ from unlearnbench.models.aliases import ModelAlias, aliases
 from unlearnbench.protocol import Protocol
 from unlearnbench.settings import settings_of
 
-KINDS = ("methods", "wrappers", "models", "tasks", "reports", "sections", "experiments")
+KINDS = (
+    "methods",
+    "wrappers",
+    "models",
+    "tasks",
+    "benchmarks",
+    "reports",
+    "sections",
+    "experiments",
+)
 
 
 def _load_plugins(_: click.Context, __: click.Parameter, files: tuple[str, ...]) -> None:
@@ -77,12 +86,14 @@ def _mark(kind: str, name: str) -> str:
 @click.argument("name")
 @_plugin_option
 def show(name: str) -> None:
-    """Describe anything that `list` names, or 'protocol', 'result' or 'experiment'."""
+    """Describe what `list` names, or 'protocol', 'result', 'experiment' or 'benchmark'."""
     click.echo(describe(name))
 
 
 def sentences(kind: str) -> dict[str, str]:
     """The first sentence about each thing of a kind, by name."""
+    from unlearnbench.data.benchmarks.definition import find_benchmark
+    from unlearnbench.data.benchmarks.definition import shipped as benchmarks
     from unlearnbench.experiments.named import find_experiment, shipped
     from unlearnbench.reporting import sections
 
@@ -90,6 +101,8 @@ def sentences(kind: str) -> dict[str, str]:
         return {name: str(alias) for name, alias in aliases().items()}
     if kind == "experiments":
         return {name: f"{find_experiment(name).definition.summary}." for name in shipped()}
+    if kind == "benchmarks":
+        return {name: f"{find_benchmark(name).definition.summary}." for name in benchmarks()}
     own = {name: sections.summary(name) for name in sections.names()} if kind == "sections" else {}
     plugins = sections.figures() if kind == "sections" else registry.plugins(kind)
     return own | {name: first_sentence(plugin) for name, plugin in plugins.items()}
@@ -102,6 +115,8 @@ def first_sentence(plugin: type) -> str:
 
 def describe(name: str) -> str:
     """The page about a plugin (also kumpr+sam), a model, the protocol or the result's schema."""
+    from unlearnbench.data.benchmarks.definition import find_benchmark
+    from unlearnbench.data.benchmarks.definition import shipped as benchmarks
     from unlearnbench.experiments.named import find_experiment, shipped
     from unlearnbench.reporting import sections
 
@@ -112,9 +127,12 @@ def describe(name: str) -> str:
         pages[section] = partial("{} (section)\n\n{}".format, section, sections.summary(section))
     for experiment in shipped():
         pages[experiment] = lambda: find_experiment(name).text.rstrip()
+    for benchmark in benchmarks():
+        pages[benchmark] = lambda: find_benchmark(name).text.rstrip()
     if registry.WITH in name:
         pages[name] = partial(_plugin, "methods", name, registry.find("methods", name))
     pages |= {"protocol": _protocol, "result": result_schema, "experiment": _definition}
+    pages["benchmark"] = _benchmark
     if name not in pages:
         raise unknown("name", name, pages, "unlearnbench list methods")
     return pages[name]()
@@ -193,6 +211,25 @@ def _definition() -> str:
         for name, field in part.model_fields.items():
             lines.append(f"  {name}  {field.description or ''}".rstrip())
     lines += ["", "One to copy: unlearnbench show nano-ablation > mine.toml"]
+    return "\n".join(lines)
+
+
+def _benchmark() -> str:
+    from unlearnbench.data.benchmarks import definition
+
+    lines = ["A benchmark is a TOML file: unlearnbench run --benchmark FILE.toml", ""]
+    for part, where in (
+        (definition.Definition, "the file"),
+        (definition.Fields, "fields"),
+        (definition.TemplatePart, "template"),
+        (definition.TableSource, "each of tables"),
+        (definition.ForgetPart, "each of forget"),
+        (definition.SplitPart, "each of splits"),
+    ):
+        lines += [f"Keys of {where}:"]
+        for name, field in part.model_fields.items():
+            lines.append(f"  {name}  {field.description or ''}".rstrip())
+    lines += ["", "One to copy: unlearnbench show nano-tofu > mine.toml"]
     return "\n".join(lines)
 
 

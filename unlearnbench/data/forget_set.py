@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 def open_source(request: ForgetRequest) -> ForgetSource:
     """The source a request means, without loading a model; raises `UserError` for none."""
+    if request.benchmark is not None:
+        from unlearnbench.data.benchmarks.source import open_benchmark
+
+        return open_benchmark(request)
     if world := find_world(request.forget_set):
         request = replace(request, forget_set=str(world.data() / "extraction"))
     if request.forget_set.startswith("hf:"):
@@ -189,6 +193,7 @@ def check_rows(
     """
     warnings = []
     for run in source.runs:
+        source.check_roles(run)
         targets, title = source.targets(run, limit), source.title(run)
         targets.encode(model, protocol)
         if repeats := count_repeats(targets.contents(protocol), targets.doc_ids):

@@ -5,13 +5,14 @@ from array import array
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from typing import Protocol as Interface
 
 from unlearnbench.errors import UserError, unknown
 from unlearnbench.files.tables import text_of_file
 
 if TYPE_CHECKING:
+    from unlearnbench.data.items import Split
     from unlearnbench.models.language_model import LanguageModel
     from unlearnbench.models.sequences import Sequences
     from unlearnbench.protocol import Protocol
@@ -30,6 +31,9 @@ class ForgetRequest:
     unseen: str | None = None  # text file or .npy folder the model never saw
     refusals: str | None = None  # one "don't know" answer per line
     pairing: str = "nearest"  # or random, or same:FIELD
+    benchmark: str | None = None  # a name or a .toml file; the forget sets are then its splits
+    data: str | None = None  # where a benchmark's tables are, if not where it says
+    template: Literal["auto", "chat", "plain"] = "auto"  # of a benchmark's questions
 
 
 class Rows(Interface):
@@ -98,6 +102,13 @@ class ForgetSource(ABC):
     @abstractmethod
     def unseen(self) -> Rows | None:
         """Rows that the model never saw, to calibrate the stop line on; None if there are none."""
+
+    def splits(self, run: str, limit: int | None = None) -> "tuple[Split, ...]":  # noqa: ARG002
+        """What tasks measure beside a run, where the source is a benchmark."""
+        return ()
+
+    def check_roles(self, run: str) -> None:  # noqa: B027 - most sources have one role alone
+        """Raise `UserError` for rows that two roles have in common."""
 
 
 def check_pairing(source: ForgetSource, limit: int | None) -> None:

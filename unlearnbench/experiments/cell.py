@@ -99,8 +99,18 @@ def identity_of(cell: Cell) -> dict[str, Any]:
         "threads": cell.threads,
         # Only where it differs from the plain way: results of before it could are still the same.
         **({"training": training} if training else {}),
+        **_benchmark(cell),
         "software": software_of(cell),
     }
+
+
+def _benchmark(cell: Cell) -> dict[str, Any]:
+    """What a benchmark has measured, and how its questions become tokens."""
+    if cell.data.benchmark is None:
+        return {}
+    splits = {split.name: split.sha256 for split in cell.data.splits(cell.run, cell.limit)}
+    template = cell.data.request.template
+    return {"benchmark": {"splits": splits, "template": template}}
 
 
 def _pairing(cell: Cell) -> dict[str, str]:

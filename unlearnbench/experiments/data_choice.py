@@ -10,9 +10,11 @@ from unlearnbench.nano import World, find_world
 from unlearnbench.settings import name_and_value
 
 if TYPE_CHECKING:
+    from unlearnbench.data.benchmarks.definition import Benchmark
     from unlearnbench.data.evaluation_sets import EvaluationSet
     from unlearnbench.data.forget_set import ForgetSet
     from unlearnbench.data.forget_source import ForgetRequest, ForgetSource
+    from unlearnbench.data.items import Split
     from unlearnbench.experiments.experiment import Experiment
     from unlearnbench.experiments.model_choice import ModelChoice
     from unlearnbench.models.language_model import LanguageModel
@@ -35,6 +37,7 @@ class DataChoice:
     texts: dict[str, tuple[str, ...]]
     texts_identity: dict[str, str]
     sets: "dict[str, EvaluationSet]"  # by name: what the chosen tasks need
+    benchmark: "Benchmark | None" = None
 
     def has_fixed_length(self, run: str) -> bool:
         """Whether a run's rows are the benchmark's spans of 100 or 200 tokens, not free text."""
@@ -49,6 +52,10 @@ class DataChoice:
     def world(self) -> World | None:
         """The synthetic world that the forget sets are named by; None for any other source."""
         return find_world(self.request.forget_set)
+
+    def splits(self, run: str, limit: int | None) -> "tuple[Split, ...]":
+        """What tasks measure beside a run; none without a benchmark."""
+        return self.source.splits(run, limit)
 
     def doc_ids(self, run: str, limit: int | None) -> tuple[str, ...]:
         """The rows a run asks to forget, in order."""
@@ -97,20 +104,24 @@ def choose_data(
     Raises `UserError` for any that cannot be had or used; the encoder of pairs costs a
     warning only, because not every method asks for pairs.
     """
+    from unlearnbench.data.benchmarks.definition import find_benchmark
     from unlearnbench.data.forget_source import ForgetRequest, check_pairing
     from unlearnbench.data.validation_texts import texts_sha256
-    from unlearnbench.metrics.bertscore_model import bert_folder
-    from unlearnbench.models.source import weights_sha256
+    from unlearnbench.metrics.bertscore_model import bert_sha256
 
     request = ForgetRequest(
         forget_set=_forget_set(experiment, model),
-        runs=experiment.runs,
+        runs=experiment.split or experiment.runs,
         rows=experiment.rows,
         pool=experiment.pool,
         unseen=experiment.unseen,
         refusals=experiment.refusals,
         pairing=experiment.pairing,
+        benchmark=experiment.benchmark,
+        data=experiment.data if experiment.benchmark else None,
+        template=experiment.template,
     )
+    _check_options(experiment)
     world = find_world(request.forget_set)
     own = world.name if world else None  # its encoder, texts and sets go with its forget sets
     source = _open(request)
@@ -132,10 +143,11 @@ def choose_data(
         encoder=encoder,
         bert=bert,
         encoder_sha256=encoder_sha256,
-        bert_sha256=weights_sha256(bert_folder(bert)),
+        bert_sha256=bert_sha256(bert),
         texts=texts,
         texts_identity=texts_sha256(texts),
         sets=sets,
+        benchmark=find_benchmark(experiment.benchmark) if experiment.benchmark else None,
     )
     return choice, warnings + more_warnings
 
@@ -209,6 +221,12 @@ def _open(request: "ForgetRequest") -> "ForgetSource":
 
 
 def _forget_set(experiment: "Experiment", model: "ModelChoice") -> str:
+    if experiment.benchmark is not None:
+        from unlearnbench.data.benchmarks.definition import find_benchmark
+
+        benchmark = find_benchmark(experiment.benchmark)
+        own = benchmark.definition.world if experiment.data is None else find_world(experiment.data)
+        return own if isinstance(own, str) else own.name if own else benchmark.name
     if experiment.forget_set is not None:
         return experiment.forget_set
     if model.world:
@@ -218,6 +236,27 @@ def _forget_set(experiment: "Experiment", model: "ModelChoice") -> str:
         "doc_id CSVs (and --rows FOLDER of the .npy files), a .jsonl, .csv or .parquet file of "
         "texts, or hf:owner/name"
     )
+
+
+def _check_options(experiment: "Experiment") -> None:
+    """Raise `UserError` for options that a benchmark answers, or that only it gives a meaning."""
+    if experiment.benchmark is None:
+        for name in ("split", "template"):
+            if getattr(experiment, name) not in ((), "auto"):
+                raise UserError(
+                    f"--{name} is of a benchmark; name one: --benchmark tofu (all: unlearnbench "
+                    "list benchmarks)"
+                )
+        return
+    for name in ("forget_set", "rows", "pool", "unseen"):
+        if getattr(experiment, name) is not None:
+            raise UserError(
+                f"--{name.replace('_', '-')} {getattr(experiment, name)}: the benchmark "
+                f"{experiment.benchmark} says itself what is forgotten and kept; leave it out, or "
+                "leave --benchmark out"
+            )
+    if experiment.split and experiment.runs and experiment.split != experiment.runs:
+        raise UserError("--split and --runs name the same thing: a benchmark's forget splits")
 
 
 def _stop(
@@ -255,7 +294,7 @@ def evaluation_data(
     """
     from unlearnbench.data.evaluation_sets.reading import read_sets
     from unlearnbench.data.validation_texts import default_texts, parse_text_option, read_texts
-    from unlearnbench.metrics.task import TEXTS
+    from unlearnbench.metrics.task import SPLITS, TEXTS
 
     texts: dict[str, tuple[str, ...]] = {}
     named = dict(map(parse_text_option, experiment.text))
@@ -266,6 +305,6 @@ def evaluation_data(
         for option in experiment.data_revision
     )
     warnings: list[str] = []
-    wanted = tuple(name for name in needs if name != TEXTS)
+    wanted = tuple(name for name in needs if name not in (TEXTS, SPLITS))
     sets = read_sets(wanted, experiment.data or place, revisions, warnings)
     return texts, sets, warnings

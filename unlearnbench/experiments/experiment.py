@@ -27,6 +27,25 @@ class Experiment:
         ("nano-neo",), "models: an alias, a hub id, a folder or a .gguf file"
     )
     revision: str | None = setting(None, "branch, tag or commit of the model on the hub")
+    benchmark: str | None = setting(
+        None,
+        "a benchmark by name, or a .toml file of one's own: it says what is forgotten, kept and "
+        "measured; other options win",
+    )
+    split: tuple[str, ...] = setting(
+        (), "which forget splits of the benchmark; default: those it names"
+    )
+    template: Literal["auto", "chat", "plain"] = setting(
+        "auto",
+        "of a benchmark's questions: the tokenizer's chat template, the plain prompt, or as the "
+        "benchmark says",
+    )
+    retrained: tuple[str, ...] = setting(
+        (),
+        "a model trained without the forget set, that others are compared with: MODEL, or "
+        "SPLIT=MODEL; default: the one that the benchmark or the nano model names",
+        commas=False,
+    )
     forget_set: str | None = setting(
         None, "where the forget sets are: 'nano', a folder, a file; default: that of nano models"
     )
@@ -66,7 +85,9 @@ class Experiment:
         "line already (faster); auto: deciding in the nano world",
     )
     references: tuple[str, ...] = setting(
-        ("auto",), "rows to compare with: before, dedup, retrained; auto: those there are; none"
+        ("auto",),
+        "rows to compare with: before, dedup, retrained, null (retrained with another seed); auto: "
+        "those there are; none",
     )
     limit: int | None = setting(None, "use only the first rows of each forget set", minimum=1)
     task_limit: int | None = setting(
@@ -92,8 +113,8 @@ class Experiment:
     )
     bert: str | None = setting(
         None,
-        "BERT of BERTScore: hub id or folder; default: bert-base-uncased, or that of the "
-        "nano world",
+        "BERT of BERTScore: hub id or folder; off: no BERTScore; default: bert-base-uncased, or "
+        "that of the nano world",
     )
     text: tuple[str, ...] = setting(
         (),
@@ -203,8 +224,10 @@ class Experiment:
     def parse(cls, values: Mapping[str, Any], spelling: str = "--{}") -> "Experiment":
         """The experiment of text or TOML values by field name, each checked.
 
+        What a benchmark says comes first; other values win, and settings are added to its own.
         Raises `UserError` naming the field by its `spelling`.
         """
+        values = with_benchmark(values)
         available, see = settings_of(cls), "unlearnbench run --help"
         for name in values:
             if name not in available:
@@ -238,3 +261,20 @@ class Experiment:
         return tomli_w.dumps(
             {k: list(v) if isinstance(v, tuple) else v for k, v in values.items() if v is not None}
         )
+
+
+def with_benchmark(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values with those of the benchmark that they name, where they say nothing themselves.
+
+    Raises `UserError` for a benchmark that does not exist.
+    """
+    name = values.get("benchmark")
+    if not isinstance(name, str) or not name:
+        return dict(values)
+    from unlearnbench.data.benchmarks.definition import find_benchmark
+
+    own = find_benchmark(name).definition.run
+    listed = [values.get("settings", ()), own.get("settings", ())]
+    given, of_benchmark = ([one] if isinstance(one, str) else list(one) for one in listed)
+    added = [one for one in of_benchmark if one not in given]
+    return {**own, **values, **({"settings": [*added, *given]} if added or given else {})}

@@ -8,10 +8,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from unlearnbench import registry
 from unlearnbench.errors import UserError, unknown
+from unlearnbench.experiments.benchmark_choice import (
+    check_same_tokens,
+    reference_name,
+    settings_in,
+)
 from unlearnbench.experiments.cell import Cell, identity_of
 from unlearnbench.experiments.data_choice import DataChoice, choose_data
 from unlearnbench.experiments.experiment import Experiment
@@ -33,11 +38,15 @@ from unlearnbench.results.record import Role
 from unlearnbench.settings import parse_setting, settings_of
 from unlearnbench.unlearning.method import Method, check_unlearn
 
-REFERENCES: tuple[Role, ...] = ("before", "dedup", "retrained")
+if TYPE_CHECKING:
+    from unlearnbench.data.benchmarks.definition import Benchmark
+
+REFERENCES: tuple[Role, ...] = ("before", "dedup", "retrained", "null")
 REFERENCE_LABELS = {
     "before": "{family} (before unlearning)",
     "dedup": "{reference}",
     "retrained": "{family} (retrained)",
+    "null": "{family} (retrained, other seed)",
 }
 # A reference row trains nothing; one seed keeps it one cell whatever seeds the methods get.
 REFERENCE_SEED = 42
@@ -121,10 +130,10 @@ class Planner:
         """The cells of one model: reference rows, then methods."""
         schedule = with_budget_text(model.strategy.schedule, data.texts)
         model = model.with_schedule(schedule)
-        models = [(role, self._reference_model(role, model, data)) for role in self.references]
         # Two cells of one model would measure its tasks twice if they went side by side.
         for run in data.runs:
-            for role, reference in models:
+            for role in self.references:
+                reference = self._reference_model(role, model, data, run)
                 if reference is not None:
                     label = REFERENCE_LABELS[role].format(
                         family=model.family, reference=reference.family
@@ -145,26 +154,30 @@ class Planner:
                     yield cell
 
     def _reference_model(
-        self, role: Role, model: ModelChoice, data: DataChoice
+        self, role: Role, model: ModelChoice, data: DataChoice, run: str
     ) -> ModelChoice | None:
         if role == "before":
             return model
-        name = model.alias.references.get(role) if model.alias else None
-        # "Retrained" means without these very rows, which only a world's own data can promise.
-        is_own = data.world is not None and data.world is model.world
-        if name is None or (role == "retrained" and not is_own):
+        name = reference_name(role, self.experiment, model, data, run)
+        if name is None:
             if self.experiment.references != ("auto",):
-                of = "" if name is None else " on these forget sets"
+                known = model.alias is not None and role in model.alias.references
+                of = " on these forget sets" if known else ""
                 self.warnings.append(
                     f"no {role} reference is known for '{model.requested}'{of}; left out"
                 )
             return None
         try:
             # A revision is one of the main model's repository.
-            return self._model(replace(self.experiment, revision=None), name)
+            reference = self._model(replace(self.experiment, revision=None), name)
         except UserError as error:
+            if self.experiment.retrained and role == "retrained":
+                raise
             self.warnings.append(f"reference row '{role}' is left out: {error}")
             return None
+        if role in ("retrained", "null"):
+            check_same_tokens(reference, model, data)
+        return reference
 
     def settings(self, method: Any, model: ModelChoice, data: DataChoice) -> Chosen:
         """What a method is run with, but its seed."""
@@ -174,7 +187,14 @@ class Planner:
             self.warnings += [warning] if warning else []
         explicit = explicit_settings(method, self.overrides)
         return choose_settings(
-            method, explicit, self.experiment, model.n_parameters, self.protocol, tuned, data.stop
+            method,
+            explicit,
+            self.experiment,
+            model.n_parameters,
+            self.protocol,
+            tuned,
+            data.stop,
+            data.benchmark,
         )
 
     def _cell(
@@ -292,8 +312,9 @@ def choose_settings(
     protocol: Protocol,
     tuned: LearningRates | None,
     stop: str,
+    benchmark: "Benchmark | None" = None,
 ) -> Chosen:
-    """Explicit settings, flags, what was released (if asked), tuned values, rules for large models.
+    """Explicit settings, flags, what was released (if asked), a benchmark's, tuned values, rules.
 
     Rates that were tuned under another protocol or `stop` line are used, and their origin says so.
     Whatever none of them names is left to the method's own default.
@@ -322,6 +343,9 @@ def choose_settings(
         origin = f"tuned{departure} on forget set {tuned.forget_set}: {tuned.rule}{missed}"
         for name, value in {"learning_rate": one.learning_rate, **one.settings}.items():
             choose(name, value, origin)
+    if benchmark is not None:
+        for name, value in settings_in(benchmark, method).items():
+            choose(name, value, f"benchmark {benchmark.name}")
     if experiment.protocol == "released":
         for name, value in method.released_settings.items():
             choose(name, value, "as released")

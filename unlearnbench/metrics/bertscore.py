@@ -1,5 +1,6 @@
 """BERTScore from token vectors that are kept: bert-score's own parts, without its repetitions."""
 
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
@@ -10,7 +11,7 @@ from bert_score.utils import get_bert_embedding, greedy_cos_idf
 from torch import Tensor
 
 from unlearnbench.errors import UserError
-from unlearnbench.metrics.bertscore_model import bert_folder, bert_layers
+from unlearnbench.metrics.bertscore_model import NO_BERT, bert_folder, bert_layers
 from unlearnbench.models.quiet import quiet_transformers
 
 if TYPE_CHECKING:
@@ -109,12 +110,14 @@ class BertScore:
         self._scored: dict[Pair, float] = {}
 
     def f1(self, candidates: Sequence[str], references: Sequence[str]) -> list[float]:
-        """One F1 per pair, at most 1; 0 where a text is empty.
+        """One F1 per pair, at most 1; 0 where a text is empty; NaN without a BERT ('off').
 
         A pair that was scored before is not scored again.  Raises `UserError` where the weights
         cannot be had.
         """
         pairs = list(zip(candidates, references, strict=True))
+        if self.model == NO_BERT:
+            return [math.nan] * len(pairs)
         # bert-score fails on an empty text with transformers 5
         scored = {
             pair: self._scored.get(pair) for pair in pairs if pair[0].strip() and pair[1].strip()

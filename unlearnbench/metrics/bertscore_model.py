@@ -6,6 +6,7 @@ from pathlib import Path
 from unlearnbench.nano import find_world
 
 DEFAULT_BERT = "bert-base-uncased"
+NO_BERT = "off"  # BERTScore is not computed
 
 
 def bert_folder(bert: str | None) -> Path:
@@ -21,6 +22,13 @@ def bert_folder(bert: str | None) -> Path:
         # The hub knows the default one under its owner's name; bert-score's table, without it.
         name = f"google-bert/{DEFAULT_BERT}"
     return find_side_model(name, "BERT", "--bert")
+
+
+def bert_sha256(bert: str | None) -> str:
+    """Digest of the BERT's weights; empty for none.  Raises `UserError` like `bert_folder`."""
+    from unlearnbench.models.source import weights_sha256
+
+    return "" if bert == NO_BERT else weights_sha256(bert_folder(bert))
 
 
 def bert_layers(bert: str | None, folder: Path) -> int:

@@ -18,7 +18,7 @@ Count = Annotated[int, Field(ge=0, lt=2**63)]
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Outcome = Literal["forgotten", "not_forgotten", "collapsed"]
 Status = Literal["ok", "not_forgotten", "failed"]
-Role = Literal["before", "dedup", "retrained", "method"]
+Role = Literal["before", "dedup", "retrained", "null", "method"]
 
 
 class Record(BaseModel):
@@ -77,6 +77,27 @@ class ForgetSetRecord(Record):
     pair_doc_ids: list[str] = Field(
         default_factory=list, description="each row's neighbour; empty if no method asked for pairs"
     )
+
+
+class SplitRecord(Record):
+    """A split of a benchmark that tasks measured."""
+
+    role: Literal["forget", "retain", "holdout", "general"]
+    source: str = Field(description="hub id or file name")
+    n: Count = Field(description="its items, after any limit")
+    sha256: str = Field(description="of its items and of how they are measured")
+
+
+class BenchmarkRecord(Record):
+    """The benchmark that the cell belongs to."""
+
+    name: str
+    title: str
+    split: str = Field(description="which of its forget splits")
+    template: Literal["chat", "plain"] = Field(description="what its questions were put into")
+    columns: list[str] = Field(description="of its table, in order; derived ones among them")
+    published: str | None = Field(default=None, description="board to lay beside")
+    splits: dict[str, SplitRecord] = Field(description="by the name that metrics begin with")
 
 
 class EvaluationSetRecord(Record):
@@ -205,6 +226,9 @@ class Result(Record):
         description="every protocol setting: unlearnbench show protocol"
     )
     stop: StopRecord
+    benchmark: BenchmarkRecord | None = Field(
+        default=None, description="null for a run that names none"
+    )
     sets: dict[str, EvaluationSetRecord] = Field(
         default_factory=dict, description="by name: the questions and conversations measured with"
     )

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from unlearnbench.registry import find
 from unlearnbench.results.record import (
+    BenchmarkRecord,
     EvaluationSetRecord,
     ForgetSetRecord,
     MethodRecord,
     ModelRecord,
     PhaseRecord,
     Result,
+    SplitRecord,
     Status,
     StopRecord,
 )
@@ -77,6 +79,7 @@ def result_of(
         protocol_name=cell.protocol_name,
         protocol=asdict(cell.protocol),
         stop=_stop_record(cell, state.stop_line),
+        benchmark=_benchmark_record(cell, state.model),
         sets={
             name: EvaluationSetRecord(
                 source=read.source,
@@ -134,6 +137,31 @@ def _forget_set_record(cell: "Cell", state: CellState) -> ForgetSetRecord:
         prefixes=_by_doc_id(model, forget_set.rows, forget_set.rows.prefix),
         suffixes=_by_doc_id(model, forget_set.rows, forget_set.rows.suffix),
         pair_doc_ids=list(pairs.doc_ids) if pairs is not None else [],
+    )
+
+
+def _benchmark_record(cell: "Cell", model: "LanguageModel | None") -> BenchmarkRecord | None:
+    benchmark = cell.data.benchmark
+    if benchmark is None:
+        return None
+    source: Any = cell.data.source
+    splits = cell.data.splits(cell.run, cell.limit)
+    return BenchmarkRecord(
+        name=benchmark.name,
+        title=benchmark.definition.title,
+        split=cell.run,
+        template=source.template.resolved(model) if model else "plain",
+        columns=list(benchmark.definition.columns),
+        published=benchmark.definition.published,
+        splits={
+            split.name: SplitRecord(
+                role=split.role,
+                source=split.source,
+                n=len(split if cell.task_limit is None else split.first(cell.task_limit)),
+                sha256=split.sha256,
+            )
+            for split in splits
+        },
     )
 
 

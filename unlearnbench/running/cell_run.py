@@ -108,6 +108,7 @@ def _measure(
         forget_set,
         cell.data.texts,
         sets=cell.data.sets,
+        splits=cell.data.splits(cell.run, cell.limit),
         protocol=cell.protocol,
         limit=cell.task_limit,
         examiner=examiner,

@@ -379,7 +379,9 @@ def _shape(model: "ModelChoice") -> Shape:
 
 def _scorer_bytes(cell: "Cell") -> int:
     """The weights of the BERT that scores a cell's continuations, always as its file has them."""
-    from unlearnbench.metrics.bertscore_model import bert_folder
+    from unlearnbench.metrics.bertscore_model import NO_BERT, bert_folder
     from unlearnbench.models.weight_files import weight_files
 
+    if cell.data.bert == NO_BERT:
+        return 0
     return sum(path.stat().st_size for path in weight_files(bert_folder(cell.data.bert)))
