@@ -302,7 +302,7 @@ def evaluation_data(
     """
     from unlearnbench.data.evaluation_sets.reading import read_sets
     from unlearnbench.data.validation_texts import default_texts, parse_text_option, read_texts
-    from unlearnbench.metrics.task import SPLITS, TEXTS
+    from unlearnbench.metrics.task import NO_SETS, TEXTS
 
     texts: dict[str, tuple[str, ...]] = {}
     named = dict(map(parse_text_option, experiment.text))
@@ -313,6 +313,6 @@ def evaluation_data(
         for option in experiment.data_revision
     )
     warnings: list[str] = []
-    wanted = tuple(name for name in needs if name not in (TEXTS, SPLITS))
+    wanted = tuple(name for name in needs if name not in NO_SETS)
     sets = read_sets(wanted, experiment.data or place, revisions, warnings)
     return texts, sets, warnings

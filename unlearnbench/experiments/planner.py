@@ -30,7 +30,7 @@ from unlearnbench.experiments.wrapped import (
     parts_of,
     setting_place,
 )
-from unlearnbench.metrics.task import TEXTS
+from unlearnbench.metrics.task import RETRAINED, TEXTS
 from unlearnbench.models.aliases import aliases
 from unlearnbench.models.devices.strategy import n_processes
 from unlearnbench.protocol import LARGE, Protocol
@@ -95,6 +95,7 @@ class Planner:
         self.protocol = replace(named, **self.overrides.get("protocol", {}))
         self.references = _reference_roles(experiment.references)
         self.warnings: list[str] = []
+        self._retrained: dict[tuple[str, str], ModelChoice | None] = {}
 
     def plan(self) -> Plan:
         """The whole grid."""
@@ -179,6 +180,17 @@ class Planner:
             check_same_tokens(reference, model, data)
         return reference
 
+    def _measured_against(
+        self, model: ModelChoice, data: DataChoice, run: str
+    ) -> ModelChoice | None:
+        """The retrained model, where a task needs it beside the one that it measures."""
+        if RETRAINED not in self.needs:
+            return None
+        place = model.requested, run
+        if place not in self._retrained:
+            self._retrained[place] = self._reference_model("retrained", model, data, run)
+        return self._retrained[place]
+
     def settings(self, method: Any, model: ModelChoice, data: DataChoice) -> Chosen:
         """What a method is run with, but its seed."""
         tuned = None
@@ -234,6 +246,7 @@ class Planner:
             el_epochs=by_default if experiment.el_epochs == "auto" else experiment.el_epochs,
             limit=experiment.limit,
             task_limit=experiment.task_limit,
+            retrained=self._measured_against(main, data, run),
             models=str(out / "models") if method and experiment.save_models else None,
             traces=str(out / "traces") if experiment.profile else None,
         )

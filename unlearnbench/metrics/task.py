@@ -2,7 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 from typing import Protocol as Interface
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 TEXTS = "texts"  # among what a task needs: the validation texts
 SPLITS = "splits"  # the splits of a benchmark
+RETRAINED = "retrained"  # the model retrained without the forget set
+NO_SETS = (TEXTS, SPLITS, RETRAINED)  # of these, what is no evaluation set
 
 
 class RowExaminer(Interface):
@@ -38,6 +40,8 @@ class TaskContext:
     texts: dict[str, tuple[str, ...]]  # validation texts by name: 'pile', 'wikitext'
     sets: Mapping[str, "EvaluationSet"] = field(default_factory=dict)  # of what the task `needs`
     splits: "tuple[Split, ...]" = ()  # of the benchmark; none without one
+    # The model retrained without the forget set, for tasks that need it; None if there is none.
+    load_retrained: "Callable[[], LanguageModel] | None" = None
     protocol: Protocol = field(default_factory=Protocol)
     batch_size: int = 8
     limit: int | None = None  # documents per task

@@ -109,6 +109,7 @@ def _measure(
         cell.data.texts,
         sets=cell.data.sets,
         splits=cell.data.splits(cell.run, cell.limit),
+        load_retrained=cell.retrained.load if cell.retrained else None,
         protocol=cell.protocol,
         limit=cell.task_limit,
         examiner=examiner,
