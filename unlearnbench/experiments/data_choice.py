@@ -255,7 +255,7 @@ def evaluation_data(
     """
     from unlearnbench.data.evaluation_sets.reading import read_sets
     from unlearnbench.data.validation_texts import default_texts, parse_text_option, read_texts
-    from unlearnbench.metrics.task import TEXTS
+    from unlearnbench.metrics.task import SPLITS, TEXTS
 
     texts: dict[str, tuple[str, ...]] = {}
     named = dict(map(parse_text_option, experiment.text))
@@ -266,6 +266,6 @@ def evaluation_data(
         for option in experiment.data_revision
     )
     warnings: list[str] = []
-    wanted = tuple(name for name in needs if name != TEXTS)
+    wanted = tuple(name for name in needs if name not in (TEXTS, SPLITS))
     sets = read_sets(wanted, experiment.data or place, revisions, warnings)
     return texts, sets, warnings
