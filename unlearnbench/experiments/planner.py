@@ -18,7 +18,7 @@ from unlearnbench.experiments.benchmark_choice import (
     settings_in,
 )
 from unlearnbench.experiments.cell import Cell, identity_of
-from unlearnbench.experiments.data_choice import DataChoice, choose_data
+from unlearnbench.experiments.data_choice import DataChoice, choose_data, without_weights
 from unlearnbench.experiments.experiment import Experiment
 from unlearnbench.experiments.learning_rates import LearningRates, tuned_rates_for
 from unlearnbench.experiments.model_choice import ModelChoice, choose_model
@@ -131,6 +131,7 @@ class Planner:
         """The cells of one model: reference rows, then methods."""
         schedule = with_budget_text(model.strategy.schedule, data.texts)
         model = model.with_schedule(schedule)
+        self._check_splits(model, data)
         # Two cells of one model would measure its tasks twice if they went side by side.
         for run in data.runs:
             for role in self.references:
@@ -153,6 +154,17 @@ class Planner:
                     n_rows = len(data.doc_ids(run, cell.limit))
                     check_warmup(own.strategy.schedule, method.name, cell.settings, n_rows)
                     yield cell
+
+    def _check_splits(self, model: ModelChoice, data: DataChoice) -> None:
+        """Raise `UserError` for items of a benchmark that a task cannot measure of this model."""
+        if data.benchmark is None:
+            return
+        unloaded = without_weights(model)
+        for run in data.runs:
+            splits = data.splits(run, self.experiment.limit)
+            measured = [split.first(self.experiment.task_limit) for split in splits]
+            for name, task in self.tasks.items():
+                construct(task, self.overrides.get(name, {})).check_splits(unloaded, measured)
 
     def _reference_model(
         self, role: Role, model: ModelChoice, data: DataChoice, run: str

@@ -124,7 +124,7 @@ def _measure(
     for name, measurement in measure_tasks(
         tasks, model, context, cell.seed, cell.threads, measured
     ):
-        metrics = columns_of(tasks[name], measurement.scores)
+        metrics = columns_of(tasks[name], measurement)
         state.scores[name] = measurement.scores
         state.metrics += [replace(metric, task=name) for metric in metrics]
         state.continuations |= measurement.continuations
