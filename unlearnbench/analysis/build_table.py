@@ -75,7 +75,7 @@ def _group(results: list[Result], differing: list[str], columns: Sequence[Column
         rows=tuple(_rows(results, columns)),
         n_parameters=sizes[0] if sizes else None,
         cap=first.protocol.get("perplexity_cap"),
-        variant=", ".join(conditions_of(first)[name] for name in differing),
+        variant=_variant(first, differing),
         protocol_name=first.protocol_name,
         protocol=first.protocol,
         dtype=first.model.dtype,
@@ -84,6 +84,15 @@ def _group(results: list[Result], differing: list[str], columns: Sequence[Column
         is_synthetic=any(r.model.is_synthetic for r in results),
         benchmark=f"{first.benchmark.name} {first.benchmark.split}" if first.benchmark else "",
     )
+
+
+def _variant(first: Result, differing: Sequence[str]) -> str:
+    """What tells a group from others of its model; of a benchmark's always which split it is of."""
+    conditions = conditions_of(first)
+    if first.benchmark is None:
+        return ", ".join(conditions[name] for name in differing)
+    rest = [conditions[name] for name in differing if name != "benchmark"]
+    return ", ".join([f"{first.benchmark.title} {first.benchmark.split}", *rest])
 
 
 def _distinct_stops(results: Iterable[Result]) -> tuple[StopRecord, ...]:

@@ -1,0 +1,245 @@
+"""A benchmark from its file to a table: splits, references, settings, and what cannot be had."""
+
+import json
+import random
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tiny import WORDS, TinyWorld, at_home, build, cli, save_model, sentence
+
+from unlearnbench.results.record import Result
+from unlearnbench.results.store import Store
+
+BENCHMARK = """
+title = "Tiny"
+summary = "Two forget splits of words in random order"
+columns = ["forget_quality", "ks_distance", "forget_probability", "forget_kl_to_retrained"]
+
+[run]
+model = ["{folder}/model"]
+methods = ["npo", "kumpr"]
+tasks = ["answers", "distance"]
+data = "{folder}/tables"
+pairing = "random"
+until = "epochs"
+max_epochs = 1
+bert = "off"
+stop = "paper"
+settings = ["protocol.loss_reduction=mean"]
+
+[settings.all]
+learning_rate = 2e-4
+[settings.npo]
+beta = 0.5
+
+[template]
+kind = "plain"
+prompt = "{{question}}"
+
+[tables]
+few = {{ of = "many", rows = [4, 8] }}
+many = "hf:nobody/nothing:many"
+kept = "hf:nobody/nothing:kept"
+held = "hf:nobody/nothing:held"
+
+[forget.few]
+forget = "few"
+retain = "kept"
+holdout = "held"
+retrained = "{folder}/retrained"
+
+[forget.many]
+forget = "many"
+retain = "kept"
+holdout = "held"
+
+[fields]
+paraphrases = "paraphrase"
+wrong = "wrong"
+
+[splits.forget]
+role = "forget"
+table = "{{forget}}"
+measures = ["probability", "paraphrase", "wrong", "distance"]
+
+[splits.retain]
+role = "retain"
+table = "kept"
+measures = ["probability"]
+"""
+
+
+def row(dice: random.Random) -> dict[str, object]:
+    answers = [sentence(dice, 8) for _ in range(7)]
+    return {
+        "question": sentence(dice, 6),
+        "answer": answers[0],
+        "paraphrase": answers[1],
+        "wrong": answers[2:],
+    }
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TinyWorld]:
+    with at_home(build(tmp_path_factory.mktemp("tiny"))) as world:
+        yield world
+
+
+@pytest.fixture(scope="module")
+def place(tiny: TinyWorld, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with tables, two models and the benchmark's file."""
+    folder, dice = tmp_path_factory.mktemp("benchmark"), random.Random(11)
+    (folder / "tables").mkdir()
+    tables = {name: [row(dice) for _ in range(8)] for name in ("many", "kept", "held")}
+    for name, rows in tables.items():
+        write(folder / "tables" / f"{name}.jsonl", rows)
+    save_model(folder / "model", [sentence(dice, 60) for _ in range(3)])
+    save_model(folder / "retrained", [sentence(dice, 60) for _ in range(3)])
+    (folder / "tiny.toml").write_text(BENCHMARK.format(folder=folder))
+    return folder
+
+
+def write(path: Path, rows: list[dict[str, object]]) -> None:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def ask(place: Path, *more: object) -> tuple[int, str, str]:
+    common = ("run", "--benchmark", place / "tiny.toml", "--jobs", 0, "--threads", 1)
+    return cli(*common, "--device", "cpu", *more)
+
+
+@pytest.fixture(scope="module")
+def ran(place: Path) -> Path:
+    """The results of both splits."""
+    out = place / "out"
+    status, _, err = ask(place, "--split", "few,many", "--out", out)
+    assert status == 0, err
+    return out
+
+
+def results(out: Path) -> list[Result]:
+    return Store(out).load_all()[0]
+
+
+def test_each_split_has_its_rows_its_references_and_what_is_measured(ran: Path) -> None:
+    by_split: dict[str, list[Result]] = {}
+    for result in results(ran):
+        assert result.benchmark is not None
+        by_split.setdefault(result.benchmark.split, []).append(result)
+    assert {split: sorted(r.role for r in of) for split, of in by_split.items()} == {
+        "few": ["before", "method", "method", "retrained"],
+        "many": ["before", "method", "method"],
+    }
+    for split, n_rows in (("few", 4), ("many", 8)):
+        for result in by_split[split]:
+            assert result.benchmark is not None
+            assert result.benchmark.splits["forget"].n == n_rows
+            assert len(result.scores["answers"]["forget_probability"].documents) == n_rows
+            assert len(result.scores["answers"]["retain_probability"].documents) == 8
+    for result in by_split["few"]:
+        nats = result.scores["distance"]["forget_kl_to_retrained"].value
+        assert nats < 1e-6 if result.role == "retrained" else nats > 0.01
+    assert not any(result.scores["distance"] for result in by_split["many"])
+
+
+def test_settings_are_the_benchmarks_where_the_command_says_none(ran: Path, place: Path) -> None:
+    npo = next(result for result in results(ran) if result.method.name == "npo")
+    assert npo.method.settings["beta"] == 0.5
+    assert npo.method.settings["learning_rate"] == 2e-4
+    assert npo.method.origins["beta"] == "benchmark tiny"
+    assert npo.protocol["loss_reduction"] == "mean"
+    out = place / "given"
+    own = ("--set", "npo.beta=0.2", "--references", "none", "--split", "few", "--out", out)
+    status, _, err = ask(place, "--methods", "npo", *own)
+    assert status == 0, err
+    (given,) = results(out)
+    assert given.method.settings["beta"] == 0.2
+    assert given.protocol["loss_reduction"] == "mean"
+
+
+def test_a_split_is_a_table_of_its_own_and_other_results_are_none_of_it(
+    ran: Path, tiny: TinyWorld
+) -> None:
+    status, text, err = cli("report", ran)
+    assert status == 0, err
+    assert "Tiny few" in text
+    assert "Tiny many" in text
+    assert "s_z" not in text
+    both = ran.parent / "both"
+    shutil.copytree(ran, both)
+    status, _, err = cli(*tiny.options(both, "--references", "none"))
+    assert status == 0, err
+    status, _, err = cli("report", both)
+    assert status == 2
+    assert "--benchmark" in err
+    status, text, _ = cli("report", both, "--benchmark", "tiny")
+    assert status == 0
+    assert "Push" not in text
+    status, text, _ = cli("report", both, "--benchmark", "none")
+    assert status == 0
+    assert "Push" in text
+
+
+def test_the_same_command_again_measures_nothing(ran: Path, place: Path) -> None:
+    status, _, err = ask(place, "--split", "few,many", "--out", ran)
+    assert status == 0
+    assert "0 cells run, 7 from before" in err
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (("--split", "fwe"), "did you mean 'few'"),
+        (("--forget-set", "x.jsonl"), "says itself what is forgotten"),
+        (("--template", "chat"), "has no chat template"),
+        (("--split", "few,many", "--retrained", "somewhere"), "--retrained few=somewhere"),
+        (("--split", "few", "--runs", "many"), "leave one out"),
+        (("--split", "few", "--retrained", "nowhere/at-all"), "nowhere/at-all"),
+    ],
+)
+def test_what_cannot_be_had_is_one_line(place: Path, more: tuple[str, ...], message: str) -> None:
+    status, _, err = ask(place, "--dry-run", *more)
+    assert status == 2
+    assert message in err
+    assert len(err.strip().splitlines()) == 1
+
+
+def test_a_retrained_model_of_another_split_or_tokenizer_is_refused(place: Path) -> None:
+    retrained = place / "retrained"
+    status, _, err = ask(place, "--split", "many", "--retrained", retrained, "--dry-run")
+    assert status == 2
+    assert "was trained without few, not without many" in err
+    other = place / "other"
+    if not other.exists():
+        shutil.copytree(retrained, other)
+        tokenizer = other / "tokenizer.json"
+        tokenizer.write_text(tokenizer.read_text().replace(f'"{WORDS[3]}"', f'"{WORDS[3]}x"'))
+    status, _, err = ask(place, "--split", "few", "--retrained", other, "--dry-run")
+    assert status == 2
+    assert "another tokenizer" in err
+
+
+def test_rows_of_two_roles_are_refused(place: Path, tmp_path: Path) -> None:
+    own = {path.stem: path.read_text() for path in (place / "tables").glob("*.jsonl")}
+    forgotten = own["many"].splitlines(keepends=True)
+
+    def refusal(name: str, **tables: str) -> str:
+        (tmp_path / name).mkdir()
+        for table, text in {**own, **tables}.items():
+            (tmp_path / name / f"{table}.jsonl").write_text(text)
+        status, _, err = ask(place, "--data", tmp_path / name, "--split", "few", "--dry-run")
+        assert status == 2
+        return err
+
+    twice = refusal("a", kept=own["kept"] + forgotten[5])
+    assert "row 1 of 'few' (forget) is row 8 of 'kept' (retain)" in twice
+    assert "the holdout 'held' is the forget set itself" in refusal(
+        "b", held="".join(forgotten[4:])
+    )
+
+
+def test_files_that_say_only_what_to_run_with_change_no_cell() -> None:
+    plain = cli("run", "--dry-run")[1]
+    assert cli("run", "--benchmark", "nano", "--dry-run")[1] == plain
