@@ -53,7 +53,7 @@ class Answers(Task):
     )
 
     def check_splits(self, model: "LanguageModel", splits: "Sequence[Split]") -> None:
-        """Raise `UserError` for an item without what is asked of it, or longer than the context."""
+        """Raise `UserError` for an item that lacks what is asked, or does not fit the model."""
         from unlearnbench.metrics.items import check_items
 
         for split in select(splits, *self.measures):
