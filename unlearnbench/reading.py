@@ -224,6 +224,10 @@ def _findings(
         scores = JudgeScores(judge, files.load(judge))
         notes = [judge_note(results, scores)]
         results = with_judge_scores(results, scores)
+    if any(result.imported for result in results):
+        from unlearnbench.logs.imports import imported_note
+
+        notes += filter(None, [imported_note(results)])
     keys = {result.key for result in results}
     # Read when a section asks for them: two studies to choose from are no matter of a table.
     ratings = partial(read_studies, folder, judge_id, study, keys)

@@ -18,7 +18,7 @@ from unlearnbench.analysis.derived.membership import (
 )
 from unlearnbench.errors import UserError
 from unlearnbench.logs.contents import Contents, mean
-from unlearnbench.logs.log import Check, Verification, impossible_shares, is_same
+from unlearnbench.logs.log import Check, Verification, impossible_shares, is_same, unlike_items
 from unlearnbench.logs.openunlearning import (
     ATTACKS,
     KIND,
@@ -56,16 +56,20 @@ def verify(contents: Contents, reference: Contents | None) -> Verification:
             "no --reference: forget quality and PrivLeak are relative to a retrained model and "
             "were not recomputed"
         )
-    other = reference if reference and not (why := _unlike(contents, reference)) else None
-    if reference is not None and other is None:
+    other = reference
+    if reference is not None and (why := unlike_items(log, read(reference)[0])):
         problems.append(f"not compared with {reference.path.name}: {why}")
+        other = None
     values = _recomputed(contents)
     if other is not None:
         values |= _relative(contents, other)
     statements = list(stated(contents))
+    by_value: dict[tuple[str, float], list[str]] = {}  # the log and its summary may both say it
+    for name, value, where in statements:
+        by_value.setdefault((name, value), []).append(where or "log")
     checks = [
-        Check(name, values[name], value, where)
-        for name, value, where in statements
+        Check(name, values[name], value, ", ".join(by))
+        for (name, value), by in by_value.items()
         if name in values
     ]
     told = {name for name, _, _ in statements}
@@ -163,30 +167,6 @@ def _relative(contents: Contents, reference: Contents) -> dict[str, float]:
         )
         found["privleak"] = privacy_leakage(own_area, other_area, OPEN_UNLEARNING_EPSILON)
     return found
-
-
-def _unlike(contents: Contents, reference: Contents) -> str:
-    """Why two logs are not of the same items; empty if they may be."""
-    first, second = read(contents)[0], read(reference)[0]
-    if first.benchmark != second.benchmark:
-        return f"it is of {second.benchmark}, this log of {first.benchmark}"
-    for task, metrics in first.items.items():
-        for metric, own in metrics.items():
-            other = second.values(task, metric)
-            if other and len(own) != len(other):
-                return (
-                    f"{metric} has {len(other)} items there and {len(own)} here, so it is of "
-                    "another split"
-                )
-    for split, own_texts in first.texts.items():
-        for item, text in own_texts.items():
-            there = second.texts.get(split, {}).get(item, text)
-            if there != text:
-                return (
-                    f"item {item} of {split} is {there[:40]!r} there and {text[:40]!r} here, so it "
-                    "is of another split"
-                )
-    return ""
 
 
 def _impossible(contents: Contents, in_log: Mapping[str, float]) -> Iterator[str]:
