@@ -74,7 +74,8 @@ def _group(group: "Group", table: "Table") -> dict[str, Any]:
         # A plain schedule is not said, as it was not before there were others.
         own = {name: part for name, part in vars(row).items() if name != "schedule" or part}
         rows.append({**own, "compared": row.compared, "cells": cells})
-    return {**vars(group), "parameters": group.parameters, "rows": rows}
+    of_group = {n: part for n, part in vars(group).items() if n != "benchmark" or part}
+    return {**of_group, "parameters": group.parameters, "rows": rows}
 
 
 def _plain(value: Any) -> Any:

@@ -266,7 +266,7 @@ def evaluate(
         threads = loaded.cell.threads if loaded else world.threads if world else cores()
         measured = dict(measure_tasks(plugins, model, context, experiment.seeds[0], threads))
     for name, measurement in measured.items():
-        columns_of(plugins[name], measurement.scores)  # raises for a metric that is not declared
+        columns_of(plugins[name], measurement)  # raises for a metric that is not declared
     return {name: measurement.scores for name, measurement in measured.items()}
 
 

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
-from unlearnbench.errors import UserError
+from unlearnbench.errors import UserError, unknown
 from unlearnbench.files.safe_text import visible
 
 if TYPE_CHECKING:
@@ -123,16 +123,20 @@ def load_results(
     experiment: str | None = None,
     judge: str | None = None,
     study: str | None = None,
+    benchmark: str | None = None,
 ) -> Results:
     """The current results of a folder, as `unlearnbench report` reads them.
 
-    `experiment` takes those of a named experiment, with its sections; `judge` and `study` say
-    whose scores and ratings count where there are several ('none': nobody's).
+    `benchmark` takes those of a benchmark ('none': of none); `experiment` those of a named
+    experiment, with its sections; `judge` and `study` say whose scores and ratings count where
+    there are several ('none': nobody's).
     What is left out, such as a damaged file, is told by `warnings`.  Raises `UserError` for a
     folder without results and for a name that is not there.
     """
     warn = partial(warnings.warn, stacklevel=3)  # at the caller's line
     results, _ = read_results(Path(folder), warn)
+    if experiment is None or benchmark is not None:
+        results = of_benchmark(results, benchmark, folder)
     return choose_results(Path(folder), results, experiment, judge, study, warn)
 
 
@@ -166,6 +170,27 @@ def read_results(folder: Path, warn: Warn = to_stderr) -> "tuple[list[Result], i
     if not kept:
         raise UserError(f"no results in {folder}; make some with: unlearnbench run --out {folder}")
     return kept, len(damages)
+
+
+def of_benchmark(
+    results: "Sequence[Result]", name: str | None, folder: str | Path
+) -> "list[Result]":
+    """The results of a benchmark, or of none; without a name those of the only one there is.
+
+    Raises `UserError` where there are several, or none of that name.
+    """
+    names = dict.fromkeys(result.benchmark.name if result.benchmark else NONE for result in results)
+    if name is None and len(names) == 1:
+        return list(results)
+    if name is None:
+        listed = ", ".join(n if n != NONE else "none (no benchmark)" for n in names)
+        raise UserError(
+            f"{folder} holds results of several benchmarks: {listed}; a table is of one: "
+            f"--benchmark {next(iter(names))}"
+        )
+    if name not in names:
+        raise unknown("benchmark in the results", name, names, "unlearnbench report --help")
+    return [r for r in results if (r.benchmark.name if r.benchmark else NONE) == name]
 
 
 def choose_results(

@@ -183,7 +183,8 @@ def _kind_of(plugin: type) -> str:
 def is_default(plugin: type) -> bool:
     """Whether a run takes the plugin unnamed: one of a --plugin file, or a built-in one.
 
-    Of the built-in methods those that say `runs_by_default`; tasks and reports all.
+    Of the built-in methods those that say `runs_by_default`, of tasks all that do not deny it;
+    reports all.
     """
     is_built_in = plugin.__module__.startswith("unlearnbench.")
     by_default: bool = getattr(plugin, "runs_by_default", True)

@@ -26,7 +26,8 @@ from unlearnbench.settings import parse_setting, settings_of
 if TYPE_CHECKING:
     from unlearnbench.api import LoadedForgetSet
     from unlearnbench.data.forget_set import ForgetSet
-    from unlearnbench.metrics.task import Task
+    from unlearnbench.data.items import Split
+    from unlearnbench.metrics.task import Measurement, Task
     from unlearnbench.models.language_model import LanguageModel
     from unlearnbench.reporting.document import Document
     from unlearnbench.reporting.report import Report
@@ -115,18 +116,20 @@ def check_task(task: "type[Task]", **settings: Any) -> "dict[str, Score]":
     numbers and errors; a value for each document where documents are told apart; no more
     documents than the limit; the same scores again; model and process as they were.
     """
+    from unlearnbench.metrics.task import columns_of
     from unlearnbench.models.network_state import state_sha256
 
     _check_described(task)
     model, forget_set = _world()
     weights = state_sha256(model.network, forget_set.rows)
     instance = task(**settings)
-    scores = _measured(instance, model, forget_set)
+    measurement = _measured(instance, model, forget_set)
+    scores = measurement.scores
     if not scores:
         raise ContractError(
             f"{task.name} measured nothing on the nano world; does it need sets it has not?"
         )
-    columns = {metric.name: metric for metric in instance.measured(scores)}
+    columns = {metric.name: metric for metric in columns_of(instance, measurement)}
     for name, score in scores.items():
         if (right := columns[name].higher_is_better) != score.higher_is_better:
             raise ContractError(
@@ -138,7 +141,7 @@ def check_task(task: "type[Task]", **settings: Any) -> "dict[str, Score]":
     if state_sha256(model.network, forget_set.rows) != weights:
         raise ContractError(f"{task.name} changed the weights of the model that it measured")
     with _process_untouched(task.name):
-        again = _measured(instance, model, forget_set)
+        again = _measured(instance, model, forget_set).scores
     changed = [name for name in scores if scores[name] != again.get(name)]
     if changed:
         raise ContractError(f"{task.name} measured '{changed[0]}' differently the second time")
@@ -268,10 +271,8 @@ def _are_close(one: "LanguageModel", other: "LanguageModel", tolerance: float) -
     )
 
 
-def _measured(
-    task: "Task", model: "LanguageModel", forget_set: "LoadedForgetSet"
-) -> "dict[str, Score]":
-    """The checked scores of two documents of the nano world."""
+def _measured(task: "Task", model: "LanguageModel", forget_set: "LoadedForgetSet") -> "Measurement":
+    """What a task finds out about two documents of the nano world, checked."""
     from unlearnbench.api import make_examiner
     from unlearnbench.experiments.data_choice import evaluation_data
     from unlearnbench.experiments.experiment import Experiment
@@ -282,16 +283,37 @@ def _measured(
         forget_set,
         texts,
         sets=sets,
+        splits=_splits(task, model, forget_set),
         protocol=forget_set.protocol,
         limit=N_ROWS,
         examiner=make_examiner(model, forget_set, stop="paper"),
     )
     try:
-        scores = Measurement.of(task, task.measure(model, context)).scores
-        columns_of(task, scores)
-        return scores
+        measurement = Measurement.of(task, task.measure(model, context))
+        columns_of(task, measurement)
+        return measurement
     except UserError as error:  # what a run says of scores that are none
         raise ContractError(f"{task.name}: {error}") from error
+
+
+def _splits(
+    task: "Task", model: "LanguageModel", forget_set: "LoadedForgetSet"
+) -> "tuple[Split, ...]":
+    """The forget set's rows as questions and answers, of which all is measured that it knows."""
+    from unlearnbench.data.items import Item, Split
+    from unlearnbench.data.templates import Template
+
+    rows = forget_set.rows
+    texts = [(model.decode(rows.prefix(i)), model.decode(rows.suffix(i))) for i in range(N_ROWS)]
+    items = tuple(
+        Item(doc_id, question, answer, paraphrases=(answer[::-1],), wrong=(answer[1:],))
+        for doc_id, (question, answer) in zip(rows.doc_ids, texts, strict=False)
+    )
+    plain, measures = Template("plain", prompt="{question}", separator=""), frozenset(task.measures)
+    return (
+        Split("forget", "forget", items, plain, measures, new_tokens=8),
+        Split("retain", "retain", items, plain, measures, new_tokens=8),
+    )
 
 
 def _mean_nll(model: "LanguageModel", forget_set: "ForgetSet") -> float:

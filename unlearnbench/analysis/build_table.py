@@ -50,7 +50,7 @@ def _finished(
     return Table(columns, compared, other, notes_of(compared, columns, other))
 
 
-ROLES = ("before", "dedup", "retrained", "method")
+ROLES = ("before", "dedup", "retrained", "null", "method")
 K = TypeVar("K", bound=Hashable)
 
 
@@ -82,6 +82,7 @@ def _group(results: list[Result], differing: list[str], columns: Sequence[Column
         stops=_distinct_stops(results),
         n_forget_rows=tuple(sorted({len(r.forget_set.doc_ids) for r in results})),
         is_synthetic=any(r.model.is_synthetic for r in results),
+        benchmark=f"{first.benchmark.name} {first.benchmark.split}" if first.benchmark else "",
     )
 
 

@@ -56,6 +56,7 @@ def conditions_of(result: Result) -> dict[str, str]:
         for name, value in sorted(settings.items())
     )
     return {
+        **_of_benchmark(result),
         "protocol": f"{result.protocol_name} protocol" + (f" with {own}" if own else ""),
         "dtype": result.model.dtype,
         "stop": f"{result.stop.source} stop line",
@@ -66,6 +67,18 @@ def conditions_of(result: Result) -> dict[str, str]:
         "texts": _with_digests("texts", texts) if texts else "no texts",
         "sets": _with_digests("sets", identity.get("sets") or {}),
         "bert": _with_digests("BERT", {"": (identity.get("encoders") or {}).get("bert", "")}),
+    }
+
+
+def _of_benchmark(result: Result) -> dict[str, str]:
+    benchmark = result.benchmark
+    if benchmark is None:
+        return {}
+    splits = {name: split.sha256 for name, split in benchmark.splits.items()}
+    return {
+        "benchmark": f"{benchmark.name} {benchmark.split}",
+        "template": f"{benchmark.template} template",
+        "splits": _with_digests("splits", splits),
     }
 
 
@@ -82,7 +95,8 @@ def mark(group: Group) -> Group:
     rows = []
     for row in group.rows:
         marks = {
-            NOT_FORGOTTEN: row.n_not_forgotten > 0,
+            # A benchmark says in its own columns what is forgotten.
+            NOT_FORGOTTEN: row.n_not_forgotten > 0 and not group.benchmark,
             LEFT_OUT: bool(row.failures),
             UNEQUAL: _is_unequal(row, group.rows),
             PARTIAL: bool(_partial_columns(row)),
@@ -119,17 +133,18 @@ def _sentences(
 ) -> Iterator[tuple[str, str, str]]:
     """Kind, marker and text of each note, in their order; the text is empty where none applies."""
     yield "synthetic", "", _SYNTHETIC if group.is_synthetic else ""
-    yield "not_forgotten", NOT_FORGOTTEN, not_forgotten(group)
+    is_plain = not group.benchmark
+    yield "not_forgotten", NOT_FORGOTTEN, not_forgotten(group) if is_plain else ""
     yield "left_out", LEFT_OUT, left_out(group)
     yield "unequal", UNEQUAL, unequal(group)
     yield "partial", PARTIAL, _partly_measured(group, labels)
     yield "documents", "", _documents(group, labels)
     yield "degenerate", "", degenerate(group, every)
-    yield "scores", "", _scores(group, labels)
+    yield "scores", "", _scores(group, labels) if is_plain else ""
     yield "references", "", _references(group)
-    yield "cap", "", _capped(group)
+    yield "cap", "", _capped(group) if is_plain else ""
     yield "means", "", _means(group)
-    yield "stop_line", "", _stop_line(group)
+    yield "stop_line", "", _stop_line(group) if is_plain else ""
     yield "protocol", "", _protocol(group)
     yield "epoch_limit", "", _by_setting(group, "max_epochs", "Epoch limit")
     yield "learning_rate", "", _by_setting(group, "learning_rate", "Learning rates")
@@ -253,8 +268,9 @@ def _why_missing(group: Group, name: str) -> str:
 
 
 def _references(group: Group) -> str:
-    rows = [row.label for row in group.rows if row.role in ("before", "retrained")]
-    return f"For reference, not ranked and not in s_z and s_m: {listed(rows)}." if rows else ""
+    rows = [row.label for row in group.rows if row.role in ("before", "retrained", "null")]
+    scores = "" if group.benchmark else " and not in s_z and s_m"
+    return f"For reference, not ranked{scores}: {listed(rows)}." if rows else ""
 
 
 def _capped(group: Group) -> str:

@@ -70,8 +70,10 @@ def columns_of(results: Iterable[Result]) -> tuple[tuple[Column, ...], tuple[Col
     """The table's metric columns, and those measured but neither the paper's nor in its scores.
 
     The first are the paper's, in its order and present even if not measured, then any other
-    metric that counts in the scores.  Raises `UserError` if results disagree on a metric.
+    metric that counts in the scores; of a benchmark, those that it names and that there are.
+    Raises `UserError` if results disagree on a metric.
     """
+    results = list(results)
     measured: dict[str, Column] = {}
     for result in results:
         for record in result.metrics:
@@ -86,6 +88,10 @@ def columns_of(results: Iterable[Result]) -> tuple[tuple[Column, ...], tuple[Col
                     f"'{record.name}', so they are of different versions; measure them again: "
                     "unlearnbench run"
                 )
+    if (benchmark := results[0].benchmark if results else None) is not None:
+        named = {c.metric: c for c in reversed(measured.values())}
+        chosen = [named[name] for name in benchmark.columns if name in named]
+        return tuple(chosen), tuple(c for c in measured.values() if c not in chosen)
     paper = [measured.pop(c.name, c) for c in PAPER_COLUMNS]
     shown = [c for c in measured.values() if c.in_score]
     other = [c for c in measured.values() if not c.in_score]
@@ -172,6 +178,7 @@ class Group:
     scored: tuple[str, ...] = ()  # columns that s_z and s_m are over
     not_scored: tuple[str, ...] = ()  # columns that would count, had every compared row a value
     scores_flagged: bool = False  # the compared rows are means over different runs
+    benchmark: str = ""  # whose split its rows are of: 'tofu forget10'
 
     @property
     def title(self) -> str:
@@ -238,8 +245,9 @@ class Table:
 
     @property
     def columns(self) -> tuple[Column, ...]:
-        """The columns a table prints, in order: metrics, epochs, s_z, s_m."""
-        return (*self.metric_columns, EPOCHS, S_Z, S_M)
+        """The columns a table prints, in order: metrics, epochs, and s_z, s_m if any counts."""
+        scores = (S_Z, S_M) if any(column.in_score for column in self.metric_columns) else ()
+        return (*self.metric_columns, EPOCHS, *scores)
 
     @property
     def has_spread(self) -> bool:

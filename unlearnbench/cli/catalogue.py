@@ -128,7 +128,7 @@ def describe(name: str) -> str:
     for experiment in shipped():
         pages[experiment] = lambda: find_experiment(name).text.rstrip()
     for benchmark in benchmarks():
-        pages[benchmark] = lambda: find_benchmark(name).text.rstrip()
+        pages.setdefault(benchmark, lambda: find_benchmark(name).text.rstrip())
     if registry.WITH in name:
         pages[name] = partial(_plugin, "methods", name, registry.find("methods", name))
     pages |= {"protocol": _protocol, "result": result_schema, "experiment": _definition}

@@ -13,7 +13,13 @@ from unlearnbench.cli.catalogue import first_sentence
 from unlearnbench.errors import UserError
 from unlearnbench.files.safe_text import visible
 from unlearnbench.files.whole_files import write_whole
-from unlearnbench.reading import Results, choose_results, read_results, to_stderr
+from unlearnbench.reading import (
+    Results,
+    choose_results,
+    of_benchmark,
+    read_results,
+    to_stderr,
+)
 from unlearnbench.registry import load_plugin_file
 
 if TYPE_CHECKING:
@@ -67,6 +73,11 @@ def _plugin_files(arguments: Sequence[str]) -> Iterator[str]:
     "--experiment", metavar="NAME", help="of the results those of this experiment, and its figures"
 )
 @click.option(
+    "--benchmark",
+    metavar="NAME",
+    help="of the results those of this benchmark, or none  [default: the only one there is]",
+)
+@click.option(
     "--sections",
     metavar="A,B",
     help="what to print, see: unlearnbench list sections  [default: the experiment's, or table]",
@@ -103,6 +114,7 @@ def report(
     folder: Path,
     output: str | None,
     experiment: str | None,
+    benchmark: str | None,
     sections: str | None,
     beside_published: bool,
     compare: Path | None,
@@ -120,14 +132,14 @@ def report(
     from unlearnbench.reporting.document import Document
 
     chosen = _chosen(sections, beside_published, compare, doc_id)
-    results = _read(folder, experiment, judge_id, study)
+    results = _read(folder, experiment, benchmark, judge_id, study)
     n_damaged = results.n_damaged
     if doc_id is not None:
         results = replace(results, findings=replace(results.findings, doc_ids=(doc_id,)))
     if compare is None:
         document = results.report(*chosen).document
     else:  # `--compare A B`: B is the argument, and what is looked at is the step from A to B
-        first = _read(compare, experiment, judge_id, study)
+        first = _read(compare, experiment, benchmark, judge_id, study)
         n_damaged += first.n_damaged
         names = compare.resolve().name, folder.resolve().name
         if names[0] == names[1]:
@@ -163,8 +175,16 @@ def _chosen(
     return chosen
 
 
-def _read(folder: Path, experiment: str | None, judge_id: str | None, study: str | None) -> Results:
+def _read(
+    folder: Path,
+    experiment: str | None,
+    benchmark: str | None,
+    judge_id: str | None,
+    study: str | None,
+) -> Results:
     every, n_damaged = read_results(folder)
+    if experiment is None or benchmark is not None:
+        every = of_benchmark(every, benchmark, folder)
     results = choose_results(folder, every, experiment, judge_id, study)
     return replace(results, n_damaged=results.n_damaged + n_damaged)
 

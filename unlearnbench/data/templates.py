@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from unlearnbench.errors import UserError
@@ -53,56 +54,87 @@ def encode_answers(
     A beginning-of-sequence token that the model's texts start with is left out of the prompt:
     whoever makes rows of the parts puts it there.  A text without a question has no prompt.
     """
-    prompts, answers, end = _texts(model, template, pairs)
-    heads = [_without_bos(model, ids) for ids in encode_starts(model.tokenizer, prompts)]
-    if template.together:
-        joint = encode_starts(
-            model.tokenizer, [p + a for p, a in zip(prompts, answers, strict=True)]
-        )
-        bodies = [
-            _without_bos(model, ids)[len(head) :] for ids, head in zip(joint, heads, strict=True)
-        ]
-    else:
-        bodies = encode_continuations(model.tokenizer, answers)
-        # Nothing stands before a text of its own.
-        starts = encode_starts(
-            model.tokenizer, [a for a, h in zip(answers, heads, strict=True) if not h]
-        )
-        texts = iter(starts)
-        bodies = [body if head else next(texts) for body, head in zip(bodies, heads, strict=True)]
-    return [(head, body + end) for head, body in zip(heads, bodies, strict=True)]
+    texts = _texts(model, template, pairs)
+    # Each prompt once: an item's paraphrases and wrong answers have the same.
+    prompts = list(dict.fromkeys(prompt for prompt, _, _ in texts))
+    heads = dict(zip(prompts, encode_starts(model.tokenizer, prompts), strict=True))
+    encode = _bodies_of_joint_texts if template.together else _bodies
+    bodies = encode(model, [(prompt, heads[prompt], answer) for prompt, answer, _ in texts])
+    return [
+        (_without_bos(model, heads[prompt]), body + end)
+        for (prompt, _, end), body in zip(texts, bodies, strict=True)
+    ]
 
 
 def encode_prompts(
     model: "LanguageModel", template: Template, questions: Sequence[str]
 ) -> list[Ids]:
     """The tokens after which the model is to answer, without the BOS that its texts start with."""
-    prompts, _, _ = _texts(model, template, [(question, "") for question in questions])
-    if template.answer_prefix and template.resolved(model) == "plain":
-        prompts = [prompt + template.separator + template.answer_prefix for prompt in prompts]
-    elif template.answer_prefix:
-        prompts = [prompt + template.answer_prefix for prompt in prompts]
+    prompts = [prompt for prompt, _, _ in _texts(model, template, [(q, "") for q in questions])]
     return [_without_bos(model, ids) for ids in encode_starts(model.tokenizer, prompts)]
+
+
+def end_tokens(model: "LanguageModel", template: Template) -> frozenset[int]:
+    """The tokens at which an answer ends: end of sequence, and the chat template's end of turn."""
+    eos = model.eos_token_id
+    ends = set() if eos is None else {eos}
+    if template.resolved(model) == "chat":
+        ends |= set(_end_of_turn(model, template))
+    return frozenset(ends)
+
+
+def _bodies(model: "LanguageModel", parts: Sequence[tuple[str, Ids, str]]) -> list[Ids]:
+    """The answers' tokens, each tokenised by itself."""
+    answers = dict.fromkeys((bool(prompt), answer) for prompt, _, answer in parts)
+    behind = [answer for has_prompt, answer in answers if has_prompt]
+    alone = [answer for has_prompt, answer in answers if not has_prompt]
+    encoded = {
+        **_by_text(True, behind, encode_continuations(model.tokenizer, behind)),
+        # Nothing stands before a text of its own.
+        **_by_text(False, alone, encode_starts(model.tokenizer, alone)),
+    }
+    return [encoded[bool(prompt), answer] for prompt, _, answer in parts]
+
+
+def _by_text(
+    has_prompt: bool, texts: Sequence[str], encoded: Sequence[Ids]
+) -> dict[tuple[bool, str], Ids]:
+    return {(has_prompt, text): ids for text, ids in zip(texts, encoded, strict=True)}
+
+
+def _bodies_of_joint_texts(
+    model: "LanguageModel", parts: Sequence[tuple[str, Ids, str]]
+) -> list[Ids]:
+    """What stands behind as many tokens as the prompt alone has: the two may share a token."""
+    joint = encode_starts(model.tokenizer, [prompt + answer for prompt, _, answer in parts])
+    return [ids[len(head) :] for ids, (_, head, _) in zip(joint, parts, strict=True)]
 
 
 def _texts(
     model: "LanguageModel", template: Template, pairs: Sequence[tuple[str, str]]
-) -> tuple[list[str], list[str], Ids]:
-    """Prompts, answers, and the tokens that end every answer."""
-    eos = model.eos_token_id
-    closing = [eos] if template.ends and eos is not None else []
-    if template.resolved(model) == "plain":
-        shown = "".join(
-            template.prompt.format(question=q) + template.separator + a + template.example_end
-            for q, a in template.examples
-        )
-        prompts = [shown + template.prompt.format(question=q) if q else "" for q, _ in pairs]
-        answers = [(template.separator if q else "") + a for q, a in pairs]
-        return prompts, answers, closing
-    prompts = [_chat(model, template, question) if question else "" for question, _ in pairs]
-    if template.ends:
-        closing = _end_of_turn(model, template) or closing
-    return prompts, [answer for _, answer in pairs], closing
+) -> list[tuple[str, str, Ids]]:
+    """Prompt, answer and the tokens that end the answer, of each pair."""
+    is_chat = template.resolved(model) == "chat"
+    make = partial(_chat, model) if is_chat else _plain
+    prompts = {q: make(template, q) for q in dict.fromkeys(q for q, _ in pairs) if q}
+    prefix, separator = template.answer_prefix, "" if is_chat else template.separator
+    if prefix:  # what follows it is separated from it in a chat, too
+        prompts = {q: prompt + separator + prefix for q, prompt in prompts.items()}
+        separator = template.separator
+    eos = [] if model.eos_token_id is None else [model.eos_token_id]
+    turn = (_end_of_turn(model, template) or eos) if is_chat and prompts else eos
+    if not template.ends:
+        eos = turn = []
+    return [(prompts[q], separator + a, turn) if q else ("", a, eos) for q, a in pairs]
+
+
+def _plain(template: Template, question: str) -> str:
+    # Not `format`: a prompt may hold braces of its own.
+    shown = "".join(
+        template.prompt.replace("{question}", q) + template.separator + a + template.example_end
+        for q, a in template.examples
+    )
+    return shown + template.prompt.replace("{question}", question)
 
 
 def _chat(
@@ -130,12 +162,18 @@ def _chat(
 
 
 def _end_of_turn(model: "LanguageModel", template: Template) -> Ids:
-    """The special token that the chat template puts after an answer, if it puts one there."""
+    """The special token that the chat template puts after an answer, if it puts one there.
+
+    What it writes behind that token (Qwen's line break) is no part of the answer.
+    """
     mark = "answer-to-be-found"
     _, _, after = _chat(model, template, "question", mark).rpartition(mark)
     ids = encode_starts(model.tokenizer, [after])[0] if after else []
     special = set(model.tokenizer.all_special_ids)
-    return ids[:1] if ids and ids[0] in special else []
+    # Those that the tokenizer gives no role of their own.
+    added = getattr(model.tokenizer, "added_tokens_decoder", {})
+    special |= {i for i, token in added.items() if token.special}
+    return [i for i in ids if i in special][:1]
 
 
 def _without_bos(model: "LanguageModel", ids: Ids) -> Ids:

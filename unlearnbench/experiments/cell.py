@@ -48,6 +48,7 @@ class Cell:
     el_epochs: Literal["all", "deciding"] = "all"
     limit: int | None = None
     task_limit: int | None = None
+    retrained: "ModelChoice | None" = None  # if a task needs it and there is one
     models: str | None = None  # folder to keep the unlearned model in; changes no number
     traces: str | None = None  # folder to write a trace of the run into; changes no number
     variant: str = ""  # of a named experiment; tells titles apart, changes no number
@@ -110,7 +111,8 @@ def _benchmark(cell: Cell) -> dict[str, Any]:
         return {}
     splits = {split.name: split.sha256 for split in cell.data.splits(cell.run, cell.limit)}
     template = cell.data.request.template
-    return {"benchmark": {"splits": splits, "template": template}}
+    retrained = {"retrained": cell.retrained.identity} if cell.retrained else {}
+    return {"benchmark": {"splits": splits, "template": template, **retrained}}
 
 
 def _pairing(cell: Cell) -> dict[str, str]:

@@ -104,24 +104,24 @@ def choose_data(
     Raises `UserError` for any that cannot be had or used; the encoder of pairs costs a
     warning only, because not every method asks for pairs.
     """
-    from unlearnbench.data.benchmarks.definition import find_benchmark
     from unlearnbench.data.forget_source import ForgetRequest, check_pairing
     from unlearnbench.data.validation_texts import texts_sha256
     from unlearnbench.metrics.bertscore_model import bert_sha256
 
+    benchmark = benchmark_with_splits(experiment)
+    _check_options(experiment, benchmark)
     request = ForgetRequest(
-        forget_set=_forget_set(experiment, model),
+        forget_set=_forget_set(experiment, model, benchmark),
         runs=experiment.split or experiment.runs,
         rows=experiment.rows,
         pool=experiment.pool,
         unseen=experiment.unseen,
         refusals=experiment.refusals,
         pairing=experiment.pairing,
-        benchmark=experiment.benchmark,
-        data=experiment.data if experiment.benchmark else None,
+        benchmark=experiment.benchmark if benchmark else None,
+        data=experiment.data if benchmark else None,
         template=experiment.template,
     )
-    _check_options(experiment)
     world = find_world(request.forget_set)
     own = world.name if world else None  # its encoder, texts and sets go with its forget sets
     source = _open(request)
@@ -147,7 +147,7 @@ def choose_data(
         texts=texts,
         texts_identity=texts_sha256(texts),
         sets=sets,
-        benchmark=find_benchmark(experiment.benchmark) if experiment.benchmark else None,
+        benchmark=benchmark,
     )
     return choice, warnings + more_warnings
 
@@ -220,11 +220,20 @@ def _open(request: "ForgetRequest") -> "ForgetSource":
     return open_source(request)
 
 
-def _forget_set(experiment: "Experiment", model: "ModelChoice") -> str:
-    if experiment.benchmark is not None:
-        from unlearnbench.data.benchmarks.definition import find_benchmark
+def benchmark_with_splits(experiment: "Experiment") -> "Benchmark | None":
+    """The experiment's benchmark, if its file says more than which options to run with."""
+    if experiment.benchmark is None:
+        return None
+    from unlearnbench.data.benchmarks.definition import find_benchmark
 
-        benchmark = find_benchmark(experiment.benchmark)
+    benchmark = find_benchmark(experiment.benchmark)
+    return benchmark if benchmark.definition.forget else None
+
+
+def _forget_set(
+    experiment: "Experiment", model: "ModelChoice", benchmark: "Benchmark | None"
+) -> str:
+    if benchmark is not None:
         own = benchmark.definition.world if experiment.data is None else find_world(experiment.data)
         return own if isinstance(own, str) else own.name if own else benchmark.name
     if experiment.forget_set is not None:
@@ -238,25 +247,24 @@ def _forget_set(experiment: "Experiment", model: "ModelChoice") -> str:
     )
 
 
-def _check_options(experiment: "Experiment") -> None:
+def _check_options(experiment: "Experiment", benchmark: "Benchmark | None") -> None:
     """Raise `UserError` for options that a benchmark answers, or that only it gives a meaning."""
-    if experiment.benchmark is None:
-        for name in ("split", "template"):
-            if getattr(experiment, name) not in ((), "auto"):
-                raise UserError(
-                    f"--{name} is of a benchmark; name one: --benchmark tofu (all: unlearnbench "
-                    "list benchmarks)"
-                )
+    if experiment.split and experiment.runs and experiment.split != experiment.runs:
+        raise UserError("--split and --runs name the same thing, forget splits; leave one out")
+    if benchmark is None:
+        if experiment.template != "auto":
+            raise UserError(
+                "--template is of a benchmark's questions; name one: --benchmark tofu (all: "
+                "unlearnbench list benchmarks)"
+            )
         return
     for name in ("forget_set", "rows", "pool", "unseen"):
         if getattr(experiment, name) is not None:
             raise UserError(
                 f"--{name.replace('_', '-')} {getattr(experiment, name)}: the benchmark "
-                f"{experiment.benchmark} says itself what is forgotten and kept; leave it out, or "
-                "leave --benchmark out"
+                f"{benchmark.name} says itself what is forgotten and kept; leave it out, or leave "
+                "--benchmark out"
             )
-    if experiment.split and experiment.runs and experiment.split != experiment.runs:
-        raise UserError("--split and --runs name the same thing: a benchmark's forget splits")
 
 
 def _stop(
@@ -294,7 +302,7 @@ def evaluation_data(
     """
     from unlearnbench.data.evaluation_sets.reading import read_sets
     from unlearnbench.data.validation_texts import default_texts, parse_text_option, read_texts
-    from unlearnbench.metrics.task import SPLITS, TEXTS
+    from unlearnbench.metrics.task import NO_SETS, TEXTS
 
     texts: dict[str, tuple[str, ...]] = {}
     named = dict(map(parse_text_option, experiment.text))
@@ -305,6 +313,6 @@ def evaluation_data(
         for option in experiment.data_revision
     )
     warnings: list[str] = []
-    wanted = tuple(name for name in needs if name not in (TEXTS, SPLITS))
+    wanted = tuple(name for name in needs if name not in NO_SETS)
     sets = read_sets(wanted, experiment.data or place, revisions, warnings)
     return texts, sets, warnings

@@ -18,7 +18,7 @@ from unlearnbench.experiments.benchmark_choice import (
     settings_in,
 )
 from unlearnbench.experiments.cell import Cell, identity_of
-from unlearnbench.experiments.data_choice import DataChoice, choose_data
+from unlearnbench.experiments.data_choice import DataChoice, choose_data, without_weights
 from unlearnbench.experiments.experiment import Experiment
 from unlearnbench.experiments.learning_rates import LearningRates, tuned_rates_for
 from unlearnbench.experiments.model_choice import ModelChoice, choose_model
@@ -30,7 +30,7 @@ from unlearnbench.experiments.wrapped import (
     parts_of,
     setting_place,
 )
-from unlearnbench.metrics.task import TEXTS
+from unlearnbench.metrics.task import RETRAINED, TEXTS
 from unlearnbench.models.aliases import aliases
 from unlearnbench.models.devices.strategy import n_processes
 from unlearnbench.protocol import LARGE, Protocol
@@ -95,6 +95,7 @@ class Planner:
         self.protocol = replace(named, **self.overrides.get("protocol", {}))
         self.references = _reference_roles(experiment.references)
         self.warnings: list[str] = []
+        self._retrained: dict[tuple[str, str], ModelChoice | None] = {}
 
     def plan(self) -> Plan:
         """The whole grid."""
@@ -130,6 +131,7 @@ class Planner:
         """The cells of one model: reference rows, then methods."""
         schedule = with_budget_text(model.strategy.schedule, data.texts)
         model = model.with_schedule(schedule)
+        self._check_splits(model, data)
         # Two cells of one model would measure its tasks twice if they went side by side.
         for run in data.runs:
             for role in self.references:
@@ -152,6 +154,17 @@ class Planner:
                     n_rows = len(data.doc_ids(run, cell.limit))
                     check_warmup(own.strategy.schedule, method.name, cell.settings, n_rows)
                     yield cell
+
+    def _check_splits(self, model: ModelChoice, data: DataChoice) -> None:
+        """Raise `UserError` for items of a benchmark that a task cannot measure of this model."""
+        if data.benchmark is None:
+            return
+        unloaded = without_weights(model)
+        for run in data.runs:
+            splits = data.splits(run, self.experiment.limit)
+            measured = [split.first(self.experiment.task_limit) for split in splits]
+            for name, task in self.tasks.items():
+                construct(task, self.overrides.get(name, {})).check_splits(unloaded, measured)
 
     def _reference_model(
         self, role: Role, model: ModelChoice, data: DataChoice, run: str
@@ -178,6 +191,17 @@ class Planner:
         if role in ("retrained", "null"):
             check_same_tokens(reference, model, data)
         return reference
+
+    def _measured_against(
+        self, model: ModelChoice, data: DataChoice, run: str
+    ) -> ModelChoice | None:
+        """The retrained model, where a task needs it beside the one that it measures."""
+        if RETRAINED not in self.needs:
+            return None
+        place = model.requested, run
+        if place not in self._retrained:
+            self._retrained[place] = self._reference_model("retrained", model, data, run)
+        return self._retrained[place]
 
     def settings(self, method: Any, model: ModelChoice, data: DataChoice) -> Chosen:
         """What a method is run with, but its seed."""
@@ -234,6 +258,7 @@ class Planner:
             el_epochs=by_default if experiment.el_epochs == "auto" else experiment.el_epochs,
             limit=experiment.limit,
             task_limit=experiment.task_limit,
+            retrained=self._measured_against(main, data, run),
             models=str(out / "models") if method and experiment.save_models else None,
             traces=str(out / "traces") if experiment.profile else None,
         )

@@ -2,7 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 from typing import Protocol as Interface
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 TEXTS = "texts"  # among what a task needs: the validation texts
 SPLITS = "splits"  # the splits of a benchmark
+RETRAINED = "retrained"  # the model retrained without the forget set
+NO_SETS = (TEXTS, SPLITS, RETRAINED)  # of these, what is no evaluation set
 
 
 class RowExaminer(Interface):
@@ -38,6 +40,8 @@ class TaskContext:
     texts: dict[str, tuple[str, ...]]  # validation texts by name: 'pile', 'wikitext'
     sets: Mapping[str, "EvaluationSet"] = field(default_factory=dict)  # of what the task `needs`
     splits: "tuple[Split, ...]" = ()  # of the benchmark; none without one
+    # The model retrained without the forget set, for tasks that need it; None if there is none.
+    load_retrained: "Callable[[], LanguageModel] | None" = None
     protocol: Protocol = field(default_factory=Protocol)
     batch_size: int = 8
     limit: int | None = None  # documents per task
@@ -50,6 +54,8 @@ class Measurement:
 
     scores: dict[str, Score]
     continuations: dict[str, str] = field(default_factory=dict)  # by doc_id of the forget set
+    # The scores' columns, where the context decides them; else they are the task's `measured`.
+    metrics: tuple[Metric, ...] = ()
 
     @classmethod
     def of(cls, task: "Task", returned: Any) -> "Measurement":
@@ -67,9 +73,21 @@ class Task(ABC):
     name: ClassVar[str]
     metrics: ClassVar[tuple[Metric, ...]]
     source: ClassVar[str] = ""
-    needs: ClassVar[tuple[str, ...]] = ()  # evaluation sets: 'hellaswag', ...; TEXTS for texts
+    # Evaluation sets: 'hellaswag', ...; TEXTS for texts, SPLITS for a benchmark's splits.
+    needs: ClassVar[tuple[str, ...]] = ()
+    measures: ClassVar[tuple[str, ...]] = ()  # what a split may ask of it: 'probability'
+    runs_by_default: ClassVar[bool] = True  # of a built-in one: without being named
     # Whether it looks at no forget set: rows of untouched models are then measured once for all.
     is_of_model_alone: ClassVar[bool] = False
+
+    def check_splits(  # noqa: B027 - most tasks look at no splits
+        self, model: "LanguageModel", splits: "Sequence[Split]"
+    ) -> None:
+        """Raise `UserError` for items that cannot be measured; planning calls it.
+
+        Of the model only tokenizer, configuration and source may be looked at: its weights need
+        not be there.
+        """
 
     @abstractmethod
     def measure(
@@ -82,7 +100,10 @@ class Task(ABC):
         """
 
     def measured(self, scores: Collection[str]) -> tuple[Metric, ...]:
-        """The columns of those scores; override it where the data decide what columns there are."""
+        """The columns of those scores; override it where the data decide what columns there are.
+
+        Where names do not tell a column's direction, `measure` returns a `Measurement` with them.
+        """
         return tuple(metric for metric in self.metrics if metric.name in scores)
 
 
@@ -122,10 +143,10 @@ def _contradictions(score: Score, scores: Mapping[str, Score]) -> Iterator[str]:
         yield f"a mean of '{min(missing)}', which was not returned"
 
 
-def columns_of(task: "Task", scores: dict[str, Score]) -> tuple[Metric, ...]:
-    """The columns of those scores, in the task's order; raises `UserError` if one has none."""
-    columns = tuple(task.measured(scores))
-    unknown = scores.keys() - {column.name for column in columns}
+def columns_of(task: "Task", measurement: Measurement) -> tuple[Metric, ...]:
+    """The scores' columns, in the task's order; raises `UserError` if one has none."""
+    columns = measurement.metrics or tuple(task.measured(measurement.scores))
+    unknown = measurement.scores.keys() - {column.name for column in columns}
     if unknown:
         raise UserError(
             f"task '{task.name}' measured '{min(unknown)}', which is none of its metrics; "

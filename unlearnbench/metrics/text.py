@@ -42,11 +42,12 @@ def token_entropy(ids: Sequence[int]) -> float:
 
 
 def _words(text: str) -> list[str]:
-    return _word_tokenizer().tokenize(text.lower())
+    return word_tokenizer().tokenize(text.lower())
 
 
 @cache
-def _word_tokenizer() -> "NLTKWordTokenizer":
+def word_tokenizer() -> "NLTKWordTokenizer":
+    """Words and punctuation as nltk takes them apart."""
     from nltk.tokenize import NLTKWordTokenizer
 
     return NLTKWordTokenizer()

@@ -1,9 +1,10 @@
 """Log-likelihoods of continuations: a beginning that several of them share is read once."""
 
 import itertools
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -11,10 +12,10 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers.cache_utils import Cache, DynamicCache
 
+from unlearnbench.models.cached_scoring import cached_pass
 from unlearnbench.models.generation.behaviour import behaviour_of
 from unlearnbench.models.generation.branches import ColumnLayer
 from unlearnbench.models.generation.room import Room
-from unlearnbench.models.scoring import cached_pass
 
 if TYPE_CHECKING:
     from unlearnbench.models.language_model import LanguageModel
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 PASS_TOKENS = 48
 _LEAST_SAVED = 8  # tokens; a beginning is not shared for less
 
+T = TypeVar("T")
 Ids = tuple[int, ...]
 Request = tuple[Sequence[int], Sequence[int]]  # ids of a context and of what is to follow it
 
@@ -35,7 +37,7 @@ class Likelihood(NamedTuple):
 
 
 @dataclass(frozen=True)
-class _Text:
+class Text:
     """What the network reads for one or more requests, and the tokens that follow its end."""
 
     ids: Ids
@@ -55,31 +57,46 @@ def likelihoods(
     What is longer than `max_length` and one token loses its beginning.  At least `batch_size`
     texts go through the network together, and as many as its memory is enough for.
     """
-    reader = _Reader(model, Room.of(model, batch_size))
-    by_request = {}
-    for request, likelihood in reader.read_all(_texts(requests, max_length)):
-        by_request[request] = likelihood
-        model.meter.advance(len(by_request), len(requests))
-    return [by_request[i] for i in range(len(requests))]
+    return _LikelihoodReader(model, Room.of(model, batch_size)).read(requests, max_length)
 
 
-def _texts(requests: Sequence[Request], max_length: int) -> list[_Text]:
+def _texts(requests: Sequence[Request], max_length: int) -> list[Text]:
     """Every text once: the one-token choices of a question read the same."""
-    texts: dict[Ids, _Text] = {}
+    texts: dict[Ids, Text] = {}
     for i, (context, continuation) in enumerate(requests):
         ids = (*context, *continuation)[-(max_length + 1) : -1]
-        texts.setdefault(ids, _Text(ids, {})).targets[i] = tuple(continuation)
+        texts.setdefault(ids, Text(ids, {})).targets[i] = tuple(continuation)
     return list(texts.values())
 
 
-class _Reader:
-    """Sends texts through the network and looks up the likelihoods of what follows them."""
+class TextReader(ABC, Generic[T]):
+    """Sends every text through the network once and looks up what is wanted of each request."""
 
     def __init__(self, model: "LanguageModel", room: Room) -> None:
         self.model, self.room = model, room
 
-    def read_all(self, texts: list[_Text]) -> Iterator[tuple[int, Likelihood]]:
-        """Every request's number and likelihood, in any order."""
+    @abstractmethod
+    def look_up(
+        self, input_ids: Tensor, positions: Tensor, cache: Cache | None, texts: list[Text]
+    ) -> list[tuple[int, T]]:
+        """What is wanted of the requests of these texts, after a pass over `input_ids` [B, L].
+
+        `positions` [B, L] are true where the texts' targets are predicted.
+        """
+
+    def read(self, requests: Sequence[Request], max_length: int) -> list[T]:
+        """What is wanted of each request, in their order; no part of one is empty.
+
+        What is longer than `max_length` and one token loses its beginning.
+        """
+        by_request = {}
+        for request, wanted in self._read_all(_texts(requests, max_length)):
+            by_request[request] = wanted
+            self.model.meter.advance(len(by_request), len(requests))
+        return [by_request[i] for i in range(len(requests))]
+
+    def _read_all(self, texts: list[Text]) -> Iterator[tuple[int, T]]:
+        """What is wanted of each request by its number, in any order."""
         at_most = [len(text.ids) - text.n_predicting for text in texts]
         if not behaviour_of(self.model).keeps_columns:
             at_most = [0] * len(texts)
@@ -102,8 +119,8 @@ class _Reader:
         return list(cache.layers)
 
     def _read(
-        self, texts: list[_Text], beginnings: "_Beginnings | None" = None
-    ) -> Iterator[tuple[int, Likelihood]]:
+        self, texts: list[Text], beginnings: "_Beginnings | None" = None
+    ) -> Iterator[tuple[int, T]]:
         n_cached = beginnings.n_tokens if beginnings else 0
         lengths = [len(text.ids) - n_cached for text in texts]
         predicting = [text.n_predicting for text in texts]
@@ -118,31 +135,52 @@ class _Reader:
 
     @torch.inference_mode()
     def _read_pack(
-        self, texts: list[_Text], n_cached: int, cache: Cache | None
-    ) -> Iterator[tuple[int, Likelihood]]:
+        self, texts: list[Text], n_cached: int, cache: Cache | None
+    ) -> list[tuple[int, T]]:
         rows = [torch.tensor(text.ids[n_cached:]) for text in texts]
         input_ids = pad_sequence(rows, batch_first=True, padding_value=self.model.pad_token_id)
         lengths = torch.tensor([len(row) for row in rows])[:, None]
         predicting = torch.tensor([text.n_predicting for text in texts])[:, None]
         columns = torch.arange(input_ids.shape[1])
         positions = (columns < lengths) & (columns >= lengths - predicting)
+        return self.look_up(input_ids, positions, cache, texts)
+
+
+@dataclass(frozen=True)
+class Targets:
+    """The tokens that requests are about, and which of a pass's positions predict each."""
+
+    requests: list[int]
+    counts: list[int]  # tokens of each request; they sum to N
+    rows: Tensor  # [N] among the positions, which come text after text
+    tokens: Tensor  # [N]
+
+    @classmethod
+    def of(cls, texts: list[Text]) -> "Targets":
+        """Of all requests of the texts."""
+        ends = itertools.accumulate(text.n_predicting for text in texts)
+        pairs = zip(ends, texts, strict=True)
+        parts = [(i, end, ids) for end, text in pairs for i, ids in text.targets.items()]
+        return cls(
+            [request for request, _, _ in parts],
+            [len(ids) for _, _, ids in parts],
+            torch.tensor([row for _, end, ids in parts for row in range(end - len(ids), end)]),
+            torch.tensor([token for _, _, ids in parts for token in ids]),
+        )
+
+
+class _LikelihoodReader(TextReader[Likelihood]):
+    def look_up(
+        self, input_ids: Tensor, positions: Tensor, cache: Cache | None, texts: list[Text]
+    ) -> list[tuple[int, Likelihood]]:
         logits = cached_pass(self.model, input_ids, positions, cache)
-        return _look_up(logits, texts)
-
-
-def _look_up(logits: Tensor, texts: list[_Text]) -> Iterator[tuple[int, Likelihood]]:
-    """The likelihoods of what follows these texts, whose rows of `logits` [N, V] come in order."""
-    scores = F.log_softmax(logits, dim=-1)  # in the network's precision, as lm-eval has it
-    ends = itertools.accumulate(text.n_predicting for text in texts)
-    parts = [(i, e, ids) for e, t in zip(ends, texts, strict=True) for i, ids in t.targets.items()]
-    rows = torch.tensor([row for _, end, ids in parts for row in range(end - len(ids), end)])
-    tokens = torch.tensor([token for _, _, ids in parts for token in ids])
-    chosen = scores[rows.to(scores.device), tokens.to(scores.device)].cpu()
-    greedy = _best(scores)[rows] == tokens
-    n_tokens = [len(ids) for _, _, ids in parts]
-    split = zip(parts, chosen.split(n_tokens), greedy.split(n_tokens), strict=True)
-    for (request, _, _), log_probabilities, hits in split:
-        yield request, Likelihood(float(log_probabilities.sum()), bool(hits.all()))
+        scores = F.log_softmax(logits, dim=-1)  # in the network's precision, as lm-eval has it
+        of = Targets.of(texts)
+        chosen = scores[of.rows.to(scores.device), of.tokens.to(scores.device)].cpu()
+        greedy = _best(scores)[of.rows] == of.tokens
+        split = zip(chosen.split(of.counts), greedy.split(of.counts), strict=True)
+        found = [Likelihood(float(each.sum()), bool(hits.all())) for each, hits in split]
+        return list(zip(of.requests, found, strict=True))
 
 
 def _best(scores: Tensor) -> Tensor:

@@ -15,13 +15,16 @@ _COUNTING = "LanguageModel._count"  # the one hook of our own
 _DEEPSPEED = "deepspeed."
 
 
-def state_sha256(network: "nn.Module", rows: "Sequences") -> str:
+def state_sha256(network: "nn.Module", rows: "Sequences | None" = None) -> str:
     """A hash over weights, buffers, kinds of modules and rows: what is equal knows them equally."""
     import torch
 
-    digest = hashlib.sha256(repr((rows.doc_ids, *_kinds(network))).encode())
-    held = (*network.parameters(), *network.buffers())
-    tensors = [rows.input_ids, rows.lengths, rows.n_given, *held]
+    doc_ids: tuple[str, ...] = ()
+    tensors = [*network.parameters(), *network.buffers()]
+    if rows is not None:
+        doc_ids, own = rows.doc_ids, [rows.input_ids, rows.lengths, rows.n_given]
+        tensors = [*own, *tensors]
+    digest = hashlib.sha256(repr((doc_ids, *_kinds(network))).encode())
     for tensor in tensors:
         flat = tensor.detach().contiguous().cpu().reshape(-1)
         digest.update(flat.view(torch.uint8).numpy().data)

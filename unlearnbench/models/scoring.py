@@ -24,8 +24,6 @@ from unlearnbench.models.network_state import acts_by_weights_alone
 from unlearnbench.models.sequences import Sequences
 
 if TYPE_CHECKING:
-    from transformers.cache_utils import Cache
-
     from unlearnbench.models.language_model import LanguageModel
     from unlearnbench.protocol import Protocol
 
@@ -226,14 +224,28 @@ def head_outputs(
     what is called, if it is not the model's own: such a wrapper calls the head itself.
     """
     # What a method has hooked in may act on the logits of some texts and not of others.
-    if network is not None or not acts_by_weights_alone(model.network) or not head_is_last(model):
+    if network is not None or not can_score_in_pieces(model):
         return HeadOutputs.whole(position_logits(model, sequences, positions, network))
+    return in_pieces(model, head_inputs(model, sequences, positions))
+
+
+def can_score_in_pieces(model: "LanguageModel") -> bool:
+    """Whether the head may be applied by itself: nothing else has a say in the logits."""
+    return acts_by_weights_alone(model.network) and head_is_last(model)
+
+
+def in_pieces(model: "LanguageModel", read: Tensor) -> HeadOutputs:
+    """What the network's head makes of [N, d] of its inputs."""
     vocabulary = model.network.config.get_text_config().vocab_size
-    read = head_inputs(model, sequences, positions)
     return HeadOutputs.of(read, output_head(model), vocabulary)
 
 
-def head_inputs(model: "LanguageModel", sequences: Sequences, positions: Tensor) -> Tensor:
+def head_inputs(
+    model: "LanguageModel",
+    sequences: Sequences,
+    positions: Tensor,
+    network: Callable[..., Any] | None = None,
+) -> Tensor:
     """[N, d] what the output head reads at the positions where `positions` [B, L] is true."""
     read: list[Tensor] = []
 
@@ -242,7 +254,7 @@ def head_inputs(model: "LanguageModel", sequences: Sequences, positions: Tensor)
         return (args[0][:1, :1],)  # the network's own call of its head is made nothing of
 
     with _hooked(output_head(model).register_forward_pre_hook(keep)):
-        _pass(model.network, sequences, model.device)
+        _pass(network or model.network, sequences, model.device)
     return read[0]
 
 
@@ -362,26 +374,6 @@ def position_logits(
     with _hooked(output_head(model).register_forward_pre_hook(select)):
         logits: Tensor = _pass(network or model.network, sequences, model.device).logits[0]
     return logits
-
-
-def cached_pass(
-    model: "LanguageModel", input_ids: Tensor, positions: Tensor, cache: "Cache | None"
-) -> Tensor:
-    """[N, V] next-token scores at the positions where `positions` [B, L] bool is true.
-
-    `input_ids` [B, L] go behind what the cache holds, and into it.  Rows are padded on the
-    right: nothing that a causal model reads stands there, so it needs no mask.
-    """
-
-    def network(input_ids: Tensor, **_: Any) -> Any:
-        return model.network(
-            input_ids=input_ids, past_key_values=cache, use_cache=cache is not None
-        )
-
-    n_rows, width = input_ids.shape
-    whole = torch.full((n_rows,), width)
-    sequences = Sequences(input_ids, whole, whole, ("",) * n_rows)
-    return position_logits(model, sequences, positions, network)
 
 
 def output_head(model: "LanguageModel") -> nn.Module:

@@ -109,6 +109,7 @@ def _measure(
         cell.data.texts,
         sets=cell.data.sets,
         splits=cell.data.splits(cell.run, cell.limit),
+        load_retrained=cell.retrained.load if cell.retrained else None,
         protocol=cell.protocol,
         limit=cell.task_limit,
         examiner=examiner,
@@ -123,7 +124,7 @@ def _measure(
     for name, measurement in measure_tasks(
         tasks, model, context, cell.seed, cell.threads, measured
     ):
-        metrics = columns_of(tasks[name], measurement.scores)
+        metrics = columns_of(tasks[name], measurement)
         state.scores[name] = measurement.scores
         state.metrics += [replace(metric, task=name) for metric in metrics]
         state.continuations |= measurement.continuations

@@ -8,7 +8,7 @@ from unlearnbench.data.stop_line import StopLine
 from unlearnbench.metrics.measured_once import measured_once
 from unlearnbench.metrics.task import Measurement
 from unlearnbench.models.devices import ranks
-from unlearnbench.results.score import Score
+from unlearnbench.results.score import Metric, Score
 from unlearnbench.unlearning.examiner import Examiner
 
 if TYPE_CHECKING:
@@ -80,10 +80,12 @@ def scores_of_untouched(
         cell.threads,
         {name: cell.identity[name] for name in ("protocol", "tasks", "texts", "sets", "software")},
     ]
-    scores = measured_once(
-        "scores",
-        question,
-        model.meter,
-        lambda: {name: score.model_dump() for name, score in measure().scores.items()},
-    )
-    return Measurement({name: Score(**score) for name, score in scores.items()})
+
+    def measured() -> dict[str, Any]:
+        measurement = measure()
+        scores = {name: score.model_dump() for name, score in measurement.scores.items()}
+        return {"scores": scores, "metrics": [asdict(metric) for metric in measurement.metrics]}
+
+    found = measured_once("scores", question, model.meter, measured)
+    scores = {name: Score(**score) for name, score in found["scores"].items()}
+    return Measurement(scores, metrics=tuple(Metric(**each) for each in found["metrics"]))

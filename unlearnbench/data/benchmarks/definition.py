@@ -127,8 +127,13 @@ class Definition(_Part):
     chunk_tokens: int | None = Field(
         default=None, ge=2, description="texts to forget and to keep are cut into so many tokens"
     )
-    tables: dict[str, _Table] = Field(description="by name: a hub data set, or a slice of another")
-    forget: dict[str, ForgetPart] = Field(min_length=1, description="the forget splits, by name")
+    tables: dict[str, _Table] = Field(
+        default_factory=dict, description="by name: a hub data set, or a slice of another"
+    )
+    forget: dict[str, ForgetPart] = Field(
+        default_factory=dict,
+        description="the forget splits, by name; without any the forget sets are those of `run`",
+    )
     splits: dict[str, SplitPart] = Field(
         default_factory=dict, description="what tasks measure, by the name metrics begin with"
     )

@@ -1,6 +1,7 @@
 """Replies: greedy continuations of prompts of any length that end where a stop text begins."""
 
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -8,9 +9,9 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from unlearnbench.errors import UserError
+from unlearnbench.models.cached_scoring import cached_pass
 from unlearnbench.models.generation.branches import Prefill, continue_rows, new_cache
 from unlearnbench.models.generation.room import Room
-from unlearnbench.models.scoring import cached_pass
 from unlearnbench.models.vocabulary import encode_starts
 
 if TYPE_CHECKING:
@@ -33,18 +34,35 @@ def write_replies(
     Raises `UserError` for a network whose context `new_tokens` fill.
     """
     ids = _prompt_ids(model, prompts, new_tokens)
-    replies, n_done = [""] * len(ids), 0
-    for batch in _batches(Room.of(model, batch_size), list(map(len, ids)), new_tokens):
-        prompt_ids = [ids[i] for i in batch]
-        prefill, watch = _prefill(model, prompt_ids), _StopText(model, stop, len(batch))
+    return continue_prompts(model, ids, new_tokens, (stop,), batch_size=batch_size)
+
+
+def continue_prompts(
+    model: "LanguageModel",
+    prompts: Sequence[list[int]],
+    new_tokens: int,
+    stops: tuple[str, ...] = (),
+    ends: Collection[int] = (),
+    batch_size: int = 16,
+) -> list[str]:
+    """What the model writes after the tokens of each prompt, which fit it with `new_tokens` more.
+
+    As `write_replies` has it; a reply ends before the first of the stop texts, and at a token of
+    `ends` as at an end of sequence.  A BOS is part of the prompt.
+    """
+    replies, n_done = [""] * len(prompts), 0
+    every_end = {*ends, *([] if model.eos_token_id is None else [model.eos_token_id])}
+    for batch in _batches(Room.of(model, batch_size), list(map(len, prompts)), new_tokens):
+        prompt_ids = [prompts[i] for i in batch]
+        prefill = _prefill(model, prompt_ids)
+        watch = _Endings(model, stops, every_end, len(batch))
         starts = list(map(len, prompt_ids))
         written = continue_rows(model, prefill, starts, new_tokens, len(batch), watch)
         for i, tokens in zip(batch, written, strict=True):
-            has_ended = tokens[-1:] == [model.eos_token_id]
-            text = _text(model, tokens[:-1] if has_ended else tokens)
-            replies[i] = text.partition(stop)[0]
+            own = itertools.takewhile(lambda token: token not in every_end, tokens)
+            replies[i] = _before(stops, _text(model, list(own)))
         n_done += len(batch)
-        model.meter.advance(n_done, len(ids))
+        model.meter.advance(n_done, len(prompts))
     return replies
 
 
@@ -97,11 +115,19 @@ def _text(model: "LanguageModel", tokens: list[int]) -> str:
     )
 
 
-class _StopText:
-    """Settles the branches whose text holds the stop text: the rest would be cut off."""
+def _before(stops: tuple[str, ...], text: str) -> str:
+    """The text before the first of the stop texts in it."""
+    found = [at for stop in stops if (at := text.find(stop)) >= 0]
+    return text[: min(found, default=len(text))]
 
-    def __init__(self, model: "LanguageModel", stop: str, n_branches: int) -> None:
-        self.model, self.stop = model, stop
+
+class _Endings:
+    """Settles the branches whose reply is over: the rest would be cut off."""
+
+    def __init__(
+        self, model: "LanguageModel", stops: tuple[str, ...], ends: Collection[int], n_branches: int
+    ) -> None:
+        self.model, self.stops, self.ends = model, stops, ends
         self.written: list[list[int]] = [[] for _ in range(n_branches)]
 
     def settled(
@@ -110,8 +136,16 @@ class _StopText:
         column: int | Tensor,  # noqa: ARG002 - every branch gets one token at a time
         tokens: Tensor,
     ) -> Tensor:
-        """[k] bool: has the stop text been written?"""
+        """[k] bool: has a stop text or an end been written?"""
         for branch, token in zip(branches.tolist(), tokens.tolist(), strict=True):
             self.written[branch].append(token)
-        texts = (_text(self.model, self.written[branch]) for branch in branches.tolist())
-        return torch.tensor([self.stop in text for text in texts], dtype=torch.bool)
+        written = [self.written[branch] for branch in branches.tolist()]
+        return torch.tensor([self._is_over(each) for each in written], dtype=torch.bool)
+
+    def _is_over(self, written: list[int]) -> bool:
+        if written[-1] in self.ends:
+            return True
+        if not self.stops:
+            return False
+        text = _text(self.model, written)
+        return any(stop in text for stop in self.stops)
