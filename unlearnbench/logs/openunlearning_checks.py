@@ -44,6 +44,7 @@ SILENT_HALF = 0.5  # the reference AUC that the harness takes where it is given 
 # Of a reference in MUSE's orientation.  A retrained model does not tell forget from holdout texts:
 # the published ones have .48 to .62.  Below this the reference knows the forget set.
 _LEAST_REFERENCE = 0.25
+_NEAR_THE_FLOOR = 1e-4  # of -100: what the epsilon in the denominator moves it
 _FLOAT32 = 2e-6  # relative: the log's probabilities come from losses in single precision
 
 
@@ -279,9 +280,13 @@ def _leakage(
             f"privleak {told!r} is relative to an AUC of 0.5, which OpenUnlearning silently takes "
             "where it is given no retain log: it says nothing of a retrained model"
         ]
-    implied = own / (1 + told / 100) if told != -100 else math.nan
-    if own == 0 or math.isnan(implied):  # -100 whatever the reference
-        return [], []
+    if own == 0 or told == -100:
+        if abs(told + 100) < _NEAR_THE_FLOOR and own == 0:
+            return [], []
+        return [
+            f"privleak {told!r} does not go with a mia_min_k of {1 - own!r}: -100 goes with 1"
+        ], []
+    implied = own / (1 + told / 100)
     text = f"privleak {told!r} takes a reference AUC of {implied:.4f} (MUSE's orientation)"
     if not 0 <= implied <= 1:
         return [f"{text}, which is not within 0 and 1: it is not that of any reference"], []
