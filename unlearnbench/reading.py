@@ -238,6 +238,7 @@ def choose_results(
 def _findings(
     results: "Sequence[Result]", folder: Path, judge_id: str | None, study: str | None
 ) -> "Findings":
+    from unlearnbench.analysis.derived import derive
     from unlearnbench.ratings.human.studies import read_studies
     from unlearnbench.ratings.judge.replies import JudgeFiles
     from unlearnbench.ratings.judge.scores import JudgeScores, judge_note, with_judge_scores
@@ -249,6 +250,12 @@ def _findings(
         scores = JudgeScores(judge, files.load(judge))
         notes = [judge_note(results, scores)]
         results = with_judge_scores(results, scores)
+    if any(result.imported for result in results):
+        from unlearnbench.logs.imports import imported_note
+
+        notes += filter(None, [imported_note(results)])
+    results, of_derived = derive(results)
+    notes += of_derived
     keys = {result.key for result in results}
     # Read when a section asks for them: two studies to choose from are no matter of a table.
     ratings = partial(read_studies, folder, judge_id, study, keys)

@@ -276,8 +276,23 @@ def test_auc_interval_solves_its_equation() -> None:
     at_0, at_1 = membership.auc_interval(0.0, 64, 64), membership.auc_interval(1.0, 64, 64)
     assert at_0.low == 0.0 < at_0.high < 0.1
     assert at_1 == pytest.approx((1 - at_0.high, 1.0))
+    wider = membership.auc_interval(0.7, 30, 40, variance=1.0)
+    assert wider.low < membership.auc_interval(0.7, 30, 40).low
+    assert membership.auc_interval(0.7, 30, 40, variance=0.0) == membership.auc_interval(
+        0.7, 30, 40
+    )
     low, high = membership.auc_interval(0.5, 64, 64)
     assert (high - low) / 2 == pytest.approx(0.1, abs=0.01)  # 2 x .051 of FIELD.md
+
+
+def test_delongs_variance_is_that_of_the_placements() -> None:
+    rng = np.random.default_rng(6)
+    forget, holdout = rng.integers(9, size=12).astype(float), rng.integers(9, size=15) + 1.0
+    above = holdout[None, :] > forget[:, None]
+    kernel = above + (holdout[None, :] == forget[:, None]) / 2
+    expected = kernel.mean(1).var(ddof=1) / 12 + kernel.mean(0).var(ddof=1) / 15
+    assert membership.delong_variance(forget, holdout) == pytest.approx(expected, rel=1e-12)
+    assert membership.delong_variance([1.0], holdout) is None
 
 
 def plain_tpr(forget: list[float], holdout: list[float], rate: float) -> float:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 from unlearnbench.analysis.footnotes import conditions_of, format_value, mark, notes_of
 from unlearnbench.analysis.table import (
     EPOCHS,
+    P_VALUE,
     PAPER_COLUMNS,
     S_M,
     S_Z,
@@ -265,7 +266,7 @@ def _ranks(column: Column, values: Sequence[float | None], cap: float | None) ->
     """1 for the best and 2 for the second best value; equal as printed is equal in rank."""
     printed = [_as_printed(column, value, cap) for value in values]
     measured = [v for v in printed if v is not None]
-    if len(measured) < 2:
+    if len(measured) < 2 or column.higher_is_better is None:
         return [None] * len(values)
     first_two = sorted(set(measured), reverse=bool(column.higher_is_better))[:2]
     return [first_two.index(v) + 1 if v in first_two else None for v in printed]
@@ -276,7 +277,7 @@ def _as_printed(column: Column, value: float | None, cap: float | None) -> float
         return None
     if column.is_over_cap(value, cap):
         return float("inf")
-    return round(value, column.decimals)
+    return float(column.text(value)) if column.unit == P_VALUE else round(value, column.decimals)
 
 
 def scores_of(

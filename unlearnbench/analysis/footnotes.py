@@ -19,7 +19,7 @@ from unlearnbench.analysis.table import (
     Row,
 )
 from unlearnbench.protocol import Protocol
-from unlearnbench.results.record import Result, StopRecord
+from unlearnbench.results.record import IMPORTED, Result, StopRecord
 
 
 def differing_protocol_settings(name: str, protocol: dict[str, Any]) -> dict[str, Any]:
@@ -325,7 +325,7 @@ def _lines(stops: Sequence[StopRecord]) -> str:
 
 
 def _protocol(group: Group) -> str:
-    if not group.protocol_name:
+    if group.protocol_name in ("", IMPORTED):
         return ""
     settings = _single_settings(group.protocol_name, group.protocol)
     exceptions = f", except {settings}" if settings else ""

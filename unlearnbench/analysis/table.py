@@ -12,6 +12,7 @@ from unlearnbench.results.record import Result, Role, StopRecord
 from unlearnbench.results.score import TABLE_I, Metric, Score
 
 ABSENT = "–"  # not measured; never 0
+P_VALUE = "p"  # the unit of values that may be as small as 1e-239
 
 
 @pydantic_dataclass(frozen=True)
@@ -53,6 +54,8 @@ class Column(Metric):
         if self.is_over_cap(value, cap):
             return f">{cap:g}"
         if abs(value) >= 1e6:  # uncapped perplexities of a destroyed model
+            return f"{value:.1e}"
+        if self.unit == P_VALUE and 0 < value < 10**-self.decimals:
             return f"{value:.1e}"
         return f"{value:z.{self.decimals}f}"
 

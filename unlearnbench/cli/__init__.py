@@ -12,6 +12,7 @@ import unlearnbench
 from unlearnbench.cli.catalogue import list_command, show
 from unlearnbench.cli.human import human
 from unlearnbench.cli.judge import judge
+from unlearnbench.cli.logs import import_logs, verify
 from unlearnbench.cli.nano import nano
 from unlearnbench.cli.new import new
 from unlearnbench.cli.report import report
@@ -47,7 +48,10 @@ USAGE = 2
 
 @click.group(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    commands=[run, report, judge, human, list_command, show, new, tune, upgrade, nano, completion],
+    commands=[
+        *(run, report, judge, human, list_command, show, new, tune, upgrade, nano),
+        *(import_logs, verify, completion),
+    ],
 )
 @click.version_option(unlearnbench.__version__, prog_name="unlearnbench")
 def cli() -> None:

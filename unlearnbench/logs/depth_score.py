@@ -1,6 +1,6 @@
 """The table of the unlearning depth score (UDS): 152 models, and aggregates of aggregates.
 
-Every harmonic mean has 1e-12 added to its parts, but that of memorisation; relative utility is cut
+Every harmonic mean but memorisation has 1e-12 added to its parts; relative utility is cut
 at 1.  Source: gnueaj/unlearning-depth-score, method_results.json.
 """
 
@@ -93,7 +93,7 @@ _AGGREGATES: dict[str, Callable[[Mapping[str, Any]], float]] = {
     ),
     "privacy_mia": lambda row: _mean(row, tuple(_ATTACKS)),
     "privacy": lambda row: _mean(row, ("privacy_mia", "uds")),
-    "model_utility": lambda row: aggregates.model_utility([row[column] for column in _NINE]),
+    "model_utility": lambda row: _mean(row, _NINE),
     "utility": lambda row: _mean(row, ("model_utility", "fluency")),
     "overall": lambda row: _mean(row, ("mem", "privacy", "utility_rel")),
 }

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 ByItem = Mapping[str, float]  # an item's name -> its value
 ByText = Mapping[str, str]
@@ -25,6 +26,7 @@ class Log:
     totals: Mapping[str, Mapping[str, tuple[float, float | None]]] = field(default_factory=dict)
     stated: Mapping[str, float] = field(default_factory=dict)  # aggregates by the file's own names
     texts: Mapping[str, ByText] = field(default_factory=dict)  # split -> item -> its answer
+    template: Literal["chat", "plain"] = "plain"  # what the questions were put into
 
     def values(self, task: str, metric: str) -> ByItem:
         """A metric's values by item; nothing where the file has none."""
@@ -38,7 +40,7 @@ class Check:
     name: str
     recomputed: float
     stated: float | None = None  # None: the file does not say
-    where: str = ""  # whose statement, where it is not the file's own: 'TOFU_SUMMARY.json'
+    where: str = ""  # whose statement: 'log, TOFU_SUMMARY.json'
     tolerance: float = 0.0  # absolute: what the stated digits leave open
 
     @property
@@ -94,3 +96,20 @@ def impossible_shares(values: Mapping[str, float], what: str, slack: float = 0.0
         f"{what}: {len(outside)} of {len(values)} values are not within 0 and 1, the first "
         f"{value!r} ({name})"
     ]
+
+
+def unlike_items(own: Log, other: Log) -> str:
+    """Why two logs are not of the same items, in words; empty if they may be."""
+    if own.benchmark != other.benchmark:
+        return f"it is of {other.benchmark}, not of {own.benchmark}"
+    for task, metrics in own.items.items():
+        for metric, values in metrics.items():
+            there = other.values(task, metric)
+            if there and there.keys() != values.keys():
+                return f"it has {len(there)} items of {metric}, not {len(values)}"
+    for split, texts in own.texts.items():
+        answers = other.texts.get(split, {})
+        for item, text in texts.items():
+            if (answer := answers.get(item, text)) != text:
+                return f"item {item} of {split} is {answer[:40]!r} there, not {text[:40]!r}"
+    return ""

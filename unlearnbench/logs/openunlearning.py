@@ -82,6 +82,7 @@ def read(contents: Contents) -> list[Log]:
             items,
             stated={name: value for name, value, _ in stated(contents)},
             texts=dict(_answers(contents.value)),
+            template="plain" if is_muse else "chat",
         )
     ]
 

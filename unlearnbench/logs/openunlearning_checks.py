@@ -18,7 +18,7 @@ from unlearnbench.analysis.derived.membership import (
 )
 from unlearnbench.errors import UserError
 from unlearnbench.logs.contents import Contents, mean
-from unlearnbench.logs.log import Check, Verification, impossible_shares, is_same
+from unlearnbench.logs.log import Check, Verification, impossible_shares, is_same, unlike_items
 from unlearnbench.logs.openunlearning import (
     ATTACKS,
     KIND,
@@ -44,6 +44,7 @@ SILENT_HALF = 0.5  # the reference AUC that the harness takes where it is given 
 # Of a reference in MUSE's orientation.  A retrained model does not tell forget from holdout texts:
 # the published ones have .48 to .62.  Below this the reference knows the forget set.
 _LEAST_REFERENCE = 0.25
+_NEAR_THE_FLOOR = 1e-4  # of -100: what the epsilon in the denominator moves it
 _FLOAT32 = 2e-6  # relative: the log's probabilities come from losses in single precision
 
 
@@ -56,16 +57,20 @@ def verify(contents: Contents, reference: Contents | None) -> Verification:
             "no --reference: forget quality and PrivLeak are relative to a retrained model and "
             "were not recomputed"
         )
-    other = reference if reference and not (why := _unlike(contents, reference)) else None
-    if reference is not None and other is None:
+    other = reference
+    if reference is not None and (why := unlike_items(log, read(reference)[0])):
         problems.append(f"not compared with {reference.path.name}: {why}")
+        other = None
     values = _recomputed(contents)
     if other is not None:
         values |= _relative(contents, other)
     statements = list(stated(contents))
+    by_value: dict[tuple[str, float], list[str]] = {}  # the log and its summary may both say it
+    for name, value, where in statements:
+        by_value.setdefault((name, value), []).append(where or "log")
     checks = [
-        Check(name, values[name], value, where)
-        for name, value, where in statements
+        Check(name, values[name], value, ", ".join(by))
+        for (name, value), by in by_value.items()
         if name in values
     ]
     told = {name for name, _, _ in statements}
@@ -163,30 +168,6 @@ def _relative(contents: Contents, reference: Contents) -> dict[str, float]:
         )
         found["privleak"] = privacy_leakage(own_area, other_area, OPEN_UNLEARNING_EPSILON)
     return found
-
-
-def _unlike(contents: Contents, reference: Contents) -> str:
-    """Why two logs are not of the same items; empty if they may be."""
-    first, second = read(contents)[0], read(reference)[0]
-    if first.benchmark != second.benchmark:
-        return f"it is of {second.benchmark}, this log of {first.benchmark}"
-    for task, metrics in first.items.items():
-        for metric, own in metrics.items():
-            other = second.values(task, metric)
-            if other and len(own) != len(other):
-                return (
-                    f"{metric} has {len(other)} items there and {len(own)} here, so it is of "
-                    "another split"
-                )
-    for split, own_texts in first.texts.items():
-        for item, text in own_texts.items():
-            there = second.texts.get(split, {}).get(item, text)
-            if there != text:
-                return (
-                    f"item {item} of {split} is {there[:40]!r} there and {text[:40]!r} here, so it "
-                    "is of another split"
-                )
-    return ""
 
 
 def _impossible(contents: Contents, in_log: Mapping[str, float]) -> Iterator[str]:
@@ -299,9 +280,13 @@ def _leakage(
             f"privleak {told!r} is relative to an AUC of 0.5, which OpenUnlearning silently takes "
             "where it is given no retain log: it says nothing of a retrained model"
         ]
-    implied = own / (1 + told / 100) if told != -100 else math.nan
-    if own == 0 or math.isnan(implied):  # -100 whatever the reference
-        return [], []
+    if own == 0 or told == -100:
+        if abs(told + 100) < _NEAR_THE_FLOOR and own == 0:
+            return [], []
+        return [
+            f"privleak {told!r} does not go with a mia_min_k of {1 - own!r}: -100 goes with 1"
+        ], []
+    implied = own / (1 + told / 100)
     text = f"privleak {told!r} takes a reference AUC of {implied:.4f} (MUSE's orientation)"
     if not 0 <= implied <= 1:
         return [f"{text}, which is not within 0 and 1: it is not that of any reference"], []

@@ -13,7 +13,7 @@ from unlearnbench.analysis.derived import aggregates, ks, truth_ratio
 from unlearnbench.analysis.derived.truth_ratio import Average
 from unlearnbench.errors import UserError
 from unlearnbench.logs.contents import Contents, mean, need, number, numbers
-from unlearnbench.logs.log import Check, Log, Verification, impossible_shares
+from unlearnbench.logs.log import Check, Log, Verification, impossible_shares, unlike_items
 
 KIND = "TOFU"
 LOOKS_FOR = "'eval_log_forget.json' with avg_gt_loss"
@@ -60,7 +60,7 @@ def read(contents: Contents) -> list[Log]:
     items = {"answers": answers, "replies": replies}
     model = contents.stem.removesuffix(".eval_log_aggregated")
     return [Log(contents.path, contents.sha256, KIND, model, "tofu", _N_FORGET.get(n, ""), items,
-                texts=texts)]  # fmt: skip
+                texts=texts, template="chat")]  # fmt: skip
 
 
 def verify(contents: Contents, reference: Contents | None) -> Verification:
@@ -96,7 +96,7 @@ def verify(contents: Contents, reference: Contents | None) -> Verification:
         notes.append(
             "no --reference: forget quality is relative to a retrained model and was not computed"
         )
-    elif why := _unlike(log, read(reference)[0]):
+    elif why := unlike_items(log, read(reference)[0]):
         problems.append(f"not compared with {reference.path.name}: {why}")
     else:
         for average in _AVERAGES:
@@ -175,17 +175,6 @@ def _answers(contents: Contents, split: str) -> Iterator[tuple[str, str]]:
     for item, texts in contents.value[FILES[split]].get("generated_text", {}).items():
         if isinstance(texts, list) and len(texts) == 3:
             yield item, str(texts[2]).removesuffix("</s>").strip()
-
-
-def _unlike(own: Log, other: Log) -> str:
-    """Why two logs are not of the same items; empty if they may be."""
-    first, second = (set(log.values("answers", "forget_probability")) for log in (own, other))
-    if len(first) != len(second):
-        return f"it has {len(second)} items to forget, this log {len(first)}"
-    for item, text in own.texts["forget"].items():
-        if (there := other.texts["forget"].get(item, text)) != text:
-            return f"item {item} is {there[:40]!r} there and {text[:40]!r} here"
-    return ""
 
 
 def _at_odds(contents: Contents) -> Iterator[str]:

@@ -100,6 +100,18 @@ class BenchmarkRecord(Record):
     splits: dict[str, SplitRecord] = Field(description="by the name that metrics begin with")
 
 
+IMPORTED = "imported"  # the protocol's name of a result that was read from a log
+
+
+class ImportRecord(Record):
+    """The log that a result was read from; nothing of it was measured here."""
+
+    kind: str = Field(description="which harness wrote it")
+    file: str = Field(description="its name")
+    sha256: str = Field(description="of the file")
+    stated: dict[str, float] = Field(description="the aggregates that it states, by its own names")
+
+
 class EvaluationSetRecord(Record):
     """A set of questions or conversations that a task measured with."""
 
@@ -228,6 +240,9 @@ class Result(Record):
     stop: StopRecord
     benchmark: BenchmarkRecord | None = Field(
         default=None, description="null for a run that names none"
+    )
+    imported: ImportRecord | None = Field(
+        default=None, description="the log that it was read from; null for what was measured"
     )
     sets: dict[str, EvaluationSetRecord] = Field(
         default_factory=dict, description="by name: the questions and conversations measured with"

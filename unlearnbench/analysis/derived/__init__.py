@@ -6,3 +6,7 @@ membership.py     AUC, TPR at a low FPR, PrivLeak, closeness to the retrained mo
 aggregates.py     harmonic means: model utility, memorisation, privacy, overall; SemEval's
 klom.py           divergence of margins over several seeds
 """
+
+from unlearnbench.analysis.derived.scores import derive, with_derived
+
+__all__ = ["derive", "with_derived"]

@@ -32,26 +32,60 @@ def auc(forget: Sequence[float] | Array, holdout: Sequence[float] | Array) -> fl
 
     Raises `ValueError` for an empty side or a score that is NaN.
     """
-    below, n = _checked(forget), np.sort(_checked(holdout))
-    n_above = len(n) - np.searchsorted(n, below, side="right")
-    n_tied = np.searchsorted(n, below, side="right") - np.searchsorted(n, below, side="left")
-    return float((n_above + n_tied / 2).sum() / (len(below) * len(n)))
+    above, _ = _placements(forget, holdout)
+    return float(above.mean())
 
 
-def auc_interval(area: float, n_forget: int, n_holdout: int, level: float = 0.95) -> Interval:
-    """Newcombe's interval of an AUC (Statistics in Medicine 2006, method 5).
+def _placements(
+    forget: Sequence[float] | Array, holdout: Sequence[float] | Array
+) -> tuple[Array, Array]:
+    """[F] the share of holdout scores above each forget score, [H] of forget scores below each
+    holdout score; ties count half."""
+    members, others = _checked(forget), _checked(holdout)
+    above = 1 - _below(np.sort(others), members)
+    return above, _below(np.sort(members), others)
+
+
+def _below(ordered: Array, values: Array) -> Array:
+    strictly = np.searchsorted(ordered, values, side="left")
+    or_equal = np.searchsorted(ordered, values, side="right")
+    share: Array = (strictly + or_equal) / (2 * len(ordered))
+    return share
+
+
+def delong_variance(
+    forget: Sequence[float] | Array, holdout: Sequence[float] | Array
+) -> float | None:
+    """DeLong's variance of their AUC; None for fewer than two scores on a side."""
+    sides = _placements(forget, holdout)
+    if min(map(len, sides)) < 2:
+        return None
+    return float(sum(np.var(side, ddof=1) / len(side) for side in sides))
+
+
+def auc_interval(
+    area: float,
+    n_forget: int,
+    n_holdout: int,
+    variance: float | None = None,
+    level: float = 0.95,
+) -> Interval:
+    """Newcombe's interval of an AUC (Statistics in Medicine 2006, method 5), widened to DeLong's.
 
     The ends are the areas whose own standard error, Hanley and McNeil's with both sizes replaced
     by their mean, is the distance to the observed one over z.  DeLong's and the bootstrap's have
-    no width at 0 and 1, where a model that remembers or was pushed too far lies.
+    no width at 0 and 1, where a model that remembers or was pushed too far lies.  Newcombe's takes
+    both sides to vary alike; where DeLong's `variance` is larger, all are enlarged by that factor.
     """
     from scipy.optimize import brentq
     from scipy.stats import norm
 
     z = float(norm.ppf((1 + level) / 2))
+    own = _variance(area, n_forget, n_holdout)
+    factor = max(variance / own, 1.0) if variance is not None and own > 0 else 1.0
 
     def excess(theta: float) -> float:
-        return float((area - theta) ** 2 - z**2 * _variance(theta, n_forget, n_holdout))
+        return float((area - theta) ** 2 - factor * z**2 * _variance(theta, n_forget, n_holdout))
 
     # The observed area itself solves it at 0 and 1, so the search begins beside it.
     low = float(brentq(excess, 0.0, min(area, 1 - _ROUNDING))) if area > 0 else 0.0
@@ -155,3 +189,33 @@ def closeness(area: float, reference: float) -> float:
     if reference <= 0:
         raise UserError("no closeness: the reference's AUC is 0, nothing can be relative to it")
     return 1.0 - min(abs(area - reference) / reference, 1.0)
+
+
+def ratio_interval(
+    area: float, of_area: Interval, reference: float, of_reference: Interval, correlation: float
+) -> Interval | None:
+    """The interval of area / reference from those of both (Donner and Zou's MOVER, 2012).
+
+    `correlation` is that of the two estimates, which share their texts.  Unlike resamples of the
+    ratio it has a width where the area is 0.  None where the reference's interval reaches 0 or
+    is so wide that the ratio has no bound.
+    """
+    (l1, u1), (l2, u2) = of_area, of_reference
+    if l2 <= 0 or 2 * reference - u2 <= 0:
+        return None
+    product = area * reference
+    below = product - correlation * (area - l1) * (u2 - reference)
+    above = product - correlation * (u1 - area) * (reference - l2)
+    under = below**2 - l1 * u2 * (2 * area - l1) * (2 * reference - u2)
+    over = above**2 - u1 * l2 * (2 * area - u1) * (2 * reference - l2)
+    low = (below - math.sqrt(max(under, 0.0))) / (u2 * (2 * reference - u2))
+    high = (above + math.sqrt(max(over, 0.0))) / (l2 * (2 * reference - l2))
+    return Interval(max(low, 0.0), high)
+
+
+def closeness_interval(ratio: Interval | None) -> Interval | None:
+    """The interval of `closeness` from that of area / reference."""
+    if ratio is None:
+        return None
+    ends = [1.0 - min(abs(end - 1.0), 1.0) for end in ratio]
+    return Interval(min(ends), 1.0 if ratio.low <= 1.0 <= ratio.high else max(ends))

@@ -5,8 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
 
+from unlearnbench.analysis.derived.score import Derived
 from unlearnbench.analysis.footnotes import listed
-from unlearnbench.analysis.statistics.bootstrap import intervals
+from unlearnbench.analysis.statistics.bootstrap import Interval, intervals
 from unlearnbench.analysis.statistics.outcomes import ByKey, Outcomes
 from unlearnbench.analysis.statistics.paired import (
     ALL_PAIRS_UP_TO,
@@ -19,7 +20,16 @@ from unlearnbench.analysis.statistics.paired import (
     row_outcomes,
 )
 from unlearnbench.analysis.statistics.stability import count_common_runs, first_shares
-from unlearnbench.analysis.table import INDISTINCT, SCORE_NAMES, Cell, Group, Note, Row, Table
+from unlearnbench.analysis.table import (
+    INDISTINCT,
+    SCORE_NAMES,
+    Cell,
+    Column,
+    Group,
+    Note,
+    Row,
+    Table,
+)
 
 FIRST_SHARE = 0.95  # of the resamplings of runs: first in fewer is not surely first
 
@@ -48,7 +58,11 @@ def with_intervals(table: Table, results: ByKey) -> Table:
         for place, ends in zip(outcomes, intervals(list(outcomes.values())), strict=True)
         if ends is not None
     }
-    own_notes = notes_on(table, bool(changes), {name for _, _, name in marked}, untested)
+    of_derived = _derived_intervals(table, results)
+    changes |= {place: ends._asdict() for place, ends in of_derived.items()}
+    own_notes = notes_on(
+        table, len(changes) > len(of_derived), {name for _, _, name in marked}, untested
+    )
     for place in marked:
         changes.setdefault(place, {})["indistinct"] = True
     groups = []
@@ -61,8 +75,45 @@ def with_intervals(table: Table, results: ByKey) -> Table:
             }
             rows.append(replace(row, cells=cells))
         groups.append(replace(group, rows=tuple(rows)))
-    notes = (*table.notes, *own_notes, *few_runs(table, results))
+    derived = (Note("derived_intervals", _DERIVED_INTERVALS),) if of_derived else ()
+    notes = (*table.notes, *own_notes, *derived, *few_runs(table, results))
     return replace(table, groups=tuple(groups), notes=notes)
+
+
+def _derived_intervals(table: Table, results: ByKey) -> dict[Place, Interval]:
+    """The intervals of cells whose scores bring their own."""
+    ends = {
+        (g, row.label, column.name): _derived_interval(row, column, results)
+        for g, group in enumerate(table.groups)
+        for row in group.rows
+        for column in (*table.metric_columns, *table.other_columns)
+        if column.name in row.cells
+    }
+    return {place: interval for place, interval in ends.items() if interval is not None}
+
+
+def _derived_interval(row: Row, column: Column, results: ByKey) -> Interval | None:
+    """Of the mean over the row's runs; None unless every run's score has one.
+
+    The distances from value to end are added up as errors are: as they stand within a forget set,
+    whose items its runs share, and in squares over forget sets.
+    """
+    below: dict[str, list[float]] = {}
+    above: dict[str, list[float]] = {}
+    for run in row.runs:
+        score = column.score(results[run.key]) if run.key in results else None
+        if score is None or math.isnan(score.value):
+            continue
+        if not isinstance(score, Derived) or score.low is None or score.high is None:
+            return None
+        below.setdefault(run.content_sha256, []).append(score.value - score.low)
+        above.setdefault(run.content_sha256, []).append(score.high - score.value)
+    if not below:
+        return None
+    n = sum(map(len, below.values()))
+    down, up = (math.hypot(*map(sum, of.values())) / n for of in (below, above))
+    mean = row.cells[column.name].mean
+    return Interval(mean - down * column.scale, mean + up * column.scale)
 
 
 def _marked(table: Table, outcomes: AllOutcomes) -> tuple[list[Place], list[tuple[int, str]]]:
@@ -131,6 +182,10 @@ def _first_places(rows: Sequence[Row], name: str) -> list[str]:
 _INTERVALS = (
     "Intervals: 95% BCa bootstrap over documents, the runs held fixed; none for fewer than 10 "
     "documents, all alike, or not finite."
+)
+_DERIVED_INTERVALS = (
+    "Intervals of derived scores: 95% over items, see docs/statistics.md; over several "
+    "runs the errors add up within a forget set and in squares over forget sets."
 )
 ENOUGH = 5  # runs, from which on equal rows go unmarked in fewer than 5% of tables
 
