@@ -332,7 +332,9 @@ def test_a_reply_ends_at_a_stop_text_or_an_end_of_turn():
     with torch.no_grad():
         model.network.get_output_embeddings().weight[end] *= 4
     again = measured(model, [split_of(rows[:6], template=fixed)], "replies").scores
-    written = [plain_reply(model, prompt, NEW_TOKENS, (2, end)) for prompt in chats(model, rows[:6])]
+    written = [
+        plain_reply(model, prompt, NEW_TOKENS, (2, end)) for prompt in chats(model, rows[:6])
+    ]
     assert list(again["forget_rouge_l_recall"].outputs.values()) == written
     assert written != [plain_reply(model, p, NEW_TOKENS, (2,)) for p in chats(model, rows[:6])]
 

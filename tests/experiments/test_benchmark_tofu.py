@@ -1,0 +1,118 @@
+"""`run --benchmark tofu` on TOFU's own rows: a small real model, and two chat templates."""
+
+from pathlib import Path
+
+import pytest
+from tiny import cli
+
+from unlearnbench.results.store import Store
+
+# The marks and the order of Llama-3's and Qwen's own templates.
+LLAMA_3 = (
+    "{{ bos_token }}{% for message in messages %}"
+    "<|start_header_id|>{{ message['role'] }}<|end_header_id|>\n\n"
+    "{% if message['role'] == 'system' %}Today Date: {{ date_string }}\n\n{% endif %}"
+    "{{ message['content'] | trim }}<|eot_id|>{% endfor %}"
+    "{% if add_generation_prompt %}<|start_header_id|>assistant<|end_header_id|>\n\n{% endif %}"
+)
+QWEN = (
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
+    "{{ message['content'] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+MARKS = {
+    "llama": ("<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"),
+    "qwen": ("<|im_start|>", "<|im_end|>"),
+}
+
+
+def save_chat_model(folder: Path, kind: str, tokenizer_folder: Path) -> None:
+    """A network of random weights with a small vocabulary and a chat template."""
+    import torch
+    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, Qwen2Config
+    from transformers import Qwen2ForCausalLM as Qwen
+
+    tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder)
+    tokenizer.add_special_tokens({"additional_special_tokens": list(MARKS[kind])})
+    tokenizer.chat_template = LLAMA_3 if kind == "llama" else QWEN
+    tokenizer.bos_token = MARKS["llama"][0] if kind == "llama" else None
+    tokenizer.eos_token = "<|eot_id|>" if kind == "llama" else "<|im_end|>"
+    tokenizer.pad_token = tokenizer.eos_token
+    tokenizer.save_pretrained(folder)
+    torch.manual_seed(3)
+    shape = {
+        "vocab_size": len(tokenizer),
+        "hidden_size": 16,
+        "intermediate_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        "max_position_embeddings": 512,
+        "eos_token_id": tokenizer.eos_token_id,
+    }
+    network = (
+        LlamaForCausalLM(LlamaConfig(**shape)) if kind == "llama" else Qwen(Qwen2Config(**shape))
+    )
+    network.save_pretrained(folder)
+
+
+def run(model: Path, data: Path, out: Path, limit: int, *more: str) -> list:
+    status, _, err = cli(
+        *("run", "--benchmark", "tofu", "--model", model, "--data", data, "--out", out),
+        *("--limit", limit, "--task-limit", limit, "--methods", "npo", "--max-epochs", 1),
+        *("--jobs", 0, "--threads", 1, "--device", "cpu", *more),
+    )
+    assert status == 0, err
+    return Store(out).load_all()[0]
+
+
+@pytest.fixture
+def tofu(shared: Path) -> Path:
+    if not (shared / "data/tofu").is_dir():
+        pytest.skip("TOFU's rows are not here")
+    return shared / "data/tofu"
+
+
+@pytest.mark.parametrize("kind", ["llama", "qwen"])
+def test_tofu_runs_in_a_chat_template(
+    kind: str, tofu: Path, shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UNLEARNBENCH_CACHE", str(tmp_path / "cache"))
+    save_chat_model(tmp_path / "model", kind, shared / "models/stories260K")
+    tasks = "answers,membership"  # replies of 200 tokens take a minute
+    results = run(tmp_path / "model", tofu, tmp_path / "out", 3, "--tasks", tasks)
+    assert [result.role for result in results].count("method") == 1
+    for result in results:
+        assert result.status == "ok"
+        assert result.benchmark is not None
+        assert result.benchmark.template == "chat"
+        prefix, suffix = (getattr(result.forget_set, part) for part in ("prefixes", "suffixes"))
+        if kind == "llama":
+            assert all("Today Date: 10 Apr 2025" in text for text in prefix.values())
+            # The one that its sequences begin with is put there once, not by the template again.
+            assert all(text.count("<|begin_of_text|>") == 0 for text in prefix.values())
+            assert all(text.endswith("<|eot_id|>") for text in suffix.values())
+        else:
+            assert all(text.endswith("assistant\n") for text in prefix.values())
+            assert all(text.endswith("<|im_end|>") for text in suffix.values())
+        answers = result.scores["answers"]
+        assert len(answers["forget_probability"].documents) == 3
+        assert result.scores["membership"]["holdout_min_k"].n == 3
+
+
+@pytest.mark.slow  # half a minute: a model that has nothing to say writes 200 tokens each time
+def test_tofu_runs_on_a_small_real_model(
+    tofu: Path, shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = shared / "models/stories260K"
+    if not model.is_dir():
+        pytest.skip("the small model is not here")
+    monkeypatch.setenv("UNLEARNBENCH_CACHE", str(tmp_path / "cache"))
+    results = run(
+        model, tofu, tmp_path / "out", 8, "--split", "forget05", "--retrained", str(model)
+    )
+    assert {result.role for result in results} == {"before", "retrained", "method"}
+    assert {result.benchmark.template for result in results if result.benchmark} == {"plain"}
+    _, text, _ = cli("report", tmp_path / "out")
+    assert "TOFU forget05" in text
+    assert "Forget quality" in text
