@@ -33,8 +33,7 @@ def numbered(values: np.ndarray) -> dict[str, float]:
     return {str(i): float(v) for i, v in enumerate(values)}
 
 
-@pytest.mark.parametrize("n", [20, 40, 200, 400])
-@pytest.mark.parametrize("correlation", [0.0, 0.8])
+@pytest.mark.parametrize(("n", "correlation"), [(20, 0.0), (40, 0.8), (200, 0.0), (400, 0.8)])
 @pytest.mark.parametrize("shift", [0.0, 0.3, 1.0, 3.0])
 def test_distance(n: int, correlation: float, shift: float) -> None:
     truth = 2 * norm.cdf(shift / 2) - 1
@@ -43,14 +42,14 @@ def test_distance(n: int, correlation: float, shift: float) -> None:
         first = rng.normal(size=n)
         own = rng.normal(size=n)
         second = shift + correlation * first + sqrt(1 - correlation**2) * own
-        return ks.distance_interval(first, second)
+        return ks.distance_interval(first, second, n_resamples=500)
 
     assert covered(truth, interval) >= 92
 
 
 @pytest.mark.parametrize(("n_forget", "n_holdout"), [(20, 20), (64, 64), (400, 400), (40, 400)])
 @pytest.mark.parametrize("truth", [0.05, 0.5, 0.7, 0.99])
-@pytest.mark.parametrize("spread", [0.5, 1.0, 2.0])
+@pytest.mark.parametrize("spread", [0.5, 1.0])
 def test_area(n_forget: int, n_holdout: int, truth: float, spread: float) -> None:
     shift = norm.ppf(truth) * sqrt(1 + spread**2)
 
@@ -63,8 +62,8 @@ def test_area(n_forget: int, n_holdout: int, truth: float, spread: float) -> Non
 
 
 @pytest.mark.parametrize("n", [20, 64, 400])
-@pytest.mark.parametrize("truth", [0.01, 0.3, 0.5, 0.9])
-@pytest.mark.parametrize("reference", [0.4, 0.6])
+@pytest.mark.parametrize("truth", [0.01, 0.4, 0.9])
+@pytest.mark.parametrize("reference", [0.4])
 def test_privacy_leakage(n: int, truth: float, reference: float) -> None:
     shifts = [norm.ppf(area) * sqrt(2) for area in (truth, reference)]
 

@@ -10,6 +10,7 @@ from unlearnbench.analysis.derived.row import Row
 from unlearnbench.analysis.derived.score import ATTACKS, FOUR_ATTACKS, RETRAINED
 
 FORGET, HOLDOUT = "forget", "holdout"
+Sides = tuple[dict[str, float], dict[str, float]]  # scores by item: forget, holdout
 _OF_MUSE = "min_k"  # the attack that PrivLeak is of: MUSE takes 40%
 _RATES = {"tpr_at_1": 0.01, "tpr_at_01": 0.001}
 
@@ -25,7 +26,7 @@ def _has(measured: Measured, attack: str) -> bool:
     return measured.has(MEMBERSHIP, f"{FORGET}_{attack}", f"{HOLDOUT}_{attack}")
 
 
-def _sides(measured: Measured, attack: str) -> tuple[dict[str, float], dict[str, float]]:
+def _sides(measured: Measured, attack: str) -> Sides:
     forget, holdout = (
         measured.known(MEMBERSHIP, f"{split}_{attack}") for split in (FORGET, HOLDOUT)
     )
@@ -33,19 +34,25 @@ def _sides(measured: Measured, attack: str) -> tuple[dict[str, float], dict[str,
 
 
 def _area(row: Row, attack: str) -> None:
-    _put_area(row, f"auc_{attack}", attack, *_sides(row.own, attack))
+    _put_area(row, f"auc_{attack}", attack, _area_of(row.own, attack), _sides(row.own, attack))
+
+
+def _area_of(measured: Measured, attack: str) -> Estimate:
+    key = (MEMBERSHIP, attack)
+    if key not in measured.estimates:
+        forget, holdout = _sides(measured, attack)
+        measured.estimates[key] = resampling.area((FORGET, forget), (HOLDOUT, holdout))
+    return measured.estimates[key]
 
 
 def _put_area(
-    row: Row, name: str, attack: str, forget: dict[str, float], holdout: dict[str, float],
-    relative_to: str = "",
-) -> None:  # fmt: skip
-    estimate = resampling.area((FORGET, forget), (HOLDOUT, holdout))
-    row.put_estimate(name, estimate, relative_to)
-    sides = list(forget.values()), list(holdout.values())
+    row: Row, name: str, attack: str, area: Estimate, sides: Sides, relative_to: str = ""
+) -> None:
+    row.put_estimate(name, area, relative_to)
+    forget, holdout = (list(side.values()) for side in sides)
     for rate, share in _RATES.items():
-        found = membership.tpr_at_fpr(*sides, share)
-        row.put(f"{rate}_{attack}", found, estimate.n, None, relative_to)
+        found = membership.tpr_at_fpr(forget, holdout, share)
+        row.put(f"{rate}_{attack}", found, area.n, None, relative_to)
 
 
 def reference_attack(row: Row) -> None:
@@ -57,7 +64,8 @@ def reference_attack(row: Row) -> None:
         own, reference = (m.known(MEMBERSHIP, f"{split}_loss") for m in (row.own, row.reference))
         values = same_items(own, reference, "membership by reference")
         less.append({i: a - b for i, a, b in zip(sorted(own), *values, strict=True)})
-    _put_area(row, "membership_reference", "reference", less[0], less[1], RETRAINED)
+    area = resampling.area((FORGET, less[0]), (HOLDOUT, less[1]))
+    _put_area(row, "membership_reference", "reference", area, (less[0], less[1]), RETRAINED)
 
 
 def closenesses(row: Row) -> None:
@@ -89,7 +97,7 @@ def _closeness(row: Row, attack: str) -> None:
     sides = list(zip(_sides(row.own, attack), _sides(row.reference, attack), strict=True))
     for own_side, others in sides:
         same_items(own_side, others, f"membership by {ATTACKS[attack]}")
-    reference = resampling.area((FORGET, sides[0][1]), (HOLDOUT, sides[1][1]))
+    reference = _area_of(row.reference, attack)
     own = row.estimates[f"auc_{attack}"]
     if attack == _OF_MUSE:
         areas = _turned(own), _turned(reference)

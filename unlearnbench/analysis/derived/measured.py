@@ -29,7 +29,8 @@ class Measured:
     """One result's values by item."""
 
     result: Result
-    _draws: dict[tuple[str, str], "Estimate"] = field(default_factory=dict, repr=False)
+    #: by task and metric: the same number is a part of several rows' scores
+    estimates: dict[tuple[str, str], "Estimate"] = field(default_factory=dict, repr=False)
 
     def splits(self, task: str, ending: str) -> list[str]:
         """The splits of which a metric with that ending was measured, in their order."""
@@ -62,17 +63,17 @@ class Measured:
         from unlearnbench.analysis.derived import resampling
 
         name = f"{split}_{ending}"
-        if (task, name) not in self._draws:
+        if (task, name) not in self.estimates:
             score = self.result.scores[task][name]
             values = self.items(task, name)
             if math.isnan(score.value) or not all(map(math.isfinite, values.values())):
                 raise Unfit(f"{task}.{name} is not finite")
-            self._draws[task, name] = (
+            self.estimates[task, name] = (
                 resampling.mean(split, values)
                 if values
                 else resampling.Estimate(score.value, None, score.n)
             )
-        return self._draws[task, name]
+        return self.estimates[task, name]
 
 
 def same_items(

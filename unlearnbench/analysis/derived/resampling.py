@@ -85,16 +85,12 @@ def area(
 
 def area_draws(forget: Array, holdout: Array, f_weights: Array, h_weights: Array) -> Array:
     """[draws] the AUC of scores [F] and [H] with weights [draws, F] and [draws, H]."""
-    values = np.concatenate([forget, holdout])
-    order = np.argsort(values, kind="stable")
-    ordered = values[order]
-    starts = np.flatnonzero(np.append(True, ordered[1:] > ordered[:-1]))  # of equal scores
-    of_both = np.hstack([f_weights, np.zeros_like(h_weights)])[:, order]
-    found = np.add.reduceat(of_both, starts, axis=1)
-    of_both = np.hstack([np.zeros_like(f_weights), h_weights])[:, order]
-    others = np.add.reduceat(of_both, starts, axis=1)
-    below: Array = np.cumsum(found, axis=1) - found / 2
-    result: Array = (others * below).sum(axis=1)
+    order = np.argsort(forget, kind="stable")
+    share = np.zeros((len(f_weights), len(forget) + 1))  # of the forget scores up to each place
+    np.cumsum(f_weights[:, order], axis=1, out=share[:, 1:])
+    places = [np.searchsorted(forget[order], holdout, side=s) for s in ("left", "right")]
+    below = (share[:, places[0]] + share[:, places[1]]) / 2  # ties half
+    result: Array = np.einsum("bh,bh->b", h_weights, below)
     return result
 
 

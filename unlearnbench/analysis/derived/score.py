@@ -48,37 +48,34 @@ def _of_attack(attack: str, label: str) -> tuple[DerivedMetric, ...]:
     area = "membership_reference" if attack == "reference" else f"auc_{attack}"
     return (
         _share(area, f"AUC {label}", None),
-        DerivedMetric(f"tpr_at_1_{attack}", f"TPR at 1% FPR, {label} (%)", False, "%", 100.0),
-        DerivedMetric(f"tpr_at_01_{attack}", f"TPR at 0.1% FPR, {label} (%)", False, "%", 100.0),
+        DerivedMetric(f"tpr_at_1_{attack}", f"TPR@1% {label} (%)", False, "%", 100.0),
+        DerivedMetric(f"tpr_at_01_{attack}", f"TPR@0.1% {label} (%)", False, "%", 100.0),
     )
 
 
 _FIXED = (
-    _share("forget_truth_ratio_prob_mean", "Truth ratio forget, prob_mean", False, "rows"),
+    _share("forget_truth_ratio_prob_mean", "Truth ratio forget (prob_mean)", False, "rows"),
     DerivedMetric("forget_quality", "Forget quality (p)", True, P_VALUE, decimals=3),
-    _share("ks_distance", "KS distance D to retrained", False),
-    DerivedMetric("ks_floor", "Smallest p there is (p)", None, P_VALUE, decimals=3),
-    _share("ks_detectable", "Smallest D with p < 0.05", None),
+    _share("ks_distance", "KS distance (D)", False),
+    DerivedMetric("ks_floor", "KS floor (p)", None, P_VALUE, decimals=3),
+    _share("ks_detectable", "KS detectable (D)", None),
     _share("model_utility", "Model utility", True),
-    _share("model_utility_arithmetic", "Model utility, arithmetic truth ratio", True),
+    _share("model_utility_arithmetic", "Model utility (arithmetic)", True),
     *(metric for of in ATTACKS.items() for metric in _of_attack(*of)),
-    *_of_attack("reference", "loss less retrained's"),
-    *(
-        _share(f"s_mia_{a}", f"MIA closeness to retrained, {name}", True)
-        for a, name in ATTACKS.items()
-    ),
-    DerivedMetric("privacy_leakage", "PrivLeak to retrained (%)", None, "%"),
-    _share("mia", "MIA closeness to retrained", True),
+    *_of_attack("reference", "reference"),
+    *(_share(f"s_mia_{a}", f"s_MIA {name}", True) for a, name in ATTACKS.items()),
+    DerivedMetric("privacy_leakage", "PrivLeak (%)", None, "%"),
+    _share("mia", "s_MIA", True),
     _share("memorisation", "Memorisation", True),
-    _share("privacy", "Privacy to retrained", True),
+    _share("privacy", "Privacy", True),
     _share("utility", "Utility", True),
-    _share("relative_utility", "Utility to before", True),
-    _share("overall", "Overall to retrained, before", True),
+    _share("relative_utility", "Relative utility", True),
+    _share("overall", "Overall", True),
     _share("task_aggregate", "Task aggregate", True),
     _share("membership_score", "MIA score", True),
     _share("semeval_score", "SemEval score", True),
-    _share("klom_mean", "KLOM to retrained, mean (nats)", False),
-    _share("klom_95", "KLOM to retrained, 95% (nats)", False),
+    _share("klom_mean", "KLOM mean (nats)", False),
+    _share("klom_95", "KLOM 95% (nats)", False),
 )
 METRICS = {metric.name: metric for metric in _FIXED}
 ORDER = {name: place for place, name in enumerate(METRICS)}
