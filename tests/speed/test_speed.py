@@ -24,6 +24,7 @@ from unlearnbench.protocol import Protocol
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT))  # last: the package under test may be a wheel
 
+from speed import items  # noqa: E402
 from speed.baseline import counts  # noqa: E402
 from speed.baseline.continuation import bleu4  # noqa: E402
 from speed.baseline.extraction import extraction, n_grams, overlap  # noqa: E402
@@ -230,7 +231,34 @@ def test_a_tiny_training_fills_the_tables(world: TinyWorld, uncounted) -> None:
     assert "ours by the paper's protocol" in report(list(crossed_lines(told)), [])
 
 
-@pytest.mark.parametrize("name", ["__main__", "memory", "grid", "many_results"])
+def test_items_are_read_as_often_as_the_arithmetic_says() -> None:
+    from item_cases import llama, own_rows
+
+    rows, model, plain = own_rows()[:4], llama(own_rows()), items.Template("plain")
+    splits = [items.split_of(name, rows, plain, 4) for name in ("forget", "real_authors")]
+    splits[1] = replace(splits[1], items=splits[1].items[:2])
+
+    def length(row: dict, answer: str) -> int:
+        prompt, own = f"Question: {row['question']}\nAnswer:", f" {answer}"
+        encode = model.tokenizer
+        return 2 + sum(len(encode(t, add_special_tokens=False)["input_ids"]) for t in (prompt, own))
+
+    answers = [length(row, row["answer"]) for row in rows]
+    wrong = [[length(row, text) for text in row["perturbed_answer"]] for row in rows]
+    paraphrases = [length(row, row["paraphrased_answer"]) for row in rows]
+    forced, replies, both = items.compared(model, splits)
+    expected = 7 * sum(answers) + sum(paraphrases) + sum(map(sum, wrong))
+    expected += sum(answers[:2]) + sum(map(sum, wrong[:2]))
+    assert forced.peer == expected
+    in_batches = 7 * 4 * max(answers) + 4 * max(paraphrases)
+    in_batches += sum(4 * max(each) for each in zip(*wrong, strict=True)) + 2 * max(answers[:2])
+    in_batches += sum(2 * max(each) for each in zip(*wrong[:2], strict=True))
+    assert forced.padded == in_batches
+    assert both.ours == forced.ours + replies.ours
+    assert forced.ours < 0.6 * forced.peer
+
+
+@pytest.mark.parametrize("name", ["__main__", "memory", "grid", "many_results", "items"])
 def test_help_says_what_is_printed(name: str) -> None:
     if name == "grid":
         pytest.importorskip("psutil", reason="psutil is not installed")

@@ -39,7 +39,23 @@ QWEN_CHAT = (
 def own_rows() -> list[dict]:
     """Rows of TOFU's form about nobody, with answers of very different lengths."""
     dice = random.Random(5)
-    words = "the river of Taipei wrote an author born in winter whose novel won prizes 1991".split()
+    words = [
+        "the",
+        "river",
+        "of",
+        "Taipei",
+        "wrote",
+        "an",
+        "author",
+        "born",
+        "in",
+        "winter",
+        "whose",
+        "novel",
+        "won",
+        "prizes",
+        "1991",
+    ]
 
     def sentence(least: int, most: int) -> str:
         return " ".join(dice.choice(words) for _ in range(dice.randint(least, most))) + "."

@@ -23,10 +23,8 @@ from unlearnbench.errors import UserError
 from unlearnbench.metrics.task import Measurement, TaskContext
 from unlearnbench.registry import find, is_default
 
-MEASURES = frozenset(
-    ["probability", "probability_normalised", "paraphrase", "wrong", "extraction_strength"]
-    + ["exact_memorisation", "margin", "rouge", "exact_match", "fluency", "membership"]
-)
+TASKS = ("answers", "replies", "membership")
+MEASURES = frozenset(measure for name in TASKS for measure in find("tasks", name).measures)
 NEW_TOKENS = 12
 PLAIN = Template("plain")
 
@@ -238,7 +236,7 @@ def test_columns_say_their_direction_by_role(small):
         split_of(own_rows()[:2], "holdout", "holdout", measures=frozenset(["membership"])),
         split_of(own_rows()[:2], "world_facts", "general"),
     ]
-    for task in ("answers", "replies", "membership"):
+    for task in TASKS:
         found = measured(small, splits, task)
         columns = {metric.name: metric for metric in found.metrics}
         assert columns.keys() == found.scores.keys()
@@ -262,7 +260,7 @@ def test_a_split_is_measured_by_what_it_asks_for(small):
 
 
 def test_none_of_them_runs_unnamed():
-    for name in ("answers", "replies", "membership"):
+    for name in TASKS:
         assert not is_default(find("tasks", name))
     assert is_default(find("tasks", "perplexity"))
 
@@ -389,7 +387,7 @@ def test_an_item_that_cannot_be_measured_is_named(small, change, measure, messag
     rows = own_rows()[:2]
     rows[1] = {**rows[1], **change}
     split = split_of(rows, measures=frozenset([measure]))
-    [task] = [name for name in ("answers", "replies", "membership")
+    [task] = [name for name in TASKS
               if measure in find("tasks", name).measures]  # fmt: skip
     with pytest.raises(UserError, match="row 1: ") as told:
         find("tasks", task)().check_splits(small, [split])
@@ -401,7 +399,7 @@ def test_an_item_that_cannot_be_measured_is_named(small, change, measure, messag
 
 
 def test_items_that_can_be_measured_are_not_complained_of(small):
-    for name in ("answers", "replies", "membership"):
+    for name in TASKS:
         find("tasks", name)().check_splits(small, [split_of(own_rows())])
 
 
