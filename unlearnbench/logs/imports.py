@@ -181,22 +181,25 @@ def with_benchmark(log: Log, wanted: Wanted) -> Log:
             raise UserError("--split names a split of a benchmark; give --benchmark, too")
         return log
     benchmark = find_benchmark(wanted.benchmark)
-    if log.benchmark and log.benchmark != benchmark.name:
+    # MUSE's logs do not say which of its two it is: 'muse-news' is one of 'muse'.
+    if log.benchmark and log.benchmark != benchmark.name.partition("-")[0]:
         raise UserError(
             f"{log.path.name} is of the benchmark {log.benchmark}, not of {benchmark.name}; leave "
             "--benchmark out"
         )
     splits = benchmark.definition.forget
-    split = wanted.split or log.split
+    said = log.split if log.split in splits else ""
+    split = wanted.split or said or (next(iter(splits)) if len(splits) == 1 else "")
+    if not split:
+        raise UserError(
+            f"{log.path.name} does not say its split; give one of {', '.join(splits)}: --split NAME"
+        )
     if split not in splits:
-        what = f"{benchmark.name}'s splits" if split else "it does not say its split"
-        if not split:
-            raise UserError(f"{log.path.name}: {what}; give one of {', '.join(splits)} as --split")
         raise unknown("split", split, splits, f"unlearnbench show {benchmark.name}")
-    if log.split and log.split in splits and split != log.split:
+    if said and split != said:
         n = len(log.values("answers", "forget_probability"))
         raise UserError(
-            f"--split {split}: {log.path.name} has {n} items to forget, which is {log.split}"
+            f"--split {split}: {log.path.name} has {n} items to forget, which is {said}"
         )
     return replace(log, benchmark=benchmark.name, split=split)
 
@@ -260,15 +263,22 @@ def _benchmark_record(log: Log, scores: dict[str, dict[str, Score]]) -> Benchmar
         definition: Definition = find_benchmark(log.benchmark).definition
     except UserError:
         return None
-    found: dict[str, SplitRecord] = {}
+    names: dict[str, set[str]] = {}  # of each split's items
     for by_metric in scores.values():
         for name, score in by_metric.items():
             measure = next((m for m in _MEASURES if name.endswith("_" + m.ending)), None)
             split = name.removesuffix("_" + measure.ending) if measure else name
-            role = _SPLIT_ROLES.get(split.partition("_")[0], "general")
-            found.setdefault(
-                split, SplitRecord(role=role, source=log.path.name, n=score.n, sha256=log.sha256)
-            )
+            names.setdefault(split, set()).update(score.documents)
+    found = {
+        split: SplitRecord(
+            role=_SPLIT_ROLES.get(split.partition("_")[0], "general"),
+            source=log.path.name,
+            n=len(items),
+            # The same of two logs of the same items: their answers, else their names.
+            sha256=text_sha256(split, repr(log.texts.get(split) or sorted(items))),
+        )
+        for split, items in names.items()
+    }
     return BenchmarkRecord(
         name=log.benchmark,
         title=definition.title,
