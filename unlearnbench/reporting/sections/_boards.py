@@ -1,10 +1,12 @@
 """Results of a benchmark beside the boards that others publish of it."""
 
+import math
 from collections.abc import Iterator, Sequence
 
 from unlearnbench.analysis.derived.score import METRICS
 from unlearnbench.analysis.table import ABSENT, Column, Group, Note
 from unlearnbench.errors import UserError
+from unlearnbench.logs.columns import metric_of, split_of
 from unlearnbench.reporting.document import Findings, Listing
 from unlearnbench.reporting.printing import anchor, name
 from unlearnbench.reporting.published.boards import N_FORGET, Board, BoardRow, boards, distances
@@ -79,6 +81,8 @@ def _column(each: str, findings: Findings) -> Column:
         return own[each]
     if each in METRICS:
         return Column(**vars(METRICS[each]), metric=each)
+    if split_of(each) != each:
+        return Column(**vars(metric_of("", each)), metric=each)
     return Column(each, each.replace("_", " ").capitalize(), None, decimals=3)
 
 
@@ -94,8 +98,13 @@ def _printed(row: BoardRow, each: str, column: Column) -> str:
     value = row.values.get(each)
     if value is None:
         return ABSENT
-    # A number that is not rescaled keeps the digits it was printed with.
-    return value if column.scale == 1 else column.text(float(value) * column.scale)
+    if column.scale == 1:
+        return value
+    # Rescaled, with the digits that it was printed with: .64 is 64 %, not 64.0.
+    rescaled, n_decimals = float(value) * column.scale, len(value.partition(".")[2])
+    is_short = "e" in value.lower()
+    n_left = max(0, n_decimals - round(math.log10(column.scale)))
+    return f"{rescaled:.3g}" if is_short else f"{rescaled:.{n_left}f}"
 
 
 def _notes(board: Board, rows: Sequence[BoardRow], names: Sequence[str]) -> Iterator[Note]:
