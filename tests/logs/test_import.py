@@ -81,7 +81,7 @@ def test_a_report_names_where_it_comes_from(files, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (["--split", "forget10"], "give --benchmark"),
+        (["--split", "forget10"], "40 items to forget, which is forget01"),
         (["--benchmark", "tofo"], "did you mean 'tofu'"),
         (["--benchmark", "tofu", "--split", "forget11"], "unknown split 'forget11'"),
         (["--benchmark", "tofu", "--split", "forget10"], "40 items to forget, which is forget01"),

@@ -79,7 +79,8 @@ def import_logs(files: tuple[Path, ...], reference: Path | None, out: Path, **gi
             n = sum(map(len, result.scores.values()))
             where = " ".join((result.forget_set.name, result.forget_set.run))
             row = f"{result.label} ({result.role}, {where})"
-            click.echo(visible(f"{row}: {n} metrics, {values} values"))
+            of_items = f"{values} values of items" if values else "means alone"
+            click.echo(visible(f"{row}: {n} metrics, {of_items}"))
     to_stderr(f"see them with: unlearnbench report {out}")
     return 0
 

@@ -83,7 +83,9 @@ def _plugin_files(arguments: Sequence[str]) -> Iterator[str]:
     help="what to print, see: unlearnbench list sections  [default: the experiment's, or table]",
 )
 @click.option(
-    "--beside-published", is_flag=True, help="the paper's printed values beside these, instead"
+    "--beside-published",
+    is_flag=True,
+    help="the paper's printed values, or a benchmark's boards, beside these, instead",
 )
 @click.option(
     "--compare",

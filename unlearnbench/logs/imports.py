@@ -1,16 +1,18 @@
 """From a log to a result: what its file says, and nowhere more than that."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Literal, get_args
 
 from unlearnbench.analysis.footnotes import listed
 from unlearnbench.analysis.table import Note
-from unlearnbench.data.benchmarks.definition import Definition, find_benchmark
+from unlearnbench.data.benchmarks.definition import Definition, find_benchmark, shipped
 from unlearnbench.errors import UserError, unknown
 from unlearnbench.files.hashing import text_sha256
+from unlearnbench.logs.columns import metric_of, split_of
 from unlearnbench.logs.log import Log, unlike_items
 from unlearnbench.results.record import (
     IMPORTED,
@@ -29,44 +31,12 @@ from unlearnbench.results.score import Metric, Score
 
 ImportRole = Literal["before", "retrained", "null", "method"]
 ROLES: tuple[ImportRole, ...] = get_args(ImportRole)
+_WHOLE = "all"  # the split of a log that does not say it
 _SPLIT_ROLES: dict[str, Literal["forget", "retain", "holdout", "general"]] = {
     "forget": "forget",
     "retain": "retain",
     "holdout": "holdout",
 }
-
-
-@dataclass(frozen=True)
-class Measure:
-    """What is measured of a split's items, as the tasks that measure it declare it."""
-
-    ending: str  # of the metric's name, behind the split's
-    label: str
-    unit: str = "%"
-    scale: float = 100.0
-    decimals: int = 1
-    high_is_unknown: bool = False  # a high value says that the model does not know the item
-
-
-_MEASURES = (
-    Measure("probability_normalised", "normalised probability (%)"),
-    Measure("paraphrase_probability", "paraphrase's probability (%)"),
-    Measure(
-        "wrong_probability_arithmetic", "wrong answers' mean probability (%)", high_is_unknown=True
-    ),
-    Measure("wrong_probability", "wrong answers' probability (%)", high_is_unknown=True),
-    Measure("probability", "probability (%)"),
-    Measure("extraction_strength", "extraction strength (%)"),
-    Measure("exact_memorisation", "exact memorisation (%)"),
-    Measure("rouge_l_recall", "ROUGE-L recall (%)"),
-    Measure("rouge_l_f1", "ROUGE-L F1 (%)"),
-    Measure("loss", "loss", "nats", 1.0, 3, True),
-    Measure("zlib", "loss over zlib bytes", "", 1.0, 5, True),
-    Measure("min_k_plus_plus", "Min-K++", "", 1.0, 3, True),
-    Measure("min_k", "Min-K", "nats", 1.0, 3, True),
-    Measure("gradient_norm", "gradient norm", "", 1.0, 3, True),
-    Measure("reference", "loss over the reference's", "nats", 1.0, 3, True),
-)
 
 
 @dataclass(frozen=True)
@@ -92,7 +62,7 @@ def result_of(log: Log, wanted: Wanted, position: int = 0) -> Result:
     }
     metrics, scores = _scores(log)
     forget = log.values("answers", "forget_probability") or _forget_items(log)
-    run = log.split or "all"
+    run = log.split or _WHOLE
     return Result(
         key=key_of(identity),
         identity=identity,
@@ -176,27 +146,33 @@ def check_reference(logs: Sequence[Log], reference: Log) -> None:
 
 def with_benchmark(log: Log, wanted: Wanted) -> Log:
     """The log with the benchmark and split that the user names, where it does not say another."""
-    if wanted.benchmark is None:
-        if wanted.split is not None:
-            raise UserError("--split names a split of a benchmark; give --benchmark, too")
+    if wanted.benchmark is None and wanted.split is None:
         return log
-    benchmark = find_benchmark(wanted.benchmark)
-    if log.benchmark and log.benchmark != benchmark.name:
+    name = wanted.benchmark or log.benchmark
+    if not name:
+        raise UserError("--split names a split of a benchmark; give --benchmark, too")
+    if wanted.benchmark is None and name not in shipped():
+        return replace(log, split=wanted.split or "")
+    benchmark = find_benchmark(name)
+    # MUSE's logs do not say which of its two it is: 'muse-news' is one of 'muse'.
+    if log.benchmark and log.benchmark != benchmark.name.partition("-")[0]:
         raise UserError(
             f"{log.path.name} is of the benchmark {log.benchmark}, not of {benchmark.name}; leave "
             "--benchmark out"
         )
     splits = benchmark.definition.forget
-    split = wanted.split or log.split
+    said = log.split if log.split in splits else ""
+    split = wanted.split or said or (next(iter(splits)) if len(splits) == 1 else "")
+    if not split:
+        raise UserError(
+            f"{log.path.name} does not say its split; give one of {', '.join(splits)}: --split NAME"
+        )
     if split not in splits:
-        what = f"{benchmark.name}'s splits" if split else "it does not say its split"
-        if not split:
-            raise UserError(f"{log.path.name}: {what}; give one of {', '.join(splits)} as --split")
         raise unknown("split", split, splits, f"unlearnbench show {benchmark.name}")
-    if log.split and log.split in splits and split != log.split:
+    if said and split != said:
         n = len(log.values("answers", "forget_probability"))
         raise UserError(
-            f"--split {split}: {log.path.name} has {n} items to forget, which is {log.split}"
+            f"--split {split}: {log.path.name} has {n} items to forget, which is {said}"
         )
     return replace(log, benchmark=benchmark.name, split=split)
 
@@ -221,30 +197,6 @@ def _scores(log: Log) -> tuple[list[Metric], dict[str, dict[str, Score]]]:
     return metrics, scores
 
 
-def metric_of(task: str, name: str) -> Metric:
-    """The column of a metric, as the task that measures it here declares it."""
-    measure = next((m for m in _MEASURES if name.endswith("_" + m.ending)), None)
-    if measure is None:
-        label = name.replace("_", " ").capitalize()
-        is_accuracy = name.endswith(("_accuracy", "_accuracy_normalised"))
-        scale = 100.0 if is_accuracy else 1.0
-        return Metric(name, f"{label} (%)" if is_accuracy else label, True, task=task, scale=scale,
-                      unit="%" if is_accuracy else "", in_score=False)  # fmt: skip
-    split = name.removesuffix("_" + measure.ending)
-    is_to_go = split.startswith(("forget", "holdout"))
-    return Metric(
-        name,
-        f"{split.replace('_', ' ').capitalize()} {measure.label}",
-        higher_is_better=measure.high_is_unknown == is_to_go,
-        unit=measure.unit,
-        scale=measure.scale,
-        decimals=measure.decimals,
-        in_score=False,
-        documents="rows" if is_to_go else "sets",
-        task=task,
-    )
-
-
 def _forget_items(log: Log) -> list[str]:
     """The names of the forget set's items, of whatever is known of them."""
     for metrics in log.items.values():
@@ -254,27 +206,40 @@ def _forget_items(log: Log) -> list[str]:
     return []
 
 
-def _benchmark_record(log: Log, scores: dict[str, dict[str, Score]]) -> BenchmarkRecord | None:
-    """The benchmark of that name, if one is shipped."""
-    try:
-        definition: Definition = find_benchmark(log.benchmark).definition
-    except UserError:
-        return None
-    found: dict[str, SplitRecord] = {}
+def _benchmark_record(log: Log, scores: dict[str, dict[str, Score]]) -> BenchmarkRecord:
+    """The shipped benchmark of that name, else one whose columns are what the log has."""
+    definition: Definition | None = None
+    with suppress(UserError):
+        definition = find_benchmark(log.benchmark).definition
+    names: dict[str, set[str]] = {}  # of each split's items
     for by_metric in scores.values():
         for name, score in by_metric.items():
-            measure = next((m for m in _MEASURES if name.endswith("_" + m.ending)), None)
-            split = name.removesuffix("_" + measure.ending) if measure else name
-            role = _SPLIT_ROLES.get(split.partition("_")[0], "general")
-            found.setdefault(
-                split, SplitRecord(role=role, source=log.path.name, n=score.n, sha256=log.sha256)
-            )
+            names.setdefault(split_of(name), set()).update(score.documents)
+    found = {
+        split: SplitRecord(
+            role=_SPLIT_ROLES.get(split.partition("_")[0], "general"),
+            source=log.path.name,
+            n=len(items),
+            # The same of two logs of the same items: their answers, else their names.
+            sha256=text_sha256(split, repr(log.texts.get(split) or sorted(items))),
+        )
+        for split, items in names.items()
+    }
     return BenchmarkRecord(
-        name=log.benchmark,
-        title=definition.title,
-        split=log.split,
+        name=log.benchmark or log.kind,
+        title=definition.title if definition else log.benchmark or log.kind,
+        split=log.split or _WHOLE,
         template=log.template,
-        columns=list(definition.columns),
-        published=definition.published,
+        columns=list(definition.columns) if definition else list(_columns_of(scores)),
+        published=definition.published if definition else log.benchmark or None,
         splits=found,
     )
+
+
+def _columns_of(scores: dict[str, dict[str, Score]]) -> Iterator[str]:
+    """What a table shows of a log of no shipped benchmark; of attacks what is derived of them."""
+    if "membership" in scores:
+        yield from ("privacy_leakage", "auc_min_k")
+    for task, by_metric in scores.items():
+        if task != "membership":
+            yield from by_metric

@@ -172,7 +172,8 @@ def _answers(value: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, str]]]:
             for item, fields in part.get("value_by_index", {}).items()
             if isinstance(fields, Mapping) and isinstance(fields.get("ground_truth"), str)
         }
-        yield metric.removesuffix("_ROUGE").removesuffix("_Q_A"), texts
+        split = metric.removesuffix("_ROUGE").removesuffix("_Q_A")
+        yield SPLITS.get(split, split), texts
 
 
 def _model(path: Path) -> str:

@@ -22,6 +22,7 @@ from unlearnbench.reporting.printing import anchor, difference, name
 from unlearnbench.reporting.published.matching import Beside, Line, besides
 from unlearnbench.reporting.published.printed import number, row_of
 from unlearnbench.reporting.published.setup import CAP, Departure, departures
+from unlearnbench.reporting.sections._boards import board_listings
 from unlearnbench.reporting.sections.human import row_names
 
 NAME = "beside-published"
@@ -43,8 +44,17 @@ Cells = list[tuple[str, str, str]]  # own, printed, difference
 def blocks(findings: Findings) -> tuple[Listing, ...]:
     """For each group the printed table has a model of its values, then what differs in the set-up.
 
-    Raises `UserError` if the paper prints nothing for any of them.
+    Beside a benchmark's results stand the boards that others publish of it.  Raises `UserError` if
+    nothing is printed for any of them.
     """
+    plain = tuple(result for result in findings.results if result.benchmark is None)
+    if len(plain) == len(findings.results):
+        return _of_paper(findings)
+    listings = board_listings(findings)
+    return (*listings, *_of_paper(replace(findings, results=plain))) if plain else listings
+
+
+def _of_paper(findings: Findings) -> tuple[Listing, ...]:
     comparisons = besides(findings)
     listings = [one for beside in comparisons for one in _of_group(beside, findings)]
     return (*listings, _setup(comparisons, findings))
