@@ -1,6 +1,7 @@
 """`unlearnbench import`: logs as result rows, and what a report shows of them."""
 
 import math
+from dataclasses import replace
 
 import pytest
 from log_cases import RETAIN_SEED, open_unlearning_log, write
@@ -109,3 +110,26 @@ def test_one_label_is_for_one_model(files, tmp_path, capsys):
     path, retained, _ = files
     assert status_of(["import", str(path), str(retained), "--label", "A"]) == 2
     assert "there are 2 models" in capsys.readouterr().err
+
+
+def test_columns_are_those_of_the_tasks_that_measure_here():
+    from unlearnbench.data.items import Split
+    from unlearnbench.logs.columns import metric_of
+    from unlearnbench.tasks import _splits, answers, membership, replies
+
+    measures = frozenset(answers.Answers.measures)
+    for name, role in (("forget", "forget"), ("retain", "retain"), ("world_facts", "general")):
+        split = Split(name, role, (), measures=measures)
+        columns = {
+            "answers": [column for column, _ in answers.Answers()._columns(split)],
+            "membership": [column for column, _ in membership.Membership()._scores()],
+            "replies": [replies._RECALL, replies._F1],
+        }
+        found = _splits.SplitScores()
+        for task, of_task in columns.items():
+            for column in of_task:
+                if column.name == "margin":  # no log has it
+                    continue
+                found.add(split, column, {"0": 0.5})
+                declared = replace(found.metrics[-1], task=task)
+                assert metric_of(task, declared.name) == declared

@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import math
+import random
 
 import pytest
 from log_cases import RETAIN_SEED, open_unlearning_log, write
@@ -239,3 +241,29 @@ def test_leakage_of_a_model_that_knows_every_text(check, log):
     status, out, _ = check(log, None)
     assert status == 1
     assert "-100 goes with 1" in out
+
+
+@pytest.mark.parametrize("value", [float("nan"), -1e6, 10**400])
+def test_a_number_that_is_none_is_told(check, log, value):
+    log["mia_min_k"]["forget"]["value_by_index"]["3"]["score"] = value
+    log["forget_Q_A_PERT_Prob"]["value_by_index"]["3"]["avg_loss"][1] = value
+    status, _, err = check(log)
+    assert status == 2
+    assert err.count("\n") == 1
+    assert "TOFU_EVAL.json" in err
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_a_spoilt_log_is_never_a_traceback(check, log, seed):
+    draw = random.Random(seed)
+    part = log
+    while True:
+        key = draw.choice(list(part) if isinstance(part, dict) else range(len(part)))
+        if isinstance(part[key], dict | list) and part[key] and draw.random() < 0.8:
+            part = part[key]
+            continue
+        part[key] = draw.choice([None, [], {}, "x", True, -1, math.nan, [1, 2], {"a": 1}])
+        break
+    status, _, err = check(log)
+    assert status in (0, 1, 2)
+    assert err.count("\n") == (status == 2)

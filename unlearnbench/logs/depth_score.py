@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from unlearnbench.analysis.derived import aggregates
+from unlearnbench.errors import UserError
 from unlearnbench.logs.contents import Contents, need, number
 from unlearnbench.logs.log import Check, Log, Verification, impossible_shares
 
@@ -101,6 +102,8 @@ _AGGREGATES: dict[str, Callable[[Mapping[str, Any]], float]] = {
 
 def _rows(contents: Contents) -> list[dict[str, Any]]:
     models = need(contents.value, "models", contents.path.name, KIND)
+    if not isinstance(models, list) or not models:
+        raise UserError(f"{contents.path.name}: models is no list of rows: not as {KIND} writes it")
     rows = []
     for at, fields in enumerate(models):
         where = f"{contents.path.name}: models[{at}]"

@@ -1,6 +1,7 @@
 """Which kind of log a file is."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,14 +76,16 @@ def recognise(path: Path) -> tuple[Format, Contents]:
 def read_logs(path: Path) -> list[Log]:
     """The models of a file."""
     one, contents = recognise(path)
-    return one.read(contents)
+    with _told(path, one):
+        return one.read(contents)
 
 
 def verify(path: Path, reference: Path | None = None) -> Verification:
     """Every aggregate of a file recomputed; raises `UserError` for a reference of another kind."""
     one, contents = recognise(path)
     if reference is None:
-        return one.verify(contents, None)
+        with _told(path, one):
+            return one.verify(contents, None)
     if not one.has_reference:
         raise UserError(
             f"{path.name} ({one.kind}) is compared with no other file; leave --reference out"
@@ -93,4 +96,17 @@ def verify(path: Path, reference: Path | None = None) -> Verification:
             f"--reference {reference.name} is of another kind ({other.kind}) than {path.name} "
             f"({one.kind}); give the retrained model's log of the same harness"
         )
-    return one.verify(contents, other_contents)
+    with _told(path, one):
+        return one.verify(contents, other_contents)
+
+
+@contextmanager
+def _told(path: Path, kind: Format) -> Iterator[None]:
+    """Tell of a number that nothing can be computed with, NaN among losses say, in one line."""
+    try:
+        yield
+    except (ValueError, ArithmeticError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(
+            f"{path.name}: a number in it is not as {kind.kind} writes it: {reason}"
+        ) from error

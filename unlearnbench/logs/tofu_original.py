@@ -172,7 +172,8 @@ def _lists(contents: Contents, split: str, name: str) -> dict[str, list[float]]:
 
 def _answers(contents: Contents, split: str) -> Iterator[tuple[str, str]]:
     """The true answers; a log has input, generation and answer of every item."""
-    for item, texts in contents.value[FILES[split]].get("generated_text", {}).items():
+    written = contents.value[FILES[split]].get("generated_text")
+    for item, texts in written.items() if isinstance(written, Mapping) else ():
         if isinstance(texts, list) and len(texts) == 3:
             yield item, str(texts[2]).removesuffix("</s>").strip()
 
