@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from tiny import cli
 
+from unlearnbench.nano import NANO
 from unlearnbench.results.store import Store
 
 # The marks and the order of Llama-3's and Qwen's own templates.
@@ -76,10 +77,10 @@ def tofu(shared: Path) -> Path:
 
 @pytest.mark.parametrize("kind", ["llama", "qwen"])
 def test_tofu_runs_in_a_chat_template(
-    kind: str, tofu: Path, shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kind: str, tofu: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("UNLEARNBENCH_CACHE", str(tmp_path / "cache"))
-    save_chat_model(tmp_path / "model", kind, shared / "models/stories260K")
+    save_chat_model(tmp_path / "model", kind, NANO.tokenizer)
     tasks = "answers,membership"  # replies of 200 tokens take a minute
     results = run(tmp_path / "model", tofu, tmp_path / "out", 3, "--tasks", tasks)
     assert [result.role for result in results].count("method") == 1
@@ -94,7 +95,7 @@ def test_tofu_runs_in_a_chat_template(
             assert all(text.count("<|begin_of_text|>") <= 1 for text in prefix.values())
             assert all(text.endswith("<|eot_id|>") for text in suffix.values())
         else:
-            assert all("<|im_start|>" in text for text in prefix.values())
+            assert all(text.endswith("<|im_start|>assistant\n") for text in prefix.values())
             assert all(text.endswith("<|im_end|>") for text in suffix.values())
         answers = result.scores["answers"]
         assert len(answers["forget_probability"].documents) == 3
