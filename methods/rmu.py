@@ -1,5 +1,6 @@
 """RMU: representation misdirection for unlearning."""
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -73,7 +74,8 @@ class Rmu(ForgetAndRetain):
     )
     trained: str | None = setting(
         None,
-        "only parameters whose name holds this text are trained, as in 'down_proj'; none: all",
+        "only parameters whose name holds this regular expression are trained, as in "
+        "'down_proj'; none: all",
         source="WMDP: down_proj of layers 5-7; OpenUnlearning's configuration: all",
     )
     mean_over: Literal["items", "broadcast"] = setting(
@@ -85,6 +87,13 @@ class Rmu(ForgetAndRetain):
         from unlearnbench.errors import UserError
         from unlearnbench.models.scoring import decoder_layers
 
+        try:
+            re.compile(self.trained or "")
+        except re.error as error:
+            raise UserError(
+                f"rmu.trained={self.trained} is no regular expression ({error}); e.g. --set "
+                "rmu.trained=down_proj"
+            ) from error
         n_layers = len(decoder_layers(model))
         if self.layer is not None and self.layer >= n_layers:
             raise UserError(
@@ -95,7 +104,7 @@ class Rmu(ForgetAndRetain):
 
     def trains(self, parameter: str) -> bool:
         """Whether its name holds `trained`."""
-        return self.trained is None or self.trained in parameter
+        return self.trained is None or bool(re.search(self.trained, parameter))
 
     def prepare(self, model: "LanguageModel", forget_set: "ForgetSet") -> None:  # noqa: ARG002
         """Draw the direction."""

@@ -1,8 +1,8 @@
 """The answers of a model in memory to the questions of sets, by their likelihood."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from lm_eval.api.instance import Instance
@@ -17,6 +17,9 @@ from ._questions import Question, Style, questions_of
 if TYPE_CHECKING:
     from unlearnbench.data.evaluation_sets import EvaluationSet
     from unlearnbench.models.language_model import LanguageModel
+
+
+Name = TypeVar("Name", bound=Hashable)
 
 
 @dataclass(frozen=True)
@@ -41,17 +44,26 @@ def answers(
     All sets' questions go through the network together.  A document with a choice that does not
     fit the model's context, or has no token of its own, cannot be scored and is left out.
     """
-    by_set = {name: questions_of(data, style, limit) for name, data in sets.items()}
-    pairs = [pair for questions in by_set.values() for q in questions for pair in q.requests]
+    asked = {name: questions_of(data, style, limit) for name, data in sets.items()}
+    return answers_to(model, {n: (sets[n].rows, own) for n, own in asked.items()}, batch_size)
+
+
+def answers_to(
+    model: "LanguageModel",
+    asked: Mapping[Name, tuple[Sequence[Mapping[str, Any]], Sequence[Question]]],
+    batch_size: int,
+) -> dict[Name, list[Answer]]:
+    """The model's answers to questions about rows, by name; see `answers`."""
+    pairs = [pair for _, questions in asked.values() for q in questions for pair in q.requests]
     requests = [Instance("loglikelihood", {}, pair, i) for i, pair in enumerate(pairs)]
     scored = iter(SharingLM(model, batch_size).loglikelihood(requests, disable_tqdm=True))
-    by_name: dict[str, list[Answer]] = {name: [] for name in sets}
-    for name, questions in by_set.items():
+    by_name: dict[Name, list[Answer]] = {name: [] for name in asked}
+    for name, (rows, questions) in asked.items():
         for question in questions:
             choices = [next(scored) for _ in question.requests]
             of_all = [likelihood for likelihood in choices if likelihood is not None]
             if len(of_all) == len(choices):
-                by_name[name].append(_answer(sets[name].rows[question.row], question, of_all))
+                by_name[name].append(_answer(rows[question.row], question, of_all))
     return by_name
 
 

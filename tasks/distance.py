@@ -30,6 +30,7 @@ class Distance(Task):
         "KL divergence of next-token distributions, teacher-forced; no published form is assumed"
     )
     needs = (SPLITS, RETRAINED)
+    measures = (MEASURE,)
     metrics = ()
     runs_by_default = False
 

@@ -37,7 +37,7 @@ CHECKS = {
 }
 # One of each kind of method beside those of the default run; an epoch and a batch in parts of every
 # one are default tests elsewhere (test_all_methods.py, test_same_everywhere.py).
-AT_ONCE = ("gd", "npo", "task_vector")
+AT_ONCE = ("gd", "npo", "task_vector", "answers", "membership", "replies")
 PLUGINS = [
     pytest.param(
         kind,

@@ -306,7 +306,15 @@ def _splits(
     rows = forget_set.rows
     texts = [(model.decode(rows.prefix(i)), model.decode(rows.suffix(i))) for i in range(N_ROWS)]
     items = tuple(
-        Item(doc_id, question, answer, paraphrases=(answer[::-1],), wrong=(answer[1:],))
+        Item(
+            doc_id,
+            question,
+            answer,
+            paraphrases=(answer[::-1],),
+            wrong=(answer[1:], answer[::-1], question),
+            position=0,
+            asked_as="mmlu_anatomy",
+        )
         for doc_id, (question, answer) in zip(rows.doc_ids, texts, strict=False)
     )
     plain, measures = Template("plain", prompt="{question}", separator=""), frozenset(task.measures)

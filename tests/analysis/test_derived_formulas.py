@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from unlearnbench.analysis.derived import aggregates, klom, ks, membership
+from unlearnbench.analysis.derived import aggregates, klom, ks, membership, resampling
 from unlearnbench.analysis.derived import truth_ratio as tr
 from unlearnbench.errors import UserError
 
@@ -452,3 +452,48 @@ def test_klom_of_the_same_seeds_is_0_and_clips() -> None:
         klom.klom(margins[:1], margins)
     with pytest.raises(ValueError, match="same items"):
         klom.klom(margins[:, :2], margins)
+
+
+# ---- resamples
+
+
+def test_resampled_areas_are_those_of_the_drawn_texts() -> None:
+    rng = np.random.default_rng(7)
+    forget, holdout = rng.integers(5, size=12).astype(float), rng.integers(5, size=14) + 1.0
+    counts = [rng.multinomial(n, np.full(n, 1 / n), size=6) for n in (12, 14)]
+    draws = resampling.area_draws(forget, holdout, counts[0] / 12, counts[1] / 14)
+    for draw, of_forget, of_holdout in zip(draws, *counts, strict=True):
+        drawn = np.repeat(forget, of_forget), np.repeat(holdout, of_holdout)
+        assert draw == pytest.approx(membership.auc(*drawn), abs=1e-12)
+
+
+def test_resamples_are_the_same_for_every_metric_of_the_same_items() -> None:
+    values = {str(i): float(i % 7) for i in range(30)}
+    backwards = dict(reversed(values.items()))
+    first, second = resampling.mean("forget", values), resampling.mean("forget", backwards)
+    assert (first.draws == second.draws).all()
+    assert (first.draws != resampling.mean("retain", values).draws).any()
+    assert first.draws.mean() == pytest.approx(first.value, abs=0.1)
+    assert first.draws.std() == pytest.approx(np.std(list(values.values())) / 30**0.5, rel=0.1)
+    assert resampling.mean("forget", {"0": 1.0}).draws is None
+
+
+def test_ends_of_a_number_made_of_independent_parts() -> None:
+    one, two = (resampling.Estimate(v, None, 10, (v - d, v + d)) for v, d in ((2, 0.3), (5, 0.4)))
+    made = resampling.from_ends(lambda a, b: a + b, one, two)
+    assert made.interval == pytest.approx((6.5, 7.5))
+    bare = resampling.Estimate(1.0, None, 10)
+    assert resampling.from_ends(lambda a, b: a + b, one, bare).interval == (None, None)
+
+
+def test_ratio_interval_has_a_width_at_zero() -> None:
+    of_zero, of_half = membership.auc_interval(0, 64, 64), membership.auc_interval(0.5, 64, 64)
+    low, high = membership.ratio_interval(0.0, of_zero, 0.5, of_half, 0.0)
+    assert low == 0.0
+    assert of_zero.high / 0.5 < high < of_zero.high / of_half.low + 0.01
+    # Of one estimate with itself the ratio is 1, whatever its error.
+    same = membership.ratio_interval(0.5, of_half, 0.5, of_half, 1.0)
+    assert same == pytest.approx((1.0, 1.0), abs=0.02)
+    assert membership.ratio_interval(0.5, of_half, 0.0, of_zero, 0.0) is None
+    assert membership.closeness_interval(membership.Interval(0.8, 1.1)) == pytest.approx((0.8, 1.0))
+    assert membership.closeness_interval(membership.Interval(1.2, 3.0)) == pytest.approx((0.0, 0.8))

@@ -29,11 +29,12 @@ MARKS = {
 def save_chat_model(folder: Path, kind: str, tokenizer_folder: Path) -> None:
     """A network of random weights with a small vocabulary and a chat template."""
     import torch
+    from tokenizers import AddedToken
     from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, Qwen2Config
     from transformers import Qwen2ForCausalLM as Qwen
 
     tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder)
-    tokenizer.add_special_tokens({"additional_special_tokens": list(MARKS[kind])})
+    tokenizer.add_tokens([AddedToken(mark, special=True) for mark in MARKS[kind]])
     tokenizer.chat_template = LLAMA_3 if kind == "llama" else QWEN
     tokenizer.bos_token = MARKS["llama"][0] if kind == "llama" else None
     tokenizer.eos_token = "<|eot_id|>" if kind == "llama" else "<|im_end|>"
@@ -89,11 +90,11 @@ def test_tofu_runs_in_a_chat_template(
         prefix, suffix = (getattr(result.forget_set, part) for part in ("prefixes", "suffixes"))
         if kind == "llama":
             assert all("Today Date: 10 Apr 2025" in text for text in prefix.values())
-            # The one that its sequences begin with is put there once, not by the template again.
-            assert all(text.count("<|begin_of_text|>") == 0 for text in prefix.values())
+            # Where sequences begin with it anyway, the one of the template is left out.
+            assert all(text.count("<|begin_of_text|>") <= 1 for text in prefix.values())
             assert all(text.endswith("<|eot_id|>") for text in suffix.values())
         else:
-            assert all(text.endswith("assistant\n") for text in prefix.values())
+            assert all("<|im_start|>" in text for text in prefix.values())
             assert all(text.endswith("<|im_end|>") for text in suffix.values())
         answers = result.scores["answers"]
         assert len(answers["forget_probability"].documents) == 3

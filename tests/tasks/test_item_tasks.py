@@ -1,5 +1,7 @@
 """The three tasks of splits against loops of their own: one text at a time, no shared code."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from item_cases import (
@@ -21,6 +23,7 @@ from unlearnbench.data.items import Item, Split
 from unlearnbench.data.templates import Template
 from unlearnbench.errors import UserError
 from unlearnbench.metrics.task import Measurement, TaskContext
+from unlearnbench.models.language_model import LanguageModel
 from unlearnbench.registry import find, is_default
 
 TASKS = ("answers", "replies", "membership")
@@ -407,3 +410,17 @@ def test_an_empty_split_is_told():
     split = split_of([])
     with pytest.raises(UserError, match="'forget' has no items"):
         find("tasks", "membership")().check_splits(llama(own_rows()), [split])
+
+
+def test_planning_checks_without_weights(small):
+    """Tokenizer, configuration and source are enough."""
+    bare = LanguageModel(
+        SimpleNamespace(config=small.network.config, eval=lambda: None, get_decoder=nn.Identity),
+        small.tokenizer,
+        small.source,
+    )
+    long = split_of([{**own_rows()[0], "answer": "born " * 600}])
+    for name in ("answers", "membership"):
+        with pytest.raises(UserError, match=r"row 0: .* do not fit the 512"):
+            find("tasks", name)().check_splits(bare, [long])
+    find("tasks", "replies")().check_splits(bare, [long])

@@ -194,6 +194,7 @@ def check_rows(
     warnings = []
     for run in source.runs:
         source.check_roles(run)
+        warnings += source.left_out(run)
         targets, title = source.targets(run, limit), source.title(run)
         targets.encode(model, protocol)
         if repeats := count_repeats(targets.contents(protocol), targets.doc_ids):

@@ -107,6 +107,10 @@ class ForgetSource(ABC):
         """What tasks measure beside a run, where the source is a benchmark."""
         return ()
 
+    def left_out(self, run: str) -> list[str]:  # noqa: ARG002
+        """What is not measured beside a forget set for want of data, in words."""
+        return []
+
     def check_roles(self, run: str) -> None:  # noqa: B027 - most sources have one role alone
         """Raise `UserError` for rows that two roles have in common."""
 

@@ -21,6 +21,14 @@ class Item:
     paraphrases: tuple[str, ...] = ()  # of the answer
     wrong: tuple[str, ...] = ()  # answers of the same form that are false; choices of a question
     where: str = field(default="", compare=False)  # 'forget10.jsonl, row 3': what an error names
+    position: int | None = None  # of multiple choice: the answer's among the choices, from 0
+    asked_as: str = ""  # of multiple choice: lm-eval's task whose words it is asked in
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """Of multiple choice all choices in their order, else none."""
+        at = self.position
+        return () if at is None else (*self.wrong[:at], self.answer, *self.wrong[at:])
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ class Template:
     kind: Literal["auto", "chat", "plain"] = "auto"
     prompt: str = "Question: {question}\nAnswer:"  # of the plain kind
     separator: str = " "  # between the plain prompt and the answer
+    user: str = "{question}"  # what the user says in a chat
     system: str = ""  # the chat's system message; none if empty
     date: str = ""  # where a chat template prints today's: a fixed one keeps numbers the same
     answer_prefix: str = ""  # words put into the model's mouth: 'Sure, here is the answer:'
@@ -142,8 +143,9 @@ def _chat(
 ) -> str:
     messages = [{"role": "system", "content": template.system}] if template.system else []
     for shown, reply in template.examples:
-        messages += [{"role": "user", "content": shown}, {"role": "assistant", "content": reply}]
-    messages.append({"role": "user", "content": question})
+        said = template.user.replace("{question}", shown)
+        messages += [{"role": "user", "content": said}, {"role": "assistant", "content": reply}]
+    messages.append({"role": "user", "content": template.user.replace("{question}", question)})
     if answer is not None:
         messages.append({"role": "assistant", "content": answer})
     fields = dict(template.fields)

@@ -1,7 +1,9 @@
 """What a benchmark decides of a plan: its methods' settings, and the models it compares with."""
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from unlearnbench import registry
 from unlearnbench.errors import UserError, unknown
 from unlearnbench.registry import ALL, WITH
 from unlearnbench.settings import parse_setting, settings_of
@@ -28,6 +30,17 @@ def settings_in(benchmark: "Benchmark", method: Any) -> dict[str, Any]:
         return {n: parse_setting(method, method.name, n, value) for n, value in own.items()}
     except UserError as error:
         raise UserError(f"benchmark {benchmark.name}, settings: {error}") from error
+
+
+def check_measures(benchmark: "Benchmark") -> None:
+    """Raise `UserError` for a measure that no installed task knows."""
+    tasks: Iterable[Any] = registry.tasks().values()
+    known = {measure for task in tasks for measure in task.measures}
+    for name, split in benchmark.definition.splits.items():
+        for measure in split.measures:
+            if measure not in known:
+                where = f"measure in benchmark {benchmark.name}, splits.{name}:"
+                raise unknown(where, measure, known, "unlearnbench list tasks")
 
 
 def reference_name(

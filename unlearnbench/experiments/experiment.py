@@ -75,7 +75,9 @@ class Experiment:
         flag="set",
         commas=False,
     )
-    tasks: tuple[str, ...] = setting((), "tasks to measure; default: every built-in one")
+    tasks: tuple[str, ...] = setting(
+        (), "tasks to measure; default: the built-in ones that need no benchmark"
+    )
     stop: Literal["auto", "paper", "calibrated"] = setting(
         "auto", "stop line: Jang et al.'s numbers or measured; auto: calibrated for nano models"
     )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from unlearnbench import registry
 from unlearnbench.errors import UserError, unknown
 from unlearnbench.experiments.benchmark_choice import (
+    check_measures,
     check_same_tokens,
     reference_name,
     settings_in,
@@ -159,6 +160,7 @@ class Planner:
         """Raise `UserError` for items of a benchmark that a task cannot measure of this model."""
         if data.benchmark is None:
             return
+        check_measures(data.benchmark)
         unloaded = without_weights(model)
         for run in data.runs:
             splits = data.splits(run, self.experiment.limit)

@@ -14,8 +14,11 @@ from unlearnbench.files.strict_json import RepeatedNameError, parsed
 _LONGEST_CELL = 1 << 30  # characters; the csv module's own limit is 128 KiB
 
 
-def json_rows(path: Path) -> Iterator[dict[str, Any]]:
-    """One object per line, blank lines aside, or one array of objects."""
+def json_rows(path: Path, texts_as: str | None = None) -> Iterator[dict[str, Any]]:
+    """One object per line, blank lines aside, or one array of objects.
+
+    Where `texts_as` names a field, a text may stand for an object with that field alone.
+    """
     text = text_of_file(path)
     if text.lstrip().startswith("["):
         rows = iter(_value(text, path.name, "one object per line, or an array of objects"))
@@ -23,6 +26,8 @@ def json_rows(path: Path) -> Iterator[dict[str, Any]]:
         lines = enumerate(line for line in text.split("\n") if line.strip())
         rows = (_value(line, f"{path.name}, row {at}", "one object per line") for at, line in lines)
     for at, row in enumerate(rows):
+        if texts_as and isinstance(row, str):
+            row = {texts_as: row}
         if not isinstance(row, dict):
             kind = type(row).__name__
             raise UserError(f"{path.name}, row {at}: {kind}, not an object with fields")
@@ -124,17 +129,20 @@ def table_suffix(path: Path) -> str:
     return suffix if suffix in _READERS else ""
 
 
-def read_table(path: Path, docs: str = "docs/forget_sets.md") -> list[dict[str, Any]]:
+def read_table(
+    path: Path, docs: str = "docs/forget_sets.md", texts_as: str | None = None
+) -> list[dict[str, Any]]:
     """The rows of a file with one of `SUFFIXES`; raises `UserError` naming file and row.
 
-    `docs` is the page that says what a row holds.
+    `docs` is the page that says what a row holds; `texts_as` as `json_rows` has it.
     """
     suffix = table_suffix(path)
     if not suffix:
         raise UserError(f"{path} is not one of {', '.join(SUFFIXES)}; see {docs}")
     if not path.is_file():
         raise UserError(f"no file at {path}; give an existing {', '.join(SUFFIXES)} file")
-    rows = list(_READERS[suffix](path))
+    reader = _READERS[suffix]
+    rows = list(json_rows(path, texts_as) if reader is json_rows else reader(path))
     if not rows:
         raise UserError(f"{path} has no rows; see {docs} for what a row holds")
     return rows

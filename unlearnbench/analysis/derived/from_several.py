@@ -81,5 +81,7 @@ def margins_apart(row: Row, own: Sequence[Measured], retrained: Sequence[Measure
     of_items = klom(margins[0], margins[1])
     weights = resampling.weights_of(FORGET, items)
     draws = None if weights is None else weights @ of_items
-    row.put_estimate("klom_mean", Estimate(float(of_items.mean()), draws, len(items)), RETRAINED)
-    row.put("klom_95", float(np.percentile(of_items, 95)), len(items), None, RETRAINED)
+    n = len(items)
+    mean = Estimate(float(of_items.mean()), draws, n, n_least=n)
+    row.put_estimate("klom_mean", mean, RETRAINED)
+    row.put("klom_95", float(np.percentile(of_items, 95)), n, None, RETRAINED)

@@ -27,16 +27,26 @@ class Estimate:
     draws: Array | None  # [N_RESAMPLES]; None: too few items, or their values are not known
     n: int  # items
     ends: tuple[float, float] | None = None  # of an interval that is not the resamples' own
+    n_least: int = 0  # items of the smallest split that it is made of
 
     @property
     def interval(self) -> tuple[float, float] | tuple[None, None]:
-        """The percentiles that leave 2.5% on either side, unless it has other ends."""
+        """Percentiles widened for few items (Hesterberg 2015), unless it has other ends."""
         if self.ends is not None:
             return self.ends
         if self.draws is None or not np.isfinite(self.draws).all():
             return None, None
-        low, high = np.quantile(self.draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+        outside = _outside(self.n_least)
+        low, high = np.quantile(self.draws, [outside, 1 - outside])
         return float(low), float(high)
+
+
+@lru_cache(maxsize=64)
+def _outside(n: int) -> float:
+    """The share of resamples beyond each end: less than 2.5%, as if by Student's quantile."""
+    from scipy.stats import norm, t
+
+    return float(norm.cdf(t.ppf((1 - LEVEL) / 2, n - 1) * math.sqrt(n / (n - 1))))
 
 
 def weights_of(split: str, items: tuple[str, ...]) -> Array | None:
@@ -63,7 +73,7 @@ def mean(split: str, documents: Mapping[str, float]) -> Estimate:
     values = [documents[item] for item in items]
     weights = weights_of(split, items)
     draws = None if weights is None else weights @ np.array(values)
-    return Estimate(fmean(values), draws, len(items))
+    return Estimate(fmean(values), draws, len(items), n_least=len(items))
 
 
 def area(
@@ -75,12 +85,14 @@ def area(
     f_values, h_values = np.array([f[i] for i in f_items]), np.array([h[i] for i in h_items])
     value = membership.auc(f_values, h_values)
     variance = membership.delong_variance(f_values, h_values)
+    ends: tuple[float, float] | None
     ends = membership.auc_interval(value, len(f), len(h), variance)
     f_weights, h_weights = weights_of(f_name, f_items), weights_of(h_name, h_items)
     draws = None
     if f_weights is not None and h_weights is not None:
         draws = area_draws(f_values, h_values, f_weights, h_weights)
-    return Estimate(value, draws, len(f) + len(h), ends if draws is not None else None)
+    ends = ends if draws is not None else None
+    return Estimate(value, draws, len(f) + len(h), ends, min(len(f), len(h)))
 
 
 def area_draws(forget: Array, holdout: Array, f_weights: Array, h_weights: Array) -> Array:
@@ -100,7 +112,9 @@ def combined(formula: Callable[..., float], *parts: Estimate) -> Estimate:
     if all(part.draws is not None for part in parts):
         every = zip(*(part.draws.tolist() for part in parts if part.draws is not None), strict=True)
         draws = np.array([formula(*each) for each in every])
-    return Estimate(formula(*(part.value for part in parts)), draws, sum(p.n for p in parts))
+    value = formula(*(part.value for part in parts))
+    n_least = min(part.n_least for part in parts)
+    return Estimate(value, draws, sum(p.n for p in parts), n_least=n_least)
 
 
 def from_ends(formula: Callable[..., float], *parts: Estimate) -> Estimate:

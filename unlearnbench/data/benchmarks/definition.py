@@ -22,12 +22,23 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+_Names = Annotated[
+    tuple[str, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)
+]
+
+
 class TableSource(_Part):
     """Where the rows of one table are; a folder given by --data comes first."""
 
     hub: str | None = Field(
         default=None, description="hf:owner/name[:config][:split][@revision], on the hub"
     )
+    file: _Names = Field(
+        default=(),
+        description="what its file in a folder may be called beside its own name, without suffix: "
+        "'verbmem/forget'",
+    )
+    first: int | None = Field(default=None, ge=1, description="so many of its rows alone")
     of: str | None = Field(default=None, description="a slice: another table's name")
     rows: tuple[int, int] | None = Field(
         default=None, description="of a slice: its first row, from 0, and the one after its last"
@@ -47,8 +58,8 @@ class Fields(_Part):
     paraphrases: str = Field(default="", description="paraphrases of the answer: one, or a list")
     wrong: str = Field(
         default="",
-        description="wrong answers, a list; of multiple choice all choices, where the answer is a "
-        "number from 0",
+        description="wrong answers, a list; of multiple choice all choices, where the answer "
+        "is the right one's number from 0",
     )
 
 
@@ -61,6 +72,9 @@ class TemplatePart(_Part):
     )
     prompt: str | None = Field(default=None, description="of the plain kind, with {question}")
     separator: str | None = Field(default=None, description="between plain prompt and answer")
+    user: str | None = Field(
+        default=None, description="of the chat kind, what the user says, with {question}"
+    )
     system: str | None = Field(default=None, description="the chat's system message")
     date: str | None = Field(default=None, description="what a chat template takes for today")
     answer_prefix: str | None = Field(default=None, description="words put before the answer")
@@ -75,6 +89,11 @@ class ForgetPart(_Part):
     """One forget split: its tables by role, and the models that never saw its rows."""
 
     forget: str = Field(description="table of what is to be forgotten")
+    where: dict[str, str | list[str]] = Field(
+        default_factory=dict,
+        description="of that table rows with these values of fields alone; splits may name them, "
+        "as in where = { subject = '{subject}' }",
+    )
     retain: str | None = Field(default=None, description="table of what is to be kept")
     holdout: str | None = Field(
         default=None, description="table of what no model saw, for membership scores"
@@ -86,16 +105,28 @@ class ForgetPart(_Part):
 class SplitPart(_Part):
     """One split that tasks measure."""
 
-    role: SplitRole
+    role: SplitRole = Field(
+        description="forget, retain, holdout (what no model saw) or general (what all know)"
+    )
     table: str = Field(
         description="its table; {forget}, {retain}, {holdout} stand for those of the forget split"
     )
-    measures: tuple[str, ...] = Field(description="what is measured of it: docs/items.md")
+    measures: tuple[str, ...] = Field(description="what is measured of it: docs/benchmarks.md")
     where: dict[str, str | list[str]] = Field(
-        default_factory=dict, description="rows with these values of fields alone"
+        default_factory=dict,
+        description="rows with these values of fields alone, * for any text; '{subject}' is what "
+        "the forget split's own `where` says of a subject, if anything",
+    )
+    optional: bool = Field(
+        default=False, description="left out where the folder of --data has no file of its table"
     )
     fields: dict[str, str] = Field(
         default_factory=dict, description="names of fields that are not the benchmark's"
+    )
+    lm_eval: str | None = Field(
+        default=None,
+        description="of multiple choice: lm-eval's task that asks it; {forget} is the forget "
+        "split's table, {subject} a row's field of that name",
     )
     template: TemplatePart = Field(default=TemplatePart())
     examples: str | None = Field(default=None, description="table of questions shown before")
@@ -125,7 +156,14 @@ class Definition(_Part):
     fields: Fields = Field(default=Fields(), description="names of fields in the tables")
     template: TemplatePart = Field(default=TemplatePart(), description="of every split")
     chunk_tokens: int | None = Field(
-        default=None, ge=2, description="texts to forget and to keep are cut into so many tokens"
+        default=None,
+        ge=2,
+        description="texts to forget and to keep are cut into rows of so many tokens, BOS included",
+    )
+    max_tokens: int | None = Field(
+        default=None,
+        ge=2,
+        description="texts to forget and to keep end after so many tokens, BOS included",
     )
     tables: dict[str, _Table] = Field(
         default_factory=dict, description="by name: a hub data set, or a slice of another"
@@ -221,9 +259,18 @@ def _check_names(definition: Definition, where: str) -> None:
             raise UserError(
                 f"{where}: tables.{name}: a slice needs both 'of' and 'rows'; see: {SEE}"
             )
+        if table.rows is not None and not 0 <= table.rows[0] < table.rows[1]:
+            raise UserError(
+                f"{where}: tables.{name}.rows: {list(table.rows)} holds no row; a slice is its "
+                "first row, from 0, and the one after its last"
+            )
         check(f"table in {where}, tables.{name}.of", table.of, tables)
     for split in definition.default:
         check(f"forget split in {where}", split, definition.forget)
+    chosen = {name for part in definition.forget.values() for name in part.where}
+    for own, each in definition.splits.items():
+        for name in filter(None, map(_named_value, each.where.values())):
+            check(f"field in {where}, splits.{own}.where: no forget split has a", name, chosen)
     for name, part in definition.forget.items():
         for role in (part.forget, part.retain, part.holdout):
             check(f"table in {where}, forget.{name}", role, tables)
@@ -254,6 +301,25 @@ def table_of(name: str, part: ForgetPart, where: str = "") -> str:
             f"{where}: table '{name}' names a role that a forget split lacks; see: {SEE}"
         )
     return table
+
+
+def rows_wanted(
+    where: Mapping[str, str | list[str]], part: ForgetPart
+) -> dict[str, str | list[str]]:
+    """A split's conditions, with the forget split's own values put in where it has some."""
+    wanted = {}
+    for name, value in where.items():
+        asked = _named_value(value)
+        chosen = value if asked is None else part.where.get(asked)
+        if chosen is not None:
+            wanted[name] = chosen
+    return wanted
+
+
+def _named_value(value: str | list[str]) -> str | None:
+    """'subject' of '{subject}'."""
+    is_named = isinstance(value, str) and value.startswith("{") and value.endswith("}")
+    return str(value)[1:-1] if is_named else None
 
 
 def _misfit(error: ValidationError, where: str) -> UserError:

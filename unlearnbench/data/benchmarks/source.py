@@ -1,20 +1,21 @@
 """A benchmark as a source of forget sets, and the splits that tasks measure beside them."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from unlearnbench.data.benchmarks.definition import (
     Benchmark,
-    Fields,
     ForgetPart,
     SplitPart,
     TemplatePart,
     find_benchmark,
+    rows_wanted,
     table_of,
 )
+from unlearnbench.data.benchmarks.rows import Conditions, items_of
 from unlearnbench.data.benchmarks.tables import Row, Tables, open_tables
 from unlearnbench.data.forget_source import (
     ForgetRequest,
@@ -46,6 +47,7 @@ class ItemRows:
     items: tuple[Item, ...]
     template: Template
     chunk_tokens: int | None = None
+    max_tokens: int | None = None
     fields: tuple[Row, ...] = field(default=(), repr=False, compare=False)  # of the table
     memory: TokenMemory = field(default_factory=TokenMemory, repr=False, compare=False)
 
@@ -84,9 +86,8 @@ class ItemRows:
 
     def sha256(self, protocol: "Protocol") -> str:
         """Digest of the texts and of how they become tokens."""
-        return text_sha256(
-            repr(self.contents(protocol)), repr(self.template), str(self.chunk_tokens)
-        )
+        cut = f"{self.chunk_tokens} {self.max_tokens}"
+        return text_sha256(repr(self.contents(protocol)), repr(self.template), cut)
 
     def encode(
         self,
@@ -106,10 +107,11 @@ class ItemRows:
         # The template's kind hangs on the model, which the memory is of.
         names = [(item.question, item.answer) for item in self.items]
         parts = self.memory.parts(model, names, tokenise)
+        n_start = int(model.bos_token_id_to_prepend is not None)
         rows = [
             row
             for item, (given, answer) in zip(self.items, parts, strict=True)
-            for row in self._rows(item, given, answer)
+            for row in self._rows(item, given, answer, n_start)
         ]
         return assemble(
             model,
@@ -120,11 +122,12 @@ class ItemRows:
         )
 
     def _rows(
-        self, item: Item, given: list[int], answer: list[int]
+        self, item: Item, given: list[int], answer: list[int], n_start: int
     ) -> list[tuple[str, Parts, str]]:
         if given:
             return [(item.doc_id, (given, answer), item.where)]
-        step = self.chunk_tokens or len(answer)
+        answer = answer[: self.max_tokens and self.max_tokens - n_start]
+        step = self.chunk_tokens - n_start if self.chunk_tokens else len(answer)
         chunks = [answer[at : at + step] for at in range(0, len(answer), step)]
         kept = [chunk for chunk in chunks if len(chunk) > 1]  # one token is predicted by nothing
         if len(kept) == 1:
@@ -172,9 +175,11 @@ class BenchmarkSource(ForgetSource):
     def sha256(self, run: str) -> str:
         """Digest of what is forgotten, kept and held out, and of how it becomes tokens."""
         part = self._part(run)
-        tables = [self._items_of(name) for name in (part.forget, part.retain, part.holdout) if name]
-        how = (repr(self.template), str(self.benchmark.definition.chunk_tokens), *self.refusals)
-        return text_sha256(*map(repr, tables), *how)
+        tables = [self._forgotten(part).items]
+        tables += [self._rows(name).items for name in (part.retain, part.holdout) if name]
+        definition = self.benchmark.definition
+        cut = f"{definition.chunk_tokens} {definition.max_tokens}"
+        return text_sha256(*map(repr, tables), repr(self.template), cut, *self.refusals)
 
     def title(self, run: str) -> str:
         """'tofu/forget10'."""
@@ -182,7 +187,7 @@ class BenchmarkSource(ForgetSource):
 
     def targets(self, run: str, limit: int | None = None) -> ItemRows:
         """The items to forget."""
-        rows = self._rows(self._part(run).forget)
+        rows = self._forgotten(self._part(run))
         return rows.select(range(len(rows))[:limit])
 
     def pool(self, run: str, limit: int | None = None) -> ItemRows | None:  # noqa: ARG002
@@ -212,20 +217,35 @@ class BenchmarkSource(ForgetSource):
         `limit` takes the first items of those to forget.  Raises `UserError` for rows that lack
         what is measured of them.
         """
+        forget = self._part(run)
         every = (
-            self._split(name, part, self._part(run))
+            self._split(name, part, forget)
             for name, part in self.benchmark.definition.splits.items()
+            if self._is_there(part, forget)
         )
         return tuple(split.first(limit) if split.is_to_forget else split for split in every)
+
+    def left_out(self, run: str) -> list[str]:
+        """What is not measured beside a forget split, for want of its table."""
+        forget, splits = self._part(run), self.benchmark.definition.splits
+        return [
+            f"split '{name}' of benchmark {self.name} is left out: {self.tables.data} has no file "
+            f"of its table '{table_of(part.table, forget)}'"
+            for name, part in splits.items()
+            if not self._is_there(part, forget)
+        ]
+
+    def _is_there(self, part: SplitPart, forget: ForgetPart) -> bool:
+        return not part.optional or self.tables.has(table_of(part.table, forget))
 
     def check_roles(self, run: str) -> None:
         """Raise `UserError` for rows that two roles of a forget split have in common."""
         part = self._part(run)
-        forget = self._contents(part.forget)
+        forget = _contents(self._forgotten(part))
         for role, name in (("retain", part.retain), ("holdout", part.holdout)):
             if name is None:
                 continue
-            other = self._contents(name)
+            other = _contents(self._rows(name))
             both = forget.keys() & other.keys()
             if not both:
                 continue
@@ -234,32 +254,30 @@ class BenchmarkSource(ForgetSource):
                     f"{self.title(run)}: the holdout '{name}' is the forget set itself, so no "
                     f"membership score could tell them apart; give rows that no model saw"
                 )
-            content = min(both, key=lambda one: forget[one])
+            content = min(both, key=lambda one: int(forget[one]))
             raise UserError(
                 f"{self.title(run)}: row {forget[content]} of '{part.forget}' (forget) is row "
                 f"{other[content]} of '{name}' ({role}); a row has one role: take it out of one"
             )
 
-    def _contents(self, table: str) -> dict[tuple[str, str], int]:
-        items = self._items_of(table)
-        return {(item.question, item.answer): at for at, item in reversed(list(enumerate(items)))}
-
     def _part(self, run: str) -> ForgetPart:
         return self.benchmark.definition.forget[run]
 
-    def _rows(self, table: str) -> ItemRows:
-        return _rows_of(self, table)
+    def _forgotten(self, part: ForgetPart) -> ItemRows:
+        return self._rows(part.forget, part.where)
 
-    def _items_of(self, table: str) -> tuple[Item, ...]:
-        return items_of(self.tables, table, self.benchmark.definition.fields, needs=())
+    def _rows(self, table: str, where: Conditions | None = None) -> ItemRows:
+        return _rows_of(self, table, _hashable(where or {}))
 
     def _split(self, name: str, part: SplitPart, forget: ForgetPart) -> Split:
         table = table_of(part.table, forget)
         fields = self.benchmark.definition.fields.model_copy(update=part.fields)
-        items = items_of(self.tables, table, fields, part.measures, part.where)
+        where = rows_wanted(part.where, forget)
+        asked_as = part.lm_eval and part.lm_eval.replace("{forget}", forget.forget)
+        items = items_of(self.tables, table, fields, part.measures, where, asked_as)
         examples: tuple[tuple[str, str], ...] = ()
         if part.examples is not None:
-            shown = items_of(self.tables, table_of(part.examples, forget), fields, ())
+            shown = items_of(self.tables, table_of(part.examples, forget), fields)
             examples = tuple((item.question, item.answer) for item in shown)
         return Split(
             name=name,
@@ -273,14 +291,31 @@ class BenchmarkSource(ForgetSource):
         )
 
 
+def _contents(rows: ItemRows) -> dict[tuple[str, str], str]:
+    """The row's number in its table by what it says; of several that say it the first's."""
+    return {(item.question, item.answer): item.doc_id for item in reversed(rows.items)}
+
+
+_Hashable = tuple[tuple[str, tuple[str, ...]], ...]
+
+
+def _hashable(where: Conditions) -> _Hashable:
+    return tuple((f, (v,) if isinstance(v, str) else tuple(v)) for f, v in where.items())
+
+
 @lru_cache(maxsize=32)
-def _rows_of(source: BenchmarkSource, table: str) -> ItemRows:
+def _rows_of(source: BenchmarkSource, table: str, where: _Hashable) -> ItemRows:
     """One object per table, so that its memory of token ids serves whoever asks."""
+    definition = source.benchmark.definition
+    wanted = {field: list(values) for field, values in where}
+    items = items_of(source.tables, table, definition.fields, where=wanted)
+    rows = source.tables.rows(table)
     return ItemRows(
-        source._items_of(table),
+        items,
         source.template,
-        source.benchmark.definition.chunk_tokens,
-        source.tables.rows(table),
+        definition.chunk_tokens,
+        definition.max_tokens,
+        tuple(rows[int(item.doc_id)] for item in items),
     )
 
 
@@ -308,77 +343,3 @@ def _filled(template: Template, part: TemplatePart) -> Template:
     """The template with what a part of a definition says."""
     said = {name: value for name, value in part.model_dump().items() if value is not None}
     return dataclasses.replace(template, **said)
-
-
-def items_of(
-    tables: Tables,
-    table: str,
-    fields: Fields,
-    needs: Sequence[str],
-    where: Mapping[str, str | list[str]] | None = None,
-) -> tuple[Item, ...]:
-    """The items of a table's rows; raises `UserError` naming a row without what is needed."""
-    items = []
-    source = tables.source(table)
-    for at, row in enumerate(tables.rows(table)):
-        if any(str(row.get(name)) not in _listed(wanted) for name, wanted in (where or {}).items()):
-            continue
-        items.append(_item(row, at, f"{source}, row {at}", fields, needs))
-    if not items:
-        raise UserError(f"{source}: no row has {dict(where or {})}; see the benchmark's file")
-    return tuple(items)
-
-
-def _item(row: Row, at: int, where: str, fields: Fields, needs: Sequence[str]) -> Item:
-    question = _text(row, fields.question, where) if fields.question else ""
-    answer, wrong = _answers(row, fields, where)
-    paraphrases = _texts(row.get(fields.paraphrases)) if fields.paraphrases else ()
-    for measure, found, name in (
-        ("paraphrase", paraphrases, fields.paraphrases),
-        ("wrong", wrong, fields.wrong),
-        ("probability_normalised", wrong, fields.wrong),
-    ):
-        if measure in needs and not found:
-            raise UserError(
-                f"{where}: field '{name}' is missing or empty, and '{measure}' is measured with "
-                "it; fill it, or remove the row from every table"
-            )
-    return Item(str(at), question, answer, paraphrases, wrong, where)
-
-
-def _answers(row: Row, fields: Fields, where: str) -> tuple[str, tuple[str, ...]]:
-    """The right answer and the wrong ones; the right one may be the number of a choice."""
-    right, wrong = row.get(fields.answer), _texts(row.get(fields.wrong)) if fields.wrong else ()
-    if isinstance(right, int) and not isinstance(right, bool) and wrong:
-        if not 0 <= right < len(wrong):
-            raise UserError(
-                f"{where}: field '{fields.answer}' is {right}, and there are {len(wrong)} choices"
-            )
-        return wrong[right], tuple(w for i, w in enumerate(wrong) if i != right)
-    return _text(row, fields.answer, where), wrong
-
-
-def _text(row: Row, name: str, where: str) -> str:
-    value = row.get(name)
-    if isinstance(value, list) and value and isinstance(value[0], str):
-        value = value[0]  # of several answers that are right, the first
-    if value is None:
-        raise UserError(f"{where}: field '{name}' is missing; every row needs it")
-    if not isinstance(value, str):
-        raise UserError(f"{where}: field '{name}' is {type(value).__name__}, not text")
-    if not value.strip():
-        raise UserError(f"{where}: field '{name}' is empty; fill it or remove the row")
-    return value
-
-
-def _texts(value: Any) -> tuple[str, ...]:
-    """One text or several; none for what is neither."""
-    if isinstance(value, str):
-        return (value,) if value.strip() else ()
-    if not isinstance(value, list | tuple):
-        return ()
-    return tuple(text for text in value if isinstance(text, str) and text.strip())
-
-
-def _listed(value: str | list[str]) -> list[str]:
-    return [value] if isinstance(value, str) else value

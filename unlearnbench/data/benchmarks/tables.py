@@ -29,6 +29,13 @@ class Tables:
         """Where its rows came from: a file's name, or hf:owner/name."""
         return self._read(name)[1]
 
+    def has(self, name: str) -> bool:
+        """Whether its rows can be had as far as the folder says; the hub is not asked."""
+        table = self.benchmark.definition.tables[name]
+        if self._folder is None:
+            return table.hub is not None
+        return self._file(name) is not None or (table.of is not None and self.has(table.of))
+
     def _read(self, name: str) -> tuple[tuple[Row, ...], str]:
         if name not in self._rows:
             self._rows[name] = self._find(name)
@@ -37,9 +44,10 @@ class Tables:
     def _find(self, name: str) -> tuple[tuple[Row, ...], str]:
         table = self.benchmark.definition.tables[name]
         if self._folder is not None and (path := self._file(name)) is not None:
-            return tuple(read_table(path)), path.name
+            read = read_table(path, "docs/benchmarks.md", texts_as="text")
+            return tuple(read[: table.first]), path.name
         if table.hub is not None and self._folder is None:
-            return tuple(dataset_rows(table.hub)), table.hub
+            return tuple(dataset_rows(table.hub, table.first)), table.hub
         if table.of is not None and table.rows is not None:
             rows, source = self._read(table.of)
             first, last = table.rows
@@ -67,15 +75,18 @@ class Tables:
         return folder
 
     def _file(self, name: str) -> Path | None:
-        """The file of that name anywhere under the folder, the nearest first."""
+        """The file that is called as the table, or as it may be called; the nearest one."""
         assert self._folder is not None
-        own = [path for path in self._files if path.name.removesuffix(table_suffix(path)) == name]
-        own.sort(key=lambda path: len(path.parts))
-        if len(own) > 1 and len(own[0].parts) == len(own[1].parts):
-            raise UserError(
-                f"two files for table '{name}': {own[0]} and {own[1]}; keep one of them"
-            )
-        return own[0] if own else None
+        for called in (name, *self.benchmark.definition.tables[name].file):
+            own = [path for path in self._files if _is_called(path, called)]
+            own.sort(key=lambda path: len(path.parts))
+            if len(own) > 1 and len(own[0].parts) == len(own[1].parts):
+                raise UserError(
+                    f"two files for table '{name}': {own[0]} and {own[1]}; keep one of them"
+                )
+            if own:
+                return own[0]
+        return None
 
     @cached_property
     def _files(self) -> list[Path]:
@@ -85,12 +96,22 @@ class Tables:
         )
 
     def _absent(self, name: str) -> UserError:
-        hub = self.benchmark.definition.tables[name].hub
-        elsewhere = f", or leave --data out to take it from {hub}" if hub else ""
+        table = self.benchmark.definition.tables[name]
+        called = f"{table.file[0] if table.file else name}.jsonl"
+        others = ", ".join(suffix for suffix in SUFFIXES if suffix != ".jsonl")
+        place = f"into {self.data}" if self._folder else "into a folder: --data FOLDER"
+        elsewhere = f", or leave --data out to take it from {table.hub}" if table.hub else ""
         return UserError(
-            f"benchmark {self.benchmark.name} needs the table '{name}': put {name}.jsonl (or "
-            f"{', '.join(s for s in SUFFIXES if s != '.jsonl')}) into {self.data}{elsewhere}"
+            f"benchmark {self.benchmark.name} needs the table '{name}': put {called} (or {others}) "
+            f"{place}{elsewhere}"
         )
+
+
+def _is_called(path: Path, name: str) -> bool:
+    """Whether a file has that name, folders above it included, whatever its suffix."""
+    parts = name.split("/")
+    stem = path.name.removesuffix(table_suffix(path))
+    return [*path.parts[:-1], stem][-len(parts) :] == parts
 
 
 @lru_cache(maxsize=8)

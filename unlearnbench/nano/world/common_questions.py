@@ -1,6 +1,5 @@
 """Questions with short answers about public people and common knowledge."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from unlearnbench.nano.world.dice import Dice
