@@ -6,17 +6,19 @@ threads and flags, folder and environment.  Warnings come by `warnings`.
 """
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from unlearnbench.data.benchmarks.definition import is_benchmark
 from unlearnbench.data.forget_set import ForgetSet
 from unlearnbench.errors import UserError
 from unlearnbench.experiments.cell import Cell
 from unlearnbench.experiments.experiment import Experiment
 from unlearnbench.experiments.planner import Planner, chosen_plugins, construct, cores, plan_cell
 from unlearnbench.experiments.schedule_choice import FIELDS
+from unlearnbench.metrics.task import RETRAINED
 from unlearnbench.protocol import PAPER, Protocol
 from unlearnbench.registry import find
 from unlearnbench.settings import plain, quoted, settings_of
@@ -87,18 +89,22 @@ def load_forget_set(
     unseen: str | None = None,
     refusals: str | None = None,
     encoder: str | None = None,
-    pairing: str = "nearest",
+    pairing: str | None = None,
+    data: str | None = None,
+    template: str | None = None,
     protocol: str | Protocol = "paper",
 ) -> LoadedForgetSet:
     """Read one forget set and tokenise it for one model (and for its copies).
 
-    `name` is 'nano', a folder, a file of texts or hf:owner/name; `run` is which of its forget
-    sets, by default the first; `protocol` is 'paper', 'released' or a `Protocol`.  The other
-    options are those of `unlearnbench run`.
+    `name` is 'nano', a folder, a file of texts, hf:owner/name, or a benchmark's name or .toml
+    file; `run` is which of its forget sets, by default the first; `protocol` is 'paper',
+    'released' or a `Protocol`.  `data` and `template` are of benchmarks; the other options are
+    those of `unlearnbench run`.
     Raises `UserError` naming file and row of what is wrong with the data.
     """
+    of_benchmark = {"benchmark": name, "data": data, "template": template}
     experiment = _experiment(
-        forget_set=name,
+        **(of_benchmark if is_benchmark(name) else {"forget_set": name, "tasks": ("forgetting",)}),
         runs=() if run is None else (run,),
         limit=limit,
         rows=rows,
@@ -109,7 +115,6 @@ def load_forget_set(
         pairing=pairing,
         settings=_protocol_settings(protocol),
         references=("before",),
-        tasks=("forgetting",),
     )
     cell = _planned(experiment, model)
     read = cell.data.read_forget_set(cell.run, cell.limit, model, cell.protocol)
@@ -187,7 +192,9 @@ def unlearn(
     label = f"{_choice(model).family} + {made.label}"
     title = f"{cell.group}: {label}, forget set {cell.run}, seed {made.seed}"
     place = cell.data.world.name if cell.data.world else "hub"
-    trained = scheduled(model, _experiment(**options), made, len(loaded.rows), place)
+    of_benchmark = {name: getattr(loaded.experiment, name) for name in FIELDS}
+    schedule = _experiment(**{**of_benchmark, **options})
+    trained = scheduled(model, schedule, made, len(loaded.rows), place)
     with trained as documents, progress_bar(1, progress) as bar, randomness_put_back():
         bar.start(title)
         examiner = examiner or make_examiner(model, forget_set)
@@ -260,6 +267,8 @@ def evaluate(
             texts,
             sets=sets,
             protocol=loaded.protocol if loaded else planner.protocol,
+            splits=loaded.cell.data.splits(loaded.run, loaded.cell.limit) if loaded else (),
+            load_retrained=_retrained(loaded, planner),
             limit=experiment.task_limit,
             examiner=examiner,
         )
@@ -295,6 +304,17 @@ def run(*, experiment: str | None = None, progress: bool = False, **options: Any
     with randomness_put_back():
         outcome = requested.run(show_progress=progress)
     return results_of_run(requested.store.folder, requested.results(outcome), experiment)
+
+
+def _retrained(
+    loaded: LoadedForgetSet | None, planner: Planner
+) -> "Callable[[], LanguageModel] | None":
+    """What loads the model that a benchmark's models are compared with, if a task asks for it."""
+    if loaded is None or RETRAINED not in planner.needs:
+        return None
+    needing = Planner(replace(loaded.experiment, tasks=planner.experiment.tasks, settings=()))
+    cell = next(needing.of_model(loaded.cell.model, loaded.cell.data))
+    return cell.retrained.load if cell.retrained else None
 
 
 def _examiner(cell: Cell, model: "LanguageModel") -> "Examiner":
@@ -384,9 +404,11 @@ def _loaded(
     return forget_set
 
 
-def _measurable(tasks: str | Sequence[str], forget_set: ForgetSet | None) -> tuple[str, ...]:
-    """The tasks by name; all that can be measured where none is named."""
+def _measurable(tasks: str | Sequence[str], forget_set: LoadedForgetSet | None) -> tuple[str, ...]:
+    """The tasks by name; where none is named the benchmark's, or all that can be measured."""
     names = _experiment(tasks=tasks).tasks
+    if not names and forget_set is not None and forget_set.cell.data.benchmark is not None:
+        return tuple(forget_set.cell.tasks)
     chosen = chosen_plugins("tasks", names)
     if forget_set is not None:
         return tuple(chosen)

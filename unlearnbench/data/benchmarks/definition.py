@@ -216,6 +216,12 @@ def _folders() -> Iterator[Path]:
             yield Path(file).parent
 
 
+def is_benchmark(name: str | Path) -> bool:
+    """Whether this names a benchmark, and not some other source of forget sets."""
+    path = shipped().get(str(name)) or Path(name)
+    return path.suffix == ".toml" and bool(find_benchmark(str(name)).definition.forget)
+
+
 def find_benchmark(name: str) -> Benchmark:
     """The benchmark of that name, or in that .toml file.
 
