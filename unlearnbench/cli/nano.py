@@ -16,7 +16,7 @@ def nano() -> None:
 @click.option("--out", type=click.Path(path_type=Path), help="folder for the weights")
 @click.option("--scale", default=1.0, show_default=True, help="share of the training, for a trial")
 def build(models: tuple[str, ...], out: Path | None, scale: float) -> None:
-    """Train the nano models (all by default) from the seed; about 80 minutes of one core."""
+    """Train the nano models (all by default) from the seed; about 95 minutes of one core."""
     from unlearnbench.nano import WEIGHTS
 
     build_models(models, out or WEIGHTS, scale)
@@ -24,13 +24,14 @@ def build(models: tuple[str, ...], out: Path | None, scale: float) -> None:
 
 @nano.command()
 def info() -> None:
-    """Print where the nano world's weights and data are; makes the data if it is absent."""
-    from unlearnbench.nano import NANO
+    """Print where weights and data of each world are; makes the data if they are absent."""
+    from unlearnbench.nano import NANO, WORLDS
 
-    for name, model in NANO.models.items():
-        click.echo(f"{name:<15}  {NANO.model_path(name)}\n{'':<15}  {model.description}")
-    click.echo(f"{'encoder':<15}  {NANO.encoder_path()}")
-    click.echo(f"{'data':<15}  {NANO.data()}")
+    for world in WORLDS.values():
+        for name, model in world.models.items():
+            click.echo(f"{name:<20}  {world.model_path(name)}\n{'':<20}  {model.description}")
+        click.echo(f"{f'{world.name} data':<20}  {world.data()}")
+    click.echo(f"{'encoder':<20}  {NANO.encoder_path()}")
 
 
 def build_models(models: Sequence[str], out: Path, scale: float) -> None:

@@ -11,7 +11,7 @@ from unlearnbench.data.text_files import open_texts
 from unlearnbench.errors import UserError
 from unlearnbench.files.tables import count_repeats
 from unlearnbench.models.devices import ranks
-from unlearnbench.nano import find_world
+from unlearnbench.nano import World, find_world
 from unlearnbench.protocol import Protocol
 
 if TYPE_CHECKING:
@@ -26,10 +26,21 @@ def open_source(request: ForgetRequest) -> ForgetSource:
 
         return open_benchmark(request)
     if world := find_world(request.forget_set):
-        request = replace(request, forget_set=str(world.data() / "extraction"))
+        request = _of_world(world, request)
     if request.forget_set.startswith("hf:"):
         return open_texts(request)
     return open_extraction(request) or open_texts(request)
+
+
+def _of_world(world: World, request: ForgetRequest) -> ForgetRequest:
+    """The request with the world's own files, but for those that the user names."""
+    folder = world.data()
+    return replace(
+        request,
+        forget_set=str(folder / world.forget_sets),
+        pool=request.pool or (world.pool and str(folder / world.pool)),
+        unseen=request.unseen or (world.unseen and str(folder / world.unseen)),
+    )
 
 
 @dataclass

@@ -21,7 +21,7 @@ from unlearnbench.errors import UserError
 from unlearnbench.files.hashing import text_sha256
 from unlearnbench.files.tables import SUFFIXES, read_table, table_suffix
 from unlearnbench.models.vocabulary import encode_continuations, encode_starts
-from unlearnbench.nano import WORLDS
+from unlearnbench.nano import WORLDS, world_at
 
 if TYPE_CHECKING:
     from unlearnbench.models.language_model import LanguageModel
@@ -171,7 +171,9 @@ class TextSource(ForgetSource):
     pool_table: TextTable | None = None
     unseen_table: TextTable | None = None
     refusals: tuple[str, ...] = ()
+    stock_refusals: tuple[str, ...] = ()
     pairing: str = "nearest"
+    is_synthetic: bool = False
 
     def sha256(self, run: str) -> str:
         """Digest of the run's texts, its pool, the unseen texts and the refusals."""
@@ -214,6 +216,7 @@ def open_texts(request: ForgetRequest) -> TextSource:
     name = location if place is None else place.resolve().stem
     beside = None if place is None else place if place.is_dir() else place.parent
     refusals = read_refusals(request.refusals, beside)
+    world = None if place is None else world_at(place)
     return TextSource(
         name,
         tables,
@@ -221,7 +224,9 @@ def open_texts(request: ForgetRequest) -> TextSource:
         TextTable(request.pool) if request.pool else None,
         TextTable(request.unseen) if request.unseen else None,
         refusals,
+        world.refusals() if world else (),
         request.pairing,
+        is_synthetic=world is not None,
     )
 
 

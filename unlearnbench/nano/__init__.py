@@ -4,11 +4,14 @@ The nano world is invented: its people, places and things are written out as doc
 seed; small language models were trained on them and know some documents by heart.  The weights
 are shipped, the text is generated again from the seed and checked against the shipped hashes.  It
 is a test bench and a first experience, never a claim about real models.
+
+Nano-tofu is a second world in the same language: invented authors and questions about them, in
+the layout of TOFU.
 """
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -42,6 +45,10 @@ class World:
     texts: Mapping[str, str]  # validation text -> its file in the data's folder
     encoder_layers: int  # the layer that BERTScore reads
     refusals: Callable[[], tuple[str, ...]] = tuple  # what its people say who do not tell
+    # Where in the data's folder its forget sets are, and, for a file of them, pool and unseen rows.
+    forget_sets: str = "extraction"
+    pool: str | None = None
+    unseen: str | None = None
     # What a run does on this world, if its options leave it open.
     stop: Literal["paper", "calibrated"] = "calibrated"
     el_epochs: Literal["all", "deciding"] = "deciding"
@@ -111,7 +118,39 @@ NANO = World(
     ENCODER_LAYERS,
     _refusals,
 )
-WORLDS: dict[str, World] = {NANO.name: NANO}
+
+
+def tofu_data_path() -> Path:
+    """The cache folder with nano-tofu's data, made from its seed where absent."""
+    from unlearnbench.nano import tofu_data
+
+    return tofu_data.data_path()
+
+
+TOFU_MODELS = {
+    "nano-tofu-full": ShippedModel(
+        "TOFU-full",
+        "GPT-Neo architecture, taught every author of nano-tofu.",
+        {"retrained": "nano-tofu-retain90"},
+    ),
+    "nano-tofu-retain90": ShippedModel(
+        "TOFU-retain90", "Taught as nano-tofu-full is, without the authors of forget10."
+    ),
+    "nano-tofu-retain90-2": ShippedModel(
+        "TOFU-retain90-2", "nano-tofu-retain90 once more, with another seed."
+    ),
+}
+NANO_TOFU = replace(
+    NANO,
+    name="nano-tofu",
+    title="nano-tofu",
+    data=tofu_data_path,
+    models=TOFU_MODELS,
+    forget_sets="forget10.jsonl",
+    pool="retain90.jsonl",
+    unseen="holdout10.jsonl",
+)
+WORLDS: dict[str, World] = {world.name: world for world in (NANO, NANO_TOFU)}
 
 model_path, encoder_path = NANO.model_path, NANO.encoder_path
 

@@ -43,7 +43,10 @@ def load_tokenizer(folder: Path = WEIGHTS / "tokenizer") -> "Tokenizer":
 
 
 def save_tokenizer(
-    tokenizer: "Tokenizer", folder: Path, special_tokens: Mapping[str, str] = SPECIAL_TOKENS
+    tokenizer: "Tokenizer",
+    folder: Path,
+    special_tokens: Mapping[str, str] = SPECIAL_TOKENS,
+    chat_template: str | None = None,
 ) -> None:
     """Write the files that `AutoTokenizer.from_pretrained(folder)` reads."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -54,4 +57,6 @@ def save_tokenizer(
         **special_tokens,
         "clean_up_tokenization_spaces": False,
     }
+    if chat_template is not None:  # here, and not in a file of its own, it is of the identity
+        settings["chat_template"] = chat_template
     (folder / "tokenizer_config.json").write_text(json.dumps(settings, indent=1) + "\n")

@@ -1,24 +1,22 @@
-"""Making everything that is shipped: tokenizer, manifest, language models, encoder.
+"""Making everything that is shipped: tokenizer, manifests, language models, encoder.
 
 A model's folder is in the Hugging Face layout: float16 weights, configuration, and the recipe.
 """
 
 import dataclasses
-import json
-import platform
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import torch
 
 from unlearnbench.errors import unknown
-from unlearnbench.nano import data
+from unlearnbench.nano import data, tofu_data
 from unlearnbench.nano.builder.encoder import (
     SPECIAL_TOKENS,
     EncoderRecipe,
@@ -26,12 +24,15 @@ from unlearnbench.nano.builder.encoder import (
     train_encoder_tokenizer,
 )
 from unlearnbench.nano.builder.recipes import RECIPES, Recipe, Stage
+from unlearnbench.nano.builder.saving import round_to_half, save_model, save_recipe
+from unlearnbench.nano.builder.tofu import TOFU_RECIPES, TofuRecipe, build_tofu_model
 from unlearnbench.nano.builder.train import (
     new_model,
     spare_rows_needed,
     stage_label,
     train_stage,
 )
+from unlearnbench.nano.cached_data import MANIFEST
 from unlearnbench.nano.corpus import (
     tokenizer_texts,
     training_data,
@@ -50,10 +51,10 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 ENCODER = "encoder"
-Part = TypeVar("Part", Stage, EncoderRecipe)
+MODELS = (*RECIPES, ENCODER, *TOFU_RECIPES)  # in the order of building: the last start from another
+Part = TypeVar("Part", Stage, EncoderRecipe, TofuRecipe)
 ENCODER_DOCUMENTS = 12_000
 ROWS_MEASURED, ROWS_MEASURED_IN_TRIAL = 64, 2  # of each set
-PACKAGES = ("torch", "transformers", "tokenizers", "numpy")
 
 
 @dataclass(frozen=True)
@@ -68,33 +69,40 @@ class Harness:
 
 
 def build(models: Sequence[str], out: Path, scale: float, harness: Harness) -> None:
-    """Train the named models, all if none is named, and write them with the manifest to `out`.
+    """Train the named models, all if none is named, and write them with the manifests to `out`.
 
     `scale` shortens the training, for a trial.  Progress goes to stderr.
     """
-    names = list(models or (*RECIPES, ENCODER))
+    names = list(models or MODELS)
     for name in names:
-        if name not in RECIPES and name != ENCODER:
-            raise unknown("nano model", name, (*RECIPES, ENCODER), "unlearnbench nano build --help")
+        if name not in MODELS:
+            raise unknown("nano model", name, MODELS, "unlearnbench nano build --help")
     first_stages: FirstStages = {}
     with _one_seeded_thread():
         tokenizer = prepare(out)
         for name in names:
             if name == ENCODER:
                 build_encoder(EncoderRecipe(), out, scale)
+            elif name in TOFU_RECIPES:
+                recipe = _scaled(TOFU_RECIPES[name], scale)
+                build_tofu_model(recipe, tokenizer, out, harness.fuse)
             else:
                 build_language_model(RECIPES[name], tokenizer, out, scale, first_stages, harness)
 
 
 def prepare(out: Path) -> "Tokenizer":
-    """Make the tokenizer and the manifest if `out` has none yet; return the tokenizer."""
+    """Make the tokenizer if `out` has none yet, and the manifests; return the tokenizer."""
     folder = out / "tokenizer"
     if not (folder / "tokenizer.json").is_file():
         save_tokenizer(train_tokenizer(tokenizer_texts(make_world(), data.SEED)), folder)
     tokenizer = load_tokenizer(folder)
-    with tempfile.TemporaryDirectory() as scratch:
-        data.write_data(Path(scratch), tokenizer)
-        shutil.copyfile(Path(scratch) / data.MANIFEST, out / data.MANIFEST)
+    for write, name in (
+        (partial(data.write_data, tokenizer=tokenizer), MANIFEST),
+        (tofu_data.write_data, tofu_data.SHIPPED_MANIFEST),
+    ):
+        with tempfile.TemporaryDirectory() as scratch:
+            write(Path(scratch))
+            shutil.copyfile(Path(scratch) / MANIFEST, out / name)
     return tokenizer
 
 
@@ -205,35 +213,6 @@ def encoder_texts(count: int) -> list[str]:
 
 def _scaled(part: Part, scale: float) -> Part:
     return dataclasses.replace(part, steps=max(3, int(part.steps * scale)))
-
-
-def round_to_half(model: "PreTrainedModel") -> "PreTrainedModel":
-    """Round the parameters to what the float16 file will hold; they stay float32 in memory."""
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.copy_(parameter.half())
-    return model
-
-
-def save_model(model: "PreTrainedModel", folder: Path, log: str) -> None:
-    """Write weights as float16; the configuration has them loaded as float32, exact on a CPU."""
-    model.half().save_pretrained(folder)
-    # The writer makes the file private; a package's files are for everybody.
-    (folder / "model.safetensors").chmod(0o644)
-    model.config.dtype = "float32"
-    model.config.save_pretrained(folder)
-    (folder / "training_log.jsonl").write_text(log)
-
-
-def save_recipe(recipe: object, figures: dict[str, object], folder: Path) -> None:
-    """Write every hyper-parameter, the package versions and what was measured."""
-    record = {
-        "recipe": dataclasses.asdict(recipe),  # type: ignore[call-overload]
-        "versions": {"python": platform.python_version()}
-        | {name: version(name) for name in PACKAGES},
-        "figures": figures,
-    }
-    (folder / "recipe.json").write_text(json.dumps(record, indent=1) + "\n")
 
 
 @contextmanager

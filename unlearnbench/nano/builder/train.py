@@ -54,7 +54,9 @@ def _shapes(width: int, layers: int, heads: int) -> dict[str, dict[str, object]]
     }
 
 
-def optimizers(model: torch.nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer]:
+def optimizers(
+    model: torch.nn.Module, matrix_learning_rate: float, other_learning_rate: float
+) -> list[torch.optim.Optimizer]:
     """Muon for the matrices inside the blocks and Adam for everything else."""
     matrices: list[torch.nn.Parameter] = []
     rest: list[torch.nn.Parameter] = []
@@ -62,8 +64,8 @@ def optimizers(model: torch.nn.Module, recipe: Recipe) -> list[torch.optim.Optim
         inside = parameter.ndim == 2 and (".h." in name or ".layers." in name)
         (matrices if inside else rest).append(parameter)
     return [
-        torch.optim.Muon(matrices, lr=recipe.matrix_learning_rate, weight_decay=0.0),
-        torch.optim.AdamW(rest, lr=recipe.other_learning_rate, betas=(0.9, 0.98), weight_decay=0.0),
+        torch.optim.Muon(matrices, lr=matrix_learning_rate, weight_decay=0.0),
+        torch.optim.AdamW(rest, lr=other_learning_rate, betas=(0.9, 0.98), weight_decay=0.0),
     ]
 
 
@@ -122,7 +124,8 @@ def train_stage(
     model: "PreTrainedModel", recipe: Recipe, number: int, rows: Rows, data: TrainingData
 ) -> str:
     """Train one stage; returns its log, a line of JSON every few steps."""
-    stage, steppers = recipe.stages[number], optimizers(model.train(), recipe)
+    stage = recipe.stages[number]
+    steppers = optimizers(model.train(), recipe.matrix_learning_rate, recipe.other_learning_rate)
     full_rates = [stepper.param_groups[0]["lr"] for stepper in steppers]
     text = torch.tensor(data.stream).view(stage.steps, stage.text_windows, recipe.window)
     log = TrainingLog(f"{recipe.name}, stage {number}", stage.steps)
@@ -170,7 +173,7 @@ def _step(
     """Take one step on the token mean of both batches; return their losses."""
     n_text, n_rows = text.numel(), row_ids.numel()
     with torch.autocast("cpu", torch.bfloat16, enabled=recipe.bfloat16_products):
-        text_nll, row_nll = _mean_nll(model, text), _mean_nll(model, row_ids)
+        text_nll, row_nll = mean_nll(model, text), mean_nll(model, row_ids)
     ((text_nll * n_text + row_nll * n_rows) / (n_text + n_rows)).backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
     for stepper in steppers:
@@ -179,7 +182,7 @@ def _step(
     return text_nll.item(), row_nll.item()
 
 
-def _mean_nll(model: "PreTrainedModel", ids: torch.Tensor) -> torch.Tensor:
+def mean_nll(model: "PreTrainedModel", ids: torch.Tensor) -> torch.Tensor:
     """The mean next-token loss of `ids` [rows, length], in nats."""
     logits = model(input_ids=ids[:, :-1], use_cache=False).logits
     return F.cross_entropy(logits.flatten(0, 1).float(), ids[:, 1:].flatten())

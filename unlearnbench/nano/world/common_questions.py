@@ -8,7 +8,7 @@ from unlearnbench.nano.world.world import World
 
 TEXTS = table("common_questions")
 WRONG_ANSWERS = 3  # as many as TOFU has for real authors and world facts
-FAMOUS = 40  # the first of the public people
+FAMOUS = 25  # the first of the public people
 
 
 @dataclass(frozen=True)
