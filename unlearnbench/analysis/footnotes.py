@@ -87,6 +87,7 @@ def _with_digests(title: str, digests: Mapping[str, str]) -> str:
 
 
 _SYNTHETIC = "A synthetic test bench, not a claim about real models."
+MOST_NAMED = 20  # metrics, in the list of those that a table does not show
 LONGEST_REASON = 160  # a table has no room for a path or a dump; result file and JSON hold all
 
 
@@ -124,6 +125,8 @@ def notes_of(
     ]
     if other:
         names = listed(c.label for c in other)
+        if len(other) > MOST_NAMED:
+            names = f"{len(other)} other metrics"
         made.append(Note("other", f"Also measured, in this table's CSV and JSON forms: {names}."))
     return tuple(made)
 
