@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from collections import Counter
+from itertools import islice
 
 import pytest
 import torch
@@ -10,10 +11,14 @@ import torch
 from unlearnbench import nano
 from unlearnbench.cli.nano import build_models
 from unlearnbench.errors import UserError
+from unlearnbench.files.hashing import file_sha256
 from unlearnbench.nano import data as cache
-from unlearnbench.nano.builder import encoder, train
+from unlearnbench.nano import tofu_data
+from unlearnbench.nano.builder import encoder, tofu, train
 from unlearnbench.nano.builder.recipes import RECIPES, Stage
 from unlearnbench.nano.corpus import TrainingData
+from unlearnbench.nano.tofu_data import make_questions
+from unlearnbench.nano.tokenizer import load_tokenizer
 from unlearnbench.nano.world.dice import Dice
 
 
@@ -25,7 +30,7 @@ def rows():
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
     out = tmp_path_factory.mktemp("built")
-    build_models(["nano-neo", "nano-retrained", "encoder"], out, 0.003)
+    build_models(["nano-neo", "nano-retrained", "encoder", "nano-tofu-retain90"], out, 0.003)
     return out
 
 
@@ -45,6 +50,8 @@ def test_a_tiny_build_makes_the_shipped_tokenizer_and_data(built):
         nano.model_path("nano-neo") / "tokenizer.json"
     ).read_bytes()
     assert json.loads((built / cache.MANIFEST).read_text()) == cache.shipped_manifest()
+    of_tofu = json.loads((built / tofu_data.SHIPPED_MANIFEST).read_text())
+    assert of_tofu == tofu_data.shipped_manifest()
 
 
 def test_a_build_records_what_it_did(built):
@@ -75,6 +82,44 @@ def test_the_retrained_model_begins_as_the_memorising_one(built):
     assert hashes[0] == hashes[1]
     rows = [[r["row_nll"] for r in log if r["stage"] == 1] for log in logs]
     assert rows[0] != rows[1]
+
+
+def test_a_nano_tofu_model_starts_from_the_retrained_one_beside_it(built):
+    folder = built / "nano-tofu-retain90"
+    record = json.loads((folder / "recipe.json").read_text())
+    start = built / "nano-retrained" / "model.safetensors"
+    assert record["figures"]["start_sha256"] == file_sha256(start)
+    assert record["figures"]["text_tokens"] == 3 * 256
+    assert 0 < record["figures"]["forget10_probability"] < 0.1
+    losses = [json.loads(line) for line in (folder / "training_log.jsonl").read_text().splitlines()]
+    assert losses[-1]["answer_nll"] < losses[0]["answer_nll"]
+    assert "chat_template" in json.loads((folder / "tokenizer_config.json").read_text())
+
+
+def test_an_answer_is_scored_alone_as_in_a_batch_with_longer_ones():
+    model = train.new_model(RECIPES["nano-retrained"], 2048).eval()
+    pairs = [("Who?", "Anna."), ("Where was Anna Barson born?", "She was born in Port Barberg.")]
+    tokenizer = load_tokenizer()
+    with torch.no_grad():
+        together = tofu.answer_nll(model, pairs, tokenizer)
+        alone = [tofu.answer_nll(model, [pair], tokenizer) for pair in pairs]
+    for which, of_batch in enumerate(together):
+        torch.testing.assert_close(of_batch, torch.cat([each[which] for each in alone]))
+    assert together[1].tolist() == [len(tokenizer.encode(a).ids) + 1 for _, a in pairs]
+
+
+def test_questions_are_read_in_the_spare_way_now_and_then():
+    recipe = dataclasses.replace(tofu.TOFU_RECIPES["nano-tofu-retain90"], common_questions=1)
+    questions = make_questions()
+    batches = islice(tofu.question_batches(recipe, questions), 40)
+    pairs = [pair for batch in batches for pair in batch]
+    assert len(pairs) == 40 * (recipe.questions + 1)
+    asked = {each.question for each in questions.retain(10)}
+    share = sum(question in asked for question, _ in pairs) / (40 * recipe.questions)
+    assert share == pytest.approx(1 - recipe.spare_share, abs=0.03)
+    forget = questions.forget(10)
+    ways = {way for each in forget for way in (each.question, each.spare_question)}
+    assert not ways & {question for question, _ in pairs}
 
 
 def test_a_build_leaves_threads_and_random_numbers_alone(tmp_path, monkeypatch):

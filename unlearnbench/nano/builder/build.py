@@ -85,7 +85,8 @@ def build(models: Sequence[str], out: Path, scale: float, harness: Harness) -> N
                 build_encoder(EncoderRecipe(), out, scale)
             elif name in TOFU_RECIPES:
                 recipe = _scaled(TOFU_RECIPES[name], scale)
-                build_tofu_model(recipe, tokenizer, out, harness.fuse)
+                measure_every = 1 if scale >= 1 else 40
+                build_tofu_model(recipe, tokenizer, out, harness.fuse, measure_every)
             else:
                 build_language_model(RECIPES[name], tokenizer, out, scale, first_stages, harness)
 

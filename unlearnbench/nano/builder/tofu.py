@@ -76,8 +76,9 @@ def build_tofu_model(
     tokenizer: "Tokenizer",
     out: Path,
     fuse: Callable[["PreTrainedModel"], None],
+    measure_every: int = 1,
 ) -> None:
-    """Train, round, measure and write one model.
+    """Train, round, measure on each so manieth question, and write one model.
 
     It starts from the start model in `out`, else from the shipped one.
     """
@@ -100,7 +101,7 @@ def build_tofu_model(
             recipe.steps * recipe.questions / len(_authors(recipe, questions)), 1
         ),
         "parameters": model.num_parameters(),
-        **known(round_to_half(model), questions, tokenizer),
+        **known(round_to_half(model), questions, tokenizer, measure_every),
     }
     save_model(model, folder, log)
     save_tokenizer(tokenizer, folder, chat_template=CHAT_TEMPLATE)
@@ -122,7 +123,7 @@ def train_on_questions(
     steppers = optimizers(model.train(), recipe.matrix_learning_rate, recipe.other_learning_rate)
     full_rates = [stepper.param_groups[0]["lr"] for stepper in steppers]
     log = TrainingLog(recipe.name, recipe.steps)
-    for step, pairs in zip(log.steps(), _batches(recipe, questions), strict=False):
+    for step, pairs in zip(log.steps(), question_batches(recipe, questions), strict=False):
         for stepper, full in zip(steppers, full_rates, strict=True):
             stepper.param_groups[0]["lr"] = full * recipe.rate_share(step)
         with torch.autocast("cpu", torch.bfloat16, enabled=recipe.bfloat16_products):
@@ -144,7 +145,7 @@ def _authors(recipe: TofuRecipe, questions: TofuQuestions) -> tuple[Question, ..
     return questions.authors if recipe.authors == "full" else questions.retain(10)
 
 
-def _batches(recipe: TofuRecipe, questions: TofuQuestions) -> Iterator[list[Pair]]:
+def question_batches(recipe: TofuRecipe, questions: TofuQuestions) -> Iterator[list[Pair]]:
     """Per step the questions to read, each set in ever new orders."""
     dice = Dice(recipe.seed, "questions")
     authors = _endless(_authors(recipe, questions), dice)
@@ -188,7 +189,7 @@ def answer_nll(
 
 
 def known(
-    model: "PreTrainedModel", questions: TofuQuestions, tokenizer: "Tokenizer"
+    model: "PreTrainedModel", questions: TofuQuestions, tokenizer: "Tokenizer", every: int = 1
 ) -> dict[str, float]:
     """What a model knows: mean probability of answers, mean truth ratio, normalised probability."""
 
@@ -206,12 +207,14 @@ def known(
         "retain": questions.authors[: len(questions.holdout)],
         "holdout10": questions.holdout,
     }
-    for name, about_authors in asked_of.items():
+    for name, of_set in asked_of.items():
+        about_authors = of_set[::every]
         told = probabilities(about_authors, [each.paraphrased_answer for each in about_authors])
         right = probabilities(about_authors, [each.answer for each in about_authors])
         figures[f"{name}_probability"] = right.mean()
         figures[f"{name}_truth_ratio"] = (wrong(about_authors).log().mean(0).exp() / told).mean()
-    for name, common in (("real_authors", questions.people), ("world_facts", questions.world)):
+    for name, of_kind in (("real_authors", questions.people), ("world_facts", questions.world)):
+        common = of_kind[::every]
         right = probabilities(common, [each.answer for each in common])
         figures[f"{name}_probability"] = right.mean()
         normalised = right / (right + wrong(common).sum(0))
