@@ -1,4 +1,4 @@
-"""The published benchmarks on their own rows: how many each split has, and that a run is planned."""
+"""Published benchmarks on their own rows: how many each split has, and that a run is planned."""
 
 import json
 import shutil
