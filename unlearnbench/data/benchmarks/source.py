@@ -1,7 +1,7 @@
 """A benchmark as a source of forget sets, and the splits that tasks measure beside them."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, ClassVar
@@ -239,26 +239,33 @@ class BenchmarkSource(ForgetSource):
         return not part.optional or self.tables.has(table_of(part.table, forget))
 
     def check_roles(self, run: str) -> None:
-        """Raise `UserError` for rows that two roles of a forget split have in common."""
+        """Raise `UserError` for rows to forget that have another role, too."""
         part = self._part(run)
-        forget = _contents(self._forgotten(part))
-        for role, name in (("retain", part.retain), ("holdout", part.holdout)):
-            if name is None:
-                continue
-            other = _contents(self._rows(name))
+        forget = _contents(self._forgotten(part).items)
+        for role, name, items in self._others(run, part):
+            other = _contents(items)
             both = forget.keys() & other.keys()
             if not both:
                 continue
             if role == "holdout" and other.keys() == forget.keys():
                 raise UserError(
                     f"{self.title(run)}: the holdout '{name}' is the forget set itself, so no "
-                    f"membership score could tell them apart; give rows that no model saw"
+                    "membership score could tell them apart; give rows that no model saw"
                 )
             content = min(both, key=lambda one: int(forget[one]))
             raise UserError(
                 f"{self.title(run)}: row {forget[content]} of '{part.forget}' (forget) is row "
                 f"{other[content]} of '{name}' ({role}); a row has one role: take it out of one"
             )
+
+    def _others(self, run: str, part: ForgetPart) -> Iterator[tuple[str, str, tuple[Item, ...]]]:
+        """Role, name and items of what is kept, held out, or measured without being forgotten."""
+        for role, table in (("retain", part.retain), ("holdout", part.holdout)):
+            if table is not None:
+                yield role, table, self._rows(table).items
+        for split in self.splits(run):
+            if not split.is_to_forget:
+                yield split.role, split.name, split.items
 
     def _part(self, run: str) -> ForgetPart:
         return self.benchmark.definition.forget[run]
@@ -291,9 +298,9 @@ class BenchmarkSource(ForgetSource):
         )
 
 
-def _contents(rows: ItemRows) -> dict[tuple[str, str], str]:
-    """The row's number in its table by what it says; of several that say it the first's."""
-    return {(item.question, item.answer): item.doc_id for item in reversed(rows.items)}
+def _contents(items: Sequence[Item]) -> dict[tuple[str, str], str]:
+    """An item's row in its table by what it says; of several that say it the first's."""
+    return {(item.question, item.answer): item.doc_id for item in reversed(items)}
 
 
 _Hashable = tuple[tuple[str, tuple[str, ...]], ...]
