@@ -241,24 +241,25 @@ class BenchmarkSource(ForgetSource):
     def check_roles(self, run: str) -> None:
         """Raise `UserError` for rows that two roles of a forget split have in common."""
         part = self._part(run)
-        forget = _contents(self._forgotten(part))
+        tables = [("forget", part.forget, _contents(self._forgotten(part)))]
         for role, name in (("retain", part.retain), ("holdout", part.holdout)):
             if name is None:
                 continue
             other = _contents(self._rows(name))
-            both = forget.keys() & other.keys()
-            if not both:
-                continue
-            if role == "holdout" and other.keys() == forget.keys():
+            if role == "holdout" and other.keys() == tables[0][2].keys():
                 raise UserError(
                     f"{self.title(run)}: the holdout '{name}' is the forget set itself, so no "
                     f"membership score could tell them apart; give rows that no model saw"
                 )
-            content = min(both, key=lambda one: int(forget[one]))
-            raise UserError(
-                f"{self.title(run)}: row {forget[content]} of '{part.forget}' (forget) is row "
-                f"{other[content]} of '{name}' ({role}); a row has one role: take it out of one"
-            )
+            for of_other, table, rows in tables:
+                if both := rows.keys() & other.keys():
+                    content = min(both, key=lambda one: int(rows[one]))
+                    raise UserError(
+                        f"{self.title(run)}: row {rows[content]} of '{table}' ({of_other}) is row "
+                        f"{other[content]} of '{name}' ({role}); a row has one role: take it out "
+                        "of one"
+                    )
+            tables.append((role, name, other))
 
     def _part(self, run: str) -> ForgetPart:
         return self.benchmark.definition.forget[run]
