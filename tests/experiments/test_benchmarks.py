@@ -164,8 +164,8 @@ def test_a_split_is_a_table_of_its_own_and_other_results_are_none_of_it(
 ) -> None:
     status, text, err = cli("report", ran)
     assert status == 0, err
-    assert "Tiny few" in text
-    assert "Tiny many" in text
+    assert "model (Tiny few):" in text
+    assert "model (Tiny many):" in text
     assert "s_z" not in text
     both = ran.parent / "both"
     shutil.copytree(ran, both)
