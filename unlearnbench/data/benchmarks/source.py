@@ -1,7 +1,7 @@
 """A benchmark as a source of forget sets, and the splits that tasks measure beside them."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, ClassVar
@@ -239,27 +239,36 @@ class BenchmarkSource(ForgetSource):
         return not part.optional or self.tables.has(table_of(part.table, forget))
 
     def check_roles(self, run: str) -> None:
-        """Raise `UserError` for rows that two roles of a forget split have in common."""
+        """Raise `UserError` for rows to forget, or held out, that have another role, too."""
         part = self._part(run)
-        tables = [("forget", part.forget, _contents(self._forgotten(part)))]
-        for role, name in (("retain", part.retain), ("holdout", part.holdout)):
-            if name is None:
-                continue
-            other = _contents(self._rows(name))
-            if role == "holdout" and other.keys() == tables[0][2].keys():
+        forget = _contents(self._forgotten(part).items)
+        trained_on = [("forget", part.forget, forget)]
+        for role, name, items in self._others(run, part):
+            other = _contents(items)
+            if role == "holdout" and other.keys() == forget.keys():
                 raise UserError(
                     f"{self.title(run)}: the holdout '{name}' is the forget set itself, so no "
-                    f"membership score could tell them apart; give rows that no model saw"
+                    "membership score could tell them apart; give rows that no model saw"
                 )
-            for of_other, table, rows in tables:
+            for of_first, first, rows in trained_on if role == "holdout" else trained_on[:1]:
                 if both := rows.keys() & other.keys():
                     content = min(both, key=lambda one: int(rows[one]))
                     raise UserError(
-                        f"{self.title(run)}: row {rows[content]} of '{table}' ({of_other}) is row "
+                        f"{self.title(run)}: row {rows[content]} of '{first}' ({of_first}) is row "
                         f"{other[content]} of '{name}' ({role}); a row has one role: take it out "
                         "of one"
                     )
-            tables.append((role, name, other))
+            if role == "retain" and name == part.retain:
+                trained_on.append((role, name, other))
+
+    def _others(self, run: str, part: ForgetPart) -> Iterator[tuple[str, str, tuple[Item, ...]]]:
+        """Role, name and items of what is kept, held out, or measured without being forgotten."""
+        for role, table in (("retain", part.retain), ("holdout", part.holdout)):
+            if table is not None:
+                yield role, table, self._rows(table).items
+        for split in self.splits(run):
+            if not split.is_to_forget:
+                yield split.role, split.name, split.items
 
     def _part(self, run: str) -> ForgetPart:
         return self.benchmark.definition.forget[run]
@@ -292,9 +301,9 @@ class BenchmarkSource(ForgetSource):
         )
 
 
-def _contents(rows: ItemRows) -> dict[tuple[str, str], str]:
-    """The row's number in its table by what it says; of several that say it the first's."""
-    return {(item.question, item.answer): item.doc_id for item in reversed(rows.items)}
+def _contents(items: Sequence[Item]) -> dict[tuple[str, str], str]:
+    """An item's row in its table by what it says; of several that say it the first's."""
+    return {(item.question, item.answer): item.doc_id for item in reversed(items)}
 
 
 _Hashable = tuple[tuple[str, tuple[str, ...]], ...]
