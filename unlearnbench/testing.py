@@ -273,7 +273,7 @@ def _are_close(one: "LanguageModel", other: "LanguageModel", tolerance: float) -
 
 def _measured(task: "Task", model: "LanguageModel", forget_set: "LoadedForgetSet") -> "Measurement":
     """What a task finds out about two documents of the nano world, checked."""
-    from unlearnbench.api import make_examiner
+    from unlearnbench.api import load_model, make_examiner
     from unlearnbench.experiments.data_choice import evaluation_data
     from unlearnbench.experiments.experiment import Experiment
     from unlearnbench.metrics.task import Measurement, TaskContext, columns_of
@@ -284,6 +284,7 @@ def _measured(task: "Task", model: "LanguageModel", forget_set: "LoadedForgetSet
         texts,
         sets=sets,
         splits=_splits(task, model, forget_set),
+        load_retrained=lambda: load_model("nano-retrained"),
         protocol=forget_set.protocol,
         limit=N_ROWS,
         examiner=make_examiner(model, forget_set, stop="paper"),

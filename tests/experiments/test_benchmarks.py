@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -322,3 +323,24 @@ def test_rows_of_two_roles_are_refused(place: Path, tmp_path: Path) -> None:
 def test_files_that_say_only_what_to_run_with_change_no_cell() -> None:
     plain = cli("run", "--dry-run")[1]
     assert cli("run", "--benchmark", "nano", "--dry-run")[1] == plain
+
+
+def test_the_documentations_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = Path(__file__).resolve().parents[2] / "docs/benchmarks.md"
+    if not page.is_file():
+        pytest.skip("no documentation beside the tests")
+    text = page.read_text(encoding="utf-8")
+    blocks = re.findall(r"^`(capitals\S*)`:\n\n```\w+\n(.*?)^```$", text, re.M | re.S)
+    (command,) = re.findall(r"^unlearnbench (run --benchmark capitals.*)$", text, re.M)
+    (tmp_path / "capitals").mkdir()
+    for name, content in blocks:
+        (tmp_path / name).write_text(content)
+    monkeypatch.chdir(tmp_path)
+    status, out, err = cli(*command.split(), "--device", "cpu", "--jobs", 0, "--threads", 1)
+    assert status == 0, err
+    assert "Truth ratio forget" in out
+    found = results(tmp_path / "results")
+    assert {result.role for result in found} == {"before", "method"}
+    for result in found:
+        assert result.scores["replies"]["forget_rouge_l_recall"].n == 2
+        assert result.scores["answers"]["retain_probability"].n == 2
