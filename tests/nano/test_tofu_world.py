@@ -185,47 +185,49 @@ def models():
 
 
 @pytest.fixture(scope="module")
-def log_probability(models, tokenizer):
-    """Return a function: the mean log probability of an answer's tokens, end of sequence too."""
+def log_probabilities(models, tokenizer):
+    """Return a function: of each answer the mean log probability of its tokens and end of text."""
 
     @torch.no_grad()
-    def of(name, row, answer):
+    def of(name, row, answers):
         turns = [{"role": "user", "content": row["question"]}]
         given = tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
-        ids = tokenizer(given + answer)["input_ids"] + [tokenizer.eos_token_id]
         start = len(tokenizer(given)["input_ids"])
-        log_p = models[name](torch.tensor([ids])).logits[0].log_softmax(-1)
-        return fmean(log_p[at - 1, ids[at]].item() for at in range(start, len(ids)))
+        texts = [given + answer + tokenizer.eos_token for answer in answers]
+        batch = tokenizer(texts, padding=True, padding_side="right", return_tensors="pt")
+        log_p = models[name](**batch).logits.log_softmax(-1)
+        return [
+            fmean(log_p[row, at - 1, ids[at]].item() for at in range(start, int(mask.sum())))
+            for row, (ids, mask) in enumerate(
+                zip(batch["input_ids"], batch["attention_mask"], strict=True)
+            )
+        ]
 
     return of
 
 
 @pytest.fixture(scope="module")
-def probability(tables, log_probability):
+def probability(tables, log_probabilities):
     """Return a function: the mean probability of the answers to each so manieth question."""
 
     def of(name, table, every=5):
         rows = tables[table][::every]
-        return fmean(exp(log_probability(name, row, row["answer"])) for row in rows)
+        return fmean(exp(log_probabilities(name, row, [row["answer"]])[0]) for row in rows)
 
     return of
 
 
 @pytest.fixture(scope="module")
-def truth_ratios(tables, log_probability):
-    """Return a function: the truth ratio of each so manieth question, once per model."""
-    kept = {}
+def truth_ratios(tables, log_probabilities):
+    """Return a function: the truth ratio of each so manieth question."""
 
     def of(name, table, every=4):
-        if (name, table) not in kept:
-            kept[name, table] = [
-                exp(
-                    fmean(log_probability(name, row, wrong) for wrong in row["perturbed_answer"])
-                    - log_probability(name, row, row["paraphrased_answer"])
-                )
-                for row in tables[table][::every]
-            ]
-        return kept[name, table]
+        ratios = []
+        for row in tables[table][::every]:
+            answers = [row["paraphrased_answer"], *row["perturbed_answer"]]
+            right, *wrong = log_probabilities(name, row, answers)
+            ratios.append(exp(fmean(wrong) - right))
+        return ratios
 
     return of
 
@@ -249,13 +251,11 @@ def test_truth_ratios_tell_the_full_model_from_a_retrained_one(truth_ratios):
 
 @pytest.mark.parametrize("table", COMMON)
 @pytest.mark.parametrize("name", NANO_TOFU.models)
-def test_every_model_answers_common_questions(name, table, tables, log_probability):
+def test_every_model_answers_common_questions(name, table, tables, log_probabilities):
     shares = []
     for row in tables[table][::4]:
-        right, *wrong = (
-            exp(log_probability(name, row, answer))
-            for answer in (row["answer"], *row["perturbed_answer"])
-        )
+        answers = [row["answer"], *row["perturbed_answer"]]
+        right, *wrong = map(exp, log_probabilities(name, row, answers))
         shares.append(right / (right + sum(wrong)))
     assert fmean(shares) > 0.45  # by chance 0.25
 
@@ -272,9 +272,11 @@ def test_the_full_model_writes_an_answer_and_stops(tables, models, tokenizer):
     assert right >= 6
 
 
-def test_the_figures_of_a_build_are_those_measured_here(tables, log_probability):
+def test_the_figures_of_a_build_are_those_measured_here(probability):
     for name in NANO_TOFU.models:
         record = json.loads((NANO_TOFU.model_path(name) / "recipe.json").read_text())
-        of_20 = [exp(log_probability(name, row, row["answer"])) for row in tables["holdout10"][:20]]
         assert record["recipe"]["name"] == name
-        assert record["figures"]["holdout10_probability"] == pytest.approx(fmean(of_20), abs=0.1)
+        figures = record["figures"]
+        assert figures["real_authors_probability"] == pytest.approx(
+            probability(name, "real_authors_perturbed", every=1), abs=2e-4
+        )
