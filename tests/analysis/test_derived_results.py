@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from derived_cases import ATTACKS, FORGET, measured, model, rows
+from derived_cases import ATTACKS, FORGET, HOLDOUT, measured, model, rows
 from golden_results import golden_results
 from scipy.stats import ks_2samp
 
@@ -291,6 +291,23 @@ def test_few_items_have_values_without_intervals() -> None:
     }
     made = derived_of([measured("unlearned", few)], "unlearned")
     assert made["auc_loss"].low is made["model_utility"].low is None
+
+
+def test_a_resample_without_a_reference_area_costs_the_interval_alone() -> None:
+    """The reference's AUC is nearly 0: in some resamples it is, and nothing is relative to that."""
+    reference = model(2)
+    for attack in ATTACKS:
+        forget, holdout = np.arange(FORGET) + 1000.0, np.arange(HOLDOUT) * 1.0
+        holdout[0] = 1000.5  # above one forget text
+        reference["membership"][f"forget_{attack}"] = forget
+        reference["membership"][f"holdout_{attack}"] = holdout
+    results = [
+        measured("retrained", reference, role="retrained"), measured("unlearned", reference)
+    ]  # fmt: skip
+    made = derived_of(results, "unlearned")
+    assert made["mia"].value == made["privacy"].value == 1
+    assert made["mia"].low is None
+    assert "harmonic mean" not in note(results, "not_derived")
 
 
 def test_klom_takes_the_seeds_of_both() -> None:
