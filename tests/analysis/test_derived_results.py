@@ -322,6 +322,10 @@ def test_klom_takes_the_seeds_of_both() -> None:
     assert made["klom_mean"] == pytest.approx(of_items.mean())
     assert made["klom_95"] == pytest.approx(np.percentile(of_items, 95))
     assert "klom_mean" not in values([own[0], *retrained], "unlearned")  # one seed
+    # A seed that was trained by another schedule is one of another row.
+    other = {**own[1].identity, "training": {"schedule": {"until": "steps"}}}
+    longer = own[1].model_copy(update={"identity": other})
+    assert "klom_mean" not in values([own[0], longer, *retrained], "unlearned")
 
 
 def test_semeval_is_made_of_twelve() -> None:
