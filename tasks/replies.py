@@ -59,6 +59,15 @@ class Replies(Task):
 
             classifier_folder(self.classifier)
 
+    def side_models(self) -> dict[str, str]:
+        """The classifier's weights."""
+        if not self.classifier:
+            return {}
+        from unlearnbench.metrics.reply_formulas import classifier_folder
+        from unlearnbench.models.source import weights_sha256
+
+        return {"classifier": weights_sha256(classifier_folder(self.classifier))}
+
     def check_splits(self, model: "LanguageModel", splits: "Sequence[Split]") -> None:
         """Raise `UserError` for an item that leaves the model no room for a reply."""
         from unlearnbench.metrics.items import check_prompts

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from derived_cases import ATTACKS, FORGET, measured, model, rows
+from derived_cases import ATTACKS, FORGET, HOLDOUT, measured, model, rows
 from golden_results import golden_results
 from scipy.stats import ks_2samp
 
@@ -293,6 +293,23 @@ def test_few_items_have_values_without_intervals() -> None:
     assert made["auc_loss"].low is made["model_utility"].low is None
 
 
+def test_a_resample_without_a_reference_area_costs_the_interval_alone() -> None:
+    """The reference's AUC is nearly 0: in some resamples it is, and nothing is relative to that."""
+    reference = model(2)
+    for attack in ATTACKS:
+        forget, holdout = np.arange(FORGET) + 1000.0, np.arange(HOLDOUT) * 1.0
+        holdout[0] = 1000.5  # above one forget text
+        reference["membership"][f"forget_{attack}"] = forget
+        reference["membership"][f"holdout_{attack}"] = holdout
+    results = [
+        measured("retrained", reference, role="retrained"), measured("unlearned", reference)
+    ]  # fmt: skip
+    made = derived_of(results, "unlearned")
+    assert made["mia"].value == made["privacy"].value == 1
+    assert made["mia"].low is None
+    assert "harmonic mean" not in note(results, "not_derived")
+
+
 def test_klom_takes_the_seeds_of_both() -> None:
     own = [measured("unlearned", model(10 + s, 0.4), seed=s) for s in range(3)]
     retrained = [measured("retrained", model(20 + s), role="retrained", seed=s) for s in range(2)]
@@ -305,6 +322,10 @@ def test_klom_takes_the_seeds_of_both() -> None:
     assert made["klom_mean"] == pytest.approx(of_items.mean())
     assert made["klom_95"] == pytest.approx(np.percentile(of_items, 95))
     assert "klom_mean" not in values([own[0], *retrained], "unlearned")  # one seed
+    # A seed that was trained by another schedule is one of another row.
+    other = {**own[1].identity, "training": {"schedule": {"until": "steps"}}}
+    longer = own[1].model_copy(update={"identity": other})
+    assert "klom_mean" not in values([own[0], longer, *retrained], "unlearned")
 
 
 def test_semeval_is_made_of_twelve() -> None:

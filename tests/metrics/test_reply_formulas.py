@@ -102,6 +102,16 @@ def test_a_classifier_says_how_clean_a_text_is(tmp_path):
                 logits = network(**tokenizer(text, return_tensors="pt")).logits[0]
             assert value == pytest.approx(float(logits.softmax(0)[1]), rel=1e-4)
 
+    from unlearnbench.registry import find
+
+    task = find("tasks", "replies")(classifier=str(folder))
+    before = task.side_models()
+    assert before == task.side_models()
+    network.classifier.bias.data += 1
+    network.save_pretrained(folder)
+    assert before["classifier"] != task.side_models()["classifier"]
+    assert find("tasks", "replies")().side_models() == {}
+
 
 def test_a_classifier_that_is_not_there_is_told_before_anything_runs(tmp_path):
     from unlearnbench.registry import find

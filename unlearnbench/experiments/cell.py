@@ -89,7 +89,7 @@ def identity_of(cell: Cell) -> dict[str, Any]:
         },
         "protocol": asdict(cell.protocol),
         "seed": cell.seed,
-        "tasks": {"settings": cell.tasks, "limit": cell.task_limit},
+        "tasks": {"settings": cell.tasks, "limit": cell.task_limit, **_side_models(cell)},
         "texts": cell.data.texts_identity,
         "sets": {name: read.sha256 for name, read in cell.data.sets.items()},
         # A reference row has no pairs.
@@ -103,6 +103,14 @@ def identity_of(cell: Cell) -> dict[str, Any]:
         **_benchmark(cell),
         "software": software_of(cell),
     }
+
+
+def _side_models(cell: Cell) -> dict[str, Any]:
+    """Digests of models that tasks measure with, by task."""
+    made: dict[str, Any] = {n: find("tasks", n)(**values) for n, values in cell.tasks.items()}
+    found = {name: task.side_models() for name, task in made.items()}
+    named = {name: digests for name, digests in found.items() if digests}
+    return {"side_models": named} if named else {}
 
 
 def _benchmark(cell: Cell) -> dict[str, Any]:

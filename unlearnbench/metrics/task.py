@@ -89,6 +89,10 @@ class Task(ABC):
         not be there.
         """
 
+    def side_models(self) -> "dict[str, str]":
+        """Digests of what its settings name and numbers hang on: `weights_sha256` by setting."""
+        return {}
+
     @abstractmethod
     def measure(
         self, model: "LanguageModel", context: TaskContext

@@ -15,8 +15,8 @@ def harmonic_mean(parts: Collection[float]) -> float:
     """n / sum(1/x); 0 if any is 0.  Raises `ValueError` for none, NaN, or one below 0."""
     if not parts:
         raise ValueError("a mean of nothing")
-    if any(math.isnan(x) or x < 0 for x in parts):
-        raise ValueError(f"a harmonic mean needs numbers from 0 on, not {min(parts):g}")
+    if wrong := [x for x in parts if math.isnan(x) or x < 0]:
+        raise ValueError(f"a harmonic mean needs numbers from 0 on, not {wrong[0]:g}")
     return len(parts) / math.fsum(1 / x for x in parts) if all(parts) else 0.0
 
 

@@ -111,7 +111,8 @@ def combined(formula: Callable[..., float], *parts: Estimate) -> Estimate:
     draws = None
     if all(part.draws is not None for part in parts):
         every = zip(*(part.draws.tolist() for part in parts if part.draws is not None), strict=True)
-        draws = np.array([formula(*each) for each in every])
+        # A resample that gives a part no value gives the whole none; the value itself stands.
+        draws = np.array([math.nan if any(map(math.isnan, e)) else formula(*e) for e in every])
     value = formula(*(part.value for part in parts))
     n_least = min(part.n_least for part in parts)
     return Estimate(value, draws, sum(p.n for p in parts), n_least=n_least)

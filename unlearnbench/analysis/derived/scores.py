@@ -132,9 +132,10 @@ def _seeds(result: Result, results: Iterable[Result]) -> list[Result]:
     return list({r.seed: r for r in sorted(same, key=lambda r: (r.started_at, r.key))}.values())
 
 
-def _without_seed(result: Result) -> tuple[str, list[tuple[str, str]]]:
+def _without_seed(result: Result) -> tuple[str, str, list[tuple[str, str]]]:
     settings = {k: repr(v) for k, v in result.method.settings.items() if k != "seed"}
-    return result.label, sorted(settings.items())
+    training = repr(result.identity.get("training"))  # schedule and so on, beside the method's
+    return result.label, training, sorted(settings.items())
 
 
 def _retrained(result: Result, results: Sequence[Result]) -> list[Result]:
