@@ -1,4 +1,4 @@
-"""What forgetting costs: memorisation accuracy against utility, with the Pareto front."""
+"""What forgetting costs: memorisation accuracy, or D, against utility, with the Pareto front."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -20,8 +20,11 @@ if TYPE_CHECKING:
     from unlearnbench.analysis.table import Group
     from unlearnbench.reporting.document import Findings
 
-FORGETTING = "ma"  # what the stop line is about; EL10 is near 0 for all that reach the line
-UTILITIES = (PERPLEXITY.name, "cls_avg", "dia_avg")
+MA = "ma"  # what the stop line is about; EL10 is near 0 for all that reach the line
+# The first that was measured; of a benchmark the distance to the retrained model comes first.
+FORGETTING = (MA, "ks_distance", "forget_probability", "forget_rouge_l_recall")
+MOST_ACROSS = 3  # planes
+UTILITIES = (PERPLEXITY.name, "cls_avg", "dia_avg", "model_utility")
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,7 @@ def _plane(findings: "Findings", group: "Group", forgetting: Quantity, utility: 
                 utility.is_over_cap(row, cap),
             )
     points = [by_label[row.label] for row in group.compared if row.label in by_label]
+    is_ma = forgetting.column.name == MA
     higher = (bool(forgetting.column.higher_is_better), bool(utility.column.higher_is_better))
     front = pareto_front([p.mean for p in points], higher)
     return Plane(
@@ -114,7 +118,7 @@ def _plane(findings: "Findings", group: "Group", forgetting: Quantity, utility: 
         utility,
         tuple(replace(p, on_front=on) for p, on in zip(points, front, strict=True)),
         tuple(p for p in by_label.values() if p.role in LINE_OF_ROLE),
-        quantities.stop_lines(group, FORGETTING, forgetting.column.scale),
+        quantities.stop_lines(group, MA, forgetting.column.scale) if is_ma else (),
         tuple(row.label for row in group.compared if row.label not in by_label),
     )
 
@@ -138,7 +142,8 @@ class TradeOff(StyledFigure[Planes]):
 
     def panels(self, findings: "Findings") -> Planes:
         """Per group one plane for each measure of utility that a compared row has beside MA."""
-        forgetting = quantities.quantity(findings.table, FORGETTING)
+        measured = (quantities.quantity(findings.table, name) for name in FORGETTING)
+        forgetting = next(filter(None, measured), None)
         utilities = quantities.of(findings.table, UTILITIES)
         planes: Planes = {}
         if forgetting is None:
@@ -153,7 +158,7 @@ class TradeOff(StyledFigure[Planes]):
         planes = [plane for own in panels.values() for plane in own]
         yield (
             f"Forgetting against utility: {quantities.listed_groups(findings.table)}. To the left "
-            "is forgotten more, up is more useful (perplexity on a turned log axis)."
+            f"is {_left(planes)}, up is more useful (perplexity on a turned log axis)."
         )
         yield from dict.fromkeys(p.utility.meaning for p in planes)
         yield (
@@ -162,12 +167,16 @@ class TradeOff(StyledFigure[Planes]):
             + ("." if all(p.shows_runs for p in planes) else _LEFT_OUT)
         )
         yield (
-            "Pale line: the Pareto front of the compared rows' means, lower MA and better utility "
-            "being better as in the table; beyond the stop line (dash-dotted) a lower MA is no "
-            "further success."
+            f"Pale line: the Pareto front of the compared rows' means, lower {_short(planes)} and "
+            "better utility being better as in the table"
+            + (
+                "; beyond the stop line (dash-dotted) a lower MA is no further success."
+                if any(plane.stop_lines for plane in planes)
+                else "."
+            )
         )
         for group, own in panels.items():
-            yield f"Front in {group} (MA, utility), {'; '.join(map(_front, own))}."
+            yield f"Front in {group} ({_short(own)}, utility), {'; '.join(map(_front, own))}."
             yield _levels(own)
             missing = [f"{name} in {p.utility.column.label}" for p in own for name in p.missing]
             yield f"Without a finite value: {', '.join(missing)}." if missing else ""
@@ -175,7 +184,7 @@ class TradeOff(StyledFigure[Planes]):
     def draw_panels(self, panels: Planes, marks: dict[str, Mark]) -> "Drawing":
         """A row of planes per group."""
         rest = 0.2 + 0.16 * (1 + len(marks) // 3)
-        picture, by_group = drawing.lay_out(panels, len(UTILITIES), 2.3, rest)
+        picture, by_group = drawing.lay_out(panels, MOST_ACROSS, 2.3, rest)
         for plane, axes in chain(*by_group):
             _draw_plane(axes, plane, marks)
         planes = [plane for own in panels.values() for plane in own]
@@ -190,9 +199,20 @@ class TradeOff(StyledFigure[Planes]):
         return picture
 
 
+def _short(planes: Sequence[Plane]) -> str:
+    """What forgetting is measured by: 'MA', 'KS distance'."""
+    return planes[0].forgetting.column.label.partition(" (")[0]
+
+
+def _left(planes: Sequence[Plane]) -> str:
+    is_distance = planes[0].forgetting.column.name == "ks_distance"
+    return "nearer to the retrained model" if is_distance else "forgotten more"
+
+
 def _front(plane: Plane) -> str:
     on = sorted((p for p in plane.points if p.on_front), key=lambda p: p.mean)
-    points = ", ".join(f"{p.name} ({p.mean[0]:.1f}, {plane.text(p)})" for p in on)
+    forgetting = plane.forgetting.column
+    points = ", ".join(f"{p.name} ({forgetting.text(p.mean[0])}, {plane.text(p)})" for p in on)
     return f"{plane.utility.column.label}: {points}"
 
 
@@ -201,13 +221,14 @@ def _levels(planes: Sequence[Plane]) -> str:
     for plane in planes:
         for point in plane.references:
             level = f"{plane.utility.column.label} {plane.text(point)}"
-            levels.setdefault(point.name, [f"MA {point.mean[0]:.1f}"]).append(level)
+            value = plane.forgetting.column.text(point.mean[0])
+            levels.setdefault(point.name, [f"{_short(planes)} {value}"]).append(level)
     if not levels:
         return ""
     references = [f"{name} has {', '.join(texts)}" for name, texts in levels.items()]
     return (
         "Dotted and dashed: utility before unlearning and of the retrained model, a star where "
-        f"the MA is in the plane: {'; '.join(references)}."
+        f"the {_short(planes)} is in the plane: {'; '.join(references)}."
     )
 
 

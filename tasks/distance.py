@@ -1,9 +1,10 @@
 """How far a model's predictions are from those of the model retrained without the forget set."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from unlearnbench.data.items import select
 from unlearnbench.metrics.task import RETRAINED, SPLITS, Task, TaskContext
 from unlearnbench.registry import register
 from unlearnbench.results.score import Metric, Score
@@ -35,6 +36,13 @@ class Distance(Task):
     runs_by_default = False
 
     batch_size: int = setting(8, "items that are scored at a time at most", minimum=1)
+
+    def check_splits(self, model: "LanguageModel", splits: "Sequence[Split]") -> None:
+        """Raise `UserError` for an item that does not fit the model."""
+        from unlearnbench.metrics.items import check_items
+
+        for split in select(splits, *self.measures):
+            check_items(model, split)
 
     def measure(self, model: "LanguageModel", context: TaskContext) -> dict[str, Score]:
         """Nats by split; nothing where there is no retrained model."""

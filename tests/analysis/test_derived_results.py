@@ -16,7 +16,7 @@ from unlearnbench.analysis.derived import truth_ratio as tr
 from unlearnbench.analysis.statistics.marking import with_intervals
 from unlearnbench.analysis.table import Column
 from unlearnbench.reading import load_results
-from unlearnbench.results.record import Result
+from unlearnbench.results.record import BenchmarkRecord, Result, SplitRecord
 from unlearnbench.results.store import Store
 
 
@@ -194,7 +194,55 @@ def test_two_references_are_one_too_many() -> None:
     results = [*rows(), measured("retrained again", model(7), role="retrained")]
     assert "forget_quality" not in derived_of(results, "unlearned")
     text = note(results, "not_derived")
-    assert "which of retrained, retrained again is the retrained reference is not clear" in text
+    assert "which of retrained; retrained again is the retrained reference is not clear" in text
+
+
+def test_two_retrained_models_of_one_name_are_one_too_many() -> None:
+    *others, unlearned = rows()
+    other = others[1].model.model_copy(update={"weights_sha256": "f" * 64})
+    again = measured("retrained", model(7), role="retrained", started_at="2026-03-01T00:00:00Z")
+    again = again.model_copy(update={"model": other})
+    results = [*others, again, unlearned]
+    assert "forget_quality" not in derived_of(results, "unlearned")
+    assert "ffffffff is the retrained reference is not clear" in note(results, "not_derived")
+    # A row says itself which of them a task measured it against.
+    said = {**unlearned.identity, "benchmark": {"retrained": {"weights_sha256": "f" * 64}}}
+    told = unlearned.model_copy(update={"identity": said})
+    made = derived_of([*others, again, told], "unlearned")
+    expected = derived_of([others[0], again, unlearned], "unlearned")
+    assert made["forget_quality"] == expected["forget_quality"]
+
+
+def test_a_model_before_unlearning_that_was_measured_otherwise_is_not_compared() -> None:
+    _, retrained, unlearned = rows()
+    limited = {"limit": 8, "settings": {}}
+    before = measured("before", model(1, 0.9), role="before", tasks=limited)
+    made = derived_of([before, retrained, unlearned], "unlearned")
+    assert "utility" in made
+    assert not {"relative_utility", "overall"} & made.keys()
+    text = note([before, retrained, unlearned], "not_derived")
+    assert "not relative to before: it was measured on at most 8 items, this row on all" in text
+
+
+def test_a_reference_asked_in_another_template_or_of_other_items_is_not_compared() -> None:
+    _, retrained, unlearned = rows()
+
+    def asked(result: Result, template: str, sha: str) -> Result:
+        split = SplitRecord(role="forget", source="x", n=FORGET, sha256=sha)
+        benchmark = BenchmarkRecord(
+            name="x", title="X", split="0", template=template, columns=[], splits={"forget": split}
+        )
+        return result.model_copy(update={"benchmark": benchmark})
+
+    own = asked(unlearned, "chat", "a")
+    assert "forget_quality" in derived_of([asked(retrained, "chat", "a"), own], "unlearned")
+    for template, sha, why in (
+        ("plain", "a", "it was asked in the plain template, this row in the chat one"),
+        ("chat", "b", "its split 'forget' holds other items, or is asked or measured otherwise"),
+    ):
+        results = [asked(retrained, template, sha), own]
+        assert "forget_quality" not in derived_of(results, "unlearned")
+        assert why in note(results, "not_derived")
 
 
 def test_references_of_other_groups_and_forget_sets_do_not_count() -> None:

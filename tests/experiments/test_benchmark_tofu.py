@@ -4,7 +4,10 @@ from pathlib import Path
 
 import pytest
 from tiny import cli
+from transformers import AutoTokenizer
 
+from unlearnbench.data.templates import Template, encode_answers
+from unlearnbench.models.loading import load_model
 from unlearnbench.nano import NANO
 from unlearnbench.results.store import Store
 
@@ -31,7 +34,7 @@ def save_chat_model(folder: Path, kind: str, tokenizer_folder: Path) -> None:
     """A network of random weights with a small vocabulary and a chat template."""
     import torch
     from tokenizers import AddedToken
-    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, Qwen2Config
+    from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config
     from transformers import Qwen2ForCausalLM as Qwen
 
     tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder)
@@ -68,6 +71,22 @@ def run(model: Path, data: Path, out: Path, limit: int, *more: str) -> list:
     return Store(out).load_all()[0]
 
 
+def check_marks(folder: Path) -> None:
+    """A prompt's tokens are those that the library's own call gives."""
+    model = load_model(str(folder))
+    template = Template(kind="chat", system="Be kind.", date="10 Apr 2025")
+    ((prompt, answer),) = encode_answers(model, template, [("Who?", "Me.")])
+    messages = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Who?"}]
+    plain = AutoTokenizer.from_pretrained(folder)  # ours takes marks in a text for text
+    expected = plain.apply_chat_template(
+        messages, add_generation_prompt=True, date_string="10 Apr 2025"
+    )["input_ids"]
+    bos = model.bos_token_id_to_prepend  # which whoever makes rows puts there
+    assert prompt == (expected if bos is None else expected[1:])
+    assert plain.decode(answer) == f"Me.{plain.eos_token}"
+    assert len(answer) < 5
+
+
 @pytest.fixture
 def tofu(shared: Path) -> Path:
     if not (shared / "data/tofu").is_dir():
@@ -82,6 +101,7 @@ def test_tofu_runs_in_a_chat_template(
     monkeypatch.setenv("UNLEARNBENCH_CACHE", str(tmp_path / "cache"))
     save_chat_model(tmp_path / "model", kind, NANO.tokenizer)
     tasks = "answers,membership"  # replies of 200 tokens take a minute
+    check_marks(tmp_path / "model")
     results = run(tmp_path / "model", tofu, tmp_path / "out", 3, "--tasks", tasks)
     assert [result.role for result in results].count("method") == 1
     for result in results:

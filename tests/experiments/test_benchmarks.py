@@ -166,8 +166,8 @@ def test_a_split_is_a_table_of_its_own_and_other_results_are_none_of_it(
 ) -> None:
     status, text, err = cli("report", ran)
     assert status == 0, err
-    assert "Tiny few" in text
-    assert "Tiny many" in text
+    assert "model (Tiny few):" in text
+    assert "model (Tiny many):" in text
     assert "s_z" not in text
     both = ran.parent / "both"
     shutil.copytree(ran, both)
@@ -223,6 +223,83 @@ def test_a_retrained_model_of_another_split_or_tokenizer_is_refused(place: Path)
     assert "another tokenizer" in err
 
 
+def test_what_a_table_is_called_measures_nothing_else(ran: Path, place: Path) -> None:
+    renamed = place / "renamed"
+    shutil.copytree(place / "tables", renamed)
+    for path in renamed.glob("*.jsonl"):
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        path.with_suffix(".json").write_text(json.dumps(rows))
+        path.unlink()
+    status, _, err = ask(place, "--split", "few,many", "--out", ran, "--data", renamed)
+    assert status == 0
+    assert "0 cells run, 7 from before" in err
+
+
+def test_another_chat_template_is_another_cell(place: Path, tmp_path: Path) -> None:
+    text = (place / "tiny.toml").read_text()
+    for name in ("model", "retrained"):
+        shutil.copytree(place / name, tmp_path / name)
+        text = text.replace(f"{place}/{name}", f"{tmp_path}/{name}")
+
+    def keys(template: str, kind: str) -> set[str]:
+        for name in ("model", "retrained"):
+            turns = "{% for m in messages %}{{ m['content'] }} {% endfor %}"
+            (tmp_path / name / "chat_template.jinja").write_text(turns + template)
+        (tmp_path / "own.toml").write_text(text.replace('kind = "plain"', f'kind = "{kind}"'))
+        status, out, err = cli("run", "--benchmark", tmp_path / "own.toml", "--dry-run",
+                               "--split", "few", "--device", "cpu")  # fmt: skip
+        assert status == 0, err
+        return {line.split()[0] for line in out.splitlines() if "forget set few" in line}
+
+    assert len(keys("a", "auto")) == 4
+    assert keys("a", "auto") == keys("a", "auto")
+    assert not keys("a", "auto") & keys("b", "auto")
+    assert keys("a", "plain") == keys("b", "plain")
+
+
+def test_a_table_that_changes_is_read_anew_by_a_new_plan_and_fails_a_run(
+    place: Path, tmp_path: Path
+) -> None:
+    from unlearnbench.experiments.data_choice import _open
+    from unlearnbench.experiments.experiment import Experiment
+    from unlearnbench.experiments.planner import make_plan
+    from unlearnbench.running.cell_run import run_cell
+
+    tables = tmp_path / "tables"
+    shutil.copytree(place / "tables", tables)
+    shutil.copy(tables / "many.jsonl", tables / "measured.jsonl")
+    text = (place / "tiny.toml").read_text().replace('table = "{forget}"', 'table = "measured"')
+    (tmp_path / "own.toml").write_text(text.replace("[tables]", "[tables]\nmeasured = {}"))
+    values = {"benchmark": str(tmp_path / "own.toml"), "split": "few", "data": str(tables),
+              "references": "before", "methods": "kumpr", "tasks": "answers",
+              "device": "cpu"}  # fmt: skip
+    first = make_plan(Experiment.parse(values)).cells
+    rows = tables / "measured.jsonl"
+    rows.write_text(rows.read_text().replace(WORDS[0], WORDS[1]))
+    second = make_plan(Experiment.parse(values)).cells
+    assert not {cell.key for cell in first} & {cell.key for cell in second}
+    _open.cache_clear()  # as in a worker process, which opens the files anew
+    result = run_cell(first[0])
+    assert result.status == "failed"
+    assert "split 'forget' of benchmark own/few has changed since this run began" in result.error
+    assert run_cell(second[0]).status == "ok"
+
+
+def test_an_item_too_long_for_a_distance_is_told_before_training(place: Path) -> None:
+    tables = place / "long"
+    shutil.copytree(place / "tables", tables)
+    rows = [json.loads(line) for line in (tables / "many.jsonl").read_text().splitlines()]
+    rows[5]["answer"] = " ".join([WORDS[0]] * 5000)
+    write(tables / "perturbed.jsonl", rows[4:])
+    text = (place / "tiny.toml").read_text().replace('table = "{forget}"', 'table = "perturbed"')
+    (place / "long.toml").write_text(text.replace("[tables]", "[tables]\nperturbed = {}"))
+    status, _, err = cli("run", "--benchmark", place / "long.toml", "--split", "few", "--dry-run",
+                         "--tasks", "distance", "--data", tables, "--device", "cpu")  # fmt: skip
+    assert status == 2
+    assert "perturbed.jsonl, row 1" in err
+    assert len(err.strip().splitlines()) == 1
+
+
 def test_rows_of_two_roles_are_refused(place: Path, tmp_path: Path) -> None:
     own = {path.stem: path.read_text() for path in (place / "tables").glob("*.jsonl")}
     forgotten = own["many"].splitlines(keepends=True)
@@ -237,6 +314,8 @@ def test_rows_of_two_roles_are_refused(place: Path, tmp_path: Path) -> None:
 
     twice = refusal("a", kept=own["kept"] + forgotten[5])
     assert "row 1 of 'few' (forget) is row 8 of 'kept' (retain)" in twice
+    seen = refusal("c", held=own["held"] + own["kept"].splitlines(keepends=True)[2])
+    assert "row 2 of 'kept' (retain) is row 8 of 'held' (holdout)" in seen
     assert "the holdout 'held' is the forget set itself" in refusal(
         "b", held="".join(forgotten[4:])
     )

@@ -202,6 +202,19 @@ def test_what_is_known_is_not_believed_of_other_weights(small):
     assert measured(small, [split]).scores == after
 
 
+def test_what_is_known_with_an_adapter_is_not_believed_without_it(small):
+    from peft import LoraConfig, get_peft_model
+
+    split = split_of(own_rows()[:3])
+    plain = measured(small, [split]).scores
+    own = LoraConfig(r=2, target_modules=["q_proj", "v_proj"], init_lora_weights=False)
+    small.network = get_peft_model(small.network, own)
+    adapted = measured(small, [split]).scores
+    assert adapted["forget_probability"] != plain["forget_probability"]
+    with small.network.disable_adapter():
+        assert measured(small, [split]).scores == plain
+
+
 def _halved(_module, _args, output):
     output.last_hidden_state = output.last_hidden_state * 0.5
     return output

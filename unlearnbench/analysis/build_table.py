@@ -63,8 +63,10 @@ def groups_of(results: Sequence[Result], columns: Sequence[Column]) -> list[Grou
     groups = []
     for same_name in _split(results, lambda r: r.group).values():
         parts = list(_split(same_name, lambda r: _frozen(conditions_of(r))).values())
-        differing = _differing([conditions_of(part[0]) for part in parts])
-        groups += [_group(part, differing, columns) for part in parts]
+        # Of a benchmark, splits are told apart by their names: what is measured of them differs.
+        for alike in _split(parts, lambda part: conditions_of(part[0]).get("benchmark")).values():
+            differing = _differing([conditions_of(part[0]) for part in alike])
+            groups += [_group(part, differing, columns) for part in alike]
     return sorted(groups, key=lambda g: (g.n_parameters or 0, g.title))
 
 
@@ -92,7 +94,7 @@ def _variant(first: Result, differing: Sequence[str]) -> str:
     conditions = conditions_of(first)
     if first.benchmark is None:
         return ", ".join(conditions[name] for name in differing)
-    rest = [conditions[name] for name in differing if name != "benchmark"]
+    rest = [conditions[name] for name in differing]
     return ", ".join([f"{first.benchmark.title} {first.benchmark.split}", *rest])
 
 

@@ -20,7 +20,8 @@ class Item:
     answer: str
     paraphrases: tuple[str, ...] = ()  # of the answer
     wrong: tuple[str, ...] = ()  # answers of the same form that are false; choices of a question
-    where: str = field(default="", compare=False)  # 'forget10.jsonl, row 3': what an error names
+    # 'forget10.jsonl, row 3': what an error names; no part of what is measured, nor of its digest
+    where: str = field(default="", compare=False, repr=False)
     position: int | None = None  # of multiple choice: the answer's among the choices, from 0
     asked_as: str = ""  # of multiple choice: lm-eval's task whose words it is asked in
 

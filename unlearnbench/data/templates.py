@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from unlearnbench.errors import UserError
-from unlearnbench.models.vocabulary import encode_continuations, encode_starts
+from unlearnbench.models.vocabulary import encode_continuations, encode_marked, encode_starts
 
 if TYPE_CHECKING:
     from unlearnbench.models.language_model import LanguageModel
@@ -58,9 +58,12 @@ def encode_answers(
     texts = _texts(model, template, pairs)
     # Each prompt once: an item's paraphrases and wrong answers have the same.
     prompts = list(dict.fromkeys(prompt for prompt, _, _ in texts))
-    heads = dict(zip(prompts, encode_starts(model.tokenizer, prompts), strict=True))
-    encode = _bodies_of_joint_texts if template.together else _bodies
-    bodies = encode(model, [(prompt, heads[prompt], answer) for prompt, answer, _ in texts])
+    heads = dict(zip(prompts, _encode(model, template, prompts), strict=True))
+    parts = [(prompt, heads[prompt], answer) for prompt, answer, _ in texts]
+    if template.together:
+        bodies = _bodies_of_joint_texts(model, template, parts)
+    else:
+        bodies = _bodies(model, parts)
     return [
         (_without_bos(model, heads[prompt]), body + end)
         for (prompt, _, end), body in zip(texts, bodies, strict=True)
@@ -72,7 +75,13 @@ def encode_prompts(
 ) -> list[Ids]:
     """The tokens after which the model is to answer, without the BOS that its texts start with."""
     prompts = [prompt for prompt, _, _ in _texts(model, template, [(q, "") for q in questions])]
-    return [_without_bos(model, ids) for ids in encode_starts(model.tokenizer, prompts)]
+    return [_without_bos(model, ids) for ids in _encode(model, template, prompts)]
+
+
+def _encode(model: "LanguageModel", template: Template, texts: Sequence[str]) -> list[Ids]:
+    """The tokens of prompts: in a chat its marks are special tokens, elsewhere there are none."""
+    is_chat = template.resolved(model) == "chat"
+    return (encode_marked if is_chat else encode_starts)(model.tokenizer, texts)
 
 
 def end_tokens(model: "LanguageModel", template: Template) -> frozenset[int]:
@@ -104,10 +113,10 @@ def _by_text(
 
 
 def _bodies_of_joint_texts(
-    model: "LanguageModel", parts: Sequence[tuple[str, Ids, str]]
+    model: "LanguageModel", template: Template, parts: Sequence[tuple[str, Ids, str]]
 ) -> list[Ids]:
     """What stands behind as many tokens as the prompt alone has: the two may share a token."""
-    joint = encode_starts(model.tokenizer, [prompt + answer for prompt, _, answer in parts])
+    joint = _encode(model, template, [prompt + answer for prompt, _, answer in parts])
     return [ids[len(head) :] for ids, (_, head, _) in zip(joint, parts, strict=True)]
 
 
@@ -170,7 +179,7 @@ def _end_of_turn(model: "LanguageModel", template: Template) -> Ids:
     """
     mark = "answer-to-be-found"
     _, _, after = _chat(model, template, "question", mark).rpartition(mark)
-    ids = encode_starts(model.tokenizer, [after])[0] if after else []
+    ids = encode_marked(model.tokenizer, [after])[0] if after else []
     special = set(model.tokenizer.all_special_ids)
     # Those that the tokenizer gives no role of their own.
     added = getattr(model.tokenizer, "added_tokens_decoder", {})

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
-from unlearnbench.files.hashing import text_sha256
+from unlearnbench.files.hashing import files_sha256, text_sha256
 from unlearnbench.files.software import (
     harness_sha256,
     package_versions,
@@ -109,10 +109,32 @@ def _benchmark(cell: Cell) -> dict[str, Any]:
     """What a benchmark has measured, and how its questions become tokens."""
     if cell.data.benchmark is None:
         return {}
-    splits = {split.name: split.sha256 for split in cell.data.splits(cell.run, cell.limit)}
-    template = cell.data.request.template
+    splits = cell.data.splits(cell.run, cell.limit)
     retrained = {"retrained": cell.retrained.identity} if cell.retrained else {}
-    return {"benchmark": {"splits": splits, "template": template, **retrained}}
+    source: Any = cell.data.source
+    kinds = {source.template.kind, *(split.template.kind for split in splits)}
+    return {
+        "benchmark": {
+            "splits": {split.name: split.sha256 for split in splits},
+            "template": cell.data.request.template,
+            **({} if kinds == {"plain"} else _chat_template(cell.model)),
+            **retrained,
+        }
+    }
+
+
+def _chat_template(model: "ModelChoice") -> dict[str, str]:
+    """Digest of the chat template where it is a file of its own.
+
+    In tokenizer_config.json it is a part of the model's identity, as everything there.
+    """
+    from unlearnbench.models.source import find_folder
+
+    folder = find_folder(
+        model.requested, model.source.revision, download=False, allow_pickle=model.allow_pickle
+    )
+    files = sorted(folder.glob("**/*.jinja")) if folder else []
+    return {"chat_template": files_sha256(files, folder)} if files else {}
 
 
 def _pairing(cell: Cell) -> dict[str, str]:

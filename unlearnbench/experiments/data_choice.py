@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from unlearnbench.errors import UserError
+from unlearnbench.files.hashing import stamp_of
 from unlearnbench.nano import World, find_world
 from unlearnbench.settings import name_and_value
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from unlearnbench.models.language_model import LanguageModel
     from unlearnbench.protocol import Protocol
     from unlearnbench.unlearning.method import Method
+
+Stamps = tuple[tuple[tuple[str, int, int], ...], ...]
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,7 @@ class DataChoice:
     texts_identity: dict[str, str]
     sets: "dict[str, EvaluationSet]"  # by name: what the chosen tasks need
     benchmark: "Benchmark | None" = None
+    stamps: "Stamps" = ()  # of the request's files, when the run was planned
 
     def has_fixed_length(self, run: str) -> bool:
         """Whether a run's rows are the benchmark's spans of 100 or 200 tokens, not free text."""
@@ -45,8 +49,8 @@ class DataChoice:
 
     @property
     def source(self) -> "ForgetSource":
-        """The source of the forget sets, opened once per process."""
-        return _open(self.request)
+        """The source of the forget sets, opened once per process and plan."""
+        return _open(self.request, self.stamps)
 
     @property
     def world(self) -> World | None:
@@ -124,7 +128,8 @@ def choose_data(
     )
     world = find_world(request.forget_set)
     own = world.name if world else None  # its encoder, texts and sets go with its forget sets
-    source = _open(request)
+    stamps = _stamps(request)
+    source = _open(request, stamps)
     check_pairing(source, experiment.limit)
     digests = {run: source.sha256(run) for run in source.runs}
     warnings = _check_rows(source, experiment.limit, model, protocol)
@@ -148,6 +153,7 @@ def choose_data(
         texts_identity=texts_sha256(texts),
         sets=sets,
         benchmark=benchmark,
+        stamps=stamps,
     )
     return choice, warnings + more_warnings
 
@@ -213,8 +219,14 @@ def without_weights(choice: "ModelChoice") -> "LanguageModel":
     return LanguageModel(network, tokenizer, choice.source)
 
 
+def _stamps(request: "ForgetRequest") -> "Stamps":
+    """What tells whether a request's files are still those that were read."""
+    places = (request.benchmark, request.data, request.forget_set, request.rows, request.pool)
+    return tuple(stamp_of(place) for place in (*places, request.unseen, request.refusals))
+
+
 @lru_cache(maxsize=8)
-def _open(request: "ForgetRequest") -> "ForgetSource":
+def _open(request: "ForgetRequest", stamps: "Stamps") -> "ForgetSource":  # noqa: ARG001 - a key
     from unlearnbench.data.forget_set import open_source
 
     return open_source(request)

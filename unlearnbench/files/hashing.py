@@ -25,6 +25,16 @@ def file_sha256(path: Path) -> str:
     return digest
 
 
+def stamp_of(place: str | None) -> tuple[tuple[str, int, int], ...]:
+    """Name, time of change and size of a file, or of each below a folder; nothing where none is."""
+    path = None if place is None else Path(place).expanduser()
+    if path is None or not path.exists():
+        return ()
+    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+    found = ((str(file), file.stat()) for file in files if file.is_file())
+    return tuple((name, status.st_mtime_ns, status.st_size) for name, status in found)
+
+
 def files_sha256(paths: Iterable[Path], folder: Path | None = None) -> str:
     """One digest over several files: their names (as seen from `folder`) and bytes, sorted."""
     names = {path: path.relative_to(folder).as_posix() if folder else path.name for path in paths}

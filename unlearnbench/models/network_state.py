@@ -40,6 +40,9 @@ def _kinds(network: "nn.Module") -> Iterator[tuple[str, str]]:
     """Name and class of every module."""
     for name, module in network.named_modules():
         yield name, f"{type(module).__module__}.{type(module).__qualname__}"
+        if hasattr(module, "merged_adapters"):  # peft's layers: which adapters act is no weight
+            acting = (module.active_adapters, module.disable_adapters, module.merged_adapters)
+            yield name, repr((*acting, getattr(module, "scaling", None)))
 
 
 def _is_patched(module: "nn.Module") -> bool:

@@ -65,6 +65,16 @@ def encode_starts(tokenizer: "PreTrainedTokenizerBase", texts: Sequence[str]) ->
     return [list(ids) for ids in encoded]
 
 
+def encode_marked(tokenizer: "PreTrainedTokenizerBase", texts: Sequence[str]) -> list[list[int]]:
+    """Ids of each text in which special tokens are themselves, as a chat template writes them."""
+    if not texts:
+        return []
+    encoded = tokenizer(
+        list(texts), add_special_tokens=False, verbose=False, split_special_tokens=False
+    )["input_ids"]
+    return [list(ids) for ids in encoded]
+
+
 def encode_continuations(
     tokenizer: "PreTrainedTokenizerBase", texts: Sequence[str]
 ) -> list[list[int]]:

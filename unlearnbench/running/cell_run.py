@@ -29,6 +29,7 @@ from unlearnbench.running.tracing import recording
 
 if TYPE_CHECKING:
     from unlearnbench.data.forget_set import ForgetSet
+    from unlearnbench.data.items import Split
     from unlearnbench.experiments.cell import Cell
     from unlearnbench.metrics.task import Task
     from unlearnbench.models.language_model import LanguageModel
@@ -83,6 +84,7 @@ def _unlearn_and_measure(cell: "Cell", state: CellState) -> None:
             model.meter = meter
         examiner = make_examiner(cell, model)
         forget_set = cell.data.read_forget_set(cell.run, cell.limit, model, cell.protocol)
+        splits = _splits(cell)  # before anything is trained
         state.forget_set, state.stop_line = forget_set, examiner.stop_line
         if cell.role == "method":
             model.strategy = cell.model.strategy
@@ -94,13 +96,26 @@ def _unlearn_and_measure(cell: "Cell", state: CellState) -> None:
                 from unlearnbench.models.saving import save_model
 
                 save_model(model, Path(cell.models) / cell.key)
-        _measure(cell, model, forget_set, examiner, state)
+        _measure(cell, model, forget_set, splits, examiner, state)
+
+
+def _splits(cell: "Cell") -> "tuple[Split, ...]":
+    """What tasks measure; raises `UserError` where it is no longer that of the cell's identity."""
+    splits = cell.data.splits(cell.run, cell.limit)
+    planned = (cell.identity.get("benchmark") or {}).get("splits", {})
+    if changed := [split.name for split in splits if planned.get(split.name) != split.sha256]:
+        raise UserError(
+            f"split '{changed[0]}' of benchmark {cell.data.source.title(cell.run)} has changed "
+            "since this run began; run the same command again"
+        )
+    return splits
 
 
 def _measure(
     cell: "Cell",
     model: "LanguageModel",
     forget_set: "ForgetSet",
+    splits: "tuple[Split, ...]",
     examiner: "Examiner",
     state: CellState,
 ) -> None:
@@ -108,7 +123,7 @@ def _measure(
         forget_set,
         cell.data.texts,
         sets=cell.data.sets,
-        splits=cell.data.splits(cell.run, cell.limit),
+        splits=splits,
         load_retrained=cell.retrained.load if cell.retrained else None,
         protocol=cell.protocol,
         limit=cell.task_limit,

@@ -1,7 +1,7 @@
 """What results hold for derived scores: values by item, and the results to compare with."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -112,9 +112,9 @@ def _is_same_set(first: Result, second: Result) -> bool:
     return a.content_sha256 == b.content_sha256 or (a.run, a.doc_ids) == (b.run, b.doc_ids)
 
 
-def closest(result: Result, candidates: Sequence[Result]) -> Result | None:
-    """The one to compare with: measured alike, of the same seed, then the lowest; the latest."""
-    alike = [each for each in candidates if unlike(result, each) is None] or list(candidates)
+def closest(result: Result, candidates: Iterable[Result]) -> Result | None:
+    """Of those measured alike the one of the same seed, then of the lowest; the latest of them."""
+    alike = [each for each in candidates if unlike(result, each) is None]
     by_time = sorted(alike, key=lambda r: (r.started_at, r.key), reverse=True)
     return min(by_time, key=lambda r: (r.seed != result.seed, r.seed), default=None)
 
@@ -129,6 +129,21 @@ def unlike(result: Result, other: Result) -> str | None:
     for task in sorted(TASKS & ours.keys() & theirs.keys()):
         if ours[task] != theirs[task]:
             return f"its task {task} was run with other settings"
+    return _unlike_splits(result, other)
+
+
+def _unlike_splits(result: Result, other: Result) -> str | None:
+    if result.benchmark is None or other.benchmark is None:
+        return None
+    if result.imported or other.imported:  # other harnesses know no such digests: items decide
+        return None
+    kinds = [each.benchmark.template for each in (result, other) if each.benchmark]
+    if kinds[0] != kinds[1]:
+        return f"it was asked in the {kinds[1]} template, this row in the {kinds[0]} one"
+    own, others = result.benchmark.splits, other.benchmark.splits
+    for name in sorted(own.keys() & others.keys()):
+        if own[name].sha256 != others[name].sha256:
+            return f"its split '{name}' holds other items, or is asked or measured otherwise"
     return None
 
 

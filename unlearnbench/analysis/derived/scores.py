@@ -62,14 +62,13 @@ def _rows(results: Sequence[Result]) -> dict[str, "Row"]:
     rows = {}
     for result in usable:
         reference, reason = _reference(result, usable)
-        before = closest(result, of_role(BEFORE, result, usable))
+        before, unlike_before = _before(result, usable)
         row = rows[result.key] = Row(
             measured[result.key],
             measured[reference.key] if reference is not None else None,
             measured[before.key] if before is not None else None,
         )
-        if reason:
-            row.reasons.append(reason)
+        row.reasons += filter(None, (reason, unlike_before))
         for derivation in (
             from_answers.truth_ratios,
             from_answers.forget_quality,
@@ -97,10 +96,33 @@ def _reference(result: Result, results: Sequence[Result]) -> tuple[Result | None
     alike = [each for each in candidates if unlike(result, each) is None]
     if candidates and not alike:
         return None, f"not compared with {candidates[0].label}: {unlike(result, candidates[0])}"
-    labels = sorted({each.label for each in alike})
-    if len(labels) > 1:
-        return None, f"which of {', '.join(labels)} is the retrained reference is not clear"
+    alike = _measured_against(result, alike) or alike
+    named = {r.label for r in alike}
+    if len(named) == 1 and len({(r.seed, r.model.weights_sha256) for r in alike}) > len(
+        {r.seed for r in alike}
+    ):
+        named = {f"{r.label}, {r.model.name} {r.model.weights_sha256[:8]}" for r in alike}
+    if len(named) > 1:
+        listed = "; ".join(sorted(named))
+        return None, f"which of {listed} is the retrained reference is not clear"
     return closest(result, alike), ""
+
+
+def _measured_against(result: Result, candidates: Sequence[Result]) -> list[Result]:
+    """Those of the retrained model that a task measured the row against, as `distance` does."""
+    retrained = (result.identity.get("benchmark") or {}).get("retrained") or {}
+    weights = retrained.get("weights_sha256")
+    return [r for r in candidates if r.model.weights_sha256 == weights]
+
+
+def _before(result: Result, results: Sequence[Result]) -> tuple[Result | None, str]:
+    """The result of the model before unlearning, and why there is none though some are there."""
+    candidates = of_role(BEFORE, result, results)
+    found = closest(result, candidates)
+    if found is not None or not candidates:
+        return found, ""
+    other = candidates[0]
+    return None, f"not relative to {other.label}: {unlike(result, other)}"
 
 
 def _seeds(result: Result, results: Iterable[Result]) -> list[Result]:

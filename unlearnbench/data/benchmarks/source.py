@@ -239,24 +239,27 @@ class BenchmarkSource(ForgetSource):
         return not part.optional or self.tables.has(table_of(part.table, forget))
 
     def check_roles(self, run: str) -> None:
-        """Raise `UserError` for rows to forget that have another role, too."""
+        """Raise `UserError` for rows to forget, or held out, that have another role, too."""
         part = self._part(run)
         forget = _contents(self._forgotten(part).items)
+        trained_on = [("forget", part.forget, forget)]
         for role, name, items in self._others(run, part):
             other = _contents(items)
-            both = forget.keys() & other.keys()
-            if not both:
-                continue
             if role == "holdout" and other.keys() == forget.keys():
                 raise UserError(
                     f"{self.title(run)}: the holdout '{name}' is the forget set itself, so no "
                     "membership score could tell them apart; give rows that no model saw"
                 )
-            content = min(both, key=lambda one: int(forget[one]))
-            raise UserError(
-                f"{self.title(run)}: row {forget[content]} of '{part.forget}' (forget) is row "
-                f"{other[content]} of '{name}' ({role}); a row has one role: take it out of one"
-            )
+            for of_first, first, rows in trained_on if role == "holdout" else trained_on[:1]:
+                if both := rows.keys() & other.keys():
+                    content = min(both, key=lambda one: int(rows[one]))
+                    raise UserError(
+                        f"{self.title(run)}: row {rows[content]} of '{first}' ({of_first}) is row "
+                        f"{other[content]} of '{name}' ({role}); a row has one role: take it out "
+                        "of one"
+                    )
+            if role == "retain" and name == part.retain:
+                trained_on.append((role, name, other))
 
     def _others(self, run: str, part: ForgetPart) -> Iterator[tuple[str, str, tuple[Item, ...]]]:
         """Role, name and items of what is kept, held out, or measured without being forgotten."""

@@ -8,6 +8,7 @@ from typing import Any
 from unlearnbench.data.benchmarks.definition import Benchmark
 from unlearnbench.data.hub_datasets import dataset_rows
 from unlearnbench.errors import UserError
+from unlearnbench.files.hashing import stamp_of
 from unlearnbench.files.tables import SUFFIXES, read_table, table_suffix
 from unlearnbench.nano import find_world
 
@@ -114,7 +115,11 @@ def _is_called(path: Path, name: str) -> bool:
     return [*path.parts[:-1], stem][-len(parts) :] == parts
 
 
-@lru_cache(maxsize=8)
 def open_tables(benchmark: Benchmark, data: str | None) -> Tables:
-    """The tables of a benchmark, opened once per process."""
+    """The tables of a benchmark, opened once for as long as their files stay as they are."""
+    return _opened(benchmark, data, stamp_of(data))
+
+
+@lru_cache(maxsize=8)
+def _opened(benchmark: Benchmark, data: str | None, stamp: Any) -> Tables:  # noqa: ARG001 - a key
     return Tables(benchmark, data)
