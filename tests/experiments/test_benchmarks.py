@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from tiny import WORDS, TinyWorld, at_home, build, cli, save_model, sentence
 
+from unlearnbench.experiments.experiment import Experiment
 from unlearnbench.results.record import Result
 from unlearnbench.results.store import Store
 
@@ -344,3 +345,19 @@ def test_the_documentations_example_runs(tmp_path: Path, monkeypatch: pytest.Mon
     for result in found:
         assert result.scores["replies"]["forget_rouge_l_recall"].n == 2
         assert result.scores["answers"]["retain_probability"].n == 2
+
+
+def test_settings_of_what_a_command_leaves_out_are_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "own.toml"
+    path.write_text(
+        'title = ""\nsummary = ""\n[run]\nmethods = ["npo", "rmu"]\n'
+        'tasks = ["answers", "replies"]\n'
+        'settings = ["replies.stemmer=false", "rmu.layer=3", "protocol.loss_span=all"]'
+    )
+    of = {"benchmark": str(path)}
+    assert len(Experiment.parse(of).settings) == 3
+    given = Experiment.parse({**of, "tasks": "answers", "methods": "npo+sam,gd"})
+    assert given.settings == ("protocol.loss_span=all",)
+    for methods in (["rmu+sam"], "all"):
+        given = Experiment.parse({**of, "tasks": "replies", "methods": methods})
+        assert len(given.settings) == 3

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from unlearnbench.errors import UserError, unknown
 from unlearnbench.files.safe_text import check_absent
+from unlearnbench.registry import ALL
 from unlearnbench.settings import parse_value, setting, settings_of
 
 
@@ -268,6 +269,7 @@ class Experiment:
 def with_benchmark(values: Mapping[str, Any]) -> dict[str, Any]:
     """The values with those of the benchmark that they name, where they say nothing themselves.
 
+    Settings of a method or task that they leave out are left out, too.
     Raises `UserError` for a benchmark that does not exist.
     """
     name = values.get("benchmark")
@@ -278,5 +280,14 @@ def with_benchmark(values: Mapping[str, Any]) -> dict[str, Any]:
     own = find_benchmark(name).definition.run
     listed = [values.get("settings", ()), own.get("settings", ())]
     given, of_benchmark = ([one] if isinstance(one, str) else list(one) for one in listed)
-    added = [one for one in of_benchmark if one not in given]
+    chosen = _names({**own, **values})
+    absent = set() if ALL in chosen else _names(own) - chosen
+    added = [o for o in of_benchmark if o not in given and o.partition(".")[0] not in absent]
     return {**own, **values, **({"settings": [*added, *given]} if added or given else {})}
+
+
+def _names(values: Mapping[str, Any]) -> set[str]:
+    """The methods, wrappers and tasks that values name."""
+    named = [values.get("methods", ()), values.get("tasks", ())]
+    listed = [n for each in named for n in (each.split(",") if isinstance(each, str) else each)]
+    return {part.strip() for name in listed for part in str(name).split("+")}
