@@ -90,7 +90,7 @@ def test_a_model_folder_is_complete_and_half_precision(name):
 
 
 def test_everything_shipped_is_small():
-    assert sum(path.stat().st_size for path in WEIGHTS.rglob("*") if path.is_file()) < 16e6
+    assert sum(path.stat().st_size for path in WEIGHTS.rglob("*") if path.is_file()) < 19e6
 
 
 @pytest.mark.parametrize("name", nano.MODELS)

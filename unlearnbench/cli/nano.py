@@ -5,13 +5,17 @@ from pathlib import Path
 
 import click
 
+from unlearnbench.nano import WORLDS
+
+_NAMES = ", ".join(name for world in WORLDS.values() for name in world.models)
+
 
 @click.group()
 def nano() -> None:
     """The nano world: small models and data made from a seed, for a first look and for tests."""
 
 
-@nano.command()
+@nano.command(epilog=f"Models: {_NAMES}, encoder.")
 @click.argument("models", nargs=-1)
 @click.option("--out", type=click.Path(path_type=Path), help="folder for the weights")
 @click.option("--scale", default=1.0, show_default=True, help="share of the training, for a trial")
@@ -25,7 +29,7 @@ def build(models: tuple[str, ...], out: Path | None, scale: float) -> None:
 @nano.command()
 def info() -> None:
     """Print where weights and data of each world are; makes the data if they are absent."""
-    from unlearnbench.nano import NANO, WORLDS
+    from unlearnbench.nano import NANO
 
     for world in WORLDS.values():
         for name, model in world.models.items():
