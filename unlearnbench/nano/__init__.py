@@ -131,7 +131,7 @@ TOFU_MODELS = {
     "nano-tofu-full": ShippedModel(
         "TOFU-full",
         "GPT-Neo architecture, taught every author of nano-tofu.",
-        {"retrained": "nano-tofu-retain90"},
+        {"retrained": "nano-tofu-retain90", "null": "nano-tofu-retain90-2"},
     ),
     "nano-tofu-retain90": ShippedModel(
         "TOFU-retain90", "Taught as nano-tofu-full is, without the authors of forget10."
