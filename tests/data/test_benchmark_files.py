@@ -11,7 +11,6 @@ from unlearnbench.analysis.derived.score import METRICS
 from unlearnbench.data.benchmarks import definition
 from unlearnbench.data.benchmarks.definition import find_benchmark, parse_definition, shipped
 from unlearnbench.data.benchmarks.source import BenchmarkSource, open_benchmark
-from unlearnbench.data.benchmarks.tables import open_tables
 from unlearnbench.data.forget_source import ForgetRequest
 from unlearnbench.errors import UserError
 from unlearnbench.experiments.benchmark_choice import check_measures, settings_in
@@ -138,7 +137,6 @@ def own(folder: Path, split: str = "", gone: str = "{}", top: str = "", run: str
     if not tables.exists():
         write(tables / "gone.json", people())
         write(tables / "kept.json", [{**row, "answer": "Kept."} for row in people()])
-    open_tables.cache_clear()
     request = ForgetRequest("own", runs=(run,), benchmark=str(path), data=str(tables))
     return open_benchmark(request)
 
