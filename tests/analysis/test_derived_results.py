@@ -406,3 +406,15 @@ def test_truth_ratio_of_the_paraphrase_split_is_a_forget_sets() -> None:
                        "forget_paraphrase_probability": [0.4] * 12}}  # fmt: skip
     made = values([measured("unlearned", own)], "unlearned")
     assert made["forget_paraphrase_truth_ratio"] == pytest.approx(tr.closer_to_1(2.0))
+
+
+def test_p_values_of_several_runs_are_not_averaged() -> None:
+    before, retrained, _ = rows()
+    seeds = [measured("unlearned", model(3 + i, 0.2 * i), seed=i) for i in range(3)]
+    results = with_derived([before, retrained, *seeds])
+    own = [r.scores["derived"]["forget_quality"].value for r in results if r.label == "unlearned"]
+    (group,) = build_table(results).groups
+    cell = next(row for row in group.rows if row.label == "unlearned").cells["forget_quality"]
+    assert len(set(own)) == 3
+    assert cell.mean == sorted(own)[1]
+    assert cell.std is None

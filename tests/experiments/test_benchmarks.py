@@ -198,6 +198,7 @@ def test_the_same_command_again_measures_nothing(ran: Path, place: Path) -> None
         (("--template", "chat"), "has no chat template"),
         (("--split", "few,many", "--retrained", "somewhere"), "--retrained few=somewhere"),
         (("--split", "few", "--runs", "many"), "leave one out"),
+        (("--tasks", "replies"), "no split of benchmark tiny asks for what task 'replies'"),
         (("--split", "few", "--retrained", "nowhere/at-all"), "nowhere/at-all"),
     ],
 )
@@ -319,6 +320,12 @@ def test_rows_of_two_roles_are_refused(place: Path, tmp_path: Path) -> None:
     assert "the holdout 'held' is the forget set itself" in refusal(
         "b", held="".join(forgotten[4:])
     )
+
+
+def test_a_task_of_splits_needs_a_benchmark() -> None:
+    status, _, err = cli("run", "--tasks", "answers", "--dry-run")
+    assert status == 2
+    assert "--benchmark nano-tofu" in err
 
 
 def test_files_that_say_only_what_to_run_with_change_no_cell() -> None:

@@ -5,7 +5,7 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from statistics import fmean, pstdev, stdev
+from statistics import fmean, median, pstdev, stdev
 from typing import Any, NamedTuple, TypeVar
 
 from unlearnbench.analysis.footnotes import conditions_of, format_value, mark, notes_of
@@ -198,8 +198,10 @@ def _cells(results: Sequence[Result], columns: Sequence[Column]) -> dict[str, Ce
         # NaN says that a value could not be computed: it is missing, not a number to average.
         scores = [s for s in measured if s is not None and not math.isnan(s.value)]
         if scores:
+            values = [s.value * column.scale for s in scores]
             cells[column.name] = replace(
-                _cell([s.value * column.scale for s in scores]),
+                # A mean of p-values is no p-value.
+                Cell(median(values), n=len(values)) if column.unit == P_VALUE else _cell(values),
                 n_documents=tuple(sorted({s.n for s in scores})),
                 n_degenerate=sum(s.degenerate for s in scores),
             )

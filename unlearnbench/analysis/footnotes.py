@@ -147,6 +147,7 @@ def _sentences(
     yield "references", "", _references(group)
     yield "cap", "", _capped(group) if is_plain else ""
     yield "means", "", _means(group)
+    yield "p_values", "", _p_values(group, every) if not is_plain else ""
     yield "stop_line", "", _stop_line(group) if is_plain else ""
     yield "protocol", "", _protocol(group)
     yield "epoch_limit", "", _by_setting(group, "max_epochs", "Epoch limit")
@@ -295,6 +296,14 @@ def _means(group: Group) -> str:
     if len(most.runs) == 1:
         return f"{start}: no spread can be given."
     return f"{start}; values are means over runs, their spread the sample standard deviation."
+
+
+def _p_values(group: Group, labels: Mapping[str, str]) -> str:
+    """What a p-value over several runs is."""
+    several = {name for row in group.rows for name, cell in row.cells.items() if cell.n > 1}
+    of = listed(label for name, label in labels.items() if name in several and "(p)" in label)
+    what = "Over several runs the median of their p-values, no test of them all"
+    return f"{what}: {of}." if of else ""
 
 
 def _stop_line(group: Group) -> str:

@@ -102,7 +102,7 @@ def embed(texts: Sequence[str], folder: Path) -> "np.ndarray":
 
 def encoder_folder(encoder: str) -> Path:
     """The folder of an encoder by world, hub id or path; raises `UserError` if it cannot be had."""
-    return find_side_model(encoder, "sentence encoder", "--encoder")
+    return find_side_model(encoder, "sentence encoder", "--encoder ")
 
 
 def _sentence_encoder(folder: Path) -> "SentenceTransformer":

@@ -1,15 +1,17 @@
 """What a benchmark decides of a plan: its methods' settings, and the models it compares with."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from unlearnbench import registry
 from unlearnbench.errors import UserError, unknown
+from unlearnbench.metrics.task import SPLITS
 from unlearnbench.registry import ALL, WITH
 from unlearnbench.settings import parse_setting, settings_of
 
 if TYPE_CHECKING:
     from unlearnbench.data.benchmarks.definition import Benchmark
+    from unlearnbench.data.items import Split
     from unlearnbench.experiments.data_choice import DataChoice
     from unlearnbench.experiments.experiment import Experiment
     from unlearnbench.experiments.model_choice import ModelChoice
@@ -43,6 +45,22 @@ def check_measures(benchmark: "Benchmark") -> None:
                 raise unknown(where, measure, known, "unlearnbench list tasks")
 
 
+def check_is_asked(task: Any, splits: "Sequence[Split]", benchmark: "Benchmark | None") -> None:
+    """Raise `UserError` for a task of splits of which none asks for what it measures."""
+    asked = {measure for split in splits for measure in split.measures}
+    if SPLITS not in task.needs or not asked.isdisjoint(task.measures):
+        return
+    if benchmark is None:
+        raise UserError(
+            f"task '{task.name}' measures the splits of a benchmark; name one: --benchmark "
+            "nano-tofu (all: unlearnbench list benchmarks), or leave it out of --tasks"
+        )
+    raise UserError(
+        f"no split of benchmark {benchmark.name} asks for what task '{task.name}' measures "
+        f"({', '.join(task.measures)}); leave it out of --tasks"
+    )
+
+
 def reference_name(
     role: "Role",
     experiment: "Experiment",
@@ -60,7 +78,8 @@ def reference_name(
     # "Retrained" means without these very rows, which only a world's own data can promise.
     is_own = data.world is not None and data.world is model.world
     if data.benchmark is not None and role in ("retrained", "null"):
-        if model.requested not in data.benchmark.definition.run.get("model", ()):
+        own = data.benchmark.definition.run.get("model", ())
+        if model.requested not in ([own] if isinstance(own, str) else own):
             return None  # another model than the one that those of the benchmark are comparable to
         part = data.benchmark.definition.forget[run]
         return part.retrained if role == "retrained" else part.null
@@ -70,6 +89,11 @@ def reference_name(
 
 def _requested(experiment: "Experiment", data: "DataChoice", run: str) -> str | None:
     """The model that --retrained names for a run; raises `UserError` where it is of another."""
+    if len(experiment.model) > 1:
+        raise UserError(
+            f"--retrained is compared with one model, and there are {len(experiment.model)}; run "
+            f"them one at a time: --model {experiment.model[0]}"
+        )
     by_run: dict[str, str] = {}
     for text in experiment.retrained:
         name, equals, model = text.partition("=")

@@ -21,7 +21,7 @@ def bert_folder(bert: str | None) -> Path:
     if name == DEFAULT_BERT and not is_path(name):
         # The hub knows the default one under its owner's name; bert-score's table, without it.
         name = f"google-bert/{DEFAULT_BERT}"
-    return find_side_model(name, "BERT", "--bert")
+    return find_side_model(name, "BERT", "--bert ")
 
 
 def bert_sha256(bert: str | None) -> str:

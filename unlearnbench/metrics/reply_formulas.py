@@ -105,4 +105,4 @@ def classifier_folder(name: str) -> Any:
     """Where a text classifier lies; raises `UserError` where it cannot be had."""
     from unlearnbench.models.side_models import find_side_model
 
-    return find_side_model(name, "text classifier", "--set replies.classifier")
+    return find_side_model(name, "text classifier", "--set replies.classifier=")

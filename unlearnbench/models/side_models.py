@@ -25,12 +25,12 @@ def find_side_model(name: str, what: str, flag: str) -> Path:
     if folder is None:
         raise UserError(
             f"the {what} '{name}' is not on this machine and the hub cannot be reached; where it "
-            f"can: hf download {name}, or give another: {flag} DIR (or {' or '.join(WORLDS)}: the "
+            f"can: hf download {name}, or give another: {flag}DIR (or {' or '.join(WORLDS)}: the "
             "small one that comes with unlearnbench)"
         )
     if is_path(name) and not any((folder / n).is_file() for n in ("config.json", "modules.json")):
         raise UserError(
-            f"no {what} in {folder}: no config.json; give a folder or hub id: {flag} DIR"
+            f"no {what} in {folder}: no config.json; give a folder or hub id: {flag}DIR"
         )
     for check in (_check_pickles, _check_code, _check_modules, _check_complete):
         check(folder, f"the {what}", flag)
@@ -44,7 +44,7 @@ def _check_pickles(folder: Path, what: str, flag: str) -> None:
         if pickles and not has_weights(place):
             raise UserError(
                 f"{what} in {place} holds only pickled weights ({pickles[0]}), which are not "
-                f"loaded; rewrite them as safetensors, or give another: {flag} DIR"
+                f"loaded; rewrite them as safetensors, or give another: {flag}DIR"
             )
 
 
@@ -54,7 +54,7 @@ def _check_code(folder: Path, what: str, flag: str) -> None:
         if (folder / name).is_file() and "auto_map" in raw_configuration(folder, name):
             raise UserError(
                 f"{what} in {folder} comes with Python code of its own ({name}: auto_map), which "
-                f"is not run; give another: {flag} DIR"
+                f"is not run; give another: {flag}DIR"
             )
 
 
@@ -63,7 +63,7 @@ def _check_modules(folder: Path, what: str, flag: str) -> None:
         if not module.startswith("sentence_transformers."):
             raise UserError(
                 f"{what} in {folder} is made of '{module[:80]}', which is no part of "
-                f"sentence-transformers and is not run; give another: {flag} DIR"
+                f"sentence-transformers and is not run; give another: {flag}DIR"
             )
 
 
@@ -75,7 +75,7 @@ def _check_complete(folder: Path, what: str, flag: str) -> None:
     if missing := checked_once(folder, question, lambda: _missing(folder)):
         raise UserError(
             f"{what} in {folder} lacks {len(missing)} parameters of its config.json "
-            f"({missing[0]}, ...); download or copy it again, or give another: {flag} DIR"
+            f"({missing[0]}, ...); download or copy it again, or give another: {flag}DIR"
         )
 
 

@@ -184,8 +184,9 @@ _INTERVALS = (
     "documents, all alike, or not finite."
 )
 _DERIVED_INTERVALS = (
-    "Intervals of derived scores: 95% over items, see docs/statistics.md; over several "
-    "runs the errors add up within a forget set and in squares over forget sets."
+    "Intervals of derived scores: 95% over items, the models held fixed: another retrained seed "
+    "may lie outside, see docs/statistics.md; over several runs the errors add up within a forget "
+    "set and in squares over forget sets."
 )
 ENOUGH = 5  # runs, from which on equal rows go unmarked in fewer than 5% of tables
 

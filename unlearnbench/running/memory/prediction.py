@@ -291,6 +291,9 @@ def predict(cell: "Cell", strategy: "Strategy | None" = None, dtype: str = "") -
     needs = [examined, *_tasks(cell, shape, dtype)]
     largest = max(needs, key=lambda parts: sum(parts.values()))
     still_there = {name: kept[name] for name in (WEIGHTS, SECOND) if name in kept}
+    if cell.retrained is not None:  # loaded beside the measured model
+        beside = BYTES[cell.retrained.dtype] * cell.retrained.n_parameters
+        still_there = added(still_there, {SECOND: beside})
     phases["measure"] = added(still_there, largest)
     return MemoryNeed({name: added(own, common) for name, own in phases.items()})
 
