@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from unlearnbench.data.items import select
+from unlearnbench.errors import UserError
 from unlearnbench.metrics.task import Measurement, TaskContext
 from unlearnbench.results.score import Metric, Score
 
@@ -55,6 +56,11 @@ class SplitScores:
             in_score=False,
             documents="rows" if is_to_go else "sets",
         )
+        if metric.name in self.scores:
+            raise UserError(
+                f"two splits have a metric '{metric.name}'; rename the split '{split.name}' in the "
+                "benchmark's file"
+            )
         self.metrics.append(metric)
         self.scores[metric.name] = Score.of(
             values, higher_is_better=metric.higher_is_better, outputs=outputs

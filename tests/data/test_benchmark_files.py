@@ -258,6 +258,13 @@ def test_a_default_split_that_is_not_there() -> None:
         find_benchmark("nowhere.toml")
 
 
+@pytest.mark.parametrize("name", ["forget_paraphrase", "forget_wrong"])
+def test_a_split_named_like_another_ones_metric(tmp_path: Path, name: str) -> None:
+    split = f'[splits.{name}]\nrole = "forget"\ntable = "gone"\nmeasures = ["probability"]'
+    with pytest.raises(UserError, match=f"'{name}_probability' is a metric of split 'forget'"):
+        own(tmp_path, split)
+
+
 def test_an_unknown_measure_is_refused_with_the_nearest(tmp_path: Path) -> None:
     source = own(tmp_path, '[splits.x]\nrole = "general"\ntable = "kept"\nmeasures = ["ruoge"]')
     with pytest.raises(UserError, match=r"splits.x: 'ruoge' \(did you mean 'rouge'\?\)"):

@@ -1,14 +1,21 @@
 """`run --benchmark tofu` on TOFU's own rows: a small real model, and two chat templates."""
 
+import math
 from pathlib import Path
 
 import pytest
+import torch
 from tiny import cli
-from transformers import AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from unlearnbench.data.forget_set import open_source
+from unlearnbench.data.forget_source import ForgetRequest
 from unlearnbench.data.templates import Template, encode_answers
+from unlearnbench.files.tables import json_rows
+from unlearnbench.metrics.task import TaskContext
 from unlearnbench.models.loading import load_model
-from unlearnbench.nano import NANO
+from unlearnbench.nano import NANO, NANO_TOFU
+from unlearnbench.registry import find
 from unlearnbench.results.store import Store
 
 # The marks and the order of Llama-3's and Qwen's own templates.
@@ -32,7 +39,6 @@ MARKS = {
 
 def save_chat_model(folder: Path, kind: str, tokenizer_folder: Path) -> None:
     """A network of random weights with a small vocabulary and a chat template."""
-    import torch
     from tokenizers import AddedToken
     from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config
     from transformers import Qwen2ForCausalLM as Qwen
@@ -138,3 +144,45 @@ def test_tofu_runs_on_a_small_real_model(
     _, text, _ = cli("report", tmp_path / "out")
     assert "TOFU forget05" in text
     assert "Forget quality" in text
+
+
+def test_nano_tofu_measures_what_a_plain_loop_does() -> None:
+    rows = json_rows(NANO_TOFU.data() / "forget10_perturbed.jsonl")
+    rows = [dict(row) for _, row in zip(range(4), rows, strict=False)]
+    request = ForgetRequest(forget_set="nano-tofu", benchmark="nano-tofu")
+    splits = [split.first(4) for split in open_source(request).splits("forget10", 4)]
+    model = load_model("nano-tofu-full")
+    context = TaskContext(None, {}, splits=tuple(splits))  # type: ignore[arg-type]
+    measured = find("tasks", "answers")().measure(model, context).scores
+    plain = PlainModel(NANO_TOFU.model_path("nano-tofu-full"))
+    for at, row in enumerate(rows):
+        question = row["question"]
+        wrong = [math.log(plain.probability(question, one)) for one in row["perturbed_answer"]]
+        for name, expected in {
+            "forget_probability": plain.probability(question, row["answer"]),
+            "forget_paraphrase_probability": plain.probability(question, row["paraphrased_answer"]),
+            "forget_wrong_probability": math.exp(sum(wrong) / len(wrong)),
+            "forget_rephrased_probability": plain.probability(
+                row["paraphrased_question"], row["answer"]
+            ),
+        }.items():
+            assert measured[name].documents[str(at)] == pytest.approx(expected, rel=1e-4), name
+
+
+class PlainModel:
+    """A model as its library loads it, asked one question at a time."""
+
+    def __init__(self, folder: Path) -> None:
+        self.network = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+        self.tokenizer = AutoTokenizer.from_pretrained(folder)
+
+    @torch.no_grad()
+    def probability(self, question: str, answer: str) -> float:
+        """exp of the mean log-probability of the answer's tokens and the end of the turn."""
+        asked = [{"role": "user", "content": question}]
+        given = self.tokenizer.apply_chat_template(asked, add_generation_prompt=True)["input_ids"]
+        told = self.tokenizer(answer, add_special_tokens=False)["input_ids"]
+        told = [*told, self.tokenizer.eos_token_id]
+        logits = self.network(torch.tensor([given + told])).logits[0, len(given) - 1 : -1]
+        chosen = logits.log_softmax(-1)[torch.arange(len(told)), told]
+        return float(chosen.mean().exp())

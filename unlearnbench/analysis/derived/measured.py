@@ -20,7 +20,7 @@ class Unfit(Exception):
 
 
 def is_forget(split: str) -> bool:
-    """Whether a split is the forget set or a form of it ('forget_paraphrase')."""
+    """Whether a split is the forget set or a form of it ('forget_rephrased')."""
     return split == "forget" or split.startswith("forget_")
 
 

@@ -271,6 +271,7 @@ def _check_names(definition: Definition, where: str) -> None:
                 "first row, from 0, and the one after its last"
             )
         check(f"table in {where}, tables.{name}.of", table.of, tables)
+    _check_split_names(definition.splits, where)
     for split in definition.default:
         check(f"forget split in {where}", split, definition.forget)
     chosen = {name for part in definition.forget.values() for name in part.where}
@@ -286,6 +287,17 @@ def _check_names(definition: Definition, where: str) -> None:
                 check(f"key in {place}.fields", key, Fields.model_fields)
             for named in filter(None, (each.table, each.examples)):
                 check(f"table in {place}", table_of(named, part, place), tables)
+
+
+def _check_split_names(splits: Collection[str], where: str) -> None:
+    """Raise `UserError` for a split whose metrics would have the names of another's."""
+    for name in splits:
+        for ending in ("_paraphrase", "_wrong"):  # of metrics: forget_paraphrase_probability
+            if (other := name.removesuffix(ending)) != name and other in splits:
+                raise UserError(
+                    f"{where}, splits.{name}: '{name}_probability' is a metric of split '{other}'; "
+                    f"rename the split, as in {other}_rephrased"
+                )
 
 
 def table_of(name: str, part: ForgetPart, where: str = "") -> str:
