@@ -292,10 +292,10 @@ def test_a_reference_row_is_one_for_these_data_and_of_its_own_revision(
     monkeypatch.setattr(planning, "choose_model", lambda asked, name, _: (name, asked.revision))
     alias = SimpleNamespace(references={"dedup": "nano-opt", "retrained": "nano-retrained"})
     model = SimpleNamespace(alias=alias, requested="nano-neo", world=NANO)
-    data = SimpleNamespace(world=NANO if is_own else None)
+    data = SimpleNamespace(world=NANO if is_own else None, benchmark=None)
     for asked, n_warnings in (("auto", 0), (role, found is None)):
         ours = planner(revision="v1", references=(asked,))
-        assert ours._reference_model(role, model, data) == found
+        assert ours._reference_model(role, model, data, "0") == found
         assert len(ours.warnings) == n_warnings
 
 

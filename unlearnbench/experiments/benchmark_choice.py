@@ -1,6 +1,6 @@
 """What a benchmark decides of a plan: its methods' settings, and the models it compares with."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from unlearnbench import registry
@@ -11,7 +11,6 @@ from unlearnbench.settings import parse_setting, settings_of
 
 if TYPE_CHECKING:
     from unlearnbench.data.benchmarks.definition import Benchmark
-    from unlearnbench.data.items import Split
     from unlearnbench.experiments.data_choice import DataChoice
     from unlearnbench.experiments.experiment import Experiment
     from unlearnbench.experiments.model_choice import ModelChoice
@@ -45,8 +44,9 @@ def check_measures(benchmark: "Benchmark") -> None:
                 raise unknown(where, measure, known, "unlearnbench list tasks")
 
 
-def check_is_asked(task: Any, splits: "Sequence[Split]", benchmark: "Benchmark | None") -> None:
+def check_is_asked(task: Any, benchmark: "Benchmark | None") -> None:
     """Raise `UserError` for a task of splits of which none asks for what it measures."""
+    splits = benchmark.definition.splits.values() if benchmark else ()
     asked = {measure for split in splits for measure in split.measures}
     if SPLITS not in task.needs or not asked.isdisjoint(task.measures):
         return
@@ -128,7 +128,7 @@ def check_same_tokens(reference: "ModelChoice", model: "ModelChoice", data: "Dat
     from unlearnbench.experiments.data_choice import without_weights
     from unlearnbench.models.vocabulary import vocabulary_sha256
 
-    if reference.source.weights_sha256 == model.source.weights_sha256 or data.benchmark is None:
+    if data.benchmark is None or reference.source.weights_sha256 == model.source.weights_sha256:
         return
     own, other = (without_weights(each).tokenizer for each in (model, reference))
     size = max(len(own), len(other))

@@ -159,16 +159,17 @@ class Planner:
 
     def _check_splits(self, model: ModelChoice, data: DataChoice) -> None:
         """Raise `UserError` for items of a benchmark that a task cannot measure of this model."""
-        if data.benchmark is not None:
-            check_measures(data.benchmark)
-        unloaded = without_weights(model) if data.benchmark is not None else None
+        for task in self.tasks.values():
+            check_is_asked(task, data.benchmark)
+        if data.benchmark is None:
+            return
+        check_measures(data.benchmark)
+        unloaded = without_weights(model)
         for run in data.runs:
             splits = data.splits(run, self.experiment.limit)
             measured = [split.first(self.experiment.task_limit) for split in splits]
             for name, task in self.tasks.items():
-                check_is_asked(task, measured, data.benchmark)
-                if unloaded is not None:
-                    construct(task, self.overrides.get(name, {})).check_splits(unloaded, measured)
+                construct(task, self.overrides.get(name, {})).check_splits(unloaded, measured)
 
     def _reference_model(
         self, role: Role, model: ModelChoice, data: DataChoice, run: str

@@ -218,6 +218,8 @@ def _folders() -> Iterator[Path]:
 
 def is_benchmark(name: str | Path) -> bool:
     """Whether this names a benchmark, and not some other source of forget sets."""
+    if not isinstance(name, str | Path):
+        return False  # and no source at all, as whoever opens it will say
     path = shipped().get(str(name)) or Path(name)
     return path.suffix == ".toml" and bool(find_benchmark(str(name)).definition.forget)
 
