@@ -3,6 +3,7 @@
 import json
 from importlib.metadata import EntryPoint
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -326,3 +327,21 @@ def test_a_benchmark_without_a_folder_and_without_a_hub() -> None:
     source = open_benchmark(ForgetRequest("lume", benchmark="lume"))
     with pytest.raises(UserError, match=r"put forget.jsonl .* into a folder: --data FOLDER"):
         source.targets("all")
+
+
+# ---- of other packages
+
+
+def test_benchmarks_of_other_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs/__init__.py").write_text("")
+    (tmp_path / "theirs/capitals.toml").write_text('title = "C"\nsummary = "Theirs"')
+    points = [SimpleNamespace(module=name) for name in ("theirs", "not_installed_at_all")]
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda **_: points)
+    with pytest.warns(UserWarning, match="benchmarks of 'not_installed_at_all' are left out"):
+        assert find_benchmark("capitals").definition.summary == "Theirs"
+    points.pop()
+    (tmp_path / "theirs/tofu.toml").write_text("")
+    with pytest.raises(UserError, match="two benchmarks are called 'tofu'"):
+        find_benchmark("capitals")

@@ -77,6 +77,7 @@ def _tune(
     experiment: Experiment, grid: tuple[float, ...], options: tuple[str, ...], path: Path
 ) -> tuple[list[str], "LearningRates", int]:
     """The methods tuned now, the file's content with those that it holds already, and failures."""
+    from unlearnbench.experiments.data_choice import benchmark_with_splits
     from unlearnbench.experiments.learning_rates import (
         conditions_of,
         learning_rates,
@@ -96,6 +97,11 @@ def _tune(
         raise UserError("tune runs in one process; leave the launcher of processes out")
     for file in experiment.plugin:
         load_plugin_file(Path(file))
+    if benchmark_with_splits(experiment) is not None:
+        raise UserError(
+            f"tune goes by the stop line and perplexity, and --benchmark {experiment.benchmark} by "
+            "neither; try rates with: unlearnbench run --set METHOD.learning_rate=RATE"
+        )
     # By the names that their cells and a later run have: 'kumpr+lora' where --adapter makes it so.
     methods = tuple(adapted(chosen_plugins("methods", experiment.methods), experiment.adapter))
     tries = parse_tries(options, methods)

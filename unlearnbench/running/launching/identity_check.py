@@ -80,6 +80,8 @@ def paths_of(cell: Cell) -> list[str]:
     named = [
         *(cell.model.requested, request.forget_set, request.rows, request.pool, request.unseen),
         *(request.refusals, *request.runs, data.encoder, data.bert, cell.model.strategy.deepspeed),
+        *(request.benchmark, request.data),
+        *([] if cell.retrained is None else [cell.retrained.requested]),
         *([] if cell.models is None else [str(Path(cell.models).parent)]),
     ]
     return [name for name in named if name and Path(name).expanduser().exists()]
