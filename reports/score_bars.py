@@ -36,7 +36,7 @@ class ScoreBars(StyledFigure[tuple[Panel, ...]]):
     def sentences(self, findings: "Findings", panels: tuple[Panel, ...]) -> Iterator[str]:
         yield f"Metrics by row: {quantities.listed_groups(findings.table)}."
         yield from what_bars_say(panels)
-        styles = {"before": "dotted", "retrained": "dashed"}
+        styles = {"before": "dotted", "retrained": "dashed", "null": "thinly dotted"}
         lines = [f"{styles[r]}: {ROLE_NAMES[r]}" for r in LINE_OF_ROLE if r in _roles(panels)]
         yield f"For reference, {'; '.join(lines)}." if lines else ""
         yield from map(_firsts, findings.table.groups)
@@ -102,8 +102,11 @@ def _draw_panel(axes: "Axes", panel: Panel, places: Places, marks: dict[str, Mar
             draw_bar(axes, bar, at, panel.start, across=True, color=marks[bar.name].colour)
         for role, value in block.references if own else ():
             ends = [min(own) - 0.5, max(own) + 0.5]
-            axes.plot([value] * 2, ends, LINE_OF_ROLE[role], color=FOREGROUND, linewidth=0.9)
-    axes.set_title(f"{panel.column.label} {panel.column.arrow}", fontsize=7.5)
+            axes.plot(
+                [value] * 2, ends, linestyle=LINE_OF_ROLE[role], color=FOREGROUND, linewidth=0.9
+            )
+    title = drawing.wrapped(f"{panel.column.label} {panel.column.arrow}", 22)
+    axes.set_title(title, fontsize=7.5)
     fit_axis(axes, "x", panel.column)
     if not panel.column.capped:
         axes.xaxis.set_major_locator(MaxNLocator(3, steps=[1, 2, 5, 10]))

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from unlearnbench.analysis.table import ABSENT, INDISTINCT
+from unlearnbench.analysis.table import ABSENT, INDISTINCT, P_VALUE
 
 from . import drawing
 from .drawing import FOREGROUND
@@ -74,6 +74,7 @@ def panels_of(
     panels = (
         Panel(column, tuple(block for group in table.groups for block in blocks(group, column)))
         for column in measured(table)
+        if column.unit != P_VALUE  # whose bars are all or nothing
     )
     return tuple(p for p in panels if any(bar.value is not None for bar in p.bars))
 

@@ -29,8 +29,13 @@ WIDTH = 7.0  # inches: both columns of a paper
 MOST_WITH_RUNS = 8  # more rows than this, and single runs and whiskers would be a thicket
 # All lines and text that are no data; a page in dark mode puts its own colour in this one's place.
 FOREGROUND = "#1f2328"
-LINE_OF_ROLE = {"before": ":", "retrained": "--"}  # of reference lines, in every figure
-ROLE_NAMES = {"before": "before unlearning", "retrained": "retrained"}
+# Of reference lines, in every figure.
+LINE_OF_ROLE: dict[str, Any] = {"before": ":", "retrained": "--", "null": (0, (1, 4))}
+ROLE_NAMES = {
+    "before": "before unlearning",
+    "retrained": "retrained",
+    "null": "retrained, other seed",
+}
 # Okabe and Ito's palette (2008) for all kinds of colour vision, without its black, which is the
 # text's, and its yellow, which is lost on white.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")

@@ -103,7 +103,7 @@ function showTexts() {
 }
 
 function article(writer, reference) {
-  const isReference = writer.role === "before" || writer.role === "retrained";
+  const isReference = ["before", "retrained", "null"].includes(writer.role);
   const written = writer.written[chosen.row];
   const title = make("h3", {}, make("bdi", {}, labelOf(writer)));
   const frame = make("article", { class: isReference ? "reference-row" : "" }, title);
