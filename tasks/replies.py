@@ -77,19 +77,24 @@ class Replies(Task):
 
     def measure(self, model: "LanguageModel", context: TaskContext) -> Measurement:
         """The columns that the splits ask for; `outputs` hold the first words of each reply."""
-        from unlearnbench.metrics.replies import written_replies
+        from unlearnbench.metrics.replies import compared_answers, written_replies
 
         splits = first_of(context, self.measures)
         written = written_replies(model, splits, self.batch_size)
         found = SplitScores()
         for split, replies in zip(splits, written, strict=True):
-            self._compare(found, split, replies)
+            self._compare(found, split, replies, compared_answers(model, split))
         return found.measurement()
 
-    def _compare(self, found: SplitScores, split: "Split", replies: Mapping[str, str]) -> None:
+    def _compare(
+        self,
+        found: SplitScores,
+        split: "Split",
+        replies: Mapping[str, str],
+        answers: Mapping[str, str],
+    ) -> None:
         from unlearnbench.metrics import reply_formulas as formulas
 
-        answers = {item.doc_id: item.answer for item in split.items}
         values: dict[Column, dict[str, float]] = {}
         if split.asks("rouge"):
             of_both = {d: formulas.rouge_l(r, answers[d], self.stemmer) for d, r in replies.items()}

@@ -1,6 +1,7 @@
 """`run --benchmark tofu` on TOFU's own rows: a small real model, and two chat templates."""
 
 import math
+import os
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from unlearnbench.files.tables import json_rows
 from unlearnbench.metrics.task import TaskContext
 from unlearnbench.models.loading import load_model
 from unlearnbench.nano import NANO, NANO_TOFU
+from unlearnbench.reading import load_results
 from unlearnbench.registry import find
 from unlearnbench.results.store import Store
 
@@ -167,6 +169,31 @@ def test_nano_tofu_measures_what_a_plain_loop_does() -> None:
             ),
         }.items():
             assert measured[name].documents[str(at)] == pytest.approx(expected, rel=1e-4), name
+
+
+def test_nano_tofu_runs_with_its_references(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tables small enough for a test: p, D and the rest are there, and the null is no method."""
+    monkeypatch.setenv("UNLEARNBENCH_CACHE", os.environ.get("UNLEARNBENCH_CACHE", str(tmp_path)))
+    status, text, err = cli(
+        *("run", "--benchmark", "nano-tofu", "--methods", "kumpr", "--out", tmp_path / "out"),
+        *("--limit", 12, "--task-limit", 12, "--max-epochs", 1, "--jobs", 0),
+    )
+    assert status == 0, err
+    assert "(retrained, other seed)" in text
+    assert "nano-tofu forget10" in text
+    by_role = {r.role: r for r in load_results(tmp_path / "out")}
+    assert set(by_role) == {"before", "retrained", "null", "method"}
+    of = {role: result.scores["derived"] for role, result in by_role.items()}
+    assert "forget_quality" not in of["retrained"]
+    assert of["null"]["forget_quality"].value > 0.05
+    assert of["before"]["ks_distance"].value > of["null"]["ks_distance"].value
+    assert of["before"]["privacy_leakage"].value < -50
+    for role in of:
+        assert 0.3 < of[role]["model_utility"].value < 1
+        kl = by_role[role].scores["distance"]["forget_kl_to_retrained"].value
+        assert (kl < 1e-6) == (role == "retrained")
 
 
 class PlainModel:

@@ -1,5 +1,6 @@
 """The three tasks of splits against loops of their own: one text at a time, no shared code."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -22,6 +23,7 @@ from torch import nn
 from unlearnbench.data.items import Item, Split
 from unlearnbench.data.templates import Template
 from unlearnbench.errors import UserError
+from unlearnbench.metrics.replies import compared_answers
 from unlearnbench.metrics.task import Measurement, TaskContext
 from unlearnbench.models.language_model import LanguageModel
 from unlearnbench.registry import find, is_default
@@ -437,3 +439,16 @@ def test_planning_checks_without_weights(small):
         with pytest.raises(UserError, match=r"row 0: .* do not fit the 512"):
             find("tasks", name)().check_splits(bare, [long])
     find("tasks", "replies")().check_splits(bare, [long])
+
+
+def test_an_answer_may_be_cut_to_as_many_tokens_as_a_reply(small):
+    split = split_of(own_rows()[:3])
+    whole = {item.doc_id: item.answer for item in split.items}
+    assert compared_answers(small, split) == whole
+    cut = compared_answers(small, replace(split, cut=True, new_tokens=4))
+    for doc, text in cut.items():
+        assert text == small.decode(ids_of(small.tokenizer, whole[doc])[:4])
+        assert len(text) < len(whole[doc])
+    whole_again = replace(split, cut=True, new_tokens=10_000)
+    assert compared_answers(small, whole_again) == whole
+    assert whole_again.sha256 != replace(whole_again, cut=False).sha256

@@ -42,6 +42,7 @@ class Split:
     template: Template = field(default_factory=Template)
     measures: frozenset[str] = frozenset()  # names of measures that tasks know: 'probability'
     new_tokens: int = 200  # that a reply may have
+    cut: bool = False  # a reply is compared with so many tokens of the answer alone
     stop: tuple[str, ...] = ()  # texts at which a reply ends
     source: str = ""  # hub id or file, as records name it
 
@@ -64,7 +65,7 @@ class Split:
     @cached_property
     def sha256(self) -> str:
         """Digest of all that decides what is measured of it."""
-        how = (self.name, self.role, sorted(self.measures), self.new_tokens, self.stop)
+        how = (self.name, self.role, sorted(self.measures), self.new_tokens, self.cut, self.stop)
         return text_sha256(repr(how), repr(self.template), repr(self.items))
 
 

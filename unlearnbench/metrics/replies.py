@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from unlearnbench.data.templates import end_tokens
 from unlearnbench.metrics.items import check_prompts, encode_questions
 from unlearnbench.models.generation.replies import continue_prompts
+from unlearnbench.models.vocabulary import encode_continuations
 
 if TYPE_CHECKING:
     from unlearnbench.data.items import Split
@@ -29,6 +30,19 @@ def written_replies(
         {item.doc_id: written[a] for item, a in zip(split.items, of, strict=True)}
         for split, of in zip(splits, asked, strict=True)
     ]
+
+
+def compared_answers(model: "LanguageModel", split: "Split") -> dict[str, str]:
+    """What replies are compared with, by doc_id: answers, or as many tokens of them as a reply's.
+
+    MUSE compares a continuation with so much of the text, cut by the model's own tokens.
+    """
+    answers = {item.doc_id: item.answer for item in split.items}
+    if not split.cut:
+        return answers
+    tokens = encode_continuations(model.tokenizer, list(answers.values()))
+    cut = (model.decode(ids[: split.new_tokens]) for ids in tokens)
+    return dict(zip(answers, cut, strict=True))
 
 
 def _asked(model: "LanguageModel", split: "Split") -> list[_Asked]:

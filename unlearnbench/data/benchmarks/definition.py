@@ -131,6 +131,9 @@ class SplitPart(_Part):
     template: TemplatePart = Field(default=TemplatePart())
     examples: str | None = Field(default=None, description="table of questions shown before")
     new_tokens: int = Field(default=200, ge=1, description="that a reply may have")
+    cut: bool = Field(
+        default=False, description="a reply is compared with the answer's first new_tokens alone"
+    )
     stop: tuple[str, ...] = Field(default=(), description="texts at which a reply ends")
     first: int | None = Field(default=None, ge=1, description="so many of its rows alone")
 

@@ -296,6 +296,7 @@ class BenchmarkSource(ForgetSource):
             template=replace(_filled(self.template, part.template), examples=examples),
             measures=frozenset(part.measures),
             new_tokens=part.new_tokens,
+            cut=part.cut,
             stop=part.stop,
             source=self.tables.source(table),
         )
