@@ -240,9 +240,14 @@ class Experiment:
             for name in values
         }
         check_absent({labels[name]: value for name, value in values.items()})
-        return cls(
+        parsed = cls(
             **{n: parse_value(available[n], v, f"{labels[n]} ", see) for n, v in values.items()}
         )
+        if parsed.benchmark is not None:
+            from unlearnbench.data.benchmarks.definition import check_splits, find_benchmark
+
+            check_splits(find_benchmark(parsed.benchmark), parsed.split)
+        return parsed
 
     @classmethod
     def from_toml(cls, path: Path) -> dict[str, Any]:

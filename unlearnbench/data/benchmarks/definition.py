@@ -3,7 +3,7 @@
 import importlib
 import tomllib
 import warnings
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -243,6 +243,15 @@ def find_benchmark(name: str) -> Benchmark:
             f"cannot read the benchmark {path}: {reason}; see: unlearnbench list benchmarks"
         ) from error
     return Benchmark(path.stem, parse_definition(text, path.name), text)
+
+
+def check_splits(benchmark: Benchmark, asked: Sequence[str]) -> None:
+    """Raise `UserError` for a forget split that a benchmark of such splits does not have."""
+    known = benchmark.definition.forget
+    for split in asked if known else ():
+        if split not in known:
+            of = f"forget split of benchmark {benchmark.name}"
+            raise unknown(of, split, known, f"unlearnbench show {benchmark.name}")
 
 
 def parse_definition(text: str, where: str) -> Definition:

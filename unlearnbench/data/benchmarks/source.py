@@ -11,6 +11,7 @@ from unlearnbench.data.benchmarks.definition import (
     ForgetPart,
     SplitPart,
     TemplatePart,
+    check_splits,
     find_benchmark,
     rows_wanted,
     table_of,
@@ -23,7 +24,6 @@ from unlearnbench.data.forget_source import (
     Parts,
     TokenMemory,
     assemble,
-    choose_runs,
     read_refusals,
 )
 from unlearnbench.data.items import Item, Split
@@ -335,8 +335,8 @@ def open_benchmark(request: ForgetRequest) -> BenchmarkSource:
     assert request.benchmark is not None
     benchmark = find_benchmark(request.benchmark)
     definition = benchmark.definition
-    asked = request.runs or definition.default
-    runs = choose_runs(asked, tuple(definition.forget), f"benchmark {benchmark.name}")
+    runs = request.runs or definition.default or tuple(definition.forget)
+    check_splits(benchmark, runs)
     template = _filled(Template(), definition.template)
     if request.template != "auto":
         template = replace(template, kind=request.template)
