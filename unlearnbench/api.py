@@ -16,7 +16,8 @@ from unlearnbench.data.forget_set import ForgetSet
 from unlearnbench.errors import UserError
 from unlearnbench.experiments.cell import Cell
 from unlearnbench.experiments.experiment import Experiment
-from unlearnbench.experiments.planner import Planner, chosen_plugins, construct, cores, plan_cell
+from unlearnbench.experiments.method_settings import chosen_plugins, construct
+from unlearnbench.experiments.planner import Planner, cores, plan_cell
 from unlearnbench.experiments.schedule_choice import FIELDS
 from unlearnbench.metrics.task import RETRAINED
 from unlearnbench.protocol import PAPER, Protocol

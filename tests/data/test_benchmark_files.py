@@ -16,7 +16,7 @@ from unlearnbench.data.forget_source import ForgetRequest
 from unlearnbench.errors import UserError
 from unlearnbench.experiments.benchmark_choice import check_measures, settings_in
 from unlearnbench.experiments.experiment import Experiment
-from unlearnbench.experiments.planner import parse_set
+from unlearnbench.experiments.method_settings import parse_set
 
 ATTACKS = ("loss", "zlib", "min_k", "min_k_plus_plus", "gradient_norm")
 # What a column's name ends with, by measure.

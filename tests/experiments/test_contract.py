@@ -10,7 +10,8 @@ from unlearnbench import registry
 from unlearnbench.errors import UserError
 from unlearnbench.experiments.data_choice import without_weights
 from unlearnbench.experiments.experiment import Experiment
-from unlearnbench.experiments.planner import Plan, chosen_plugins, make_plan
+from unlearnbench.experiments.method_settings import chosen_plugins
+from unlearnbench.experiments.planner import Plan, make_plan
 from unlearnbench.metrics.task import SPLITS
 from unlearnbench.nano import NANO
 from unlearnbench.settings import setting

@@ -8,7 +8,8 @@ import pytest
 from unlearnbench.errors import UserError
 from unlearnbench.experiments.data_choice import evaluation_data
 from unlearnbench.experiments.experiment import Experiment
-from unlearnbench.experiments.planner import Planner, parse_set
+from unlearnbench.experiments.method_settings import parse_set
+from unlearnbench.experiments.planner import Planner
 from unlearnbench.metrics.task import TEXTS
 from unlearnbench.protocol import Protocol
 from unlearnbench.registry import register  # noqa: F401 - importable without torch

@@ -30,8 +30,8 @@ from unlearnbench.cli.judge import JudgeOptions
 from unlearnbench.errors import UserError
 from unlearnbench.experiments.experiment import Experiment
 from unlearnbench.experiments.learning_rates import read_learning_rates
+from unlearnbench.experiments.method_settings import parse_set
 from unlearnbench.experiments.named import find_experiment
-from unlearnbench.experiments.planner import parse_set
 from unlearnbench.protocol import Protocol
 from unlearnbench.registry import methods, tasks
 from unlearnbench.settings import settings_of

@@ -25,7 +25,7 @@ from unlearnbench.experiments.learning_rates import (
     read_learning_rates,
     tuning_experiments,
 )
-from unlearnbench.experiments.planner import choose_settings
+from unlearnbench.experiments.method_settings import choose_settings
 from unlearnbench.files.strict_json import canonical
 from unlearnbench.nano import NANO
 from unlearnbench.protocol import Protocol

@@ -85,7 +85,8 @@ def _tune(
         read_learning_rates,
         tuning_experiments,
     )
-    from unlearnbench.experiments.planner import chosen_plugins, make_plans
+    from unlearnbench.experiments.method_settings import chosen_plugins
+    from unlearnbench.experiments.planner import make_plans
     from unlearnbench.experiments.wrapped import adapted
     from unlearnbench.models.devices.strategy import n_processes
     from unlearnbench.registry import load_plugin_file

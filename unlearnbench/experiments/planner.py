@@ -4,7 +4,7 @@ What each method is run with: what --set says, what tuning and rules say.
 """
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -17,12 +17,19 @@ from unlearnbench.experiments.benchmark_choice import (
     check_measures,
     check_same_tokens,
     reference_name,
-    settings_in,
 )
 from unlearnbench.experiments.cell import Cell, identity_of
 from unlearnbench.experiments.data_choice import DataChoice, choose_data, without_weights
 from unlearnbench.experiments.experiment import Experiment
-from unlearnbench.experiments.learning_rates import LearningRates, tuned_rates_for
+from unlearnbench.experiments.learning_rates import tuned_rates_for
+from unlearnbench.experiments.method_settings import (
+    NO_SETTINGS,
+    Chosen,
+    choose_settings,
+    chosen_plugins,
+    construct,
+    parse_set,
+)
 from unlearnbench.experiments.model_choice import ModelChoice, choose_model
 from unlearnbench.experiments.schedule_choice import check_warmup, schedule_for, with_budget_text
 from unlearnbench.experiments.wrapped import (
@@ -30,18 +37,15 @@ from unlearnbench.experiments.wrapped import (
     check_wrappers,
     explicit_settings,
     parts_of,
-    setting_place,
 )
 from unlearnbench.metrics.task import RETRAINED, TEXTS
 from unlearnbench.models.aliases import aliases
 from unlearnbench.models.devices.strategy import n_processes
-from unlearnbench.protocol import LARGE, Protocol
+from unlearnbench.protocol import Protocol
 from unlearnbench.results.record import Role
-from unlearnbench.settings import parse_setting, settings_of
-from unlearnbench.unlearning.method import Method, check_unlearn
 
 if TYPE_CHECKING:
-    from unlearnbench.data.benchmarks.definition import Benchmark
+    pass
 
 REFERENCES: tuple[Role, ...] = ("before", "dedup", "retrained", "null")
 REFERENCE_LABELS = {
@@ -52,17 +56,6 @@ REFERENCE_LABELS = {
 }
 # A reference row trains nothing; one seed keeps it one cell whatever seeds the methods get.
 REFERENCE_SEED = 42
-
-
-@dataclass(frozen=True)
-class Chosen:
-    """A method's settings before the seed, and where the ones that are no default came from."""
-
-    values: dict[str, Any]
-    origins: dict[str, str]
-
-
-_NO_SETTINGS = Chosen({}, {})
 
 
 @dataclass(frozen=True)
@@ -235,7 +228,7 @@ class Planner:
         data: DataChoice,
         run: str,
         method: Any = None,
-        chosen: Chosen = _NO_SETTINGS,
+        chosen: Chosen = NO_SETTINGS,
         seed: int = REFERENCE_SEED,
     ) -> Cell:
         experiment, world = self.experiment, data.world or model.world
@@ -303,125 +296,6 @@ def _reference_roles(requested: tuple[str, ...]) -> tuple[Role, ...]:
             available = ("auto", "none", *REFERENCES) if len(requested) == 1 else REFERENCES
             raise unknown("reference", name, available, "unlearnbench run --help")
     return tuple(role for role in REFERENCES if role in requested)
-
-
-def parse_set(texts: Sequence[str], owners: Mapping[str, type]) -> dict[str, dict[str, Any]]:
-    """The values by owner and name, each checked against the field's type.
-
-    `owners` are the methods and tasks of this experiment, by name.  Raises
-    `UserError` naming the nearest owner or field.
-    """
-    owners = {"protocol": Protocol, **owners}
-    overrides: dict[str, dict[str, Any]] = {}
-    for text in texts:
-        place, equals, value = text.partition("=")
-        owner, dot, name = place.strip().partition(".")
-        if not (equals and dot):
-            raise UserError(
-                f"--set {text!r} is not of the form OWNER.NAME=VALUE: --set icu.alpha=0.1"
-            )
-        is_known = any(owner in registry.plugins(k) for k in ("methods", "wrappers", "tasks"))
-        if owner not in owners and is_known:
-            raise UserError(
-                f"--set {text}: '{owner}' takes no part in this run; name it in --methods/--tasks"
-            )
-        if owner not in owners:
-            raise unknown("owner in --set", owner, owners, "unlearnbench run --help")
-        if name == "seed" and owner != "protocol":
-            raise UserError(f"--set {text} would hide the seed; use: --seeds {value}")
-        parsed = parse_setting(owners[owner], owner, name, value.strip())
-        overrides.setdefault(owner, {})[name] = parsed
-    return overrides
-
-
-def choose_settings(
-    method: Any,
-    explicit: Mapping[str, Any],
-    experiment: Experiment,
-    n_parameters: int,
-    protocol: Protocol,
-    tuned: LearningRates | None,
-    stop: str,
-    benchmark: "Benchmark | None" = None,
-) -> Chosen:
-    """Explicit settings, flags, what was released (if asked), a benchmark's, tuned values, rules.
-
-    Rates that were tuned under another protocol or `stop` line are used, and their origin says so.
-    Whatever none of them names is left to the method's own default.
-    """
-    chosen = Chosen({}, {})
-
-    def choose(name: str, value: Any, origin: str) -> None:
-        chosen.values[name], chosen.origins[name] = value, origin
-
-    # The weaker reason first: what is chosen later stands.
-    if n_parameters >= LARGE:
-        choose("batch_size", 4, "4 rows for models of 10^9 parameters and more")
-        # A rate that a method has from its own authors is none of this paper's to lower.
-        if protocol.large_model_learning_rate == "2e-6" and not _has_own_rate(method):
-            choose("learning_rate", 2e-6, "2e-6 above 10^9 parameters (large_model_learning_rate)")
-    if tuned and tuned.max_epochs is not None:
-        choose("max_epochs", tuned.max_epochs, "the limit that the learning rates were tuned with")
-    # A rate tuned for the method alone is taken for one with wrappers that has none of its own.
-    bare, _, is_wrapped = method.name.partition(registry.WITH)
-    rated = method.name if tuned and method.name in tuned.methods else bare
-    if tuned and rated in tuned.methods:
-        one, departure = tuned.methods[rated], tuned.departure(experiment.protocol, stop)
-        if is_wrapped and rated == bare:
-            departure = f" for {bare} alone{departure}"
-        missed = "" if one.reached else " (none reached it)"
-        origin = f"tuned{departure} on forget set {tuned.forget_set}: {tuned.rule}{missed}"
-        for name, value in {"learning_rate": one.learning_rate, **one.settings}.items():
-            choose(name, value, origin)
-    if benchmark is not None:
-        for name, value in settings_in(benchmark, method).items():
-            choose(name, value, f"benchmark {benchmark.name}")
-    if experiment.protocol == "released":
-        for name, value in method.released_settings.items():
-            choose(name, value, "as released")
-        for fault in method.published_faults:
-            if fault.setting and fault.corrected is None:
-                choose(fault.setting, fault.released, f"as released: {fault.code}")
-    if experiment.max_epochs is not None:
-        choose("max_epochs", experiment.max_epochs, "--max-epochs")
-    if experiment.batch_size is not None:
-        choose("batch_size", experiment.batch_size, "--batch-size")
-    for name, value in explicit.items():
-        choose(name, value, f"--set {setting_place(method, name)}")
-    return chosen
-
-
-def _has_own_rate(method: Any) -> bool:
-    default = settings_of(Method)["learning_rate"].default
-    own = settings_of(method).get("learning_rate")
-    return own is not None and own.default != default
-
-
-def construct(method: Any, values: dict[str, Any]) -> Any:
-    """The method with these settings; raises `UserError` where it refuses them."""
-    try:
-        return method(**values)
-    except (ValueError, TypeError) as error:
-        raise UserError(f"{method.name}: {error}; see: unlearnbench show {method.name}") from error
-
-
-def chosen_plugins(kind: str, names: tuple[str, ...]) -> dict[str, Any]:
-    """The named plugins, or those that a run takes unnamed (`is_default`); 'all' names every one.
-
-    Raises `UserError` for a name that is unknown, and for a method that cannot be called.
-    """
-    if names:
-        chosen = {name: plugin for one in names for name, plugin in _named(kind, one).items()}
-    else:
-        chosen = {n: p for n, p in registry.plugins(kind).items() if registry.is_default(p)}
-    if kind == "methods":
-        for method in chosen.values():
-            check_unlearn(method)
-    return chosen
-
-
-def _named(kind: str, name: str) -> dict[str, Any]:
-    return registry.plugins(kind) if name == registry.ALL else {name: registry.find(kind, name)}
 
 
 def cores() -> int:
