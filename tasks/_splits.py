@@ -27,7 +27,8 @@ class Column:
     unit: str = "%"
     scale: float = 100.0
     decimals: int = 1
-    high: Literal["known", "unknown", "fluent"] = "known"  # what a high value says of the item
+    # What a high value says of the item; 'far' is never better.
+    high: Literal["known", "unknown", "fluent", "far"] = "known"
 
 
 @dataclass

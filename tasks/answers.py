@@ -65,11 +65,11 @@ class Answers(Task):
 
         splits = first_of(context, self.measures)
         wanted = [(split, parts_of(split)) for split in splits]
-        found = SplitScores()
+        collected = SplitScores()
         for split, readings in zip(splits, read_items(model, wanted, self.batch_size), strict=True):
             for column, value in self._columns(split):
-                found.add(split, column, {r.item.doc_id: value(r) for r in readings})
-        return found.measurement()
+                collected.add(split, column, {r.item.doc_id: value(r) for r in readings})
+        return collected.measurement()
 
     def _columns(self, split: "Split") -> "Iterable[tuple[Column, Callable[[ItemReading], float]]]":
         from unlearnbench.metrics import answer_formulas as formulas

@@ -1,20 +1,21 @@
 """How far a model's predictions are from those of the model retrained without the forget set."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from unlearnbench.data.items import select
-from unlearnbench.metrics.task import RETRAINED, SPLITS, Task, TaskContext
+from unlearnbench.metrics.task import RETRAINED, SPLITS, Measurement, Task, TaskContext
 from unlearnbench.registry import register
-from unlearnbench.results.score import Metric, Score
 from unlearnbench.settings import setting
+
+from ._splits import Column, SplitScores, first_of
 
 if TYPE_CHECKING:
     from unlearnbench.data.items import Split
     from unlearnbench.models.language_model import LanguageModel
 
-MEASURE, SUFFIX = "distance", "_kl_to_retrained"
+_KL = Column("kl_to_retrained", "KL to retrained (nats)", "nats", 1.0, 3, high="far")
 
 
 @register
@@ -27,11 +28,9 @@ class Distance(Task):
     """
 
     name = "distance"
-    source = (
-        "KL divergence of next-token distributions, teacher-forced; no published form is assumed"
-    )
+    source = "KL divergence of next-token distributions under teacher forcing"
     needs = (SPLITS, RETRAINED)
-    measures = (MEASURE,)
+    measures = ("distance",)
     metrics = ()
     runs_by_default = False
 
@@ -44,19 +43,21 @@ class Distance(Task):
         for split in select(splits, *self.measures):
             check_items(model, split)
 
-    def measure(self, model: "LanguageModel", context: TaskContext) -> dict[str, Score]:
-        """Nats by split; nothing where there is no retrained model."""
-        splits = [split for split in context.splits if split.asks(MEASURE)]
+    def measure(self, model: "LanguageModel", context: TaskContext) -> Measurement:
+        """Nats by split and item; nothing where there is no retrained model."""
+        collected = SplitScores()
+        splits = first_of(context, self.measures)
         if context.load_retrained is None or not splits:
-            return {}
+            return collected.measurement()
         retrained = context.load_retrained()
         retrained.meter = model.meter
-        return {
-            split.name + SUFFIX: self._score(model, retrained, split.first(context.limit))
-            for split in splits
-        }
+        for split in splits:
+            collected.add(split, _KL, self._nats(model, retrained, split))
+        return collected.measurement()
 
-    def _score(self, model: "LanguageModel", retrained: "LanguageModel", split: "Split") -> Score:
+    def _nats(
+        self, model: "LanguageModel", retrained: "LanguageModel", split: "Split"
+    ) -> dict[str, float]:
         from unlearnbench.data.templates import encode_answers
         from unlearnbench.metrics.distance import answer_kl
 
@@ -64,21 +65,4 @@ class Distance(Task):
         parts = encode_answers(model, split.template, pairs)
         where = [item.where for item in split.items]
         values = answer_kl(model, retrained, parts, where, self.batch_size)
-        by_item = {item.doc_id: nats for item, nats in zip(split.items, values, strict=True)}
-        return Score.of(by_item, higher_is_better=False)
-
-    def measured(self, scores: Collection[str]) -> tuple[Metric, ...]:
-        """One column a split."""
-        titles = {name: name.removesuffix(SUFFIX).replace("_", " ").capitalize() for name in scores}
-        return tuple(
-            Metric(
-                name,
-                f"{titles[name]} KL to retrained (nats)",
-                False,
-                unit="nats",
-                decimals=3,
-                in_score=False,
-                documents="rows" if name.startswith("forget") else "sets",
-            )
-            for name in scores
-        )
+        return dict(zip((item.doc_id for item in split.items), values, strict=True))

@@ -68,17 +68,17 @@ class Membership(Task):
 
         splits = first_of(context, self.measures)
         every = read_items(model, [(split, ()) for split in splits], self.batch_size)
-        found = SplitScores()
+        collected = SplitScores()
         for split, readings in zip(splits, every, strict=True):
             for column, value in self._scores():
-                found.add(split, column, {r.item.doc_id: value(r) for r in readings})
+                collected.add(split, column, {r.item.doc_id: value(r) for r in readings})
             if self.gradient_norm:
                 from unlearnbench.metrics.gradient_norm import gradient_norms
 
                 norms = gradient_norms(model, [reading.encoded for reading in readings])
                 by_item = zip((r.item.doc_id for r in readings), norms, strict=True)
-                found.add(split, _GRADIENT_NORM, dict(by_item))
-        return found.measurement()
+                collected.add(split, _GRADIENT_NORM, dict(by_item))
+        return collected.measurement()
 
     def _scores(self) -> "list[tuple[Column, Callable[[ItemReading], float]]]":
         from unlearnbench.metrics import answer_formulas as formulas

@@ -62,18 +62,20 @@ class MultipleChoice(Task):
         from ._answers import answers_to
 
         splits = first_of(context, self.measures)
-        asked = {(split.name, task): own for split in splits for task, own in _asked(split).items()}
+        requested = {
+            (split.name, task): own for split in splits for task, own in _asked(split).items()
+        }
         by_split: dict[str, list[Answer]] = {}
-        for (name, _), own in answers_to(model, asked, self.batch_size).items():
+        for (name, _), own in answers_to(model, requested, self.batch_size).items():
             by_split.setdefault(name, []).extend(own)
-        found = SplitScores()
+        collected = SplitScores()
         for split in splits:
             if answers := {a.row["doc_id"]: a for a in by_split[split.name]}:
                 _warn_of_unscorable(split, len(answers))
                 kept = [i.doc_id for i in split.items if i.doc_id in answers]
                 correct = {doc_id: float(answers[doc_id].is_correct) for doc_id in kept}
-                found.add(split, _ACCURACY, correct, {d: answers[d].text for d in kept})
-        return found.measurement()
+                collected.add(split, _ACCURACY, correct, {d: answers[d].text for d in kept})
+        return collected.measurement()
 
 
 def _warn_of_unscorable(split: "Split", n_answers: int) -> None:
@@ -101,10 +103,10 @@ def _asked(split: "Split") -> "dict[str, tuple[list[_Row], tuple[Question, ...]]
             )
         by_task.setdefault(item.asked_as, []).append(item)
     rows = {task: [_row(item) for item in items] for task, items in by_task.items()}
-    found = {}
+    by_name = {}
     for task, own in rows.items():
         try:
-            found[task] = own, questions_about(task, own)
+            by_name[task] = own, questions_about(task, own)
         except UserError:
             raise
         except Exception as error:  # a template is a program of its own, and raises what it likes
@@ -112,7 +114,7 @@ def _asked(split: "Split") -> "dict[str, tuple[list[_Row], tuple[Question, ...]]
                 f"{by_task[task][0].where}: lm-eval's task '{task}' cannot ask such questions "
                 f"({error}); it gets question, choices and answer"
             ) from error
-    return found
+    return by_name
 
 
 def _row(item: "Item") -> _Row:

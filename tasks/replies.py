@@ -81,14 +81,14 @@ class Replies(Task):
 
         splits = first_of(context, self.measures)
         written = written_replies(model, splits, self.batch_size)
-        found = SplitScores()
+        collected = SplitScores()
         for split, replies in zip(splits, written, strict=True):
-            self._compare(found, split, replies, compared_answers(model, split))
-        return found.measurement()
+            self._compare(collected, split, replies, compared_answers(model, split))
+        return collected.measurement()
 
     def _compare(
         self,
-        found: SplitScores,
+        collected: SplitScores,
         split: "Split",
         replies: Mapping[str, str],
         answers: Mapping[str, str],
@@ -113,5 +113,5 @@ class Replies(Task):
         # Kept once, with the split's first column.
         outputs = {doc: reply[:_KEPT] for doc, reply in replies.items()}
         for column, by_item in values.items():
-            found.add(split, column, by_item, outputs)
+            collected.add(split, column, by_item, outputs)
             outputs = {}

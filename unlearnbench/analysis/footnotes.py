@@ -9,6 +9,7 @@ from unlearnbench.analysis.table import (
     EPOCHS,
     LEFT_OUT,
     NOT_FORGOTTEN,
+    P_VALUE,
     PAPER_COLUMNS,
     PARTIAL,
     SCORE_NAMES,
@@ -96,7 +97,6 @@ def mark(group: Group) -> Group:
     rows = []
     for row in group.rows:
         marks = {
-            # A benchmark says in its own columns what is forgotten.
             NOT_FORGOTTEN: row.n_not_forgotten > 0 and not group.benchmark,
             LEFT_OUT: bool(row.failures),
             UNEQUAL: _is_unequal(row, group.rows),
@@ -113,9 +113,12 @@ def notes_of(
     """Every note of the table; what holds for all groups is said once, the rest names its group."""
     labels = {c.name: c.label for c in (*columns, EPOCHS)}
     every = {**labels, **{c.name: c.label for c in other}}
+    p_values = {c.name: c.label for c in (*columns, *other) if c.unit == P_VALUE}
     notes: dict[tuple[str, str], dict[str, list[str]]] = {}  # kind, marker -> text -> titles
     for group in groups:
-        for kind, marker, text in _sentences(group, labels, every):
+        for kind, marker, text in _sentences(group, labels, every, p_values):
+            if group.benchmark and kind in _OF_STOP_LINE_AND_SCORES:
+                continue
             notes.setdefault((kind, marker), {}).setdefault(text, []).append(group.title)
     made = [
         Note(kind, text if len(titles) == len(groups) else f"{listed(titles)}: {text}", marker)
@@ -131,24 +134,27 @@ def notes_of(
     return tuple(made)
 
 
+# A benchmark says in its own columns what is forgotten, and has no s_z and s_m.
+_OF_STOP_LINE_AND_SCORES = ("not_forgotten", "scores", "cap", "stop_line")
+
+
 def _sentences(
-    group: Group, labels: Mapping[str, str], every: Mapping[str, str]
+    group: Group, labels: Mapping[str, str], every: Mapping[str, str], p_values: Mapping[str, str]
 ) -> Iterator[tuple[str, str, str]]:
     """Kind, marker and text of each note, in their order; the text is empty where none applies."""
     yield "synthetic", "", _SYNTHETIC if group.is_synthetic else ""
-    is_plain = not group.benchmark
-    yield "not_forgotten", NOT_FORGOTTEN, not_forgotten(group) if is_plain else ""
+    yield "not_forgotten", NOT_FORGOTTEN, not_forgotten(group)
     yield "left_out", LEFT_OUT, left_out(group)
     yield "unequal", UNEQUAL, unequal(group)
     yield "partial", PARTIAL, _partly_measured(group, labels)
     yield "documents", "", _documents(group, labels)
     yield "degenerate", "", degenerate(group, every)
-    yield "scores", "", _scores(group, labels) if is_plain else ""
+    yield "scores", "", _scores(group, labels)
     yield "references", "", _references(group)
-    yield "cap", "", _capped(group) if is_plain else ""
+    yield "cap", "", _capped(group)
     yield "means", "", _means(group)
-    yield "p_values", "", _p_values(group, every) if not is_plain else ""
-    yield "stop_line", "", _stop_line(group) if is_plain else ""
+    yield "p_values", "", _p_values(group, p_values)
+    yield "stop_line", "", _stop_line(group)
     yield "protocol", "", _protocol(group)
     yield "epoch_limit", "", _by_setting(group, "max_epochs", "Epoch limit")
     yield "learning_rate", "", _by_setting(group, "learning_rate", "Learning rates")
@@ -301,7 +307,7 @@ def _means(group: Group) -> str:
 def _p_values(group: Group, labels: Mapping[str, str]) -> str:
     """What a p-value over several runs is."""
     several = {name for row in group.rows for name, cell in row.cells.items() if cell.n > 1}
-    of = listed(label for name, label in labels.items() if name in several and "(p)" in label)
+    of = listed(label for name, label in labels.items() if name in several)
     what = "Over several runs the median of their p-values, no test of them all"
     return f"{what}: {of}." if of else ""
 

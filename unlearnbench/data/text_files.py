@@ -319,13 +319,14 @@ def _nearest(row: Mapping[str, Any]) -> str:
 
 
 def _text_row(row: Mapping[str, Any], shape: tuple[str, ...], doc_id: str, where: str) -> TextRow:
-    first, *second = (_field(row, column, where) for column in shape)
+    first, *second = (text_field(row, column, where) for column in shape)
     if shape == ("question", "answer"):
         first, second = f"Question: {first}\nAnswer:", [f" {second[0].strip()}"]
     return TextRow(doc_id, first, second[0] if second else None, where, row)
 
 
-def _field(row: Mapping[str, Any], column: str, where: str) -> str:
+def text_field(row: Mapping[str, Any], column: str, where: str) -> str:
+    """The text of a row's field; raises `UserError` where it is missing, empty or no text."""
     value = row.get(column)
     if value is None:
         raise UserError(f"{where}: field '{column}' is missing; every row needs it")

@@ -47,8 +47,8 @@ def check_measures(benchmark: "Benchmark") -> None:
 def check_is_asked(task: Any, benchmark: "Benchmark | None") -> None:
     """Raise `UserError` for a task of splits of which none asks for what it measures."""
     splits = benchmark.definition.splits.values() if benchmark else ()
-    asked = {measure for split in splits for measure in split.measures}
-    if SPLITS not in task.needs or not asked.isdisjoint(task.measures):
+    requested = {measure for split in splits for measure in split.measures}
+    if SPLITS not in task.needs or not requested.isdisjoint(task.measures):
         return
     if benchmark is None:
         raise UserError(

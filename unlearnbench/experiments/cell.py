@@ -108,8 +108,8 @@ def identity_of(cell: Cell) -> dict[str, Any]:
 def _side_models(cell: Cell) -> dict[str, Any]:
     """Digests of models that tasks measure with, by task."""
     made: dict[str, Any] = {n: find("tasks", n)(**values) for n, values in cell.tasks.items()}
-    found = {name: task.side_models() for name, task in made.items()}
-    named = {name: digests for name, digests in found.items() if digests}
+    digests_of = {name: task.side_models() for name, task in made.items()}
+    named = {name: digests for name, digests in digests_of.items() if digests}
     return {"side_models": named} if named else {}
 
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from unlearnbench.errors import UserError, unknown
 from unlearnbench.experiments.experiment import Experiment
-from unlearnbench.files.whole_files import read_regular
+from unlearnbench.files.named_toml import read_named_toml
 
 FOLDER = Path(__file__).parent
 
@@ -103,19 +103,7 @@ def find_experiment(name: str) -> Named:
 
     Raises `UserError` naming the nearest if there is none, or what is wrong with the file.
     """
-    try:
-        path = shipped().get(name) or Path(name).expanduser()
-    except RuntimeError:  # '~nobody/x.toml'
-        path = Path(name)
-    if path.suffix != ".toml":
-        raise unknown("experiment", name, shipped(), "unlearnbench list experiments")
-    try:
-        text = read_regular(path).decode()
-    except (OSError, ValueError) as error:  # a ValueError: a name with a NUL, or not UTF-8
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise UserError(
-            f"cannot read the experiment {path}: {reason}; see: unlearnbench list experiments"
-        ) from error
+    path, text = read_named_toml("experiment", name, shipped())
     definition = parse_definition(text, str(path))
     try:
         definition.experiments({})

@@ -68,8 +68,8 @@ def verify(contents: Contents, reference: Contents | None) -> Verification:  # n
         utility_before = number(need(before, row["epoch"], "full_utility", KIND), "full_utility")
         useful = aggregates.relative_utility(row["utility"], utility_before + _EPSILON)
         n_cut += useful > 1
-        told = row["utility_rel"]
-        own["utility_rel"] = Check(f"{name}.utility_rel", min(useful, 1.0), told)
+        stated = row["utility_rel"]
+        own["utility_rel"] = Check(f"{name}.utility_rel", min(useful, 1.0), stated)
         checks += own.values()
         shares = {column: row[column] for column in _SHARES}
         problems += impossible_shares(shares, name, _SLACK)

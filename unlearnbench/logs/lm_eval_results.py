@@ -67,8 +67,8 @@ def _values(contents: Contents) -> Iterator[tuple[str, str, str, float, float | 
             metric, comma, name = key.partition(",")
             if comma and not metric.endswith("_stderr") and isinstance(value, int | float):
                 error = fields.get(f"{metric}_stderr,{name}")
-                told = float(error) if isinstance(error, int | float) else None
-                yield task, metric, key, number(value, f"{where}.{key}"), told
+                stated = float(error) if isinstance(error, int | float) else None
+                yield task, metric, key, number(value, f"{where}.{key}"), stated
 
 
 def _samples(contents: Contents, task: str, metric: str, key: str) -> dict[str, float]:

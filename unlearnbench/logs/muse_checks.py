@@ -112,9 +112,9 @@ def _unlike(scorer: Any, row: Any) -> str:
             if name + end not in row:
                 continue
             value = max(getattr(score[name], measure) for score in scores)
-            told = number(row[name + end], name + end)
-            if abs(value - told) > 1e-12:
-                return f"{name}{end} is {told!r}, its texts give {value!r}"
+            stated = number(row[name + end], name + end)
+            if abs(value - stated) > 1e-12:
+                return f"{name}{end} is {stated!r}, its texts give {value!r}"
     return ""
 
 

@@ -73,9 +73,9 @@ def verify(contents: Contents, reference: Contents | None) -> Verification:
         for (name, value), by in by_value.items()
         if name in values
     ]
-    told = {name for name, _, _ in statements}
-    checks += [Check(name, value) for name, value in values.items() if name not in told]
-    unknown = sorted(told - set(values) - {n for n in told if relative(n)})
+    names = {name for name, _, _ in statements}
+    checks += [Check(name, value) for name, value in values.items() if name not in names]
+    unknown = sorted(names - set(values) - {n for n in names if relative(n)})
     if unknown:
         notes.append(f"not recomputed, as no items of theirs are known: {', '.join(unknown)}")
     in_log = {name: value for name, value, where in statements if not where}
@@ -253,10 +253,10 @@ def _unequal(
 
 
 def _leakage(
-    told: float | None, values: Mapping[str, float], reference: Contents | None
+    stated: float | None, values: Mapping[str, float], reference: Contents | None
 ) -> tuple[list[str], list[str]]:
     """What is wrong with the stated PrivLeak, and what to know of it."""
-    if told is None or "mia_min_k" not in values:
+    if stated is None or "mia_min_k" not in values:
         return [], []
     own = muse_orientation(values["mia_min_k"])
     if reference is not None and "mia_min_k" in reference.value:
@@ -264,30 +264,30 @@ def _leakage(
         expected = muse_orientation(area(reference.value["mia_min_k"], where))
         problems = []
         try:
-            check_privacy_leakage(told, expected)
+            check_privacy_leakage(stated, expected)
         except UserError as error:
             problems.append(str(error))
         recomputed = values["privleak"]
-        if not is_same(told, recomputed) and is_same(told, _leak(own, SILENT_HALF)):
+        if not is_same(stated, recomputed) and is_same(stated, _leak(own, SILENT_HALF)):
             problems.append(
-                f"privleak {told!r} is relative to an AUC of 0.5, which OpenUnlearning silently "
+                f"privleak {stated!r} is relative to an AUC of 0.5, which OpenUnlearning silently "
                 f"takes where it is given no retain log; relative to {reference.path.name} it is "
                 f"{recomputed!r}"
             )
         return problems, []
-    if is_same(told, _leak(own, SILENT_HALF)):
+    if is_same(stated, _leak(own, SILENT_HALF)):
         return [], [
-            f"privleak {told!r} is relative to an AUC of 0.5, which OpenUnlearning silently takes "
-            "where it is given no retain log: it says nothing of a retrained model"
+            f"privleak {stated!r} is relative to an AUC of 0.5, which OpenUnlearning silently "
+            "takes where it is given no retain log: it says nothing of a retrained model"
         ]
-    if own == 0 or told == -100:
-        if abs(told + 100) < _NEAR_THE_FLOOR and own == 0:
+    if own == 0 or stated == -100:
+        if abs(stated + 100) < _NEAR_THE_FLOOR and own == 0:
             return [], []
         return [
-            f"privleak {told!r} does not go with a mia_min_k of {1 - own!r}: -100 goes with 1"
+            f"privleak {stated!r} does not go with a mia_min_k of {1 - own!r}: -100 goes with 1"
         ], []
-    implied = own / (1 + told / 100)
-    text = f"privleak {told!r} takes a reference AUC of {implied:.4f} (MUSE's orientation)"
+    implied = own / (1 + stated / 100)
+    text = f"privleak {stated!r} takes a reference AUC of {implied:.4f} (MUSE's orientation)"
     if not 0 <= implied <= 1:
         return [f"{text}, which is not within 0 and 1: it is not that of any reference"], []
     if implied < _LEAST_REFERENCE:

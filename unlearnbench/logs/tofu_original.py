@@ -192,11 +192,12 @@ def _at_odds(contents: Contents) -> Iterator[str]:
         for name, expected in stored.items():
             if name not in part:
                 continue
-            told = _floats(contents, split, name)
+            stated = _floats(contents, split, name)
             near = partial(math.isclose, rel_tol=_FLOAT32, abs_tol=1e-6)
-            wrong = [item for item, value in expected.items() if not near(told[item], value)]
+            wrong = [item for item, value in expected.items() if not near(stated[item], value)]
             if wrong:
                 yield (
-                    f"{file}: {len(wrong)} of {len(told)} values of {name} do not follow from its "
-                    f"losses, the first {wrong[0]}: {told[wrong[0]]!r}, not {expected[wrong[0]]!r}"
+                    f"{file}: {len(wrong)} of {len(stated)} values of {name} do not follow from "
+                    f"its losses, the first {wrong[0]}: {stated[wrong[0]]!r}, not "
+                    f"{expected[wrong[0]]!r}"
                 )

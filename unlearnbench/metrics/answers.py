@@ -105,8 +105,8 @@ def _read(
     model: "LanguageModel", texts: Sequence[Encoded], batch_size: int
 ) -> Iterator[AnswerTokens]:
     known = _known_of(model.network)
-    asked = {(text.prompt, text.answer): text for text in texts}
-    missing = [key for key in asked if key not in known]
+    requested = {(text.prompt, text.answer): text for text in texts}
+    missing = [key for key in requested if key not in known]
     # Of a network with something hooked in, logits are made whole, a text at a time.
     n_rows = batch_size if can_score_in_pieces(model) else 1
     reader = _TokenReader(model, Room.of(model, n_rows))

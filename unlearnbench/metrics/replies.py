@@ -24,11 +24,11 @@ def written_replies(
     text.  What several items ask in the same words is written once.
     Raises `UserError` for a prompt that leaves the network no room for a reply.
     """
-    asked = [_asked(model, split) for split in splits]
-    written = _written(model, list(dict.fromkeys(a for of in asked for a in of)), batch_size)
+    requested = [_asked(model, split) for split in splits]
+    written = _written(model, list(dict.fromkeys(a for of in requested for a in of)), batch_size)
     return [
         {item.doc_id: written[a] for item, a in zip(split.items, of, strict=True)}
-        for split, of in zip(splits, asked, strict=True)
+        for split, of in zip(splits, requested, strict=True)
     ]
 
 
@@ -52,10 +52,12 @@ def _asked(model: "LanguageModel", split: "Split") -> list[_Asked]:
     return [(tuple(ids), split.new_tokens, split.stop, ends) for ids in prompts]
 
 
-def _written(model: "LanguageModel", asked: Sequence[_Asked], batch_size: int) -> dict[_Asked, str]:
+def _written(
+    model: "LanguageModel", requested: Sequence[_Asked], batch_size: int
+) -> dict[_Asked, str]:
     """What follows each prompt; those that end alike go through the network together."""
     alike: dict[tuple[int, tuple[str, ...], frozenset[int]], list[_Asked]] = {}
-    for each in asked:
+    for each in requested:
         alike.setdefault(each[1:], []).append(each)
     written: dict[_Asked, str] = {}
     for (new_tokens, stop, ends), own in alike.items():

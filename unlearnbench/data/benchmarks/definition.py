@@ -12,7 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from unlearnbench.data.items import SplitRole
 from unlearnbench.errors import UserError, unknown
-from unlearnbench.files.whole_files import read_regular
+from unlearnbench.files.named_toml import read_named_toml
 
 GROUP = "unlearnbench.benchmarks"  # entry points that name packages with TOML files
 SEE = "unlearnbench show benchmark"
@@ -232,16 +232,7 @@ def find_benchmark(name: str) -> Benchmark:
 
     Raises `UserError` naming the nearest if there is none, or what is wrong with the file.
     """
-    path = shipped().get(name) or Path(name).expanduser()
-    if path.suffix != ".toml":
-        raise unknown("benchmark", name, shipped(), "unlearnbench list benchmarks")
-    try:
-        text = read_regular(path).decode()
-    except (OSError, ValueError) as error:  # a ValueError: a name with a NUL, or not UTF-8
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise UserError(
-            f"cannot read the benchmark {path}: {reason}; see: unlearnbench list benchmarks"
-        ) from error
+    path, text = read_named_toml("benchmark", name, shipped())
     return Benchmark(path.stem, parse_definition(text, path.name), text)
 
 

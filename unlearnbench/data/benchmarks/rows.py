@@ -7,6 +7,7 @@ from typing import Any
 from unlearnbench.data.benchmarks.definition import SEE, Fields
 from unlearnbench.data.benchmarks.tables import Row, Tables
 from unlearnbench.data.items import Item
+from unlearnbench.data.text_files import text_field
 from unlearnbench.errors import UserError
 
 Conditions = Mapping[str, str | list[str]]  # by field: a value, or several of which one is wanted
@@ -102,13 +103,8 @@ def _text(row: Row, name: str, where: str) -> str:
     value = row.get(name)
     if isinstance(value, list) and value and isinstance(value[0], str):
         value = value[0]  # of several answers that are right, the first
-    if value is None:
-        raise UserError(f"{where}: field '{name}' is missing; every row needs it")
-    if not isinstance(value, str):
-        raise UserError(f"{where}: field '{name}' is {type(value).__name__}, not text")
-    if not value.strip():
-        raise UserError(f"{where}: field '{name}' is empty; fill it or remove the row")
-    return value
+        return text_field({name: value}, name, where)
+    return text_field(row, name, where)
 
 
 def _texts(value: Any) -> tuple[str, ...]:

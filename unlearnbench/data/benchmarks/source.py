@@ -217,13 +217,7 @@ class BenchmarkSource(ForgetSource):
         `limit` takes the first items of those to forget.  Raises `UserError` for rows that lack
         what is measured of them.
         """
-        forget = self._part(run)
-        every = (
-            self._split(name, part, forget)
-            for name, part in self.benchmark.definition.splits.items()
-            if self._is_there(part, forget)
-        )
-        return tuple(split.first(limit) if split.is_to_forget else split for split in every)
+        return _splits_of(self, run, limit)
 
     def left_out(self, run: str) -> list[str]:
         """What is not measured beside a forget split, for want of its table."""
@@ -287,8 +281,8 @@ class BenchmarkSource(ForgetSource):
         items = items_of(self.tables, table, fields, part.measures, where, asked_as)
         examples: tuple[tuple[str, str], ...] = ()
         if part.examples is not None:
-            shown = items_of(self.tables, table_of(part.examples, forget), fields)
-            examples = tuple((item.question, item.answer) for item in shown)
+            rows = items_of(self.tables, table_of(part.examples, forget), fields)
+            examples = tuple((item.question, item.answer) for item in rows)
         return Split(
             name=name,
             role=part.role,
@@ -312,6 +306,18 @@ _Hashable = tuple[tuple[str, tuple[str, ...]], ...]
 
 def _hashable(where: Conditions) -> _Hashable:
     return tuple((f, (v,) if isinstance(v, str) else tuple(v)) for f, v in where.items())
+
+
+@lru_cache(maxsize=32)
+def _splits_of(source: BenchmarkSource, run: str, limit: int | None) -> tuple[Split, ...]:
+    """Made once: each cell's key, plan and record ask for them and for their digests."""
+    forget = source._part(run)
+    every = (
+        source._split(name, part, forget)
+        for name, part in source.benchmark.definition.splits.items()
+        if source._is_there(part, forget)
+    )
+    return tuple(split.first(limit) if split.is_to_forget else split for split in every)
 
 
 @lru_cache(maxsize=32)
