@@ -103,7 +103,9 @@ def fingerprint():
     digest = hashlib.sha256(sys.version.encode())
     roots = [
         HERE / name
-        for name in ("unlearnbench", "methods", "wrappers", "tasks", "benchmarks", "reports")
+        for name in (
+            *("unlearnbench", "methods", "wrappers", "tasks", "attacks", "benchmarks", "reports"),
+        )
     ]
     files = [f for root in roots for f in root.rglob("*") if "__pycache__" not in f.parts]
     for file in sorted(

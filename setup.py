@@ -5,7 +5,7 @@ The plugin folders lie beside the package in a checkout and inside it in a wheel
 
 from setuptools import find_packages, setup
 
-PLUGINS = ("methods", "wrappers", "tasks", "benchmarks", "reports")
+PLUGINS = ("methods", "wrappers", "tasks", "attacks", "benchmarks", "reports")
 
 setup(
     packages=[

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         run,
         unlearn,
     )
+    from unlearnbench.attacking.attack import Attack, Point, Target
     from unlearnbench.data.forget_set import ForgetSet
     from unlearnbench.errors import UserError
     from unlearnbench.metrics.task import Task, TaskContext
@@ -47,11 +48,13 @@ if TYPE_CHECKING:
     methods: Mapping[str, type[Method]]
     wrappers: Mapping[str, type[Wrapper]]
     tasks: Mapping[str, type[Task]]
+    attacks: Mapping[str, type[Attack]]
     reports: Mapping[str, type[Report]]
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Attack",
     "Examiner",
     "ForgetAndRetain",
     "ForgetSet",
@@ -59,10 +62,12 @@ __all__ = [
     "LanguageModel",
     "Method",
     "Metric",
+    "Point",
     "Protocol",
     "Report",
     "Results",
     "Score",
+    "Target",
     "Task",
     "TaskContext",
     "UnlearnBatch",
@@ -70,6 +75,7 @@ __all__ = [
     "UserError",
     "Wrapper",
     "__version__",
+    "attacks",
     "evaluate",
     "load_forget_set",
     "load_model",
@@ -87,6 +93,7 @@ __all__ = [
 
 _NAMES_BY_MODULE = {
     "api": "evaluate load_forget_set load_model make_examiner run unlearn",
+    "attacking.attack": "Attack Point Target",
     "data.forget_set": "ForgetSet",
     "errors": "UserError",
     "metrics.task": "Task TaskContext",
@@ -106,7 +113,7 @@ _NAMES_BY_MODULE = {
     "unlearning.wrapper": "Wrapper",
 }
 _MODULES = {name: module for module, names in _NAMES_BY_MODULE.items() for name in names.split()}
-_PLUGIN_PACKAGES = ("methods", "wrappers", "tasks", "reports")
+_PLUGIN_PACKAGES = ("methods", "wrappers", "tasks", "attacks", "reports")
 
 # A wheel holds the plugin packages inside this package; a checkout has them beside it.
 _here = _Path(__file__).resolve().parent

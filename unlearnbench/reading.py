@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from unlearnbench.reporting.document import Document, Findings
     from unlearnbench.results.record import Result
 
+DEFAULT, WITH_ATTACKS = ("table",), ("table", "attacks")  # sections
 NONE = "none"  # for a judge or a study: leave it out
 Warn = Callable[[str], object]
 
@@ -37,7 +38,7 @@ class Results(Sequence["Result"]):
     """
 
     findings: "Findings"
-    sections: tuple[str, ...] = ("table",)  # of its report
+    sections: tuple[str, ...] = DEFAULT  # of its report
     notes: "tuple[Note, ...]" = ()
     n_damaged: int = 0  # files left out that should have been part of it
 
@@ -53,6 +54,11 @@ class Results(Sequence["Result"]):
 
     def __len__(self) -> int:
         return len(self.findings.results)
+
+    @property
+    def attacked(self) -> "Sequence[Result]":
+        """The results of these models under attack."""
+        return self.findings.attacked
 
     def to_frame(self, documents: bool = False) -> "DataFrame":
         """A pandas frame: one row a cell, or with `documents` one per cell, metric and document.
@@ -134,7 +140,7 @@ def load_results(
     folder without results and for a name that is not there.
     """
     warn = partial(warnings.warn, stacklevel=3)  # at the caller's line
-    results, _ = read_results(Path(folder), warn)
+    results, _ = read_results(Path(folder), warn, attacked=True)
     if experiment is None or benchmark is not None:
         results = of_benchmark(results, benchmark, folder)
     return choose_results(Path(folder), results, experiment, judge, study, warn)
@@ -154,10 +160,12 @@ def results_of_run(
     return choose_results(folder, results, experiment, NONE, NONE)
 
 
-def read_results(folder: Path, warn: Warn = to_stderr) -> "tuple[list[Result], int]":
+def read_results(
+    folder: Path, warn: Warn = to_stderr, attacked: bool = False
+) -> "tuple[list[Result], int]":
     """The current results of a folder and how many files there are none; `warn` names them.
 
-    Raises `UserError` for a folder without results.
+    Those of models under attack are among them only if asked for.  Raises `UserError` for a folder without results.
     """
     from unlearnbench.results.store import Store, newest
 
@@ -169,7 +177,7 @@ def read_results(folder: Path, warn: Warn = to_stderr) -> "tuple[list[Result], i
         warn(f"left out {len(superseded)} results of older software that were measured again")
     if not kept:
         raise UserError(f"no results in {folder}; make some with: unlearnbench run --out {folder}")
-    return kept, len(damages)
+    return kept if attacked else [r for r in kept if r.attack is None], len(damages)
 
 
 def of_benchmark(
@@ -210,8 +218,11 @@ def choose_results(
     from unlearnbench.analysis.table import Note
     from unlearnbench.experiments.recorded import select
 
+    attacked = [result for result in results if result.attack is not None]
+    results = [result for result in results if result.attack is None]
     if experiment is None:
-        return Results(_findings(results, folder, judge_id, study))
+        findings = _findings(results, folder, judge_id, study, attacked)
+        return Results(findings, WITH_ATTACKS if attacked else DEFAULT)
     selection = select(folder, experiment, results)
     definition, missing = selection.definition, selection.missing
     if not selection.results:
@@ -220,7 +231,7 @@ def choose_results(
             f"unlearnbench run --experiment {experiment} --out {folder}"
         )
     findings = replace(
-        _findings(selection.results, folder, judge_id, study),
+        _findings(selection.results, folder, judge_id, study, attacked),
         title=definition.title,
         axes=definition.axes,
         published=definition.published.model_dump(exclude_none=True),
@@ -236,13 +247,18 @@ def choose_results(
 
 
 def _findings(
-    results: "Sequence[Result]", folder: Path, judge_id: str | None, study: str | None
+    results: "Sequence[Result]",
+    folder: Path,
+    judge_id: str | None,
+    study: str | None,
+    attacked: "Sequence[Result]",
 ) -> "Findings":
     from unlearnbench.analysis.derived import derive
     from unlearnbench.ratings.human.studies import read_studies
     from unlearnbench.ratings.judge.replies import JudgeFiles
     from unlearnbench.ratings.judge.scores import JudgeScores, judge_note, with_judge_scores
     from unlearnbench.reporting.document import Findings
+    from unlearnbench.results.record import attacked_model_in
 
     files, notes = JudgeFiles(folder), []
     judge = None if judge_id == NONE else files.named(judge_id)
@@ -259,4 +275,6 @@ def _findings(
     keys = {result.key for result in results}
     # Read when a section asks for them: two studies to choose from are no matter of a table.
     ratings = partial(read_studies, folder, judge_id, study, keys)
-    return Findings(tuple(results), notes=tuple(notes), read_human=ratings)
+    models = {attacked_model_in(result.identity) for result in results}
+    of_these = tuple(r for r in attacked if r.attack is not None and r.attack.model in models)
+    return Findings(tuple(results), notes=tuple(notes), read_human=ratings, attacked=of_these)

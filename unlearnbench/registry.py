@@ -1,4 +1,4 @@
-"""Plugins: methods, wrappers, tasks and reports found through entry points or given as a file."""
+"""Plugins: methods, wrappers, tasks, attacks and reports found through entry points or given as a file."""
 
 import hashlib
 import importlib
@@ -18,7 +18,7 @@ from unlearnbench.errors import UserError, unknown
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-KINDS = ("methods", "wrappers", "tasks", "reports")
+KINDS = ("methods", "wrappers", "tasks", "attacks", "reports")
 WITH = "+"  # between a method's name and those of its wrappers
 _FILE_MODULE = "unlearnbench_plugin_"
 ALL = "all"  # in place of names: every registered plugin of the kind
@@ -31,7 +31,7 @@ _discovered: set[str] = set()
 
 
 def register(plugin: T) -> T:
-    """Class decorator: make a method, wrapper, task or report known under its `name`.
+    """Class decorator: make a method, wrapper, task, attack or report known under its `name`.
 
     Raises `UserError` if another class has that name, naming both modules.
     """
@@ -41,7 +41,9 @@ def register(plugin: T) -> T:
             f"{_where(plugin)} has no name that an option can take (it is {name!r:.40}); give it "
             "one of letters, digits, - and _: name = 'my_method'"
         )
-    if kind in ("methods", "wrappers") and not isinstance(getattr(plugin, "label", None), str):
+    if kind in ("methods", "wrappers", "attacks") and not isinstance(
+        getattr(plugin, "label", None), str
+    ):
         raise UserError(f"{_where(plugin)} has no label, its name in tables: label = 'Mine'")
     other = _plugins[kind].get(name)
     if other is not None and _where(other) != _where(plugin):
@@ -60,7 +62,7 @@ def plugins(kind: str) -> dict[str, type]:
     return dict(sorted(_plugins[kind].items()))
 
 
-methods, wrappers, tasks, reports = (partial(plugins, kind) for kind in KINDS)
+methods, wrappers, tasks, attacks, reports = (partial(plugins, kind) for kind in KINDS)
 
 
 def find(kind: str, name: str) -> type:
@@ -176,15 +178,15 @@ def _kind_of(plugin: type) -> str:
     if kind in KINDS:
         return kind
     raise UserError(
-        f"{_where(plugin)} is none of Method, Wrapper, Task, Report; inherit from one of them"
+        f"{_where(plugin)} is none of Method, Wrapper, Task, Attack, Report; inherit from one of them"
     )
 
 
 def is_default(plugin: type) -> bool:
     """Whether a run takes the plugin unnamed: one of a --plugin file, or a built-in one.
 
-    Of the built-in methods those that say `runs_by_default`, of tasks all that do not deny it;
-    reports all.
+    Of the built-in methods those that say `runs_by_default`, of tasks and attacks all that do not
+    deny it; reports all.
     """
     is_built_in = plugin.__module__.startswith("unlearnbench.")
     by_default: bool = getattr(plugin, "runs_by_default", True)

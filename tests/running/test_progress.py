@@ -15,7 +15,7 @@ from unlearnbench.models.devices.meter import advancing
 from unlearnbench.models.likelihoods import likelihoods
 from unlearnbench.registry import methods
 from unlearnbench.running import progress
-from unlearnbench.running.cell_run import unlearn
+from unlearnbench.running.unlearned import unlearn
 from unlearnbench.running.progress import Bar, PhaseProgress, is_due
 
 

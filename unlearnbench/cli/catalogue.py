@@ -21,6 +21,7 @@ KINDS = (
     "wrappers",
     "models",
     "tasks",
+    "attacks",
     "benchmarks",
     "reports",
     "sections",

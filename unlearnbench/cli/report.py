@@ -184,7 +184,7 @@ def _read(
     judge_id: str | None,
     study: str | None,
 ) -> Results:
-    every, n_damaged = read_results(folder)
+    every, n_damaged = read_results(folder, attacked=True)
     if experiment is None or benchmark is not None:
         every = of_benchmark(every, benchmark, folder)
     results = choose_results(folder, every, experiment, judge_id, study)

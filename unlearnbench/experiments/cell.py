@@ -2,10 +2,11 @@
 
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from unlearnbench.files.hashing import files_sha256, text_sha256
 from unlearnbench.files.software import (
+    attacking_sha256,
     harness_sha256,
     package_versions,
     source_sha256,
@@ -16,11 +17,23 @@ from unlearnbench.registry import find
 from unlearnbench.results.record import Role, key_of
 
 if TYPE_CHECKING:
+    from unlearnbench.data.evaluation_sets import EvaluationSet
     from unlearnbench.experiments.data_choice import DataChoice
     from unlearnbench.experiments.model_choice import ModelChoice
 
 # Of what an identity is made of, whatever the layout of the files: another one is another key.
 IDENTITY_VERSION = 1
+
+
+@dataclass(frozen=True)
+class PlannedAttack:
+    """What a cell's model is given before it is measured."""
+
+    name: str
+    label: str
+    settings: dict[str, Any]  # all of them
+    base: str  # key of the cell that measures the model itself
+    kept: tuple[str, ...] = ()  # other keys that the unlearned model may be kept under
 
 
 @dataclass(frozen=True)
@@ -50,6 +63,8 @@ class Cell:
     task_limit: int | None = None
     retrained: "ModelChoice | None" = None  # if a task needs it and there is one
     models: str | None = None  # folder to keep the unlearned model in; changes no number
+    must_keep_model: bool = False  # a result without its model in that folder is not enough
+    attack: PlannedAttack | None = None
     traces: str | None = None  # folder to write a trace of the run into; changes no number
     variant: str = ""  # of a named experiment; tells titles apart, changes no number
     identity: dict[str, Any] = field(default_factory=dict)
@@ -64,7 +79,8 @@ class Cell:
         """What a person calls it: 'nano-neo: NEO + ICU, forget set 0, seed 42'."""
         seed = f", seed {self.seed}" if self.role == "method" else ""
         label = f"{self.label} {self.variant}".strip()
-        return f"{self.group}: {label}, forget set {self.run}{seed}"
+        attack = f", under {self.attack.label}" if self.attack else ""
+        return f"{self.group}: {label}, forget set {self.run}{seed}{attack}"
 
 
 def identity_of(cell: Cell) -> dict[str, Any]:
@@ -91,7 +107,7 @@ def identity_of(cell: Cell) -> dict[str, Any]:
         "seed": cell.seed,
         "tasks": {"settings": cell.tasks, "limit": cell.task_limit, **_side_models(cell)},
         "texts": cell.data.texts_identity,
-        "sets": {name: read.sha256 for name, read in cell.data.sets.items()},
+        "sets": {name: read.sha256 for name, read in _sets(cell).items()},
         # A reference row has no pairs.
         "encoders": {
             "bert": cell.data.bert_sha256,
@@ -101,6 +117,7 @@ def identity_of(cell: Cell) -> dict[str, Any]:
         # Only where it differs from the plain way: results of before it could are still the same.
         **({"training": training} if training else {}),
         **_benchmark(cell),
+        **({"attack": _attack(cell)} if cell.attack else {}),
         "software": software_of(cell),
     }
 
@@ -111,6 +128,29 @@ def _side_models(cell: Cell) -> dict[str, Any]:
     digests_of = {name: task.side_models() for name, task in made.items()}
     named = {name: digests for name, digests in digests_of.items() if digests}
     return {"side_models": named} if named else {}
+
+
+def _sets(cell: Cell) -> "dict[str, EvaluationSet]":
+    """The sets that its tasks read: those under attack are fewer than the run's."""
+    if cell.attack is None:
+        return cell.data.sets
+    needed = {need for name in cell.tasks for need in cast("Any", find("tasks", name)).needs}
+    return {name: read for name, read in cell.data.sets.items() if name in needed}
+
+
+def _attack(cell: Cell) -> dict[str, Any]:
+    """What the model is given: the attack, and the other models that it looks at."""
+    planned = cell.attack
+    assert planned is not None
+    kind: Any = find("attacks", planned.name)
+    looked_at = {"original model": cell.main, "retrained model": cell.retrained}
+    models = {n: m.identity for n, m in looked_at.items() if n in kind.needs and m is not None}
+    return {
+        "name": planned.name,
+        "settings": planned.settings,
+        "files": kind(**planned.settings).data_sha256(),
+        "models": models,
+    }
 
 
 def _benchmark(cell: Cell) -> dict[str, Any]:
@@ -177,4 +217,10 @@ def software_of(cell: Cell) -> dict[str, Any]:
         plugins[cell.method] = source_sha256(method)
         for wrapper in getattr(method, "wrapper_kinds", ()):
             packages = packages | versions_of(wrapper.packages)
-    return {"packages": packages, "harness": harness_sha256(), "plugins": plugins}
+    software = {"packages": packages, "harness": harness_sha256(), "plugins": plugins}
+    if cell.attack is None:
+        return software
+    attack: Any = find("attacks", cell.attack.name)
+    plugins[cell.attack.name] = source_sha256(attack)
+    packages = packages | versions_of(attack.packages)
+    return {**software, "packages": packages, "attacking": attacking_sha256()}

@@ -72,12 +72,21 @@ class Experiment:
     )
     settings: tuple[str, ...] = setting(
         (),
-        "METHOD.NAME=VALUE, WRAPPER.NAME=VALUE, TASK.NAME=VALUE or protocol.NAME=VALUE",
+        "METHOD.NAME=VALUE, and so of a WRAPPER, TASK or ATTACK; protocol.NAME=VALUE",
         flag="set",
         commas=False,
     )
     tasks: tuple[str, ...] = setting(
         (), "tasks to measure; default: the built-in ones that need no benchmark"
+    )
+    attacks: tuple[str, ...] = setting(
+        (),
+        "attacks on every unlearned model, on the model before unlearning and on the retrained one "
+        "alike; default: none here, and in `unlearnbench attack` all that need nothing given",
+    )
+    attack_tasks: tuple[str, ...] = setting(
+        (),
+        "tasks to measure under attack; default: those of --tasks that look at the forget set",
     )
     stop: Literal["auto", "paper", "calibrated"] = setting(
         "auto", "stop line: Jang et al.'s numbers or measured; auto: calibrated for nano models"

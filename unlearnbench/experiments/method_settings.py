@@ -27,6 +27,7 @@ class Chosen:
 
 
 NO_SETTINGS = Chosen({}, {})
+_WITH_SETTINGS = ("methods", "wrappers", "tasks", "attacks")
 
 
 def parse_set(texts: Sequence[str], owners: Mapping[str, type]) -> dict[str, dict[str, Any]]:
@@ -44,14 +45,15 @@ def parse_set(texts: Sequence[str], owners: Mapping[str, type]) -> dict[str, dic
             raise UserError(
                 f"--set {text!r} is not of the form OWNER.NAME=VALUE: --set icu.alpha=0.1"
             )
-        is_known = any(owner in registry.plugins(k) for k in ("methods", "wrappers", "tasks"))
+        is_known = any(owner in registry.plugins(kind) for kind in _WITH_SETTINGS)
         if owner not in owners and is_known:
             raise UserError(
-                f"--set {text}: '{owner}' takes no part in this run; name it in --methods/--tasks"
+                f"--set {text}: '{owner}' takes no part in this run; name it in --methods, --tasks or "
+                "--attacks"
             )
         if owner not in owners:
             raise unknown("owner in --set", owner, owners, "unlearnbench run --help")
-        if name == "seed" and owner != "protocol":
+        if name == "seed" and issubclass(owners[owner], Method):
             raise UserError(f"--set {text} would hide the seed; use: --seeds {value}")
         parsed = parse_setting(owners[owner], owner, name, value.strip())
         overrides.setdefault(owner, {})[name] = parsed

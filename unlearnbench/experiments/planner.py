@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from unlearnbench import registry
 from unlearnbench.errors import UserError, unknown
+from unlearnbench.experiments.attack_choice import ATTACKED, AttackChoice
 from unlearnbench.experiments.benchmark_choice import (
     check_is_asked,
     check_measures,
@@ -84,7 +85,9 @@ class Planner:
         self.look_up_data = look_up_data or choose_data
         self.methods = adapted(chosen_plugins("methods", experiment.methods), experiment.adapter)
         self.tasks = chosen_plugins("tasks", experiment.tasks)
-        owners = {**parts_of(self.methods), **self.methods, **self.tasks}
+        self.attacks = AttackChoice.of(experiment, self.tasks)
+        of_attacks = {**self.attacks.tasks, **self.attacks.attacks}
+        owners = {**parts_of(self.methods), **self.methods, **self.tasks, **of_attacks}
         self.overrides = parse_set(experiment.settings, owners)
         named = Protocol.named(experiment.protocol)
         self.protocol = replace(named, **self.overrides.get("protocol", {}))
@@ -112,6 +115,7 @@ class Planner:
     def needs(self) -> tuple[str, ...]:
         """The evaluation sets that the tasks read, by name, and the texts of a utility budget."""
         of_tasks = [name for task in self.tasks.values() for name in task.needs]
+        of_tasks += self.attacks.needs
         of_budget = [TEXTS] if self.experiment.until == "budget" else []
         return tuple(dict.fromkeys([*of_tasks, *of_budget]))
 
@@ -135,7 +139,9 @@ class Planner:
                     label = REFERENCE_LABELS[role].format(
                         family=model.family, reference=reference.family
                     )
-                    yield self._cell(role, label, reference, model, data, run)
+                    cell = self._cell(role, label, reference, model, data, run)
+                    yield cell
+                    yield from self._under_attack(cell)
         for method in self.methods.values():
             chosen = self.settings(method, model, data)
             configured = construct(method, chosen.values)
@@ -149,6 +155,15 @@ class Planner:
                     n_rows = len(data.doc_ids(run, cell.limit))
                     check_warmup(own.strategy.schedule, method.name, cell.settings, n_rows)
                     yield cell
+                    yield from self._under_attack(cell)
+
+    def _under_attack(self, base: Cell) -> Iterator[Cell]:
+        """The cells that attack the model of a cell."""
+        if not self.attacks.attacks or base.role not in ATTACKED:
+            return
+        retrained = self._retrained_of(base.main, base.data, base.run)
+        for cell in self.attacks.cells(base, retrained, self.overrides):
+            yield replace(cell, identity=identity_of(cell))
 
     def _check_splits(self, model: ModelChoice, data: DataChoice) -> None:
         """Raise `UserError` for items of a benchmark that a task cannot measure of this model."""
@@ -194,8 +209,9 @@ class Planner:
         self, model: ModelChoice, data: DataChoice, run: str
     ) -> ModelChoice | None:
         """The retrained model, where a task needs it beside the one that it measures."""
-        if RETRAINED not in self.needs:
-            return None
+        return self._retrained_of(model, data, run) if RETRAINED in self.needs else None
+
+    def _retrained_of(self, model: ModelChoice, data: DataChoice, run: str) -> ModelChoice | None:
         place = model.requested, run
         if place not in self._retrained:
             self._retrained[place] = self._reference_model("retrained", model, data, run)
@@ -233,6 +249,7 @@ class Planner:
     ) -> Cell:
         experiment, world = self.experiment, data.world or model.world
         out = Path(experiment.out).absolute()  # a cell may run elsewhere than here
+        keeps = experiment.save_models or experiment.attacks
         by_default = data.world.el_epochs if data.world else "all"
         cell = Cell(
             role=role,
@@ -257,7 +274,8 @@ class Planner:
             limit=experiment.limit,
             task_limit=experiment.task_limit,
             retrained=self._measured_against(main, data, run),
-            models=str(out / "models") if method and experiment.save_models else None,
+            models=str(out / "models") if method and keeps else None,
+            must_keep_model=experiment.save_models,
             traces=str(out / "traces") if experiment.profile else None,
         )
         return replace(cell, identity=identity_of(cell))

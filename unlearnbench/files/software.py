@@ -95,10 +95,16 @@ def harness_sha256() -> str:
     return code_sha256(Path(__file__).resolve().parents[1])
 
 
-def code_sha256(folder: Path) -> str:
+@cache
+def attacking_sha256() -> str:
+    """Digest of what attacks compute with beside that; no other cell's numbers hang on it."""
+    return code_sha256(Path(__file__).resolve().parents[1], ("attacking",))
+
+
+def code_sha256(folder: Path, packages: Iterable[str] = _MEASURING) -> str:
     """Digest of the measuring packages in a folder: file names and code."""
     digest = hashlib.sha256()
-    for path in (folder / name for name in _MEASURING):
+    for path in (folder / name for name in packages):
         for file in [path] if path.is_file() else sorted(path.rglob("*.py")):
             name = file.relative_to(folder).as_posix()
             digest.update(f"{name}\0{_content(file)}\0".encode())

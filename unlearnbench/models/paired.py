@@ -13,6 +13,7 @@ still as it was.  Tokens that go through the pair are counted once for each of t
 
 import json
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
@@ -129,6 +130,16 @@ class Pair:
             "reinforced": _REINFORCED,
         }
         (folder / FILE_NAME).write_text(json.dumps(how, indent=2) + "\n")
+
+
+def load_pair(folder: Path, load: "Callable[[Path], LanguageModel]") -> "LanguageModel | None":
+    """The pair that `Pair.save` wrote into a folder; None where the folder holds none."""
+    if not (folder / FILE_NAME).is_file():
+        return None
+    how = json.loads((folder / FILE_NAME).read_text())
+    model = load(folder / how["base"])
+    decode_as_pair(model, load(folder / how["reinforced"]), how["alpha"])
+    return model
 
 
 def _shift_layers(network: "PreTrainedModel", n_layers: int) -> None:

@@ -33,6 +33,7 @@ class Findings:
     axes: tuple[str, ...] = ()  # settings that the rows vary on purpose: 'alpha', 'beta'
     published: Mapping[str, str] = field(default_factory=dict)  # the printed table to lay beside
     doc_ids: tuple[str, ...] = ()  # rows of the forget set to show; empty: chosen by a stated rule
+    attacked: tuple[Result, ...] = ()  # the same models, measured under attack
     read_human: "Callable[[], StudyFindings | None] | None" = None  # people's ratings
 
     @cached_property

@@ -112,6 +112,34 @@ class ImportRecord(Record):
     stated: dict[str, float] = Field(description="the aggregates that it states, by its own names")
 
 
+class PointRecord(Record):
+    """A state of an attack that was measured."""
+
+    name: str = Field(description="unique within the attack: 'steps=20'")
+    label: str = Field(description="as printed: '20 steps'")
+    position: float | None = Field(description="along the attack's curve; null: it has none")
+    facts: dict[str, float] = Field(
+        default_factory=dict, description="what the attack says of itself, by name"
+    )
+
+
+class AttackRecord(Record):
+    """The attack that a model was given before it was measured."""
+
+    name: str = Field(description="registered name")
+    label: str = Field(description="as printed in tables")
+    settings: dict[str, Any] = Field(description="every field of the attack's dataclass")
+    model: str = Field(description="digest of what made the attacked model: `attacked_model_in`")
+    made_again: bool = Field(
+        description="the unlearned model was not kept, so it was unlearned again"
+    )
+    curve: str = Field(description="what the points' positions count; empty: they are no curve")
+    describes_model: bool = Field(
+        description="its scores stand in the row of the model that was attacked (UDS)"
+    )
+    points: list[PointRecord] = Field(description="what was measured, in order")
+
+
 class EvaluationSetRecord(Record):
     """A set of questions or conversations that a task measured with."""
 
@@ -244,13 +272,19 @@ class Result(Record):
     imported: ImportRecord | None = Field(
         default=None, description="the log that it was read from; null for what was measured"
     )
+    attack: AttackRecord | None = Field(
+        default=None, description="null for a model as training or unlearning left it"
+    )
     sets: dict[str, EvaluationSetRecord] = Field(
         default_factory=dict, description="by name: the questions and conversations measured with"
     )
     seed: Count
     position: int = Field(default=0, description="place among the methods asked for; orders rows")
     metrics: list[_Metric] = Field(description="the columns that were measured, in order")
-    scores: dict[str, dict[str, Score]] = Field(description="task -> metric -> score")
+    scores: dict[str, dict[str, Score]] = Field(
+        description="task -> metric -> score; of an attack 'point/task' -> metric -> score, the "
+        "attack's own under its name as the task"
+    )
     continuations: dict[str, str] = Field(
         default_factory=dict,
         description="by doc_id: what the model wrote after the prefix; empty if no task let it",
@@ -273,6 +307,12 @@ class Result(Record):
 
     _read_again: "Callable[[], Result] | None" = PrivateAttr(default=None)  # None: all are here
     _has_outcomes: bool = PrivateAttr(default=False)  # though the other documents are not here
+
+    def at(self, point: str) -> "dict[str, dict[str, Score]]":
+        """Of an attack the scores of a point: task -> metric -> score."""
+        head = f"{point}/"
+        places = [place for place in self.scores if place.rpartition("/")[0] == point]
+        return {place.removeprefix(head): self.scores[place] for place in places}
 
     def leave_documents(self, read_again: "Callable[[], Result]") -> None:
         """Have the documents, which this result is without, from a function that reads it again.
@@ -312,6 +352,21 @@ class Result(Record):
 def key_of(identity: dict[str, Any]) -> str:
     """sha256 of the canonical JSON: the result's file name."""
     return hashlib.sha256(canonical(identity).encode()).hexdigest()
+
+
+#: Of an identity, what does not decide which model is attacked.
+_NOT_OF_MODEL = ("software", "tasks", "sets", "texts", "attack")
+
+
+def attacked_model_in(identity: dict[str, Any]) -> str:
+    """Digest of what makes the model that a cell measures, unlearned or not.
+
+    Cells that measure the same model with other tasks, or attack it, have the same one.
+    """
+    made = {name: part for name, part in identity.items() if name not in _NOT_OF_MODEL}
+    if "benchmark" in made:  # the retrained model is one that tasks compare with
+        made["benchmark"] = {n: p for n, p in made["benchmark"].items() if n != "retrained"}
+    return hashlib.sha256(canonical(made).encode()).hexdigest()
 
 
 def question_in(identity: dict[str, Any]) -> str:

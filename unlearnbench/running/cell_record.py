@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from unlearnbench.registry import find
 from unlearnbench.results.record import (
+    AttackRecord,
     BenchmarkRecord,
     EvaluationSetRecord,
     ForgetSetRecord,
@@ -16,6 +17,7 @@ from unlearnbench.results.record import (
     SplitRecord,
     Status,
     StopRecord,
+    attacked_model_in,
 )
 from unlearnbench.running.environment import describe_environment
 from unlearnbench.unlearning.method import Method
@@ -38,6 +40,7 @@ class CellState:
     forget_set: "ForgetSet | None" = None
     stop_line: "StopLine | None" = None
     trace: "UnlearnTrace | None" = None
+    attack: "AttackRecord | None" = None
     metrics: "list[Metric]" = field(default_factory=list)
     scores: dict[str, dict[str, "Score"]] = field(default_factory=dict)
     continuations: dict[str, str] = field(default_factory=dict)  # by doc_id
@@ -80,6 +83,7 @@ def result_of(
         protocol=asdict(cell.protocol),
         stop=_stop_record(cell, state.stop_line),
         benchmark=_benchmark_record(cell, state.model),
+        attack=state.attack or attack_record(cell),
         sets={
             name: EvaluationSetRecord(
                 source=read.source,
@@ -162,6 +166,23 @@ def _benchmark_record(cell: "Cell", model: "LanguageModel | None") -> BenchmarkR
             )
             for split in splits
         },
+    )
+
+
+def attack_record(cell: "Cell", made_again: bool = False) -> AttackRecord | None:
+    """The attack that a cell plans, without its points yet; None where it plans none."""
+    if cell.attack is None:
+        return None
+    kind: Any = find("attacks", cell.attack.name)
+    return AttackRecord(
+        name=cell.attack.name,
+        label=cell.attack.label,
+        settings=cell.attack.settings,
+        model=attacked_model_in(cell.identity),
+        made_again=made_again,
+        curve=kind.curve,
+        describes_model=kind.describes_model,
+        points=[],
     )
 
 

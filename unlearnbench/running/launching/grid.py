@@ -92,7 +92,9 @@ def is_finished(stored: Result | Damage | None) -> bool:
 
 def has_model(cell: Cell) -> bool:
     """Whether the unlearned model is there, if it is to be kept."""
-    return cell.models is None or (Path(cell.models) / cell.key).is_dir()
+    return (
+        cell.models is None or not cell.must_keep_model or (Path(cell.models) / cell.key).is_dir()
+    )
 
 
 def load_finished(cells: Sequence[Cell], store: Store, outcome: Outcome) -> list[Cell]:
@@ -244,8 +246,10 @@ def in_order(cells: Sequence[Cell], how: HowToRun) -> Sequence[Cell]:
     if how.launcher != "ray" and how.jobs < 2:
         return cells
 
-    def cost(cell: Cell) -> tuple[int, bool]:
-        return cell.model.n_parameters * forward_tokens(cell), cell.role != "before"
+    def cost(cell: Cell) -> tuple[bool, int, bool]:
+        # Attacks take the models that the others keep.
+        tokens = cell.model.n_parameters * forward_tokens(cell)
+        return cell.attack is None, tokens, cell.role != "before"
 
     return sorted(cells, key=cost, reverse=True)
 

@@ -1,0 +1,1 @@
+"""How is an unlearned model attacked?  The contract of attacks, and what they compute with."""
