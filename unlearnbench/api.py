@@ -170,10 +170,10 @@ def unlearn(
     Raises `UserError` for an unknown method or setting, for a value that a setting cannot have, and
     for what a plugin does wrong.
     """
-    from unlearnbench.running.unlearned import unlearn
     from unlearnbench.running.environment import fix_randomness, randomness_put_back
     from unlearnbench.running.progress import progress as progress_bar
     from unlearnbench.running.scheduled import scheduled
+    from unlearnbench.running.unlearned import unlearn
 
     loaded = _loaded(forget_set, model, examiner)
     cell = loaded.cell
@@ -232,8 +232,8 @@ def evaluate(
     """
     from unlearnbench.experiments.data_choice import evaluation_data
     from unlearnbench.metrics.task import TaskContext, columns_of
-    from unlearnbench.running.measuring import measure_tasks
     from unlearnbench.running.environment import randomness_put_back
+    from unlearnbench.running.measuring import measure_tasks
 
     loaded = None if forget_set is None else _loaded(forget_set, model, examiner)
     experiment = _experiment(

@@ -153,10 +153,17 @@ def results_of_run(
 
     Judges and studies are chosen in a report; here is no place to ask which.
     """
+    from unlearnbench.results.record import attacked_model_in
     from unlearnbench.results.store import Store, newest
 
-    if experiment is not None:  # earlier runs of it are part of it
-        results = newest(Store(folder).load_all(documents=False)[0])[0]
+    are_attacks = bool(results) and all(result.attack for result in results)
+    if experiment is not None or are_attacks:  # earlier results are part of what is shown
+        every = newest(Store(folder).load_all(documents=False)[0])[0]
+        shown = {result.attack.model for result in results if result.attack}
+        if are_attacks:
+            results = [r for r in every if attacked_model_in(r.identity) in shown]
+        else:
+            results = every
     return choose_results(folder, results, experiment, NONE, NONE)
 
 
@@ -165,7 +172,8 @@ def read_results(
 ) -> "tuple[list[Result], int]":
     """The current results of a folder and how many files there are none; `warn` names them.
 
-    Those of models under attack are among them only if asked for.  Raises `UserError` for a folder without results.
+    Those of models under attack are among them only if asked for.  Raises `UserError` for a folder
+    without results.
     """
     from unlearnbench.results.store import Store, newest
 

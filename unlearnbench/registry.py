@@ -1,4 +1,4 @@
-"""Plugins: methods, wrappers, tasks, attacks and reports found through entry points or given as a file."""
+"""Plugins: methods, wrappers, tasks, attacks, reports, found by entry points or given as files."""
 
 import hashlib
 import importlib
@@ -178,7 +178,7 @@ def _kind_of(plugin: type) -> str:
     if kind in KINDS:
         return kind
     raise UserError(
-        f"{_where(plugin)} is none of Method, Wrapper, Task, Attack, Report; inherit from one of them"
+        f"{_where(plugin)} is none of Method, Wrapper, Task, Attack, Report; inherit from one"
     )
 
 

@@ -15,8 +15,8 @@ from unlearnbench.models.devices.meter import advancing
 from unlearnbench.models.likelihoods import likelihoods
 from unlearnbench.registry import methods
 from unlearnbench.running import progress
-from unlearnbench.running.unlearned import unlearn
 from unlearnbench.running.progress import Bar, PhaseProgress, is_due
+from unlearnbench.running.unlearned import unlearn
 
 
 def test_a_line_comes_every_half_minute_with_the_time_left(caplog, monkeypatch):

@@ -9,6 +9,8 @@ from typing import Any
 import click
 
 import unlearnbench
+from unlearnbench.cli.attack import attack
+from unlearnbench.cli.carrying_out import INTERRUPTED
 from unlearnbench.cli.catalogue import list_command, show
 from unlearnbench.cli.human import human
 from unlearnbench.cli.judge import judge
@@ -16,7 +18,7 @@ from unlearnbench.cli.logs import import_logs, verify
 from unlearnbench.cli.nano import nano
 from unlearnbench.cli.new import new
 from unlearnbench.cli.report import report
-from unlearnbench.cli.run import INTERRUPTED, run
+from unlearnbench.cli.run import run
 from unlearnbench.cli.tune import tune
 from unlearnbench.cli.upgrade import upgrade
 from unlearnbench.errors import UserError
@@ -49,7 +51,7 @@ USAGE = 2
 @click.group(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     commands=[
-        *(run, report, judge, human, list_command, show, new, tune, upgrade, nano),
+        *(run, attack, report, judge, human, list_command, show, new, tune, upgrade, nano),
         *(import_logs, verify, completion),
     ],
 )

@@ -12,7 +12,7 @@ from unlearnbench.errors import UserError
 
 
 @click.command()
-@click.argument("kind", type=click.Choice(["method", "wrapper", "task", "report"]))
+@click.argument("kind", type=click.Choice(["method", "wrapper", "task", "attack", "report"]))
 @click.argument("name")
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path(), help="folder  [default: this one]"

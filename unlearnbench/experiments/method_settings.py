@@ -48,8 +48,8 @@ def parse_set(texts: Sequence[str], owners: Mapping[str, type]) -> dict[str, dic
         is_known = any(owner in registry.plugins(kind) for kind in _WITH_SETTINGS)
         if owner not in owners and is_known:
             raise UserError(
-                f"--set {text}: '{owner}' takes no part in this run; name it in --methods, --tasks or "
-                "--attacks"
+                f"--set {text}: '{owner}' takes no part in this run; name it in --methods, --tasks "
+                "or --attacks"
             )
         if owner not in owners:
             raise unknown("owner in --set", owner, owners, "unlearnbench run --help")

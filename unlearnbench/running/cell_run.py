@@ -13,10 +13,10 @@ from unlearnbench.results.files import fault_in
 from unlearnbench.results.record import Result
 from unlearnbench.running.cell_record import CellState, result_of
 from unlearnbench.running.environment import fix_randomness
+from unlearnbench.running.measuring import measure_model, splits_of
 from unlearnbench.running.memory.advice import out_of_memory_advice
 from unlearnbench.running.memory.process import keep_small
 from unlearnbench.running.progress import PhaseProgress, logger
-from unlearnbench.running.measuring import measure_model, splits_of
 from unlearnbench.running.shared_measurements import make_examiner
 from unlearnbench.running.tracing import recording
 from unlearnbench.running.under_attack import attack_and_measure

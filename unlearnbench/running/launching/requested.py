@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from unlearnbench.experiments.attack_plan import plan_attacks
 from unlearnbench.experiments.cell import Cell
 from unlearnbench.experiments.experiment import Experiment
 from unlearnbench.experiments.named import Named, find_experiment
@@ -49,6 +50,17 @@ class RequestedRun:
         experiments = named.definition.experiments(options)
         plan, cells = plan_experiment(named.definition, experiments, download)
         return cls(tuple(experiments), plan, named, cells)
+
+    @classmethod
+    def under_attack(
+        cls, folder: Path, options: Mapping[str, Any], download: bool = True
+    ) -> "RequestedRun":
+        """The attacks of options, by field name of `Experiment`, on a folder's models.
+
+        Raises `UserError` as `plan_attacks` does.
+        """
+        planned = plan_attacks(folder, options, download)
+        return cls(planned.experiments, planned.plan)
 
     @property
     def store(self) -> Store:

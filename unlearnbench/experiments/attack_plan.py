@@ -1,0 +1,168 @@
+"""The plan of `unlearnbench attack`: every model that a results folder holds a result of."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from unlearnbench import registry
+from unlearnbench.errors import UserError
+from unlearnbench.experiments.experiment import Experiment
+from unlearnbench.experiments.planner import Plan, make_plans
+from unlearnbench.results.record import attacked_model_in
+from unlearnbench.results.store import Store
+
+if TYPE_CHECKING:
+    from unlearnbench.experiments.cell import Cell
+    from unlearnbench.results.record import Result
+
+# Of a run's configuration, what decides neither its models nor what they are measured with.
+_OF_LAUNCH = ("shard", "launcher", "jobs", "cell_timeout", "retries", "ray_address",
+              "gpus_per_cell", "save_models", "profile")  # fmt: skip
+_OF_ATTACK = ("attacks", "attack_tasks")
+# What an attack may be asked for some models only.
+CHOOSING = ("model", "methods", "runs", "seeds")
+
+
+@dataclass(frozen=True)
+class AttackPlan:
+    """The cells that attack a folder's models, and the experiments that these were made by."""
+
+    experiments: tuple[Experiment, ...]
+    plan: Plan
+
+
+def plan_attacks(folder: Path, options: Mapping[str, Any], download: bool = True) -> AttackPlan:
+    """The attacks that `options` name, of `Experiment`'s fields, on the models in a folder.
+
+    The runs that made them are planned again from the configurations that lie beside the results.
+    Without a name the attacks are all those that need no file.
+    Raises `UserError` where there is nothing to attack, or nothing that can be had again.
+    """
+    results = [r for r in Store(folder).load_all(documents=False)[0] if r.attack is None]
+    if not results:
+        raise UserError(
+            f"no results in {folder}; make some with: unlearnbench run --save-models --out {folder}"
+        )
+    for file in options.get("plugin", ()):
+        registry.load_plugin_file(Path(file))
+    experiments = _experiments(folder, results, options)
+    try:
+        plans = make_plans(experiments, download)
+    except UserError as error:
+        _check_without_attacks(folder, experiments, download)
+        raise error
+    chosen = _chosen(options)
+    cells = {
+        cell.key: cell
+        for plan in plans
+        for cell in _attackable(plan.cells, results)
+        if all(is_chosen(cell) for is_chosen in chosen)
+    }
+    if not cells or ("methods" in options and not any(c.role == "method" for c in cells.values())):
+        raise UserError(_nothing(folder, results, plans))
+    warnings = tuple(dict.fromkeys(warning for plan in plans for warning in plan.warnings))
+    plan = Plan(tuple(cells.values()), warnings, max(plan.jobs for plan in plans))
+    return AttackPlan(tuple(experiments), plan)
+
+
+def _check_without_attacks(
+    folder: Path, experiments: "Sequence[Experiment]", download: bool
+) -> None:
+    """Raise `UserError` where it is not the attacks, but the runs that cannot be planned again."""
+    try:
+        without = (_without_attacks(experiment.settings) for experiment in experiments)
+        make_plans(
+            [
+                replace(experiment, attacks=(), attack_tasks=(), settings=tuple(settings))
+                for experiment, settings in zip(experiments, without, strict=True)
+            ],
+            download,
+        )
+    except UserError as error:
+        raise UserError(f"the models of {folder} cannot be made again: {error}") from error
+
+
+def default_attacks() -> tuple[str, ...]:
+    """The attacks that `unlearnbench attack` runs unnamed."""
+    return tuple(n for n, a in registry.attacks().items() if registry.is_default(a))
+
+
+def _experiments(
+    folder: Path, results: "Sequence[Result]", options: Mapping[str, Any]
+) -> list[Experiment]:
+    """The experiments that lie beside the results, with the attacks that are asked for now."""
+    files = sorted(folder.glob("experiments/*.toml"))
+    if not files:
+        imported = all(result.imported for result in results)
+        why = "they were read from logs" if imported else "it has no experiments/*.toml"
+        raise UserError(
+            f"{folder} does not say how the models of its results were made ({why}), so there is "
+            "no model to attack; run them with: unlearnbench run --save-models"
+        )
+    given = {n: value for n, value in options.items() if n not in CHOOSING}
+    own_settings = given.pop("settings", ())
+    made: dict[str, Experiment] = {}
+    for file in files:
+        values = Experiment.from_toml(file)
+        kept = {n: v for n, v in values.items() if n not in (*_OF_LAUNCH, *_OF_ATTACK)}
+        settings = _without_attacks(kept.pop("settings", ()))
+        asked = {"attacks": default_attacks(), **given, "out": str(folder)}
+        experiment = Experiment.parse({**kept, **asked, "settings": [*settings, *own_settings]})
+        made.setdefault(repr(_facts(experiment)), experiment)
+    return list(made.values())
+
+
+def _facts(experiment: Experiment) -> list[Any]:
+    return [getattr(experiment, field.name) for field in fields(experiment)]
+
+
+def _without_attacks(settings: Iterable[str]) -> list[str]:
+    """A run's settings but those of attacks, of which others may be asked for now."""
+    return [text for text in settings if text.partition(".")[0] not in registry.attacks()]
+
+
+def _chosen(options: Mapping[str, Any]) -> list[Any]:
+    """Whether a cell is one of those that the options choose, option by option."""
+    of_cell: dict[str, Any] = {
+        "model": lambda cell: cell.main.requested,
+        "methods": lambda cell: cell.method,
+        "runs": lambda cell: cell.run,
+        "seeds": lambda cell: cell.seed,
+    }
+    chosen = []
+    parsed = Experiment.parse({name: options[name] for name in CHOOSING if name in options})
+    for name in CHOOSING:
+        if name in options:
+            wanted, value = getattr(parsed, name), of_cell[name]
+            of_methods = name in ("methods", "seeds")  # a reference row has neither
+            chosen.append(
+                lambda cell, wanted=wanted, value=value, of_methods=of_methods: (
+                    value(cell) in wanted or (of_methods and cell.role != "method")
+                )
+            )
+    return chosen
+
+
+def _attackable(cells: "Sequence[Cell]", results: "Sequence[Result]") -> "Iterable[Cell]":
+    """The cells under attack whose model has a result that did not fail."""
+    keys: dict[str, list[str]] = {}
+    for result in results:
+        if result.status != "failed":
+            keys.setdefault(attacked_model_in(result.identity), []).append(result.key)
+    for cell in cells:
+        if cell.attack is not None and (kept := keys.get(attacked_model_in(cell.identity))):
+            yield replace(cell, attack=replace(cell.attack, kept=tuple(kept)))
+
+
+def _nothing(folder: Path, results: "Sequence[Result]", plans: "Sequence[Plan]") -> str:
+    """Why none of a folder's results can be attacked."""
+    failed = sum(result.status == "failed" for result in results)
+    if failed == len(results):
+        return f"all {failed} results in {folder} failed, so there is no model to attack"
+    if not any(cell.attack for plan in plans for cell in plan.cells):
+        return f"{folder} holds reference rows only that are not attacked; run a method first"
+    return (
+        f"none of the {len(results)} results in {folder} is of a model that these options choose, "
+        "made with these data; see: unlearnbench attack --help"
+    )
