@@ -108,7 +108,7 @@ def test_type_checkers_see_what_is_fetched_later():
     assert (Path(ub.__file__).parent / "py.typed").is_file()
 
 
-@pytest.mark.parametrize("kind", ["methods", "wrappers", "tasks", "reports"])
+@pytest.mark.parametrize("kind", ["methods", "wrappers", "tasks", "attacks", "reports"])
 def test_plugins_are_mappings_by_name(kind):
     from unlearnbench import registry
 

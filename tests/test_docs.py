@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "architecture.md"
-PLUGINS = ("methods", "wrappers", "tasks", "reports")
+PLUGINS = ("methods", "wrappers", "tasks", "attacks", "reports")
 
 
 @pytest.fixture(scope="module")

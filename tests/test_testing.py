@@ -22,6 +22,7 @@ from unlearnbench.results.score import Metric, Score
 from unlearnbench.settings import setting
 from unlearnbench.testing import (
     ContractError,
+    check_attack,
     check_method,
     check_report,
     check_task,
@@ -33,16 +34,24 @@ CHECKS = {
     "methods": check_method,
     "wrappers": check_wrapper,
     "tasks": check_task,
+    "attacks": check_attack,
     "reports": check_report,
 }
 # One of each kind of method beside those of the default run; an epoch and a batch in parts of every
 # one are default tests elsewhere (test_all_methods.py, test_same_everywhere.py).
-AT_ONCE = ("gd", "npo", "task_vector", "answers", "membership", "replies")
+AT_ONCE = ("gd", "npo", "task_vector", "answers", "membership", "replies", "mixing")
+
+
+def _is_quick(kind: str, name: str, plugin: Any) -> bool:
+    # An attack's own tests check it on smaller models.
+    return name in AT_ONCE or (kind != "attacks" and registry.is_default(plugin))
+
+
 PLUGINS = [
     pytest.param(
         kind,
         name,
-        marks=[] if registry.is_default(plugin) or name in AT_ONCE else pytest.mark.slow,
+        marks=[] if _is_quick(kind, name, plugin) else pytest.mark.slow,
     )
     for kind in CHECKS
     for name, plugin in getattr(registry, kind)().items()

@@ -235,7 +235,7 @@ def test_the_package_has_no_door_for_foreign_code():
                  "yaml.load", "yaml.unsafe_load"}  # fmt: skip
     places = [
         Path(unlearnbench.__file__).parent,
-        *(ROOT / n for n in ("methods", "wrappers", "tasks", "benchmarks", "reports")),
+        *(ROOT / n for n in ("methods", "wrappers", "tasks", "attacks", "benchmarks", "reports")),
     ]
     files = sorted(path for place in places for path in place.rglob("*.py"))
     assert len(files) > 200

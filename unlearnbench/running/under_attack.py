@@ -47,6 +47,7 @@ def attack_and_measure(cell: "Cell", state: "CellState", meter: "Meter") -> None
     target = _target(cell, state, splits, examiner)
     fix_randomness(attack.seed, cell.threads)
     for point in _points(attack, model, target):
+        examiner.forget()  # what is measured here must not hang on the points before
         _measure(cell, state, attack, point, target.context)
         fix_randomness(attack.seed, cell.threads)  # whatever tasks drew, the attack goes on alike
 

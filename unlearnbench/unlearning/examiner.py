@@ -59,6 +59,11 @@ class Examiner:
                 return records
             return self._once(model, rows, lambda: self._with_el(model, rows, records))
 
+    def forget(self) -> None:
+        """Remember nothing of what was measured: how texts are embedded hangs on those before."""
+        self._last.clear()
+        self.bertscore.forget()
+
     def means(self, records: Sequence[RowRecord]) -> dict[str, float]:
         """Mean el, ma, bertscore_f1, bleu, entropy over the rows."""
         return {name: fmean(getattr(r, name) for r in records) for name in ROW_FIELDS.values()}
