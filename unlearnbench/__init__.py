@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from unlearnbench.api import (
+        attack,
         evaluate,
         load_forget_set,
         load_model,
@@ -75,6 +76,7 @@ __all__ = [
     "UserError",
     "Wrapper",
     "__version__",
+    "attack",
     "attacks",
     "evaluate",
     "load_forget_set",
@@ -92,7 +94,7 @@ __all__ = [
 ]
 
 _NAMES_BY_MODULE = {
-    "api": "evaluate load_forget_set load_model make_examiner run unlearn",
+    "api": "attack evaluate load_forget_set load_model make_examiner run unlearn",
     "attacking.attack": "Attack Point Target",
     "data.forget_set": "ForgetSet",
     "errors": "UserError",

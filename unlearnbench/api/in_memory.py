@@ -1,16 +1,11 @@
-"""What `import unlearnbench as ub` offers: the command line's steps as functions of Python.
+"""One model in memory: loaded, made to forget, measured."""
 
-Every function checks its options as the command line checks its flags, with the same errors;
-prints nothing unless asked for; and leaves the process as it was: random generators, torch's
-threads and flags, folder and environment.  Warnings come by `warnings`.
-"""
-
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from unlearnbench.api.options import experiment_of, protocol_settings, warn
 from unlearnbench.data.benchmarks.definition import is_benchmark
 from unlearnbench.data.forget_set import ForgetSet
 from unlearnbench.errors import UserError
@@ -28,7 +23,6 @@ from unlearnbench.unlearning.method import Method
 if TYPE_CHECKING:
     from unlearnbench.experiments.model_choice import ModelChoice
     from unlearnbench.models.language_model import LanguageModel
-    from unlearnbench.reading import Results
     from unlearnbench.results.record import UnlearnTrace
     from unlearnbench.results.score import Score
     from unlearnbench.unlearning.examiner import Examiner
@@ -54,7 +48,7 @@ def load_model(
     """
     from unlearnbench.experiments.model_choice import choose_model
 
-    experiment = _experiment(
+    experiment = experiment_of(
         model=(name,),
         revision=revision,
         device=device,
@@ -104,7 +98,7 @@ def load_forget_set(
     Raises `UserError` naming file and row of what is wrong with the data.
     """
     of_benchmark = {"benchmark": name, "data": data, "template": template}
-    experiment = _experiment(
+    experiment = experiment_of(
         **(of_benchmark if is_benchmark(name) else {"forget_set": name, "tasks": ("forgetting",)}),
         runs=() if run is None else (run,),
         limit=limit,
@@ -114,7 +108,7 @@ def load_forget_set(
         refusals=refusals,
         encoder=encoder,
         pairing=pairing,
-        settings=_protocol_settings(protocol),
+        settings=protocol_settings(protocol),
         references=("before",),
     )
     cell = _planned(experiment, model)
@@ -139,7 +133,7 @@ def make_examiner(
     from unlearnbench.running.environment import randomness_put_back
 
     loaded = _loaded(forget_set, model)
-    options = _experiment(stop=stop, el_epochs=el_epochs, bert=bert)
+    options = experiment_of(stop=stop, el_epochs=el_epochs, bert=bert)
     cell = loaded.cell
     if (stop, el_epochs, bert) != ("auto", "auto", None):
         experiment = replace(
@@ -194,7 +188,7 @@ def unlearn(
     title = f"{cell.group}: {label}, forget set {cell.run}, seed {made.seed}"
     place = cell.data.world.name if cell.data.world else "hub"
     of_benchmark = {name: getattr(loaded.experiment, name) for name in FIELDS}
-    schedule = _experiment(**{**of_benchmark, **options})
+    schedule = experiment_of(**{**of_benchmark, **options})
     trained = scheduled(model, schedule, made, len(loaded.rows), place)
     with trained as documents, progress_bar(1, progress) as bar, randomness_put_back():
         bar.start(title)
@@ -236,15 +230,15 @@ def evaluate(
     from unlearnbench.running.measuring import measure_tasks
 
     loaded = None if forget_set is None else _loaded(forget_set, model, examiner)
-    experiment = _experiment(
+    experiment = experiment_of(
         tasks=_measurable(tasks, loaded),
         task_limit=task_limit,
         text=text,
         data=data,
         data_revision=data_revision,
         settings=[
-            *plain(_protocol_settings(protocol or PAPER)),
-            *_experiment(settings=settings).settings,
+            *plain(protocol_settings(protocol or PAPER)),
+            *experiment_of(settings=settings).settings,
         ],
         seeds=(seed,),
     )
@@ -259,7 +253,7 @@ def evaluate(
     world = loaded.cell.data.world if loaded else _choice(model).world
     place = world.name if world else "hub"
     texts, sets, problems = evaluation_data(experiment, place, planner.needs)
-    _warn(problems)
+    warn(problems)
     with randomness_put_back():
         if loaded is not None and examiner is None:
             examiner = _examiner(replace(loaded.cell, stop="paper"), model)
@@ -278,33 +272,6 @@ def evaluate(
     for name, measurement in measured.items():
         columns_of(plugins[name], measurement)  # raises for a metric that is not declared
     return {name: measurement.scores for name, measurement in measured.items()}
-
-
-def run(*, experiment: str | None = None, progress: bool = False, **options: Any) -> "Results":
-    """Run a grid of cells, or a named experiment, and give its results.
-
-    The options are those of `unlearnbench run` (its --help explains them) with underscores:
-    methods=["icu"], model="nano-neo", limit=8, out="results"; settings={"icu.alpha": 0.1} is
-    its --set.  What has a result in `out` is not run again.  Cells run one after the other in
-    this process unless `jobs` says otherwise; a script that gives `jobs` needs
-    `if __name__ == "__main__":` around the call.
-    A cell that fails is a result with status 'failed'.  Raises `UserError` for what cannot be had
-    before any cell is run.
-    """
-    from unlearnbench.models.devices.strategy import n_processes
-    from unlearnbench.reading import results_of_run
-    from unlearnbench.running.environment import randomness_put_back
-    from unlearnbench.running.launching.requested import RequestedRun
-
-    if n_processes() > 1:
-        raise UserError(
-            "ub.run runs in one process; under a launcher of processes use: unlearnbench run"
-        )
-    requested = RequestedRun.of(_without_none({"jobs": 0, **options}), experiment, spelling="{}")
-    _warn(requested.plan.warnings)
-    with randomness_put_back():
-        outcome = requested.run(show_progress=progress)
-    return results_of_run(requested.store.folder, requested.results(outcome), experiment)
 
 
 def _retrained(
@@ -335,7 +302,7 @@ def _make_method(
 ) -> Method:
     """The method with the settings that the command line would run it with."""
     find("methods", name)  # an unknown one is told by its name, not by that of a setting
-    requested = _experiment(
+    requested = experiment_of(
         methods=(name,),
         settings={f"{name}.{setting}": value for setting, value in settings.items()},
         seeds=None if seed is None else (seed,),
@@ -348,7 +315,7 @@ def _make_method(
     planner = Planner(experiment)
     kind = planner.methods[name]
     chosen = planner.settings(kind, _choice(model), loaded.cell.data)
-    _warn(planner.warnings)
+    warn(planner.warnings)
     method: Method = construct(kind, {**chosen.values, "seed": requested.seeds[0]})
     return method
 
@@ -362,7 +329,7 @@ def _taken_options(settings: dict[str, Any], method: str | Method) -> dict[str, 
 
 def _planned(experiment: Experiment, model: "LanguageModel") -> Cell:
     cell, problems = plan_cell(experiment, _choice(model))
-    _warn(problems)
+    warn(problems)
     return cell
 
 
@@ -407,7 +374,7 @@ def _loaded(
 
 def _measurable(tasks: str | Sequence[str], forget_set: LoadedForgetSet | None) -> tuple[str, ...]:
     """The tasks by name; where none is named the benchmark's, or all that can be measured."""
-    names = _experiment(tasks=tasks).tasks
+    names = experiment_of(tasks=tasks).tasks
     if not names and forget_set is not None and forget_set.cell.data.benchmark is not None:
         return tuple(forget_set.cell.tasks)
     chosen = chosen_plugins("tasks", names)
@@ -420,29 +387,3 @@ def _measurable(tasks: str | Sequence[str], forget_set: LoadedForgetSet | None) 
             "forget_set=ub.load_forget_set(NAME, model)"
         )
     return alone
-
-
-def _experiment(**options: Any) -> Experiment:
-    """The experiment of these options, each checked; None stands for the default."""
-    return Experiment.parse(_without_none(options), spelling="{}")
-
-
-def _without_none(options: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        name: plain(value)
-        for name, value in options.items()
-        if value is not None and (not isinstance(value, tuple) or value)
-    }
-
-
-def _protocol_settings(protocol: str | Protocol) -> dict[str, Any]:
-    """What makes the paper's protocol this one; raises `UserError` for an unknown name."""
-    if not isinstance(protocol, Protocol):
-        protocol = Protocol.named(_experiment(protocol=protocol).protocol)
-    values = {field.name: getattr(protocol, field.name) for field in fields(Protocol)}
-    return {f"protocol.{n}": v for n, v in values.items() if v != getattr(PAPER, n)}
-
-
-def _warn(messages: Sequence[str]) -> None:
-    for message in messages:
-        warnings.warn(message, stacklevel=3)
