@@ -106,9 +106,7 @@ class Lora(Wrapper):
         finally:
             if self.keep == "adapter":
                 adapters.config.base_model_name_or_path = model.source.location
-                model.saved_beside["adapter"] = partial(
-                    _save, adapters.config, adapters.weights()
-                )
+                model.saved_beside["adapter"] = partial(_save, adapters.config, adapters.weights())
             adapters.merge()
 
 

@@ -113,9 +113,7 @@ class Adapters:
         }
 
 
-def _inject(
-    network: "PreTrainedModel", names: "Sequence[str]", rank: int, alpha: float
-) -> Any:
+def _inject(network: "PreTrainedModel", names: "Sequence[str]", rank: int, alpha: float) -> Any:
     """Put adapters beside the layers, with only them trained; peft's configuration of them."""
     from unlearnbench.unlearning.steps import global_generators_kept
 
