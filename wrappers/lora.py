@@ -3,12 +3,18 @@
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from unlearnbench.errors import UserError, unknown
+from unlearnbench.errors import UserError
 from unlearnbench.registry import register
 from unlearnbench.settings import setting
+from unlearnbench.unlearning.adapters import (
+    ALL_LINEAR,
+    Adapters,
+    adapted_layers,
+    layers_of_architecture,
+    need_peft,
+)
 from unlearnbench.unlearning.wrapper import Wrapper
 
 if TYPE_CHECKING:
@@ -20,7 +26,7 @@ if TYPE_CHECKING:
 
     from unlearnbench.models.language_model import LanguageModel
 
-_ADAPTER = "default"  # peft's own name for an only one
+_NAME = "the wrapper 'lora'"  # as its errors call it
 
 
 @register
@@ -67,7 +73,7 @@ class Lora(Wrapper):
 
         Only adapters are trained: what such a method chooses would be left out unsaid.
         """
-        _need_peft()
+        need_peft(_NAME)
         made = network()
         self.targets(made)
         if method is not None and not all(method.trains(n) for n, _ in made.named_parameters()):
@@ -86,129 +92,22 @@ class Lora(Wrapper):
 
         Raises `UserError` naming the nearest layer for a name that no linear layer has.
         """
-        layers = _linear_layers(network)
-        wanted = self.target_modules or _of_architecture(network.config.model_type)
-        if wanted in ((), ("all-linear",)):
-            return {name: layer for name, layer in layers.items() if not _is_head(layer, network)}
-        chosen: dict[str, nn.Module] = {}
-        for one in wanted:
-            found = {n: m for n, m in layers.items() if n == one or n.endswith(f".{one}")}
-            if not found:
-                known = {name.rpartition(".")[2] for name in layers}
-                raise unknown(
-                    f"linear layer of {type(network).__name__}",
-                    one,
-                    sorted(known | {"all-linear"}),
-                    f"unlearnbench show lora (there are {', '.join(sorted(known))})",
-                )
-            chosen |= found
-        return chosen
+        wanted = self.target_modules or layers_of_architecture(network.config.model_type)
+        return adapted_layers(network, wanted or (ALL_LINEAR,))
 
     @contextmanager
     def around(self, model: "LanguageModel", seed: int) -> "Iterator[None]":
         """Adapters in the network's layers; afterwards merged into them and gone."""
         network = model.network
-        were_trained = [(p, p.requires_grad) for p in network.parameters()]
-        config = self._inject(network)
-        adapters = _adapters(network)
-        _draw(adapters, seed)
+        need_peft(_NAME)
+        adapters = Adapters(network, list(self.targets(network)), self.rank, self.alpha, seed)
         try:
             yield
         finally:
             if self.keep == "adapter":
-                weights = _weights_of(adapters)
-                config.base_model_name_or_path = model.source.location
-                model.saved_beside["adapter"] = partial(_save, config, weights)
-            _merge(network, adapters)
-            for parameter, was_trained in were_trained:
-                parameter.requires_grad_(was_trained)
-
-    def _inject(self, network: "PreTrainedModel") -> Any:
-        """Put adapters beside the layers, with only them trained; peft's configuration of them."""
-        import warnings
-
-        from unlearnbench.unlearning.steps import global_generators_kept
-
-        _need_peft()
-        names = list(self.targets(network))
-        with global_generators_kept(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that Conv1D stores its weight transposed
-            from peft import LoraConfig, inject_adapter_in_model
-
-            config = LoraConfig(
-                r=self.rank,
-                lora_alpha=self.alpha,  # type: ignore[arg-type]  # it need not be whole
-                lora_dropout=0.0,
-                target_modules=names,
-                task_type="CAUSAL_LM",
-            )
-            inject_adapter_in_model(config, network, _ADAPTER)
-        return config
-
-
-def _need_peft() -> None:
-    if find_spec("peft") is None:
-        raise UserError("the wrapper 'lora' needs peft: pip install 'unlearnbench[lora]'")
-
-
-def _of_architecture(model_type: str) -> tuple[str, ...]:
-    """The layers that peft's authors chose for an architecture; none for one they do not name."""
-    from peft.utils import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING as BY_TYPE
-
-    return tuple(BY_TYPE.get(model_type, ()))
-
-
-def _linear_layers(network: "PreTrainedModel") -> "dict[str, nn.Module]":
-    """By name; without a head whose weight is the embeddings' too, which a product would move."""
-    from torch import nn
-    from transformers.pytorch_utils import Conv1D
-
-    is_tied = bool(network.config.get_text_config().tie_word_embeddings)
-    return {
-        name: module
-        for name, module in network.named_modules()
-        if isinstance(module, nn.Linear | Conv1D) and not (is_tied and _is_head(module, network))
-    }
-
-
-def _is_head(module: "nn.Module", network: "PreTrainedModel") -> bool:
-    return module is network.get_output_embeddings()
-
-
-def _adapters(network: "PreTrainedModel") -> dict[str, Any]:
-    """peft's layers by the names of those whose places they have taken."""
-    from peft.tuners.lora import LoraLayer
-
-    return {n: m for n, m in network.named_modules() if isinstance(m, LoraLayer)}
-
-
-def _draw(adapters: dict[str, Any], seed: int) -> None:
-    """A as peft draws it, from the cell's seed, and the same on every device; B is zero."""
-    import math
-
-    import torch
-
-    from unlearnbench.unlearning.steps import seeded_generator
-
-    random = seeded_generator(seed, "adapter")
-    with torch.no_grad():
-        for layer in adapters.values():
-            a = layer.lora_A[_ADAPTER].weight
-            drawn = torch.empty(a.shape)
-            torch.nn.init.kaiming_uniform_(drawn, a=math.sqrt(5), generator=random)
-            a.copy_(drawn)
-
-
-def _weights_of(adapters: dict[str, Any]) -> "dict[str, Tensor]":
-    """The small matrices under the names that peft's files have for them."""
-    return {
-        f"base_model.model.{name}.lora_{which}.weight": matrices[_ADAPTER]
-        .weight.detach()
-        .cpu()
-        .clone()
-        for name, layer in adapters.items()
-        for which, matrices in (("A", layer.lora_A), ("B", layer.lora_B))
-    }
+                adapters.config.base_model_name_or_path = model.source.location
+                model.saved_beside["adapter"] = partial(_save, adapters.config, adapters.weights())
+            adapters.merge()
 
 
 def _save(config: Any, weights: "dict[str, Tensor]", folder: "Path") -> None:
@@ -218,11 +117,3 @@ def _save(config: Any, weights: "dict[str, Tensor]", folder: "Path") -> None:
     folder.mkdir()
     save_file(weights, folder / "adapter_model.safetensors", metadata={"format": "pt"})
     config.save_pretrained(folder)
-
-
-def _merge(network: "PreTrainedModel", adapters: dict[str, Any]) -> None:
-    """Add each product to its layer's weight, and put the layer back in its place."""
-    for name, layer in adapters.items():
-        layer.merge()
-        network.set_submodule(name, layer.get_base_layer())
-    vars(network).pop("peft_config", None)

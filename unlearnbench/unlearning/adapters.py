@@ -1,0 +1,171 @@
+"""Low-rank adapters by peft: which layers get them, and how they are put in and added up."""
+
+import math
+import warnings
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from unlearnbench.errors import UserError, unknown
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor, nn
+    from transformers import PreTrainedModel
+
+_ADAPTER = "default"  # peft's own name for an only one
+ALL_LINEAR = "all-linear"
+
+
+def need_peft(user: str) -> None:
+    """Raise `UserError` where peft is not installed; `user` is who asks for it."""
+    if find_spec("peft") is None:
+        raise UserError(f"{user} needs peft: pip install 'unlearnbench[lora]'")
+
+
+def adapted_layers(
+    network: "PreTrainedModel", wanted: "Sequence[str]" = (ALL_LINEAR,), see: str = "show lora"
+) -> "dict[str, nn.Module]":
+    """The layers that get an adapter, by their full names.
+
+    `wanted` are ends of names, or all-linear: every linear layer but the output head.  Raises
+    `UserError` naming the nearest layer for a name that no linear layer has.
+    """
+    layers = _linear_layers(network)
+    if tuple(wanted) == (ALL_LINEAR,):
+        return {name: layer for name, layer in layers.items() if not _is_head(layer, network)}
+    chosen: dict[str, nn.Module] = {}
+    for one in wanted:
+        found = {n: m for n, m in layers.items() if n == one or n.endswith(f".{one}")}
+        if not found:
+            known = {name.rpartition(".")[2] for name in layers}
+            raise unknown(
+                f"linear layer of {type(network).__name__}",
+                one,
+                sorted(known | {ALL_LINEAR}),
+                f"unlearnbench {see} (there are {', '.join(sorted(known))})",
+            )
+        chosen |= found
+    return chosen
+
+
+def layers_of_architecture(model_type: str) -> tuple[str, ...]:
+    """The layers that peft's authors chose for an architecture; none for one they do not name."""
+    from peft.utils import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING as BY_TYPE
+
+    return tuple(BY_TYPE.get(model_type, ()))
+
+
+class Adapters:
+    """Of chosen layers W + (alpha / rank) B A is trained, W is not; B is zero at first.
+
+    A is drawn as peft draws it, from `seed`, and the same on every device.
+    """
+
+    def __init__(
+        self, network: "PreTrainedModel", names: "Sequence[str]", rank: int, alpha: float, seed: int
+    ) -> None:
+        self._network = network
+        self._were_trained = [(p, p.requires_grad) for p in network.parameters()]
+        self.config = _inject(network, names, rank, alpha)
+        self._layers = _adapted(network)
+        self._before: dict[str, Tensor] = {}  # weights as they were before a product was added
+        _draw(self._layers, seed)
+
+    def merge(self) -> None:
+        """Add each product to its layer's weight, and put the layer back: an ordinary network."""
+        for name, layer in self._layers.items():
+            layer.merge()
+            self._network.set_submodule(name, layer.get_base_layer())
+        vars(self._network).pop("peft_config", None)
+        for parameter, was_trained in self._were_trained:
+            parameter.requires_grad_(was_trained)
+
+    def put_aside(self) -> None:
+        """`merge` for a while: `bring_back` takes the products away, bit for bit."""
+        self._before = {
+            name: layer.get_base_layer().weight.detach().clone()
+            for name, layer in self._layers.items()
+        }
+        self.merge()
+
+    def bring_back(self) -> None:
+        """The adapters beside the weights again, and only they are trained."""
+        import torch
+
+        for parameter, _ in self._were_trained:
+            parameter.requires_grad_(False)
+        for name, layer in self._layers.items():
+            layer.unmerge()
+            with torch.no_grad():
+                layer.get_base_layer().weight.copy_(self._before.pop(name))
+            self._network.set_submodule(name, layer)
+
+    def weights(self) -> "dict[str, Tensor]":
+        """The small matrices under the names that peft's files have for them."""
+        return {
+            f"base_model.model.{name}.lora_{which}.weight": matrices[_ADAPTER]
+            .weight.detach()
+            .cpu()
+            .clone()
+            for name, layer in self._layers.items()
+            for which, matrices in (("A", layer.lora_A), ("B", layer.lora_B))
+        }
+
+
+def _inject(network: "PreTrainedModel", names: "Sequence[str]", rank: int, alpha: float) -> Any:
+    """Put adapters beside the layers, with only them trained; peft's configuration of them."""
+    from unlearnbench.unlearning.steps import global_generators_kept
+
+    with global_generators_kept(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that Conv1D stores its weight transposed
+        from peft import LoraConfig, inject_adapter_in_model
+
+        config = LoraConfig(
+            r=rank,
+            lora_alpha=alpha,  # type: ignore[arg-type]  # it need not be whole
+            lora_dropout=0.0,
+            target_modules=list(names),
+            task_type="CAUSAL_LM",
+        )
+        inject_adapter_in_model(config, network, _ADAPTER)
+    return config
+
+
+def _linear_layers(network: "PreTrainedModel") -> "dict[str, nn.Module]":
+    """By name; without a head whose weight is the embeddings' too, which a product would move."""
+    from torch import nn
+    from transformers.pytorch_utils import Conv1D
+
+    is_tied = bool(network.config.get_text_config().tie_word_embeddings)
+    return {
+        name: module
+        for name, module in network.named_modules()
+        if isinstance(module, nn.Linear | Conv1D) and not (is_tied and _is_head(module, network))
+    }
+
+
+def _is_head(module: "nn.Module", network: "PreTrainedModel") -> bool:
+    return module is network.get_output_embeddings()
+
+
+def _adapted(network: "PreTrainedModel") -> dict[str, Any]:
+    """peft's layers by the names of those whose places they have taken."""
+    from peft.tuners.lora import LoraLayer
+
+    return {n: m for n, m in network.named_modules() if isinstance(m, LoraLayer)}
+
+
+def _draw(layers: dict[str, Any], seed: int) -> None:
+    """A as peft draws it, the same on every device; B is zero."""
+    import torch
+
+    from unlearnbench.unlearning.steps import seeded_generator
+
+    random = seeded_generator(seed, "adapter")
+    with torch.no_grad():
+        for layer in layers.values():
+            a = layer.lora_A[_ADAPTER].weight
+            drawn = torch.empty(a.shape)
+            torch.nn.init.kaiming_uniform_(drawn, a=math.sqrt(5), generator=random)
+            a.copy_(drawn)
