@@ -65,7 +65,7 @@ class Direction(Attack):
         2500,
         "most tokens that are looked at, evenly spaced over all prefixes",
         minimum=1,
-        source="of the principal axis in the released code",
+        source="the released code, of its principal axis",
     )
 
     @property

@@ -45,27 +45,25 @@ class Prune(Attack):
     )
     forget_top: tuple[float, ...] = setting(
         (0.01, 0.025, 0.05, 0.1),
-        "set-difference: shares of a matrix that score highest on forget rows (p)",
+        "set-difference: shares of a matrix that score highest on forget rows (p); released: nine "
+        "from 0.005 to 0.2",
         minimum=0,
         maximum=1,
-        source="nine from 0.005 to 0.2 in the released code",
     )
     retain_top: tuple[float, ...] = setting(
         (0.1,),
-        "set-difference: shares that score highest on retain rows and stay (q); pairs with p over "
-        "q are left out, as released",
+        "set-difference: shares that score highest on retain rows and stay (q); released: the same "
+        "nine; pairs with p over q are left out, as there",
         minimum=0,
         maximum=1,
-        source="nine from 0.005 to 0.2 in the released code",
     )
     shares: tuple[float, ...] = setting(
         (0.0, 0.1, 0.25, 0.5), "wanda, magnitude: shares removed", minimum=0, maximum=1
     )
     score: Literal["wanda", "snip"] = setting(
         "wanda",
-        "importance of a weight: |W| times the norm of its input, or |W| times the loss's gradient "
-        "(of set-difference alone)",
-        source="snip in the released code",
+        "set-difference: importance of a weight, |W| times the norm of its input, or |W| times the "
+        "loss's gradient (snip, as the released script has it)",
     )
     rows: int = setting(
         128, "rows of the forget set and of the pool that scores are taken on", minimum=1

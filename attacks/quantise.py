@@ -49,6 +49,7 @@ class Quantise(Attack):
   year = {2025}
 }"""
     needs = ("original model",)
+    packages = ("bitsandbytes",)
 
     schemes: tuple[Scheme, ...] = setting(
         ("int8", "int4", "nf4", "fp4", "q4_0"),

@@ -182,6 +182,8 @@ def test_updates_beside_bins():
     assert facts["update_to_bin_mean"] == pytest.approx((0 + 0.25 + 0.75 + 1) / 4)
     assert facts["update_to_bin_median"] == pytest.approx(0.25)  # the lower of the middle two
     assert facts["same_code_share"] == pytest.approx(5 / 8)
+    sampled = update_to_bin([(after, before)], "int4", 8, most=4)  # 0 and 0.75
+    assert sampled == facts | {"update_to_bin_median": 0}
     unchanged = {"update_to_bin_median": 0, "update_to_bin_mean": 0, "same_code_share": 1}
     assert update_to_bin([(before, before)], "int4", 8) == unchanged
     assert update_to_bin([(after, torch.zeros(2, 4))], "int4", 8) == {}

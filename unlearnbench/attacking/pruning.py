@@ -67,8 +67,8 @@ def importance(
     """Each layer's scores on these rows, padding aside; none of a layer that no token reaches."""
     if score == "snip":
         return gradient_scores(model, weights, rows)
-    norms = input_norms(model, weights.layers, rows, batch_size)
-    return {name: wanda(weights.kept[name], of_inputs) for name, of_inputs in norms.items()}
+    norms, kept = input_norms(model, weights.layers, rows, batch_size), weights.kept
+    return {n: wanda(kept[n], own.to(kept[n].device)) for n, own in norms.items()}
 
 
 @torch.no_grad()
@@ -78,12 +78,12 @@ def input_norms(
     rows: Sequences,
     batch_size: int,
 ) -> dict[str, Tensor]:
-    """[inputs] by layer: the L2 norm of each input over all tokens of all rows."""
+    """[inputs] by layer, on the CPU: the L2 norm of each input over all tokens of all rows."""
     squares: dict[str, Tensor] = {}
 
     def add(name: str, inputs: Tensor) -> None:
-        tokens = inputs.detach().reshape(-1, inputs.shape[-1])
-        squares[name] = squares.get(name, 0) + tokens.double().square().sum(0)
+        tokens = inputs.detach().reshape(-1, inputs.shape[-1]).float()
+        squares[name] = squares.get(name, 0) + tokens.square().sum(0).cpu().double()
 
     with _inputs_seen(layers, add):
         for batch in _unpadded(rows, batch_size):
@@ -125,8 +125,9 @@ def gradient_scores(
             for name, layer in weights.layers.items():
                 gradient: Any = layer.weight.grad
                 if gradient is not None:
-                    product = weights.kept[name].float() * as_matrix(layer, gradient).float()
-                    sums[name] = sums.get(name, 0) + product.abs()
+                    kept = weights.kept[name]
+                    slopes = as_matrix(layer, gradient).to(kept.device)
+                    sums[name] = sums.get(name, 0) + (kept.float() * slopes.float()).abs()
                 layer.weight.grad = None
     return {name: total / n_rows for name, total in sums.items()}
 

@@ -43,9 +43,6 @@ NF4 = (
 _FP4_POSITIVE = tuple(n / 12 for n in (0.0, 0.0625, 2, 3, 4, 6, 8, 12))
 FP4 = tuple(sorted({-level for level in _FP4_POSITIVE} | set(_FP4_POSITIVE)))
 
-# Of more weights than this a median is that of evenly spaced ones.
-_MOST_RATIOS = 2**24
-
 
 @dataclass(frozen=True)
 class Quantised:
@@ -189,16 +186,16 @@ def has_bitsandbytes() -> bool:
 
 
 def update_to_bin(
-    pairs: Iterable[tuple[Tensor, Tensor]], scheme: Scheme, n_weights: int
+    pairs: Iterable[tuple[Tensor, Tensor]], scheme: Scheme, n_weights: int, most: int = 2**24
 ) -> dict[str, float]:
     """How large an update is beside the bins of a scheme, over pairs of a matrix after and before.
 
     The ratio is |w_after - w_before| / (width of the bin that w_before fell in), its mean and
-    median over all weights (of more than 2^24 the median of evenly spaced ones); and the share of
-    weights whose code is the one that they had before.  Weights of rows or blocks that were 0
-    throughout have no bin, and count in the share alone.
+    median over all `n_weights` (the median, of more than `most`, over about so many evenly spaced
+    ones); and the share of weights whose code is the one that they had before.  Weights of rows or
+    blocks that were 0 throughout have no bin, and count in the share alone.
     """
-    step = math.ceil(n_weights / _MOST_RATIOS)
+    step = math.ceil(n_weights / most)
     total, n_ratios, n_same, n_codes = 0.0, 0, 0, 0
     sampled: list[Tensor] = []
     for after, before in pairs:

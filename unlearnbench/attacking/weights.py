@@ -58,6 +58,11 @@ def check_linear_layers(attack: str, model: "LanguageModel") -> dict[str, nn.Mod
     return layers
 
 
+def _copied(matrix: Tensor) -> Tensor:
+    # Apple's GPUs have no double precision, in which some of what is computed of weights is.
+    return matrix.to("cpu" if matrix.device.type == "mps" else matrix.device, copy=True)
+
+
 @dataclass(frozen=True)
 class LinearWeights:
     """The linear layers of all networks of a model, with their weights as they were found."""
@@ -73,7 +78,7 @@ class LinearWeights:
             for place, network in enumerate(networks_of(model))
             for name, layer in linear_layers(network).items()
         }
-        return cls(layers, {n: as_matrix(layer).clone() for n, layer in layers.items()})
+        return cls(layers, {name: _copied(as_matrix(layer)) for name, layer in layers.items()})
 
     @property
     def n_weights(self) -> int:
