@@ -1,6 +1,6 @@
 """Mixing: weights on the straight line from the unlearned model back to the original one."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,7 @@ from unlearnbench.registry import register
 from unlearnbench.settings import setting
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from unlearnbench.models.language_model import LanguageModel
 
@@ -37,20 +37,28 @@ class Mixing(Attack):
     @property
     def n_points(self) -> int:
         """One for each share."""
-        return len(self.alphas)
+        return len(set(self.alphas))
 
     def apply(self, model: "LanguageModel", target: Target) -> Iterator[Point]:
-        """The model at each share, changed in place."""
+        """The model at each share, changed in place.
+
+        Both networks of a pair that is decoded as one (WHP) go back to the original, which is
+        what the pair of it and itself answers as.
+        """
+        from unlearnbench.attacking.weights import networks_of
+
         assert target.load_original is not None
         original = target.load_original().network
-        start = {name: p.detach().clone() for name, p in model.network.named_parameters()}
-        for alpha in self.alphas:
-            mix_weights(model.network, start, original, alpha)
+        networks = networks_of(model)
+        starts = [{n: p.detach().clone() for n, p in net.named_parameters()} for net in networks]
+        for alpha in dict.fromkeys(self.alphas):
+            for network, start in zip(networks, starts, strict=True):
+                mix_weights(network, start, original, alpha)
             yield Point(f"alpha={alpha:g}", f"α = {alpha:g}", model, position=alpha)
 
 
 def mix_weights(
-    network: "nn.Module", start: "dict[str, object]", end: "nn.Module", alpha: float
+    network: "nn.Module", start: "Mapping[str, Tensor]", end: "nn.Module", alpha: float
 ) -> None:
     """Set each weight to (1 - alpha) start + alpha end; exactly one of them at 0 and at 1.
 
@@ -64,4 +72,13 @@ def mix_weights(
             other = ends.get(name)
             if other is None or other.shape != weight.shape:
                 raise UserError(f"mixing: the original model has no weight {name} of that shape")
-            weight.copy_(torch.lerp(start[name], other.to(weight), alpha))  # type: ignore[arg-type]
+            weight.copy_(_between(start[name], other.detach().to(weight), alpha))
+
+
+def _between(start: "Tensor", end: "Tensor", alpha: float) -> "Tensor":
+    """(1 - alpha) start + alpha end; at its ends bit for bit, the sign of a zero included."""
+    import torch
+
+    if alpha in (0, 1):
+        return end if alpha else start
+    return torch.lerp(start, end, alpha)

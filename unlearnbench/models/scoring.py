@@ -285,7 +285,11 @@ def hidden_states(
 
 def decoder_layers(model: "LanguageModel") -> nn.ModuleList:
     """The network's layers, in order; raises `UserError` if it does not name them as others do."""
-    network = model.network
+    return layers_of(model.network)
+
+
+def layers_of(network: Any) -> nn.ModuleList:
+    """The layers of a network that may be no model's own, as `decoder_layers`."""
     n_layers = getattr(network.config.get_text_config(), "num_hidden_layers", None)
     lists = (m for m in network.get_decoder().modules() if isinstance(m, nn.ModuleList))
     layers = next((each for each in lists if len(each) == n_layers), None)
