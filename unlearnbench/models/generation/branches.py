@@ -1,7 +1,8 @@
-"""Greedy continuations that branch off one teacher-forced pass and share its cache."""
+"""Continuations that branch off one teacher-forced pass and share its cache: greedy, or chosen."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from typing import Protocol as Interface
 
@@ -57,6 +58,17 @@ class Watch(Interface):
         ...
 
 
+class Choice(Interface):
+    """Takes each branch's next token, where it is not to be the best one."""
+
+    def tokens(self, branches: Tensor, column: int, logits: Tensor) -> Tensor:
+        """[k] on the CPU: what these branches get at `column`, from its scores [k, V].
+
+        What a branch gets that is over already counts for nothing.
+        """
+        ...
+
+
 def prefill_batches(
     model: "LanguageModel", input_ids: Tensor, batch_size: int
 ) -> Iterator[tuple[range, Prefill]]:
@@ -106,19 +118,20 @@ def decode_branches(
     branches: Sequence[Branch],
     batch_size: int = 32,
     watch: Watch | None = None,
+    choice: Choice | None = None,
 ) -> list[list[int]]:
-    """Each branch's tokens from its start on: greedy, up to its end, an end of sequence included.
+    """Each branch's tokens from its start on, up to its end, an end of sequence included.
 
-    A branch that `watch` calls settled ends early.  Memory is bounded: at least
-    `batch_size` branches go together, and as many as fit in 256 MiB (on a GPU: what is free).
-    Where the network keeps no columns, the library's `generate` writes all of them.
+    Greedy, unless there is a `choice`.  A branch that `watch` calls settled ends early.  Memory is
+    bounded: at least `batch_size` branches go together, and as many as fit in 256 MiB (on a GPU:
+    what is free).  Where the network keeps no columns, the library's `generate` writes them all.
     """
     if prefill.cache is None:
-        return _decode_plainly(model, prefill, branches, batch_size)
+        return _decode_plainly(model, prefill, branches, batch_size, choice)
     tokens: list[list[int]] = [[] for _ in branches]
     shares = reads_shared_columns(model.network)
     for chunk, n_shared in _chunks(model, prefill, branches, batch_size, shares):
-        decoded = Lockstep(model, prefill, branches, chunk, watch, n_shared).run()
+        decoded = Lockstep(model, prefill, branches, chunk, watch, n_shared, choice).run()
         for b, ids in zip(chunk, decoded, strict=True):
             tokens[b] = ids
     model.meter.count_generated(sum(map(len, tokens)))
@@ -126,7 +139,11 @@ def decode_branches(
 
 
 def _decode_plainly(
-    model: "LanguageModel", prefill: Prefill, branches: Sequence[Branch], batch_size: int
+    model: "LanguageModel",
+    prefill: Prefill,
+    branches: Sequence[Branch],
+    batch_size: int,
+    choice: Choice | None,
 ) -> list[list[int]]:
     """Branches that start and end at one column go together, so that nothing is padded."""
     tokens = [[branch.first] for branch in branches]
@@ -140,7 +157,9 @@ def _decode_plainly(
             prefixes = prefill.input_ids[[branches[b].row for b in chunk], :start]
             firsts = torch.tensor([[branches[b].first] for b in chunk])
             prompts = torch.cat([prefixes.cpu(), firsts], dim=1)
-            written = generate(model, prompts, end - start - 1, use_cache=use_cache)
+            choose = None if choice is None else partial(choice.tokens, chunk)
+            n_new = end - start - 1
+            written = generate(model, prompts, n_new, use_cache=use_cache, choose=choose)
             for b, ids in zip(chunk.tolist(), written, strict=True):
                 tokens[b] += ids
     model.meter.count_generated(sum(map(len, tokens)))
@@ -282,8 +301,9 @@ class Lockstep:
         chunk: Sequence[int],  # indices into branches, by ascending start
         watch: Watch | None,
         n_shared: int,  # first columns that the network can read where the rows have them
+        choice: Choice | None = None,
     ) -> None:
-        self.model, self.watch = model, watch
+        self.model, self.watch, self.choice = model, watch, choice
         own = [branches[b] for b in chunk]
         self.chunk = torch.tensor(chunk)
         self.starts = torch.tensor([b.start for b in own])
@@ -323,7 +343,12 @@ class Lockstep:
         cache = self._cache(len(active))
         logits = self.model.network(input_ids=fed, past_key_values=cache, use_cache=True).logits
         going = ~self.done[active]
-        self._write(column + 1, active[going], best_tokens(logits[:, -1])[going])
+        self._write(column + 1, active[going], self._next(active, column + 1, logits[:, -1])[going])
+
+    def _next(self, active: Tensor, column: int, logits: Tensor) -> Tensor:
+        if self.choice is None:
+            return best_tokens(logits)
+        return self.choice.tokens(self.chunk[active], column, logits)
 
     def _cache(self, n_active: int) -> Cache:
         if self.places is None:

@@ -1,11 +1,12 @@
 """Continuations by the library's own `generate`."""
 
 import copy
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from transformers import GenerationConfig
+from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 
 if TYPE_CHECKING:
     from transformers.cache_utils import Cache
@@ -21,15 +22,28 @@ def generate(
     n_beams: int = 1,
     use_cache: bool = True,
     cache: "Cache | None" = None,
+    choose: Callable[[int, Tensor], Tensor] | None = None,
 ) -> list[list[int]]:
     """The new tokens of each of [B, L] prompts, up to and with an end of sequence.
 
-    The model's own generation defaults (sampling, penalties, lengths, forced tokens) count for
-    nothing.
+    The best ones, or those that `choose` takes at a column from its scores [B, V].  The model's own
+    generation defaults (sampling, penalties, lengths, forced tokens) count for nothing.
     """
     how = {"num_beams": n_beams, "use_cache": use_cache}
-    written = _generated(model, input_ids, new_tokens, how, attention_mask, cache)
+    chosen = _Chosen(choose) if choose is not None else None
+    written = _generated(model, input_ids, new_tokens, how, attention_mask, cache, chosen)
     return _cut(model, written[:, input_ids.shape[1] :].tolist())
+
+
+class _Chosen(LogitsProcessor):
+    """Leaves of each row's scores the token that is chosen: the best one, then."""
+
+    def __init__(self, choose: Callable[[int, Tensor], Tensor]) -> None:
+        self.choose = choose
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        tokens = self.choose(input_ids.shape[1], scores).to(scores.device)
+        return torch.full_like(scores, -torch.inf).scatter_(1, tokens[:, None], 0.0)
 
 
 def _cut(model: "LanguageModel", written: list[list[int]]) -> list[list[int]]:
@@ -82,6 +96,7 @@ def _generated(
     how: dict[str, Any],
     attention_mask: Tensor | None = None,
     cache: "Cache | None" = None,
+    chosen: LogitsProcessor | None = None,
 ) -> Any:
     # `generate` fills what a configuration leaves open from the model's own defaults, which the
     # library lets one set but not leave out: here they are a copy's, with the same weights.
@@ -98,4 +113,5 @@ def _generated(
             **{"do_sample": False, **how},
         ),
         **({} if cache is None else {"past_key_values": cache}),
+        **({} if chosen is None else {"logits_processor": LogitsProcessorList([chosen])}),
     )

@@ -54,7 +54,7 @@ def continue_prompts(
     every_end = {*ends, *([] if model.eos_token_id is None else [model.eos_token_id])}
     for batch in _batches(Room.of(model, batch_size), list(map(len, prompts)), new_tokens):
         prompt_ids = [prompts[i] for i in batch]
-        prefill = _prefill(model, prompt_ids)
+        prefill, _ = prefill_prompts(model, prompt_ids)
         watch = _Endings(model, stops, every_end, len(batch))
         starts = list(map(len, prompt_ids))
         written = continue_rows(model, prefill, starts, new_tokens, len(batch), watch)
@@ -92,10 +92,13 @@ def _prompt_ids(model: "LanguageModel", prompts: Sequence[str], new_tokens: int)
 
 
 @torch.inference_mode()
-def _prefill(model: "LanguageModel", prompts: list[list[int]]) -> Prefill:
+def prefill_prompts(
+    model: "LanguageModel", prompts: Sequence[Sequence[int]]
+) -> tuple[Prefill, Tensor]:
     """One pass over the prompts, padded on the right, where no prompt's tokens look.
 
-    Only what follows a prompt's last token is predicted; other columns hold -1.
+    Only what follows a prompt's last token is predicted, from the scores [R, V] that come along;
+    other columns hold -1.
     """
     padded = pad_sequence(
         [torch.tensor(ids) for ids in prompts], batch_first=True, padding_value=model.pad_token_id
@@ -106,7 +109,7 @@ def _prefill(model: "LanguageModel", prompts: list[list[int]]) -> Prefill:
     logits = cached_pass(model, padded, last, cache).float()
     predicted = torch.full((len(prompts), padded.shape[1] + 1), -1)
     predicted[torch.arange(len(prompts)), ends] = logits.argmax(-1).cpu()
-    return Prefill(padded, predicted, cache)
+    return Prefill(padded, predicted, cache), logits
 
 
 def _text(model: "LanguageModel", tokens: list[int]) -> str:

@@ -65,3 +65,11 @@ class Room:
         """Whether rows may go together whose keys and values, with later tokens', are kept."""
         kept = _FLOAT * n_rows * (n_tokens + n_later) * 2 * self.width * self.n_layers
         return kept <= self.kept_bytes and self.holds(n_rows, n_tokens)
+
+    def continues(self, n_rows: int, n_columns: int) -> bool:
+        """Whether rows may be written on together, each of which keeps so many columns of its own.
+
+        A token is drawn from scores over the vocabulary by four arrays of their size.
+        """
+        own = n_columns * 2 * self.width * self.n_layers
+        return _FLOAT * n_rows * (own + 4 * self.vocabulary) <= self.kept_bytes
