@@ -1,7 +1,7 @@
 """How a question and its answer become tokens: a plain prompt or the model's own chat template."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -33,6 +33,13 @@ class Template:
     together: bool = False  # tokenise question and answer as one text, cut at the prompt's length
     ends: bool = True  # the answer's end-of-sequence token is part of it
     fields: Mapping[str, Any] = field(default_factory=dict, hash=False)  # of the chat template
+    # Token ids in front of each prompt, and of a text: what an attack shows before it asks.
+    before: tuple[int, ...] = ()
+
+    def __repr__(self) -> str:
+        """What digests are made of: without an empty `before`, as when there was none."""
+        shown = [f.name for f in fields(self) if f.name != "before" or self.before]
+        return f"Template({', '.join(f'{name}={getattr(self, name)!r}' for name in shown)})"
 
     def resolved(self, model: "LanguageModel") -> Literal["chat", "plain"]:
         """Which kind this model gets; raises `UserError` for a chat template that it lacks."""
@@ -53,7 +60,8 @@ def encode_answers(
     """Prompt and answer tokens of each question and answer, as the model reads them.
 
     A beginning-of-sequence token that the model's texts start with is left out of the prompt:
-    whoever makes rows of the parts puts it there.  A text without a question has no prompt.
+    whoever makes rows of the parts puts it there.  A text without a question has no prompt but
+    what the template puts before it.
     """
     texts = _texts(model, template, pairs)
     # Each prompt once: an item's paraphrases and wrong answers have the same.
@@ -65,7 +73,7 @@ def encode_answers(
     else:
         bodies = _bodies(model, parts)
     return [
-        (_without_bos(model, heads[prompt]), body + end)
+        ([*template.before, *_without_bos(model, heads[prompt])], body + end)
         for (prompt, _, end), body in zip(texts, bodies, strict=True)
     ]
 
@@ -75,7 +83,8 @@ def encode_prompts(
 ) -> list[Ids]:
     """The tokens after which the model is to answer, without the BOS that its texts start with."""
     prompts = [prompt for prompt, _, _ in _texts(model, template, [(q, "") for q in questions])]
-    return [_without_bos(model, ids) for ids in _encode(model, template, prompts)]
+    heads = _encode(model, template, prompts)
+    return [[*template.before, *_without_bos(model, ids)] for ids in heads]
 
 
 def _encode(model: "LanguageModel", template: Template, texts: Sequence[str]) -> list[Ids]:

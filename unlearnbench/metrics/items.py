@@ -45,8 +45,8 @@ def encode_items(
     ]
     encoded = iter(encode_answers(model, split.template, [pair for own in pairs for pair in own]))
     ends = end_tokens(model, split.template) if split.template.ends else frozenset()
-    start = _start(model)
-    return [[_encoded(start, *next(encoded), ends) for _ in own] for own in pairs]
+    start, n_before = _start(model), len(split.template.before)
+    return [[_encoded(start, *next(encoded), ends, n_before) for _ in own] for own in pairs]
 
 
 def encode_questions(model: "LanguageModel", split: "Split") -> list[list[int]]:
@@ -64,11 +64,15 @@ def _start(model: "LanguageModel") -> Ids:
     return () if bos is None else (bos,)
 
 
-def _encoded(start: Ids, prompt: list[int], answer: list[int], ends: Collection[int]) -> Encoded:
+def _encoded(
+    start: Ids, prompt: list[int], answer: list[int], ends: Collection[int], n_before: int
+) -> Encoded:
     given = (*start, *prompt)
     n_end = int(bool(answer) and answer[-1] in ends)
-    if not given:  # nothing stands before a text's first token to predict it from
-        given, answer = tuple(answer[:1]), answer[1:]
+    # Nothing stands before a text's first token to predict it from.  Where an attack shows
+    # something before it, the same tokens are scored all the same.
+    if len(given) == n_before:
+        given, answer = (*given, *answer[:1]), answer[1:]
     return Encoded(given, tuple(answer), n_end)
 
 

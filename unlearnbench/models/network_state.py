@@ -24,7 +24,8 @@ def state_sha256(network: "nn.Module", rows: "Sequences | None" = None) -> str:
     if rows is not None:
         doc_ids, own = rows.doc_ids, [rows.input_ids, rows.lengths, rows.n_given]
         tensors = [*own, *tensors]
-    digest = hashlib.sha256(repr((doc_ids, *_kinds(network))).encode())
+    n_context = 0 if rows is None else rows.n_bos
+    digest = hashlib.sha256(repr((doc_ids, n_context, *_kinds(network))).encode())
     for tensor in tensors:
         flat = tensor.detach().contiguous().cpu().reshape(-1)
         digest.update(flat.view(torch.uint8).numpy().data)

@@ -13,14 +13,15 @@ class Sequences:
     """N sequences of at most L tokens: what a forget set, its pairs and its pool consist of.
 
     A beginning-of-sequence token, where the model has one, is column 0 and is
-    counted by `n_bos`; it is context, never something predicted or scored.
+    counted by `n_bos`; it is context, never something predicted or scored.  So is
+    what an attack puts behind it, in front of every row.
     """
 
     input_ids: Tensor  # [N, L] int64, right-padded with the model's pad id
     lengths: Tensor  # [N] int64, tokens of each row that count, BOS included
     n_given: Tensor  # [N] int64, leading tokens given before the suffix: BOS + t0
     doc_ids: tuple[str, ...]  # the row's name in its source; what every join uses
-    n_bos: int = 0
+    n_bos: int = 0  # first columns that are context: BOS, and what an attack puts behind it
 
     def __len__(self) -> int:
         return self.input_ids.shape[0]
