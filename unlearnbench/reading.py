@@ -261,6 +261,7 @@ def _findings(
     study: str | None,
     attacked: "Sequence[Result]",
 ) -> "Findings":
+    from unlearnbench.analysis.attacks.describing import with_descriptions
     from unlearnbench.analysis.derived import derive
     from unlearnbench.ratings.human.studies import read_studies
     from unlearnbench.ratings.judge.replies import JudgeFiles
@@ -278,7 +279,7 @@ def _findings(
         from unlearnbench.logs.imports import imported_note
 
         notes += filter(None, [imported_note(results)])
-    results, of_derived = derive(results)
+    results, of_derived = derive(with_descriptions(results, attacked))
     notes += of_derived
     keys = {result.key for result in results}
     # Read when a section asks for them: two studies to choose from are no matter of a table.

@@ -90,7 +90,7 @@ class Attack(ABC):
 
     @property
     def n_points(self) -> int:
-        """How many points it yields at most; the dry run counts what measuring them costs."""
+        """How many points tasks measure at most; the dry run counts what that costs."""
         return 1
 
     def forward_tokens(self, n_rows: int, length: int) -> int:  # noqa: ARG002

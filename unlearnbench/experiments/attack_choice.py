@@ -55,14 +55,26 @@ class AttackChoice:
         return [*texts, *(name for task in self.tasks.values() for name in task.needs)]
 
     def cells(
-        self, base: Cell, retrained: "ModelChoice | None", overrides: Mapping[str, Any]
+        self,
+        base: Cell,
+        retrained: "ModelChoice | None",
+        overrides: Mapping[str, Any],
+        warnings: list[str],
     ) -> Iterator[Cell]:
         """The cells, without identity, that attack the model which `base` measures.
 
+        An attack that needs a retrained model is left out where there is none, with a warning.
         Raises `UserError` for an attack that cannot be made on it.
         """
         splits = base.data.splits(base.run, base.limit)
         for name, kind in self.attacks.items():
+            if "retrained model" in kind.needs and retrained is None:
+                warnings.append(
+                    f"attack '{name}' is left out: it needs a model retrained without the forget "
+                    f"set, and none is known for '{base.main.requested}'; name one: "
+                    "--retrained MODEL"
+                )
+                continue
             attack = construct(kind, overrides.get(name, {}))
             attack.check(without_weights(base.model), base.data.source, base.run, splits)
             yield replace(

@@ -162,7 +162,7 @@ class Planner:
         if not self.attacks.attacks or base.role not in ATTACKED:
             return
         retrained = self._retrained_of(base.main, base.data, base.run)
-        for cell in self.attacks.cells(base, retrained, self.overrides):
+        for cell in self.attacks.cells(base, retrained, self.overrides, self.warnings):
             yield replace(cell, identity=identity_of(cell))
 
     def _check_splits(self, model: ModelChoice, data: DataChoice) -> None:

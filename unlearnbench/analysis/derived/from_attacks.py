@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 from unlearnbench.analysis.derived import aggregates, membership, resampling
-from unlearnbench.analysis.derived.measured import MEMBERSHIP, Measured, same_items
+from unlearnbench.analysis.derived.measured import DEPTH, MEMBERSHIP, Measured, same_items
 from unlearnbench.analysis.derived.membership import Interval
-from unlearnbench.analysis.derived.resampling import Estimate, combined
+from unlearnbench.analysis.derived.resampling import Estimate, combined, from_ends
 from unlearnbench.analysis.derived.row import Row
 from unlearnbench.analysis.derived.score import ATTACKS, FOUR_ATTACKS, RETRAINED
 
@@ -79,7 +79,15 @@ def closenesses(row: Row) -> None:
         four = [row.estimates[f"s_mia_{attack}"] for attack in FOUR_ATTACKS]
         mia = _mia(four)
         row.put_estimate("mia", mia, RETRAINED)
-        row.put_estimate("privacy", mia, RETRAINED)
+        row.put_estimate("privacy", _privacy(row.own, mia), RETRAINED)
+
+
+def _privacy(measured: Measured, mia: Estimate) -> Estimate:
+    """MIA, and the depth score where there is one."""
+    if not measured.has(DEPTH, DEPTH):
+        return mia
+    depth = resampling.mean(FORGET, measured.known(DEPTH, DEPTH))
+    return from_ends(aggregates.privacy, mia, depth)
 
 
 def _mia(four: list[Estimate]) -> Estimate:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from unlearnbench.analysis.derived.resampling import Estimate
 
 ANSWERS, REPLIES, MEMBERSHIP, CHOICES = "answers", "replies", "membership", "multiple_choice"
+DEPTH = "depth"  # an attack, which describes the model: task and metric
 TASKS = frozenset({ANSWERS, REPLIES, MEMBERSHIP, CHOICES})
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from unlearnbench.analysis.build_table import failure_of
 from unlearnbench.analysis.derived.measured import (
+    DEPTH,
     TASKS,
     Measured,
     closest,
@@ -170,6 +171,7 @@ def _notes(rows: Iterable["Row"]) -> Iterator[Note]:
             "Without a retrained reference of the same forget set there are no scores relative to "
             "one; they appear as soon as its result lies in the folder.",
         )
+    yield from _privacy_note(every)
     reasons: dict[str, dict[str, None]] = {}
     for row in every:
         for reason in row.reasons:
@@ -177,3 +179,15 @@ def _notes(rows: Iterable["Row"]) -> Iterator[Note]:
     if reasons:
         parts = (f"{', '.join(labels)}: {reason}" for reason, labels in reasons.items())
         yield Note("not_derived", f"Not derived: {'; '.join(parts)}.")
+
+
+def _privacy_note(rows: Sequence["Row"]) -> Iterator[Note]:
+    """What privacy is made of, where some row has a depth score."""
+    private = [row for row in rows if "privacy" in row.scores]
+    without = [row.own.result.label for row in private if not row.own.has(DEPTH, DEPTH)]
+    if len(without) == len(private):
+        return
+    text = "Privacy is the harmonic mean of s_MIA and UDS"
+    if without:
+        text += f"; without UDS ({', '.join(dict.fromkeys(without))}) it is s_MIA alone"
+    yield Note("privacy", f"{text}.")
