@@ -44,14 +44,14 @@ class Prune(Attack):
         "wanda, magnitude: the lowest scores on retain rows, or the smallest weights",
     )
     forget_top: tuple[float, ...] = setting(
-        (0.01, 0.025, 0.05, 0.1),
+        (0.05, 0.1),
         "set-difference: shares of a matrix that score highest on forget rows (p); released: nine "
         "from 0.005 to 0.2",
         minimum=0,
         maximum=1,
     )
     retain_top: tuple[float, ...] = setting(
-        (0.1,),
+        (0.05, 0.1),
         "set-difference: shares that score highest on retain rows and stay (q); released: the same "
         "nine; pairs with p over q are left out, as there",
         minimum=0,

@@ -133,7 +133,7 @@ def test_rows_are_drawn_by_the_seed_and_keep_their_order():
 @pytest.mark.parametrize(
     "attack",
     [
-        Prune(forget_top=(0.0,)),
+        Prune(forget_top=(0.0,), retain_top=(0.1,)),
         Prune(how="wanda", shares=(0.0,)),
         Prune(how="magnitude", shares=(0.0,)),
     ],
