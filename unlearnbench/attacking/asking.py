@@ -52,7 +52,7 @@ def in_form(form: Form, model: "LanguageModel", target: "Target") -> Asked | Non
     if not changes and not form.is_empty:
         return None
     rows = with_context(target.forget_set.rows, before)
-    return Asked(rows, splits, {"context_tokens": float(len(before))})
+    return Asked(rows, splits, {} if plain else {"context_tokens": float(len(before))})
 
 
 def many_shot(model: "LanguageModel", target: "Target", shots: int, seed: int) -> Asked | None:
