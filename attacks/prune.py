@@ -103,8 +103,7 @@ class Prune(Attack):
                 "prune: every share in forget_top is over those in retain_top; e.g. --set "
                 f"prune.retain_top={max(self.forget_top):g}"
             )
-        # Whatever the run's limit: with a limit of 1 every source has as large a pool as it can.
-        if self.how != "magnitude" and not len(source.pool(run, 1) or ()):
+        if self.how != "magnitude" and not len(source.pool(run) or ()):
             raise UserError(
                 f"prune.how={self.how} looks at rows to keep, and '{source.title(run)}' has none; "
                 "give some: --pool FILE, or take --set prune.how=magnitude"

@@ -81,7 +81,7 @@ def test_a_file_that_does_not_import_is_a_user_error(tmp_path, text, told):
 
 
 def test_a_class_that_is_no_plugin_is_refused():
-    with pytest.raises(UserError, match="none of Method, Wrapper, Task, Report"):
+    with pytest.raises(UserError, match="none of Method, Wrapper, Task, Attack, Report"):
         registry.register(type("Stray", (), {"name": "stray"}))
 
 

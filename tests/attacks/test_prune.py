@@ -210,8 +210,8 @@ def test_the_second_network_of_a_pair_is_pruned_too():
 
 def test_mistakes_are_said_before_a_run():
     model = model_of("gpt-neo")
-    source = SimpleNamespace(pool=lambda _run, _limit: [1], title=lambda _run: "mine")
-    empty = SimpleNamespace(pool=lambda _run, _limit: None, title=lambda _run: "mine")
+    source = SimpleNamespace(pool=lambda _run: [1], title=lambda _run: "mine")
+    empty = SimpleNamespace(pool=lambda _run: None, title=lambda _run: "mine")
 
     def check(attack, source=source):
         attack.check(model, source, "0", ())

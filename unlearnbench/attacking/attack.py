@@ -80,8 +80,8 @@ class Attack(ABC):
     ) -> None:
         """Called before any weights are loaded; raises `UserError` for what cannot be done.
 
-        The network of `model` has its modules and no weights (torch's device 'meta').  `splits`
-        are all of the benchmark's; none without one.
+        The network of `model` has its modules and no weights (torch's device 'meta'); `source` has
+        the rows that the run reads.  `splits` are all of the benchmark's; none without one.
         """
 
     def data_sha256(self) -> dict[str, str]:

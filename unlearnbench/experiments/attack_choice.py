@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from unlearnbench.errors import UserError
 from unlearnbench.experiments.cell import Cell, PlannedAttack
@@ -13,9 +13,11 @@ from unlearnbench.models.devices.strategy import n_processes
 from unlearnbench.results.record import Role
 
 if TYPE_CHECKING:
+    from unlearnbench.data.forget_source import ForgetSource, Rows
     from unlearnbench.experiments.experiment import Experiment
     from unlearnbench.experiments.model_choice import ModelChoice
 
+DEFAULT = "default"  # in place of names: the attacks that need nothing given
 #: The rows whose models are attacked: only beside the others does an attack say what was left.
 ATTACKED: tuple[Role, ...] = ("method", "before", "retrained")
 
@@ -26,6 +28,7 @@ class AttackChoice:
 
     attacks: dict[str, Any]
     tasks: dict[str, Any]
+    are_named: bool = True  # one that is not named is left out where it cannot be made
 
     @classmethod
     def of(cls, experiment: "Experiment", tasks: Mapping[str, Any]) -> "AttackChoice":
@@ -37,16 +40,17 @@ class AttackChoice:
             return cls({}, {})
         if n_processes() > 1:
             raise UserError("attacks run in one process; leave the launcher of processes out")
-        attacks = chosen_plugins("attacks", experiment.attacks)
+        are_named = experiment.attacks != (DEFAULT,)
+        attacks = chosen_plugins("attacks", experiment.attacks if are_named else ())
         if experiment.attack_tasks:
-            return cls(attacks, chosen_plugins("tasks", experiment.attack_tasks))
+            return cls(attacks, chosen_plugins("tasks", experiment.attack_tasks), are_named)
         chosen = {name: task for name, task in tasks.items() if not task.is_of_model_alone}
         if not chosen:
             raise UserError(
                 f"no task of --tasks {','.join(tasks)} looks at the forget set, so an attack "
                 "would show nothing; name one: --attack-tasks forgetting"
             )
-        return cls(attacks, chosen)
+        return cls(attacks, chosen, are_named)
 
     @property
     def needs(self) -> list[str]:
@@ -63,10 +67,12 @@ class AttackChoice:
     ) -> Iterator[Cell]:
         """The cells, without identity, that attack the model which `base` measures.
 
-        An attack that needs a retrained model is left out where there is none, with a warning.
-        Raises `UserError` for an attack that cannot be made on it.
+        An attack that needs a retrained model is left out where there is none, with a warning, and
+        so is one that nobody named and that cannot be made on these data.
+        Raises `UserError` for a named attack that cannot be made.
         """
         splits = base.data.splits(base.run, base.limit)
+        source = cast("ForgetSource", _AsRead(base.data.source, base.limit))
         for name, kind in self.attacks.items():
             if "retrained model" in kind.needs and retrained is None:
                 warnings.append(
@@ -75,8 +81,14 @@ class AttackChoice:
                     "--retrained MODEL"
                 )
                 continue
-            attack = construct(kind, overrides.get(name, {}))
-            attack.check(without_weights(base.model), base.data.source, base.run, splits)
+            try:
+                attack = construct(kind, overrides.get(name, {}))
+                attack.check(without_weights(base.model), source, base.run, splits)
+            except UserError as error:
+                if self.are_named:
+                    raise
+                warnings.append(f"attack '{name}' is left out: {error}")
+                continue
             yield replace(
                 base,
                 attack=PlannedAttack(name, kind.label, asdict(attack), base.key),
@@ -85,3 +97,21 @@ class AttackChoice:
                 must_keep_model=False,
                 identity={},
             )
+
+
+class _AsRead:
+    """A source as a run with a limit reads it, where nobody says another limit."""
+
+    def __init__(self, source: "ForgetSource", limit: int | None) -> None:
+        self._source, self._limit = source, limit
+
+    def targets(self, run: str, limit: int | None = None) -> "Rows":
+        """The rows to forget."""
+        return self._source.targets(run, self._limit if limit is None else limit)
+
+    def pool(self, run: str, limit: int | None = None) -> "Rows | None":
+        """The rows that may stay known."""
+        return self._source.pool(run, self._limit if limit is None else limit)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._source, name)

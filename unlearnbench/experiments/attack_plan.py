@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from unlearnbench import registry
 from unlearnbench.errors import UserError
+from unlearnbench.experiments.attack_choice import DEFAULT
 from unlearnbench.experiments.experiment import Experiment
 from unlearnbench.experiments.planner import Plan, make_plans
 from unlearnbench.results.record import attacked_model_in
@@ -83,11 +84,6 @@ def _check_without_attacks(
         raise UserError(f"the models of {folder} cannot be made again: {error}") from error
 
 
-def default_attacks() -> tuple[str, ...]:
-    """The attacks that `unlearnbench attack` runs unnamed."""
-    return tuple(n for n, a in registry.attacks().items() if registry.is_default(a))
-
-
 def _experiments(
     folder: Path, results: "Sequence[Result]", options: Mapping[str, Any]
 ) -> list[Experiment]:
@@ -107,7 +103,7 @@ def _experiments(
         values = Experiment.from_toml(file)
         kept = {n: v for n, v in values.items() if n not in (*_OF_LAUNCH, *_OF_ATTACK)}
         settings = _without_attacks(kept.pop("settings", ()))
-        asked = {"attacks": default_attacks(), **given, "out": str(folder)}
+        asked = {"attacks": (DEFAULT,), **given, "out": str(folder)}
         experiment = Experiment.parse({**kept, **asked, "settings": [*settings, *own_settings]})
         made.setdefault(repr(_facts(experiment)), experiment)
     return list(made.values())

@@ -82,7 +82,7 @@ class Experiment:
     attacks: tuple[str, ...] = setting(
         (),
         "attacks on every unlearned model, on the model before unlearning and on the retrained one "
-        "alike; default: none here, and in `unlearnbench attack` all that need nothing given",
+        "alike; default: those that need nothing given (which `unlearnbench attack` makes); all",
     )
     attack_tasks: tuple[str, ...] = setting(
         (),
