@@ -1,0 +1,1 @@
+"""How much of what was unlearned do attacks bring back?"""
