@@ -11,8 +11,9 @@ from unlearnbench.analysis.table import ABSENT
 from unlearnbench.registry import register
 
 from ._figures import drawing, quantities
-from ._figures.drawing import FOREGROUND, Mark, StyledFigure
+from ._figures.drawing import Mark, StyledFigure
 from ._figures.quantities import PERPLEXITY, Quantity
+from ._figures.squares import draw_square
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -107,12 +108,6 @@ def _sorted(values: Iterable[Any]) -> tuple[Any, ...]:
     return tuple(sorted(distinct) if numbers else distinct)
 
 
-# Text on a coloured square; not the foreground's colour, which a dark page makes light.
-_ON_PALE, _ON_DARK = "#000000", "#ffffff"
-_PALE, _DARK = (0.93, 0.95, 0.97), (0.0, 0.27, 0.43)
-_DARK_FROM = 0.69  # here black and white have the same contrast, 4.6 to 1
-
-
 @register
 @dataclass(frozen=True)
 class HeatMap(StyledFigure[tuple[Map, ...]]):
@@ -176,7 +171,8 @@ def _draw_map(axes: "Axes", one: Map) -> None:
     across, up = one.values
     for x, a in enumerate(across):
         for y, b in enumerate(up):
-            _draw_square(axes, x, y, one.squares.get((a, b)))
+            square = one.squares.get((a, b)) or Square(ABSENT)
+            draw_square(axes, x, y, square.text, square.goodness, square.best)
     axes.set_xlim(-0.53, len(across) - 0.47)
     axes.set_ylim(-0.53, len(up) - 0.47)
     axes.set_xticks(range(len(across)), [format_value(v) for v in across])
@@ -186,21 +182,3 @@ def _draw_map(axes: "Axes", one: Map) -> None:
     axes.set_xlabel(one.settings[0])
     axes.set_ylabel(one.settings[1])
     axes.set_title(one.title)
-
-
-def _draw_square(axes: "Axes", x: int, y: int, square: Square | None) -> None:
-    from matplotlib.patches import Rectangle
-
-    place = (x - 0.5, y - 0.5)
-    if square is None or square.goodness is None:
-        axes.add_patch(Rectangle(place, 1, 1, facecolor="none", edgecolor=FOREGROUND, alpha=0.35,
-                                 hatch="/////", linewidth=0))  # fmt: skip
-        return
-    colour = [p + (d - p) * square.goodness for p, d in zip(_PALE, _DARK, strict=True)]
-    axes.add_patch(Rectangle(place, 1, 1, facecolor=colour, edgecolor="white", linewidth=0.5))
-    axes.text(x, y, square.text, ha="center", va="center", fontsize=6.5,
-              color=_ON_DARK if square.goodness > _DARK_FROM else _ON_PALE,
-              fontweight="bold" if square.best else "normal")  # fmt: skip
-    if square.best:
-        inner = (x - 0.45, y - 0.45)
-        axes.add_patch(Rectangle(inner, 0.9, 0.9, fill=False, edgecolor="#E69F00", linewidth=1.5))

@@ -49,7 +49,7 @@ class Latex(IllustratedReport):
 
     def floats(self, document: "Document", included: Mapping[str, str] | None) -> Iterator[str]:
         """Every block's floats, and the drawn pictures' files by figure; None: none is drawn."""
-        for block in document.blocks:
+        for block in document.printed:
             yield from self._block(block, included)
 
     def _block(self, block: "Block", included: Mapping[str, str] | None) -> Iterator[str]:

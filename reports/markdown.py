@@ -39,7 +39,7 @@ class Markdown(IllustratedReport):
         """One table per group under its heading, then the notes; of a picture its caption."""
         parts = [f"## {_escaped(document.title)}"] if document.title else []
         parts += [_notes(document.notes)] if document.notes else []
-        for block in document.blocks:
+        for block in document.printed:
             parts += _block(block, pictures)
         return "\n\n".join(parts) + "\n"
 

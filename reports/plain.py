@@ -52,7 +52,7 @@ class Plain(Report):
         title = one_line(document.title)
         head = [f"{title}\n{'=' * len(title)}"] if document.title else []
         notes = [_notes(document.notes, width)] if document.notes else []
-        blocks = ["\n\n".join(_block(block, width)) for block in document.blocks]
+        blocks = ["\n\n".join(_block(block, width)) for block in document.printed]
         return "\n\n".join([*head, *notes, "\n\n\n".join(blocks)]) + "\n"
 
 

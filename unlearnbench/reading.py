@@ -60,11 +60,17 @@ class Results(Sequence["Result"]):
         """The results of these models under attack."""
         return self.findings.attacked
 
-    def to_frame(self, documents: bool = False) -> "DataFrame":
+    def to_frame(self, documents: bool = False, attacks: bool = False) -> "DataFrame":
         """A pandas frame: one row a cell, or with `documents` one per cell, metric and document.
 
-        Values are as they are stored: shares of 0.123, not 12.3 per cent.
+        Values are as they are stored: shares of 0.123, not 12.3 per cent.  With `attacks` it is of
+        the models under attack instead: one per row of the table, attack, point and metric, with
+        recovery and all intervals, values as they are printed.
         """
+        if attacks:
+            from unlearnbench.analysis.attacks.frames import attacks_frame
+
+            return attacks_frame(self.findings.panels)
         from unlearnbench.analysis.frames import cells_frame, documents_frame
 
         return documents_frame(self) if documents else cells_frame(self.findings.results)

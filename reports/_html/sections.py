@@ -80,7 +80,7 @@ class Section:
 
 def page_sections(document: Document) -> tuple[Section, ...]:
     """The blocks as asked for, the comparison, figures, texts, statistics, and the making."""
-    blocks = list(document.blocks)
+    blocks = list(document.printed)
     if document.findings.results and document.findings.table not in document.blocks:
         blocks.append(document.findings.table)
     requested = _sections_of(blocks, document)

@@ -21,6 +21,7 @@ from unlearnbench.reports import ablation_bars, epoch_curves, heat_map, score_ba
 from unlearnbench.reports._figures import bars as _bars
 from unlearnbench.reports._figures import drawing as _drawing
 from unlearnbench.reports._figures import quantities as _quantities
+from unlearnbench.reports._figures import squares as _squares
 from unlearnbench.results.record import EpochRecord, Result, StopRecord, UnlearnTrace
 from unlearnbench.results.score import Metric
 
@@ -87,7 +88,9 @@ FINDINGS = {
 
 
 def test_the_five_figures_are_registered_and_say_what_they_are() -> None:
-    assert set(FIGURES) == {n for n, kind in reports().items() if issubclass(kind, Figure)}
+    of_attacks = {"recovery-map", "attack-curves", "leak-curves"}  # in test_attack_figures.py
+    figures = {n for n, kind in reports().items() if issubclass(kind, Figure)}
+    assert {*FIGURES, *of_attacks} == figures
 
 
 @pytest.mark.parametrize("kind", ["pdf", "png", "svg"])
@@ -343,8 +346,8 @@ def test_text_on_a_square_has_contrast() -> None:
         return float(np.dot(linear, (0.2126, 0.7152, 0.0722)))
 
     for share in np.linspace(0, 1, 101):
-        ground = [p + (d - p) * share for p, d in zip(heat_map._PALE, heat_map._DARK, strict=True)]
-        text = 1.0 if share > heat_map._DARK_FROM else 0.0
+        ground = [p + (d - p) * share for p, d in zip(_squares.PALE, _squares.DARK, strict=True)]
+        text = 1.0 if share > _squares.DARK_FROM else 0.0
         light, dark = sorted((luminance(ground), luminance([text] * 3)), reverse=True)
         assert (light + 0.05) / (dark + 0.05) >= 4.5
 

@@ -13,6 +13,7 @@ from unlearnbench.analysis.table import Note, Row, Table
 from unlearnbench.results.record import Result
 
 if TYPE_CHECKING:
+    from unlearnbench.analysis.attacks.panel import Panel
     from unlearnbench.ratings.human.studies import StudyFindings
 
 
@@ -53,6 +54,13 @@ class Findings:
         return self.read_human() if self.read_human is not None else None
 
     @cached_property
+    def panels(self) -> "tuple[Panel, ...]":
+        """What attacks brought back in each model whose unlearning was attacked."""
+        from unlearnbench.analysis.attacks.panel import panels_of
+
+        return panels_of(self.table, self.by_key, self.attacked)
+
+    @cached_property
     def by_key(self) -> dict[str, Result]:
         """The results by key."""
         return {result.key: result for result in self.results}
@@ -82,6 +90,11 @@ class Listing:
     rows: tuple[tuple[str, ...], ...]
     n_labels: int = 1  # leading columns that are names, set to the left; the others are numbers
     notes: tuple[Note, ...] = ()
+
+
+@dataclass(frozen=True)
+class Data(Listing):
+    """A table for programs: CSV and JSON hold it, what people read does not."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +137,11 @@ class Document:
     blocks: tuple[Block, ...]
     findings: Findings
     notes: tuple[Note, ...] = ()  # of the whole: cells still missing, say
+
+    @property
+    def printed(self) -> tuple[Block, ...]:
+        """The blocks that people read."""
+        return tuple(block for block in self.blocks if not isinstance(block, Data))
 
     @property
     def tables(self) -> tuple[Table, ...]:

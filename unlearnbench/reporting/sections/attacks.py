@@ -1,29 +1,230 @@
-"""What attacks bring back of what was unlearned, beside the retrained model."""
+"""What attacks bring back of what was unlearned, between the retrained model and the original."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterator, Sequence
 
-from unlearnbench.reporting.document import Block, Findings, Listing
+from unlearnbench.analysis.attacks.kinds import AttackKind
+from unlearnbench.analysis.attacks.panel import Attacked, Panel
+from unlearnbench.analysis.attacks.recovery import Estimate
+from unlearnbench.analysis.table import ABSENT, Column, Note, Row
+from unlearnbench.registry import find
+from unlearnbench.reporting import printing
+from unlearnbench.reporting.document import Block, Data, Findings, Listing, Picture
+from unlearnbench.reporting.sections import _attack_notes as notes_on
+
+INTERVAL = "95% interval"
+_HEADS = ("recovery", INTERVAL, "at")
+_NO_RETRAINED, _NO_ORIGINAL = "no retrained model: change", "no original model: change"
+_CHANGES = {"retrained": _NO_RETRAINED, "original": _NO_ORIGINAL}
 
 
-def blocks(findings: Findings) -> Iterable[Block]:
-    """One listing per attack."""
-    rows = []
-    for result in findings.attacked:
-        attack = result.attack
-        if attack is None:
-            continue
-        for point in attack.points:
-            for task, scores in result.at(point.name).items():
-                for name, score in scores.items():
-                    rows.append(
-                        (
-                            result.label,
-                            attack.label,
-                            point.label,
-                            f"{task}.{name}",
-                            f"{score.value:.3f}",
-                        )
-                    )
-    yield Listing(
-        "attacks", "Attacks", ("Model", "Attack", "Point", "Metric", "Value"), tuple(rows), 4
+def blocks(findings: Findings) -> Iterator[Block]:
+    """Of each group: worst points by method and attack, every attack's points, and figures."""
+    for panel in findings.panels:
+        yield from _of_panel(findings, panel)
+    yield from _pictures(findings)
+    if any(panel.lines for panel in findings.panels):
+        yield _data(findings.panels)
+
+
+def _of_panel(findings: Findings, panel: Panel) -> Iterator[Listing]:
+    synthetic = tuple(note for note in findings.table.notes if note.kind == "synthetic")
+    if not panel.methods:  # nothing but failures
+        yield Listing(
+            printing.anchor("attacks", panel.group.title),
+            f"Attacks: {panel.group.title}",
+            ("Row", "Attack", "Forget set", "Error"),
+            tuple((f.label, f.attack, f.run, f.error) for f in panel.failed),
+            4,
+        )
+        return
+    for column in panel.shown or (None,):
+        yield _worst_points(panel, column, synthetic)
+        synthetic = ()  # said once
+    for attack in panel.attacks:
+        if (column := panel.column_of(attack)) is not None:
+            yield _points(panel, attack, column)
+            yield from _what_else(panel, attack, column)
+
+
+def _pictures(findings: Findings) -> Iterator[Picture]:
+    for name in ("recovery-map", "attack-curves", "leak-curves"):
+        figure = find("reports", name)()
+        if figure.panels(findings):
+            yield Picture(name, figure.caption(findings))
+
+
+# ---- where each attack brings back most
+
+
+def _worst_points(panel: Panel, column: Column | None, synthetic: Sequence[Note]) -> Listing:
+    attacks = [a for a in panel.attacks if panel.column_of(a, column) is not None]
+    is_first = column is None or column is panel.columns[0]
+    plain = {
+        row.label: _recovery(panel.unattacked[row.label, column.name])
+        for row in panel.methods
+        if column is not None and (row.label, column.name) in panel.unattacked
+    }
+    rows: list[tuple[str, ...]] = []
+    for row in panel.methods:
+        cells = [(*plain.get(row.label, (ABSENT, ABSENT)), ABSENT)] if plain else []
+        cells += [_worst_cell(panel.worst_point(row, attack, column)) for attack in attacks]
+        cells.append(_worst_case(panel, row, column))
+        lines = zip(_HEADS, zip(*cells, strict=True), strict=True)
+        rows += [(row.label, head, *line) for head, line in lines]
+    names = [_header(panel, attack, column) for attack in attacks]
+    metric = printing.name(column) if column else ""
+    return Listing(
+        printing.anchor("attacks", panel.group.title, *([] if is_first else [metric])),
+        f"Recovery under attack{f' in {metric}' if metric else ''}: {panel.group.title}",
+        ("Row", "", *(["No attack"] if plain else []), *names, "Worst case"),
+        tuple(rows),
+        2,
+        (*synthetic, *(notes_on.of_panel(panel, column) if is_first else ())),
     )
+
+
+def _worst_case(panel: Panel, row: Row, column: Column | None) -> tuple[str, str, str]:
+    worst = panel.worst(row, column)
+    if worst is None:
+        return (ABSENT,) * 3
+    return *_recovery(worst.estimate), f"{worst.at.attack.label}, {worst.at.point.label}"
+
+
+def _header(panel: Panel, attack: AttackKind, column: Column | None) -> str:
+    """The attack; where there is nothing to set it against, that its column is of changes."""
+    points = [panel.worst_point(row, attack, column) for row in panel.methods]
+    lacks = [_CHANGES[p.lacks] for p in points if p and p.lacks in _CHANGES]
+    return f"{attack.label} ({lacks[0]})" if lacks else attack.label
+
+
+def _worst_cell(point: Attacked | None) -> tuple[str, str, str]:
+    if point is None:
+        return (ABSENT,) * 3
+    if point.recovery is not None:
+        return (*_recovery(point.recovery), point.point.label)
+    if point.lacks in _CHANGES and point.change is not None:
+        return (*_change(point.column, point.change), point.point.label)
+    return ABSENT, ABSENT, ABSENT
+
+
+def _recovery(estimate: Estimate) -> tuple[str, str]:
+    """'0.42' and '[0.31, 0.55]'."""
+    return notes_on.share(estimate.value), _interval(estimate, notes_on.share)
+
+
+def _change(column: Column, estimate: Estimate) -> tuple[str, str]:
+    """'+12.3' and '[+9.8, +14.0]'."""
+
+    def text(value: float) -> str:
+        return printing.difference(column, value, more=0)
+
+    return text(estimate.value), _interval(estimate, text)
+
+
+def _interval(estimate: Estimate, text: Callable[[float], str]) -> str:
+    if estimate.low is None or estimate.high is None:
+        return ABSENT
+    return f"[{text(estimate.low)}, {text(estimate.high)}]"
+
+
+# ---- every point of an attack
+
+
+def _points(panel: Panel, attack: AttackKind, column: Column) -> Listing:
+    """The values of all models at each point, recovery, and what the attack says of itself."""
+    lines = [line for line in panel.of(attack, column) if line.row.role == "method"]
+    facts = notes_on.varying_facts(panel, attack, column)
+    is_change = any(line.lacks in _CHANGES for line in lines)
+    if not lines:
+        lines = panel.of(attack, column)
+    name = printing.name(column)
+    brought = ("Change", f"Change {INTERVAL}") if is_change else ()
+    headers = (
+        "Row", "Point", printing.header(column), f"{name} {INTERVAL}", "Original", "Retrained",
+        *brought, "Recovery", f"Recovery {INTERVAL}", *map(notes_on.fact_name, facts),
+    )  # fmt: skip
+    rows = [_point_line(line, is_change, facts) for line in lines]
+    return Listing(
+        printing.anchor("attack", attack.label, panel.group.title),
+        f"{attack.label}, every point: {panel.group.title}",
+        headers,
+        tuple(rows),
+        2,
+        notes_on.of_attack(panel, attack, column),
+    )
+
+
+def _point_line(line: Attacked, is_change: bool, facts: Sequence[str]) -> tuple[str, ...]:
+    column, absent = line.column, (ABSENT, ABSENT)
+    change = _change(column, line.change) if line.change is not None else absent
+    return (
+        line.row.label,
+        line.point.label,
+        column.text(line.value.value),
+        _interval(line.value, column.text),
+        column.text(line.original),
+        column.text(line.retrained),
+        *(change if is_change else ()),
+        *(_recovery(line.recovery) if line.recovery is not None else absent),
+        *(notes_on.fact(line.facts.get(name)) for name in facts),
+    )
+
+
+def _what_else(panel: Panel, attack: AttackKind, column: Column) -> Iterator[Listing]:
+    """The attack's other scores, and what it says of a single point: bounds, say."""
+    facts = notes_on.facts_of_one_point(panel, attack, column)
+    others = [c for c in panel.own_columns(attack) if c is not column]
+    if not facts and not others:
+        return
+    rows = []
+    for row in _every_row(panel):
+        by_point = {line.point.name: line for line in panel.of(attack, column, row)}
+        measured = {
+            (line.point.name, c.name): line for c in others for line in panel.of(attack, c, row)
+        }
+        for point in attack.points:
+            own = [measured.get((point.name, c.name)) for c in others]
+            told = by_point[point.name].facts if point.name in by_point else {}
+            cells = [line.column.text(line.value.value) if line else ABSENT for line in own]
+            cells += [notes_on.fact(told.get(name)) for name in facts]
+            if set(cells) - {ABSENT}:
+                rows.append((row.label, point.label, *cells))
+    headers = ("Row", "Point", *map(printing.header, others), *map(notes_on.fact_name, facts))
+    name = printing.anchor("attack", attack.label, panel.group.title, "more")
+    yield Listing(name, f"{attack.label}, more: {panel.group.title}", headers, tuple(rows), 2)
+
+
+def _every_row(panel: Panel) -> list[Row]:
+    """The references, then the methods."""
+    attacked = {line.row.label for line in panel.lines}
+    return [row for row in panel.group.rows if row.label in attacked]
+
+
+# ---- for programs
+
+
+_DATA = (
+    "group", "row", "role", "attack", "attack_label", "point", "position", "task", "metric",
+    "value", "value_low", "value_high", "change", "change_low", "change_high", "original",
+    "retrained", "recovery", "recovery_low", "recovery_high", "lacks", "n_items", "n_runs",
+    "n_seeds",
+)  # fmt: skip
+
+
+def _data(panels: Sequence[Panel]) -> Data:
+    """Every metric at every point, values in printed units."""
+    from unlearnbench.analysis.attacks.frames import attack_records
+
+    rows = [
+        tuple(_exact(record[name]) for name in _DATA)
+        for panel in panels
+        for record in attack_records(panel)
+    ]
+    title = "Every metric at every point of every attack"
+    return Data("attacks-data", title, _DATA, tuple(rows), 9)
+
+
+def _exact(value: object) -> str:
+    if value is None:
+        return ABSENT
+    return f"{value:.10g}" if isinstance(value, float) else str(value)
