@@ -84,6 +84,12 @@ class Attack(ABC):
         are all of the benchmark's; none without one.
         """
 
+    def check_rows(self, n_rows: int, n_pool: int, title: str) -> None:  # noqa: B027
+        """Called beside `check`: how many rows are to be forgotten, after any limit, and may stay.
+
+        `title` is the forget set's.
+        """
+
     def data_sha256(self) -> dict[str, str]:
         """Digests of the files that its settings name, by setting: other files, another attack."""
         return {}

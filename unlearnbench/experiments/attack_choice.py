@@ -61,10 +61,12 @@ class AttackChoice:
 
         Raises `UserError` for an attack that cannot be made on it.
         """
-        splits = base.data.splits(base.run, base.limit)
+        source, splits = base.data.source, base.data.splits(base.run, base.limit)
+        sizes = [len(of(base.run, base.limit) or ()) for of in (source.targets, source.pool)]
         for name, kind in self.attacks.items():
             attack = construct(kind, overrides.get(name, {}))
-            attack.check(without_weights(base.model), base.data.source, base.run, splits)
+            attack.check_rows(*sizes, source.title(base.run))
+            attack.check(without_weights(base.model), source, base.run, splits)
             yield replace(
                 base,
                 attack=PlannedAttack(name, kind.label, asdict(attack), base.key),
