@@ -109,11 +109,13 @@ class FineTuning(Attack):
     def check(
         self,
         model: "LanguageModel",
-        source: "ForgetSource",  # noqa: ARG002
-        run: str,  # noqa: ARG002
+        source: "ForgetSource",
+        run: str,
         splits: "Sequence[Split]",  # noqa: ARG002
     ) -> None:
-        """Adapters need peft, and linear layers to stand beside."""
+        """Adapters need peft, and linear layers to stand beside; rows must do for the attack."""
+        n_pool = len(source.pool(run) or ())
+        self.check_rows(len(source.targets(run)), n_pool, source.title(run))
         recipe = self.recipe
         if recipe.weights == "lora" and recipe.rank:
             from unlearnbench.unlearning.adapters import adapted_layers, need_peft
@@ -125,6 +127,9 @@ class FineTuning(Attack):
                     f"adapter; train all weights: --set {self.name}.weights=all"
                 )
 
+    def check_rows(self, n_rows: int, n_pool: int, title: str) -> None:
+        """Raise `UserError` where so many rows to forget and to keep do not do."""
+
     def trained_rows(self, model: "LanguageModel", target: Target) -> "Sequences":
         """The rows that are trained on."""
         raise NotImplementedError
@@ -135,6 +140,8 @@ class FineTuning(Attack):
 
     def apply(self, model: "LanguageModel", target: Target) -> Iterator[Point]:
         """The model after each number of steps, changed in place."""
+        given = target.forget_set
+        self.check_rows(len(given.rows), len(given.pool), given.name)
         from unlearnbench.attacking.relearning import fine_tuned
 
         recipe, rows = self.recipe, self.trained_rows(model, target)
@@ -186,17 +193,14 @@ class Relearn(FineTuning):
         run: str,
         splits: "Sequence[Split]",
     ) -> None:
-        """Also that rows can be divided; warns of splits that nobody could divide."""
+        """Also warns of splits that nobody could divide as the rows are divided."""
         super().check(model, source, run, splits)
-        if not self.recipe.held_out:
-            return
-        targets = source.targets(run)
-        self._check_number(len(targets), source.title(run))
-        if to_forget := [split for split in splits if split.is_to_forget]:
+        to_forget = [split for split in splits if split.is_to_forget]
+        if self.recipe.held_out and to_forget:
             from unlearnbench.attacking.relearning import holds_rows
             from unlearnbench.protocol import PAPER
 
-            rows = targets.encode(model, PAPER)
+            rows = source.targets(run).encode(model, PAPER)
             for split in to_forget:
                 if not holds_rows(model, rows, split):
                     warnings.warn(
@@ -223,13 +227,11 @@ class Relearn(FineTuning):
         from unlearnbench.attacking.relearning import divided, drawn
 
         n_rows, share = len(target.forget_set.rows), self.recipe.held_out
-        if not share:
-            return drawn(n_rows, self.seed), []
-        self._check_number(n_rows, target.forget_set.name)
-        return divided(n_rows, share, self.seed)
+        return divided(n_rows, share, self.seed) if share else (drawn(n_rows, self.seed), [])
 
-    def _check_number(self, n_rows: int, title: str) -> None:
-        if n_rows < 2:
+    def check_rows(self, n_rows: int, n_pool: int, title: str) -> None:  # noqa: ARG002
+        """Raise `UserError` for one row, which cannot be divided."""
+        if self.recipe.held_out and n_rows < 2:
             raise UserError(
                 f"{self.name}: forget set '{title}' has one row, so none is left to be held out; "
                 "train on it and score it: --attacks relearn, or give more rows: --limit 2"
@@ -271,27 +273,16 @@ class RelearnBenign(FineTuning):
     usual = Recipe(steps=(20,))
     always: ClassVar[Mapping[str, Any]] = {"held_out": 0.0}
 
-    def check(
-        self,
-        model: "LanguageModel",
-        source: "ForgetSource",
-        run: str,
-        splits: "Sequence[Split]",
-    ) -> None:
-        """Also that there is a pool."""
-        super().check(model, source, run, splits)
-        self._check_pool(len(source.pool(run) or ()), source.title(run))
-
     def trained_rows(self, model: "LanguageModel", target: Target) -> "Sequences":  # noqa: ARG002
         """Rows of the pool, by default as many as are to be forgotten."""
         from unlearnbench.attacking.relearning import drawn
 
         pool, n_rows = target.forget_set.pool, self.recipe.rows or len(target.forget_set.rows)
-        self._check_pool(len(pool), target.forget_set.name)
         return pool.select(drawn(len(pool), self.seed)[:n_rows])
 
-    def _check_pool(self, n_rows: int, title: str) -> None:
-        if not n_rows:
+    def check_rows(self, n_rows: int, n_pool: int, title: str) -> None:  # noqa: ARG002
+        """Raise `UserError` for a forget set without a pool."""
+        if not n_pool:
             raise UserError(
                 f"{self.name}: forget set '{title}' has no pool of rows to keep; give one: --pool "
                 "FILE, or fine-tune on a validation text: --attacks relearn-text"

@@ -2,10 +2,12 @@
 
 from collections import Counter
 from dataclasses import asdict, replace
+from types import SimpleNamespace
 from typing import get_args, get_type_hints
 
 import pytest
 import torch
+from architectures import language_model
 from transformers import GPT2Config, GPT2LMHeadModel
 from unlearning_fakes import forget_set, random_sequences, tiny_model
 
@@ -383,38 +385,27 @@ def test_benign_rows_are_the_pools():
 # What is refused.
 
 
-class OneSource:
-    """As much of a source as a check looks at."""
-
-    def __init__(self, n_rows=6, n_pool=3):
-        self.n_rows, self.n_pool = n_rows, n_pool
-
-    def title(self, run):
-        return f"one/{run}"
-
-    def targets(self, run, limit=None):
-        return range(self.n_rows)
-
-    def pool(self, run, limit=None):
-        return range(self.n_pool) if self.n_pool else None
-
-
-def check(name, source=None, model=None, **settings):
-    model = model or tiny_model()
-    find("attacks", name)(**settings).check(model, source or OneSource(), "0", ())
+def check(name, model=None, n_rows=4, n_pool=4, **settings):
+    source = SimpleNamespace(
+        targets=lambda _run: range(n_rows),
+        pool=lambda _run: range(n_pool),
+        title=lambda _run: "one",
+    )
+    find("attacks", name)(**settings).check(model or tiny_model(), source, "0", ())
 
 
 def test_one_row_cannot_be_divided():
-    with pytest.raises(UserError, match="relearn-split: forget set 'one/0' has one row"):
-        check("relearn-split", OneSource(n_rows=1))
-    check("relearn", OneSource(n_rows=1))
+    with pytest.raises(UserError, match="relearn-split: forget set 'one' has one row"):
+        check("relearn-split", n_rows=1)
+    check("relearn", n_rows=1)
     with pytest.raises(UserError, match="forget set 'fake' has one row"):
         next(Relearn(held_out=0.5).apply(tiny_model(), target(n_rows=1)))
 
 
 def test_without_a_pool_there_are_no_retain_rows():
     with pytest.raises(UserError, match=r"relearn-benign: .*no pool .*--pool FILE"):
-        check("relearn-benign", OneSource(n_pool=0))
+        check("relearn-benign", n_pool=0)
+    check("relearn", n_pool=0)
     given = target()
     empty = replace(given.forget_set, pool=given.forget_set.pool.select([]))
     with pytest.raises(UserError, match="has no pool"):
@@ -464,11 +455,19 @@ def test_splits_that_cannot_be_divided_are_warned_of():
     model = tiny_model()
     rows = forget_set().rows
 
-    class Source(OneSource):
-        def targets(self, run, limit=None):
-            return Encodable(range(6))
+    class Source:
+        def title(self, run):
+            return f"one/{run}"
 
-    class Encodable(list):
+        def targets(self, run):
+            return self
+
+        def pool(self, run):
+            return self
+
+        def __len__(self):
+            return len(rows)
+
         def encode(self, model, protocol):
             return rows
 
@@ -488,3 +487,9 @@ def test_settings_can_be_stored():
     attack = Relearn(like="ethz", steps=(1, 2))
     assert Relearn(**asdict(attack)) == attack
     assert Protocol().loss_span == "suffix"
+
+
+def test_layers_that_peft_does_not_know_are_named():
+    model = language_model("mamba")
+    with pytest.raises(UserError, match="peft puts no adapters into MambaForCausalLM"):
+        states(model, Recipe(steps=(1,), weights="lora"))

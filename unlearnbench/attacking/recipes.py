@@ -8,7 +8,7 @@ from typing import Any, Literal
 from unlearnbench.models.devices.schedule import LrSchedule, RunLength
 
 Weights = Literal["all", "lora"]
-SMALL = 10**7  # parameters, under which a network needs larger steps to learn anything in forty
+SMALL = 10**7  # parameters, under which forty steps at the rate of large networks are few
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,8 @@ class Recipe:
         held_out = f"{self.held_out:g} of the rows held out; " if self.held_out else ""
         warmup = f", {self.warmup:.0%} warm-up" if self.warmup else ""
         decay = f", weight decay {self.weight_decay:g}" if self.weight_decay else ""
-        lora = f"; LoRA of rank {self.rank}, alpha {self.alpha:g}" if self.weights == "lora" else ""
+        is_lora = self.weights == "lora"
+        lora = f"; LoRA of rank {self.rank}, alpha {self.alpha:g}" if is_lora else ""
         return (
             f"{held_out}{self.rows or 'all'} rows, batches of {self.batch_size}{parts}; "
             f"{self.schedule} rate{rate}{warmup}{decay}{lora}; "
@@ -115,8 +116,9 @@ class Recipe:
 def usual_rate(n_parameters: int, weights: Weights) -> float:
     """2e-5, as TOFU models are relearned; 1e-4 for networks under ten million parameters.
 
-    Tried on nano-neo (1.2 million): 2e-5 brings little back in forty steps, 1e-3 damages what the
-    model before unlearning still knows.  Adapters take ten times as much (ETH: 2e-4).
+    Tried on nano-neo (1.2 million), forty steps on 16 of 32 rows: at 2e-5 ICU's MA goes from .43 to
+    .72, at 1e-4 to .96, and the model before unlearning keeps .98; at 1e-3 that one falls to .82.
+    Adapters take ten times as much (ETH: 2e-4).
     """
     whole = 1e-4 if n_parameters < SMALL else 2e-5
     return whole if weights == "all" else 10 * whole

@@ -128,7 +128,13 @@ def _inject(network: "PreTrainedModel", names: "Sequence[str]", rank: int, alpha
             target_modules=list(names),
             task_type="CAUSAL_LM",
         )
-        inject_adapter_in_model(config, network, _ADAPTER)
+        try:
+            inject_adapter_in_model(config, network, _ADAPTER)
+        except ValueError as error:  # Mamba's layers
+            raise UserError(
+                f"peft puts no adapters into {type(network).__name__} ({error}); train its whole "
+                "weights"
+            ) from error
     return config
 
 
