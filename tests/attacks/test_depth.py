@@ -164,7 +164,7 @@ def test_without_a_retrained_model_or_one_of_another_shape_it_is_refused(world: 
 
 def test_planning_leaves_it_out_where_there_is_no_retrained_model() -> None:
     choice = AttackChoice({"depth": find("attacks", "depth")}, {})
-    data = SimpleNamespace(splits=lambda *_: ())
+    data = SimpleNamespace(splits=lambda *_: (), source=None)
     base = SimpleNamespace(
         data=data, run="0", limit=None, main=SimpleNamespace(requested="some-model")
     )
