@@ -238,6 +238,8 @@ class Sample(Attack):
         leaks = [item.n_leaks for item in items.values()]
         pooled = formulas.leak_upper(n * n_items, sum(leaks), alpha)
         facts = {"leak_at_most": formulas.any_of_k(pooled, k)}
+        if (ends := formulas.over_items([formulas.leak_at_k(n, c, k) for c in leaks])) is not None:
+            facts["leak_low"], facts["leak_high"] = ends
         if 2 * k <= n:
             variances = (formulas.leak_variance(n, c, k) for c in leaks)
             facts["sampling_error"] = math.sqrt(math.fsum(variances)) / n_items
@@ -247,6 +249,9 @@ class Sample(Attack):
                 "leaks": float(sum(leaks)),
                 "draws": float(n * n_items),
                 "any_question_at_most": formulas.leak_upper(n, max(leaks), alpha / n_items),
+                "new_question_at_most": formulas.leak_upper(
+                    n_items, sum(c > 0 for c in leaks), alpha
+                ),
                 "without_leak_at_most": formulas.bound_without_leak(n, alpha),
                 "samples_for_bound": float(formulas.samples_for_bound(self.bound, alpha)),
                 "dkw_band": formulas.dkw_band(n, alpha),

@@ -103,9 +103,14 @@ def test_what_holds_of_all_rows_together(points, scores) -> None:
     worst = max(leaks)
     expected = stats.beta.ppf(1 - 0.01 / 4, worst + 1, N - worst) if worst < N else 1.0
     assert facts["any_question_at_most"] == pytest.approx(expected)
+    n_leaking = sum(c > 0 for c in leaks)
+    assert stats.binom.cdf(n_leaking, 4, facts["new_question_at_most"]) == pytest.approx(
+        0.01 if n_leaking < 4 else 1.0
+    )
     # Of one draw the variance is p (1 - p), which n samples estimate with n - 1.
     variance = sum(c / N * (1 - c / N) / (N - 1) for c in leaks) / 16
     assert facts["sampling_error"] == pytest.approx(np.sqrt(variance))
+    assert "leak_low" not in facts  # four rows are too few
     assert "sampling_error" not in points["k=6"].facts  # there are no 12 samples
 
 

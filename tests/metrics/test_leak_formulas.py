@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy import integrate, stats
+from statistics_cases import interval
+from statistics_cases import outcomes as cell
 
 from unlearnbench.metrics import leak_formulas as formulas
 
@@ -76,6 +78,22 @@ def test_estimates_are_without_bias_over_every_outcome_of_six(p: float, k: int) 
 def test_the_bound_on_a_leak_is_wrong_no_more_often_than_it_says(p: float, alpha: float) -> None:
     wrong = sum(weight for weight, c in outcomes(p) if formulas.leak_upper(6, c, alpha) < p)
     assert wrong <= alpha + 1e-12
+
+
+def test_an_interval_over_items_is_the_tables_own() -> None:
+    values = np.random.default_rng(3).random(40)
+    expected = interval(cell([values]))
+    assert formulas.over_items(values.tolist()) == pytest.approx(tuple(expected))
+    assert formulas.over_items(values[:9].tolist()) is None
+    assert formulas.over_items([0.3] * 40) is None
+
+
+def test_items_that_all_leak_or_none_have_one_end() -> None:
+    """An end at which so extreme a share of items is as rare as 2.5%."""
+    low, high = formulas.over_items([0.0] * 64)
+    assert low == 0
+    assert (1 - high) ** 64 == pytest.approx(0.025)
+    assert formulas.over_items([1.0] * 64) == pytest.approx((1 - high, 1.0))
 
 
 def test_the_bound_on_a_leak_is_its_definition() -> None:

@@ -258,7 +258,9 @@ def test_items_are_read_as_often_as_the_arithmetic_says() -> None:
     assert forced.ours < 0.6 * forced.peer
 
 
-@pytest.mark.parametrize("name", ["__main__", "memory", "grid", "many_results", "items"])
+@pytest.mark.parametrize(
+    "name", ["__main__", "memory", "grid", "many_results", "items", "sampling"]
+)
 def test_help_says_what_is_printed(name: str) -> None:
     if name == "grid":
         pytest.importorskip("psutil", reason="psutil is not installed")

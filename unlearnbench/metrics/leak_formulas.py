@@ -10,6 +10,8 @@ from functools import lru_cache
 from itertools import pairwise
 from statistics import fmean, stdev
 
+import numpy as np
+
 
 def leak_at_k(n: int, c: int, k: int) -> float:
     """1 - C(n-c, k) / C(n, k): the probability that one of k samples leaks, without bias.
@@ -45,6 +47,28 @@ def leak_variance(n: int, c: int, k: int) -> float:
         raise ValueError(f"2 * {k} samples of {n}")
     none = math.comb(n - c, k) / math.comb(n, k)
     return none**2 - math.comb(n - c, 2 * k) / math.comb(n, 2 * k)
+
+
+def over_items(values: Sequence[float]) -> tuple[float, float] | None:
+    """95% interval of the mean over items, of which these are a sample, by resampling them.
+
+    An item is drawn with its estimate as it is, which varies by the item and by its n samples, so
+    the interval holds both errors; to draw its samples again would count theirs twice.  Where all
+    items are at one end of 0..1 no resample differs: the other end of the interval is then
+    Clopper's and Pearson's of the share of items that are not.  None for fewer than 10 items, and
+    where all are alike elsewhere.
+    """
+    from unlearnbench.analysis.statistics.bootstrap import MIN_DOCUMENTS, intervals
+    from unlearnbench.analysis.statistics.outcomes import Outcomes, RunKey, Stratum
+
+    n = len(values)
+    if n >= MIN_DOCUMENTS and set(values) in ({0.0}, {1.0}):
+        reach = leak_upper(n, 0, 0.025)
+        return (0.0, reach) if values[0] == 0 else (1.0 - reach, 1.0)
+    items = tuple(map(str, range(n)))
+    own = Stratum("", items, (RunKey("", None),), np.array([values]), np.ones(1))
+    found = intervals([Outcomes((own,))])[0]
+    return None if found is None else (found.low, found.high)
 
 
 def leak_upper(n: int, c: int, alpha: float) -> float:
