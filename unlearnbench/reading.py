@@ -65,7 +65,7 @@ class Results(Sequence["Result"]):
 
         Values are as they are stored: shares of 0.123, not 12.3 per cent.  With `attacks` it is of
         the models under attack instead: one per row of the table, attack, point and metric, with
-        recovery and all intervals, values as they are printed.
+        recovery and all intervals.
         """
         if attacks:
             from unlearnbench.analysis.attacks.frames import attacks_frame

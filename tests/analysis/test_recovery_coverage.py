@@ -141,7 +141,7 @@ def test_raw_change(n: int, n_seeds: int) -> None:
     assert covered(0.14, interval) >= 92
 
 
-@pytest.mark.parametrize("n", [16, 40, 64, 128])
+@pytest.mark.parametrize("n", [16, 64])
 @pytest.mark.parametrize("alike", [True, False])
 @pytest.mark.parametrize("n_seeds", [1, 3])
 def test_worst_case(n: int, alike: bool, n_seeds: int) -> None:

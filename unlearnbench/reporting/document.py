@@ -58,7 +58,7 @@ class Findings:
         """What attacks brought back in each model whose unlearning was attacked."""
         from unlearnbench.analysis.attacks.panel import panels_of
 
-        return panels_of(self.table, self.by_key, self.attacked)
+        return panels_of(self.table, self.by_key, self.attacked) if self.attacked else ()
 
     @cached_property
     def by_key(self) -> dict[str, Result]:

@@ -213,13 +213,10 @@ _DATA = (
 
 def _data(panels: Sequence[Panel]) -> Data:
     """Every metric at every point, values in printed units."""
-    from unlearnbench.analysis.attacks.frames import attack_records
+    from unlearnbench.analysis.attacks.frames import attack_record
 
-    rows = [
-        tuple(_exact(record[name]) for name in _DATA)
-        for panel in panels
-        for record in attack_records(panel)
-    ]
+    records = (attack_record(panel, line) for panel in panels for line in panel.lines)
+    rows = [tuple(_exact(record[name]) for name in _DATA) for record in records]
     title = "Every metric at every point of every attack"
     return Data("attacks-data", title, _DATA, tuple(rows), 9)
 
