@@ -47,7 +47,7 @@ def test_every_method_wrapper_and_attack_is_in_the_documentation(page: str) -> N
         text = (ROOT / "docs" / f"{kind}.md").read_text(encoding="utf-8")
         found = registry.plugins(kind).items()
         built_in = {name for name, p in found if p.__module__.startswith("unlearnbench.")}
-        assert built_in <= set(re.findall(r"^\| `(\w+)`", text, re.M))
+        assert built_in <= set(re.findall(r"^\| `([\w-]+)`", text, re.M))
 
 
 def test_anchors_lead_to_headings(page: str) -> None:
