@@ -259,7 +259,7 @@ def test_items_are_read_as_often_as_the_arithmetic_says() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["__main__", "memory", "grid", "many_results", "items", "sampling"]
+    "name", ["__main__", "memory", "grid", "many_results", "items", "sampling", "panel"]
 )
 def test_help_says_what_is_printed(name: str) -> None:
     if name == "grid":

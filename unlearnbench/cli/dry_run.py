@@ -31,6 +31,11 @@ def print_plan(plan: "Plan", store: "Store") -> None:
         "Tokens are an upper bound: every epoch up to the limit, every EL start decoded on its "
         "own; measuring the tasks comes on top."
     )
+    if any(cell.attack for cell in plan.cells):
+        click.echo(
+            "Under attack they are those of the attack and of examining the rows at each point; "
+            "and of unlearning again, where the unlearned model was not kept."
+        )
     if not all(cell.data.has_fixed_length(cell.run) for cell in plan.cells):
         click.echo(
             "'or so': rows of free text are counted as the benchmark's, 100 tokens (200 with "

@@ -83,8 +83,13 @@ def paths_of(cell: Cell) -> list[str]:
         *(request.benchmark, request.data),
         *([] if cell.retrained is None else [cell.retrained.requested]),
         *([] if cell.models is None else [str(Path(cell.models).parent)]),
+        *([] if cell.attack is None else filter(_is_text, cell.attack.settings.values())),
     ]
     return [name for name in named if name and Path(name).expanduser().exists()]
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
 
 
 def check_device(cell: Cell) -> None:
