@@ -387,7 +387,7 @@ def test_benign_rows_are_the_pools():
 
 def check(name, model=None, n_rows=4, n_pool=4, **settings):
     source = SimpleNamespace(
-        targets=lambda _: range(n_rows), pool=lambda _: range(n_pool), title=lambda _: "one"
+        targets=lambda _run: range(n_rows),
         pool=lambda _run: range(n_pool),
         title=lambda _run: "one",
     )
