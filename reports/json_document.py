@@ -36,7 +36,7 @@ class Json(Report):
     def render(self, document: "Document") -> str:
         """Uncapped values in printed units; one that is not finite is the text 'inf' or 'nan'.
 
-        A block's `kind` is table, listing, case or picture; the texts in it are whole.
+        A block's `kind` is table, listing, case, picture or data; the texts in it are whole.
         """
         printed = {
             "schema_version": SCHEMA_VERSION,

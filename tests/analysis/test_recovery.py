@@ -394,3 +394,18 @@ def test_a_frame_has_all_of_it_in_stored_units(panel: Panel) -> None:
     assert row["value"] == pytest.approx(line.value.value / 100)
     assert row["recovery_high"] == line.recovery.high
     assert (row["facts.rows"], row["n_runs"], row["n_items"]) == (24.0, 2, 48)
+
+
+def test_draws_of_an_exponential_are_exponentials_of_drawn_means() -> None:
+    rng = np.random.default_rng(11)
+    claim = Claim(tuple(stratum(drawn(rng, n, 2), str(n)) for n in (6, 9)), is_exp=True)
+    draws = resampling.Draws([claim], n_resamples=5)
+    found = draws.of(claim, "recovery")
+    for at in range(5):
+        means = dict.fromkeys(("unlearned", "original", "retrained"), 0.0)
+        for of in claim.strata:
+            weights = draws.weights(of)[at]
+            for name in means:
+                rows = np.atleast_2d(getattr(of, name))
+                means[name] += fmean(math.exp(float(weights @ row)) for row in rows) / 2
+        assert found[at] == pytest.approx(recovery(*means.values()))

@@ -1,6 +1,7 @@
 """Recovery: what an attack brings back, between the retrained model's level and the original's."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -92,6 +93,15 @@ class Claim:
 
         NaN where a forget set has no such model.
         """
+        if which not in self._means:
+            self._means[which] = self._mean(which)
+        return self._means[which]
+
+    @cached_property
+    def _means(self) -> dict[str, float]:
+        return {}
+
+    def _mean(self, which: str) -> float:
         total = 0.0
         for weight, stratum in zip(self.weights, self.strata, strict=True):
             values = getattr(stratum, which)
@@ -133,21 +143,38 @@ class Claim:
         scale = abs(self.mean("original")) + abs(self.mean("retrained"))
         return difference > max(LEAST_APART * math.sqrt(variance), 1e-9 * scale)
 
-    def influences(self, parts: "dict[str, float]") -> list[Array]:
+    def influences(self, parts: Mapping[str, float]) -> list[Array]:
         """By stratum [D]: what each item adds to a weighted sum of models' means, to first order.
 
         Centred, and times the number of items: their mean is the sum's deviation.
         """
-        made = []
-        for weight, stratum in zip(self.weights, self.strata, strict=True):
-            total = np.zeros(stratum.unlearned.shape[1])
-            for which, factor in parts.items():
-                values = np.atleast_2d(getattr(stratum, which))
-                means = values.mean(axis=1, keepdims=True)
-                slopes = self.of_means(means) if self.is_exp else np.ones_like(means)
-                total += factor * weight * (slopes * (values - means)).mean(axis=0)
-            made.append(total)
-        return made
+        models = [(factor, self._influences_of(which)) for which, factor in parts.items()]
+        return [
+            sum((factor * of[at] for factor, of in models), np.zeros(1))
+            for at in range(len(self.strata))
+        ]
+
+    def _influences_of(self, which: str) -> list[Array]:
+        if which not in self._influences:
+            self._influences[which] = [
+                self._influence(weight, getattr(stratum, which))
+                for weight, stratum in zip(self.weights, self.strata, strict=True)
+            ]
+        return self._influences[which]
+
+    def _influence(self, weight: float, values: Array) -> Array:
+        if not self.is_exp:
+            of_items = values if values.ndim == 1 else values.mean(axis=0)
+            return weight * (of_items - of_items.mean())
+        rows = np.atleast_2d(values)
+        means = rows.mean(axis=1, keepdims=True)
+        slopes = self.of_means(means)  # of an exponential: itself
+        centred: Array = weight * (slopes * (rows - means)).mean(axis=0)
+        return centred
+
+    @cached_property
+    def _influences(self) -> dict[str, list[Array]]:
+        return {}
 
     def of_means(self, means: Array) -> Array:
         """The values of runs whose items have these means."""

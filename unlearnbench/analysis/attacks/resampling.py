@@ -65,10 +65,11 @@ class Draws:
         total = np.zeros(self.n_resamples)
         for share, stratum in zip(claim.weights, claim.strata, strict=True):
             weights = self.weights(stratum)
-            for which, factor in parts.items():
-                values = np.atleast_2d(getattr(stratum, which))
-                # Of the plain mean the seeds' own are not needed.
-                rows = values if claim.is_exp else values.mean(axis=0, keepdims=True)
+            models = [(factor, np.atleast_2d(getattr(stratum, n))) for n, factor in parts.items()]
+            if not claim.is_exp:  # of plain means the sum over models can be taken first
+                total += share * (weights @ sum(f * rows.mean(axis=0) for f, rows in models))
+                continue
+            for factor, rows in models:
                 total += factor * share * claim.of_means(weights @ rows.T).mean(axis=1)
         return total
 
