@@ -28,8 +28,10 @@ NO_SETS = (TEXTS, SPLITS, RETRAINED)  # of these, what is no evaluation set
 class RowExaminer(Interface):
     """Measures how well a model knows rows (`unlearnbench.unlearning.examiner.Examiner`)."""
 
-    def examine(self, model: "LanguageModel", rows: "Sequences") -> "list[RowRecord]":
-        """One record per row, in the rows' order."""
+    def examine(
+        self, model: "LanguageModel", rows: "Sequences", *, with_el: bool = True
+    ) -> "list[RowRecord]":
+        """One record per row, in the rows' order; without EL it is NaN."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ class TaskContext:
     batch_size: int = 8
     limit: int | None = None  # documents per task
     examiner: RowExaminer | None = None  # None for tasks that ask nothing of it
+    under_attack: bool = False  # the model is a point of an attack
 
 
 @dataclass(frozen=True)

@@ -94,7 +94,7 @@ def _under_attack(cell: "Cell") -> int:
     kind: Any = find("attacks", cell.attack.name)
     attack, rows, length = kind(**cell.attack.settings), n_rows(cell), row_length(cell)
     tokens: int = attack.forward_tokens(rows, length)
-    tokens += attack.n_points * examination_tokens(rows, length, 0)
+    tokens += attack.n_points * rows * 2 * length  # EL is left out
     if cell.role == "method" and kept_model(cell) is None:
         tokens += forward_tokens(replace(cell, attack=None))
     return tokens

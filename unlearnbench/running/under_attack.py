@@ -94,7 +94,7 @@ def _target(
     measured = tuple(split for split in splits if split.role in ("forget", "holdout"))
     return Target(
         forget_set=state.forget_set,
-        context=context_of(cell, state.forget_set, measured, examiner),
+        context=replace(context_of(cell, state.forget_set, measured, examiner), under_attack=True),
         retained=tuple(split for split in splits if split.role == "retain"),
         load_original=loader(cell.main),
         load_retrained=loader(cell.retrained),

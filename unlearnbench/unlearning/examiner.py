@@ -37,7 +37,12 @@ class Examiner:
     _last: dict[str, list[RowRecord]] = field(default_factory=dict, repr=False, compare=False)
 
     def examine(
-        self, model: "LanguageModel", rows: "Sequences", ma_line: float | None = None
+        self,
+        model: "LanguageModel",
+        rows: "Sequences",
+        ma_line: float | None = None,
+        *,
+        with_el: bool = True,
     ) -> list[RowRecord]:
         """One record per row, in the rows' order.
 
@@ -47,11 +52,13 @@ class Examiner:
         `forgotten` is by the paper's thresholds; a run puts its method's decision there.
         BERTScore and BLEU compare the decoded continuation with the decoded suffix.
         With `el_epochs` 'deciding' and a `ma_line`, EL is NaN (not measured) unless
-        the mean MA is under that line.
+        the mean MA is under that line, and always unless `with_el`.
         """
         import torch
 
         with model.meter.phase("examine"), torch.no_grad():
+            if not with_el:
+                return self._measured(model, rows, with_el=False)
             if ma_line is None or self.el_epochs == "all":
                 return self._once(model, rows, lambda: self._measured(model, rows, with_el=True))
             records = self._measured(model, rows, with_el=False)
