@@ -33,8 +33,8 @@ def print_plan(plan: "Plan", store: "Store") -> None:
     )
     if any(cell.attack for cell in plan.cells):
         click.echo(
-            "Under attack they are those of the attack, of examining the rows at each point without "
-            "EL, and of unlearning again, where the unlearned model was not kept."
+            "Under attack they are those of the attack, of examining the rows at each point "
+            "without EL, and of unlearning again, where the unlearned model was not kept."
         )
     if not all(cell.data.has_fixed_length(cell.run) for cell in plan.cells):
         click.echo(
