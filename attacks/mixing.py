@@ -29,6 +29,7 @@ class Mixing(Attack):
     source = "Wang et al. 2024 (2406.09179), section 4"
     needs = ("original model",)
     curve = "share of the original weights"
+    counts_in_worst_case = False
 
     alphas: tuple[float, ...] = setting(
         (0.0, 0.25, 0.5, 0.75, 1.0), "shares of the original weights", minimum=0, maximum=1

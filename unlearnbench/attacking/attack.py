@@ -66,6 +66,8 @@ class Attack(ABC):
     # Its own scores are a property of the model that they were measured on (UDS), and stand in that
     # model's own row; without it scores are of the attacked model.
     describes_model: ClassVar[bool] = False
+    # Not for an attack that is given what it is to bring back, such as the original weights.
+    counts_in_worst_case: ClassVar[bool] = True
 
     seed: int = setting(
         42, "seeds whatever the attack draws; the same for every model, so that all get the same"

@@ -137,6 +137,9 @@ class AttackRecord(Record):
     describes_model: bool = Field(
         description="its scores stand in the row of the model that was attacked (UDS)"
     )
+    counts_in_worst_case: bool = Field(
+        default=True, description="false for one that is given what it is to bring back"
+    )
     points: list[PointRecord] = Field(description="what was measured, in order")
 
 

@@ -182,6 +182,7 @@ def attack_record(cell: "Cell", made_again: bool = False) -> AttackRecord | None
         made_again=made_again,
         curve=kind.curve,
         describes_model=kind.describes_model,
+        counts_in_worst_case=kind.counts_in_worst_case,
         points=[],
     )
 

@@ -20,6 +20,7 @@ class AttackKind:
     label: str  # with the settings that tell it from others of its name
     curve: str  # what its points' positions count; empty: they are no curve
     points: tuple[PointRecord, ...]  # in their order, without facts
+    counts_in_worst_case: bool = True
     own: Column | None = None  # of its own metrics the first that a low value of is forgotten
 
 
@@ -80,6 +81,7 @@ def kinds_of(
                 labels[key],
                 record_of(of[0]).curve,
                 _points(of),
+                all(record_of(result).counts_in_worst_case for result in of),
                 column_of(own[0]) if own else None,
             )
         )

@@ -116,14 +116,15 @@ class Panel:
         return next(iter(sorted(lines, key=_brought_back, reverse=True)), None)
 
     def worst(self, row: Row, column: Column | None = None) -> Worst | None:
-        """The largest recovery over all attacks and points; None where none can be told."""
+        """The largest recovery over attacks that count, and points; None where none can be told."""
         place = (row.label, column.name if column else "")
         if place not in self._worst:
             self._worst[place] = self._worst_of(row, column)
         return self._worst[place]
 
     def _worst_of(self, row: Row, column: Column | None) -> Worst | None:
-        chosen = [(attack, self.column_of(attack, column)) for attack in self.attacks]
+        counting = [attack for attack in self.attacks if attack.counts_in_worst_case]
+        chosen = [(attack, self.column_of(attack, column)) for attack in counting]
         lines = [line for attack, of in chosen if of for line in self.of(attack, of, row)]
         told = [(line, line.claim) for line in lines if line.recovery and line.claim]
         if not told:

@@ -39,7 +39,7 @@ def of_panel(panel: Panel, column: Column | None) -> tuple[Note, ...]:
         ("recovery", _MEANING if has_recovery else ""),
         ("metric", _metrics(panel, column)),
         ("outside", _OUTSIDE if any(map(_is_outside, lines)) else ""),
-        ("worst", _WORST if has_recovery else ""),
+        ("worst", _worst(panel) if has_recovery else ""),
         ("intervals", _over(panel)),
         ("alike", _alike(panel)),
         ("change", _change_note(lines)),
@@ -47,6 +47,12 @@ def of_panel(panel: Panel, column: Column | None) -> tuple[Note, ...]:
         ("made_again", _made_again(panel)),
         ("failed", _failed(panel)),
     )
+
+
+def _worst(panel: Panel) -> str:
+    left_out = [attack.label for attack in panel.attacks if not attack.counts_in_worst_case]
+    no_part = f" {listed(left_out)}, given what is to come back, is no part of it."
+    return _WORST + (no_part if left_out else "")
 
 
 def of_attack(panel: Panel, attack: AttackKind, column: Column) -> tuple[Note, ...]:
