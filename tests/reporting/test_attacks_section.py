@@ -25,6 +25,18 @@ def lines(listing: Listing) -> list[dict[str, str]]:
     return [dict(zip(listing.headers, row, strict=True)) for row in listing.rows]
 
 
+def cells(listing: Listing, method: str) -> dict[str, dict[str, str]]:
+    """By line ('recovery') and attack what stands under a method."""
+    found: dict[str, dict[str, str]] = {}
+    for line in lines(listing):
+        found.setdefault(line[""], {})[line["Attack"]] = line[method]
+    return found
+
+
+def names(listing: Listing) -> list[str]:
+    return list(dict.fromkeys(row[0] for row in listing.rows))
+
+
 def notes(listing: Listing) -> dict[str, str]:
     return {note.kind: note.text for note in listing.notes}
 
@@ -44,36 +56,37 @@ def printed(document: Document) -> dict[str, Listing]:
     return {block.name: block for block in document.blocks if isinstance(block, Listing)}
 
 
-def test_rows_are_the_tables_methods_and_columns_attacks_and_the_worst_case(
+def test_columns_are_the_tables_methods_and_rows_attacks_and_the_worst_case(
     findings: Findings, printed: dict[str, Listing]
 ) -> None:
     listing = printed["attacks-nano-neo"]
     assert listing.title == "Recovery under attack in MA: nano-neo"
-    assert listing.headers == (
-        "Row", "", "No attack", "Quantisation", "Relearning", "Sampling", "T/V split", "Worst case",
-    )  # fmt: skip
+    assert names(listing) == [
+        "No attack", "Quantisation", "Relearning", "Sampling", "T/V split", "Worst case",
+    ]  # fmt: skip
     methods = [row.label for row in findings.table.groups[0].rows if row.role == "method"]
-    assert [row[0] for row in listing.rows] == [label for label in methods for _ in range(3)]
+    assert listing.headers == ("Attack", "", *methods)
     (panel,) = findings.panels
     relearn = next(attack for attack in panel.attacks if attack.name == "relearn")
     for row in panel.methods:
-        value, interval, at = (line for line in lines(listing) if line["Row"] == row.label)
+        told = cells(listing, row.label)
+        value, interval, at = (told[head] for head in ("recovery", "95% interval", "at"))
         point = panel.worst_point(row, relearn)
         assert value["Relearning"] == f"{point.recovery.value:z.2f}"
         ends = f"[{point.recovery.low:z.2f}, {point.recovery.high:z.2f}]"
-        assert (interval[""], interval["Relearning"]) == ("95% interval", ends)
-        assert (at[""], at["Relearning"]) == ("at", point.point.label)
+        assert interval["Relearning"] == ends
+        assert at["Relearning"] == point.point.label
         worst = panel.worst(row)
         assert value["Worst case"] == f"{worst.estimate.value:z.2f}"
         assert at["Worst case"] == f"{worst.at.attack.label}, {worst.at.point.label}"
 
 
-def test_every_metric_has_its_listing_and_an_attack_that_lacks_it_no_column(
+def test_every_metric_has_its_listing_and_an_attack_that_lacks_it_no_line(
     printed: dict[str, Listing],
 ) -> None:
-    assert printed["attacks-nano-neo-el10"].headers[2:] == (
+    assert names(printed["attacks-nano-neo-el10"]) == [
         "No attack", "Quantisation", "Relearning", "T/V split", "Worst case",
-    )  # fmt: skip
+    ]  # fmt: skip
     assert printed["attacks-nano-neo-el10"].notes == ()  # said once
 
 
@@ -140,8 +153,7 @@ def test_values_outside_0_and_1_are_printed_as_they_are_and_explained() -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cases, "LEVELS", lower)
         made = listings(cases.panel())
-    (value,) = (line for line in lines(made["attacks-nano-neo"])
-                if line["Row"] == "NEO + ICU" and line[""] == "recovery")  # fmt: skip
+    value = cells(made["attacks-nano-neo"], "NEO + ICU")["recovery"]
     assert float(value["No attack"]) < -0.1
     assert notes(made["attacks-nano-neo"])["outside"].startswith("Above 1 ")
 
@@ -154,14 +166,44 @@ def test_without_a_reference_a_column_says_so_and_shows_the_change(
 ) -> None:
     made = listings(cases.panel(leave_out=(left_out,)))
     listing = made["attacks-nano-neo"]
-    relearning = next(header for header in listing.headers if header.startswith("Relearning ("))
+    relearning = next(name for name in names(listing) if name.startswith("Relearning ("))
     assert words in relearning
-    first = lines(listing)[0]
+    first = cells(listing, listing.headers[2])["recovery"]
     assert re.fullmatch(r"\+\d+\.\d", first[relearning])
     assert first["Worst case"] == ABSENT
     assert "recovery" not in notes(listing)
     assert notes(listing)["change"].startswith("Signed values: without ")
     assert "Change" in made["attack-relearning-nano-neo"].headers
+
+
+def test_an_attack_that_is_given_the_original_weights_is_no_worst_case() -> None:
+    findings = cases.panel()
+    given = [
+        result.model_copy(
+            update={"attack": result.attack.model_copy(update={"counts_in_worst_case": False})}
+        )
+        if result.attack is not None and result.attack.name == "relearn"
+        else result
+        for result in findings.attacked
+    ]
+    listing = listings(replace(findings, attacked=tuple(given)))["attacks-nano-neo"]
+    assert "Relearning" in names(listing)
+    at = [line for line in lines(listing) if line["Attack"] == "Worst case" and line[""] == "at"]
+    assert not any(value.startswith("Relearning") for line in at for value in line.values())
+    assert "Relearning, given what is to come back, is no part of it." in notes(listing)["worst"]
+
+
+def test_a_point_that_has_all_but_ended_the_originals_lead_is_no_worst_point() -> None:
+    (panel,) = cases.panel().panels
+    lines = panel.lines
+    (attack, column) = (lines[0].attack, lines[0].column)
+    of_row = panel.of(attack, column, panel.methods[0])
+    remnant = replace(
+        of_row[0], original=of_row[0].retrained + 1e-3, recovery=Estimate(9.0, None, None)
+    )
+    changed = tuple(remnant if line is of_row[0] else line for line in lines)
+    told = replace(panel, lines=changed).worst_point(panel.methods[0], attack, column)
+    assert told is not remnant
 
 
 def test_failed_cells_models_made_again_and_missing_runs_are_named() -> None:

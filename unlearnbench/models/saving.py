@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from unlearnbench.errors import UserError
 from unlearnbench.files.whole_files import whole_folder
 from unlearnbench.models.devices import ranks
+from unlearnbench.models.quiet import quiet_transformers
 
 if TYPE_CHECKING:
     from unlearnbench.models.language_model import LanguageModel
@@ -22,7 +23,7 @@ def save_model(model: "LanguageModel", folder: Path) -> None:
     if not ranks.is_first():
         return
     try:
-        with whole_folder(folder) as new:
+        with whole_folder(folder) as new, quiet_transformers():
             _write(model, new)
     except OSError as error:
         raise UserError(

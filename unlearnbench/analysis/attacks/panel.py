@@ -16,6 +16,7 @@ from unlearnbench.results.record import PointRecord, Result
 MOST_SHOWN = 3  # metrics that a report prints; files for programs hold all
 # No such model under the attack; the two models alike under it; values of single items not known.
 Lack = Literal["retrained", "original", "alike", "items"]
+LEAST_LEAD = 0.1  # of the largest over an attack's points, for a point to be its worst
 _NOT_ON_THE_FLOOR = 0.1  # of the original's value: what the retrained model has at least
 
 
@@ -112,7 +113,7 @@ class Panel:
     ) -> Attacked | None:
         """Where the attack brings back most: by recovery, or by the change where there is none."""
         chosen = self.column_of(attack, column)
-        lines = self.of(attack, chosen, row) if chosen else []
+        lines = _telling(self.of(attack, chosen, row)) if chosen else []
         return next(iter(sorted(lines, key=_brought_back, reverse=True)), None)
 
     def worst(self, row: Row, column: Column | None = None) -> Worst | None:
@@ -125,7 +126,7 @@ class Panel:
     def _worst_of(self, row: Row, column: Column | None) -> Worst | None:
         counting = [attack for attack in self.attacks if attack.counts_in_worst_case]
         chosen = [(attack, self.column_of(attack, column)) for attack in counting]
-        lines = [line for attack, of in chosen if of for line in self.of(attack, of, row)]
+        lines = [line for a, of in chosen if of for line in _telling(self.of(a, of, row))]
         told = [(line, line.claim) for line in lines if line.recovery and line.claim]
         if not told:
             return None
@@ -146,6 +147,23 @@ class Panel:
 
 def _place(attack: AttackKind, column: Column) -> tuple[str, str, str]:
     return attack.key, column.task, column.metric
+
+
+def _telling(lines: Sequence[Attacked]) -> list[Attacked]:
+    """The points of an attack at which the original's lead over the retrained model is no remnant.
+
+    Divided by a lead that the attack has all but ended (a first layer's), little is much.
+    """
+    leads = [
+        math.nan if None in (line.original, line.retrained) else line.original - line.retrained  # type: ignore[operator]
+        for line in lines
+    ]
+    largest = max((lead for lead in leads if not math.isnan(lead)), default=math.nan)
+    return [
+        line
+        for line, lead in zip(lines, leads, strict=True)
+        if not lead < LEAST_LEAD * largest  # NaN: there is nothing to divide by
+    ]
 
 
 def _brought_back(line: Attacked) -> tuple[bool, float]:

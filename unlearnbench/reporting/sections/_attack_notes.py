@@ -13,7 +13,8 @@ _MEANING = (
     "Recovery = (unlearned − retrained) / (original − retrained), all three models under the same "
     "attack and over the same items: 0 is what the retrained model shows, so was taught by the "
     "attack; 1 is what the model before unlearning shows. Each cell is the attack's point of the "
-    "largest."
+    "largest, of those where the original's lead over the retrained model is a tenth at least of "
+    "what it is at the attack's other points."
 )
 _OUTSIDE = (
     "Above 1 the attacked model shows more than the attacked original, below 0 less than the "

@@ -13,6 +13,7 @@ from unlearnbench.reporting.sections import _attack_notes as notes_on
 
 INTERVAL = "95% interval"
 _HEADS = ("recovery", INTERVAL, "at")
+_UNATTACKED, _WORST_CASE = "No attack", "Worst case"
 _NO_RETRAINED, _NO_ORIGINAL = "no retrained model: change", "no original model: change"
 _CHANGES = {"retrained": _NO_RETRAINED, "original": _NO_ORIGINAL}
 
@@ -64,23 +65,32 @@ def _worst_points(panel: Panel, column: Column | None, synthetic: Sequence[Note]
         for row in panel.methods
         if column is not None and (row.label, column.name) in panel.unattacked
     }
-    rows: list[tuple[str, ...]] = []
-    for row in panel.methods:
-        cells = [(*plain.get(row.label, (ABSENT, ABSENT)), ABSENT)] if plain else []
-        cells += [_worst_cell(panel.worst_point(row, attack, column)) for attack in attacks]
-        cells.append(_worst_case(panel, row, column))
-        lines = zip(_HEADS, zip(*cells, strict=True), strict=True)
-        rows += [(row.label, head, *line) for head, line in lines]
-    names = [_header(panel, attack, column) for attack in attacks]
+    across: list[tuple[str, list[tuple[str, str, str]]]] = []
+    if plain:
+        none = (ABSENT, ABSENT)
+        of_rows = [(*plain.get(row.label, none), ABSENT) for row in panel.methods]
+        across.append((_UNATTACKED, of_rows))
+    for attack in attacks:
+        points = [panel.worst_point(row, attack, column) for row in panel.methods]
+        across.append((_header(panel, attack, column), list(map(_worst_cell, points))))
+    across.append((_WORST_CASE, [_worst_case(panel, row, column) for row in panel.methods]))
+    rows = [line for name, cells in across for line in _three_lines(name, cells)]
     metric = printing.name(column) if column else ""
     return Listing(
         printing.anchor("attacks", panel.group.title, *([] if is_first else [metric])),
         f"Recovery under attack{f' in {metric}' if metric else ''}: {panel.group.title}",
-        ("Row", "", *(["No attack"] if plain else []), *names, "Worst case"),
+        ("Attack", "", *(row.label for row in panel.methods)),
         tuple(rows),
         2,
         (*synthetic, *(notes_on.of_panel(panel, column) if is_first else ())),
     )
+
+
+def _three_lines(name: str, cells: Sequence[tuple[str, str, str]]) -> Iterator[tuple[str, ...]]:
+    """Recovery, its interval and the point, of every method; without what none of them has."""
+    for head, line in zip(_HEADS, zip(*cells, strict=True), strict=True):
+        if head == _HEADS[0] or set(line) != {ABSENT}:
+            yield (name, head, *line)
 
 
 def _worst_case(panel: Panel, row: Row, column: Column | None) -> tuple[str, str, str]:
