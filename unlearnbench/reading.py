@@ -232,10 +232,9 @@ def choose_results(
     from unlearnbench.analysis.table import Note
     from unlearnbench.experiments.recorded import select
 
-    attacked = [result for result in results if result.attack is not None]
-    results = [result for result in results if result.attack is None]
     if experiment is None:
-        findings = _findings(results, folder, judge_id, study, attacked)
+        base, attacked = _apart(results)
+        findings = _findings(base, folder, judge_id, study, attacked)
         return Results(findings, WITH_ATTACKS if attacked else DEFAULT)
     selection = select(folder, experiment, results)
     definition, missing = selection.definition, selection.missing
@@ -244,8 +243,9 @@ def choose_results(
             f"none of the {len(missing)} cells of {experiment} has a result yet; go on with: "
             f"unlearnbench run --experiment {experiment} --out {folder}"
         )
+    base, attacked = _apart(selection.results)[0], _apart(results)[1]
     findings = replace(
-        _findings(selection.results, folder, judge_id, study, attacked),
+        _findings(base, folder, judge_id, study, attacked),
         title=definition.title,
         axes=definition.axes,
         published=definition.published.model_dump(exclude_none=True),
@@ -257,7 +257,16 @@ def choose_results(
         n = len(missing) + len(selection.results)
         named = ", ".join(cell.title for cell in missing[:3]) + ("" if len(missing) <= 3 else ", …")
         notes = (Note("missing", f"{len(missing)} of {n} cells have no result yet: {named}."),)
-    return Results(findings, definition.sections, notes, len(selection.damages))
+    sections = definition.sections
+    if attacked and WITH_ATTACKS[-1] not in sections:
+        sections = (*sections, WITH_ATTACKS[-1])
+    return Results(findings, sections, notes, len(selection.damages))
+
+
+def _apart(results: "Sequence[Result]") -> "tuple[list[Result], list[Result]]":
+    """Results of models as they are, and of models under attack."""
+    attacked = [result for result in results if result.attack is not None]
+    return [result for result in results if result.attack is None], attacked
 
 
 def _findings(

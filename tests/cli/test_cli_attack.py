@@ -12,6 +12,8 @@ import tiny
 from fault_cases import copy
 from tiny import all_numbers, cli
 
+from unlearnbench import registry
+from unlearnbench.files.software import source_sha256
 from unlearnbench.results.record import Result, attacked_model_in
 from unlearnbench.results.store import Store
 
@@ -70,6 +72,28 @@ class Faulty(Attack):
 
 MIXING = ("--attacks", "mixing", "--set", "mixing.alphas=0,0.5,1")
 
+NOTED = '''
+"""An attack that says how the model would be trained."""
+
+from dataclasses import dataclass
+
+from unlearnbench.attacking.attack import Attack, Point
+from unlearnbench.registry import register
+
+
+@register
+@dataclass(kw_only=True)
+class Noted(Attack):
+    """Changes nothing."""
+
+    name = "noted"
+    label = "Noted"
+
+    def apply(self, model, target):
+        parts = model.strategy.gradient_accumulation_steps
+        yield Point("here", "here", model, facts={"parts": float(parts)})
+'''
+
 
 @dataclass(frozen=True)
 class Attacked:
@@ -104,6 +128,7 @@ def world(tmp_path_factory):
         tiny.save_model(world.folder / "retrained", [json.loads(line)["text"] for line in pool])
         (world.folder / "slow.py").write_text(SLOW)
         (world.folder / "faulty.py").write_text(FAULTY)
+        (world.folder / "noted.py").write_text(NOTED)
         yield world
 
 
@@ -226,6 +251,8 @@ def test_a_dry_run_says_what_it_would_cost(kept, tmp_path):
         (("--attacks", "mixing", "--methods", "dpo"), "is of a model that these options choose"),
         (("--attacks", "mixing", "--attack-tasks", "perplex"), "unknown task 'perplex'"),
         (("--set", "slow.alphas=1"), "unknown owner in --set 'slow'"),
+        (("--set", "kumpr.learning_rate=1"), "models are attacked as they were run"),
+        (("--attacks", "mixing", "--seeds", "7"), "is of a model that these options choose"),
     ],
 )
 def test_what_cannot_be_asked_is_said_in_one_line(kept, options, complaint):
@@ -280,6 +307,76 @@ def test_shards_of_attacks_leave_none_out(kept, tmp_path):
     for number in (1, 2):
         assert attack(out, *options, "--shard", f"{number}/2")[0] == 0
     assert sorted(r.role for r in attacked_in(out)) == ["before", "method", "retrained"]
+
+
+def test_what_other_software_unlearned_is_attacked_as_such_or_not_at_all(world, tmp_path):
+    push = world.folder / "push.py"
+    before, retrained = push.read_text(), ("--retrained", str(world.folder / "retrained"))
+    options = world.options(tmp_path, *retrained, "--save-models", methods="push")
+    options = [o for o in options if o not in ("--set", "kumpr.learning_rate=1e-3")]
+    assert cli(*options)[0] == 0
+    (old,) = (r for r in Store(tmp_path).load_all()[0] if r.role == "method")
+    try:
+        push.write_text(before.replace("-self.weight * batch", "-2 * self.weight * batch"))
+        registry._plugins["methods"].pop("push", None)
+        registry.load_plugin_file(push)
+        source_sha256.cache_clear()
+        status, _, told = attack(tmp_path, *MIXING)
+        assert status == 0, told
+        (method,) = (r for r in attacked_in(tmp_path) if r.role == "method")
+        # It is the old method's model, and stands beside the old method's row alone.
+        assert method.attack.model == attacked_model_in(old.identity)
+        assert not method.attack.made_again
+        assert method.at("alpha=0")["forgetting"]["ma"].documents == (
+            old.scores["forgetting"]["ma"].documents
+        )
+        shutil.rmtree(tmp_path / "models")
+        status, _, told = attack(tmp_path, "--attacks", "mixing", "--set", "mixing.alphas=1",
+                                 "--methods", "push")  # fmt: skip
+        assert status == 2
+        assert "other software unlearned this model, and it was not kept" in told
+    finally:
+        push.write_text(before)
+        source_sha256.cache_clear()
+
+
+def test_whoever_trains_on_trains_all_models_alike(world, kept, tmp_path):
+    out = copy(kept, tmp_path)
+    for file in (out / "experiments").glob("*.toml"):
+        text = file.read_text()
+        file.write_text(text.replace("accumulation_steps = 1", "accumulation_steps = 2"))
+    status, _, told = cli(*run_options(world, out, "--gradient-accumulation-steps", "2"))
+    assert status == 0, told
+    status, _, told = attack(out, "--plugin", world.folder / "noted.py", "--attacks", "noted")
+    assert status == 0, told
+    assert {r.attack.points[0].facts["parts"] for r in attacked_in(out)} == {2.0}
+
+
+def test_a_named_experiment_with_attacks_has_all_its_cells(world, tmp_path):
+    options = [str(o) for o in run_options(world, tmp_path / "out", *MIXING)[1:]]
+    flags: dict[str, list[str]] = {}
+    for flag, value in zip(options[::2], options[1::2], strict=True):
+        flags.setdefault(flag.removeprefix("--").replace("-", "_"), []).append(value)
+    flags["settings"] = flags.pop("set")
+    lines = [f"{name} = {json.dumps(v if len(v) > 1 else v[0])}" for name, v in flags.items()]
+    file = tmp_path / "mine.toml"
+    file.write_text('title = "Mine"\nsummary = "Mine"\n[run]\n' + "\n".join(lines))
+    status, shown, told = cli("run", "--experiment", file)
+    assert status == 0, told
+    assert "6 cells run" in told
+    assert "have no result yet" not in shown
+    assert "Recovery under attack" in shown
+
+
+def test_the_text_of_a_utility_budget_makes_another_model():
+    def identity(text: str, until: str) -> dict:
+        schedule = {"schedule": {"until": until, "budget_text": "wikitext"}}
+        return {"role": "method", "training": schedule, "texts": {"wikitext": text}}
+
+    one, other = (attacked_model_in(identity(text, "budget")) for text in "ab")
+    assert one != other
+    one, other = (attacked_model_in(identity(text, "epochs")) for text in "ab")
+    assert one == other
 
 
 @pytest.mark.slow

@@ -73,7 +73,7 @@ def list_command(kind: str | None, as_json: bool) -> None:
 
 def _by_default(kind: str, name: str) -> dict[str, bool]:
     """Whether a run takes it unnamed; nothing of what no run takes, or what every run does."""
-    if kind != "methods":
+    if kind not in ("methods", "attacks"):
         return {}
     return {"default": registry.is_default(registry.find(kind, name))}
 

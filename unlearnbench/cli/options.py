@@ -1,6 +1,7 @@
 """Command-line options made from a dataclass's settings, so that each is defined once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import click
@@ -35,13 +36,18 @@ class SettingType(click.ParamType):
         return [CompletionItem(done + comma + n) for n in names if n.startswith(rest)]
 
 
-def options_of(owner: type, only: tuple[str, ...] = ()) -> Callable[[Command], Command]:
-    """A decorator that gives a command one option per setting of `owner` (or the named ones)."""
+def options_of(
+    owner: type, only: tuple[str, ...] = (), words: Mapping[str, str] = MappingProxyType({})
+) -> Callable[[Command], Command]:
+    """A decorator that gives a command one option per setting of `owner` (or the named ones).
+
+    `words` say what an option means here, where that is something else.
+    """
     chosen = [s for s in settings_of(owner).values() if not only or s.name in only]
 
     def decorate(command: Command) -> Command:
         for one in reversed(chosen):
-            command = _option(one)(command)
+            command = _option(one, words.get(one.name))(command)
         return command
 
     return decorate
@@ -52,8 +58,8 @@ def explicit(values: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value not in (None, (), False)}
 
 
-def _option(one: Setting) -> Callable[[Command], Command]:
-    text = "" if one.is_flag else one.text()
+def _option(one: Setting, words: str | None) -> Callable[[Command], Command]:
+    text = "" if one.is_flag or words else one.text()
     default = f"  [default: {text}]" if text not in ("", "none") else ""
     return click.option(
         f"--{one.flag}",
@@ -62,7 +68,7 @@ def _option(one: Setting) -> Callable[[Command], Command]:
         is_flag=one.is_flag,
         multiple=one.is_list,
         default=() if one.is_list else None,
-        help=one.meaning + default,
+        help=(words or one.meaning) + default,
     )
 
 
@@ -71,7 +77,7 @@ def _names_for(option: str) -> list[str]:
     from unlearnbench.models.aliases import aliases
 
     try:
-        if option in ("methods", "tasks"):
+        if option in ("methods", "tasks", "attacks"):
             return [*registry.plugins(option), registry.ALL]
         return list(aliases()) if option == "model" else []
     except UserError:

@@ -10,7 +10,7 @@ from unlearnbench.experiments.data_choice import without_weights
 from unlearnbench.experiments.method_settings import chosen_plugins, construct
 from unlearnbench.metrics.task import TEXTS
 from unlearnbench.models.devices.strategy import n_processes
-from unlearnbench.results.record import Role
+from unlearnbench.results.record import Role, unlearned_by
 
 if TYPE_CHECKING:
     from unlearnbench.data.forget_source import ForgetSource, Rows
@@ -91,7 +91,9 @@ class AttackChoice:
                 continue
             yield replace(
                 base,
-                attack=PlannedAttack(name, kind.label, asdict(attack), base.key),
+                attack=PlannedAttack(
+                    name, kind.label, asdict(attack), base.key, unlearned_by(base.identity)
+                ),
                 tasks={task: overrides.get(task, {}) for task in self.tasks},
                 retrained=retrained,
                 must_keep_model=False,

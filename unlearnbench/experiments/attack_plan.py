@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 from unlearnbench import registry
 from unlearnbench.errors import UserError
 from unlearnbench.experiments.attack_choice import DEFAULT
+from unlearnbench.experiments.cell import Cell, identity_of
 from unlearnbench.experiments.experiment import Experiment
 from unlearnbench.experiments.planner import Plan, make_plans
-from unlearnbench.results.record import attacked_model_in
+from unlearnbench.results.record import attacked_model_in, unlearned_by
 from unlearnbench.results.store import Store
 
 if TYPE_CHECKING:
-    from unlearnbench.experiments.cell import Cell
     from unlearnbench.results.record import Result
 
 # Of a run's configuration, what decides neither its models nor what they are measured with.
@@ -54,16 +54,15 @@ def plan_attacks(folder: Path, options: Mapping[str, Any], download: bool = True
         _check_without_attacks(folder, experiments, download)
         raise error
     chosen = _chosen(options)
-    cells = {
-        cell.key: cell
-        for plan in plans
-        for cell in _attackable(plan.cells, results)
-        if all(is_chosen(cell) for is_chosen in chosen)
-    }
-    if not cells or ("methods" in options and not any(c.role == "method" for c in cells.values())):
-        raise UserError(_nothing(folder, results, plans))
-    warnings = tuple(dict.fromkeys(warning for plan in plans for warning in plan.warnings))
-    plan = Plan(tuple(cells.values()), warnings, max(plan.jobs for plan in plans))
+    warnings = [warning for plan in plans for warning in plan.warnings]
+    wanted = [c for plan in plans for c in plan.cells if all(chosen_by(c) for chosen_by in chosen)]
+    cells = {c.key: c for c in _attackable(wanted, results, folder / "models", warnings)}
+    # Chosen methods or seeds that were not run: the references alone are not what was asked.
+    of_methods = any(name in options for name in ("methods", "seeds"))
+    if not cells or (of_methods and not any(c.role == "method" for c in cells.values())):
+        raise UserError(_nothing(folder, results, plans, warnings))
+    jobs = max(plan.jobs for plan in plans)
+    plan = Plan(tuple(cells.values()), tuple(dict.fromkeys(warnings)), jobs)
     return AttackPlan(tuple(experiments), plan)
 
 
@@ -98,15 +97,29 @@ def _experiments(
         )
     given = {n: value for n, value in options.items() if n not in CHOOSING}
     own_settings = given.pop("settings", ())
+    _check_owners(own_settings)
     made: dict[str, Experiment] = {}
     for file in files:
         values = Experiment.from_toml(file)
         kept = {n: v for n, v in values.items() if n not in (*_OF_LAUNCH, *_OF_ATTACK)}
         settings = _without_attacks(kept.pop("settings", ()))
+        plugins = (*kept.pop("plugin", ()), *given.get("plugin", ()))
         asked = {"attacks": (DEFAULT,), **given, "out": str(folder)}
+        asked["plugin"] = list(dict.fromkeys(plugins))
         experiment = Experiment.parse({**kept, **asked, "settings": [*settings, *own_settings]})
         made.setdefault(repr(_facts(experiment)), experiment)
     return list(made.values())
+
+
+def _check_owners(settings: Iterable[str]) -> None:
+    """Raise `UserError` for a setting of what was run already."""
+    for text in settings:
+        owner = text.partition(".")[0]
+        if owner in {**registry.methods(), **registry.wrappers(), "protocol": None}:
+            raise UserError(
+                f"--set {text}: models are attacked as they were run; set what is of an attack or "
+                "of a task, e.g. --set relearn.steps=0,20"
+            )
 
 
 def _facts(experiment: Experiment) -> list[Any]:
@@ -140,24 +153,56 @@ def _chosen(options: Mapping[str, Any]) -> list[Any]:
     return chosen
 
 
-def _attackable(cells: "Sequence[Cell]", results: "Sequence[Result]") -> "Iterable[Cell]":
-    """The cells under attack whose model has a result that did not fail."""
-    keys: dict[str, list[str]] = {}
-    for result in results:
+def _attackable(
+    cells: "Sequence[Cell]", results: "Sequence[Result]", models: Path, warnings: list[str]
+) -> "Iterable[Cell]":
+    """The cells under attack whose model has a result that did not fail.
+
+    What other software unlearned is attacked if it was kept; else nobody can make it again.
+    """
+    by_model: dict[str, list[Result]] = {}
+    for result in sorted(results, key=lambda result: result.started_at, reverse=True):
         if result.status != "failed":
-            keys.setdefault(attacked_model_in(result.identity), []).append(result.key)
+            by_model.setdefault(attacked_model_in(result.identity, False), []).append(result)
     for cell in cells:
-        if cell.attack is not None and (kept := keys.get(attacked_model_in(cell.identity))):
-            yield replace(cell, attack=replace(cell.attack, kept=tuple(kept)))
+        if cell.attack is None:
+            continue
+        alike = by_model.get(attacked_model_in(cell.identity, False), [])
+        here = [r for r in alike if unlearned_by(r.identity) == cell.attack.unlearned_by]
+        kept = [r for r in alike if (models / r.key).is_dir()]
+        if cell.role != "method" and alike:
+            yield cell
+        elif here:
+            own = [r for r in here if r in kept] or here
+            yield _of(cell, own[0])
+        elif kept:
+            yield _of(cell, kept[0])
+        elif alike:
+            warnings.append(
+                f"{cell.group}: {cell.label}, forget set {cell.run}: other software unlearned this "
+                "model, and it was not kept; run it again: unlearnbench run --save-models"
+            )
 
 
-def _nothing(folder: Path, results: "Sequence[Result]", plans: "Sequence[Plan]") -> str:
+def _of(cell: "Cell", result: "Result") -> "Cell":
+    """The cell that attacks the model of that very result."""
+    assert cell.attack is not None
+    by = unlearned_by(result.identity)
+    changed = replace(cell, attack=replace(cell.attack, base=result.key, unlearned_by=by))
+    return replace(changed, identity=identity_of(changed))
+
+
+def _nothing(
+    folder: Path, results: "Sequence[Result]", plans: "Sequence[Plan]", warnings: Sequence[str]
+) -> str:
     """Why none of a folder's results can be attacked."""
     failed = sum(result.status == "failed" for result in results)
     if failed == len(results):
         return f"all {failed} results in {folder} failed, so there is no model to attack"
     if not any(cell.attack for plan in plans for cell in plan.cells):
         return f"{folder} holds reference rows only that are not attacked; run a method first"
+    if lost := [warning for warning in warnings if "it was not kept" in warning]:
+        return lost[0]
     return (
         f"none of the {len(results)} results in {folder} is of a model that these options choose, "
         "made with these data; see: unlearnbench attack --help"

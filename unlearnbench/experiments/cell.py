@@ -32,8 +32,8 @@ class PlannedAttack:
     name: str
     label: str
     settings: dict[str, Any]  # all of them
-    base: str  # key of the cell that measures the model itself
-    kept: tuple[str, ...] = ()  # other keys that the unlearned model may be kept under
+    base: str  # key of the cell that measures the model itself, by which it is kept
+    unlearned_by: str  # digest of the software that unlearned it
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Cell:
 def identity_of(cell: Cell) -> dict[str, Any]:
     """Everything that can change a cell's numbers; the software stands apart from the question."""
     is_method = cell.role == "method"
-    training = cell.model.strategy.identity if is_method else {}
+    training = cell.model.strategy.identity if is_method or cell.attack else {}
     return {
         "schema_version": IDENTITY_VERSION,
         "role": cell.role,
@@ -148,9 +148,19 @@ def _attack(cell: Cell) -> dict[str, Any]:
     return {
         "name": planned.name,
         "settings": planned.settings,
-        "files": kind(**planned.settings).data_sha256(),
+        "files": attack_files(cell),
         "models": models,
+        "unlearned_by": planned.unlearned_by if cell.role == "method" else "",
     }
+
+
+def attack_files(cell: Cell) -> dict[str, str]:
+    """Digests of the files that a cell's attack reads: those of its settings, and its texts."""
+    assert cell.attack is not None
+    kind: Any = find("attacks", cell.attack.name)
+    files: dict[str, str] = kind(**cell.attack.settings).data_sha256()
+    texts = cell.data.texts_identity if "texts" in kind.needs else {}
+    return files | {f"text {name}": sha256 for name, sha256 in texts.items()}
 
 
 def _benchmark(cell: Cell) -> dict[str, Any]:

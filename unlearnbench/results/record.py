@@ -361,15 +361,38 @@ def key_of(identity: dict[str, Any]) -> str:
 _NOT_OF_MODEL = ("software", "tasks", "sets", "texts", "attack")
 
 
-def attacked_model_in(identity: dict[str, Any]) -> str:
+def attacked_model_in(identity: dict[str, Any], with_software: bool = True) -> str:
     """Digest of what makes the model that a cell measures, unlearned or not.
 
-    Cells that measure the same model with other tasks, or attack it, have the same one.
+    Cells that measure the same model with other tasks, or attack it, have the same one.  Without
+    the software it is also that of a model which other software unlearned in the same way.
     """
     made = {name: part for name, part in identity.items() if name not in _NOT_OF_MODEL}
     if "benchmark" in made:  # the retrained model is one that tasks compare with
         made["benchmark"] = {n: p for n, p in made["benchmark"].items() if n != "retrained"}
-    return hashlib.sha256(canonical(made).encode()).hexdigest()
+    if identity.get("role") != "method":
+        made.pop("training", None)  # it was not trained, but under attack it may be
+        return _digest(made)
+    schedule = (identity.get("training") or {}).get("schedule") or {}
+    if schedule.get("until") == "budget":  # whose text decides when the training ends
+        made["texts"] = identity.get("texts")
+    if with_software:
+        made["unlearned_by"] = unlearned_by(identity)
+    return _digest(made)
+
+
+def unlearned_by(identity: dict[str, Any]) -> str:
+    """Digest of the software that changed the model: of an attack perhaps not what attacks it."""
+    if attack := identity.get("attack"):
+        return str(attack["unlearned_by"])
+    software, method = identity.get("software") or {}, identity.get("method") or {}
+    plugins = software.get("plugins") or {}
+    named = {name: software.get(name) for name in ("packages", "harness")}
+    return _digest({**named, "method": plugins.get(method.get("name"))})
+
+
+def _digest(value: dict[str, Any]) -> str:
+    return hashlib.sha256(canonical(value).encode()).hexdigest()
 
 
 def question_in(identity: dict[str, Any]) -> str:

@@ -20,7 +20,7 @@ from unlearnbench.running.progress import PhaseProgress, logger
 from unlearnbench.running.shared_measurements import make_examiner
 from unlearnbench.running.tracing import recording
 from unlearnbench.running.under_attack import attack_and_measure
-from unlearnbench.running.unlearned import unlearn_and_keep
+from unlearnbench.running.unlearned import one_at_a_time, unlearn_and_keep
 
 if TYPE_CHECKING:
     from unlearnbench.experiments.cell import Cell
@@ -77,8 +77,8 @@ def _unlearn_and_measure(cell: "Cell", state: CellState) -> None:
         splits = splits_of(cell)  # before anything is trained
         state.forget_set, state.stop_line = forget_set, examiner.stop_line
         if cell.role == "method":
-            model.strategy = cell.model.strategy
-            state.trace = unlearn_and_keep(cell, model, forget_set, examiner, cell.key)
+            with one_at_a_time(cell):
+                state.trace = unlearn_and_keep(cell, model, forget_set, examiner, cell.key)
             if state.trace.outcome == "collapsed":
                 return  # there is nothing left to measure
         measure_model(cell, model, forget_set, splits, examiner, state)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from unlearnbench.attacking.attack import Attack, Point, Target
 from unlearnbench.errors import UserError
+from unlearnbench.experiments.cell import attack_files
 from unlearnbench.metrics.task import Measurement, TaskContext, columns_of
 from unlearnbench.registry import find
 from unlearnbench.results.record import AttackRecord, PointRecord
@@ -36,6 +37,7 @@ def attack_and_measure(cell: "Cell", state: "CellState", meter: "Meter") -> None
     assert cell.attack is not None
     attack: Attack = find("attacks", cell.attack.name)(**cell.attack.settings)
     splits = splits_of(cell)
+    _check_files(cell)
     made_again = False
     with one_at_a_time(cell):
         kept = kept_model(cell) if cell.role == "method" else None
@@ -52,6 +54,16 @@ def attack_and_measure(cell: "Cell", state: "CellState", meter: "Meter") -> None
         fix_randomness(attack.seed, cell.threads)  # whatever tasks drew, the attack goes on alike
 
 
+def _check_files(cell: "Cell") -> None:
+    """Raise `UserError` where a file of the attack is not that of the cell's identity."""
+    planned = cell.identity["attack"]["files"]
+    if changed := [n for n, sha256 in attack_files(cell).items() if planned.get(n) != sha256]:
+        raise UserError(
+            f"the file of the attack's '{changed[0]}' has changed since this run began; run the "
+            "same command again"
+        )
+
+
 def _loaded(
     cell: "Cell", state: "CellState", meter: "Meter", kept: "Path | None"
 ) -> "tuple[LanguageModel, Examiner]":
@@ -59,7 +71,9 @@ def _loaded(
         model = cell.model.load() if kept is None else load_kept(cell, kept)
         state.model = model
         model.meter = meter
-    examiner = make_examiner(cell, model, is_fresh=kept is None)
+    model.strategy = cell.model.strategy  # whoever trains on, trains all models alike
+    # Points are many, and nobody asks for one again: none is worth keeping.
+    examiner = replace(make_examiner(cell, model, is_fresh=kept is None), known_as=None)
     state.forget_set = cell.data.read_forget_set(cell.run, cell.limit, model, cell.protocol)
     state.stop_line = examiner.stop_line
     return model, examiner

@@ -48,8 +48,8 @@ def kept_model(cell: "Cell") -> Path | None:
     """The folder with the unlearned model that a cell attacks; None where none was kept."""
     if cell.models is None or cell.attack is None:
         return None
-    folders = [Path(cell.models) / key for key in (cell.attack.base, *cell.attack.kept)]
-    return next((folder for folder in folders if folder.is_dir()), None)
+    folder = Path(cell.models) / cell.attack.base
+    return folder if folder.is_dir() else None
 
 
 def load_kept(cell: "Cell", folder: Path) -> "LanguageModel":
@@ -66,16 +66,17 @@ def load_kept(cell: "Cell", folder: Path) -> "LanguageModel":
 
 @contextmanager
 def one_at_a_time(cell: "Cell") -> Iterator[None]:
-    """Of the processes that attack one unlearned model only the first makes it, if it must be."""
+    """Of the processes that want one unlearned model only the first makes it, the others wait."""
     from filelock import FileLock
 
-    if cell.models is None or cell.attack is None:
+    if cell.models is None or cell.role != "method":
         yield
         return
+    key = cell.attack.base if cell.attack else cell.key
     folder = Path(cell.models).parent / "claims"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / f"{cell.attack.base}.model")
+        lock = FileLock(folder / f"{key}.model")
         lock.acquire()
     except OSError as error:
         raise UserError(
