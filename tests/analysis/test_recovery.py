@@ -394,6 +394,15 @@ def test_a_frame_has_all_of_it_in_stored_units(panel: Panel) -> None:
     assert row["value"] == pytest.approx(line.value.value / 100)
     assert row["recovery_high"] == line.recovery.high
     assert (row["facts.rows"], row["n_runs"], row["n_items"]) == (24.0, 2, 48)
+    (retrained,) = frame.query("role == 'retrained' and point == 'steps=20' and attack == "
+                               "'relearn' and metric == 'ma'").to_dict("records")  # fmt: skip
+    gains = row["change"], retrained["change"]
+    assert row["relearning_robustness"] == pytest.approx(min(max(gains[1] / gains[0], 0), 1))
+    apart, size = abs(gains[0] - gains[1]), abs(gains[0]) + abs(gains[1])
+    assert row["symmetric_relearning_robustness"] == pytest.approx(1 - apart / size)
+    before = row["value"] - row["change"]
+    assert row["quantisation_robustness"] == pytest.approx(min(before / row["value"], 1))
+    assert np.isnan(retrained["quantisation_robustness"])
 
 
 def test_draws_of_an_exponential_are_exponentials_of_drawn_means() -> None:

@@ -5,6 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 from unlearnbench.analysis.attacks.panel import Attacked, Panel
 from unlearnbench.analysis.attacks.recovery import Estimate
+from unlearnbench.analysis.attacks.robustness import (
+    quantisation_robustness,
+    relearning_robustness,
+    symmetric_quantisation_robustness,
+    symmetric_relearning_robustness,
+)
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -42,10 +48,32 @@ def attack_record(panel: Panel, line: Attacked, factor: float = 1.0) -> dict[str
         **_ends("change", line.change, factor),
         **{role: None if of is None else of * factor for role, of in references.items()},
         **_ends("recovery", line.recovery),
+        **_robustness(panel, line),
         "lacks": line.lacks,
         "n_items": line.n_items,
         **_counts(line),
     }
+
+
+def _robustness(panel: Panel, line: Attacked) -> dict[str, float | None]:
+    """Whether the metric can be trusted under this attack, in the published forms."""
+    names = ("relearning_robustness", "symmetric_relearning_robustness",
+             "quantisation_robustness", "symmetric_quantisation_robustness")  # fmt: skip
+    gains = [
+        other.change.value
+        for other in panel.of(line.attack, line.column)
+        if other.row.role == "retrained" and other.point is line.point and other.change
+    ]
+    if line.row.role != "method" or line.change is None:
+        return dict.fromkeys(names)
+    gain, after = line.change.value, line.value.value
+    levels = after - gain, after
+    values: list[float | None] = [None, None]
+    if gains:
+        pair = gain, gains[0]
+        values = [relearning_robustness(*pair), symmetric_relearning_robustness(*pair)]
+    values += [quantisation_robustness(*levels), symmetric_quantisation_robustness(*levels)]
+    return dict(zip(names, values, strict=True))
 
 
 def _counts(line: Attacked) -> dict[str, int]:
