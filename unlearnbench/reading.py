@@ -235,6 +235,11 @@ def choose_results(
     if experiment is None:
         base, attacked = _apart(results)
         findings = _findings(base, folder, judge_id, study, attacked)
+        if n_lost := len(attacked) - len(findings.attacked):
+            warn(
+                f"left out {n_lost} results under attack: their models were unlearned again since; "
+                f"attack these: unlearnbench attack {folder}"
+            )
         return Results(findings, WITH_ATTACKS if attacked else DEFAULT)
     selection = select(folder, experiment, results)
     definition, missing = selection.definition, selection.missing
