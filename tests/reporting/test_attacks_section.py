@@ -168,9 +168,9 @@ def test_without_a_reference_a_column_says_so_and_shows_the_change(
     listing = made["attacks-nano-neo"]
     relearning = next(name for name in names(listing) if name.startswith("Relearning ("))
     assert words in relearning
-    first = cells(listing, listing.headers[2])["recovery"]
-    assert re.fullmatch(r"\+\d+\.\d", first[relearning])
-    assert first["Worst case"] == ABSENT
+    told = cells(listing, listing.headers[2])
+    assert re.fullmatch(r"\+\d+\.\d", told["change"][relearning])
+    assert told["recovery"]["Worst case"] == ABSENT
     assert "recovery" not in notes(listing)
     assert notes(listing)["change"].startswith("Signed values: without ")
     assert "Change" in made["attack-relearning-nano-neo"].headers

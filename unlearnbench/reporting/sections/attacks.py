@@ -87,9 +87,11 @@ def _worst_points(panel: Panel, column: Column | None, synthetic: Sequence[Note]
 
 
 def _three_lines(name: str, cells: Sequence[tuple[str, str, str]]) -> Iterator[tuple[str, ...]]:
-    """Recovery, its interval and the point, of every method; without what none of them has."""
-    for head, line in zip(_HEADS, zip(*cells, strict=True), strict=True):
-        if head == _HEADS[0] or set(line) != {ABSENT}:
+    """Value, its interval and the point, of every method; without what none of them has."""
+    is_change = any(words in name for words in _CHANGES.values())
+    heads = ("change" if is_change else _HEADS[0], *_HEADS[1:])
+    for head, line in zip(heads, zip(*cells, strict=True), strict=True):
+        if head == heads[0] or set(line) != {ABSENT}:
             yield (name, head, *line)
 
 
