@@ -257,6 +257,8 @@ def test_training_that_diverges_says_so_in_one_line():
         ("relearn-split", {"like": "muse-books", "steps": (0, 2, 3)}),
         ("relearn-benign", {"like": "tofu-ou"}),
         ("relearn-text", {"steps": (3,), "rows": 2, "batch_size": 8}),
+        ("relearn-text", {"steps": (3,), "rows": 0, "batch_size": 8}),
+        ("relearn-benign", {"steps": (3,), "rows": 9, "batch_size": 9}),
         ("relearn-lora", {"steps": (2, 3)}),
     ],
 )
@@ -276,7 +278,7 @@ def test_what_is_given_wins_over_published_settings_and_those_over_the_attacks_o
     assert [s.n_steps for s in tofu.recipe.stops(400)] == [0, 13]
     changed = Relearn(like="tofu-ou", steps=(0, 8), learning_rate=1e-4, rows=0, batch_size=8)
     want = replace(PUBLISHED["tofu-ou"], steps=(0, 8), epochs=(), learning_rate=1e-4, batch_size=8)
-    assert changed.recipe == want
+    assert changed.recipe == replace(want, rows=0)
     assert find("attacks", "relearn-split")(like="tofu-ou").recipe.held_out == 0.5
     assert find("attacks", "relearn-split")(held_out=0.25).recipe.held_out == 0.25
     assert find("attacks", "relearn-lora")(like="tofu-ou").recipe.weights == "lora"
@@ -380,6 +382,25 @@ def test_benign_rows_are_the_pools():
     assert len(rows) == 4
     assert len(replace(attack, rows=None).trained_rows(tiny_model(), given)) == 6
     assert len(replace(attack, rows=100).trained_rows(tiny_model(), given)) == 9
+    assert len(replace(attack, rows=0).trained_rows(tiny_model(), given)) == 9
+    assert len(replace(attack, rows=None, like="tofu-ou").trained_rows(tiny_model(), given)) == 6
+
+
+def test_text_rows_are_as_many_as_told():
+    text, model, given = find("attacks", "relearn-text"), tiny_model(), target()
+    n_rows = {n: len(text(rows=n).trained_rows(model, given)) for n in (None, 2, 0)}
+    every = text_rows(model, DOCUMENTS, 16, None, seed=42)
+    assert n_rows == {None: 6, 2: 2, 0: len(every)}
+    assert len(every) == 9
+    assert len(text(rows=0).trained_rows(model, target(n_rows=2))) == 9
+
+
+def test_a_page_says_on_how_many_rows_is_trained_without_a_word():
+    for name in ("relearn-benign", "relearn-text"):
+        page = find("attacks", name).__doc__
+        assert "all rows" not in page
+        assert page.count("  as many rows as are to be forgotten, ") == 5
+    assert "  tofu-ou     all rows, " in find("attacks", "relearn").__doc__
 
 
 # What is refused.

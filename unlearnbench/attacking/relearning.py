@@ -54,9 +54,9 @@ def divided(n_rows: int, held_out: float, seed: int) -> tuple[list[int], list[in
 
 
 def text_rows(
-    model: "LanguageModel", documents: Sequence[str], length: int, n_rows: int, seed: int
+    model: "LanguageModel", documents: Sequence[str], length: int, n_rows: int | None, seed: int
 ) -> Sequences:
-    """[N, L] windows of documents that are drawn, at most so many: each token is predicted.
+    """[N, L] windows of documents that are drawn, at most `n_rows`: each token is predicted.
 
     A document ends with a window that may be shorter; BOS is one of a window's tokens.
     """
@@ -65,7 +65,7 @@ def text_rows(
     windows: list[list[int]] = []
     names: list[str] = []
     for place in drawn(len(documents), seed):
-        if len(windows) >= n_rows:
+        if n_rows is not None and len(windows) >= n_rows:
             break
         (ids,) = encode_starts(model.tokenizer, [documents[place]])
         cut = cut_windows(ids, min(length, model.max_length), bos)
