@@ -258,6 +258,25 @@ def test_all_rows_may_be_trained_on_and_scored():
     assert SoftPrompt().n_points == 3
 
 
+class Source:
+    """Rows that need no file."""
+
+    def __init__(self, rows) -> None:
+        self.rows = rows
+
+    def title(self, run):
+        return "fake"
+
+    def targets(self, run):
+        return self
+
+    def __len__(self):
+        return len(self.rows)
+
+    def encode(self, model, protocol, only_fitting=False):
+        return self.rows
+
+
 def test_what_cannot_be_attacked_is_told_in_a_line(chat):
     model, rows = tiny_model("fused gpt-neo", n_rows=2, steps=0)
     with pytest.raises(UserError, match="fake has 1 of them, of which it would train on 0"):
@@ -270,9 +289,12 @@ def test_what_cannot_be_attacked_is_told_in_a_line(chat):
     split = Split("forget", "forget", (item,), CHAT)
     room = chat.max_length - len(encode_questions(chat, split)[0])
     split = replace(split, new_tokens=room - 19)
-    source = SimpleNamespace(title=lambda run: "fake", targets=lambda run: range(4))
+    source = Source(random_sequences(4, (8,), 4, seed=1))
     with pytest.raises(UserError, match="in front of the items of split 'forget' do not fit"):
         SoftPrompt().check(chat, source, "0", (split,))
+    with pytest.raises(UserError, match=r"500 tokens in front of the rows .*tokens=4"):
+        SoftPrompt(tokens=500).check(chat, source, "0", ())
+    SoftPrompt(tokens=chat.max_length - 54).check(chat, source, "0", ())  # 4 given, 50 new ones
     told = Split("forget", "forget", (item, item), CHAT)
     with pytest.raises(UserError, match="all items of fake say what the prompt was trained on"):
         list(SoftPrompt().apply(chat, target_of(rows_of(chat, told), (told,))))

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from unlearnbench.models.sequences import Sequences
 
 
+_BESIDE_HOLDOUT = frozenset({"membership"})  # measures that compare with the holdout
+
+
 @dataclass(frozen=True)
 class Asked:
     """The rows and splits to be measured, and numbers to be recorded."""
@@ -119,7 +122,8 @@ def in_other_words(
 ) -> Asked | None:
     """Questions to forget, or the words that rows are continued from, replaced by paraphrases.
 
-    Without any those of a benchmark's own split are taken.  None where there are none.
+    Without any those of a benchmark's own split are taken.  None where there are none.  Membership
+    is not measured: the holdout is there in its own words alone, which would tell the two apart.
     Raises `KeyError` for a row or an item to forget without one.
     """
     rows, plain = target.forget_set.rows, target.context.splits
@@ -130,14 +134,15 @@ def in_other_words(
         prefixes = encode_starts(model.tokenizer, words)
         return Asked(with_prefixes(rows, prefixes, model.pad_token_id), ())
     to_forget = [split for split in plain if split.is_to_forget]
-    splits = []
-    for split in plain:
+    made = []
+    for split in to_forget:
         others = [other for other in to_forget if other is not split]
-        if split.is_to_forget:
-            own = paraphrased(split, paraphrases) if paraphrases else None
-            split = own or paraphrased_by_others(split, others)
-        splits.append(split)
-    return Asked(rows, tuple(splits)) if tuple(splits) != plain else None
+        own = paraphrased(split, paraphrases) if paraphrases else None
+        made.append(own or paraphrased_by_others(split, others))
+    if made == to_forget:
+        return None
+    splits = [replace(split, measures=split.measures - _BESIDE_HOLDOUT) for split in made]
+    return Asked(rows, tuple(splits))
 
 
 def misfit(model: "LanguageModel", target: "Target", asked: Asked) -> str | None:

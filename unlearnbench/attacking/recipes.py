@@ -95,10 +95,11 @@ class Recipe:
         held_out = f"{self.held_out:g} of the rows held out; " if self.held_out else ""
         warmup = f", {self.warmup:.0%} warm-up" if self.warmup else ""
         decay = f", weight decay {self.weight_decay:g}" if self.weight_decay else ""
+        told = f"{self.rows} rows" if self.rows else rows
         is_lora = self.weights == "lora"
         lora = f"; LoRA of rank {self.rank}, alpha {self.alpha:g}" if is_lora else ""
         return (
-            f"{held_out}{f'{self.rows} rows' if self.rows else rows}, batches of {self.batch_size}{parts}; "
+            f"{held_out}{told}, batches of {self.batch_size}{parts}; "
             f"{self.schedule} rate{rate}{warmup}{decay}{lora}; "
             f"measured after {when} {', '.join(map(str, counted))}"
         )
