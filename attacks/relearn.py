@@ -205,7 +205,7 @@ class Relearn(FineTuning):
         super().check(model, source, run, splits)
         to_forget = [split for split in splits if split.is_to_forget]
         if self.recipe.held_out and to_forget:
-            from unlearnbench.attacking.relearning import holds_rows
+            from unlearnbench.attacking.held_out import holds_rows
             from unlearnbench.protocol import PAPER
 
             rows = source.targets(run).encode(model, PAPER)
@@ -226,16 +226,16 @@ class Relearn(FineTuning):
 
     def context(self, model: "LanguageModel", target: Target) -> "TaskContext":
         """That of the rows held out, if any are."""
-        from unlearnbench.attacking.relearning import held_out_context
+        from unlearnbench.attacking.held_out import held_out_context
 
         _, held_out = self._divided(target)
         return held_out_context(model, target.context, held_out) if held_out else target.context
 
     def _divided(self, target: Target) -> tuple[list[int], list[int]]:
-        from unlearnbench.attacking.relearning import divided, drawn
+        from unlearnbench.attacking.held_out import divided, n_beside
 
         n_rows, share = len(target.forget_set.rows), self.recipe.held_out
-        return divided(n_rows, share, self.seed) if share else (drawn(n_rows, self.seed), [])
+        return divided(n_rows, n_beside(n_rows, share) if share else n_rows, self.seed)
 
     def check_rows(self, n_rows: int, n_pool: int, title: str) -> None:  # noqa: ARG002
         """Raise `UserError` for one row, which cannot be divided."""
@@ -307,10 +307,11 @@ class RelearnBenign(HarmlessTuning):
 
     def trained_rows(self, model: "LanguageModel", target: Target) -> "Sequences":  # noqa: ARG002
         """Rows of the pool, by default as many as are to be forgotten."""
-        from unlearnbench.attacking.relearning import drawn
+        from unlearnbench.attacking.held_out import drawn
 
         pool = target.forget_set.pool
-        return pool.select(drawn(len(pool), self.seed)[: self.n_wanted(target)])
+        order = drawn(len(pool), self.seed, "rows to keep")
+        return pool.select(order[: self.n_wanted(target)])
 
     def check_rows(self, n_rows: int, n_pool: int, title: str) -> None:  # noqa: ARG002
         """Raise `UserError` for a forget set without a pool."""

@@ -88,7 +88,7 @@ class SoftPrompt(Attack):
         self._check_rows(len(rows), target.forget_set.name)
         self._check_fits_rows(model, rows, new_tokens_of(target.context))
         self._check_fits(model, target.context.splits)
-        trained, others = held_out.draw_rows(len(rows), self._n_trained(len(rows)), self.seed)
+        trained, others = held_out.divided(len(rows), self._n_trained(len(rows)), self.seed)
         scored = others if self.scored == "held-out" else range(len(rows))
         with soft_embeddings.soft_tokens(model, self.tokens, self.seed) as embedding:
             shown = with_context(rows, embedding.ids)
@@ -170,12 +170,12 @@ class SoftPrompt(Attack):
         Raises `UserError` where nothing is left of them.
         """
         from unlearnbench.attacking.contexts import behind
-        from unlearnbench.attacking.held_out import held_out, texts_of
+        from unlearnbench.attacking.held_out import Taught, held_out
         from unlearnbench.attacking.prompt_forms import is_asked_by_template
 
-        told = texts_of(model, trained) if self.scored == "held-out" else frozenset()
+        taught = Taught.of(model, trained) if self.scored == "held-out" else None
         kept = [
-            behind(held_out(split, told) if split.is_to_forget else split, ids)
+            behind(held_out(split, taught) if taught and split.is_to_forget else split, ids)
             for split in target.context.splits
             if is_asked_by_template(split)
         ]

@@ -14,7 +14,7 @@ from unlearning_fakes import random_sequences
 
 from unlearnbench.attacking.attack import Target
 from unlearnbench.attacking.contexts import with_context
-from unlearnbench.attacking.held_out import draw_rows, held_out
+from unlearnbench.attacking.held_out import Taught, divided, held_out
 from unlearnbench.attacking.soft_embeddings import (
     SoftEmbedding,
     labelled,
@@ -216,7 +216,7 @@ def test_half_is_trained_on_and_the_other_half_is_scored(chat):
     values = []
     for point in attack.apply(chat, target):
         context = point.context
-        trained, scored = draw_rows(6, 3, attack.seed)
+        trained, scored = divided(6, 3, attack.seed)
         names = [str(i) for i in scored]
         assert list(context.forget_set.rows.doc_ids) == names
         assert [i.doc_id for i in context.splits[0].items] == names
@@ -243,8 +243,29 @@ def test_half_is_trained_on_and_the_other_half_is_scored(chat):
 
 def test_a_text_is_held_out_by_what_was_trained_on():
     split = Split("texts", "forget", (Item("0", "", "a b c"), Item("1", "", "d e f")))
-    assert [item.doc_id for item in held_out(split, {"b c"}).items] == ["1"]
-    assert held_out(split, set()) == split
+    assert _left(split, "b c") == ["1"]
+    assert _left(split, "C  D") == ["0", "1"]
+    assert _left(split) == ["0", "1"]
+
+
+def test_an_answer_is_held_out_by_name_and_by_whole_words():
+    items = (
+        Item("0", "Where?", "In Rome."),
+        Item("1", "Where?", "Romeo's"),
+        Item("2", "?", "Bath"),
+    )
+    split = Split("answers", "forget", items)
+    assert _left(split, " rome") == ["1", "2"]
+    assert _left(split, "in Rome, Bath") == ["0", "1", "2"]
+    assert _left(split, "Oslo", names=("2",)) == ["0", "1"]
+    assert _left(split, "...") == ["0", "1", "2"]
+
+
+def _left(split, *suffixes, names=()) -> list[str]:
+    """Names of the items that are held out where rows with such suffixes were trained on."""
+    model = SimpleNamespace(tokenizer=SimpleNamespace(batch_decode=lambda ids, **_: suffixes))
+    rows = replace(random_sequences(1, (4,), 2, seed=1), doc_ids=names)
+    return [item.doc_id for item in held_out(split, Taught.of(model, rows)).items]
 
 
 def test_all_rows_may_be_trained_on_and_scored():

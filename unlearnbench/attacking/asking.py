@@ -14,6 +14,7 @@ from unlearnbench.attacking.contexts import (
     with_context,
     with_prefixes,
 )
+from unlearnbench.attacking.held_out import drawn
 from unlearnbench.attacking.prompt_forms import (
     Form,
     is_asked_by_template,
@@ -22,7 +23,6 @@ from unlearnbench.attacking.prompt_forms import (
     retained_examples,
 )
 from unlearnbench.models.vocabulary import encode_starts
-from unlearnbench.unlearning.steps import seeded_generator
 
 if TYPE_CHECKING:
     from unlearnbench.attacking.attack import Target
@@ -68,8 +68,8 @@ def many_shot(model: "LanguageModel", target: "Target", shots: int, seed: int) -
     room = room_for_rows(model, rows, new_tokens_of(target.context))
     shown, n_rows = _pool_rows(model, target, room, shots, seed)
     examples = retained_examples(target.retained, plain)
-    drawn = [examples[i] for i in _order(len(examples), seed)[:shots]]
-    asked = [_behind_examples(model, target, split, drawn, shots, seed) for split in plain]
+    chosen = [examples[i] for i in drawn(len(examples), seed, "shots")[:shots]]
+    asked = [_behind_examples(model, target, split, chosen, shots, seed) for split in plain]
     splits = tuple(split for split, n_shots in asked if n_shots)
     most = max((n_shots for _, n_shots in asked), default=n_rows)
     facts = {"shots": float(most)}
@@ -106,15 +106,7 @@ def _pool_rows(
     model: "LanguageModel", target: "Target", room: int, shots: int, seed: int
 ) -> tuple[list[int], int]:
     pool = target.forget_set.pool
-    return shown_rows(model, pool, _order(len(pool), seed), room, shots)
-
-
-def _order(n: int, seed: int) -> list[int]:
-    """A permutation of n things: the first few of it are what is drawn."""
-    import torch
-
-    drawn: list[int] = torch.randperm(n, generator=seeded_generator(seed, "shots")).tolist()
-    return drawn
+    return shown_rows(model, pool, drawn(len(pool), seed, "shots"), room, shots)
 
 
 def in_other_words(
