@@ -50,10 +50,10 @@ class Depth(Attack):
         splits: "Sequence[Split]",
     ) -> None:
         """Raise `UserError` for a network without layers, or an item that does not fit it."""
-        from unlearnbench.attacking.hidden_states import layers_of
+        from unlearnbench.attacking.hidden_states import readable_layers
         from unlearnbench.attacking.spans import check_spans
 
-        layers_of(model)
+        readable_layers(model)
         check_spans(model, splits)
 
     @property

@@ -85,9 +85,9 @@ class Direction(Attack):
         splits: "Sequence[Split]",  # noqa: ARG002
     ) -> None:
         """Raises `UserError` for a layer that the network has not, or that cannot be told."""
-        from unlearnbench.models.scoring import decoder_layers
+        from unlearnbench.attacking.hidden_states import readable_layers
 
-        n_layers = len(decoder_layers(model))
+        n_layers = len(readable_layers(model))
         if beyond := [layer for layer in self.layers if layer >= n_layers]:
             raise UserError(
                 f"direction.layers={beyond[0]}: {model.source.name} has {n_layers} layers, 0 to "
@@ -112,7 +112,7 @@ class Direction(Attack):
             prefix_tokens,
             residual_states,
         )
-        from unlearnbench.models.scoring import decoder_layers
+        from unlearnbench.attacking.hidden_states import readable_layers
 
         assert target.load_original is not None
         rows, batch_size = target.forget_set.rows, target.context.batch_size
@@ -122,7 +122,7 @@ class Direction(Attack):
                 f"forget set '{target.forget_set.name}' gives the model no prefix in any row, and "
                 "direction ablation looks at nothing else; leave the attack out"
             )
-        layers = sorted(set(self.layers)) or list(range(len(decoder_layers(model))))
+        layers = sorted(set(self.layers)) or list(range(len(readable_layers(model))))
         unlearned = residual_states(model, rows, tokens, layers, batch_size)
         (original,) = residual_states(target.load_original(), rows, tokens, layers, batch_size)
         between = [

@@ -63,10 +63,10 @@ class Probe(Attack):
         splits: "Sequence[Split]",
     ) -> None:
         """Raise `UserError` for nothing to learn from, or a network or item that does not fit."""
-        from unlearnbench.attacking.hidden_states import layers_of
+        from unlearnbench.attacking.hidden_states import readable_layers
         from unlearnbench.attacking.spans import check_spans, spanned_splits
 
-        layers_of(model)
+        readable_layers(model)
         check_spans(model, splits)
         n_asked = sum(map(len, spanned_splits(splits)))
         if self.train_on == "half" and (n_asked or len(source.targets(run))) < 2:
@@ -88,14 +88,14 @@ class Probe(Attack):
 
     def apply(self, model: "LanguageModel", target: Target) -> Iterator[Point]:
         """One point a layer, the first layer's first."""
-        from unlearnbench.attacking.hidden_states import check_readable, layers_of
+        from unlearnbench.attacking.hidden_states import check_readable, readable_layers
         from unlearnbench.attacking.layer_points import point_of
         from unlearnbench.attacking.probing import examples, head_like, read_off, train
         from unlearnbench.unlearning.steps import seeded_generator
 
         check_readable(model)
         known, scored = self._rows(model, target)
-        n_layers = len(layers_of(model))
+        n_layers = len(readable_layers(model))
         for layer in range(n_layers):
             head, facts = head_like(model), {}
             if self.epochs:
@@ -109,20 +109,16 @@ class Probe(Attack):
 
     def _rows(self, model: "LanguageModel", target: Target) -> "tuple[Sequences, Sequences]":
         """Rows to learn from, and rows whose suffixes are scored; the same for every model."""
-        import torch
-
+        from unlearnbench.attacking.held_out import divided, drawn
         from unlearnbench.attacking.spans import forget_spans
-        from unlearnbench.unlearning.steps import seeded_generator
 
         rows = forget_spans(model, target)
-        random = seeded_generator(self.seed, "probe: rows")
         if self.train_on == "half":
             if len(rows) < 2:
                 raise UserError(_ONE_ROW)
-            drawn = torch.randperm(len(rows), generator=random)
-            middle = len(rows) // 2
-            return rows.select(drawn[:middle]), rows.select(drawn[middle:].sort().values)
+            taught, others = divided(len(rows), len(rows) // 2, self.seed)
+            return rows.select(taught), rows.select(others)
         pool = target.forget_set.pool
         if not len(pool):
             raise UserError(_NO_POOL)
-        return pool.select(torch.randperm(len(pool), generator=random)[: self.n_rows]), rows
+        return pool.select(drawn(len(pool), self.seed, "rows to keep")[: self.n_rows]), rows

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from unlearnbench.data.forget_source import ForgetSource
     from unlearnbench.data.items import Split
     from unlearnbench.models.language_model import LanguageModel
+    from unlearnbench.models.sequences import Sequences
 
 
 @register
@@ -153,14 +154,19 @@ class Prune(Attack):
         target: Target,
         role: Literal["forget", "retain"],
     ) -> "dict[str, Tensor]":
-        from unlearnbench.attacking.pruning import drawn, importance
-        from unlearnbench.unlearning.steps import seeded_generator
+        from unlearnbench.attacking.pruning import importance
 
         forget_set = target.forget_set
         rows = forget_set.rows if role == "forget" else forget_set.drawable_pool
-        some = drawn(rows, self.rows, seeded_generator(self.seed, f"prune {role}"))
         score = self.score if self.how == "set-difference" else "wanda"
-        return importance(model, weights, some, score, target.context.batch_size)
+        some, batch_size = self.drawn(rows, role), target.context.batch_size
+        return importance(model, weights, some, score, batch_size)
+
+    def drawn(self, rows: "Sequences", role: Literal["forget", "retain"]) -> "Sequences":
+        """The rows that scores are taken on, in their order."""
+        from unlearnbench.attacking.held_out import drawn
+
+        return rows.select(sorted(drawn(len(rows), self.seed, f"prune {role}")[: self.rows]))
 
 
 def _without(weights: "LinearWeights", masks: "Mapping[str, Tensor]") -> dict[str, float]:

@@ -36,6 +36,7 @@ class FineTuning(Attack):
     always: ClassVar[Mapping[str, Any]] = {}  # of a recipe: what makes it this attack
     curve: ClassVar[str] = "optimisation steps"
     packages: ClassVar[tuple[str, ...]] = ("peft",)
+    usual_rows: ClassVar[str] = "all rows"  # trained on, where neither settings nor recipe say it
 
     like: Literal["tofu-ou", "muse-books", "muse-news", "wmdp", "ethz", "deeb-roger"] | None = (
         setting(None, "published settings, for all that is none below; none: the attack's own")
@@ -82,7 +83,10 @@ class FineTuning(Attack):
         """Put into the page about an attack what stands where a setting is none."""
         super().__init_subclass__()
         recipes: dict[str, Recipe] = {"none": cls.usual, **PUBLISHED}
-        lines = [f"  {name:<10}  {one.changed(cls.always)}" for name, one in recipes.items()]
+        lines = [
+            f"  {name:<10}  {one.changed(cls.always).in_words(cls.usual_rows)}"
+            for name, one in recipes.items()
+        ]
         about = "What a setting is where it is none, by `like`:"
         cls.__doc__ = "\n".join([inspect.cleandoc(cls.__doc__ or ""), "", about, *lines])
 
@@ -104,7 +108,11 @@ class FineTuning(Attack):
 
     def forward_tokens(self, n_rows: int, length: int) -> int:
         """Those of the rows that are trained on."""
-        return self.recipe.n_row_passes(n_rows) * length
+        return self.recipe.n_row_passes(self.most_rows(n_rows)) * length
+
+    def most_rows(self, n_rows: int) -> int:
+        """How many rows are trained on at most, of so many to forget."""
+        return min(self.recipe.rows or n_rows, n_rows)
 
     def check(
         self,
@@ -197,7 +205,7 @@ class Relearn(FineTuning):
         super().check(model, source, run, splits)
         to_forget = [split for split in splits if split.is_to_forget]
         if self.recipe.held_out and to_forget:
-            from unlearnbench.attacking.relearning import holds_rows
+            from unlearnbench.attacking.held_out import holds_rows
             from unlearnbench.protocol import PAPER
 
             rows = source.targets(run).encode(model, PAPER)
@@ -218,16 +226,16 @@ class Relearn(FineTuning):
 
     def context(self, model: "LanguageModel", target: Target) -> "TaskContext":
         """That of the rows held out, if any are."""
-        from unlearnbench.attacking.relearning import held_out_context
+        from unlearnbench.attacking.held_out import held_out_context
 
         _, held_out = self._divided(target)
         return held_out_context(model, target.context, held_out) if held_out else target.context
 
     def _divided(self, target: Target) -> tuple[list[int], list[int]]:
-        from unlearnbench.attacking.relearning import divided, drawn
+        from unlearnbench.attacking.held_out import divided, n_beside
 
         n_rows, share = len(target.forget_set.rows), self.recipe.held_out
-        return divided(n_rows, share, self.seed) if share else (drawn(n_rows, self.seed), [])
+        return divided(n_rows, n_beside(n_rows, share) if share else n_rows, self.seed)
 
     def check_rows(self, n_rows: int, n_pool: int, title: str) -> None:  # noqa: ARG002
         """Raise `UserError` for one row, which cannot be divided."""
@@ -260,9 +268,35 @@ class RelearnSplit(Relearn):
     always: ClassVar[Mapping[str, Any]] = {"held_out": 0.5}
 
 
+@dataclass(kw_only=True)
+class HarmlessTuning(FineTuning):
+    """What is trained on is not to be forgotten; the forget set is scored."""
+
+    usual: ClassVar[Recipe] = Recipe(steps=(20,))
+    usual_rows: ClassVar[str] = "as many rows as are to be forgotten"
+    always: ClassVar[Mapping[str, Any]] = {"held_out": 0.0}
+
+    rows: int | None = setting(
+        None,
+        "how many rows are trained on, drawn from all; none: as many as are to be forgotten, or as "
+        "`like` says; 0: all of them",
+        minimum=0,
+    )
+
+    def most_rows(self, n_rows: int) -> int:
+        """How many are trained on at most; of all that there are it knows no more than a batch."""
+        recipe = self.recipe
+        return recipe.rows or (n_rows if recipe.rows is None else max(n_rows, recipe.batch_size))
+
+    def n_wanted(self, target: Target) -> int | None:
+        """How many rows are drawn; None: all that there are."""
+        n_rows = self.recipe.rows
+        return len(target.forget_set.rows) if n_rows is None else n_rows or None
+
+
 @register
 @dataclass(kw_only=True)
-class RelearnBenign(FineTuning):
+class RelearnBenign(HarmlessTuning):
     """Fine-tuning on rows of the pool, which may stay known; the forget set is scored."""
 
     name = "relearn-benign"
@@ -270,15 +304,14 @@ class RelearnBenign(FineTuning):
     source = "Hu et al. 2025 (2406.13356)"
     citation = _HU
     needs = ("retain items",)
-    usual = Recipe(steps=(20,))
-    always: ClassVar[Mapping[str, Any]] = {"held_out": 0.0}
 
     def trained_rows(self, model: "LanguageModel", target: Target) -> "Sequences":  # noqa: ARG002
         """Rows of the pool, by default as many as are to be forgotten."""
-        from unlearnbench.attacking.relearning import drawn
+        from unlearnbench.attacking.held_out import drawn
 
-        pool, n_rows = target.forget_set.pool, self.recipe.rows or len(target.forget_set.rows)
-        return pool.select(drawn(len(pool), self.seed)[:n_rows])
+        pool = target.forget_set.pool
+        order = drawn(len(pool), self.seed, "rows to keep")
+        return pool.select(order[: self.n_wanted(target)])
 
     def check_rows(self, n_rows: int, n_pool: int, title: str) -> None:  # noqa: ARG002
         """Raise `UserError` for a forget set without a pool."""
@@ -291,7 +324,7 @@ class RelearnBenign(FineTuning):
 
 @register
 @dataclass(kw_only=True)
-class RelearnText(FineTuning):
+class RelearnText(HarmlessTuning):
     """Fine-tuning on a validation text; the forget set, which it does not hold, is scored."""
 
     name = "relearn-text"
@@ -299,8 +332,6 @@ class RelearnText(FineTuning):
     source = "Hu et al. 2025 (2406.13356); Łucki et al. 2024 (2409.18025), on wikitext"
     citation = _HU
     needs = ("texts",)
-    usual = Recipe(steps=(20,))
-    always: ClassVar[Mapping[str, Any]] = {"held_out": 0.0}
 
     text: str = setting("wikitext", "which validation text; rows are its windows")
 
@@ -315,8 +346,8 @@ class RelearnText(FineTuning):
                 f"{self.name}: no validation text '{self.text}' ({there}); give it: "
                 f"--text {self.text}=FILE, or name another: --set {self.name}.text=NAME"
             )
-        n_rows, length = self.recipe.rows or len(forgotten), int(forgotten.lengths.max())
-        rows = text_rows(model, texts[self.text], length, n_rows, self.seed)
+        length = int(forgotten.lengths.max())
+        rows = text_rows(model, texts[self.text], length, self.n_wanted(target), self.seed)
         if not len(rows):
             raise UserError(
                 f"{self.name}: the text '{self.text}' has not two tokens in a row; give another: "

@@ -226,6 +226,11 @@ class Sample(Attack):
             lambda item: formulas.mean_upper(item.recalls, alpha),
         )
         add(
+            "rouge_l_tail",
+            "probability of ROUGE-L over the threshold at most (%)",
+            lambda item: formulas.exceeding_upper(item.recalls, self.threshold, alpha),
+        )
+        add(
             "rouge_l_ed",
             "ROUGE-L, mean + 2 deviations (%)",
             lambda item: formulas.expectation_and_deviation(item.recalls),

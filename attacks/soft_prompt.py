@@ -65,7 +65,14 @@ class SoftPrompt(Attack):
         splits: "Sequence[Split]",
     ) -> None:
         """Raise `UserError` where nothing is left to score, or nothing fits behind the prompt."""
-        self._check_rows(len(source.targets(run)), source.title(run))
+        from unlearnbench.attacking.contexts import NEW_TOKENS
+        from unlearnbench.protocol import Protocol
+
+        rows = source.targets(run)
+        self._check_rows(len(rows), source.title(run))
+        # Whoever reads them says what is wrong with those that do not fit by themselves.
+        read = rows.encode(model, Protocol(), only_fitting=True)
+        self._check_fits_rows(model, read, NEW_TOKENS)
         asked = [split for split in splits if split.role in ("forget", "holdout")]
         self._check_fits(model, asked)
 
@@ -75,19 +82,13 @@ class SoftPrompt(Attack):
         Raises `UserError` where nothing is left to score, or nothing fits behind the prompt.
         """
         from unlearnbench.attacking import held_out, soft_embeddings
-        from unlearnbench.attacking.contexts import (
-            asked_with,
-            new_tokens_of,
-            room_for_rows,
-            with_context,
-        )
+        from unlearnbench.attacking.contexts import asked_with, new_tokens_of, with_context
 
         rows, protocol = target.forget_set.rows, target.forget_set.protocol
         self._check_rows(len(rows), target.forget_set.name)
-        if self.tokens > room_for_rows(model, rows, new_tokens_of(target.context)):
-            raise self._too_many(model, "the rows")
+        self._check_fits_rows(model, rows, new_tokens_of(target.context))
         self._check_fits(model, target.context.splits)
-        trained, others = held_out.draw_rows(len(rows), self._n_trained(len(rows)), self.seed)
+        trained, others = held_out.divided(len(rows), self._n_trained(len(rows)), self.seed)
         scored = others if self.scored == "held-out" else range(len(rows))
         with soft_embeddings.soft_tokens(model, self.tokens, self.seed) as embedding:
             shown = with_context(rows, embedding.ids)
@@ -136,6 +137,12 @@ class SoftPrompt(Attack):
                 "lower soft-prompt.rows, or score all: --set soft-prompt.scored=all"
             )
 
+    def _check_fits_rows(self, model: "LanguageModel", rows: "Sequences", new_tokens: int) -> None:
+        from unlearnbench.attacking.contexts import room_for_rows
+
+        if self.tokens > room_for_rows(model, rows, new_tokens):
+            raise self._too_many(model, "the rows")
+
     def _check_fits(self, model: "LanguageModel", splits: "Sequence[Split]") -> None:
         """Raise `UserError` for items that leave no room for the prompt, or have no template."""
         from unlearnbench.attacking.contexts import ItemRoom, behind
@@ -163,12 +170,12 @@ class SoftPrompt(Attack):
         Raises `UserError` where nothing is left of them.
         """
         from unlearnbench.attacking.contexts import behind
-        from unlearnbench.attacking.held_out import held_out, texts_of
+        from unlearnbench.attacking.held_out import Taught, held_out
         from unlearnbench.attacking.prompt_forms import is_asked_by_template
 
-        told = texts_of(model, trained) if self.scored == "held-out" else frozenset()
+        taught = Taught.of(model, trained) if self.scored == "held-out" else None
         kept = [
-            behind(held_out(split, told) if split.is_to_forget else split, ids)
+            behind(held_out(split, taught) if taught and split.is_to_forget else split, ids)
             for split in target.context.splits
             if is_asked_by_template(split)
         ]

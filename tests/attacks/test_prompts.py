@@ -276,7 +276,8 @@ def test_paraphrases_stand_in_the_rows_place(model, tmp_path):
 
 
 def test_a_benchmarks_own_paraphrases_are_taken_where_there_is_no_file(model):
-    split = Split("forget", "forget", items(ROWS[:2]), CHAT, frozenset({"probability"}))
+    measures = frozenset({"probability", "membership"})
+    split = Split("forget", "forget", items(ROWS[:2]), CHAT, measures)
     others = tuple(replace(i, question=f"Say: {i.question}") for i in split.items)
     rephrased, holdout = (
         replace(split, name="rephrased", items=others),
@@ -284,8 +285,13 @@ def test_a_benchmarks_own_paraphrases_are_taken_where_there_is_no_file(model):
     )
     splits = [split, rephrased, holdout]
     _, point = Prompts(forms=("paraphrases",)).apply(model, target_of(model, splits))
-    assert point.context.splits[0].items == others
-    assert point.context.splits[2] == holdout
+    asked = point.context.splits
+    assert [split.name for split in asked] == ["forget", "rephrased"]
+    assert asked[0].items == others
+    # Membership would be told by the wording: nobody has the holdout's questions in other words.
+    assert {split.measures for split in asked} == {frozenset({"probability"})}
+    membership = find("tasks", "membership")()
+    assert membership.measure(model, point.context).scores == {}
 
 
 def _written(folder: Path, paraphrases: dict[str, str]) -> Path:

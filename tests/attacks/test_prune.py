@@ -18,7 +18,6 @@ from weight_attacks import (
 )
 
 from unlearnbench.attacking.pruning import (
-    drawn,
     gradient_scores,
     input_norms,
     lowest,
@@ -30,7 +29,6 @@ from unlearnbench.attacking.pruning import (
 from unlearnbench.attacking.weights import LinearWeights, as_matrix
 from unlearnbench.attacks.prune import Prune
 from unlearnbench.errors import UserError
-from unlearnbench.unlearning.steps import seeded_generator
 
 SCORES = torch.tensor([[4.0, 1.0, 3.0, 2.0], [8.0, 5.0, 7.0, 6.0]])
 
@@ -124,10 +122,11 @@ def test_snip_is_the_weight_times_the_slope_of_the_loss(architecture):
 
 def test_rows_are_drawn_by_the_seed_and_keep_their_order():
     rows = random_sequences(20, (8,), 3, seed=1)
-    one, again, other = (drawn(rows, 5, seeded_generator(s, "rows")).doc_ids for s in (1, 1, 2))
+    one, again, other = (Prune(rows=5, seed=s).drawn(rows, "forget").doc_ids for s in (1, 1, 2))
     assert one == again != other
+    assert len(one) == 5
     assert list(one) == sorted(one, key=rows.doc_ids.index)
-    assert drawn(rows, 20, seeded_generator(1, "rows")) is rows
+    assert Prune(rows=21).drawn(rows, "forget").doc_ids == rows.doc_ids
 
 
 @pytest.mark.parametrize(

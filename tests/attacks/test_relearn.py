@@ -12,14 +12,9 @@ from transformers import GPT2Config, GPT2LMHeadModel
 from unlearning_fakes import forget_set, random_sequences, tiny_model
 
 from unlearnbench.attacking.attack import Target
+from unlearnbench.attacking.held_out import divided, drawn, held_out_context, n_beside
 from unlearnbench.attacking.recipes import PUBLISHED, Recipe
-from unlearnbench.attacking.relearning import (
-    divided,
-    drawn,
-    fine_tuned,
-    held_out_context,
-    text_rows,
-)
+from unlearnbench.attacking.relearning import fine_tuned, text_rows
 from unlearnbench.attacks.relearn import Relearn
 from unlearnbench.data.items import Item, Split
 from unlearnbench.data.templates import Template
@@ -235,7 +230,7 @@ def test_every_model_gets_the_same_rows_in_the_same_order():
     (one, *facts), (other, *others) = seen(1), seen(2)
     assert equal(one, other)
     assert facts == others == [5, (2 + 2 + 1 + 2) * 8]
-    taught = given.forget_set.rows.select(drawn(9, 42)[:5]).input_ids
+    taught = given.forget_set.rows.select(drawn(9, 42, "rows to train on")[:5]).input_ids
     rows = [tuple(row) for batch in one for row in batch.tolist()]
     assert Counter(rows).keys() == {tuple(row) for row in taught.tolist()}
 
@@ -257,6 +252,8 @@ def test_training_that_diverges_says_so_in_one_line():
         ("relearn-split", {"like": "muse-books", "steps": (0, 2, 3)}),
         ("relearn-benign", {"like": "tofu-ou"}),
         ("relearn-text", {"steps": (3,), "rows": 2, "batch_size": 8}),
+        ("relearn-text", {"steps": (3,), "rows": 0, "batch_size": 8}),
+        ("relearn-benign", {"steps": (3,), "rows": 9, "batch_size": 9}),
         ("relearn-lora", {"steps": (2, 3)}),
     ],
 )
@@ -276,7 +273,7 @@ def test_what_is_given_wins_over_published_settings_and_those_over_the_attacks_o
     assert [s.n_steps for s in tofu.recipe.stops(400)] == [0, 13]
     changed = Relearn(like="tofu-ou", steps=(0, 8), learning_rate=1e-4, rows=0, batch_size=8)
     want = replace(PUBLISHED["tofu-ou"], steps=(0, 8), epochs=(), learning_rate=1e-4, batch_size=8)
-    assert changed.recipe == want
+    assert changed.recipe == replace(want, rows=0)
     assert find("attacks", "relearn-split")(like="tofu-ou").recipe.held_out == 0.5
     assert find("attacks", "relearn-split")(held_out=0.25).recipe.held_out == 0.25
     assert find("attacks", "relearn-lora")(like="tofu-ou").recipe.weights == "lora"
@@ -303,10 +300,10 @@ def test_steps_and_epochs_at_once_are_refused():
 
 def test_a_division_is_one_and_few_rows_are_among_many():
     for n_rows, share, n_held in ((2, 0.5, 1), (9, 0.5, 4), (9, 1.0, 8), (9, 0.01, 1)):
-        taught, held_out = divided(n_rows, share, seed=3)
+        taught, held_out = divided(n_rows, n_beside(n_rows, share), seed=3)
         assert sorted([*taught, *held_out]) == list(range(n_rows))
         assert len(held_out) == n_held
-    assert divided(9, 0.5, 3) == divided(9, 0.5, 3) != divided(9, 0.5, 4)
+    assert divided(9, 5, 3) == divided(9, 5, 3) != divided(9, 5, 4)
 
 
 def test_what_was_taught_is_not_scored_in_rows_and_splits():
@@ -330,7 +327,7 @@ def test_what_was_taught_is_not_scored_in_rows_and_splits():
     )
     context = TaskContext(given, {}, splits=splits)
     (point,) = find("attacks", "relearn-split")(steps=(0,)).apply(model, Target(given, context))
-    taught, held_out = divided(6, 0.5, 42)
+    taught, held_out = divided(6, 3, 42)
     scored = [given.rows.doc_ids[row] for row in held_out]
     assert list(point.context.forget_set.rows.doc_ids) == scored
     assert point.facts["rows_scored"] == point.facts["rows"] == len(taught) == 3
@@ -346,6 +343,20 @@ def test_what_was_taught_is_not_scored_in_rows_and_splits():
     pairs = given.pairs()
     assert point.context.forget_set.pairs().doc_ids == pairs.select(held_out).doc_ids
     assert held_out_context(model, context, list(range(6))).splits[0].items == splits[0].items
+
+
+def test_an_item_that_says_what_was_taught_is_not_held_out():
+    model, given = tiny_model(), forget_set(n_rows=6)
+    taught, (first, *others) = divided(6, 3, 42)
+    ids, rows = given.rows.input_ids.clone(), given.rows
+    ids[first] = ids[taught[0]]  # two rows say the same
+    given = replace(given, rows=replace(rows, input_ids=ids, lengths=rows.lengths.clone()))
+    texts = [model.decode(given.rows.suffix(row)) for row in range(6)]
+    items = tuple(Item(f"row-{i}", "t4", text) for i, text in enumerate(texts))
+    split = Split("forget", "forget", items, Template("plain", prompt="{question}"))
+    target = Target(given, TaskContext(given, {}, splits=(split,)))
+    (point,) = find("attacks", "relearn-split")(steps=(0,)).apply(model, target)
+    assert [i.doc_id for i in point.context.splits[0].items] == [f"row-{row}" for row in others]
 
 
 def test_without_held_out_rows_all_is_scored():
@@ -366,7 +377,7 @@ def test_text_rows_are_windows_with_bos_whose_tokens_all_count():
     assert rows.input_ids[:, 0].tolist() == [1] * 5
     assert rows.n_given.tolist() == [1] * 5
     assert rows.lengths.tolist() == [16, 16, 11, 16, 16]
-    first = drawn(3, 1)[0]
+    first = drawn(3, 1, "documents")[0]
     words = [int(word[1:]) for word in DOCUMENTS[first].split()]
     assert [t for row in range(3) for t in rows.tokens(row)] == words
     assert len(text_rows(model, DOCUMENTS, 16, 100, seed=1)) == 9
@@ -380,6 +391,25 @@ def test_benign_rows_are_the_pools():
     assert len(rows) == 4
     assert len(replace(attack, rows=None).trained_rows(tiny_model(), given)) == 6
     assert len(replace(attack, rows=100).trained_rows(tiny_model(), given)) == 9
+    assert len(replace(attack, rows=0).trained_rows(tiny_model(), given)) == 9
+    assert len(replace(attack, rows=None, like="tofu-ou").trained_rows(tiny_model(), given)) == 6
+
+
+def test_text_rows_are_as_many_as_told():
+    text, model, given = find("attacks", "relearn-text"), tiny_model(), target()
+    n_rows = {n: len(text(rows=n).trained_rows(model, given)) for n in (None, 2, 0)}
+    every = text_rows(model, DOCUMENTS, 16, None, seed=42)
+    assert n_rows == {None: 6, 2: 2, 0: len(every)}
+    assert len(every) == 9
+    assert len(text(rows=0).trained_rows(model, target(n_rows=2))) == 9
+
+
+def test_a_page_says_on_how_many_rows_is_trained_without_a_word():
+    for name in ("relearn-benign", "relearn-text"):
+        page = find("attacks", name).__doc__
+        assert "all rows" not in page
+        assert page.count("  as many rows as are to be forgotten, ") == 5
+    assert "  tofu-ou     all rows, " in find("attacks", "relearn").__doc__
 
 
 # What is refused.

@@ -94,6 +94,17 @@ def test_each_column_is_of_the_same_samples(points, scores) -> None:
     assert last["rouge_l"] == pytest.approx({doc: max(own) for doc, own in scores.items()})
 
 
+def test_the_bound_on_a_high_score_is_the_share_of_them_and_a_band(known, scores) -> None:
+    some = float(np.quantile(np.concatenate(list(scores.values())), 0.7, method="nearest"))
+    settings = {"threshold": some, "success": "exact", "alpha": 0.5}
+    found = documents(attacked(known[0], target_of(known[1]), **settings)["k=1"])
+    over = {doc: sum(s > some for s in own) / N for doc, own in scores.items()}
+    band = np.sqrt(np.log(2) / (2 * N))
+    assert found["rouge_l_tail"] == pytest.approx({d: min(1, p + band) for d, p in over.items()})
+    assert min(found["rouge_l_tail"].values()) < 1
+    assert len(set(over.values())) > 1
+
+
 def test_what_holds_of_all_rows_together(points, scores) -> None:
     leaks = [sum(s >= 0.5 for s in own) for own in scores.values()]
     facts, pooled = points["k=1"].facts, stats.beta.ppf(0.99, sum(leaks) + 1, 4 * N - sum(leaks))
@@ -246,6 +257,9 @@ def test_each_split_to_forget_has_columns_of_its_own(known) -> None:
     target = target_of(known[1], *splits)
     asked, facts = questions_of(model, replace(target, context=replace(target.context, limit=1)), 3)
     assert (len(asked.questions), asked.new_tokens, facts.name) == (1, 3, "forget_facts")
+    plain = target_of(known[1])
+    (rows,) = questions_of(model, replace(plain, context=replace(plain.context, limit=2)), 3)
+    assert [question.doc_id for question in rows.questions] == ["row-0", "row-1"]
     end = model.tokenizer.convert_tokens_to_ids("<|end|>")
     assert asked.ends == {end, model.eos_token_id}
 

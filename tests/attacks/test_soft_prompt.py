@@ -14,7 +14,7 @@ from unlearning_fakes import random_sequences
 
 from unlearnbench.attacking.attack import Target
 from unlearnbench.attacking.contexts import with_context
-from unlearnbench.attacking.held_out import draw_rows, held_out
+from unlearnbench.attacking.held_out import Taught, divided, held_out
 from unlearnbench.attacking.soft_embeddings import (
     SoftEmbedding,
     labelled,
@@ -216,7 +216,7 @@ def test_half_is_trained_on_and_the_other_half_is_scored(chat):
     values = []
     for point in attack.apply(chat, target):
         context = point.context
-        trained, scored = draw_rows(6, 3, attack.seed)
+        trained, scored = divided(6, 3, attack.seed)
         names = [str(i) for i in scored]
         assert list(context.forget_set.rows.doc_ids) == names
         assert [i.doc_id for i in context.splits[0].items] == names
@@ -243,8 +243,29 @@ def test_half_is_trained_on_and_the_other_half_is_scored(chat):
 
 def test_a_text_is_held_out_by_what_was_trained_on():
     split = Split("texts", "forget", (Item("0", "", "a b c"), Item("1", "", "d e f")))
-    assert [item.doc_id for item in held_out(split, {"b c"}).items] == ["1"]
-    assert held_out(split, set()) == split
+    assert _left(split, "b c") == ["1"]
+    assert _left(split, "C  D") == ["0", "1"]
+    assert _left(split) == ["0", "1"]
+
+
+def test_an_answer_is_held_out_by_name_and_by_whole_words():
+    items = (
+        Item("0", "Where?", "In Rome."),
+        Item("1", "Where?", "Romeo's"),
+        Item("2", "?", "Bath"),
+    )
+    split = Split("answers", "forget", items)
+    assert _left(split, " rome") == ["1", "2"]
+    assert _left(split, "in Rome, Bath") == ["0", "1", "2"]
+    assert _left(split, "Oslo", names=("2",)) == ["0", "1"]
+    assert _left(split, "...") == ["0", "1", "2"]
+
+
+def _left(split, *suffixes, names=()) -> list[str]:
+    """Names of the items that are held out where rows with such suffixes were trained on."""
+    model = SimpleNamespace(tokenizer=SimpleNamespace(batch_decode=lambda ids, **_: suffixes))
+    rows = replace(random_sequences(1, (4,), 2, seed=1), doc_ids=names)
+    return [item.doc_id for item in held_out(split, Taught.of(model, rows)).items]
 
 
 def test_all_rows_may_be_trained_on_and_scored():
@@ -256,6 +277,25 @@ def test_all_rows_may_be_trained_on_and_scored():
     assert attack.forward_tokens(2, 32) == 2 * (2 + 32)
     assert SoftPrompt().forward_tokens(16, 100) == 20 * 8 * 120
     assert SoftPrompt().n_points == 3
+
+
+class Source:
+    """Rows that need no file."""
+
+    def __init__(self, rows) -> None:
+        self.rows = rows
+
+    def title(self, run):
+        return "fake"
+
+    def targets(self, run):
+        return self
+
+    def __len__(self):
+        return len(self.rows)
+
+    def encode(self, model, protocol, only_fitting=False):
+        return self.rows
 
 
 def test_what_cannot_be_attacked_is_told_in_a_line(chat):
@@ -270,9 +310,12 @@ def test_what_cannot_be_attacked_is_told_in_a_line(chat):
     split = Split("forget", "forget", (item,), CHAT)
     room = chat.max_length - len(encode_questions(chat, split)[0])
     split = replace(split, new_tokens=room - 19)
-    source = SimpleNamespace(title=lambda run: "fake", targets=lambda run: range(4))
+    source = Source(random_sequences(4, (8,), 4, seed=1))
     with pytest.raises(UserError, match="in front of the items of split 'forget' do not fit"):
         SoftPrompt().check(chat, source, "0", (split,))
+    with pytest.raises(UserError, match=r"500 tokens in front of the rows .*tokens=4"):
+        SoftPrompt(tokens=500).check(chat, source, "0", ())
+    SoftPrompt(tokens=chat.max_length - 54).check(chat, source, "0", ())  # 4 given, 50 new ones
     told = Split("forget", "forget", (item, item), CHAT)
     with pytest.raises(UserError, match="all items of fake say what the prompt was trained on"):
         list(SoftPrompt().apply(chat, target_of(rows_of(chat, told), (told,))))

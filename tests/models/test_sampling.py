@@ -77,6 +77,10 @@ def test_a_network_without_columns_draws_the_same_way() -> None:
     found = dict(draw_samples(model, prompts, HOW, uniforms))
     for place, prompt in enumerate(prompts):
         assert found[place] == plain_samples(model, prompt, uniforms(place), HOW)
+    ends = (found[0][0][3], found[1][2][1])  # of a turn, in the middle of what is written
+    found = dict(draw_samples(model, prompts, HOW, uniforms, ends))
+    for place, prompt in enumerate(prompts):
+        assert found[place] == plain_samples(model, prompt, uniforms(place), HOW, ends)
 
 
 @pytest.fixture(scope="module")

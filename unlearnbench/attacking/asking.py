@@ -14,6 +14,7 @@ from unlearnbench.attacking.contexts import (
     with_context,
     with_prefixes,
 )
+from unlearnbench.attacking.held_out import drawn
 from unlearnbench.attacking.prompt_forms import (
     Form,
     is_asked_by_template,
@@ -22,13 +23,15 @@ from unlearnbench.attacking.prompt_forms import (
     retained_examples,
 )
 from unlearnbench.models.vocabulary import encode_starts
-from unlearnbench.unlearning.steps import seeded_generator
 
 if TYPE_CHECKING:
     from unlearnbench.attacking.attack import Target
     from unlearnbench.data.items import Split
     from unlearnbench.models.language_model import LanguageModel
     from unlearnbench.models.sequences import Sequences
+
+
+_BESIDE_HOLDOUT = frozenset({"membership"})  # measures that compare with the holdout
 
 
 @dataclass(frozen=True)
@@ -65,8 +68,8 @@ def many_shot(model: "LanguageModel", target: "Target", shots: int, seed: int) -
     room = room_for_rows(model, rows, new_tokens_of(target.context))
     shown, n_rows = _pool_rows(model, target, room, shots, seed)
     examples = retained_examples(target.retained, plain)
-    drawn = [examples[i] for i in _order(len(examples), seed)[:shots]]
-    asked = [_behind_examples(model, target, split, drawn, shots, seed) for split in plain]
+    chosen = [examples[i] for i in drawn(len(examples), seed, "shots")[:shots]]
+    asked = [_behind_examples(model, target, split, chosen, shots, seed) for split in plain]
     splits = tuple(split for split, n_shots in asked if n_shots)
     most = max((n_shots for _, n_shots in asked), default=n_rows)
     facts = {"shots": float(most)}
@@ -103,15 +106,7 @@ def _pool_rows(
     model: "LanguageModel", target: "Target", room: int, shots: int, seed: int
 ) -> tuple[list[int], int]:
     pool = target.forget_set.pool
-    return shown_rows(model, pool, _order(len(pool), seed), room, shots)
-
-
-def _order(n: int, seed: int) -> list[int]:
-    """A permutation of n things: the first few of it are what is drawn."""
-    import torch
-
-    drawn: list[int] = torch.randperm(n, generator=seeded_generator(seed, "shots")).tolist()
-    return drawn
+    return shown_rows(model, pool, drawn(len(pool), seed, "shots"), room, shots)
 
 
 def in_other_words(
@@ -119,7 +114,8 @@ def in_other_words(
 ) -> Asked | None:
     """Questions to forget, or the words that rows are continued from, replaced by paraphrases.
 
-    Without any those of a benchmark's own split are taken.  None where there are none.
+    Without any those of a benchmark's own split are taken.  None where there are none.  Membership
+    is not measured: the holdout is there in its own words alone, which would tell the two apart.
     Raises `KeyError` for a row or an item to forget without one.
     """
     rows, plain = target.forget_set.rows, target.context.splits
@@ -130,14 +126,15 @@ def in_other_words(
         prefixes = encode_starts(model.tokenizer, words)
         return Asked(with_prefixes(rows, prefixes, model.pad_token_id), ())
     to_forget = [split for split in plain if split.is_to_forget]
-    splits = []
-    for split in plain:
+    made = []
+    for split in to_forget:
         others = [other for other in to_forget if other is not split]
-        if split.is_to_forget:
-            own = paraphrased(split, paraphrases) if paraphrases else None
-            split = own or paraphrased_by_others(split, others)
-        splits.append(split)
-    return Asked(rows, tuple(splits)) if tuple(splits) != plain else None
+        own = paraphrased(split, paraphrases) if paraphrases else None
+        made.append(own or paraphrased_by_others(split, others))
+    if made == to_forget:
+        return None
+    splits = [replace(split, measures=split.measures - _BESIDE_HOLDOUT) for split in made]
+    return Asked(rows, tuple(splits))
 
 
 def misfit(model: "LanguageModel", target: "Target", asked: Asked) -> str | None:

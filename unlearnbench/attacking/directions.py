@@ -2,13 +2,21 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
 
+from unlearnbench.attacking.hidden_states import (
+    head_idle,
+    run_through,
+    states_in,
+    states_read,
+    with_states,
+)
 from unlearnbench.attacking.weights import networks_of
-from unlearnbench.models.scoring import layers_of, output_head
+from unlearnbench.models.scoring import layers_of
 from unlearnbench.models.sequences import Sequences
 
 if TYPE_CHECKING:
@@ -44,47 +52,23 @@ def residual_states(
     `tokens` [B, L] is true at n of them.  They are on the CPU.
     """
     width = int(tokens.any(0).nonzero().max()) + 1  # what stands behind them changes nothing
-    seen: list[dict[int, list[Tensor]]] = [{} for _ in networks_of(model)]
-    for first in range(0, len(rows), batch_size):
-        some = slice(first, first + batch_size)
-        here = tokens[some, :width]
+    networks = networks_of(model)
+    found: list[dict[int, list[Tensor]]] = [{n: [] for n in layers} for _ in networks]
+    for batch in torch.arange(len(rows)).split(batch_size):
+        here, some = tokens[batch, :width], rows.select(batch)
         if not here.any():
             continue
         with ExitStack() as hooks:
-            for network, of_network in zip(networks_of(model), seen, strict=True):
-                for number in layers:
-                    kept = of_network.setdefault(number, [])
-                    hooks.enter_context(_states_kept(layers_of(network)[number], here, kept))
-            hooks.enter_context(_head_idle(output_head(model)))
-            model.network(
-                input_ids=rows.input_ids[some, :width].to(model.device),
-                attention_mask=rows.attention_mask[some, :width].to(model.device),
-                use_cache=False,
-            )
-    return [{n: torch.cat(kept) for n, kept in of_network.items()} for of_network in seen]
-
-
-@contextmanager
-def _states_kept(layer: nn.Module, tokens: Tensor, kept: list[Tensor]) -> Iterator[None]:
-    def keep(_layer: nn.Module, _args: Any, made: Any) -> None:
-        states = made[0] if isinstance(made, tuple) else made
-        kept.append(states[tokens.to(states.device)].float().cpu())
-
-    hook = layer.register_forward_hook(keep)
-    try:
-        yield
-    finally:
-        hook.remove()
-
-
-@contextmanager
-def _head_idle(head: nn.Module) -> Iterator[None]:
-    """Within, the output head is given one token, as nobody looks at what it makes of it."""
-    hook = head.register_forward_pre_hook(lambda _head, args: (args[0][:1, :1],))
-    try:
-        yield
-    finally:
-        hook.remove()
+            read = [
+                {n: hooks.enter_context(states_read(layers_of(network)[n], here)) for n in layers}
+                for network in networks
+            ]
+            hooks.enter_context(head_idle(model))
+            run_through(model, replace(some, input_ids=some.input_ids[:, :width]))
+        for of_network, states in zip(found, read, strict=True):
+            for n, (at_tokens,) in states.items():
+                of_network[n].append(at_tokens.float().cpu())
+    return [{n: torch.cat(parts) for n, parts in of_network.items()} for of_network in found]
 
 
 def direction_between(
@@ -164,8 +148,6 @@ def ablated(
 
 def _ablation(direction: Tensor, strength: float) -> Callable[[nn.Module, Any, Any], Any]:
     def take_away(_layer: nn.Module, _args: Any, made: Any) -> Any:
-        if isinstance(made, tuple):
-            return (without(made[0], direction, strength), *made[1:])
-        return without(made, direction, strength)
+        return with_states(made, without(states_in(made), direction, strength))
 
     return take_away

@@ -28,7 +28,7 @@ _ATTENTION = ("attn", "attention")
 _MLP = ("mlp", "feed_forward", "ffn", "moe", "fc2")  # OPT's block ends with fc2
 
 
-def layers_of(model: "LanguageModel") -> nn.ModuleList:
+def readable_layers(model: "LanguageModel") -> nn.ModuleList:
     """The decoder's layers, in order; raises `UserError` for a network that hides them."""
     try:
         return decoder_layers(model)
@@ -53,7 +53,7 @@ def part_of(layer: nn.Module, place: Literal["attention", "mlp"]) -> nn.Module:
 
 def check_place(model: "LanguageModel", place: Place) -> None:
     """Raise `UserError` for a network of which nothing can be read there; its weights are not."""
-    layers = layers_of(model)
+    layers = readable_layers(model)
     if place != "residual":
         part_of(layers[0], "mlp" if place == "mlp" else "attention")
 
@@ -94,25 +94,30 @@ def layer_states(
 
     One pass through the body; no logits are made.
     """
-    layers, at = layers_of(model), positions.to(model.device)
+    layers = readable_layers(model)
     with ExitStack() as hooks:
-        read = [hooks.enter_context(_read_at(layer, at, place)) for layer in layers]
-        hooks.enter_context(_hooked(output_head(model).register_forward_pre_hook(_first_alone)))
-        _pass(model, rows)
+        read = [hooks.enter_context(states_read(layer, positions, place)) for layer in layers]
+        hooks.enter_context(head_idle(model))
+        run_through(model, rows)
     return [sum(parts[1:], parts[0]) for parts in read]
 
 
 @contextmanager
-def _read_at(layer: nn.Module, at: Tensor, place: Place) -> Iterator[list[Tensor]]:
-    """What is read of a layer in a pass, to be added up."""
+def states_read(layer: nn.Module, at: Tensor, place: Place = "residual") -> Iterator[list[Tensor]]:
+    """Within, what is read of a layer in a pass [N, d], where `at` [B, L] bool is true.
+
+    Of the place 'mid' in two parts, to be added up.
+    """
     read: list[Tensor] = []
 
     def keep(_part: nn.Module, _args: Any, made: Any) -> None:
         # OPT's feed-forward part reads all rows as one.
-        read.append(_states(made).reshape(*at.shape, -1)[at])
+        states = states_in(made).reshape(*at.shape, -1)
+        read.append(states[at.to(states.device)])
 
     def keep_input(_layer: nn.Module, args: tuple[Any, ...], named: dict[str, Any]) -> None:
-        read.append((args[0] if args else named["hidden_states"])[at])
+        states = args[0] if args else named["hidden_states"]
+        read.append(states[at.to(states.device)])
 
     with ExitStack() as hooks:
         if place == "mid":
@@ -133,9 +138,9 @@ def replaced(layer: nn.Module, at: Tensor, states: Tensor) -> Iterator[None]:
     """Within, a layer gives `states` [N, d] where `at` [B, L] bool is true."""
 
     def put(_layer: nn.Module, _args: Any, made: Any) -> Any:
-        patched = _states(made).clone()
+        patched = states_in(made).clone()
         patched[at] = states.to(patched)
-        return _with_states(made, patched)
+        return with_states(made, patched)
 
     with _hooked(layer.register_forward_hook(put)):
         yield
@@ -171,27 +176,37 @@ def head_inputs_of(model: "LanguageModel", states: Tensor) -> Tensor:
 
 def _behind_last_layer(model: "LanguageModel", states: Tensor) -> Any:
     def put(_layer: nn.Module, _args: Any, made: Any) -> Any:
-        return _with_states(made, states.to(_states(made))[None])
+        return with_states(made, states.to(states_in(made))[None])
 
     token = torch.zeros(1, 1, dtype=torch.long, device=model.device)
-    with _hooked(layers_of(model)[-1].register_forward_hook(put)), model.not_counted():
+    with _hooked(readable_layers(model)[-1].register_forward_hook(put)), model.not_counted():
         return model.network(input_ids=token, use_cache=False)
 
 
-def _states(made: Any) -> Tensor:
+def states_in(made: Any) -> Tensor:
+    """The states among what a layer gives."""
     states: Tensor = made[0] if isinstance(made, tuple) else made
     return states
 
 
-def _with_states(made: Any, states: Tensor) -> Any:
+def with_states(made: Any, states: Tensor) -> Any:
+    """What a layer gives, with other states in it."""
     return (states, *made[1:]) if isinstance(made, tuple) else states
+
+
+@contextmanager
+def head_idle(model: "LanguageModel") -> Iterator[None]:
+    """Within, the output head is given one token, as nobody looks at what it makes of it."""
+    with _hooked(output_head(model).register_forward_pre_hook(_first_alone)):
+        yield
 
 
 def _first_alone(_head: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor]:
     return (args[0][:1, :1],)  # the network's own call of its head is made nothing of
 
 
-def _pass(model: "LanguageModel", rows: Sequences) -> None:
+def run_through(model: "LanguageModel", rows: Sequences) -> None:
+    """A pass of the network over the rows, whose output nobody looks at."""
     model.network(
         input_ids=rows.input_ids.to(model.device),
         attention_mask=rows.attention_mask.to(model.device),

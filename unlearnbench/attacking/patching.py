@@ -8,7 +8,7 @@ import torch
 from unlearnbench.attacking.hidden_states import (
     check_readable,
     layer_states,
-    layers_of,
+    readable_layers,
     replaced,
 )
 from unlearnbench.attacking.spans import SpanTokens
@@ -39,7 +39,7 @@ class SpanPatching:
     def drops(self, states: "Sequence[Tensor]", layer: int) -> list[float]:
         """[B] nats: how much lower a suffix's mean log-probability is with that layer's states."""
         at = self._tokens.positions.to(self.model.device)
-        with replaced(layers_of(self.model)[layer], at, states[layer]):
+        with replaced(readable_layers(self.model)[layer], at, states[layer]):
             patched = self._log_probabilities()
         return [before - after for before, after in zip(self._unpatched, patched, strict=True)]
 
@@ -59,7 +59,7 @@ def check_same_shape(
         config = of.network.config.get_text_config()
         size = config.vocab_size
         words = vocabulary_sha256(of.tokenizer, size)
-        return config.model_type, len(layers_of(of)), config.hidden_size, words
+        return config.model_type, len(readable_layers(of)), config.hidden_size, words
 
     check_readable(model)
     for other in others:

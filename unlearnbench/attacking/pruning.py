@@ -162,11 +162,3 @@ def _unpadded(rows: Sequences, batch_size: int) -> Iterator[Sequences]:
                 batch.doc_ids,
                 batch.n_bos,
             )
-
-
-def drawn(rows: Sequences, most: int, generator: torch.Generator) -> Sequences:
-    """At most so many of the rows, in their order."""
-    if len(rows) <= most:
-        return rows
-    chosen = torch.randperm(len(rows), generator=generator)[:most].sort().values
-    return rows.select(chosen)

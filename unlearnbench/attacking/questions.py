@@ -56,13 +56,16 @@ def questions_of(
 ) -> list[Questions]:
     """Those of each split whose replies are measured; without such a split those of the rows.
 
-    A reply has `new_tokens` at most; None: as many as the split says, and 32 after a row.
+    Of each the first ones up to the tasks' limit.  A reply has `new_tokens` at most; None: as many
+    as the split says, and 32 after a row.
     Raises `UserError` for a prompt that leaves the network no room for them.
     """
     splits = splits_asked(target.context.splits, new_tokens)
     if splits:
         return [_of_split(model, split.first(target.context.limit)) for split in splits]
-    return [_of_rows(model, target.forget_set.rows, new_tokens or ROW_TOKENS)]
+    rows = target.forget_set.rows
+    asked = rows.select(range(len(rows))[: target.context.limit])
+    return [_of_rows(model, asked, new_tokens or ROW_TOKENS)]
 
 
 def _of_split(model: "LanguageModel", split: "Split") -> Questions:

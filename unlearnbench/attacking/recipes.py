@@ -27,7 +27,7 @@ class Recipe:
     The defaults are what the published settings have in common.
     """
 
-    rows: int = 0  # that are trained on; 0: all that there are
+    rows: int | None = None  # that are trained on; 0: all that there are; None: the attack's own
     steps: tuple[int, ...] = ()  # after which is measured; empty: `epochs` counts
     epochs: tuple[int, ...] = ()
     learning_rate: float | None = None  # None: `usual_rate`
@@ -87,30 +87,30 @@ class Recipe:
             return self.learning_rate
         return usual_rate(n_parameters, self.weights)
 
-    def __str__(self) -> str:
-        """In words, as a page about it says."""
+    def in_words(self, rows: str) -> str:
+        """As a page about it says; `rows` is what is trained on where nothing is told."""
         when, counted = ("steps", self.steps) if self.steps else ("epochs", self.epochs)
         rate = f" of {self.learning_rate:g}" if self.learning_rate is not None else ""
         parts = f" in {self.accumulation} parts" if self.accumulation > 1 else ""
         held_out = f"{self.held_out:g} of the rows held out; " if self.held_out else ""
         warmup = f", {self.warmup:.0%} warm-up" if self.warmup else ""
         decay = f", weight decay {self.weight_decay:g}" if self.weight_decay else ""
+        told = f"{self.rows} rows" if self.rows else rows
         is_lora = self.weights == "lora"
         lora = f"; LoRA of rank {self.rank}, alpha {self.alpha:g}" if is_lora else ""
         return (
-            f"{held_out}{self.rows or 'all'} rows, batches of {self.batch_size}{parts}; "
+            f"{held_out}{told}, batches of {self.batch_size}{parts}; "
             f"{self.schedule} rate{rate}{warmup}{decay}{lora}; "
             f"measured after {when} {', '.join(map(str, counted))}"
         )
 
     def n_row_passes(self, n_rows: int) -> int:
-        """Rows that go through the network in training at most, of so many to forget."""
+        """Rows that go through the network in training at most, where so many are trained on."""
         if self.trains_nothing:
             return 0
-        available = min(self.rows or n_rows, n_rows)
-        ends = [stop.n_steps for stop in self.stops(available)]
+        ends = [stop.n_steps for stop in self.stops(n_rows)]
         in_all = max(ends, default=0) if self.is_path else sum(ends)
-        return in_all * min(self.batch_size, available)
+        return in_all * min(self.batch_size, n_rows)
 
 
 def usual_rate(n_parameters: int, weights: Weights) -> float:

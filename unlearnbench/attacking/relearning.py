@@ -1,4 +1,4 @@
-"""Fine-tuning as an attack: on which rows, what is measured, and the model after so many steps."""
+"""Fine-tuning as an attack: windows of a text to train on, and the model after so many steps."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from unlearnbench.attacking.held_out import drawn
 from unlearnbench.attacking.recipes import Recipe
 from unlearnbench.data.forget_set import ForgetSet
 from unlearnbench.data.forget_source import assemble
@@ -17,8 +18,8 @@ from unlearnbench.models.devices.schedule import Schedule
 from unlearnbench.models.devices.strategy import Strategy
 from unlearnbench.models.paired import Pair
 from unlearnbench.models.scoring import span_mask
-from unlearnbench.models.sequences import Sequences, sequences_sha256
-from unlearnbench.models.vocabulary import encode_continuations, encode_starts
+from unlearnbench.models.sequences import Sequences
+from unlearnbench.models.vocabulary import encode_starts
 from unlearnbench.protocol import Protocol
 from unlearnbench.unlearning.adapters import Adapters, adapted_layers
 from unlearnbench.unlearning.batch import UnlearnBatch
@@ -28,35 +29,17 @@ from unlearnbench.unlearning.steps import Steps, recomputing, seeded_generator, 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from unlearnbench.data.items import Item, Split
-    from unlearnbench.metrics.task import TaskContext
     from unlearnbench.models.language_model import LanguageModel
 
 LossSpan = str  # 'suffix' or 'all', as the protocol's
 
-# Rows and what is measured.
-
-
-def drawn(n_rows: int, seed: int) -> list[int]:
-    """All rows in an order that depends on their number and the seed: the first are taken."""
-    order: list[int] = torch.randperm(n_rows, generator=seeded_generator(seed, "rows")).tolist()
-    return order
-
-
-def divided(n_rows: int, held_out: float, seed: int) -> tuple[list[int], list[int]]:
-    """Rows that may be trained on, and those held out, at least one of each.
-
-    The first in the order in which they are drawn, the others in the rows' own.
-    """
-    order = drawn(n_rows, seed)
-    n_held = min(max(round(held_out * n_rows), 1), n_rows - 1)
-    return order[n_held:], sorted(order[:n_held])
+# Rows of texts.
 
 
 def text_rows(
-    model: "LanguageModel", documents: Sequence[str], length: int, n_rows: int, seed: int
+    model: "LanguageModel", documents: Sequence[str], length: int, n_rows: int | None, seed: int
 ) -> Sequences:
-    """[N, L] windows of documents that are drawn, at most so many: each token is predicted.
+    """[N, L] windows of documents that are drawn, at most `n_rows`: each token is predicted.
 
     A document ends with a window that may be shorter; BOS is one of a window's tokens.
     """
@@ -64,8 +47,8 @@ def text_rows(
     n_start = 0 if bos is None else 1
     windows: list[list[int]] = []
     names: list[str] = []
-    for place in drawn(len(documents), seed):
-        if len(windows) >= n_rows:
+    for place in drawn(len(documents), seed, "documents"):
+        if n_rows is not None and len(windows) >= n_rows:
             break
         (ids,) = encode_starts(model.tokenizer, [documents[place]])
         cut = cut_windows(ids, min(length, model.max_length), bos)
@@ -73,63 +56,6 @@ def text_rows(
         names += [f"text-{place}:{at}" for at in range(len(cut))]
     parts: list[tuple[list[int], list[int]]] = [([], window) for window in windows[:n_rows]]
     return assemble(model, parts, tuple(names[:n_rows]), names[:n_rows])
-
-
-def held_out_context(
-    model: "LanguageModel", context: "TaskContext", kept: Sequence[int]
-) -> "TaskContext":
-    """What tasks measure with, of these rows of the forget set alone.
-
-    Splits to forget keep the items that are these rows; splits of other items are left out.  What
-    was never to be forgotten is measured whole.
-    """
-    rows = context.forget_set.rows
-    forget_set = _forget_set_of(context.forget_set, kept)
-    ids = frozenset(forget_set.rows.doc_ids)
-    splits = []
-    for split in context.splits:
-        if not split.is_to_forget:
-            splits.append(split)
-        elif holds_rows(model, rows, split):
-            items = tuple(item for item in split.items if item.doc_id in ids)
-            splits += [replace(split, items=items)] if items else []
-    return replace(context, forget_set=forget_set, splits=tuple(splits))
-
-
-def _forget_set_of(forget_set: ForgetSet, kept: Sequence[int]) -> ForgetSet:
-    rows, find_pairs = forget_set.rows.select(kept), forget_set.find_pairs
-
-    def pairs_of_kept() -> list[int]:
-        pairs = find_pairs()
-        return [pairs[row] for row in kept]
-
-    return replace(
-        forget_set,
-        rows=rows,
-        content_sha256=sequences_sha256(rows, forget_set.pool),
-        find_pairs=pairs_of_kept,
-        _pairs=None,
-    )
-
-
-def holds_rows(model: "LanguageModel", rows: Sequences, split: "Split") -> bool:
-    """Whether a split's items are rows of the forget set, asked the same way or another.
-
-    An item is a row if it has the row's name and the row ends with its answer or, of a text, holds
-    it.  Questions about what the rows say (MUSE's about books, WMDP's multiple choice) are not, and
-    nobody could say which of them were taught again.
-    """
-    places = {name: row for row, name in enumerate(rows.doc_ids)}
-    known = [item for item in split.items if item.doc_id in places]
-    return bool(known) and all(_is_row(model, rows, places[i.doc_id], i) for i in known)
-
-
-def _is_row(model: "LanguageModel", rows: Sequences, row: int, item: "Item") -> bool:
-    # Both by way of the tokenizer, which may change spaces and letters.
-    (answer,) = encode_continuations(model.tokenizer, [item.answer])
-    whole = rows.suffix(row) if item.question else rows.tokens(row)
-    answer_text, row_text = ("".join(model.decode(ids).split()) for ids in (answer, whole))
-    return answer_text in row_text
 
 
 # Training.

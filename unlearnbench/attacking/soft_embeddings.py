@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from unlearnbench.errors import UserError
 from unlearnbench.models.paired import Pair
 from unlearnbench.models.scoring import score_tokens, span_mask
-from unlearnbench.unlearning.steps import seeded_generator
+from unlearnbench.unlearning.steps import seeded_generator, shuffled_batches
 
 if TYPE_CHECKING:
     from unlearnbench.models.language_model import LanguageModel
@@ -129,7 +129,7 @@ def train_soft_tokens(
     order = seeded_generator(seed, "order of rows")
     while True:
         total, n_tokens = 0.0, 0
-        for batch in torch.randperm(len(rows), generator=order).split(batch_size):
+        for batch in shuffled_batches(range(len(rows)), batch_size, order):
             part = rows.select(batch)
             mask = labelled(part, protocol)
             with torch.enable_grad():

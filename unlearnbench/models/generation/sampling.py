@@ -1,5 +1,6 @@
 """Samples: many continuations of each prompt, drawn at a temperature, behind one pass over it."""
 
+import itertools
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -51,9 +52,14 @@ def draw_samples(
         draws = torch.stack([uniforms(place) for place in batch])
         written = _samples(model, [prompts[place] for place in batch], sampling, draws, every_end)
         for place, samples in zip(batch, written, strict=True):
-            yield place, [ids[:-1] if ids and ids[-1] in every_end else ids for ids in samples]
+            yield place, [_before(every_end, ids) for ids in samples]
         n_done += len(batch)
         model.meter.advance(n_done, len(prompts))
+
+
+def _before(ends: Collection[int], ids: Sequence[int]) -> list[int]:
+    # A network that keeps no columns goes on behind all of them but the end of sequence.
+    return list(itertools.takewhile(lambda token: token not in ends, ids))
 
 
 def _batches(
@@ -81,7 +87,7 @@ def _samples(
     draws: Tensor,  # [R, n, T]
     ends: set[int],
 ) -> list[list[list[int]]]:
-    """[R][n] the tokens of each sample, with the one that ends it."""
+    """[R][n] the tokens of each sample, with the one that ends it and maybe some behind it."""
     prefill, logits = prefill_prompts(model, prompts)
     weights = token_weights(logits, sampling.temperature, sampling.top_p)
     firsts = drawn_tokens(weights, draws[:, :, 0].to(weights.device)).tolist()
