@@ -28,7 +28,7 @@ MEASURING = ("extraction", "continuations", "bertscore", "examine", "forgetting"
 @click.argument("folder", required=False, type=click.Path(exists=True, file_okay=False))
 @click.option("--jobs", default=2, show_default=True, help="cells at a time")
 def main(folder: str | None, jobs: int) -> None:
-    """Attack, unless that is done, and count."""
+    """Attack, unless that is done, and count.  Prints seconds and tokens by attack."""
     with tempfile.TemporaryDirectory(prefix="speed-") as scratch:
         out = folder or scratch
         if folder is None:

@@ -58,6 +58,7 @@ def sized(name, n_parameters=10, max_epochs=0, **schedule):
         limit=None,
         method="icu" if name == "icu" else "kumpr",
         settings={"max_epochs": max_epochs, "batch_size": 2} if max_epochs else {},
+        attack=None,
         protocol=SimpleNamespace(sequence="prefix+suffix"),
         model=SimpleNamespace(
             n_parameters=n_parameters, strategy=Strategy(schedule=Schedule(**schedule))
@@ -108,6 +109,16 @@ def test_what_takes_longest_goes_first_where_several_go_at_a_time(launcher, jobs
     cells.append(sized("large", 99, 3))
     how = HowToRun(launcher, jobs, (), None, 0, None, None)
     assert [cell.title for cell in in_order(cells, how)] == order
+
+
+def test_attacks_come_behind_the_cells_whose_models_they_take():
+    cells = [sized("before"), sized("icu", 10, 3), sized("large", 99, 3)]
+    cells[2].attack = SimpleNamespace(
+        name="mixing", settings={"alphas": (0.0, 1.0)}, base="none", unlearned_by=""
+    )
+    cells[2].models = None
+    how = HowToRun("local", 2, (), None, 0, None, None)
+    assert [cell.title for cell in in_order(cells, how)] == ["icu", "before", "large"]
 
 
 @pytest.mark.parametrize("end", ["kill", "close"])

@@ -10,8 +10,6 @@ from functools import lru_cache
 from itertools import pairwise
 from statistics import fmean, stdev
 
-import numpy as np
-
 
 def leak_at_k(n: int, c: int, k: int) -> float:
     """1 - C(n-c, k) / C(n, k): the probability that one of k samples leaks, without bias.
@@ -58,6 +56,8 @@ def over_items(values: Sequence[float]) -> tuple[float, float] | None:
     Clopper's and Pearson's of the share of items that are not.  None for fewer than 10 items, and
     where all are alike elsewhere.
     """
+    import numpy as np
+
     from unlearnbench.analysis.statistics.bootstrap import MIN_DOCUMENTS, intervals
     from unlearnbench.analysis.statistics.outcomes import Outcomes, RunKey, Stratum
 

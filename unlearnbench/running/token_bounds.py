@@ -1,6 +1,5 @@
 """How many tokens a cell sends through its network at most, computed before anything runs."""
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from unlearnbench.registry import find
@@ -69,11 +68,19 @@ def budget_tokens(n_steps: int, n_epochs: int, every: int) -> int:
 def forward_tokens(cell: "Cell") -> int:
     """Upper bound of all of them together; measuring the tasks comes on top.
 
-    Under attack measuring is examining the rows at each point; so much more goes through the
-    network where the unlearned model was not kept.
+    Under attack measuring is examining the rows at each point, without EL; to unlearn again comes
+    on top where the unlearned model was not kept.
     """
-    if cell.attack is not None:
-        return _under_attack(cell)
+    if cell.attack is None:
+        return _unlearning_tokens(cell)
+    kind: Any = find("attacks", cell.attack.name)
+    attack, rows, length = kind(**cell.attack.settings), n_rows(cell), row_length(cell)
+    tokens: int = attack.forward_tokens(rows, length) + attack.n_points * rows * 2 * length
+    is_lost = cell.role == "method" and kept_model(cell) is None
+    return tokens + (_unlearning_tokens(cell) if is_lost else 0)
+
+
+def _unlearning_tokens(cell: "Cell") -> int:
     schedule, rows, length = cell.model.strategy.schedule, n_rows(cell), row_length(cell)
     if cell.role != "method":
         return examination_tokens(rows, length, 0)
@@ -87,14 +94,3 @@ def forward_tokens(cell: "Cell") -> int:
     if schedule.until != "budget":
         return tokens
     return tokens + budget_tokens(n_steps, n_epochs, schedule.budget_every or EVERY)
-
-
-def _under_attack(cell: "Cell") -> int:
-    assert cell.attack is not None
-    kind: Any = find("attacks", cell.attack.name)
-    attack, rows, length = kind(**cell.attack.settings), n_rows(cell), row_length(cell)
-    tokens: int = attack.forward_tokens(rows, length)
-    tokens += attack.n_points * rows * 2 * length  # EL is left out
-    if cell.role == "method" and kept_model(cell) is None:
-        tokens += forward_tokens(replace(cell, attack=None))
-    return tokens
