@@ -102,7 +102,7 @@ def tofu(shared: Path) -> Path:
     return shared / "data/tofu"
 
 
-@pytest.mark.parametrize("kind", ["llama", "qwen"])
+@pytest.mark.parametrize("kind", ["llama", pytest.param("qwen", marks=pytest.mark.slow)])
 def test_tofu_runs_in_a_chat_template(
     kind: str, tofu: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -122,7 +122,7 @@ def plain(world, tmp_path_factory):
     return all_numbers(out)
 
 
-@pytest.mark.parametrize("jobs", [0, 1])
+@pytest.mark.parametrize("jobs", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_results_and_keys_are_those_of_a_run_without(world, plain, tmp_path, jobs):
     options = world.options(tmp_path, "--jobs", jobs, "--profile")
     status, _, told = cli(*options)

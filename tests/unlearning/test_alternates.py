@@ -218,6 +218,7 @@ def test_without_the_retain_term_no_neighbour_is_looked_at() -> None:
     assert "pairs" not in batch.requested
 
 
+@pytest.mark.slow
 def test_it_forgets_in_one_go_and_in_parts_alike() -> None:
     from unlearnbench.models.devices.strategy import Strategy
 

@@ -239,8 +239,17 @@ def test_a_network_whose_forward_was_replaced_is_refused_by_kl() -> None:
         methods()["kl"]().unlearn(model, forget_set(), MaExaminer(NEVER))
 
 
-@pytest.mark.parametrize("name", ["kumpr", "kl", "dpo", "llmu", "icu"])
-@pytest.mark.parametrize("protocol", ["paper", "released"])
+@pytest.mark.parametrize(
+    ("protocol", "name"),
+    [
+        *(("paper", name) for name in ("kumpr", "kl", "dpo", "llmu", "icu")),
+        ("released", "dpo"),
+        *(
+            pytest.param("released", n, marks=pytest.mark.slow)
+            for n in ("kumpr", "kl", "llmu", "icu")
+        ),
+    ],
+)
 def test_methods_make_a_model_forget_what_it_knew_by_heart(name: str, protocol: Any) -> None:
     model = tiny_model("opt")
     set_ = forget_set(Protocol.named(protocol))
