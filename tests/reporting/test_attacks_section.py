@@ -15,6 +15,7 @@ from unlearnbench.analysis.table import ABSENT
 from unlearnbench.registry import find
 from unlearnbench.reporting.document import Data, Document, Findings, Listing, Picture
 from unlearnbench.reporting.sections import attacks, make_document
+from unlearnbench.results.score import Metric, Score
 
 
 def listings(findings: Findings) -> dict[str, Listing]:
@@ -204,6 +205,24 @@ def test_a_point_that_has_all_but_ended_the_originals_lead_is_no_worst_point() -
     changed = tuple(remnant if line is of_row[0] else line for line in lines)
     told = replace(panel, lines=changed).worst_point(panel.methods[0], attack, column)
     assert told is not remnant
+
+
+def test_what_an_attack_finds_in_the_models_themselves_is_a_listing_of_its_own() -> None:
+    uds = Metric("depth", "UDS", True, decimals=3, in_score=False, documents="rows", task="depth")
+    results, described = [], []
+    for result in cases.panel().results:
+        values = {doc_id: 0.5 for doc_id in result.forget_set.doc_ids}
+        score = {"depth": Score.of(values, higher_is_better=True)}
+        of_attack = cases.attacked(result, "depth", [("depth", None, score, {})], metrics=[uds])
+        record = of_attack.attack.model_copy(update={"describes_model": True, "label": "UDS"})
+        described.append(of_attack.model_copy(update={"attack": record}))
+        with_it = {"scores": {**result.scores, "depth": score}, "metrics": [*result.metrics, uds]}
+        results.append(result.model_copy(update=with_it))
+    findings = replace(cases.panel(), results=tuple(results), attacked=tuple(described))
+    (listing,) = (of for of in listings(findings).values() if of.title.startswith("UDS of the"))
+    assert listing.headers == ("Row", "UDS ↑", "95% interval")
+    assert [row[0] for row in listing.rows] == [row.label for row in findings.table.groups[0].rows]
+    assert {row[1] for row in listing.rows} == {"0.500"}
 
 
 def test_failed_cells_models_made_again_and_missing_runs_are_named() -> None:

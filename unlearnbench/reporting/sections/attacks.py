@@ -22,6 +22,7 @@ def blocks(findings: Findings) -> Iterator[Block]:
     """Of each group: worst points by method and attack, every attack's points, and figures."""
     for panel in findings.panels:
         yield from _of_panel(findings, panel)
+    yield from _descriptions(findings)
     yield from _pictures(findings)
     if any(panel.lines for panel in findings.panels):
         yield _data(findings.panels)
@@ -45,6 +46,29 @@ def _of_panel(findings: Findings, panel: Panel) -> Iterator[Listing]:
         if (column := panel.column_of(attack)) is not None:
             yield _points(panel, attack, column)
             yield from _what_else(panel, attack, column)
+
+
+def _descriptions(findings: Findings) -> Iterator[Listing]:
+    """Of each group what attacks found in the models themselves, which they left as they were."""
+    table = findings.table
+    records = [result.attack for result in findings.attacked if result.attack is not None]
+    labels = {record.name: record.label for record in records if record.describes_model}
+    columns = [c for c in (*table.metric_columns, *table.other_columns) if c.task in labels]
+    for group in table.groups:
+        rows = [row for row in group.rows if any(c.name in row.cells for c in columns)]
+        if rows:
+            yield Listing(
+                printing.anchor("attack", *labels.values(), group.title),
+                f"{', '.join(labels.values())} of the models themselves: {group.title}",
+                ("Row", *(part for c in columns for part in (printing.header(c), INTERVAL))),
+                tuple(
+                    (
+                        row.label,
+                        *(of(row, c) for c in columns for of in (group.text, group.interval)),
+                    )
+                    for row in rows
+                ),
+            )
 
 
 def _pictures(findings: Findings) -> Iterator[Picture]:
