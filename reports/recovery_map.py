@@ -138,9 +138,18 @@ def _draw_map(axes: "Axes", one: Map) -> None:
             draw_square(axes, x, y, text, share, square.is_worst)
     axes.set_xlim(-0.53, len(one.attacks) - 0.47)
     axes.set_ylim(-0.53, len(one.rows) - 0.47)
-    width = max(8, 90 // len(one.attacks))
-    names = [drawing.wrapped(name, width, at_hyphens=True) for name in one.attacks]
+    width = 90 // len(one.attacks)
+    if any(len(word) > width for name in one.attacks for word in name.split()):
+        # No word is broken: the names stand aslant.
+        names, aslant = [drawing.wrapped(name) for name in one.attacks], 40
+    else:
+        names = [drawing.wrapped(name, width, at_hyphens=True) for name in one.attacks]
+        aslant = 0
     axes.set_xticks(range(len(one.attacks)), names)
+    if aslant:
+        axes.tick_params(axis="x", labelrotation=aslant)
+        for label in axes.get_xticklabels():
+            label.set(ha="right", rotation_mode="anchor")
     axes.set_yticks(range(len(one.rows)), [drawing.wrapped(n) for n in reversed(one.rows)])
     axes.axvline(len(one.attacks) - 1.5, color=drawing.FOREGROUND, linewidth=0.8)
     if one.attacks[0] == UNATTACKED:
