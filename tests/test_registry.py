@@ -120,14 +120,15 @@ def test_an_edited_plugin_has_another_hash(tmp_path):
 
 
 def test_a_plugin_of_a_package_is_all_of_the_package(tmp_path, monkeypatch):
-    package = tmp_path / "theirs"
+    name = f"theirs_{tmp_path.parent.name.replace('-', '_')}"  # of no module that was there before
+    package = tmp_path / name
     (package / "formulas").mkdir(parents=True)
     (package / "__init__.py").touch()
     (package / "formulas" / "losses.py").write_text("WEIGHT = 1.0  # of the loss\n")
     (package / "template.py").write_text("class {name}:\n\xe9", encoding="latin-1")
     write(package, "plugin.py", "theirs")
     monkeypatch.syspath_prepend(tmp_path)
-    registry._import_tree("theirs.plugin")
+    registry._import_tree(f"{name}.plugin")
     digests = []
     for weight in ("1.0  # of the loss", "1.0", "2.0"):
         (package / "formulas" / "losses.py").write_text(f"WEIGHT = {weight}\n")
