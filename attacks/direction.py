@@ -9,6 +9,8 @@ from unlearnbench.errors import UserError
 from unlearnbench.registry import register
 from unlearnbench.settings import setting
 
+from ._citations import LUCKI
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -29,13 +31,7 @@ class Direction(Attack):
     name = "direction"
     label = "Direction ablation"
     source = "Łucki et al. 2025 (2409.18025), after Arditi et al. 2024 (2406.11717)"
-    citation = """@article{lucki2025adversarial,
-  title = {An Adversarial Perspective on Machine Unlearning for {AI} Safety},
-  author = {{\\L}ucki, Jakub and Wei, Boyi and Huang, Yangsibo and Henderson, Peter and
-            Tram{\\`e}r, Florian and Rando, Javier},
-  journal = {Transactions on Machine Learning Research},
-  year = {2025}
-}"""
+    citation = LUCKI
     needs = ("original model",)
     curve = "strength of the ablation"
 

@@ -8,6 +8,8 @@ from unlearnbench.attacking.attack import Attack, Point, Target
 from unlearnbench.registry import register
 from unlearnbench.settings import setting
 
+from ._citations import LUCKI
+
 if TYPE_CHECKING:
     from unlearnbench.attacking.spans import TokenMeans
     from unlearnbench.data.forget_source import ForgetSource
@@ -27,13 +29,8 @@ class LogitLens(Attack):
 
     name = "logit-lens"
     label = "Logit lens"
-    source = "nostalgebraist 2020; Patil et al. 2024 (2309.17410); Łucki et al. 2024 (2409.18025)"
-    citation = """@article{lucki2024adversarial,
-  title = {An Adversarial Perspective on Machine Unlearning for {AI} Safety},
-  author = {{\\L}ucki, Jakub and Wei, Boyi and Huang, Yangsibo and others},
-  journal = {arXiv preprint arXiv:2409.18025},
-  year = {2024}
-}"""
+    source = "nostalgebraist 2020; Patil et al. 2024 (2309.17410); Łucki et al. 2025 (2409.18025)"
+    citation = LUCKI
     curve = "layer"
 
     place: Literal["residual", "attention", "mlp", "mid"] = setting(

@@ -9,6 +9,8 @@ from unlearnbench.errors import UserError
 from unlearnbench.registry import register
 from unlearnbench.settings import setting
 
+from ._citations import LUCKI
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -30,13 +32,7 @@ class Prune(Attack):
     name = "prune"
     label = "Pruning"
     source = "Łucki et al. 2025 (2409.18025), after Wei et al. 2024 (2402.05162)"
-    citation = """@article{lucki2025adversarial,
-  title = {An Adversarial Perspective on Machine Unlearning for {AI} Safety},
-  author = {{\\L}ucki, Jakub and Wei, Boyi and Huang, Yangsibo and Henderson, Peter and
-            Tram{\\`e}r, Florian and Rando, Javier},
-  journal = {Transactions on Machine Learning Research},
-  year = {2025}
-}"""
+    citation = LUCKI
     curve = "share of weights removed"
 
     how: Literal["set-difference", "wanda", "magnitude"] = setting(

@@ -12,6 +12,8 @@ from unlearnbench.errors import UserError
 from unlearnbench.registry import register
 from unlearnbench.settings import setting
 
+from ._citations import LUCKI
+
 if TYPE_CHECKING:
     from unlearnbench.data.forget_source import ForgetSource
     from unlearnbench.data.items import Split
@@ -329,7 +331,7 @@ class RelearnText(HarmlessTuning):
 
     name = "relearn-text"
     label = "Fine-tuning on text"
-    source = "Hu et al. 2025 (2406.13356); Łucki et al. 2024 (2409.18025), on wikitext"
+    source = "Hu et al. 2025 (2406.13356); Łucki et al. 2025 (2409.18025), on wikitext"
     citation = _HU
     needs = ("texts",)
 
@@ -363,13 +365,7 @@ class RelearnLora(Relearn):
 
     name = "relearn-lora"
     label = "Relearning by LoRA"
-    source = "Łucki et al. 2024 (2409.18025)"
-    citation = """@article{lucki2024adversarial,
-  title = {An Adversarial Perspective on Machine Unlearning for {AI} Safety},
-  author = {{\\L}ucki, Jakub and Wei, Boyi and Huang, Yangsibo and Henderson, Peter and
-            Tram{\\`e}r, Florian and Rando, Javier},
-  journal = {arXiv:2409.18025},
-  year = {2024}
-}"""
+    source = "Łucki et al. 2025 (2409.18025)"
+    citation = LUCKI
     usual = Recipe(rows=8, steps=(20,), batch_size=4)
     always: ClassVar[Mapping[str, Any]] = {"weights": "lora"}

@@ -1,12 +1,13 @@
 """Curves of attacks: a forgetting metric over their positions, the references' beside."""
 
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from . import drawing, quantities
-from .drawing import FOREGROUND, LINE_OF_ROLE, MOST_WITH_RUNS, Mark
+from .drawing import FOREGROUND, LINE_OF_ROLE, MOST_WITH_RUNS, Mark, StyledFigure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from unlearnbench.analysis.table import Column
     from unlearnbench.reporting.document import Findings
 
+_BANDS = "Pale: 95% intervals over items (and seeds, where there are several), point by point."
 _MOST_TICKS = 6
 _LEAST_FACTOR = 1.5  # from position to position: such an axis is logarithmic
 
@@ -47,7 +49,7 @@ class CurvePanel:
 CurvePanels = dict[str, tuple[CurvePanel, ...]]  # by group
 
 
-def is_budget(panel: "Panel", attack: "AttackKind") -> bool:
+def counts_tries(panel: "Panel", attack: "AttackKind") -> bool:
     """Whether its positions are numbers of tries: it measures itself, at 1, 2, 4 and so on."""
     column = panel.column_of(attack)
     return column is not None and column.task == attack.name and _is_geometric(attack)
@@ -58,19 +60,19 @@ def _is_geometric(attack: "AttackKind") -> bool:
     return len(places) > 1 and all(a > 0 and b >= _LEAST_FACTOR * a for a, b in pairwise(places))
 
 
-def curve_panels(findings: "Findings", budgets: bool) -> CurvePanels:
+def curve_panels(findings: "Findings", over_tries: bool) -> CurvePanels:
     """By group the attacks that are curves, those over numbers of tries or the others."""
     panels: CurvePanels = {}
     for panel in findings.panels:
         drawn = []
         for attack in panel.attacks:
             column = panel.column_of(attack)
-            if column is None or not attack.curve or is_budget(panel, attack) is not budgets:
+            if column is None or not attack.curve or counts_tries(panel, attack) is not over_tries:
                 continue
             curves = tuple(_curves(panel, attack, column))
             if any(len(curve.places) > 1 for curve in curves):
                 up = f"{column.label} {column.arrow}"
-                drawn.append(CurvePanel(attack.label, attack.curve, up, curves, budgets))
+                drawn.append(CurvePanel(attack.label, attack.curve, up, curves, over_tries))
         if drawn:
             panels[panel.group.title] = tuple(drawn)
     return panels
@@ -160,3 +162,26 @@ def shows_bands(panels: CurvePanels) -> bool:
         and any(low is not None for c in p.curves for low in c.lows)
         for p in every
     )
+
+
+class CurvesFigure(StyledFigure[CurvePanels]):
+    """A figure of attacks that are curves: those over numbers of tries, or all others."""
+
+    over_tries: ClassVar[bool]
+
+    @abstractmethod
+    def what_is_shown(self, groups: str) -> str:
+        """The caption's sentence about the models of these groups."""
+
+    def panels(self, findings: "Findings") -> CurvePanels:
+        """Per group a panel for each attack of that kind."""
+        return curve_panels(findings, self.over_tries)
+
+    def sentences(self, findings: "Findings", panels: CurvePanels) -> Iterator[str]:  # noqa: ARG002
+        """What is shown, and what bands are."""
+        yield self.what_is_shown(", ".join(panels))
+        yield _BANDS if shows_bands(panels) else ""
+
+    def draw_panels(self, panels: CurvePanels, marks: dict[str, Mark]) -> "Drawing":
+        """The panels of each group side by side."""
+        return draw(panels, marks)

@@ -120,10 +120,15 @@ def check_equal(got: Result, want: Result) -> None:
 def test_two_processes_give_the_numbers_of_one(
     world: tiny.TinyWorld, alone: dict[str, Result]
 ) -> None:
-    """And a method that fails in one of them fails alone, in both, while the others are saved."""
+    """And a method that fails in one of them fails alone, in both, while the others are saved.
+
+    So are the models: the process that writes them must not shut the other one out.
+    """
     out = world.folder / "two"
-    lame = ("--plugin", str(world.folder / "lame.py"))
-    done = on_two(world, TORCHRUN, options(world, out, "kumpr,icu,lame", *lame))
+    more = ("--plugin", str(world.folder / "lame.py"), "--save-models")
+    done = on_two(world, TORCHRUN, options(world, out, "kumpr,icu,lame", *more))
+    kept = {folder.name for folder in (out / "models").iterdir()}
+    assert kept == {r.key for r in by_method(out).values() if r.method.name in ("kumpr", "icu")}
     assert "process 1 failed: RuntimeError: a foot is missing" in done.stderr
     assert "torch.distributed" not in done.stdout
     found = by_method(out)

@@ -1,7 +1,7 @@
 """The plan of `unlearnbench attack`: every model that a results folder holds a result of."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,9 +50,9 @@ def plan_attacks(folder: Path, options: Mapping[str, Any], download: bool = True
     experiments = _experiments(folder, results, options)
     try:
         plans = make_plans(experiments, download)
-    except UserError as error:
+    except UserError:
         _check_without_attacks(folder, experiments, download)
-        raise error
+        raise
     chosen = _chosen(options)
     warnings = [warning for plan in plans for warning in plan.warnings]
     wanted = [c for plan in plans for c in plan.cells if all(chosen_by(c) for chosen_by in chosen)]
@@ -95,19 +95,22 @@ def _experiments(
             f"{folder} does not say how the models of its results were made ({why}), so there is "
             "no model to attack; run them with: unlearnbench run --save-models"
         )
-    given = {n: value for n, value in options.items() if n not in CHOOSING}
-    own_settings = given.pop("settings", ())
+    requested = {n: value for n, value in options.items() if n not in CHOOSING}
+    own_settings = requested.pop("settings", ())
     _check_owners(own_settings)
     made: dict[str, Experiment] = {}
     for file in files:
         values = Experiment.from_toml(file)
         kept = {n: v for n, v in values.items() if n not in (*_OF_LAUNCH, *_OF_ATTACK)}
         settings = _without_attacks(kept.pop("settings", ()))
-        plugins = (*kept.pop("plugin", ()), *given.get("plugin", ()))
-        asked = {"attacks": (DEFAULT,), **given, "out": str(folder)}
-        asked["plugin"] = list(dict.fromkeys(plugins))
-        experiment = Experiment.parse({**kept, **asked, "settings": [*settings, *own_settings]})
-        made.setdefault(repr(_facts(experiment)), experiment)
+        plugins = (*kept.pop("plugin", ()), *requested.get("plugin", ()))
+        now = {
+            **{"attacks": (DEFAULT,), **requested, "out": str(folder)},
+            "plugin": list(dict.fromkeys(plugins)),
+            "settings": [*settings, *own_settings],
+        }
+        experiment = Experiment.parse({**kept, **now})
+        made.setdefault(experiment.to_toml(), experiment)
     return list(made.values())
 
 
@@ -120,10 +123,6 @@ def _check_owners(settings: Iterable[str]) -> None:
                 f"--set {text}: models are attacked as they were run; set what is of an attack or "
                 "of a task, e.g. --set relearn.steps=0,20"
             )
-
-
-def _facts(experiment: Experiment) -> list[Any]:
-    return [getattr(experiment, field.name) for field in fields(experiment)]
 
 
 def _without_attacks(settings: Iterable[str]) -> list[str]:
@@ -168,16 +167,20 @@ def _attackable(
         if cell.attack is None:
             continue
         alike = by_model.get(attacked_model_in(cell.identity, False), [])
-        here = [r for r in alike if unlearned_by(r.identity) == cell.attack.unlearned_by]
-        kept = [r for r in alike if (models / r.key).is_dir()]
-        if cell.role != "method" and alike:
-            yield cell
-        elif here:
-            own = [r for r in here if r in kept] or here
-            yield _of(cell, own[0])
-        elif kept:
-            yield _of(cell, kept[0])
-        elif alike:
+        if cell.role != "method":
+            yield from [cell] if alike else []
+            continue
+
+        def rank(result: "Result", cell: "Cell" = cell) -> tuple[bool, bool]:
+            """By this software and kept comes first; the newest of equal ones."""
+            assert cell.attack is not None
+            is_own = unlearned_by(result.identity) == cell.attack.unlearned_by
+            return is_own, (models / result.key).is_dir()
+
+        best = max(alike, key=rank, default=None)
+        if best is not None and any(rank(best)):
+            yield _of(cell, best)
+        elif best is not None:
             warnings.append(
                 f"{cell.group}: {cell.label}, forget set {cell.run}: other software unlearned this "
                 "model, and it was not kept; run it again: unlearnbench run --save-models"

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from unlearnbench import registry
 from unlearnbench.errors import UserError, unknown
@@ -44,9 +44,6 @@ from unlearnbench.models.aliases import aliases
 from unlearnbench.models.devices.strategy import n_processes
 from unlearnbench.protocol import Protocol
 from unlearnbench.results.record import Role
-
-if TYPE_CHECKING:
-    pass
 
 REFERENCES: tuple[Role, ...] = ("before", "dedup", "retrained", "null")
 REFERENCE_LABELS = {

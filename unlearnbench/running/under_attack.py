@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from unlearnbench.attacking.attack import Attack, Point, Target
 from unlearnbench.errors import UserError
 from unlearnbench.experiments.cell import attack_files
-from unlearnbench.metrics.task import Measurement, TaskContext, columns_of
+from unlearnbench.metrics.task import TaskContext, columns_of
 from unlearnbench.registry import find
 from unlearnbench.results.record import AttackRecord, PointRecord
 from unlearnbench.running.cell_record import attack_record
@@ -132,14 +132,14 @@ def _measure(
 ) -> None:
     assert state.attack is not None
     _check(point, attack, state.attack)
-    point.model.meter = state.model.meter if state.model else point.model.meter
-    if point.measured is not None:
-        own = Measurement(point.measured.scores, metrics=point.measured.metrics)
+    assert state.model is not None
+    point.model.meter = state.model.meter
+    if (own := point.measured) is not None:
         _put(state, point, attack.name, own.scores, own.metrics)
     else:
         tasks = tasks_of(cell)
-        asked = context if point.context is None else point.context
-        measured = measure_tasks(tasks, point.model, asked, cell.seed, cell.threads)
+        own_context = context if point.context is None else point.context
+        measured = measure_tasks(tasks, point.model, own_context, cell.seed, cell.threads)
         for name, measurement in measured:
             _put(state, point, name, measurement.scores, columns_of(tasks[name], measurement))
     state.attack.points.append(

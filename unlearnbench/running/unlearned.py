@@ -66,10 +66,13 @@ def load_kept(cell: "Cell", folder: Path) -> "LanguageModel":
 
 @contextmanager
 def one_at_a_time(cell: "Cell") -> Iterator[None]:
-    """Of the processes that want one unlearned model only the first makes it, the others wait."""
+    """Of the runs that want one unlearned model only the first makes it, the others wait.
+
+    Processes that train one cell together are one run, and the first holds the lock for all.
+    """
     from filelock import FileLock
 
-    if cell.models is None or cell.role != "method":
+    if cell.models is None or cell.role != "method" or not ranks.is_first():
         yield
         return
     key = cell.attack.base if cell.attack else cell.key
