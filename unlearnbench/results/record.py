@@ -384,7 +384,7 @@ def attacked_model_in(identity: dict[str, Any], with_software: bool = True) -> s
 def unlearned_by(identity: dict[str, Any]) -> str:
     """Digest of the software that changed the model: of an attack perhaps not what attacks it."""
     if attack := identity.get("attack"):
-        return str(attack["unlearned_by"])
+        return str(attack.get("unlearned_by", ""))
     software, method = identity.get("software") or {}, identity.get("method") or {}
     plugins = software.get("plugins") or {}
     named = {name: software.get(name) for name in ("packages", "harness")}
