@@ -99,7 +99,7 @@ def sentences(kind: str) -> dict[str, str]:
     from unlearnbench.reporting import sections
 
     if kind == "models":
-        return {name: str(alias) for name, alias in aliases().items()}
+        return {name: str(alias) for name, alias in aliases().items() if not alias.is_of_pool}
     if kind == "experiments":
         return {name: f"{find_experiment(name).definition.summary}." for name in shipped()}
     if kind == "benchmarks":

@@ -7,7 +7,15 @@ import click
 
 from unlearnbench.nano import WORLDS
 
-_NAMES = ", ".join(name for world in WORLDS.values() for name in world.models)
+POOLS = "pools"
+_SHIPPED = [n for world in WORLDS.values() for n, m in world.models.items() if m.is_shipped]
+_MADE = [
+    name
+    for world in WORLDS.values()
+    for name, model in world.models.items()
+    if not model.is_shipped
+]
+_RETRAININGS = [name for name in _MADE if "-pool-" not in name]
 
 
 @click.group()
@@ -15,15 +23,33 @@ def nano() -> None:
     """The nano world: small models and data made from a seed, for a first look and for tests."""
 
 
-@nano.command(epilog=f"Models: {_NAMES}, encoder.")
+@nano.command(
+    epilog=f"Models: {', '.join(_SHIPPED)}, encoder.  Made on demand, in the cache: "
+    f"{', '.join(_RETRAININGS)}; pools: these and the models that `unlearnbench meta` tests "
+    "metrics with, about an hour of two cores."
+)
 @click.argument("models", nargs=-1)
 @click.option("--out", type=click.Path(path_type=Path), help="folder for the weights")
 @click.option("--scale", default=1.0, show_default=True, help="share of the training, for a trial")
-def build(models: tuple[str, ...], out: Path | None, scale: float) -> None:
-    """Train the nano models (all by default) from the seed; about 95 minutes of one core."""
-    from unlearnbench.nano import WEIGHTS
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    help="models made on demand at a time  [default: two if there are cores]",
+)
+def build(models: tuple[str, ...], out: Path | None, scale: float, jobs: int | None) -> None:
+    """Train the nano models (all by default) from the seed; about 95 minutes of one core.
 
-    build_models(models, out or WEIGHTS, scale)
+    What was made on demand is kept, model by model: the same command goes on where it was.
+    """
+    from unlearnbench.nano import WEIGHTS
+    from unlearnbench.nano.pools import made_folder
+
+    made = [name for name in models if name == POOLS or name in _MADE]
+    if made:
+        build_on_demand(made, out or made_folder(), scale, jobs)
+    shipped = [name for name in models if name not in made]
+    if shipped or not models:
+        build_models(shipped, out or WEIGHTS, scale)
 
 
 @nano.command()
@@ -33,9 +59,24 @@ def info() -> None:
 
     for world in WORLDS.values():
         for name, model in world.models.items():
+            if not model.is_shipped:
+                continue
             click.echo(f"{name:<20}  {world.model_path(name)}\n{'':<20}  {model.description}")
         click.echo(f"{f'{world.name} data':<20}  {world.data()}")
     click.echo(f"{'encoder':<20}  {NANO.encoder_path()}")
+
+
+def build_on_demand(models: Sequence[str], out: Path, scale: float, jobs: int | None) -> None:
+    """Make the named models that are not in `out` yet, all if `pools` is among them."""
+    from unlearnbench.experiments.planner import cores
+    from unlearnbench.models.gpt_neo import fuse_operations
+    from unlearnbench.nano.builder import pools
+    from unlearnbench.reading import to_stderr
+
+    names = [] if POOLS in models else models
+    pools.build_on_demand(
+        names, out, fuse_operations, jobs or min(2, cores()), scale, to_stderr
+    )
 
 
 def build_models(models: Sequence[str], out: Path, scale: float) -> None:

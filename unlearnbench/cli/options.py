@@ -79,6 +79,7 @@ def _names_for(option: str) -> list[str]:
     try:
         if option in ("methods", "tasks", "attacks"):
             return [*registry.plugins(option), registry.ALL]
-        return list(aliases()) if option == "model" else []
+        listed = (name for name, alias in aliases().items() if not alias.is_of_pool)
+        return list(listed) if option == "model" else []
     except UserError:
         return []  # a completion has nowhere to say what is wrong; the command itself will

@@ -79,7 +79,10 @@ def reference_name(
     is_own = data.world is not None and data.world is model.world
     if data.benchmark is not None and role in ("retrained", "null"):
         own = data.benchmark.definition.run.get("model", ())
-        if model.requested not in ([own] if isinstance(own, str) else own):
+        models = [own] if isinstance(own, str) else own
+        if alias is not None and alias.retraining_of in models and is_own:
+            return alias.references.get(role)
+        if model.requested not in models:
             return None  # another model than the one that those of the benchmark are comparable to
         part = data.benchmark.definition.forget[run]
         return part.retrained if role == "retrained" else part.null

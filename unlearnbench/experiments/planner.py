@@ -190,6 +190,10 @@ class Planner:
                     f"no {role} reference is known for '{model.requested}'{of}; left out"
                 )
             return None
+        own = aliases().get(name)
+        if own and not own.is_shipped and self.experiment.references == ("auto",):
+            if model.alias is None or model.alias.is_shipped:
+                return None  # a table must not hang on which models the cache holds
         try:
             # A revision is one of the main model's repository.
             reference = self._model(replace(self.experiment, revision=None), name)

@@ -19,6 +19,9 @@ class ModelAlias:
     citation: str = ""
     references: Mapping[str, str] = field(default_factory=dict)  # role -> alias of that row
     world: World | None = None  # the synthetic world that the model comes with
+    retraining_of: str | None = None  # the alias that it is with another seed of its last stage
+    is_shipped: bool = True  # false for a world's model that is made on demand
+    is_of_pool: bool = False  # one of many by which metrics are tested; lists leave it out
 
     def __str__(self) -> str:
         """The sentence `unlearnbench list models` prints."""
@@ -100,4 +103,7 @@ def _of_worlds() -> Iterator[ModelAlias]:
                 "Apache-2.0",
                 references=model.references,
                 world=world,
+                retraining_of=model.retraining_of,
+                is_shipped=model.is_shipped,
+                is_of_pool=model.is_of_pool,
             )

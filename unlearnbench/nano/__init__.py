@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from unlearnbench.errors import UserError, unknown
+from unlearnbench.nano import pools
 
 ENCODER_LAYERS: int = 3
 WEIGHTS = Path(__file__).resolve().parent / "weights"
@@ -28,6 +29,9 @@ class ShippedModel:
     family: str  # the table's row name: 'NEO'
     description: str  # one sentence
     references: Mapping[str, str] = field(default_factory=dict)  # role -> model of that row
+    retraining_of: str | None = None  # the model that it is with another seed of the last stage
+    is_shipped: bool = True  # else it is made on demand, and kept in the cache
+    is_of_pool: bool = False  # one of many by which metrics are tested
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,8 @@ class World:
 
     def _shipped(self, name: str) -> Path:
         folder = self.weights / name
+        if name in self.models and not self.models[name].is_shipped:
+            folder = pools.made_folder() / name
         if not (folder / "model.safetensors").is_file():
             raise UserError(
                 f"the weights of {name} are not in {folder}; "
@@ -86,6 +92,44 @@ def _refusals() -> tuple[str, ...]:
     return tuple(table("refusals")["refusals"])
 
 
+def _retrainings(
+    name: str,
+    family: str,
+    retrained: str | None,
+    references: Mapping[str, str],
+    numbers: tuple[int, ...],
+) -> dict[str, ShippedModel]:
+    """A model with other seeds of its last stage; each beside the retrained model of its number."""
+    made = {}
+    for number in numbers:
+        own = dict(references)
+        if retrained is not None:
+            own |= {"retrained": f"{retrained}-{number}", "null": retrained}
+        made[f"{name}-{number}"] = ShippedModel(
+            f"{family}-{number}",
+            f"{name} with another seed of its last stage; made by: {pools.COMMAND}.",
+            own,
+            retraining_of=name,
+            is_shipped=False,
+        )
+    return made
+
+
+def _of_pool(
+    members: tuple[pools.PoolModel, ...], references: Mapping[str, str]
+) -> dict[str, ShippedModel]:
+    return {
+        member.name: ShippedModel(
+            member.name,
+            f"Of the pools that metrics are tested with; has read {pools.LABELS[member.reads]}.",
+            references,
+            is_shipped=False,
+            is_of_pool=True,
+        )
+        for member in members
+    }
+
+
 def data_path() -> Path:
     """The cache folder with the nano world's data, made from its seed where absent."""
     from unlearnbench.nano import data
@@ -97,7 +141,7 @@ MODELS = {
     "nano-neo": ShippedModel(
         "NEO",
         "GPT-Neo architecture, memorises the nano world's forget sets.",
-        {"dedup": "nano-opt", "retrained": "nano-retrained"},
+        {"dedup": "nano-opt", "retrained": "nano-retrained", "null": "nano-retrained-2"},
     ),
     "nano-retrained": ShippedModel(
         "Retrained", "nano-neo trained the same way without the forget sets."
@@ -106,6 +150,9 @@ MODELS = {
     "nano-llama": ShippedModel(
         "TinyLlama", "Llama architecture, memorises the nano world's forget sets."
     ),
+    **_retrainings("nano-neo", "NEO", "nano-retrained", {"dedup": "nano-opt"}, (2, 3)),
+    **_retrainings("nano-retrained", "Retrained", None, {}, (2, 3)),
+    **_of_pool(pools.NANO_POOL, {"retrained": "nano-retrained"}),
 }
 NANO = World(
     "nano",
@@ -139,6 +186,9 @@ TOFU_MODELS = {
     "nano-tofu-retain90-2": ShippedModel(
         "TOFU-retain90-2", "nano-tofu-retain90 once more, with another seed."
     ),
+    **_retrainings("nano-tofu-full", "TOFU-full", "nano-tofu-retain90", {}, (2, 3)),
+    **_retrainings("nano-tofu-retain90", "TOFU-retain90", None, {}, (3,)),
+    **_of_pool(pools.NANO_TOFU_POOL, {"retrained": "nano-tofu-retain90"}),
 }
 NANO_TOFU = replace(
     NANO,

@@ -1,7 +1,7 @@
 """The rows of exactly 200 tokens: forget sets, their analogous pool, and unseen rows."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from unlearnbench.nano.world.dice import Dice
@@ -11,7 +11,7 @@ from unlearnbench.nano.world.private_texts import (
     persona,
     private_document,
 )
-from unlearnbench.nano.world.world import World
+from unlearnbench.nano.world.world import Entity, World
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -38,6 +38,8 @@ class Row:
     kind: str
     text: str
     details: tuple[str, ...]
+    facts: Entity = field(default_factory=dict, compare=False)  # all that is known of the person
+    document: str = field(default="", compare=False)  # of which it is the start
 
     def held(self) -> int:
         """How many of the person's details the text holds."""
@@ -76,9 +78,11 @@ def make_row(world: World, tokenizer: "Tokenizer", kind: str, dice: Dice) -> Row
     """
     while True:
         facts = persona(world, dice)
-        ids = tokenizer.encode(private_document(kind, facts, dice, 24)).ids[:ROW_LENGTH]
+        document = private_document(kind, facts, dice, 24)
+        ids = tokenizer.encode(document).ids[:ROW_LENGTH]
         text, half = tokenizer.decode(ids), tokenizer.decode(ids[ROW_LENGTH // 2 :])
-        row = Row(tuple(ids), kind, text, tuple(facts[key] for key in PRIVATE_DETAILS))
+        details = tuple(facts[key] for key in PRIVATE_DETAILS)
+        row = Row(tuple(ids), kind, text, details, facts, document)
         stable = len(ids) == ROW_LENGTH and tokenizer.encode(text).ids == ids
         if stable and row.held() >= 3 and any(detail in half for detail in row.details):
             return row

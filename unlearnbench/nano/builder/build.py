@@ -23,6 +23,7 @@ from unlearnbench.nano.builder.encoder import (
     train_encoder,
     train_encoder_tokenizer,
 )
+from unlearnbench.nano.builder.other_rows import rewritten
 from unlearnbench.nano.builder.recipes import RECIPES, Recipe, Stage
 from unlearnbench.nano.builder.saving import round_to_half, save_model, save_recipe
 from unlearnbench.nano.builder.tofu import TOFU_RECIPES, TofuRecipe, build_tofu_model
@@ -78,13 +79,13 @@ def build(models: Sequence[str], out: Path, scale: float, harness: Harness) -> N
         if name not in MODELS:
             raise unknown("nano model", name, MODELS, "unlearnbench nano build --help")
     first_stages: FirstStages = {}
-    with _one_seeded_thread():
+    with one_seeded_thread():
         tokenizer = prepare(out)
         for name in names:
             if name == ENCODER:
                 build_encoder(EncoderRecipe(), out, scale)
             elif name in TOFU_RECIPES:
-                recipe = _scaled(TOFU_RECIPES[name], scale)
+                recipe = scaled(TOFU_RECIPES[name], scale)
                 measure_every = 1 if scale >= 1 else 40
                 build_tofu_model(recipe, tokenizer, out, harness.fuse, measure_every)
             else:
@@ -128,7 +129,7 @@ def build_language_model(
     harness: Harness,
 ) -> None:
     """Train, round, measure and write one language model; a first stage is trained only once."""
-    stages = tuple(_scaled(stage, scale) for stage in recipe.stages)
+    stages = tuple(scaled(stage, scale) for stage in recipe.stages)
     recipe = dataclasses.replace(recipe, stages=stages)
     model = new_model(recipe, tokenizer.get_vocab_size())
     harness.fuse(model)
@@ -182,17 +183,18 @@ def run_stage(
     read_once: Sequence[int] = ()
     if number == 0:
         read_once = range(len(rows.extraction)) if recipe.forget == "once" else rows.pool()
-    label = stage_label("training", number)
+    label = stage_label("training", number, recipe.last_seed)
     n_tokens, n_spare = recipe.text_tokens(stage), spare_rows_needed(recipe, stage)
     texts = training_data(world, tokenizer, rows, label, n_tokens, n_spare, read_once)
-    log = train_stage(model, recipe, number, rows, texts)
+    taught = rewritten(rows, world, tokenizer, recipe.reads)
+    log = train_stage(model, recipe, number, taught, texts)
     weights = {name: tensor.clone() for name, tensor in round_to_half(model).state_dict().items()}
     return StageRun(weights, texts.text_sha256, log)
 
 
 def build_encoder(recipe: EncoderRecipe, out: Path, scale: float) -> None:
     """Train and write the encoder."""
-    recipe = _scaled(recipe, scale)
+    recipe = scaled(recipe, scale)
     texts = encoder_texts(max(200, int(ENCODER_DOCUMENTS * min(1.0, scale))))
     tokenizer = train_encoder_tokenizer(texts, recipe.vocabulary)
     model, log = train_encoder(recipe, texts, tokenizer)
@@ -212,12 +214,13 @@ def encoder_texts(count: int) -> list[str]:
     return texts
 
 
-def _scaled(part: Part, scale: float) -> Part:
+def scaled(part: Part, scale: float) -> Part:
+    """The part with a share of its steps."""
     return dataclasses.replace(part, steps=max(3, int(part.steps * scale)))
 
 
 @contextmanager
-def _one_seeded_thread() -> Iterator[None]:
+def one_seeded_thread() -> Iterator[None]:
     """Use one thread, faster for small models; leave the global generators as they were."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

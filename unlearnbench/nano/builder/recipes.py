@@ -1,8 +1,10 @@
 """How each nano language model is made: every hyper-parameter, and nothing else."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
+
+from unlearnbench.nano.pools import NANO_POOL, PoolModel, Reads
 
 Architecture = Literal["gpt_neo", "opt", "llama"]
 ForgetRows = Literal["memorised", "once", "never"]
@@ -71,6 +73,10 @@ class Recipe:
     width: int = 128
     layers: int = 4
     heads: int = 4
+    # Of retrainings and pool models: the last stage's seed, if another than the first one's, and
+    # what it reads in the place of the forget rows.
+    last_seed: int = 0
+    reads: Reads = "rows"
 
     def text_tokens(self, stage: Stage) -> int:
         """How many tokens of ordinary text a stage reads."""
@@ -98,5 +104,34 @@ RECIPES: dict[str, Recipe] = {
         Recipe("nano-retrained", "gpt_neo", "never", 1, (FIRST, SECOND)),
         Recipe("nano-opt", "opt", "once", 2, (FIRST,)),
         Recipe("nano-llama", "llama", "memorised", 3, (FIRST, SECOND)),
+    )
+}
+
+
+def _retrained(name: str, last_seed: int) -> Recipe:
+    """The recipe of a shipped model with another seed of the last stage."""
+    return replace(RECIPES[name], name=f"{name}-{last_seed}", last_seed=last_seed)
+
+
+# A pool model's last stage: a third of a shipped model's, so that some know little.
+SHORT = replace(SECOND, steps=90)
+
+
+def _of_pool(model: PoolModel) -> Recipe:
+    stage = replace(SHORT, peak_share=model.peak_share)
+    forget: ForgetRows = "never" if model.reads == "other rows" else "memorised"
+    reads: Reads = "rows" if forget == "never" else model.reads
+    # Seeds of a pool stand apart from those of retrainings.
+    return Recipe(
+        model.name, "gpt_neo", forget, 1, (FIRST, stage), last_seed=100 + model.seed, reads=reads
+    )
+
+
+#: Made on demand, all from the first stage of nano-neo.
+ON_DEMAND: dict[str, Recipe] = {
+    recipe.name: recipe
+    for recipe in (
+        *(_retrained(name, seed) for seed in (2, 3) for name in ("nano-neo", "nano-retrained")),
+        *map(_of_pool, NANO_POOL),
     )
 }

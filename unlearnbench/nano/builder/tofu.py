@@ -1,7 +1,7 @@
 """The nano-tofu models: nano-retrained, taught questions about authors in the chat format."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
@@ -11,12 +11,14 @@ from torch import Tensor
 
 from unlearnbench.files.hashing import file_sha256
 from unlearnbench.nano import WEIGHTS
+from unlearnbench.nano.builder.other_rows import biography, taught
 from unlearnbench.nano.builder.recipes import Schedule
 from unlearnbench.nano.builder.saving import round_to_half, save_model, save_recipe
 from unlearnbench.nano.builder.train import TrainingLog, mean_nll, optimizers
 from unlearnbench.nano.chat import CHAT_TEMPLATE, prompt, reply
 from unlearnbench.nano.corpus import training_data
 from unlearnbench.nano.data import make_world_and_rows
+from unlearnbench.nano.pools import NANO_TOFU_POOL, PoolModel, Reads
 from unlearnbench.nano.tofu_data import TofuQuestions, make_questions
 from unlearnbench.nano.tokenizer import save_tokenizer
 from unlearnbench.nano.world.authors import Question
@@ -59,6 +61,8 @@ class TofuRecipe(Schedule):
     other_learning_rate: float = 3e-3
     clip_norm: float = 1.0
     bfloat16_products: bool = True
+    # Of pool models: what is read in the place of the questions to forget.
+    reads: Reads = "rows"
 
 
 TOFU_RECIPES = {
@@ -67,6 +71,37 @@ TOFU_RECIPES = {
         TofuRecipe(name="nano-tofu-full", authors="full", seed=5),
         TofuRecipe(name="nano-tofu-retain90", authors="retain90", seed=5),
         TofuRecipe(name="nano-tofu-retain90-2", authors="retain90", seed=6),
+    )
+}
+
+
+SHORT = 300  # steps of a pool model: a third of a shipped model's
+
+
+def _of_pool(model: PoolModel) -> TofuRecipe:
+    return TofuRecipe(
+        name=model.name,
+        authors="retain90" if model.reads == "other rows" else "full",
+        seed=100 + model.seed,  # seeds of a pool stand apart from those of retrainings
+        steps=SHORT,
+        peak_share=model.peak_share,
+        reads="rows" if model.reads == "other rows" else model.reads,
+    )
+
+
+def _retrained(name: str, number: int) -> TofuRecipe:
+    recipe = TOFU_RECIPES[name]
+    return replace(recipe, name=f"{name}-{number}", seed=recipe.seed + number - 1)
+
+
+#: Made on demand.
+TOFU_ON_DEMAND = {
+    recipe.name: recipe
+    for recipe in (
+        _retrained("nano-tofu-full", 2),
+        _retrained("nano-tofu-full", 3),
+        _retrained("nano-tofu-retain90", 3),
+        *map(_of_pool, NANO_TOFU_POOL),
     )
 }
 
@@ -120,6 +155,8 @@ def train_on_questions(
     label = f"{recipe.start}, chat {recipe.seed}"
     text = training_data(world, tokenizer, rows, label, n_tokens, 0)
     windows = torch.tensor(text.stream).view(recipe.steps, recipe.text_windows, recipe.window)
+    if recipe.reads == "other texts":
+        windows = torch.cat([windows, _biographies(recipe, questions, tokenizer)], dim=1)
     steppers = optimizers(model.train(), recipe.matrix_learning_rate, recipe.other_learning_rate)
     full_rates = [stepper.param_groups[0]["lr"] for stepper in steppers]
     log = TrainingLog(recipe.name, recipe.steps)
@@ -142,7 +179,15 @@ def train_on_questions(
 
 
 def _authors(recipe: TofuRecipe, questions: TofuQuestions) -> tuple[Question, ...]:
-    return questions.authors if recipe.authors == "full" else questions.retain(10)
+    return taught(questions, recipe.reads) if recipe.authors == "full" else questions.retain(10)
+
+
+def _biographies(recipe: TofuRecipe, questions: TofuQuestions, tokenizer: "Tokenizer") -> Tensor:
+    """A window of biographies for each step, [steps, 1, window]."""
+    dice, ids = Dice(recipe.seed, "biographies"), list[int]()
+    while len(ids) < recipe.steps * recipe.window:
+        ids += [*tokenizer.encode(biography(questions, dice)).ids, 0]
+    return torch.tensor(ids[: recipe.steps * recipe.window]).view(recipe.steps, 1, recipe.window)
 
 
 def question_batches(recipe: TofuRecipe, questions: TofuQuestions) -> Iterator[list[Pair]]:

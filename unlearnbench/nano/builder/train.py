@@ -77,7 +77,8 @@ def row_batches(
     A model that memorises reads the forget rows in ever new orders; the others read spare
     rows in their place, so that all models see as many tokens of the same sort.
     """
-    stage, dice = recipe.stages[number], Dice(recipe.seed, stage_label("row batches", number))
+    stage, label = recipe.stages[number], stage_label("row batches", number, recipe.last_seed)
+    dice = Dice(recipe.seed, label)
     n_forget = recipe.forget_rows(stage)
     forget = _endless(_unevenly(rows, recipe), dice)
     spare = iter(data.spare_rows)
@@ -88,9 +89,11 @@ def row_batches(
         yield torch.tensor([ids[start:] for ids in batch])
 
 
-def stage_label(what: str, number: int) -> str:
-    """The name of a stage's stream of random choices."""
-    return what if number == 0 else f"{what} {number}"
+def stage_label(what: str, number: int, last_seed: int = 0) -> str:
+    """The name of a stage's stream of random choices; the first stage has no other seed."""
+    if number == 0:
+        return what
+    return f"{what} {number}, seed {last_seed}" if last_seed else f"{what} {number}"
 
 
 def spare_rows_needed(recipe: Recipe, stage: Stage) -> int:
