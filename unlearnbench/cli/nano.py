@@ -74,9 +74,7 @@ def build_on_demand(models: Sequence[str], out: Path, scale: float, jobs: int | 
     from unlearnbench.reading import to_stderr
 
     names = [] if POOLS in models else models
-    pools.build_on_demand(
-        names, out, fuse_operations, jobs or min(2, cores()), scale, to_stderr
-    )
+    pools.build_on_demand(names, out, fuse_operations, jobs or min(2, cores()), scale, to_stderr)
 
 
 def build_models(models: Sequence[str], out: Path, scale: float) -> None:

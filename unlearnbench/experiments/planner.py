@@ -191,9 +191,10 @@ class Planner:
                 )
             return None
         own = aliases().get(name)
-        if own and not own.is_shipped and self.experiment.references == ("auto",):
-            if model.alias is None or model.alias.is_shipped:
-                return None  # a table must not hang on which models the cache holds
+        is_extra = own is not None and not own.is_shipped
+        is_shipped = model.alias is None or model.alias.is_shipped
+        if is_extra and is_shipped and self.experiment.references == ("auto",):
+            return None  # a table must not hang on which models the cache holds
         try:
             # A revision is one of the main model's repository.
             reference = self._model(replace(self.experiment, revision=None), name)
