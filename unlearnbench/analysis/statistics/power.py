@@ -20,6 +20,7 @@ LEVEL = 0.05
 DISCORDANT = 0.2  # assumed of right or wrong documents: the share that two rows answer differently
 CORRELATION = 0.5  # assumed of the AUCs of two models that score the same texts
 _NORMAL_FROM = 2000  # documents, from which on Student's t is the normal distribution
+_MOST = 10**9  # documents or seeds, above which nobody can measure
 _EXACT_KS_UP_TO = 2000  # items, up to which the exact test's ladder is searched
 
 Array = NDArray[np.float64]
@@ -33,6 +34,15 @@ def corrected_level(n_pairs: int, level: float = LEVEL) -> float:
 # ---- the mean of paired differences
 
 
+def difference_shown(
+    error: float, df: float, n_pairs: int = 1, power: float = POWER, level: float = LEVEL
+) -> float:
+    """The smallest difference shown by an estimate with that standard error, by Student's t."""
+    return (
+        _noncentrality(df, power, corrected_level(n_pairs, level)) * error if df > 0 else math.nan
+    )
+
+
 def mean_difference(
     n: int, sd: float = 1.0, n_pairs: int = 1, power: float = POWER, level: float = LEVEL
 ) -> float:
@@ -42,25 +52,33 @@ def mean_difference(
     normal differences is that of Student's paired test, to second order; with fewer documents than
     give any p-value under the level there is none.
     """
-    level = corrected_level(n_pairs, level)
-    if n < 2 or 2.0 ** (1 - n) > level:  # the least p-value of a sign-flip test
+    if not can_be_significant(n, n_pairs, level):
         return math.nan
-    return _noncentrality(n - 1, power, level) * sd / math.sqrt(n)
+    return difference_shown(sd / math.sqrt(n), n - 1, n_pairs, power, level)
+
+
+def can_be_significant(n: int, n_pairs: int = 1, level: float = LEVEL) -> bool:
+    """Whether the least p-value of a sign-flip test of n documents, 2^(1 - n), is small enough."""
+    return 2.0 ** (1 - n) <= corrected_level(n_pairs, level)
 
 
 def documents_needed(difference: float, sd: float, n_pairs: int = 1) -> int | None:
     """How many documents can show a mean difference of that size; None if no number can."""
-    if not difference or not math.isfinite(difference) or not math.isfinite(sd):
+    return _least(lambda n: mean_difference(n, sd, n_pairs) <= abs(difference), difference, sd)
+
+
+def _least(shows: Callable[[int], bool], difference: float, sd: float) -> int | None:
+    """The least number that shows the difference, from which on all do; None for too many."""
+    if not (math.isfinite(difference) and math.isfinite(sd)) or not difference:
         return None
     low, high = 1, 2
-    while not mean_difference(high, sd, n_pairs) <= abs(difference):
+    while not shows(high):
         low, high = high, 2 * high
-        if high > 2**53:
+        if low > _MOST:
             return None
     while high - low > 1:
         middle = (low + high) // 2
-        shown = mean_difference(middle, sd, n_pairs) <= abs(difference)
-        low, high = (low, middle) if shown else (middle, high)
+        low, high = (low, middle) if shows(middle) else (middle, high)
     return high
 
 
@@ -267,25 +285,15 @@ def seeds_difference(
     `sd` is a method's over seeds, the two methods' seeds having nothing in common; `paired`: of
     the differences of runs of the same seed.  Seeds of unlearning and of training alike.
     """
-    if n_seeds < 2:
-        return math.nan
-    level = corrected_level(n_pairs, level)
     df = n_seeds - 1 if paired else 2 * (n_seeds - 1)
-    error = sd * math.sqrt((1 if paired else 2) / n_seeds)
-    return _noncentrality(df, power, level) * error
+    error = sd * math.sqrt((1 if paired else 2) / max(n_seeds, 1))
+    return difference_shown(error, df, n_pairs, power, level)
 
 
-def seeds_needed(difference: float, sd: float, n_pairs: int = 1, most: int = 10_000) -> int | None:
-    """How many seeds can show a difference, paired by seed; None if not even `most` can."""
-    if not difference or not math.isfinite(difference) or not math.isfinite(sd):
-        return None
-    low, high = 1, 2
-    while not seeds_difference(high, sd, n_pairs, paired=True) <= abs(difference):
-        low, high = high, 2 * high
-        if low >= most:
-            return None
-    while high - low > 1:
-        middle = (low + high) // 2
-        shown = seeds_difference(middle, sd, n_pairs, paired=True) <= abs(difference)
-        low, high = (low, middle) if shown else (middle, high)
-    return high
+def seeds_needed(difference: float, sd: float, n_pairs: int = 1) -> int | None:
+    """How many seeds can show a difference, paired by seed; None if no number can."""
+
+    def shows(n: int) -> bool:
+        return seeds_difference(n, sd, n_pairs, paired=True) <= abs(difference)
+
+    return _least(shows, difference, sd)
