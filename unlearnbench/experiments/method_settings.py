@@ -96,7 +96,9 @@ def choose_settings(
         if is_wrapped and rated == bare:
             departure = f" for {bare} alone{departure}"
         missed = "" if one.reached else " (none reached it)"
-        origin = f"tuned{departure} on forget set {tuned.forget_set}: {tuned.rule}{missed}"
+        n = len(one.candidates)
+        tried = f"; {n} configuration{'' if n == 1 else 's'} tried"
+        origin = f"tuned{departure} on forget set {tuned.forget_set}: {tuned.rule}{missed}{tried}"
         for name, value in {"learning_rate": one.learning_rate, **one.settings}.items():
             choose(name, value, origin)
     if benchmark is not None:

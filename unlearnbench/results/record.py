@@ -93,6 +93,7 @@ class BenchmarkRecord(Record):
 
     name: str
     title: str
+    licence: str = Field(default="", description="of its data, as its file says")
     split: str = Field(description="which of its forget splits")
     template: Literal["chat", "plain"] = Field(description="what its questions were put into")
     columns: list[str] = Field(description="of its table, in order; derived ones among them")

@@ -85,7 +85,8 @@ def auc_interval(
     factor = max(variance / own, 1.0) if variance is not None and own > 0 else 1.0
 
     def excess(theta: float) -> float:
-        return float((area - theta) ** 2 - factor * z**2 * area_variance(theta, n_forget, n_holdout))
+        variance_there = area_variance(theta, n_forget, n_holdout)
+        return float((area - theta) ** 2 - factor * z**2 * variance_there)
 
     # The observed area itself solves it at 0 and 1, so the search begins beside it.
     low = float(brentq(excess, 0.0, min(area, 1 - _ROUNDING))) if area > 0 else 0.0

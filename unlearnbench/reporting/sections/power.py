@@ -13,8 +13,8 @@ from unlearnbench.reporting.document import MANY, Block, Findings, Listing
 
 _WHAT = (
     "Smallest shown: the difference between two rows that these documents would have shown with "
-    f"{power.POWER:.0%} power at the {power.LEVEL:.0%} level, two-sided; from the standard error of "
-    "the paired differences (the pairs' median), not from how large they are. Corrected: with "
+    f"{power.POWER:.0%} power at the {power.LEVEL:.0%} level, two-sided; from the standard error "
+    "of the paired differences (the pairs' median), not from how large they are. Corrected: with "
     "Holm's strictest level for the pairs of the metric. Other runs are another matter."
 )
 _NEEDED = (
