@@ -178,7 +178,7 @@ def _power(findings: Findings, group: Group, where: str) -> Iterator[Line]:
             {n for row in group.rows if column.name in row.cells
              for n in row.cells[column.name].n_documents}
         )  # fmt: skip
-        items = " or ".join(f"{n:,}" for n in counts) + " items a run"
+        items = f"{' or '.join(f'{n:,}' for n in counts)} items a run"
         of = power_of(group, column, findings.by_key)
         if of is None:
             answer = f"{items}; no pair of rows with outcomes by document"
