@@ -96,9 +96,7 @@ def choose_settings(
         if is_wrapped and rated == bare:
             departure = f" for {bare} alone{departure}"
         missed = "" if one.reached else " (none reached it)"
-        n = len(one.candidates)
-        tried = f"; {n} configuration{'' if n == 1 else 's'} tried"
-        origin = f"tuned{departure} on forget set {tuned.forget_set}: {tuned.rule}{missed}{tried}"
+        origin = f"tuned{departure} on forget set {tuned.forget_set}: {tuned.rule}{missed}"
         for name, value in {"learning_rate": one.learning_rate, **one.settings}.items():
             choose(name, value, origin)
     if benchmark is not None:

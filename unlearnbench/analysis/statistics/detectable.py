@@ -32,14 +32,24 @@ class PairPower:
     second: str
     difference: float  # first minus second, as tested
     error: float  # standard error of the difference over documents
-    smallest: float  # the smallest that would have been shown, corrected; NaN: none
     n_documents: int
+    n_differing: int  # documents whose outcomes are not the same in both
+    n_strata: int  # forget sets, or sets of an average
     p_corrected: float
 
     @property
     def is_told_apart(self) -> bool:
         """Whether the corrected p-value is under 5%."""
         return self.p_corrected < LEVEL and self.difference != 0
+
+    def smallest(self, n_pairs: int = 1) -> float:
+        """The smallest difference that would have been shown, corrected for so many pairs.
+
+        NaN where so few documents differ that no p-value of theirs is under the level.
+        """
+        if not power.can_be_significant(self.n_differing, n_pairs):
+            return math.nan
+        return power.difference_shown(self.error, self.n_documents - self.n_strata, n_pairs)
 
     def documents_needed(self, n_pairs: int) -> int | None:
         """How many such documents can show a difference as large as the observed one."""
@@ -81,11 +91,10 @@ class ColumnPower:
         return max(pair.n_documents for pair in self.pairs)
 
     def smallest(self, n_pairs: int = 1) -> float:
-        """The smallest difference that a pair with the median error shows."""
-        n = self.n_documents
-        if not power.can_be_significant(n, n_pairs):
-            return math.nan
-        return power.difference_shown(self.error, n - 1, n_pairs)
+        """The median over pairs of the smallest difference that is shown; NaN: none in half."""
+        values = [pair.smallest(n_pairs) for pair in self.pairs]
+        middle = median(math.inf if math.isnan(value) else value for value in values)
+        return middle if math.isfinite(middle) else math.nan
 
 
 def power_of(group: Group, column: Column, by_key: ByKey) -> ColumnPower | None:
@@ -104,7 +113,7 @@ def power_of(group: Group, column: Column, by_key: ByKey) -> ColumnPower | None:
     n_pairs = math.comb(len(rows), 2) if len(rows) > ALL_PAIRS_UP_TO else len(matched)
     corrected = corrections(p_values(list(matched.values())), len(rows))
     pairs = {
-        at: _pair(rows[at[0]], rows[at[1]], pair, p, n_pairs)
+        at: _pair(rows[at[0]], rows[at[1]], pair, p)
         for (at, pair), p in zip(matched.items(), corrected, strict=True)
     }
     is_log = any(pair[0].is_exp for pair in matched.values())
@@ -116,16 +125,19 @@ def power_of(group: Group, column: Column, by_key: ByKey) -> ColumnPower | None:
     return ColumnPower(column, tuple(pairs.values()), n_pairs, is_log, first, seeds)
 
 
-def _pair(first: Row, second: Row, pair: Matched, p: float, n_pairs: int) -> PairPower:
+def _pair(first: Row, second: Row, pair: Matched, p: float) -> PairPower:
     of_documents = effects(*pair)
     sizes = [len(stratum.documents) for stratum in pair[0].strata]
-    error, n = standard_error(of_documents, sizes), len(of_documents)
-    smallest = math.nan
-    if power.can_be_significant(n, n_pairs):
-        smallest = power.difference_shown(error, n - len(sizes), n_pairs)
     return PairPower(
-        first.label, second.label, float(of_documents.sum()), error, smallest, n, p
-    )  # fmt: skip
+        first=first.label,
+        second=second.label,
+        difference=float(of_documents.sum()),
+        error=standard_error(of_documents, sizes),
+        n_documents=len(of_documents),
+        n_differing=int(np.count_nonzero(of_documents)),
+        n_strata=len(sizes),
+        p_corrected=p,
+    )
 
 
 def standard_error(of_documents: np.ndarray, sizes: Sequence[int]) -> float:

@@ -1,7 +1,8 @@
 """The checklist on evidence: references, attacks, metrics, intervals, comparisons, power."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from unlearnbench.analysis.attacks.panel import Panel
 from unlearnbench.analysis.footnotes import listed
@@ -29,7 +30,7 @@ def lines(findings: Findings) -> Iterator[Line]:
     """What the table's claims rest on."""
     yield from _references(findings)
     yield from _attacks(findings)
-    yield from _metrics(findings.table)
+    yield from _metrics(findings)
     yield from _ratings(findings)
     yield from _statistics(findings)
 
@@ -89,16 +90,32 @@ def _worst(panel: Panel, row: Row, where: str) -> Line:
 # ---- metrics
 
 
-def _metrics(table: Table) -> Iterator[Line]:
-    measured = _measured(table)
+def _metrics(findings: Findings) -> Iterator[Line]:
+    measured = _measured(findings.table)
     names = listed(printing.header(column) for column in measured)
     yield Line("Metrics", "yes" if measured else "no", names or "none was measured", "metrics")
-    yield Line(
-        "Faithfulness of the metrics",
-        "not recorded",
-        "not in these results; it is tested by: unlearnbench meta",
-        "section metrics",
-    )
+    yield _faithfulness(findings, measured)
+
+
+def _faithfulness(findings: Findings, measured: Sequence[Column]) -> Line:
+    """What a test of metrics found of those in the table, if one speaks of these results."""
+    item, where = "Metrics tested for faithfulness", "section metrics"
+    tested: Any = getattr(findings, "tested", None)
+    if tested is None:
+        answer = "no test of metrics speaks of these results; make one with: unlearnbench meta"
+        return Line(item, "no", answer, where)
+    found = {column: tested.of_metric(column.task, column.metric) for column in measured}
+    known = [
+        f"{printing.name(column)} {of.faithfulness:.2f}"
+        + (f" [{of.low:.2f}, {of.high:.2f}]" if of.low is not None else "")
+        + (", not told from chance" if of.is_untold else "")
+        for column, of in found.items()
+        if of is not None
+    ]
+    rest = [printing.name(column) for column, of in found.items() if of is None]
+    untested = f"; not tested: {listed(rest)}" if rest else ""
+    answer = f"AUC [95% interval]: {listed(known, '; ')}{untested}; made by: {tested.command}"
+    return Line(item, how_many(len(known), len(found)), answer, where)
 
 
 def _measured(table: Table) -> list[Column]:
@@ -125,22 +142,26 @@ def _statistics(findings: Findings) -> Iterator[Line]:
     table, n = findings.table, len(findings.results)
     if n > MANY:
         answer = f"none: more than {MANY} results in one table"
-        for item in ("Intervals", "Tests", "Power"):
+        for item in ("Intervals over items", "Tests between rows", "Items and power"):
             yield Line(item, "no", answer, "section pairs")
         return
-    yield _intervals(table)
+    yield from _intervals(table)
     yield from _comparisons(table)
     yield _stability(findings)
     for group in table.groups:
         yield from _power(findings, group, f" ({group.title})" if len(table.groups) > 1 else "")
 
 
-def _intervals(table: Table) -> Line:
+def _intervals(table: Table) -> Iterator[Line]:
     cells = [c for g in table.groups for row in g.rows for c in row.cells.values()]
     kinds = [note.text for note in table.notes if note.kind in ("intervals", "derived_intervals")]
     has_any = any(cell.low is not None for cell in cells)
     answer = " ".join(kinds) if has_any else "no cell has one: see docs/statistics.md"
-    return Line("Intervals", "yes" if has_any else "no", answer, "section table")
+    yield Line("Intervals over items", "yes" if has_any else "no", answer, "section table")
+    answer = "no row has two runs"
+    if table.has_spread:
+        answer = "sample standard deviation over runs (forget sets and seeds)"
+    yield Line("Spread over runs", "yes" if table.has_spread else "no", answer, "section table")
 
 
 def _comparisons(table: Table) -> Iterator[Line]:
@@ -149,11 +170,11 @@ def _comparisons(table: Table) -> Iterator[Line]:
     if most < 2:
         yield Line("Tests between rows", "no", "fewer than two rows are compared", "section pairs")
         return
-    pairs = listed(str(math.comb(n, 2)) for n in sizes)
+    pairs = " or ".join(number(n, "pair") for n in sorted({math.comb(n, 2) for n in sizes}))
     rule = "Holm" if most <= ALL_PAIRS_UP_TO else f"Bonferroni above {ALL_PAIRS_UP_TO} rows, Holm"
     answer = "paired sign-flip tests over documents, two-sided, 5% level; the runs are held fixed"
     yield Line("Tests between rows", "yes", answer, "section pairs")
-    answer = f"{rule}, over the {pairs} pairs of a metric; metrics are not corrected for each other"
+    answer = f"{rule}, over the {pairs} of a metric; metrics are not corrected for each other"
     yield Line("Multiple comparisons", "in part", answer, "section pairs")
 
 
@@ -178,10 +199,10 @@ def _power(findings: Findings, group: Group, where: str) -> Iterator[Line]:
             {n for row in group.rows if column.name in row.cells
              for n in row.cells[column.name].n_documents}
         )  # fmt: skip
-        items = f"{' or '.join(f'{n:,}' for n in counts)} items a run"
+        items = f"{' or '.join(number(n, 'item') for n in counts)} a run"
         of = power_of(group, column, findings.by_key)
         if of is None:
-            answer = f"{items}; no pair of rows with outcomes by document"
+            answer = f"{items}; no two compared rows with outcomes by document"
             yield Line(item, "no", answer, "section power")
             continue
         shown = of.smallest(of.n_pairs)
@@ -201,7 +222,7 @@ def _power(findings: Findings, group: Group, where: str) -> Iterator[Line]:
 def _of_samples(findings: Findings, group: Group, where: str) -> Iterator[Line]:
     yield from distinct(
         Line(
-            f"Items and power: {of.label}{where}",
+            f"Power: {of.label}{where}",
             "no" if math.isnan(shown) else "yes",
             f"{of.n:,} and {of.m:,} items; {question}: "
             + ("none could be shown" if math.isnan(shown) else f"{shown:.3f} and more"),

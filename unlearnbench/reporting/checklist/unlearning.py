@@ -22,7 +22,8 @@ from unlearnbench.reporting.checklist.lines import (
 from unlearnbench.reporting.document import Findings
 from unlearnbench.results.record import Result
 
-_TRIED = re.compile(r"(\d+) configurations? tried")  # as the origin of a tuned setting says
+# As the origin of a tuned setting says: 'chosen among 12 random configurations'.
+_TRIED = re.compile(r"among (\d+)\b[^,;:]* configurations?\b")
 
 
 def lines(findings: Findings) -> Iterator[Line]:
@@ -99,8 +100,7 @@ def _origins(rows: Mapping[str, Row]) -> Iterator[Line]:
     origins: dict[str, dict[str, list[str]]] = {}  # origin -> setting -> rows
     for name, row in rows.items():
         for setting, origin in sorted(row.origins.items()):
-            of = origins.setdefault(_TRIED.sub("", origin).rstrip("; "), {})
-            of.setdefault(setting, []).append(name)
+            origins.setdefault(origin, {}).setdefault(setting, []).append(name)
     for origin, settings in origins.items():
         of_rows = "; ".join(f"{setting} of {listed(names)}" for setting, names in settings.items())
         yield Line("Origin of settings", "yes", f"{origin}: {of_rows}", "method.origins")

@@ -19,10 +19,13 @@ _WHAT = (
 )
 _NEEDED = (
     "Documents and seeds needed: so many would show, corrected, a difference as large as that of "
-    "best and second, if it is the true one, which a small sample does not say."
+    "best and second, if it is the true one and varies as here, which a small sample does not say."
 )
 _ONE_SEED = "Seeds needed: – as the two rows have one seed in common, which tells no spread."
-_TOO_FEW = "Smallest shown: – where so few documents that no difference of any size is significant."
+_TOO_FEW = (
+    "Smallest shown: – where so few documents, or so few that differ at all, can give no p-value "
+    "under the level."
+)
 _LOG = "Perplexities: differences are ratios, as they are tested by their logarithms."
 _UNTOLD = (
     "Not told apart: corrected p at least 5%. That is no sign that the rows are alike: a "
@@ -118,7 +121,7 @@ def _untold_line(of: ColumnPower, pair: PairPower) -> tuple[str, ...]:
         pair.first,
         pair.second,
         size(of, abs(pair.difference)),
-        size(of, pair.smallest),
+        size(of, pair.smallest(of.n_pairs)),
         printing.p_value(pair.p_corrected),
         printing.count(pair.n_documents),
         printing.count(pair.documents_needed(of.n_pairs)),
