@@ -10,6 +10,7 @@ from statistics_cases import AVERAGE, MA, PILE, result
 from unlearnbench.analysis.statistics.detectable import power_of, seeds_of, standard_error
 from unlearnbench.analysis.statistics.two_samples import TwoSamples
 from unlearnbench.analysis.table import ABSENT
+from unlearnbench.reporting import printing
 from unlearnbench.reporting.document import findings_of
 from unlearnbench.reporting.sections import power as section
 
@@ -79,9 +80,9 @@ def test_perplexities_are_ratios():
     found = findings(result("A", nll=nll), result("B", nll=nll + 0.1 + RNG.normal(0, 0.01, 30)))
     of = powers(found, PILE)
     assert of.is_log
-    assert section.size(of, abs(of.best.difference)).startswith("×1.1")
-    assert section.size(of, math.log(2)) == "×2.000"
-    assert section.size(of, 50.0) == ">×1000"
+    assert printing.size(PILE, abs(of.best.difference), of.is_log).startswith("×1.1")
+    assert printing.size(PILE, math.log(2), is_log=True) == "×2.000"
+    assert printing.size(PILE, 50.0, is_log=True) == ">×1000"
 
 
 def test_seeds_tell_their_spread_only_where_there_are_two():

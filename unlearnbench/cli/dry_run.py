@@ -4,8 +4,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from unlearnbench.cli.dry_run_power import power_lines
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -20,6 +18,7 @@ def print_plan(plan: "Plan", store: "Store", whole: "Sequence[Cell]") -> None:
 
     `whole` are the cells of the table, of which the plan's may be a share.
     """
+    from unlearnbench.cli.dry_run_power import power_lines
     from unlearnbench.running.launching.grid import is_finished
     from unlearnbench.running.token_bounds import forward_tokens
 

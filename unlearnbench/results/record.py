@@ -276,9 +276,7 @@ class Result(Record):
     imported: ImportRecord | None = Field(
         default=None, description="the log that it was read from; null for what was measured"
     )
-    attack: AttackRecord | None = Field(
-        default=None, description="null for a model as training or unlearning left it"
-    )
+    attack: AttackRecord | None = Field(default=None, description="null: it was not attacked")
     sets: dict[str, EvaluationSetRecord] = Field(
         default_factory=dict, description="by name: the questions and conversations measured with"
     )

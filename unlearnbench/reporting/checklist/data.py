@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 
-from unlearnbench.errors import UserError
 from unlearnbench.nano import find_world
 from unlearnbench.reporting.checklist.lines import (
     Line,
@@ -107,35 +106,19 @@ def _of_all(n: int, limit: int | None) -> str:
 
 # ---- licence
 
-_WHERE = "benchmark.licence"
-
 
 def _licence(result: Result) -> Line:
-    """What the benchmark's file says; of a synthetic world the package's own."""
-    benchmark = result.benchmark
-    if benchmark is not None:
-        licence = benchmark.licence or _licence_of_benchmark(benchmark.name)
-        if licence:
-            return Line("Licence of the data", "yes", f"{benchmark.title}: {licence}", _WHERE)
-        answer = f"{benchmark.title}: its file says none"
-        return Line("Licence of the data", "not recorded", answer, _WHERE)
+    """What the benchmark's file says; of a synthetic world what it comes with."""
+    item, of = "Licence of the data", result.benchmark
+    if of is not None and of.licence:
+        return Line(item, "yes", f"{of.title}: {of.licence}", "benchmark.licence")
     source = result.forget_set.name.partition("/")[0]
-    if find_world(source) is None:
-        answer = f"{source}: files of one's own; say it beside the table"
-        return Line("Licence of the data", "not recorded", answer, "forget_set.name")
+    world = find_world(source)
+    if world is None:
+        name = of.title if of is not None else source
+        answer = f"{name}: not in the results; say it beside the table"
+        return Line(item, "not recorded", answer, "benchmark.licence")
     others = sorted({read.source for read in result.sets.values()} - {source})
-    answer = f"{source}: {_licence_of_benchmark(source)}"
-    if not others:
-        return Line("Licence of the data", "yes", answer, "forget_set.name")
-    answer += f"; not recorded of {', '.join(others)}"
-    return Line("Licence of the data", "in part", answer, "forget_set.name, sets")
-
-
-def _licence_of_benchmark(name: str) -> str:
-    """What a benchmark's file says now; of results of before it was recorded, and of worlds."""
-    from unlearnbench.data.benchmarks.definition import find_benchmark
-
-    try:
-        return find_benchmark(name).definition.licence
-    except UserError:  # a file of one's own, which is no longer there
-        return ""
+    rest = f"; not recorded of {', '.join(others)}" if others else ""
+    answer = f"{source}: {world.licence}{rest}"
+    return Line(item, "in part" if others else "yes", answer, "forget_set.name, sets")

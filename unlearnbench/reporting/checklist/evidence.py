@@ -15,7 +15,6 @@ from unlearnbench.analysis.table import Column, Group, Row, Table
 from unlearnbench.reporting import printing
 from unlearnbench.reporting.checklist.lines import Done, Line, distinct, how_many, number
 from unlearnbench.reporting.document import MANY, Findings
-from unlearnbench.reporting.sections.power import size
 
 REFERENCES = {
     "before": "Model before unlearning",
@@ -208,7 +207,7 @@ def _power(findings: Findings, group: Group, where: str) -> Iterator[Line]:
         shown = of.smallest(of.n_pairs)
         n_told = sum(pair.is_told_apart for pair in of.pairs)
         what = (
-            f"{size(of, shown)} and more could be shown"
+            f"{printing.size(column, shown, of.is_log)} and more could be shown"
             if math.isfinite(shown)
             else "too few to show any difference"
         )

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 from unlearnbench.analysis.statistics import power
 from unlearnbench.analysis.statistics.detectable import ColumnPower, PairPower, power_of
@@ -79,24 +78,17 @@ def _line(of: ColumnPower) -> tuple[str, ...]:
     return (
         printing.header(of.column),
         printing.count(of.n_documents),
-        size(of, of.error),
-        size(of, of.smallest()),
-        size(of, of.smallest(of.n_pairs)),
+        _size(of, of.error),
+        _size(of, of.smallest()),
+        _size(of, of.smallest(of.n_pairs)),
         f"{n_told} of {len(of.pairs)}",
-        ABSENT if of.best is None else size(of, abs(of.best.difference)),
+        ABSENT if of.best is None else _size(of, abs(of.best.difference)),
         *map(printing.count, needed),
     )
 
 
-def size(of: ColumnPower, value: float) -> str:
-    """A difference without its sign; of perplexities as a ratio, '×1.05'."""
-    if not math.isfinite(value):
-        return ABSENT
-    if of.is_log:
-        return f"×{math.exp(value):.3f}" if value < math.log(1000) else ">×1000"
-    column = of.column
-    # Of a tenth of the printed digits; a smaller one would print as nothing.
-    return replace(column, decimals=column.decimals + 1).text(value)
+def _size(of: ColumnPower, value: float) -> str:
+    return printing.size(of.column, value, of.is_log)
 
 
 def _untold(group: Group, of_columns: Sequence[ColumnPower]) -> Iterator[Listing]:
@@ -120,8 +112,8 @@ def _untold_line(of: ColumnPower, pair: PairPower) -> tuple[str, ...]:
         printing.header(of.column),
         pair.first,
         pair.second,
-        size(of, abs(pair.difference)),
-        size(of, pair.smallest(of.n_pairs)),
+        _size(of, abs(pair.difference)),
+        _size(of, pair.smallest(of.n_pairs)),
         printing.p_value(pair.p_corrected),
         printing.count(pair.n_documents),
         printing.count(pair.documents_needed(of.n_pairs)),
