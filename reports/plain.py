@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _RANK = {1: "¹", 2: "²", None: ""}
 _LEGEND = "¹ best, ² second best of the compared rows; equal as printed is equal in rank."
 _LINE = 100  # characters; longer lines of prose are hard to read
+_TEXTS = 120  # of a listing that holds nothing but texts
 
 _GAP = 2  # characters between columns
 
@@ -114,7 +115,10 @@ def _listing(listing: Listing, width: int) -> Iterator[str]:
     columns = [[one_line(cell) for cell in column] for column in zip(*lines, strict=True)]
     labels, values = columns[: listing.n_labels], columns[listing.n_labels :]
     yield _wrapped(one_line(listing.title), width)
-    yield from _side_by_side(labels, values, len(heads), width)
+    if values:
+        yield from _side_by_side(labels, values, len(heads), width)
+    else:
+        yield _ruled(_narrowed(labels, len(heads), min(width, _TEXTS)), (), len(heads))
     if listing.notes:
         yield _notes(listing.notes, width)
 
@@ -152,6 +156,20 @@ def _side_by_side(
     taken = sum(_width(column) + _GAP for column in names) - _GAP
     for block in _blocks(columns, width - taken):
         yield _ruled(names, block, n_head)
+
+
+def _narrowed(columns: Sequence[Lines], n_head: int, width: int) -> list[list[str]]:
+    """Columns of texts that stand side by side: the widest are wrapped, as much as need be."""
+    left = width - _GAP * (len(columns) - 1)
+    most: dict[int, int] = {}
+    by_width = sorted(range(len(columns)), key=lambda at: _width(columns[at]))
+    for n_done, at in enumerate(by_width):  # what is narrower than its share leaves room to others
+        most[at] = min(_width(columns[at]), max(left // (len(columns) - n_done), 10))
+        left -= most[at]
+    return [
+        [*column[:n_head], *("\n".join(wrap(cell, most[at])) for cell in column[n_head:])]
+        for at, column in enumerate(columns)
+    ]
 
 
 def _blocks(columns: Sequence[Lines], width: int) -> list[list[Lines]]:

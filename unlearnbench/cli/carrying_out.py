@@ -38,7 +38,8 @@ def carry_out(requested: "RequestedRun", dry_run: bool, sections: tuple[str, ...
     for warning in requested.plan.warnings:
         to_stderr(warning)
     if dry_run:
-        print_plan(replace(requested.plan, cells=requested.share), requested.store)
+        share = replace(requested.plan, cells=requested.share)
+        print_plan(share, requested.store, requested.plan.cells)
         return 0
     try:
         with _terminating_as_interrupt():

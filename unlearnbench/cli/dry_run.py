@@ -1,18 +1,24 @@
-"""What `--dry-run` prints: the grid, what it costs at most, and the memory that it takes."""
+"""What `--dry-run` prints: the grid, its cost at most, what it can show, the memory it takes."""
 
 from typing import TYPE_CHECKING
 
 import click
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from unlearnbench.experiments.cell import Cell
     from unlearnbench.experiments.planner import Plan
     from unlearnbench.results.store import Store
     from unlearnbench.running.memory.prediction import MemoryNeed
 
 
-def print_plan(plan: "Plan", store: "Store") -> None:
-    """Print every cell with its state and an upper bound of its cost, and the memory it takes."""
+def print_plan(plan: "Plan", store: "Store", whole: "Sequence[Cell]") -> None:
+    """Print every cell with its state and cost at most, what they can show, and their memory.
+
+    `whole` are the cells of the table, of which the plan's may be a share.
+    """
+    from unlearnbench.cli.dry_run_power import power_lines
     from unlearnbench.running.launching.grid import is_finished
     from unlearnbench.running.token_bounds import forward_tokens
 
@@ -41,6 +47,8 @@ def print_plan(plan: "Plan", store: "Store") -> None:
             "'or so': rows of free text are counted as the benchmark's, 100 tokens (200 with "
             "protocol.sequence=all), and may be longer."
         )
+    for line in power_lines(whole):
+        click.echo(line)
     _print_memory(plan)
 
 

@@ -88,6 +88,11 @@ def _plugin_files(arguments: Sequence[str]) -> Iterator[str]:
     help="the paper's printed values, or a benchmark's boards, beside these, instead",
 )
 @click.option(
+    "--checklist",
+    is_flag=True,
+    help="what reviewers ask, answered from the results, to publish with the table, instead",
+)
+@click.option(
     "--compare",
     type=click.Path(path_type=Path),
     metavar="A",
@@ -119,6 +124,7 @@ def report(
     benchmark: str | None,
     sections: str | None,
     beside_published: bool,
+    checklist: bool,
     compare: Path | None,
     doc_id: str | None,
     judge_id: str | None,
@@ -133,7 +139,7 @@ def report(
     from unlearnbench.reporting.comparison import comparison_blocks
     from unlearnbench.reporting.document import Document
 
-    chosen = _chosen(sections, beside_published, compare, doc_id)
+    chosen = _chosen(sections, beside_published, checklist, compare, doc_id)
     results = _read(folder, experiment, benchmark, judge_id, study)
     n_damaged = results.n_damaged
     if doc_id is not None:
@@ -153,7 +159,11 @@ def report(
 
 
 def _chosen(
-    sections: str | None, beside_published: bool, compare: Path | None, doc_id: str | None
+    sections: str | None,
+    beside_published: bool,
+    checklist: bool,
+    compare: Path | None,
+    doc_id: str | None,
 ) -> tuple[str, ...]:
     """The sections asked for by flag; empty: the experiment's own, or the table.
 
@@ -162,6 +172,7 @@ def _chosen(
     flags = {
         "--sections": sections is not None,
         "--beside-published": beside_published,
+        "--checklist": checklist,
         "--compare": compare is not None,
     }
     named = [flag for flag, is_given in flags.items() if is_given]
@@ -170,7 +181,8 @@ def _chosen(
     if doc_id is not None and compare is not None:
         raise UserError("--document has no place in --compare; leave one of them out")
     if sections is None:
-        return ("beside-published",) if beside_published else ()
+        alone = {"beside-published": beside_published, "checklist": checklist}
+        return tuple(name for name, is_asked in alone.items() if is_asked)
     chosen = tuple(filter(None, map(str.strip, sections.split(","))))
     if not chosen:
         raise UserError("--sections names none; see: unlearnbench list sections")

@@ -53,6 +53,7 @@ class World:
     forget_sets: str = "extraction"
     pool: str | None = None
     unseen: str | None = None
+    licence: str = "Apache-2.0"  # of its data: the package's own
     # What a run does on this world, if its options leave it open.
     stop: Literal["paper", "calibrated"] = "calibrated"
     el_epochs: Literal["all", "deciding"] = "deciding"

@@ -1,5 +1,6 @@
 """How the sections print names and numbers: one place, so that all of them read alike."""
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -72,6 +73,18 @@ def difference(column: Column, value: float, more: int = 1) -> str:
         return f"{value:+,.0f}"
     text = replace(column, decimals=column.decimals + more).text(value)
     return f"+{text}" if float(text) > 0 else text
+
+
+def size(column: Column, value: float, is_log: bool = False) -> str:
+    """The size of a difference, with one decimal more than the values have; '–' for NaN.
+
+    Of logarithms it is a ratio: '×1.05'.
+    """
+    if not math.isfinite(value):
+        return ABSENT
+    if is_log:
+        return f"×{math.exp(value):.3f}" if value < math.log(_LARGE) else f">×{_LARGE}"
+    return replace(column, decimals=column.decimals + 1).text(value)
 
 
 def threshold(column: Column, value: float) -> str:

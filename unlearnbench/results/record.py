@@ -93,6 +93,7 @@ class BenchmarkRecord(Record):
 
     name: str
     title: str
+    licence: str = Field(default="", description="of its data, as its file says")
     split: str = Field(description="which of its forget splits")
     template: Literal["chat", "plain"] = Field(description="what its questions were put into")
     columns: list[str] = Field(description="of its table, in order; derived ones among them")
@@ -275,9 +276,7 @@ class Result(Record):
     imported: ImportRecord | None = Field(
         default=None, description="the log that it was read from; null for what was measured"
     )
-    attack: AttackRecord | None = Field(
-        default=None, description="null for a model as training or unlearning left it"
-    )
+    attack: AttackRecord | None = Field(default=None, description="null: it was not attacked")
     sets: dict[str, EvaluationSetRecord] = Field(
         default_factory=dict, description="by name: the questions and conversations measured with"
     )

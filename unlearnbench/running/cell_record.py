@@ -153,6 +153,7 @@ def _benchmark_record(cell: "Cell", model: "LanguageModel | None") -> BenchmarkR
     return BenchmarkRecord(
         name=benchmark.name,
         title=benchmark.definition.title,
+        licence=benchmark.definition.licence,
         split=cell.run,
         template=source.template.resolved(model) if model else "plain",
         columns=list(benchmark.definition.columns),

@@ -81,11 +81,12 @@ def auc_interval(
     from scipy.stats import norm
 
     z = float(norm.ppf((1 + level) / 2))
-    own = _variance(area, n_forget, n_holdout)
+    own = area_variance(area, n_forget, n_holdout)
     factor = max(variance / own, 1.0) if variance is not None and own > 0 else 1.0
 
     def excess(theta: float) -> float:
-        return float((area - theta) ** 2 - factor * z**2 * _variance(theta, n_forget, n_holdout))
+        variance_there = area_variance(theta, n_forget, n_holdout)
+        return float((area - theta) ** 2 - factor * z**2 * variance_there)
 
     # The observed area itself solves it at 0 and 1, so the search begins beside it.
     low = float(brentq(excess, 0.0, min(area, 1 - _ROUNDING))) if area > 0 else 0.0
@@ -93,7 +94,8 @@ def auc_interval(
     return Interval(low, high)
 
 
-def _variance(theta: float, n_forget: int, n_holdout: int) -> float:
+def area_variance(theta: float, n_forget: int, n_holdout: int) -> float:
+    """Hanley and McNeil's variance of an AUC of theta, both sizes replaced by their mean there."""
     n_more = (n_forget + n_holdout) / 2 - 1
     shape = 1 + n_more * ((1 - theta) / (2 - theta) + theta / (1 + theta))
     return theta * (1 - theta) * shape / (n_forget * n_holdout)
