@@ -119,7 +119,9 @@ def test_components_are_those_of_a_textbooks_projections() -> None:
         TRAINING: t, SEED: t * N_S + s, ITEM: i, TRAINING_ITEM: t * n_i + i,
         REST: np.arange(values.size),
     }  # fmt: skip
-    dummies = {name: np.equal.outer(of, np.unique(of)).astype(float) for name, of in designs.items()}
+    dummies = {
+        name: np.equal.outer(of, np.unique(of)).astype(float) for name, of in designs.items()
+    }
     # Each effect's own part: what it spans beyond what is spanned before it.
     spanned = np.ones((values.size, 1))
     squares, coefficients = [], []

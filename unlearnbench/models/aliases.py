@@ -19,6 +19,7 @@ class ModelAlias:
     citation: str = ""
     references: Mapping[str, str] = field(default_factory=dict)  # role -> alias of that row
     world: World | None = None  # the synthetic world that the model comes with
+    retraining_of: str | None = None  # alias of the model that it is, trained with another seed
 
     def __str__(self) -> str:
         """The sentence `unlearnbench list models` prints."""
@@ -100,4 +101,5 @@ def _of_worlds() -> Iterator[ModelAlias]:
                 "Apache-2.0",
                 references=model.references,
                 world=world,
+                retraining_of=model.retraining_of,
             )

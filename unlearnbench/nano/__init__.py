@@ -28,6 +28,7 @@ class ShippedModel:
     family: str  # the table's row name: 'NEO'
     description: str  # one sentence
     references: Mapping[str, str] = field(default_factory=dict)  # role -> model of that row
+    retraining_of: str | None = None  # the model that it is, trained with another seed
 
 
 @dataclass(frozen=True)
