@@ -265,6 +265,24 @@ def mean_squares(sample: Sample) -> MeanSquares:
     )
 
 
+def seeds_alike(sample: Sample) -> float | None:
+    """The p-value of whether a seed acts alike in all trainings; the seeds must be the same ones.
+
+    F test of seeds against seeds x trainings, forget set by forget set.  If they do, a seed is one
+    draw and not one for each training, which everything here takes it for.  None for one training
+    or one seed, and where nothing varies.
+    """
+    from scipy.special import fdtrc
+
+    n_t, n_s, n_f = sample.runs.shape
+    if n_t < 2 or n_s < 2:
+        return None
+    df = n_f * (n_s - 1)
+    common = n_t * float(sample.runs.mean(axis=0).var(axis=0, ddof=1).sum()) / n_f
+    own = float((_crossed(np.moveaxis(sample.runs, 2, 0)) ** 2).sum()) / (df * (n_t - 1))
+    return float(fdtrc(df, df * (n_t - 1), common / own)) if own > 0.0 else None
+
+
 def _seeds(runs: Array) -> Variance:
     """Within trainings, forget set by forget set."""
     n_t, n_s, _ = runs.shape

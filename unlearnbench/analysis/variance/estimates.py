@@ -9,7 +9,7 @@ import numpy as np
 
 from unlearnbench.analysis.statistics.outcomes import ByKey
 from unlearnbench.analysis.table import Column
-from unlearnbench.analysis.variance.components import MeanSquares, Sample, mean_squares
+from unlearnbench.analysis.variance.components import MeanSquares, Sample, mean_squares, seeds_alike
 from unlearnbench.analysis.variance.families import Line
 from unlearnbench.analysis.variance.samples import samples_of
 from unlearnbench.analysis.variance.statements import Order, order_of, table_differences
@@ -27,11 +27,17 @@ class Estimate:
     is_log: bool = False
     n_left_out: int = 0  # runs that not all trainings have
     order: Order | None = None  # of two lines in several trainings
+    same_seeds: bool = False  # all trainings have the same ones
 
     @cached_property
     def squares(self) -> MeanSquares:
         """The sample's mean squares."""
         return mean_squares(self.sample)
+
+    @property
+    def seeds_alike(self) -> float | None:
+        """The p-value of whether seeds act alike in all trainings; None where it cannot be seen."""
+        return seeds_alike(self.sample) if self.same_seeds else None
 
     def printed(self, value: float) -> float:
         """A value of the sample in printed units."""
@@ -52,7 +58,10 @@ def estimate(line: Line, column: Column, by_key: ByKey) -> Estimate | None:
     made = samples_of([line], column, by_key)
     if made is None:
         return None
-    return Estimate(column, (line.label,), made.samples[0], made.is_log, made.n_left_out)
+    return Estimate(
+        column, (line.label,), made.samples[0], made.is_log, made.n_left_out,
+        same_seeds=made.same_seeds,
+    )  # fmt: skip
 
 
 def difference(first: Line, second: Line, column: Column, by_key: ByKey) -> Estimate | None:

@@ -26,6 +26,7 @@ class Samples:
     trainings: tuple[int, ...]  # their places in the family
     is_log: bool  # of an exponential of a mean (perplexity): in nats
     n_left_out: int  # runs that not all trainings and lines have
+    same_seeds: bool  # all trainings have the same ones
 
 
 def samples_of(lines: Sequence[Line], column: Column, by_key: ByKey) -> Samples | None:
@@ -59,7 +60,8 @@ def samples_of(lines: Sequence[Line], column: Column, by_key: ByKey) -> Samples 
     made = _with_items(grids, column, is_log) or [_runs_alone(g, column, is_log) for g in grids]
     kept = {result.key for result in _flat(grids)}
     n_runs = len({r.key for of in every for runs in of for f in runs.values() for r in f.values()})
-    return Samples(tuple(made), tuple(places), is_log, n_runs - len(kept))
+    same_seeds = all(seeds == of[0] for of in chosen.values() for seeds in of)
+    return Samples(tuple(made), tuple(places), is_log, n_runs - len(kept), same_seeds)
 
 
 def _runs(row: Row | None, column: Column, by_key: ByKey) -> Runs:
