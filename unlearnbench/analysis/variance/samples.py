@@ -78,7 +78,7 @@ def _is_one_model(runs: Sequence[Runs]) -> bool:
     """Whether a reference row is the same model beside every training: none was retrained."""
     results = [r for of in runs for by_seed in of.values() for r in by_seed.values()]
     models = {(r.model.weights_sha256, r.model.name) for r in results}
-    return all(r.role != "method" for r in results) and len(models) == 1
+    return len(models) == 1 and all(run_key(r).seed is None for r in results)
 
 
 def _balanced(runs: Sequence[Sequence[Runs]]) -> dict[str, list[list[int | None]]]:
