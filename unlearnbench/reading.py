@@ -236,6 +236,7 @@ def choose_results(
     """
     from unlearnbench.analysis.table import Note
     from unlearnbench.experiments.recorded import select
+    from unlearnbench.reporting.document import MANY
 
     if experiment is None:
         base, attacked = _apart(results)
@@ -246,7 +247,8 @@ def choose_results(
                 f"attack these: unlearnbench attack {folder}"
             )
         findings = replace(findings, trainings=_trainings(findings.results, trainings))
-        more = {ATTACKS: bool(attacked), VARIATION: bool(findings.trainings)}
+        few = len(results) <= MANY
+        more = {ATTACKS: bool(attacked), VARIATION: bool(findings.trainings) and few}
         return Results(findings, (*DEFAULT, *(name for name, is_there in more.items() if is_there)))
     selection = select(folder, experiment, results)
     definition, missing = selection.definition, selection.missing
@@ -262,7 +264,9 @@ def choose_results(
         axes=definition.axes,
         published=definition.published.model_dump(exclude_none=True),
     )
-    told = (*trainings, *(of for of in definition.trainings if not trainings))
+    groups = {result.group for result in findings.results}  # it may still be going
+    of_definition = [tuple(n for n in names if n in groups) for names in definition.trainings]
+    told = trainings or [names for names in of_definition if len(names) > 1]
     findings = replace(findings, trainings=_trainings(findings.results, told))
     for damage in selection.damages:
         warn(f"left out {visible(damage)}")

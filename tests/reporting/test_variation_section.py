@@ -1,5 +1,6 @@
 """The section on variation: what it prints, what it says each interval is over, and its options."""
 
+import hashlib
 import re
 
 import pytest
@@ -8,12 +9,14 @@ import variance_cases as cases
 from unlearnbench.analysis.table import ABSENT
 from unlearnbench.cli import status_of
 from unlearnbench.errors import UserError
+from unlearnbench.experiments.named import Named, parse_definition
+from unlearnbench.experiments.recorded import PlannedCell, record
 from unlearnbench.models import aliases
 from unlearnbench.reading import choose_results, load_results
 from unlearnbench.registry import find
 from unlearnbench.reporting.document import Data, Findings
 from unlearnbench.reporting.sections import make_document, variation
-from unlearnbench.results.record import key_of
+from unlearnbench.results.record import key_of, question_in
 from unlearnbench.results.store import Store
 
 TOLD = (cases.TRAININGS,)
@@ -170,6 +173,33 @@ def test_a_user_names_models_that_are_one(folder, capsys):
     out = capsys.readouterr().out
     assert "own-a, 2 trainings" in out
     assert "nano-neo, " not in out.split("What a number varies with")[1]
+
+
+def test_an_experiments_file_names_models_that_are_one(tmp_path):
+    text = """
+title = "Own"
+sections = ["variation"]
+trainings = [["own-a", "own-b", "own-c"]]
+[run]
+model = ["own-a"]
+methods = ["icu"]
+"""
+    results = [
+        result.model_copy(update={"identity": {"of": f"{result.group} {result.label}"}})
+        for result in cases.results(("own-a", "own-b"), runs=("0",), seeds=(42,))
+    ]
+    cells = [
+        PlannedCell(
+            question=hashlib.sha256(question_in(result.identity).encode()).hexdigest(),
+            title=result.label, position=at,
+        )
+        for at, result in enumerate(results)
+    ]  # fmt: skip
+    record(tmp_path, Named("own", parse_definition(text, "own.toml"), text), cells)
+    shown = choose_results(tmp_path, results, "own")
+    # The third has no result yet.
+    assert shown.findings.trainings == (("own-a", "own-b"),)
+    assert "own-a, 2 trainings" in str(shown.report())
 
 
 def test_names_that_are_not_there_are_an_error(folder, capsys):
