@@ -14,8 +14,8 @@ from unlearnbench.analysis.variance.statements import Firsts, firsts_of, ranking
 from unlearnbench.reporting import printing
 from unlearnbench.reporting.document import Findings, Listing
 from unlearnbench.reporting.sections._intervals_over import (
-    INTERVALS,
     OVER,
+    about_intervals,
     available,
     held_fixed,
     left_out,
@@ -54,9 +54,10 @@ def differences(family: Family, pairs: Sequence[Estimate]) -> Listing:
     names = available(pairs)
     several = len(family.groups) > 1
     orders = ("First better in", "In a new training") if several else ()
+    holding = ", and in how many trainings they hold" if several else ""
     return Listing(
         printing.anchor("variation-pairs", family.title),
-        f"Differences of two rows, and in how many trainings they hold: {family.title}",
+        f"Differences of two rows{holding}: {family.title}",
         ("Metric", "First", "Second", "Difference", *(OVER[n] for n in names), *orders),
         tuple(
             (
@@ -71,7 +72,7 @@ def differences(family: Family, pairs: Sequence[Estimate]) -> Listing:
         n_labels=3,
         notes=printing.notes(
             ("difference", _DIFFERENCES),
-            ("intervals", INTERVALS),
+            ("intervals", about_intervals(names)),
             ("fixed", held_fixed(pairs)),
             ("orders", _about_orders(len(family.groups)) if several else ""),
             ("left_out", left_out(pairs)),

@@ -18,8 +18,8 @@ from unlearnbench.analysis.variance.families import Family, families_of, measure
 from unlearnbench.reporting import printing
 from unlearnbench.reporting.document import Data, Findings, Listing
 from unlearnbench.reporting.sections._intervals_over import (
-    INTERVALS,
     OVER,
+    about_intervals,
     available,
     held_fixed,
     left_out,
@@ -170,7 +170,7 @@ def _intervals(family: Family, values: Sequence[Estimate]) -> Listing:
             for v in values
         ),
         n_labels=2,
-        notes=printing.notes(("intervals", INTERVALS), ("fixed", held_fixed(values))),
+        notes=printing.notes(("intervals", about_intervals(names)), ("fixed", held_fixed(values))),
     )
 
 
