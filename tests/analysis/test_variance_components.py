@@ -23,6 +23,7 @@ from unlearnbench.analysis.variance.components import (
     Variance,
     combined,
     mean_squares,
+    seeds_alike,
 )
 
 N_T, N_S = 3, 2
@@ -209,3 +210,24 @@ def test_satterthwaite() -> None:
     welch = stats.ttest_ind(first, second, equal_var=False)
     assert combined(parts).df == pytest.approx(welch.df)
     assert combined([(1.0, Variance(1.0, 2)), (-2.0, Variance(1.0, 2))]).value == 0.0
+
+
+def test_seeds_that_act_alike_are_found_by_the_f_test_of_two_regressions() -> None:
+    rng = np.random.default_rng(7)
+    runs = rng.normal(size=(4, 3, 2)) + 2.0 * rng.normal(size=(1, 3, 2))  # trainings, seeds, sets
+    y = runs.ravel()
+    t, s, f = (each.ravel() for each in np.indices(runs.shape))
+
+    def left(*factors: Array) -> tuple[float, int]:
+        design = np.hstack([np.equal.outer(x, np.unique(x)).astype(float) for x in factors])
+        fitted = design @ np.linalg.lstsq(design, y, rcond=None)[0]
+        return float(((y - fitted) ** 2).sum()), len(y) - int(np.linalg.matrix_rank(design))
+
+    of_both, df_both = left(t * 2 + f, s * 2 + f)
+    of_trainings, df_trainings = left(t * 2 + f)
+    df = df_trainings - df_both
+    ratio = ((of_trainings - of_both) / df) / (of_both / df_both)
+    assert seeds_alike(Sample(runs)) == pytest.approx(stats.f.sf(ratio, df, df_both))
+    assert seeds_alike(Sample(runs)) < 0.05
+    assert seeds_alike(Sample(runs[:1])) is None
+    assert seeds_alike(Sample(runs[:, :1])) is None

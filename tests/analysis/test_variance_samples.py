@@ -1,10 +1,12 @@
 """Which rows of several trainings belong together, and the balanced samples made of their runs."""
 
 import math
+from itertools import combinations
 
 import numpy as np
 import pytest
 import variance_cases as cases
+from scipy import stats
 
 from unlearnbench.analysis.build_table import build_table
 from unlearnbench.analysis.variance.components import ALL, ITEM, ITEMS, SEED, TRAINING, mean_squares
@@ -14,6 +16,7 @@ from unlearnbench.analysis.variance.families import (
     families_of,
     measured_otherwise,
 )
+from unlearnbench.analysis.variance.null_pairs import null_pairs
 from unlearnbench.analysis.variance.samples import samples_of
 from unlearnbench.analysis.variance.statements import firsts_of, order_of, rankings_of
 from unlearnbench.errors import UserError
@@ -290,3 +293,34 @@ def test_names_that_no_group_has_are_an_error() -> None:
         check_trainings([["nano-neo", "nano-neo"]], names)
     with pytest.raises(UserError, match="names one model"):
         check_trainings([["nano-neo"]], names)
+
+
+def test_null_pairs_are_the_tests_of_every_two_retrained_models() -> None:
+    results = cases.results()
+    # The same model beside another training is no new one.
+    again = [r for r in results if r.role == "retrained" and r.group == "nano-neo"]
+    nulls = [
+        r.model_copy(update={"role": "null", "group": "nano-neo-2", "key": r.key[::-1]})
+        for r in again
+    ]
+    made, columns, by_key = family([*results, *nulls])
+    (of,) = null_pairs(made, [columns["ma"]], by_key)
+    assert of.n_pairs == 3
+    values = {}
+    for group in cases.TRAININGS:
+        runs = [r for r in results if r.role == "retrained" and r.group == group]
+        values[group] = np.concatenate(
+            [list(r.scores["forgetting"]["ma"].documents.values()) for r in runs]
+        )
+    pairs = [*combinations(values.values(), 2)]
+    assert of.n_ks == sum(stats.ks_2samp(*pair).pvalue < 0.05 for pair in pairs)
+    flips = [
+        stats.permutation_test(pair, _mean_difference, permutation_type="samples", rng=1).pvalue
+        for pair in pairs
+    ]
+    assert of.n_paired == sum(p < 0.05 for p in flips)
+    assert of.largest == pytest.approx(100 * max(abs(a.mean() - b.mean()) for a, b in pairs))
+
+
+def _mean_difference(first, second, axis):
+    return np.mean(first, axis=axis) - np.mean(second, axis=axis)
