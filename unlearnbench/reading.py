@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from unlearnbench.reporting.document import Document, Findings
     from unlearnbench.results.record import Result
 
-DEFAULT, WITH_ATTACKS = ("table",), ("table", "attacks")  # sections
+DEFAULT, ATTACKS, VARIATION = ("table",), "attacks", "variation"  # sections
 NONE = "none"  # for a judge or a study: leave it out
 Warn = Callable[[str], object]
 
@@ -136,12 +136,14 @@ def load_results(
     judge: str | None = None,
     study: str | None = None,
     benchmark: str | None = None,
+    trainings: Sequence[Sequence[str]] = (),
 ) -> Results:
     """The current results of a folder, as `unlearnbench report` reads them.
 
     `benchmark` takes those of a benchmark ('none': of none); `experiment` those of a named
     experiment, with its sections; `judge` and `study` say whose scores and ratings count where
-    there are several ('none': nobody's).
+    there are several ('none': nobody's); each of `trainings` names models that are one model
+    trained with several seeds.
     What is left out, such as a damaged file, is told by `warnings`.  Raises `UserError` for a
     folder without results and for a name that is not there.
     """
@@ -149,7 +151,7 @@ def load_results(
     results, _ = read_results(Path(folder), warn, attacked=True)
     if experiment is None or benchmark is not None:
         results = of_benchmark(results, benchmark, folder)
-    return choose_results(Path(folder), results, experiment, judge, study, warn)
+    return choose_results(Path(folder), results, experiment, judge, study, warn, trainings)
 
 
 def results_of_run(
@@ -222,15 +224,19 @@ def choose_results(
     judge_id: str | None = None,
     study: str | None = None,
     warn: Warn = to_stderr,
+    trainings: Sequence[Sequence[str]] = (),
 ) -> Results:
     """What a report shows of a folder's results: all of them, or those of a named experiment.
 
     Without an id the judge is the only one there is, if there is one, and so is the study of
-    people's ratings; 'none' leaves it out.  Raises `UserError` for an experiment that was not
-    run into the folder, for an unknown judge or study, and if none was chosen of several.
+    people's ratings; 'none' leaves it out.  `trainings` names models that are one model trained
+    with several seeds, beside those that the aliases know.  Raises `UserError` for an experiment
+    that was not run into the folder, for an unknown judge or study, and if none was chosen of
+    several.
     """
     from unlearnbench.analysis.table import Note
     from unlearnbench.experiments.recorded import select
+    from unlearnbench.reporting.document import MANY
 
     if experiment is None:
         base, attacked = _apart(results)
@@ -240,7 +246,10 @@ def choose_results(
                 f"left out {n_lost} results under attack: their models were unlearned again since; "
                 f"attack these: unlearnbench attack {folder}"
             )
-        return Results(findings, WITH_ATTACKS if attacked else DEFAULT)
+        findings = replace(findings, trainings=_trainings(findings.results, trainings))
+        few = len(results) <= MANY
+        more = {ATTACKS: bool(attacked), VARIATION: bool(findings.trainings) and few}
+        return Results(findings, (*DEFAULT, *(name for name, is_there in more.items() if is_there)))
     selection = select(folder, experiment, results)
     definition, missing = selection.definition, selection.missing
     if not selection.results:
@@ -255,6 +264,10 @@ def choose_results(
         axes=definition.axes,
         published=definition.published.model_dump(exclude_none=True),
     )
+    groups = {result.group for result in findings.results}  # it may still be going
+    of_definition = [tuple(n for n in names if n in groups) for names in definition.trainings]
+    told = trainings or [names for names in of_definition if len(names) > 1]
+    findings = replace(findings, trainings=_trainings(findings.results, told))
     for damage in selection.damages:
         warn(f"left out {visible(damage)}")
     notes: tuple[Note, ...] = ()
@@ -263,9 +276,29 @@ def choose_results(
         named = ", ".join(cell.title for cell in missing[:3]) + ("" if len(missing) <= 3 else ", …")
         notes = (Note("missing", f"{len(missing)} of {n} cells have no result yet: {named}."),)
     sections = definition.sections
-    if attacked and WITH_ATTACKS[-1] not in sections:
-        sections = (*sections, WITH_ATTACKS[-1])
+    if attacked and ATTACKS not in sections:
+        sections = (*sections, ATTACKS)
     return Results(findings, sections, notes, len(selection.damages))
+
+
+def _trainings(
+    results: "Sequence[Result]", told: Sequence[Sequence[str]]
+) -> tuple[tuple[str, ...], ...]:
+    """The groups that are one model trained with several seeds: those told, and known aliases.
+
+    Raises `UserError` for a name that no group has, or that is told twice.
+    """
+    from unlearnbench.analysis.variance.families import check_trainings
+    from unlearnbench.models.aliases import aliases
+
+    names = dict.fromkeys(result.group for result in results)
+    check_trainings(told, names)
+    mentioned = {name for of in told for name in of}
+    known: dict[str, list[str]] = {}
+    for alias in aliases().values():
+        if alias.name in names and alias.name not in mentioned:
+            known.setdefault(alias.retraining_of or alias.name, []).append(alias.name)
+    return (*map(tuple, told), *(tuple(of) for of in known.values() if len(of) > 1))
 
 
 def _apart(results: "Sequence[Result]") -> "tuple[list[Result], list[Result]]":

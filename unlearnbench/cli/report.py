@@ -111,6 +111,13 @@ def _plugin_files(arguments: Sequence[str]) -> Iterator[str]:
     help="whose ratings the section 'human' shows, or none  [default: the only study there is]",
 )
 @click.option(
+    "--trainings",
+    metavar="A,B,C",
+    multiple=True,
+    help="models that are one model trained with several seeds, for the section 'variation' "
+    "(repeatable)  [default: those known by alias]",
+)
+@click.option(
     "--plugin",
     multiple=True,
     metavar="FILE",
@@ -129,6 +136,7 @@ def report(
     doc_id: str | None,
     judge_id: str | None,
     study: str | None,
+    trainings: tuple[str, ...],
     report_name: str | None = None,
 ) -> int:
     """Print the comparison of the results in DIR (default: results).
@@ -140,7 +148,9 @@ def report(
     from unlearnbench.reporting.document import Document
 
     chosen = _chosen(sections, beside_published, checklist, compare, doc_id)
-    results = _read(folder, experiment, benchmark, judge_id, study)
+    if trainings and compare is not None:
+        raise UserError("--trainings has no place in --compare; leave one of them out")
+    results = _read(folder, experiment, benchmark, judge_id, study, trainings)
     n_damaged = results.n_damaged
     if doc_id is not None:
         results = replace(results, findings=replace(results.findings, doc_ids=(doc_id,)))
@@ -195,11 +205,13 @@ def _read(
     benchmark: str | None,
     judge_id: str | None,
     study: str | None,
+    trainings: Sequence[str] = (),
 ) -> Results:
     every, n_damaged = read_results(folder, attacked=True)
     if experiment is None or benchmark is not None:
         every = of_benchmark(every, benchmark, folder)
-    results = choose_results(folder, every, experiment, judge_id, study)
+    told = [tuple(filter(None, map(str.strip, names.split(",")))) for names in trainings]
+    results = choose_results(folder, every, experiment, judge_id, study, trainings=told)
     return replace(results, n_damaged=results.n_damaged + n_damaged)
 
 

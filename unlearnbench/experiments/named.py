@@ -51,6 +51,11 @@ class Definition(_Part):
     axes: tuple[str, ...] = Field(
         default=(), description="the settings that its variants differ in"
     )
+    trainings: tuple[tuple[str, ...], ...] = Field(
+        default=(),
+        description="lists of models that are one model trained with several seeds, for the "
+        "section variation; those that come with the package are known",
+    )
     published: Published = Field(
         default=Published(),
         description="the printed table to lay beside, with its three keys: table, source, params",

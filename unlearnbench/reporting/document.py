@@ -35,6 +35,8 @@ class Findings:
     published: Mapping[str, str] = field(default_factory=dict)  # the printed table to lay beside
     doc_ids: tuple[str, ...] = ()  # rows of the forget set to show; empty: chosen by a stated rule
     attacked: tuple[Result, ...] = ()  # the same models, measured under attack
+    #: Names of groups whose models are one model trained with several seeds, each a tuple.
+    trainings: tuple[tuple[str, ...], ...] = ()
     read_human: "Callable[[], StudyFindings | None] | None" = None  # people's ratings
 
     @cached_property

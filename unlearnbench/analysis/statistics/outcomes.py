@@ -118,7 +118,7 @@ def outcomes_of(results: Sequence[Result], column: Column) -> Outcomes | None:
             continue  # the cell's mean is over the other runs as well
         # The forget sets' doc_ids start again in each; other documents are the same in all runs.
         origin = result.forget_set.content_sha256 if column.documents == "rows" else ""
-        runs.append((run_key(result), origin, _parts(score, siblings)))
+        runs.append((run_key(result), origin, parts_of(score, siblings)))
     scores = [score for _, _, parts in runs for score in parts.values()]
     kinds = {score.aggregation if score.documents else "" for score in scores}
     if len({frozenset(parts) for _, _, parts in runs}) != 1 or len(kinds) != 1:
@@ -130,7 +130,7 @@ def outcomes_of(results: Sequence[Result], column: Column) -> Outcomes | None:
     return Outcomes(strata, kind == "exp_mean") if strata is not None else None
 
 
-def _parts(score: Score, siblings: Mapping[str, Score]) -> dict[str, Score]:
+def parts_of(score: Score, siblings: Mapping[str, Score]) -> dict[str, Score]:
     """The scores whose documents it is made of, by name; itself under '' if it is no average."""
     if score.aggregation != "mean_of_scores":
         return {"": score}
