@@ -160,7 +160,7 @@ def token_values(logits: Tensor, tokens: Tensor) -> Tensor:
 
 
 def margins(logits: Tensor, tokens: Tensor) -> Tensor:
-    """[N] z_y - logsumexp over all others of z, nats: KLOM's, of `tokens` [N] in `logits` [N, V]."""
+    """[N] z_y - logsumexp over all others of z, nats, of `tokens` [N] in `logits` [N, V] (KLOM)."""
     scores, at = widened(logits), tokens[:, None]
     others = scores.scatter(1, at, -torch.inf).logsumexp(-1)
     return scores.gather(1, at)[:, 0] - others

@@ -113,5 +113,5 @@ def _of_batch(
     own, other = (head_outputs(each, rows, predictors_of(mask)) for each in (model, reference))
     tokens, counts = labels_of(rows, mask, model.device)
     values = other.values(function, own, tokens)
-    means = [[float(t) / n for t, n in zip(sum_rows(v, counts), counts, strict=True)] for v in values]
-    return [list(of_row) for of_row in zip(*means, strict=True)]
+    sums = (sum_rows(of_all, counts).tolist() for of_all in values)
+    return [[s / n for s in own] for n, *own in zip(counts, *sums, strict=True)]
