@@ -55,7 +55,8 @@ def sentence(group: Group, columns: Sequence[Column]) -> str:
     if scale is None:
         return ""
     every = [n for row in group.compared if row not in near if (n := scale.times(row)) is not None]
-    span = f"{min(every):.1f} to {max(every):.1f}" if len(every) > 1 else f"{sum(every):.1f}"
+    ends = dict.fromkeys(f"{n:.1f}" for n in sorted(every))
+    span = " to ".join((*ends,)[:: max(1, len(ends) - 1)])
     rest = f" The rest: {span} times as far." if every else ""
     if not near:
         what = "No compared row is as near to the retrained model as a second retraining"

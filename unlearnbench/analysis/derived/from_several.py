@@ -93,5 +93,6 @@ def margins_apart(row: Row, own: Sequence[Measured], retrained: Sequence[Measure
     draws = None if weights is None else weights @ of_items
     n = len(items)
     mean = Estimate(float(of_items.mean()), draws, n, n_least=n)
+    row.n_margins = len(own), len(retrained)
     row.put_estimate("klom_mean", mean, RETRAINED)
     row.put("klom_95", float(np.percentile(of_items, 95)), n, None, RETRAINED)

@@ -181,6 +181,7 @@ def _notes(rows: Iterable["Row"]) -> Iterator[Note]:
             "one; they appear as soon as its result lies in the folder.",
         )
     yield from _privacy_note(every)
+    yield from _klom_note(every)
     reasons: dict[str, dict[str, None]] = {}
     for row in every:
         for reason in row.reasons:
@@ -200,3 +201,16 @@ def _privacy_note(rows: Sequence["Row"]) -> Iterator[Note]:
     if without:
         text += f"; without UDS ({', '.join(dict.fromkeys(without))}) it is s_MIA alone"
     yield Note("privacy", f"{text}.")
+
+
+def _klom_note(rows: Sequence["Row"]) -> Iterator[Note]:
+    """How many models KLOM is over, and what is left of it where there is no difference."""
+    from unlearnbench.analysis.derived.klom import klom_of_equals
+
+    for own, retrained in sorted({row.n_margins for row in rows if row.n_margins is not None}):
+        equals = klom_of_equals(own, retrained)
+        yield Note(
+            "klom",
+            f"KLOM over {own} seeds of a row and {retrained} retrained models: so many of one and "
+            f"the same distribution have {equals:.1f} nats on average, and no two have over 11.5.",
+        )
