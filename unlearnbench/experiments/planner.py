@@ -213,13 +213,18 @@ class Planner:
         if RETRAINED not in self.needs:
             return None
         retrained = self._retrained_of(main, data, run)
+        named = [n for n, kind in self.tasks.items() if RETRAINED in kind.needs]
+        if retrained is None and self.experiment.tasks:
+            self.warnings.append(
+                f"task '{named[0]}' measures nothing of {main.requested} on forget set {run}: no "
+                "model retrained without it is known; name one: --retrained MODEL"
+            )
         if retrained is None or read_alike(model, retrained):
             return retrained
-        if self.experiment.retrained and model == main:
-            self.warnings.append(
-                f"{retrained.source.name} has another tokenizer than {model.source.name}, so no "
-                "distance between them is measured"
-            )
+        self.warnings.append(
+            f"task '{named[0]}' measures nothing of {model.source.name}, which has another "
+            f"tokenizer than {retrained.source.name}"
+        )
         return None
 
     def _tasks_of(self, main: ModelChoice, data: DataChoice, run: str) -> dict[str, Any]:
