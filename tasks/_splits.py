@@ -55,6 +55,7 @@ class SplitScores:
             scale=column.scale,
             decimals=column.decimals,
             in_score=False,
+            leads=column.high == "far" and split.role == "forget",
             documents="rows" if is_to_go else "sets",
         )
         if metric.name in self.scores:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from statistics import geometric_mean
 from typing import TYPE_CHECKING
 
-from unlearnbench.analysis.table import Column
+from unlearnbench.analysis.table import S_M, S_Z, Column
 
 if TYPE_CHECKING:
     from unlearnbench.analysis.table import Group, Row, Table
@@ -84,9 +84,9 @@ def of(table: "Table", names: Sequence[str]) -> list[Quantity]:
 
 def measured(table: "Table") -> tuple[Column, ...]:
     """The scores, then the metric columns, that any row has a value of."""
-    *metrics, _, s_z, s_m = table.columns
     rows = [row for group in table.groups for row in group.rows]
-    return tuple(c for c in (s_z, s_m, *metrics) if any(c.name in row.cells for row in rows))
+    columns = (S_Z, S_M, *table.metric_columns)
+    return tuple(c for c in columns if any(c.name in row.cells for row in rows))
 
 
 def counts_as(column: Column, value: float | None, cap: float | None) -> float | None:

@@ -71,7 +71,7 @@ _OWN = {
 # Of the macros that pylatexenc writes, those that need no package; Greek letters besides.
 _BUILT_IN = re.compile(
     r"\\(?:[#$%&_{}'\"^`~=.]|(?:[cuvHrioOlL]|ae|AE|oe|OE|ss|ensuremath"
-    r"|pm|approx|infty|sum|prod|int|leq|geq|neq|equiv|sim|in|cdot|partial|nabla"
+    r"|pm|star|approx|infty|sum|prod|int|leq|geq|neq|equiv|sim|in|cdot|partial|nabla"
     r"|text(?:backslash|ascii(?:tilde|circum)|e[mn]dash|bullet|dagger(?:dbl)?|section"
     r"|paragraph|quote(?:dbl)?(?:left|right)))(?![A-Za-z]))"
 )

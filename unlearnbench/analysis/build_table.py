@@ -47,7 +47,7 @@ def table_of_means(groups: Sequence[Group]) -> Table:
 def _finished(
     groups: Sequence[Group], columns: tuple[Column, ...], other: tuple[Column, ...]
 ) -> Table:
-    compared = tuple(mark(compare(group, columns)) for group in groups)
+    compared = tuple(mark(compare(group, columns), columns) for group in groups)
     return Table(columns, compared, other, notes_of(compared, columns, other))
 
 

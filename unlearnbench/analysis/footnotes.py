@@ -5,7 +5,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from unlearnbench.analysis import nearness
 from unlearnbench.analysis.table import (
+    AS_NEAR,
     EPOCHS,
     LEFT_OUT,
     NOT_FORGOTTEN,
@@ -92,15 +94,16 @@ MOST_NAMED = 20  # metrics, in the list of those that a table does not show
 LONGEST_REASON = 160  # a table has no room for a path or a dump; result file and JSON hold all
 
 
-def mark(group: Group) -> Group:
+def mark(group: Group, columns: Sequence[Column] = ()) -> Group:
     """The group with its rows' footnote markers, and whether its scores compare unlike means."""
-    rows = []
+    rows, near = [], {row.label for row in nearness.as_near(group, columns)}
     for row in group.rows:
         marks = {
             NOT_FORGOTTEN: row.n_not_forgotten > 0 and not group.benchmark,
             LEFT_OUT: bool(row.failures),
             UNEQUAL: _is_unequal(row, group.rows),
             PARTIAL: bool(_partial_columns(row)),
+            AS_NEAR: row.label in near,
         }
         rows.append(replace(row, markers="".join(m for m, applies in marks.items() if applies)))
     flagged = any(_is_unequal(row, group.compared) for row in group.compared)
@@ -111,12 +114,11 @@ def notes_of(
     groups: Sequence[Group], columns: Sequence[Column], other: Sequence[Column]
 ) -> tuple[Note, ...]:
     """Every note of the table; what holds for all groups is said once, the rest names its group."""
-    labels = {c.name: c.label for c in (*columns, EPOCHS)}
-    every = {**labels, **{c.name: c.label for c in other}}
+    every = {c.name: c.label for c in (*columns, EPOCHS, *other)}
     p_values = {c.name: c.label for c in (*columns, *other) if c.unit == P_VALUE}
     notes: dict[tuple[str, str], dict[str, list[str]]] = {}  # kind, marker -> text -> titles
     for group in groups:
-        for kind, marker, text in _sentences(group, labels, every, p_values):
+        for kind, marker, text in _sentences(group, columns, every, p_values):
             if group.benchmark and kind in _OF_STOP_LINE_AND_SCORES:
                 continue
             notes.setdefault((kind, marker), {}).setdefault(text, []).append(group.title)
@@ -139,14 +141,20 @@ _OF_STOP_LINE_AND_SCORES = ("not_forgotten", "scores", "cap", "stop_line")
 
 
 def _sentences(
-    group: Group, labels: Mapping[str, str], every: Mapping[str, str], p_values: Mapping[str, str]
+    group: Group,
+    columns: Sequence[Column],
+    every: Mapping[str, str],
+    p_values: Mapping[str, str],
 ) -> Iterator[tuple[str, str, str]]:
     """Kind, marker and text of each note, in their order; the text is empty where none applies."""
+    labels = {c.name: c.label for c in (*columns, EPOCHS)}
+    has_near = any(AS_NEAR in row.markers for row in group.rows)
     yield "synthetic", "", _SYNTHETIC if group.is_synthetic else ""
     yield "not_forgotten", NOT_FORGOTTEN, not_forgotten(group)
     yield "left_out", LEFT_OUT, left_out(group)
     yield "unequal", UNEQUAL, unequal(group)
     yield "partial", PARTIAL, _partly_measured(group, labels)
+    yield "as_near", AS_NEAR if has_near else "", nearness.sentence(group, columns)
     yield "documents", "", _documents(group, labels)
     yield "degenerate", "", degenerate(group, every)
     yield "scores", "", _scores(group, labels)

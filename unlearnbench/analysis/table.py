@@ -72,8 +72,9 @@ _MEANING = ("higher_is_better", "scale", "capped")  # of a metric, in which resu
 def columns_of(results: Iterable[Result]) -> tuple[tuple[Column, ...], tuple[Column, ...]]:
     """The table's metric columns, and those measured but neither the paper's nor in its scores.
 
-    The first are the paper's, in its order and present even if not measured, then any other
-    metric that counts in the scores; of a benchmark, those that it names and that there are.
+    The first are the distances to a retrained model, where there is one, then the paper's, in its
+    order and present even if not measured, then any other metric that counts in the scores; of a
+    benchmark, those that it names and that there are.
     Raises `UserError` if results disagree on a metric.
     """
     results = list(results)
@@ -96,13 +97,15 @@ def columns_of(results: Iterable[Result]) -> tuple[tuple[Column, ...], tuple[Col
         chosen = [named[name] for name in benchmark.columns if name in named]
         return tuple(chosen), tuple(c for c in measured.values() if c not in chosen)
     paper = [measured.pop(c.name, c) for c in PAPER_COLUMNS]
-    shown = [c for c in measured.values() if c.in_score]
-    other = [c for c in measured.values() if not c.in_score]
-    return (*paper, *shown), tuple(other)
+    leading = [c for c in measured.values() if c.leads]
+    shown = [c for c in measured.values() if c.in_score and not c.leads]
+    other = [c for c in measured.values() if not (c.in_score or c.leads)]
+    return (*leading, *paper, *shown), tuple(other)
 
 
 # Footnote markers of rows.
 NOT_FORGOTTEN, LEFT_OUT, UNEQUAL, PARTIAL = "†", "‡", "§", "¶"
+AS_NEAR = "⋆"  # to the retrained model as a second retraining is
 INDISTINCT = "≈"  # a footnote marker of cells
 
 
@@ -151,7 +154,7 @@ class Row:
     n_not_forgotten: int = 0  # of `runs`
     failures: tuple[str, ...] = ()  # why each run that is not in the means is left out
     n_superseded: int = 0  # older results of the same cell, left out
-    markers: str = ""  # footnotes: † ‡ § ¶
+    markers: str = ""  # footnotes: † ‡ § ¶ ⋆
 
     @property
     def compared(self) -> bool:
@@ -248,9 +251,16 @@ class Table:
 
     @property
     def columns(self) -> tuple[Column, ...]:
-        """The columns a table prints, in order: metrics, epochs, and s_z, s_m if any counts."""
-        scores = (S_Z, S_M) if any(column.in_score for column in self.metric_columns) else ()
-        return (*self.metric_columns, EPOCHS, *scores)
+        """The columns a table prints, in order: metrics, epochs, and s_z, s_m if any counts.
+
+        Where a distance to the retrained model leads, both scores stand beside it.
+        """
+        metrics = self.metric_columns
+        scores = (S_Z, S_M) if any(column.in_score for column in metrics) else ()
+        n_leading = sum(column.leads for column in metrics)
+        if not (n_leading and scores):
+            return (*metrics, EPOCHS, *scores)
+        return (*metrics[:n_leading], *scores, *metrics[n_leading:], EPOCHS)
 
     @property
     def has_spread(self) -> bool:

@@ -271,13 +271,18 @@ def evaluate(
         measured = dict(measure_tasks(plugins, model, context, experiment.seeds[0], threads))
     for name, measurement in measured.items():
         columns_of(plugins[name], measurement)  # raises for a metric that is not declared
-    return {name: measurement.scores for name, measurement in measured.items()}
+    unmeasured = {  # by default a distance is left out where there is no retrained model
+        name
+        for name, kind in planner.tasks.items()
+        if RETRAINED in kind.needs and not (tasks or measured[name].scores)
+    }
+    return {name: m.scores for name, m in measured.items() if name not in unmeasured}
 
 
 def _retrained(
     loaded: LoadedForgetSet | None, planner: Planner
 ) -> "Callable[[], LanguageModel] | None":
-    """What loads the model that a benchmark's models are compared with, if a task asks for it."""
+    """What loads the retrained model, if a task asks for it and there is one."""
     if loaded is None or RETRAINED not in planner.needs:
         return None
     needing = Planner(replace(loaded.experiment, tasks=planner.experiment.tasks, settings=()))

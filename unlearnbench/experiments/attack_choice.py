@@ -8,7 +8,7 @@ from unlearnbench.errors import UserError
 from unlearnbench.experiments.cell import Cell, PlannedAttack
 from unlearnbench.experiments.data_choice import without_weights
 from unlearnbench.experiments.method_settings import chosen_plugins, construct
-from unlearnbench.metrics.task import TEXTS
+from unlearnbench.metrics.task import RETRAINED, TEXTS
 from unlearnbench.models.devices.strategy import n_processes
 from unlearnbench.results.record import Role, unlearned_by
 
@@ -44,7 +44,7 @@ class AttackChoice:
         attacks = chosen_plugins("attacks", experiment.attacks if are_named else ())
         if experiment.attack_tasks:
             return cls(attacks, chosen_plugins("tasks", experiment.attack_tasks), are_named)
-        chosen = {name: task for name, task in tasks.items() if not task.is_of_model_alone}
+        chosen = {name: task for name, task in tasks.items() if _tells_of_recovery(task)}
         if not chosen:
             raise UserError(
                 f"no task of --tasks {','.join(tasks)} looks at the forget set, so an attack "
@@ -99,6 +99,14 @@ class AttackChoice:
                 must_keep_model=False,
                 identity={},
             )
+
+
+def _tells_of_recovery(task: Any) -> bool:
+    """Whether it looks at the forget set, and says whether that is known again.
+
+    A distance to the retrained model grows with what an attack breaks as with what it brings back.
+    """
+    return not task.is_of_model_alone and RETRAINED not in task.needs
 
 
 class _AsRead:

@@ -1,6 +1,7 @@
 """What a benchmark decides of a plan: its methods' settings, and the models it compares with."""
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from unlearnbench import registry
@@ -124,6 +125,21 @@ def _requested(experiment: "Experiment", data: "DataChoice", run: str) -> str | 
                 f"{parts[run].retrained or 'the one of that split'}"
             )
     return chosen
+
+
+@lru_cache(maxsize=64)  # every cell of a plan asks it
+def read_alike(model: "ModelChoice", other: "ModelChoice") -> bool:
+    """Whether two models read the same token ids, of which both have as many scores."""
+    from unlearnbench.experiments.data_choice import without_weights
+    from unlearnbench.models.vocabulary import vocabulary_sha256
+
+    if model.source.weights_sha256 == other.source.weights_sha256:
+        return True
+    unloaded = [without_weights(each) for each in (model, other)]
+    sizes = {each.network.config.get_text_config().vocab_size for each in unloaded}
+    longest = max(len(each.tokenizer) for each in unloaded)
+    tokens = {vocabulary_sha256(each.tokenizer, longest) for each in unloaded}
+    return len(sizes) == len(tokens) == 1
 
 
 def check_same_tokens(reference: "ModelChoice", model: "ModelChoice", data: "DataChoice") -> None:

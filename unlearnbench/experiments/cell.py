@@ -12,6 +12,7 @@ from unlearnbench.files.software import (
     source_sha256,
     versions_of,
 )
+from unlearnbench.metrics.task import RETRAINED
 from unlearnbench.protocol import Protocol
 from unlearnbench.registry import find
 from unlearnbench.results.record import Role, key_of
@@ -105,7 +106,7 @@ def identity_of(cell: Cell) -> dict[str, Any]:
         },
         "protocol": asdict(cell.protocol),
         "seed": cell.seed,
-        "tasks": {"settings": cell.tasks, "limit": cell.task_limit, **_side_models(cell)},
+        "tasks": {"settings": cell.tasks, "limit": cell.task_limit, **_beside(cell)},
         "texts": cell.data.texts_identity,
         "sets": {name: read.sha256 for name, read in _sets(cell).items()},
         # A reference row has no pairs.
@@ -120,6 +121,14 @@ def identity_of(cell: Cell) -> dict[str, Any]:
         **({"attack": _attack(cell)} if cell.attack else {}),
         "software": software_of(cell),
     }
+
+
+def _beside(cell: Cell) -> dict[str, Any]:
+    """The other models that tasks look at; of a benchmark the retrained one is said there."""
+    needs = {need for name in cell.tasks for need in cast("Any", find("tasks", name)).needs}
+    if cell.retrained is None or cell.data.benchmark is not None or RETRAINED not in needs:
+        return _side_models(cell)
+    return {**_side_models(cell), "retrained": cell.retrained.identity}
 
 
 def _side_models(cell: Cell) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from unlearnbench.experiments.benchmark_choice import (
     check_is_asked,
     check_measures,
     check_same_tokens,
+    read_alike,
     reference_name,
 )
 from unlearnbench.experiments.cell import Cell, identity_of
@@ -183,7 +184,7 @@ class Planner:
             return model
         name = reference_name(role, self.experiment, model, data, run)
         if name is None:
-            if self.experiment.references != ("auto",):
+            if self.experiment.references != ("auto",) and role in self.references:
                 known = model.alias is not None and role in model.alias.references
                 of = " on these forget sets" if known else ""
                 self.warnings.append(
@@ -208,10 +209,43 @@ class Planner:
         return reference
 
     def _measured_against(
-        self, model: ModelChoice, data: DataChoice, run: str
+        self, model: ModelChoice, main: ModelChoice, data: DataChoice, run: str
     ) -> ModelChoice | None:
-        """The retrained model, where a task needs it beside the one that it measures."""
-        return self._retrained_of(model, data, run) if RETRAINED in self.needs else None
+        """The retrained model, where a task needs it beside `model`, which it measures.
+
+        None for one that reads other tokens, of which nothing can be compared.
+        """
+        if RETRAINED not in self.needs:
+            return None
+        retrained = self._retrained_of(main, data, run)
+        named = [n for n, kind in self.tasks.items() if RETRAINED in kind.needs]
+        if retrained is None and self.experiment.tasks:
+            self.warnings.append(
+                f"task '{named[0]}' measures nothing of {main.requested} on forget set {run}: no "
+                "model retrained without it is known; name one: --retrained MODEL"
+            )
+        if retrained is None or read_alike(model, retrained):
+            return retrained
+        self.warnings.append(
+            f"task '{named[0]}' measures nothing of {model.source.name}, which has another "
+            f"tokenizer than {retrained.source.name}"
+        )
+        return None
+
+    def _tasks_of(self, main: ModelChoice, data: DataChoice, run: str) -> dict[str, Any]:
+        """The tasks of a cell; those that nobody named and that lack a retrained model are none.
+
+        The forget sets of a table are measured alike, so one of them that has such a model is
+        enough; a benchmark's splits are tables of their own.
+        """
+        runs = data.runs if data.benchmark is None else (run,)
+        return {
+            name: kind
+            for name, kind in self.tasks.items()
+            if self.experiment.tasks
+            or RETRAINED not in kind.needs
+            or any(self._retrained_of(main, data, each) is not None for each in runs)
+        }
 
     def _retrained_of(self, model: ModelChoice, data: DataChoice, run: str) -> ModelChoice | None:
         place = model.requested, run
@@ -271,11 +305,11 @@ class Planner:
             seed=seed,
             position=list(self.methods).index(method.name) if method else 0,
             threads=experiment.threads or (world.threads if world else cores()),
-            tasks={name: self.overrides.get(name, {}) for name in self.tasks},
+            tasks={n: self.overrides.get(n, {}) for n in self._tasks_of(main, data, run)},
             el_epochs=by_default if experiment.el_epochs == "auto" else experiment.el_epochs,
             limit=experiment.limit,
             task_limit=experiment.task_limit,
-            retrained=self._measured_against(main, data, run),
+            retrained=self._measured_against(model, main, data, run),
             models=str(out / "models") if method and keeps else None,
             must_keep_model=experiment.save_models,
             traces=str(out / "traces") if experiment.profile else None,

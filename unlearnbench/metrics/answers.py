@@ -154,7 +154,13 @@ def token_values(logits: Tensor, tokens: Tensor) -> Tensor:
     possible = log_p.masked_fill(p == 0, 0.0)
     mean = (p * possible).sum(-1)
     variance = (p * (possible - mean[:, None]).square()).sum(-1)
-    others = scores.scatter(1, at, -torch.inf).logsumexp(-1)
-    margin = scores.gather(1, at)[:, 0] - others
+    margin = margins(scores, tokens)
     chosen, is_greedy = log_p.gather(1, at)[:, 0], scores.argmax(-1) == tokens
     return torch.stack([chosen, is_greedy.to(scores.dtype), mean, variance, margin])
+
+
+def margins(logits: Tensor, tokens: Tensor) -> Tensor:
+    """[N] z_y - logsumexp over all others of z, nats, of `tokens` [N] in `logits` [N, V] (KLOM)."""
+    scores, at = widened(logits), tokens[:, None]
+    others = scores.scatter(1, at, -torch.inf).logsumexp(-1)
+    return scores.gather(1, at)[:, 0] - others

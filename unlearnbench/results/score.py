@@ -30,6 +30,9 @@ class Metric:
         description="what its documents are: rows of the forget set, whose doc_ids start again in "
         "every forget set, or parts of validation texts or evaluation sets, the same for every run",
     )
+    leads: bool = Field(
+        default=False, description="stands before all others: a distance to the retrained model"
+    )
     task: str = Field(default="", description="whose metric it is; filled in by the record")
 
 

@@ -10,7 +10,7 @@ from unlearnbench.models.devices import ranks
 from unlearnbench.registry import find
 from unlearnbench.running.cell_record import CellState
 from unlearnbench.running.environment import fix_randomness, put_back_after
-from unlearnbench.running.shared_measurements import scores_of_untouched
+from unlearnbench.running.shared_measurements import is_shared, scores_of_untouched
 
 if TYPE_CHECKING:
     from unlearnbench.data.forget_set import ForgetSet
@@ -67,7 +67,7 @@ def measure_model(
     tasks = tasks_of(cell)
 
     def measured(name: str, measure: "Callable[[], Measurement]") -> Measurement:
-        if cell.role != "method" and tasks[name].is_of_model_alone:
+        if cell.role != "method" and is_shared(cell, tasks[name]):
             return scores_of_untouched(cell, name, model, measure)
         return measure()
 

@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 from unlearnbench.data.stop_line import StopLine
 from unlearnbench.metrics.measured_once import measured_once
-from unlearnbench.metrics.task import Measurement
+from unlearnbench.metrics.task import RETRAINED, Measurement
 from unlearnbench.models.devices import ranks
+from unlearnbench.registry import find
 from unlearnbench.results.score import Metric, Score
 from unlearnbench.unlearning.examiner import Examiner
 
 if TYPE_CHECKING:
     from unlearnbench.experiments.cell import Cell
+    from unlearnbench.metrics.task import Task
     from unlearnbench.models.language_model import LanguageModel
 
 PHASE = "calibrate"
@@ -67,18 +69,30 @@ def _stop_line(
     return StopLine(**measured_once("stop_lines", question, model.meter, measured))
 
 
+def is_shared(cell: "Cell", task: "Task") -> bool:
+    """Whether runs may share what a task finds of a model that nobody trained.
+
+    The model's own measurements are the same beside every forget set.  A comparison with the
+    retrained model loads a second network, and is kept by forget set.
+    """
+    return task.is_of_model_alone or (RETRAINED in task.needs and cell.retrained is not None)
+
+
 def scores_of_untouched(
     cell: "Cell", task: str, model: "LanguageModel", measure: Callable[[], Measurement]
 ) -> Measurement:
-    """A task's scores of a model that nobody trained: the same beside every forget set."""
+    """A task's scores of a model that nobody trained, measured once."""
     if ranks.world_size() > 1:
         return measure()
+    named = ["protocol", "tasks", "texts", "sets", "software"]
+    if not find("tasks", task).is_of_model_alone:  # type: ignore[attr-defined]
+        named += [name for name in ("forget_set", "benchmark") if name in cell.identity]
     question = [
         task,
         cell.model.identity,
         cell.seed,
         cell.threads,
-        {name: cell.identity[name] for name in ("protocol", "tasks", "texts", "sets", "software")},
+        {name: cell.identity[name] for name in named},
     ]
 
     def measured() -> dict[str, Any]:

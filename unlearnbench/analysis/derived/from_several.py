@@ -8,12 +8,19 @@ import numpy as np
 from unlearnbench.analysis.derived import aggregates, resampling
 from unlearnbench.analysis.derived.from_attacks import FORGET
 from unlearnbench.analysis.derived.klom import klom
-from unlearnbench.analysis.derived.measured import ANSWERS, CHOICES, REPLIES, Measured, same_items
+from unlearnbench.analysis.derived.measured import (
+    ANSWERS,
+    CHOICES,
+    DISTANCE,
+    REPLIES,
+    Measured,
+    same_items,
+)
 from unlearnbench.analysis.derived.resampling import Estimate, combined, from_ends
 from unlearnbench.analysis.derived.row import Row
 from unlearnbench.analysis.derived.score import RETRAINED
 
-_MARGIN = f"{FORGET}_margin"
+_MARGINS = ((ANSWERS, f"{FORGET}_margin"), (DISTANCE, "margin"))
 _SEMEVAL_TASKS = (1, 2, 3)
 
 
@@ -63,25 +70,29 @@ def _membership_score(area: Estimate) -> Estimate:
     return replace(score, ends=(min(of_ends), best))
 
 
-def has_margins(measured: Measured) -> bool:
-    """Whether KLOM's margins were measured."""
-    return measured.has(ANSWERS, _MARGIN)
+def margins_in(measured: Measured) -> tuple[str, str] | None:
+    """Task and metric of KLOM's margins: an answer's, or a row's; None if none were measured."""
+    return next((place for place in _MARGINS if measured.has(*place)), None)
 
 
 def margins_apart(row: Row, own: Sequence[Measured], retrained: Sequence[Measured]) -> None:
     """KLOM between the seeds of a row and retrained models: mean and 95th percentile of items."""
-    if min(len(own), len(retrained)) < 2 or not has_margins(row.own):
+    if (place := margins_in(row.own)) is None:
         return
-    first = row.own.known(ANSWERS, _MARGIN)
+    own, retrained = ([m for m in models if m.has(*place)] for models in (own, retrained))
+    if min(len(own), len(retrained)) < 2:
+        return
+    first = row.own.known(*place)
     items = tuple(sorted(first))
     margins = []
     for models in (own, retrained):
-        values = [m.known(ANSWERS, _MARGIN) for m in models]
+        values = [m.known(*place) for m in models]
         margins.append([same_items(each, first, "KLOM")[0] for each in values])
     of_items = klom(margins[0], margins[1])
     weights = resampling.weights_of(FORGET, items)
     draws = None if weights is None else weights @ of_items
     n = len(items)
     mean = Estimate(float(of_items.mean()), draws, n, n_least=n)
+    row.n_margins = len(own), len(retrained)
     row.put_estimate("klom_mean", mean, RETRAINED)
     row.put("klom_95", float(np.percentile(of_items, 95)), n, None, RETRAINED)

@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from unlearnbench.analysis.derived.resampling import Estimate
 
 ANSWERS, REPLIES, MEMBERSHIP, CHOICES = "answers", "replies", "membership", "multiple_choice"
+DISTANCE = "distance"
 DEPTH = "depth"  # an attack, which describes the model: task and metric
-TASKS = frozenset({ANSWERS, REPLIES, MEMBERSHIP, CHOICES})
+TASKS = frozenset({ANSWERS, REPLIES, MEMBERSHIP, CHOICES, DISTANCE})
 
 
 class Unfit(Exception):

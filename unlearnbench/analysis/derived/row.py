@@ -19,6 +19,7 @@ class Row:
     scores: dict[str, Derived] = field(default_factory=dict)
     metrics: dict[str, DerivedMetric] = field(default_factory=dict)
     estimates: dict[str, Estimate] = field(default_factory=dict)  # what others are made of
+    n_margins: tuple[int, int] | None = None  # seeds of its own and retrained models in KLOM
     reasons: list[str] = field(default_factory=list)  # why a score that could be is not there
 
     def attempt(self, derive: Callable[["Row"], None]) -> None:

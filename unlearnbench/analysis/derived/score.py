@@ -74,7 +74,7 @@ _FIXED = (
     _share("task_aggregate", "Task aggregate", True),
     _share("membership_score", "MIA score", True),
     _share("semeval_score", "SemEval score", True),
-    _share("klom_mean", "KLOM mean (nats)", False),
+    DerivedMetric("klom_mean", "KLOM mean (nats)", False, decimals=3, leads=True),
     _share("klom_95", "KLOM 95% (nats)", False),
 )
 METRICS = {metric.name: metric for metric in _FIXED}

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from unlearnbench.analysis.build_table import failure_of
 from unlearnbench.analysis.derived.measured import (
     DEPTH,
+    DISTANCE,
     TASKS,
     Measured,
     closest,
@@ -82,7 +83,7 @@ def _rows(results: Sequence[Result]) -> dict[str, "Row"]:
             from_several.semeval,
         ):
             row.attempt(derivation)
-        if reference is not None and from_several.has_margins(row.own):
+        if reference is not None and from_several.margins_in(row.own):
             seeds = [measured[r.key] for r in _seeds(result, usable)]
             retrained = [measured[r.key] for r in _retrained(result, usable)]
             row.attempt(lambda row: from_several.margins_apart(row, seeds, retrained))  # noqa: B023
@@ -111,8 +112,9 @@ def _reference(result: Result, results: Sequence[Result]) -> tuple[Result | None
 
 def _measured_against(result: Result, candidates: Sequence[Result]) -> list[Result]:
     """Those of the retrained model that a task measured the row against, as `distance` does."""
-    retrained = (result.identity.get("benchmark") or {}).get("retrained") or {}
-    weights = retrained.get("weights_sha256")
+    parts = (result.identity.get(name) or {} for name in ("benchmark", "tasks"))
+    retrained = next((part["retrained"] for part in parts if "retrained" in part), None)
+    weights = (retrained or {}).get("weights_sha256")
     return [r for r in candidates if r.model.weights_sha256 == weights]
 
 
@@ -164,7 +166,14 @@ def _notes(rows: Iterable["Row"]) -> Iterator[Note]:
         if labels:
             text = f"Relative to the {what} ({', '.join(references)}) of the same forget set"
             yield Note("relative", f"{text}: {', '.join(labels)}.")
-    alone = [row for row in every if row.reference is None and row.own.result.role != RETRAINED]
+    alone = [
+        row
+        for row in every
+        if row.reference is None
+        and row.own.result.role != RETRAINED
+        # A distance has its retrained model, whether that has a row or not.
+        and row.own.result.scores.keys() & (TASKS - {DISTANCE})
+    ]
     if any(not row.reasons for row in alone):
         yield Note(
             "no_reference",
@@ -172,6 +181,7 @@ def _notes(rows: Iterable["Row"]) -> Iterator[Note]:
             "one; they appear as soon as its result lies in the folder.",
         )
     yield from _privacy_note(every)
+    yield from _klom_note(every)
     reasons: dict[str, dict[str, None]] = {}
     for row in every:
         for reason in row.reasons:
@@ -191,3 +201,16 @@ def _privacy_note(rows: Sequence["Row"]) -> Iterator[Note]:
     if without:
         text += f"; without UDS ({', '.join(dict.fromkeys(without))}) it is s_MIA alone"
     yield Note("privacy", f"{text}.")
+
+
+def _klom_note(rows: Sequence["Row"]) -> Iterator[Note]:
+    """How many models KLOM is over, and what is left of it where there is no difference."""
+    from unlearnbench.analysis.derived.klom import klom_of_equals
+
+    for own, retrained in sorted({row.n_margins for row in rows if row.n_margins is not None}):
+        equals = klom_of_equals(own, retrained)
+        yield Note(
+            "klom",
+            f"KLOM over {own} seeds of a row and {retrained} retrained models: so many of one and "
+            f"the same distribution have {equals:.1f} nats on average, and no two have over 11.5.",
+        )
