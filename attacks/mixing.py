@@ -46,7 +46,7 @@ class Mixing(Attack):
         Both networks of a pair that is decoded as one (WHP) go back to the original, which is
         what the pair of it and itself answers as.
         """
-        from unlearnbench.attacking.weights import networks_of
+        from unlearnbench.models.paired import networks_of
 
         assert target.load_original is not None
         original = target.load_original().network

@@ -24,7 +24,7 @@ from unlearnbench.analysis.table import (
     columns_of,
 )
 from unlearnbench.errors import UserError
-from unlearnbench.results.record import Result, StopRecord
+from unlearnbench.results.record import TRAINED, Result, StopRecord
 
 
 def build_table(results: Sequence[Result]) -> Table:
@@ -51,7 +51,7 @@ def _finished(
     return Table(columns, compared, other, notes_of(compared, columns, other))
 
 
-ROLES = ("before", "dedup", "retrained", "null", "method")
+ROLES = ("before", "dedup", "retrained", "null", "sham", "method")
 K = TypeVar("K", bound=Hashable)
 
 
@@ -134,9 +134,10 @@ def _facets(result: Result) -> dict[str, Any]:
     """What makes a row another row: every setting but the seed, and the weights."""
     settings = {k: v for k, v in result.method.settings.items() if k != "seed"}
     facets = {**settings, "model": result.model.name, "weights": result.model.weights_sha256[:8]}
-    if result.role == "method":  # the encoder that finds pairs; reference rows have none
+    if result.role in TRAINED:  # the encoder that finds pairs; reference rows have none
         facets["pairs"] = (result.identity.get("encoders") or {}).get("pairs", "")[:8]
-    return {**facets, **_schedule(result)}
+    noise = {f"noise {n}": v for n, v in (result.identity.get("noise") or {}).items()}
+    return {**facets, **_schedule(result), **noise}
 
 
 def _schedule(result: Result) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from unlearnbench.analysis.table import (
     Row,
 )
 from unlearnbench.protocol import Protocol
-from unlearnbench.results.record import IMPORTED, Result, StopRecord
+from unlearnbench.results.record import IMPORTED, TRAINED, Result, StopRecord
 
 
 def differing_protocol_settings(name: str, protocol: dict[str, Any]) -> dict[str, Any]:
@@ -169,9 +169,9 @@ def _is_unequal(row: Row, rows: Sequence[Row]) -> bool:
     sets = {run.content_sha256 for other in rows for run in other.runs}
     if {run.content_sha256 for run in row.runs} != sets:
         return True
-    if row.role != "method":  # a reference row has nothing random in it
+    if row.role not in TRAINED:  # a reference row has nothing random in it
         return False
-    cells = {(run.content_sha256, run.seed) for o in rows if o.role == "method" for run in o.runs}
+    cells = {(run.content_sha256, run.seed) for o in rows if o.role in TRAINED for run in o.runs}
     return {(run.content_sha256, run.seed) for run in row.runs} != cells
 
 
@@ -278,7 +278,7 @@ def _why_missing(group: Group, name: str) -> str:
 
 
 def _references(group: Group) -> str:
-    rows = [row.label for row in group.rows if row.role in ("before", "retrained", "null")]
+    rows = [row.label for row in group.rows if row.role in ("before", "retrained", "null", "sham")]
     scores = "" if group.benchmark else " and not in s_z and s_m"
     return f"For reference, not ranked{scores}: {listed(rows)}." if rows else ""
 

@@ -9,16 +9,10 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from unlearnbench.errors import UserError
-from unlearnbench.models.paired import Pair
+from unlearnbench.models.paired import networks_of
 
 if TYPE_CHECKING:
     from unlearnbench.models.language_model import LanguageModel
-
-
-def networks_of(model: "LanguageModel") -> tuple[Any, ...]:
-    """The model's network; of a pair that is decoded as one (WHP) both."""
-    pair = Pair.of(model.network)
-    return (model.network,) if pair is None else (pair.base, pair.reinforced)
 
 
 def linear_layers(network: Any) -> dict[str, nn.Module]:

@@ -14,7 +14,7 @@ from unlearnbench.files.software import (
 )
 from unlearnbench.protocol import Protocol
 from unlearnbench.registry import find
-from unlearnbench.results.record import Role, key_of
+from unlearnbench.results.record import TRAINED, Role, key_of
 
 if TYPE_CHECKING:
     from unlearnbench.data.evaluation_sets import EvaluationSet
@@ -34,6 +34,14 @@ class PlannedAttack:
     settings: dict[str, Any]  # all of them
     base: str  # key of the cell that measures the model itself, by which it is kept
     unlearned_by: str  # digest of the software that unlearned it
+
+
+@dataclass(frozen=True)
+class PlannedNoise:
+    """What stands in place of a method's update, in a sham row."""
+
+    settings: dict[str, Any]  # all of them
+    base: str  # key of the method's own cell, by which its model may be kept
 
 
 @dataclass(frozen=True)
@@ -65,6 +73,7 @@ class Cell:
     models: str | None = None  # folder to keep the unlearned model in; changes no number
     must_keep_model: bool = False  # a result without its model in that folder is not enough
     attack: PlannedAttack | None = None
+    noise: PlannedNoise | None = None
     traces: str | None = None  # folder to write a trace of the run into; changes no number
     variant: str = ""  # of a named experiment; tells titles apart, changes no number
     identity: dict[str, Any] = field(default_factory=dict)
@@ -75,9 +84,20 @@ class Cell:
         return key_of(self.identity)
 
     @property
+    def is_trained(self) -> bool:
+        """Whether a method changes its model before it is measured."""
+        return self.role in TRAINED
+
+    @property
+    def model_key(self) -> str:
+        """By which the unlearned model is kept that it takes: its own, or another cell's."""
+        taken = self.attack or self.noise
+        return taken.base if taken else self.key
+
+    @property
     def title(self) -> str:
         """What a person calls it: 'nano-neo: NEO + ICU, forget set 0, seed 42'."""
-        seed = f", seed {self.seed}" if self.role == "method" else ""
+        seed = f", seed {self.seed}" if self.is_trained else ""
         label = f"{self.label} {self.variant}".strip()
         attack = f", under {self.attack.label}" if self.attack else ""
         return f"{self.group}: {label}, forget set {self.run}{seed}{attack}"
@@ -85,22 +105,22 @@ class Cell:
 
 def identity_of(cell: Cell) -> dict[str, Any]:
     """Everything that can change a cell's numbers; the software stands apart from the question."""
-    is_method = cell.role == "method"
-    training = cell.model.strategy.identity if is_method or cell.attack else {}
+    is_trained = cell.is_trained
+    training = cell.model.strategy.identity if is_trained or cell.attack else {}
     return {
         "schema_version": IDENTITY_VERSION,
         "role": cell.role,
         "group": cell.group,
         "model": cell.model.identity,
         "stop": {"line": cell.stop, "of": cell.main.identity},
-        "el_epochs": cell.el_epochs if is_method else "",
+        "el_epochs": cell.el_epochs if is_trained else "",
         "method": {"name": cell.method, "settings": cell.settings},
         "forget_set": {
             "run": cell.run,  # its folder's place and name can change no number
             "sha256": cell.data.forget_sha256[cell.run],
             "limit": cell.limit,
             # Only where it differs from the plain way, as below.
-            **(_pairing(cell) if is_method else {}),
+            **(_pairing(cell) if is_trained else {}),
             **_stock_refusals(cell),
         },
         "protocol": asdict(cell.protocol),
@@ -111,13 +131,14 @@ def identity_of(cell: Cell) -> dict[str, Any]:
         # A reference row has no pairs.
         "encoders": {
             "bert": cell.data.bert_sha256,
-            "pairs": cell.data.encoder_sha256 if is_method else "",
+            "pairs": cell.data.encoder_sha256 if is_trained else "",
         },
         "threads": cell.threads,
         # Only where it differs from the plain way: results of before it could are still the same.
         **({"training": training} if training else {}),
         **_benchmark(cell),
         **({"attack": _attack(cell)} if cell.attack else {}),
+        **({"noise": cell.noise.settings} if cell.noise else {}),
         "software": software_of(cell),
     }
 
@@ -150,7 +171,7 @@ def _attack(cell: Cell) -> dict[str, Any]:
         "settings": planned.settings,
         "files": attack_files(cell),
         "models": models,
-        "unlearned_by": planned.unlearned_by if cell.role == "method" else "",
+        "unlearned_by": planned.unlearned_by if cell.is_trained else "",
     }
 
 

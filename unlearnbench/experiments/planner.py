@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from unlearnbench import registry
-from unlearnbench.errors import UserError, unknown
+from unlearnbench.errors import UserError
 from unlearnbench.experiments.attack_choice import ATTACKED, AttackChoice
 from unlearnbench.experiments.benchmark_choice import (
     check_is_asked,
@@ -33,6 +33,13 @@ from unlearnbench.experiments.method_settings import (
 )
 from unlearnbench.experiments.model_choice import ModelChoice, choose_model
 from unlearnbench.experiments.schedule_choice import check_warmup, schedule_for, with_budget_text
+from unlearnbench.experiments.shams import (
+    ShamChoice,
+    is_sham,
+    noise_cell,
+    reference_roles,
+    with_usual_rate,
+)
 from unlearnbench.experiments.wrapped import (
     adapted,
     check_wrappers,
@@ -45,7 +52,6 @@ from unlearnbench.models.devices.strategy import n_processes
 from unlearnbench.protocol import Protocol
 from unlearnbench.results.record import Role
 
-REFERENCES: tuple[Role, ...] = ("before", "dedup", "retrained", "null")
 REFERENCE_LABELS = {
     "before": "{family} (before unlearning)",
     "dedup": "{reference}",
@@ -84,11 +90,15 @@ class Planner:
         self.tasks = chosen_plugins("tasks", experiment.tasks)
         self.attacks = AttackChoice.of(experiment, self.tasks)
         of_attacks = {**self.attacks.tasks, **self.attacks.attacks}
-        owners = {**parts_of(self.methods), **self.methods, **self.tasks, **of_attacks}
+        self.shams = ShamChoice.of(experiment, self.methods)
+        shams = adapted(dict(self.shams.methods), experiment.adapter)
+        self.trained = {**self.methods, **shams}
+        owners = {**parts_of(self.trained), **self.trained, **self.tasks, **of_attacks}
+        owners |= self.shams.owners
         self.overrides = parse_set(experiment.settings, owners)
         named = Protocol.named(experiment.protocol)
         self.protocol = replace(named, **self.overrides.get("protocol", {}))
-        self.references = _reference_roles(experiment.references)
+        self.references = reference_roles(experiment.references)
         self.warnings: list[str] = []
         self._retrained: dict[tuple[str, str], ModelChoice | None] = {}
 
@@ -139,19 +149,26 @@ class Planner:
                     cell = self._cell(role, label, reference, model, data, run)
                     yield cell
                     yield from self._under_attack(cell)
-        for method in self.methods.values():
+        rates: list[float] = []
+        for method in sorted(self.trained.values(), key=is_sham):
             chosen = self.settings(method, model, data)
+            kind: Role = "sham" if is_sham(method) else "method"
+            if kind == "sham":
+                chosen = with_usual_rate(chosen, rates)
             configured = construct(method, chosen.values)
+            rates.append(configured.learning_rate)
             check_wrappers(configured, model)
             own = model.with_schedule(schedule_for(method, schedule, self.warnings))
             for run in data.runs:
                 data.check_method(configured, run, self.experiment.limit, model, self.protocol)
                 for seed in self.experiment.seeds:
                     label = f"{model.family} + {method.label}"
-                    cell = self._cell("method", label, own, own, data, run, method, chosen, seed)
+                    cell = self._cell(kind, label, own, own, data, run, method, chosen, seed)
                     n_rows = len(data.doc_ids(run, cell.limit))
                     check_warmup(own.strategy.schedule, method.name, cell.settings, n_rows)
                     yield cell
+                    if self.shams.has_noise and kind == "method":
+                        yield noise_cell(cell, model.family, self.overrides.get("noise", {}))
                     yield from self._under_attack(cell)
 
     def _under_attack(self, base: Cell) -> Iterator[Cell]:
@@ -246,7 +263,7 @@ class Planner:
     ) -> Cell:
         experiment, world = self.experiment, data.world or model.world
         out = Path(experiment.out).absolute()  # a cell may run elsewhere than here
-        keeps = experiment.save_models or experiment.attacks
+        keeps = experiment.save_models or experiment.attacks or self.shams.has_noise
         by_default = data.world.el_epochs if data.world else "all"
         cell = Cell(
             role=role,
@@ -264,7 +281,7 @@ class Planner:
             protocol=self.protocol,
             stop=data.stop,
             seed=seed,
-            position=list(self.methods).index(method.name) if method else 0,
+            position=list(self.trained).index(method.name) if method else 0,
             threads=experiment.threads or (world.threads if world else cores()),
             tasks={name: self.overrides.get(name, {}) for name in self.tasks},
             el_epochs=by_default if experiment.el_epochs == "auto" else experiment.el_epochs,
@@ -298,19 +315,6 @@ def _check_revision(experiment: Experiment) -> None:
             f"--revision {experiment.revision} is a revision of one model, not of "
             f"{len(on_hub)} ({', '.join(on_hub)}); run them one at a time: --model {on_hub[0]}"
         )
-
-
-def _reference_roles(requested: tuple[str, ...]) -> tuple[Role, ...]:
-    """The requested reference rows; raises `UserError` for one that does not exist."""
-    if requested == ("auto",):
-        return REFERENCES
-    if requested in (("none",), ()):
-        return ()
-    for name in requested:
-        if name not in REFERENCES:
-            available = ("auto", "none", *REFERENCES) if len(requested) == 1 else REFERENCES
-            raise unknown("reference", name, available, "unlearnbench run --help")
-    return tuple(role for role in REFERENCES if role in requested)
 
 
 def cores() -> int:

@@ -67,7 +67,7 @@ def measure_model(
     tasks = tasks_of(cell)
 
     def measured(name: str, measure: "Callable[[], Measurement]") -> Measurement:
-        if cell.role != "method" and tasks[name].is_of_model_alone:
+        if not cell.is_trained and tasks[name].is_of_model_alone:
             return scores_of_untouched(cell, name, model, measure)
         return measure()
 
