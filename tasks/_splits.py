@@ -56,6 +56,9 @@ class SplitScores:
             decimals=column.decimals,
             in_score=False,
             documents="rows" if is_to_go else "sets",
+            judges="forgetting"
+            if split.role == "forget" and column.high != "fluent"
+            else "utility",
         )
         if metric.name in self.scores:
             raise UserError(

@@ -148,6 +148,7 @@ def _schedule(result: Result) -> dict[str, Any]:
 
 def _row(results: list[Result], label: str, columns: Sequence[Column]) -> Row:
     first, latest = results[0], _latest(results)
+    is_sham = first.role == "sham"
     used = [r for r in latest if failure_of(r) is None]
     failed = [r for r in latest if failure_of(r) is not None]
     return Row(
@@ -161,11 +162,16 @@ def _row(results: list[Result], label: str, columns: Sequence[Column]) -> Row:
         schedule=_schedule(first),
         stops=_distinct_stops(results),
         runs=tuple(_run(r) for r in used),
-        n_not_forgotten=sum(r.status == "not_forgotten" for r in used),
+        n_not_forgotten=0 if is_sham else sum(r.status == "not_forgotten" for r in used),
+        n_taken_for_forgotten=sum(_is_forgotten(r) for r in used) if is_sham else 0,
         failed_runs=tuple(_run(r) for r in failed),
         failures=tuple(failure_of(r) or "" for r in failed),
         n_superseded=len(results) - len(latest),
     )
+
+
+def _is_forgotten(result: Result) -> bool:
+    return result.trace is not None and result.trace.outcome == "forgotten"
 
 
 def _latest(results: Iterable[Result]) -> list[Result]:
@@ -269,7 +275,7 @@ def compare(group: Group, columns: Sequence[Column]) -> Group:
 
 def _ranks(column: Column, values: Sequence[float | None], cap: float | None) -> list[int | None]:
     """1 for the best and 2 for the second best value; equal as printed is equal in rank."""
-    printed = [_as_printed(column, value, cap) for value in values]
+    printed = [as_printed(column, value, cap) for value in values]
     measured = [v for v in printed if v is not None]
     if len(measured) < 2 or column.higher_is_better is None:
         return [None] * len(values)
@@ -277,7 +283,8 @@ def _ranks(column: Column, values: Sequence[float | None], cap: float | None) ->
     return [first_two.index(v) + 1 if v in first_two else None for v in printed]
 
 
-def _as_printed(column: Column, value: float | None, cap: float | None) -> float | None:
+def as_printed(column: Column, value: float | None, cap: float | None) -> float | None:
+    """A value rounded as a table prints it, infinite above the cap; None for none."""
     if value is None or value != value:
         return None
     if column.is_over_cap(value, cap):

@@ -278,7 +278,7 @@ def _why_missing(group: Group, name: str) -> str:
 
 
 def _references(group: Group) -> str:
-    rows = [row.label for row in group.rows if row.role in ("before", "retrained", "null", "sham")]
+    rows = [row.label for row in group.rows if row.role in ("before", "retrained", "null")]
     scores = "" if group.benchmark else " and not in s_z and s_m"
     return f"For reference, not ranked{scores}: {listed(rows)}." if rows else ""
 
