@@ -25,6 +25,13 @@ class RetainOnly(GradientMethod):
     name: ClassVar[str] = "retain_only"
     label: ClassVar[str] = "retain only"
     is_sham: ClassVar[bool] = True
+    source: ClassVar[str] = "Golatkar et al. 2020, their baseline of fine-tuning on retained data"
+    citation: ClassVar[str] = """@inproceedings{golatkar2020eternal,
+  title = {Eternal Sunshine of the Spotless Net: Selective Forgetting in Deep Networks},
+  author = {Golatkar, Aditya and Achille, Alessandro and Soatto, Stefano},
+  booktitle = {Proceedings of the IEEE/CVF Conference on Computer Vision and Pattern Recognition},
+  year = {2020}
+}"""
     formula: ClassVar[str] = "NLL(retain), of the item that stands beside each row to forget"
     needs: ClassVar[tuple[Need, ...]] = ("retain items",)
     sequences_per_row: ClassVar[int] = 1
