@@ -70,10 +70,8 @@ def test_a_model_that_was_not_kept_is_unlearned_again_with_the_same_numbers(run)
 
 @pytest.mark.slow
 def test_noise_of_a_method_that_collapsed_says_so(world, tmp_path):
-    command = world.options(
-        tmp_path / "out", "--references", "shams", "--set", "kumpr.learning_rate=1e30", "--set", "kumpr.batch_size=2",
-        methods="kumpr",
-    )  # fmt: skip
+    rates = ("--set", "kumpr.learning_rate=1e30", "--set", "kumpr.batch_size=2")
+    command = world.options(tmp_path / "out", "--references", "shams", *rates, methods="kumpr")
     cli(*command)
     results = by_label(tmp_path / "out")
     assert results["KUMPR"].status == results["noise (KUMPR)"].status == "failed"

@@ -105,3 +105,26 @@ class LinearWeights:
                     f"{own_name} of that shape"
                 )
             yield weight, matrix.to(weight.device)
+
+
+def mix_weights(
+    network: nn.Module, start: Mapping[str, Tensor], end: nn.Module, alpha: float
+) -> None:
+    """Set each weight to (1 - alpha) start + alpha end; exactly one of them at 0 and at 1.
+
+    Raises `UserError` for networks of other weights.
+    """
+    ends = dict(end.named_parameters())
+    with torch.no_grad():
+        for name, weight in network.named_parameters():
+            other = ends.get(name)
+            if other is None or other.shape != weight.shape:
+                raise UserError(f"the original model has no weight {name} of that shape")
+            weight.copy_(_between(start[name], other.detach().to(weight), alpha))
+
+
+def _between(start: Tensor, end: Tensor, alpha: float) -> Tensor:
+    """(1 - alpha) start + alpha end; at its ends bit for bit, the sign of a zero included."""
+    if alpha in (0, 1):
+        return end if alpha else start
+    return torch.lerp(start, end, alpha)

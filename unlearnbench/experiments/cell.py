@@ -163,9 +163,9 @@ def _attack(cell: Cell) -> dict[str, Any]:
     """What the model is given: the attack, and the other models that it looks at."""
     planned = cell.attack
     assert planned is not None
-    kind: Any = find("attacks", planned.name)
     looked_at = {"original model": cell.main, "retrained model": cell.retrained}
-    models = {n: m.identity for n, m in looked_at.items() if n in kind.needs and m is not None}
+    needs = _attack_needs(cell)
+    models = {n: m.identity for n, m in looked_at.items() if n in needs and m is not None}
     return {
         "name": planned.name,
         "settings": planned.settings,
@@ -175,12 +175,20 @@ def _attack(cell: Cell) -> dict[str, Any]:
     }
 
 
+def _attack_needs(cell: Cell) -> tuple[str, ...]:
+    assert cell.attack is not None
+    kind: Any = find("attacks", cell.attack.name)
+    splits = cell.data.splits(cell.run, cell.limit)
+    needs: tuple[str, ...] = kind.needed(any(split.role == "retain" for split in splits))
+    return needs
+
+
 def attack_files(cell: Cell) -> dict[str, str]:
     """Digests of the files that a cell's attack reads: those of its settings, and its texts."""
     assert cell.attack is not None
     kind: Any = find("attacks", cell.attack.name)
     files: dict[str, str] = kind(**cell.attack.settings).data_sha256()
-    texts = cell.data.texts_identity if "texts" in kind.needs else {}
+    texts = cell.data.texts_identity if "texts" in _attack_needs(cell) else {}
     return files | {f"text {name}": sha256 for name, sha256 in texts.items()}
 
 
