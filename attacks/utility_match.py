@@ -113,7 +113,7 @@ class UtilityMatch(Attack):
             "utility": match.utility,
             "utility_unmatched": match.visited[0][1],
             "evaluations": float(len(match.visited)),
-            "largest_rise_of_utility": max(match.largest_rise, 0.0),
+            "largest_rise_of_utility": match.largest_rise,
         }
         yield Point("matched", f"{self.share:.3g} of utility", model, facts=facts)
 

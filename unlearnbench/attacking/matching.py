@@ -29,7 +29,8 @@ class Match:
         """
         ordered = sorted({(0.0, 1.0), *self.visited})
         values = [utility for _, utility in ordered]
-        return max((b - a for i, a in enumerate(values) for b in values[i + 1 :]), default=0.0)
+        rises = [b - a for i, a in enumerate(values) for b in values[i + 1 :]]
+        return max(0.0, *rises)
 
 
 def match_utility(
