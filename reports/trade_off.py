@@ -49,6 +49,7 @@ class Plane:
     references: tuple[Point, ...]
     stop_lines: tuple[float, ...]
     missing: tuple[str, ...]  # compared rows without one of the two values
+    shams: tuple[Point, ...] = ()  # rows that must not look like unlearning
 
     @property
     def is_log(self) -> bool:
@@ -120,6 +121,7 @@ def _plane(findings: "Findings", group: "Group", forgetting: Quantity, utility: 
         tuple(p for p in by_label.values() if p.role in LINE_OF_ROLE),
         quantities.stop_lines(group, MA, forgetting.column.scale) if is_ma else (),
         tuple(row.label for row in group.compared if row.label not in by_label),
+        tuple(p for p in by_label.values() if p.role == "sham"),
     )
 
 
@@ -130,6 +132,7 @@ def _pair(x: float | None, y: float | None) -> tuple[float, float] | None:
 _LEFT_OUT = f" (no runs and whiskers where there are more than {MOST_WITH_RUNS} rows)."
 # Wide and pale, so that it shows under whiskers.
 _FRONT: dict[str, Any] = {"linewidth": 3.0, "alpha": 0.25}
+_SHAM: dict[str, Any] = {"marker": "x", "markersize": 4.0, "alpha": 0.6}
 
 
 @register
@@ -178,6 +181,7 @@ class TradeOff(StyledFigure[Planes]):
         for group, own in panels.items():
             yield f"Front in {group} ({_short(own)}, utility), {'; '.join(map(_front, own))}."
             yield _levels(own)
+            yield _shams(own)
             missing = [f"{name} in {p.utility.column.label}" for p in own for name in p.missing]
             yield f"Without a finite value: {', '.join(missing)}." if missing else ""
 
@@ -195,6 +199,8 @@ class TradeOff(StyledFigure[Planes]):
         handles |= drawing.reference_lines({r.role for plane in planes for r in plane.references})
         if any(plane.stop_lines for plane in planes):
             handles["stop line"] = drawing.line(linestyle="-.")
+        if any(plane.shams for plane in planes):
+            handles["sham"] = drawing.line(linestyle="", **_SHAM)
         drawing.legend(picture, handles)
         return picture
 
@@ -232,6 +238,13 @@ def _levels(planes: Sequence[Plane]) -> str:
     )
 
 
+def _shams(planes: Sequence[Plane]) -> str:
+    labels = dict.fromkeys(point.name for plane in planes for point in plane.shams)
+    if not labels:
+        return ""
+    return f"Crosses, where they are in the plane: shams, no unlearning ({', '.join(labels)})."
+
+
 def _draw_plane(axes: "Axes", plane: Plane, marks: dict[str, Mark]) -> None:
     for point in plane.points:
         _draw_point(axes, plane, point, marks[point.name])
@@ -249,6 +262,9 @@ def _draw_plane(axes: "Axes", plane: Plane, marks: dict[str, Mark]) -> None:
         is_scale = point.role == "null"  # as near as one retrained model comes to another
         if left < x < right or is_scale:
             axes.plot(x, y, "*", color=FOREGROUND, markersize=7, scalex=is_scale)
+    for sham in plane.shams:
+        if left < sham.mean[0] < right:
+            axes.plot(*sham.mean, color=FOREGROUND, scalex=False, **_SHAM)
     if plane.is_log:
         drawing.log_axis(axes, "y")
         axes.invert_yaxis()
