@@ -78,8 +78,9 @@ class UtilityMatch(Attack):
 
     def forward_tokens(self, n_rows: int, length: int) -> int:  # noqa: ARG002
         """Of the original and of each evaluation: the windows, or the items of a few splits."""
-        most = max(self.windows * _WINDOW, _MOST_SPLITS * self.items * length)
-        return (self.evaluations + 1) * most
+        of_texts, of_items = self.windows * _WINDOW, _MOST_SPLITS * self.items * length
+        most = {"perplexity": of_texts, "answers": of_items}
+        return (self.evaluations + 1) * most.get(self.utility, max(of_texts, of_items))
 
     def apply(self, model: "LanguageModel", target: Target) -> Iterator[Point]:
         """One point: the model at the share of its update that keeps the utility.

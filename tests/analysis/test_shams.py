@@ -8,6 +8,7 @@ from golden_results import result
 from unlearnbench.analysis.build_table import build_table, normalized_scores
 from unlearnbench.analysis.shams import confusions, notes_on_shams, unrecognised
 from unlearnbench.analysis.table import Table
+from unlearnbench.registry import find
 from unlearnbench.reporting.document import Findings
 from unlearnbench.results.record import Result
 from unlearnbench.results.score import Metric, table_i
@@ -155,3 +156,12 @@ def test_what_a_metric_judges_is_in_its_record():
                       "pile_ppl": False, "gpt": False}  # fmt: skip
     assert Metric("uds", "UDS", True, judges="forgetting").judges_forgetting
     assert not Metric("x", "X", False, documents="rows", judges="utility").judges_forgetting
+
+
+def test_the_trade_off_figure_crosses_shams_and_ranks_none():
+    figure: Any = find("reports", "trade-off")()
+    findings = Findings(tuple(RESULTS))
+    (planes,) = figure.panels(findings).values()
+    assert {p.name for p in planes[0].shams} == {"noise (ICU)", "retain only"}
+    assert not {p.name for p in planes[0].points} & {"noise (ICU)", "retain only"}
+    assert "Crosses, where they are in the plane: shams" in figure.caption(findings)

@@ -82,7 +82,7 @@ def forward_tokens(cell: "Cell") -> int:
 
 def _unlearning_tokens(cell: "Cell") -> int:
     schedule, rows, length = cell.model.strategy.schedule, n_rows(cell), row_length(cell)
-    if not cell.is_trained:
+    if not cell.is_trained or (cell.noise is not None and kept_model(cell) is not None):
         return examination_tokens(rows, length, 0)
     run = (rows, int(cell.settings["batch_size"]), int(cell.settings["max_epochs"]))
     n_epochs, n_steps = schedule.n_epochs(*run), schedule.length(*run).n_steps
