@@ -8,7 +8,7 @@ from unlearnbench.errors import UserError
 from unlearnbench.experiments.experiment import Experiment
 from unlearnbench.experiments.method_settings import chosen_plugins
 from unlearnbench.experiments.planner import Plan, make_plan
-from unlearnbench.experiments.shams import reference_roles
+from unlearnbench.experiments.shams import is_requested, reference_roles
 from unlearnbench.running.token_bounds import forward_tokens
 
 
@@ -35,6 +35,13 @@ def plan() -> Plan:
 )
 def test_shams_come_with_what_they_are_compared_with(requested, roles):
     assert reference_roles(requested) == roles
+
+
+def test_what_only_auto_asked_for_is_left_out_without_a_word():
+    assert not is_requested("dedup", ("auto", "shams"))
+    assert not is_requested("null", ("auto",))
+    assert is_requested("null", ("auto", "shams"))
+    assert is_requested("retrained", ("before",))  # a task asks for it
 
 
 @pytest.mark.parametrize("requested", [("sham",), ("none", "shams"), ("shams", "beforee")])

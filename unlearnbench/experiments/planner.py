@@ -35,6 +35,7 @@ from unlearnbench.experiments.model_choice import ModelChoice, choose_model
 from unlearnbench.experiments.schedule_choice import check_warmup, schedule_for, with_budget_text
 from unlearnbench.experiments.shams import (
     ShamChoice,
+    is_requested,
     is_sham,
     noise_cell,
     reference_roles,
@@ -200,7 +201,7 @@ class Planner:
             return model
         name = reference_name(role, self.experiment, model, data, run)
         if name is None:
-            if self.experiment.references != ("auto",):
+            if is_requested(role, self.experiment.references):
                 known = model.alias is not None and role in model.alias.references
                 of = " on these forget sets" if known else ""
                 self.warnings.append(

@@ -35,6 +35,12 @@ def reference_roles(requested: Sequence[str]) -> tuple[Role, ...]:
     return tuple(role for role in REFERENCES if role in chosen)
 
 
+def is_requested(role: str, requested: Sequence[str]) -> bool:
+    """Whether a row was asked for, and is not only taken because `auto` takes what there is."""
+    named = role in requested or (SHAMS in requested and role in _WITH_SHAMS)
+    return named or "auto" not in requested
+
+
 @dataclass(frozen=True)
 class ShamChoice:
     """The shams of an experiment: methods that train without forgetting, and noise."""
