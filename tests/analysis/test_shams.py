@@ -7,7 +7,7 @@ from golden_results import result
 
 from unlearnbench.analysis.build_table import build_table, normalized_scores
 from unlearnbench.analysis.shams import confusions, notes_on_shams, unrecognised
-from unlearnbench.analysis.table import Table
+from unlearnbench.analysis.table import Note, Table
 from unlearnbench.registry import find
 from unlearnbench.reporting.document import Findings
 from unlearnbench.results.record import Result
@@ -24,6 +24,10 @@ def made(label: str, *values: float, **changes: Any) -> Result:
     method = {"before": "none", "retrained": "none", "null": "none"}.get(role, label[6:].lower())
     scores = dict(zip(NAMES, values, strict=True))
     return result(label, method=method, role=role, scores=scores, **changes)
+
+
+def sham_notes(results: list[Result]) -> tuple[Note, ...]:
+    return notes_on_shams(build_table(results), {result.key: result for result in results})
 
 
 RESULTS = [
@@ -123,20 +127,20 @@ def test_the_notes_say_it_in_words():
 def test_nothing_found_is_said_too():
     results = [r for r in RESULTS if r.label not in ("NEO + retain only", "NEO + GA", "NEO + NPO")]
     far = made("NEO + NPO", 0.1, 0.5, 4.0, 10.0)
-    notes = [n for n in notes_on_shams(build_table([*results, far])) if n.kind == "sham_beats"]
+    notes = [n for n in sham_notes([*results, far]) if n.kind == "sham_beats"]
     assert [n.text for n in notes if "No metric" in n.text or "By s_" in n.text]
 
 
 def test_a_sham_under_the_stop_line_is_named_and_one_above_it_bears_no_mark():
     sham = made("NEO + retain only", 0.4, 0.6, 5.1, 7.9, trace=RESULTS[4].trace)
-    table = build_table([*RESULTS[:3], sham, *RESULTS[4:]])
-    kinds = {note.kind: note.text for note in notes_on_shams(table)}
+    kinds = {n.kind: n.text for n in sham_notes([*RESULTS[:3], sham, *RESULTS[4:]])}
     assert "NEO + retain only in 1 of 1 run" in kinds["sham_forgotten"]
     above = made("NEO + retain only", 0.4, 0.6, 5.1, 7.9, status="not_forgotten")
-    table = build_table([*RESULTS[:3], above, *RESULTS[4:]])
+    results = [*RESULTS[:3], above, *RESULTS[4:]]
+    table = build_table(results)
     row = next(r for r in table.groups[0].rows if r.label == above.label)
     assert row.markers == ""
-    assert "sham_forgotten" not in {note.kind for note in notes_on_shams(table)}
+    assert "sham_forgotten" not in {note.kind for note in sham_notes(results)}
 
 
 def test_many_shams_are_summed_up():
@@ -145,7 +149,7 @@ def test_many_shams_are_summed_up():
                scores={"el10": 0.25, "ma": 0.6, "entropy": 4.0, "pile_ppl": 9.0})
         for i in range(8)
     ]  # fmt: skip
-    notes = notes_on_shams(build_table([*RESULTS[4:], *many]))
+    notes = sham_notes([*RESULTS[4:], *many])
     by_ma = next(n.text for n in notes if n.kind == "sham_beats" and " MA " in n.text)
     assert "5 further shams before 1 at most" in by_ma
 

@@ -148,7 +148,6 @@ def _schedule(result: Result) -> dict[str, Any]:
 
 def _row(results: list[Result], label: str, columns: Sequence[Column]) -> Row:
     first, latest = results[0], _latest(results)
-    is_sham = first.role == "sham"
     used = [r for r in latest if failure_of(r) is None]
     failed = [r for r in latest if failure_of(r) is not None]
     return Row(
@@ -162,16 +161,12 @@ def _row(results: list[Result], label: str, columns: Sequence[Column]) -> Row:
         schedule=_schedule(first),
         stops=_distinct_stops(results),
         runs=tuple(_run(r) for r in used),
-        n_not_forgotten=0 if is_sham else sum(r.status == "not_forgotten" for r in used),
-        n_taken_for_forgotten=sum(_is_forgotten(r) for r in used) if is_sham else 0,
+        # That a sham has not forgotten is as it should be.
+        n_not_forgotten=sum(r.status == "not_forgotten" for r in used if r.role != "sham"),
         failed_runs=tuple(_run(r) for r in failed),
         failures=tuple(failure_of(r) or "" for r in failed),
         n_superseded=len(results) - len(latest),
     )
-
-
-def _is_forgotten(result: Result) -> bool:
-    return result.trace is not None and result.trace.outcome == "forgotten"
 
 
 def _latest(results: Iterable[Result]) -> list[Result]:

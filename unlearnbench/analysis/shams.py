@@ -6,12 +6,13 @@ utility by doing nothing.  So is one by which the retrained model, which must lo
 unlearning, stands behind a sham, or a score by which it stands behind a method.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from unlearnbench.analysis.build_table import as_printed, scores_of
 from unlearnbench.analysis.footnotes import format_value, runs
 from unlearnbench.analysis.table import S_M, S_Z, Cell, Column, Group, Note, Row, Table
+from unlearnbench.results.record import Result
 
 MOST_ROWS = 6  # named in a sentence; of more their number
 MOST_SHAMS = 3
@@ -115,17 +116,24 @@ def _is_before(column: Column, first: Row, second: Row, group: Group) -> bool:
 # ---- in words
 
 
-def notes_on_shams(table: Table) -> tuple[Note, ...]:
-    """The notes of every group that has sham rows; a group is named where there are several."""
+def notes_on_shams(table: Table, by_key: Mapping[str, Result]) -> tuple[Note, ...]:
+    """The notes of every group that has sham rows; a group is named where there are several.
+
+    `by_key` are the results that the rows' runs name.
+    """
     made = []
     every = (*table.metric_columns, *table.other_columns)
     for group in table.groups:
         start = f"{group.title}: " if len(table.groups) > 1 else ""
-        made += [Note(kind, start + text) for kind, text in _sentences(group, every) if text]
+        made += [
+            Note(kind, start + text) for kind, text in _sentences(group, every, by_key) if text
+        ]
     return tuple(made)
 
 
-def _sentences(group: Group, columns: Sequence[Column]) -> Iterator[tuple[str, str]]:
+def _sentences(
+    group: Group, columns: Sequence[Column], by_key: Mapping[str, Result]
+) -> Iterator[tuple[str, str]]:
     shams = _of_role(group, "sham")
     if not shams:
         return
@@ -133,7 +141,7 @@ def _sentences(group: Group, columns: Sequence[Column]) -> Iterator[tuple[str, s
     labels = ", ".join(row.label for row in shams)
     yield "shams", f"Must not look like unlearning, not ranked{scores}: {labels}."
     yield "sham_settings", _settings(group, shams)
-    yield "sham_forgotten", _taken_for_forgotten(group, shams)
+    yield "sham_forgotten", "" if group.benchmark else _taken_for_forgotten(shams, by_key)
     yield from _merged("sham_beats", _of_shams(group, confusions(group, columns)))
     yield from _merged("unrecognised", _of_retrained(unrecognised(group, columns)))
 
@@ -180,15 +188,19 @@ def _listed(rows: Sequence[Row], what: str) -> str:
     return f"{len(rows)} {what}"
 
 
-def _taken_for_forgotten(group: Group, shams: Sequence[Row]) -> str:
+def _taken_for_forgotten(shams: Sequence[Row], by_key: Mapping[str, Result]) -> str:
+    """Which shams the stop line takes for unlearned, and how often."""
+    ended = {row.label: sum(_is_forgotten(by_key[run.key]) for run in row.runs) for row in shams}
     reached = ", ".join(
-        f"{row.label} in {row.n_taken_for_forgotten} of {runs(len(row.runs))}"
+        f"{row.label} in {ended[row.label]} of {runs(len(row.runs))}"
         for row in shams
-        if row.n_taken_for_forgotten
+        if ended[row.label]
     )
-    if not reached or group.benchmark:
-        return ""
-    return f"Under the stop line, which takes them for unlearned: {reached}."
+    return f"Under the stop line, which takes them for unlearned: {reached}." if reached else ""
+
+
+def _is_forgotten(result: Result) -> bool:
+    return result.trace is not None and result.trace.outcome == "forgotten"
 
 
 def _settings(group: Group, shams: Sequence[Row]) -> str:

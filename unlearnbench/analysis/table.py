@@ -149,7 +149,6 @@ class Row:
     runs: tuple[Run, ...] = ()  # those in the means
     failed_runs: tuple[Run, ...] = ()  # those that are not, in the order of `failures`
     n_not_forgotten: int = 0  # of `runs`
-    n_taken_for_forgotten: int = 0  # of a sham's `runs`: under the stop line
     failures: tuple[str, ...] = ()  # why each run that is not in the means is left out
     n_superseded: int = 0  # older results of the same cell, left out
     markers: str = ""  # footnotes: † ‡ § ¶

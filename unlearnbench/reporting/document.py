@@ -44,7 +44,7 @@ class Findings:
         from unlearnbench.analysis.statistics.marking import with_intervals
 
         table = build_table(self.results)
-        table = replace(table, notes=(*table.notes, *notes_on_shams(table)))
+        table = replace(table, notes=(*table.notes, *notes_on_shams(table, self.by_key)))
         if len(self.results) > MANY:
             return replace(table, notes=(*table.notes, _WITHOUT_INTERVALS, *self.notes))
         table = with_intervals(table, self.by_key)
