@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from unlearnbench.data.items import Split
     from unlearnbench.models.language_model import LanguageModel
 
-UDS = Metric("depth", "UDS", True, decimals=3, in_score=False, documents="rows")
+UDS = Metric(
+    "depth", "UDS", True, decimals=3, in_score=False, documents="rows", judges="forgetting"
+)
 
 
 @register

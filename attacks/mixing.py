@@ -1,17 +1,14 @@
 """Mixing: weights on the straight line from the unlearned model back to the original one."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from unlearnbench.attacking.attack import Attack, Point, Target
-from unlearnbench.errors import UserError
 from unlearnbench.registry import register
 from unlearnbench.settings import setting
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
-
     from unlearnbench.models.language_model import LanguageModel
 
 
@@ -46,7 +43,8 @@ class Mixing(Attack):
         Both networks of a pair that is decoded as one (WHP) go back to the original, which is
         what the pair of it and itself answers as.
         """
-        from unlearnbench.attacking.weights import networks_of
+        from unlearnbench.attacking.weights import mix_weights
+        from unlearnbench.models.paired import networks_of
 
         assert target.load_original is not None
         original = target.load_original().network
@@ -56,30 +54,3 @@ class Mixing(Attack):
             for network, start in zip(networks, starts, strict=True):
                 mix_weights(network, start, original, alpha)
             yield Point(f"alpha={alpha:g}", f"α = {alpha:g}", model, position=alpha)
-
-
-def mix_weights(
-    network: "nn.Module", start: "Mapping[str, Tensor]", end: "nn.Module", alpha: float
-) -> None:
-    """Set each weight to (1 - alpha) start + alpha end; exactly one of them at 0 and at 1.
-
-    Raises `UserError` for networks of other weights.
-    """
-    import torch
-
-    ends = dict(end.named_parameters())
-    with torch.no_grad():
-        for name, weight in network.named_parameters():
-            other = ends.get(name)
-            if other is None or other.shape != weight.shape:
-                raise UserError(f"mixing: the original model has no weight {name} of that shape")
-            weight.copy_(_between(start[name], other.detach().to(weight), alpha))
-
-
-def _between(start: "Tensor", end: "Tensor", alpha: float) -> "Tensor":
-    """(1 - alpha) start + alpha end; at its ends bit for bit, the sign of a zero included."""
-    import torch
-
-    if alpha in (0, 1):
-        return end if alpha else start
-    return torch.lerp(start, end, alpha)

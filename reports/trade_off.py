@@ -57,6 +57,7 @@ class Plane:
     missing: tuple[str, ...]  # compared rows without one of the two values
     origin: tuple[float, float] | None = None  # the retrained model's values, where there is one
     nearness: str = ""  # the compared rows' distances to it, in a sentence
+    shams: tuple[Point, ...] = ()  # rows that must not look like unlearning
 
     @property
     def is_log(self) -> bool:
@@ -147,6 +148,7 @@ def _plane(findings: "Findings", group: "Group", forgetting: Quantity, utility: 
         tuple(row.label for row in group.compared if row.label not in by_label),
         origin,
         _nearness(findings.table, group) if origin is not None else "",
+        tuple(p for p in by_label.values() if p.role == "sham"),
     )
 
 
@@ -172,6 +174,7 @@ _BOX: dict[str, Any] = {"alpha": 0.12}
 # Round a point, where the front is no line: it lies on both sides of the origin.
 _RING: dict[str, Any] = {"marker": "o", "markersize": 11, "markerfacecolor": "none",
                          "markeredgewidth": 2.0, "alpha": 0.25}  # fmt: skip
+_SHAM: dict[str, Any] = {"marker": "x", "markersize": 4.0, "alpha": 0.6}
 
 
 @register
@@ -215,6 +218,7 @@ class TradeOff(StyledFigure[Planes]):
             yield f"Front in {group} ({_short(own)}, utility), {'; '.join(map(_front, own))}."
             yield own[0].nearness
             yield _levels(own)
+            yield _shams(own)
             missing = [f"{name} in {p.utility.column.label}" for p in own for name in p.missing]
             yield f"Without a finite value: {', '.join(missing)}." if missing else ""
 
@@ -237,6 +241,8 @@ class TradeOff(StyledFigure[Planes]):
             handles["as far as a second retraining"] = drawing.line(linewidth=6, **_BOX)
         if any(plane.stop_lines for plane in planes):
             handles["stop line"] = drawing.line(linestyle="-.")
+        if any(plane.shams for plane in planes):
+            handles["sham"] = drawing.line(linestyle="", **_SHAM)
         drawing.legend(picture, handles)
         return picture
 
@@ -320,6 +326,13 @@ def _levels(planes: Sequence[Plane]) -> str:
     )
 
 
+def _shams(planes: Sequence[Plane]) -> str:
+    labels = dict.fromkeys(point.name for plane in planes for point in plane.shams)
+    if not labels:
+        return ""
+    return f"Crosses, where they are in the plane: shams, no unlearning ({', '.join(labels)})."
+
+
 def _draw_plane(axes: "Axes", plane: Plane, marks: dict[str, Mark]) -> None:
     for point in plane.points:
         _draw_point(axes, plane, point, marks[point.name])
@@ -361,6 +374,10 @@ def _draw_references(axes: "Axes", plane: Plane) -> None:
         if point.role == "null" and plane.origin is not None:
             ends = (y, 1 / y) if plane.is_log else (y, -y)
             axes.fill_between([-abs(x), abs(x)], *ends, color=FOREGROUND, linewidth=0, **_BOX)
+    for sham in plane.shams:
+        x, y = plane.place(sham.mean)
+        if left < x < right:
+            axes.plot(x, y, color=FOREGROUND, scalex=False, **_SHAM)
 
 
 def _draw_point(axes: "Axes", plane: Plane, point: Point, mark: Mark) -> None:

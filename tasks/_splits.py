@@ -57,6 +57,9 @@ class SplitScores:
             in_score=False,
             leads=column.high == "far" and split.role == "forget",
             documents="rows" if is_to_go else "sets",
+            judges="forgetting"
+            if split.role == "forget" and column.high != "fluent"
+            else "utility",
         )
         if metric.name in self.scores:
             raise UserError(

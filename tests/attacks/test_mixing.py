@@ -4,7 +4,8 @@ import pytest
 import torch
 from weight_attacks import model_of, pair_of, same_bits, shifted, target_of, weights_at
 
-from unlearnbench.attacks.mixing import Mixing, mix_weights
+from unlearnbench.attacking.weights import mix_weights
+from unlearnbench.attacks.mixing import Mixing
 from unlearnbench.errors import UserError
 
 

@@ -63,6 +63,7 @@ def test_a_run_takes_five_methods_unless_they_are_named() -> None:
     assert list(chosen_plugins("methods", ())) == DEFAULT
     everyone = list(registry.methods())
     assert "faulty" in everyone
+    everyone.remove("retain_only")  # a sham
     assert list(chosen_plugins("methods", ("all",))) == everyone
     assert list(chosen_plugins("methods", ("kl", "all"))) == ["kl", *(set_without("kl", everyone))]
     of_splits = {name for name, task in registry.tasks().items() if SPLITS in task.needs}

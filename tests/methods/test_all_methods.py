@@ -42,7 +42,7 @@ def mean_nll(model: LanguageModel, forget_set: ForgetSet) -> float:
         return float(batch.target_nll_per_row.mean())
 
 
-@pytest.mark.parametrize("name", list(methods()))
+@pytest.mark.parametrize("name", [n for n, method in methods().items() if not method.is_sham])
 def test_an_epoch_forgets_and_leaves_the_original_alone(name: str) -> None:
     model, forget_set = nano()
     before = {n: p.detach().clone() for n, p in model.network.named_parameters()}

@@ -59,6 +59,10 @@ def sized(name, n_parameters=10, max_epochs=0, **schedule):
         method="icu" if name == "icu" else "kumpr",
         settings={"max_epochs": max_epochs, "batch_size": 2} if max_epochs else {},
         attack=None,
+        noise=None,
+        is_trained=name not in ("before", "dedup"),
+        key=name,
+        model_key=name,
         protocol=SimpleNamespace(sequence="prefix+suffix"),
         model=SimpleNamespace(
             n_parameters=n_parameters, strategy=Strategy(schedule=Schedule(**schedule))

@@ -254,7 +254,7 @@ def cell(**strategy) -> SimpleNamespace:
         device="cpu",
         requested="nowhere-to-be-found",
     )
-    return SimpleNamespace(model=model, settings={"batch_size": 8}, role="method", method="icu")
+    return SimpleNamespace(model=model, settings={"batch_size": 8}, is_trained=True, method="icu")
 
 
 def test_changes_go_from_the_smallest_to_the_largest_and_are_none_that_is_made() -> None:

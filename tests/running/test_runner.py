@@ -321,8 +321,8 @@ def test_processes_of_accelerate_take_one_cell_at_a_time(monkeypatch):
     ],
 )
 def test_the_recorded_line_is_the_one_the_method_stops_at(method, protocol, source, rule, ma):
-    role = "before" if method == "none" else "method"
-    cell = SimpleNamespace(role=role, method=method, protocol=protocol, stop=source)
+    trained = method != "none"
+    cell = SimpleNamespace(is_trained=trained, method=method, protocol=protocol, stop=source)
     line = StopLine(el=0.04, ma=0.5, source=source, n_unseen=7)
     stop = _stop_record(cell, line)
     assert (stop.rule, stop.ma, stop.el, stop.n_unseen) == (rule, ma, 0.04, 7)

@@ -24,7 +24,7 @@ from unlearnbench.analysis.table import (
     columns_of,
 )
 from unlearnbench.errors import UserError
-from unlearnbench.results.record import Result, StopRecord
+from unlearnbench.results.record import TRAINED, Result, StopRecord
 
 
 def build_table(results: Sequence[Result]) -> Table:
@@ -51,7 +51,7 @@ def _finished(
     return Table(columns, compared, other, notes_of(compared, columns, other))
 
 
-ROLES = ("before", "dedup", "retrained", "null", "method")
+ROLES = ("before", "dedup", "retrained", "null", "sham", "method")
 K = TypeVar("K", bound=Hashable)
 
 
@@ -134,9 +134,10 @@ def _facets(result: Result) -> dict[str, Any]:
     """What makes a row another row: every setting but the seed, and the weights."""
     settings = {k: v for k, v in result.method.settings.items() if k != "seed"}
     facets = {**settings, "model": result.model.name, "weights": result.model.weights_sha256[:8]}
-    if result.role == "method":  # the encoder that finds pairs; reference rows have none
+    if result.role in TRAINED:  # the encoder that finds pairs; reference rows have none
         facets["pairs"] = (result.identity.get("encoders") or {}).get("pairs", "")[:8]
-    return {**facets, **_schedule(result)}
+    noise = {f"noise {n}": v for n, v in (result.identity.get("noise") or {}).items()}
+    return {**facets, **_schedule(result), **noise}
 
 
 def _schedule(result: Result) -> dict[str, Any]:
@@ -160,7 +161,8 @@ def _row(results: list[Result], label: str, columns: Sequence[Column]) -> Row:
         schedule=_schedule(first),
         stops=_distinct_stops(results),
         runs=tuple(_run(r) for r in used),
-        n_not_forgotten=sum(r.status == "not_forgotten" for r in used),
+        # That a sham has not forgotten is as it should be.
+        n_not_forgotten=sum(r.status == "not_forgotten" for r in used if r.role != "sham"),
         failed_runs=tuple(_run(r) for r in failed),
         failures=tuple(failure_of(r) or "" for r in failed),
         n_superseded=len(results) - len(latest),
@@ -268,7 +270,7 @@ def compare(group: Group, columns: Sequence[Column]) -> Group:
 
 def _ranks(column: Column, values: Sequence[float | None], cap: float | None) -> list[int | None]:
     """1 for the best and 2 for the second best value; equal as printed is equal in rank."""
-    printed = [_as_printed(column, value, cap) for value in values]
+    printed = [as_printed(column, value, cap) for value in values]
     measured = [v for v in printed if v is not None]
     if len(measured) < 2 or column.higher_is_better is None:
         return [None] * len(values)
@@ -276,7 +278,8 @@ def _ranks(column: Column, values: Sequence[float | None], cap: float | None) ->
     return [first_two.index(v) + 1 if v in first_two else None for v in printed]
 
 
-def _as_printed(column: Column, value: float | None, cap: float | None) -> float | None:
+def as_printed(column: Column, value: float | None, cap: float | None) -> float | None:
+    """A value rounded as a table prints it, infinite above the cap; None for none."""
     if value is None or value != value:
         return None
     if column.is_over_cap(value, cap):

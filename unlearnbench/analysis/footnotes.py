@@ -22,7 +22,7 @@ from unlearnbench.analysis.table import (
     Row,
 )
 from unlearnbench.protocol import Protocol
-from unlearnbench.results.record import IMPORTED, Result, StopRecord
+from unlearnbench.results.record import IMPORTED, TRAINED, Result, StopRecord
 
 
 def differing_protocol_settings(name: str, protocol: dict[str, Any]) -> dict[str, Any]:
@@ -177,9 +177,9 @@ def _is_unequal(row: Row, rows: Sequence[Row]) -> bool:
     sets = {run.content_sha256 for other in rows for run in other.runs}
     if {run.content_sha256 for run in row.runs} != sets:
         return True
-    if row.role != "method":  # a reference row has nothing random in it
+    if row.role not in TRAINED:  # a reference row has nothing random in it
         return False
-    cells = {(run.content_sha256, run.seed) for o in rows if o.role == "method" for run in o.runs}
+    cells = {(run.content_sha256, run.seed) for o in rows if o.role in TRAINED for run in o.runs}
     return {(run.content_sha256, run.seed) for run in row.runs} != cells
 
 

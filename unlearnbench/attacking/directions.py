@@ -15,7 +15,7 @@ from unlearnbench.attacking.hidden_states import (
     states_read,
     with_states,
 )
-from unlearnbench.attacking.weights import networks_of
+from unlearnbench.models.paired import networks_of
 from unlearnbench.models.scoring import layers_of
 from unlearnbench.models.sequences import Sequences
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor, nn
 
-from unlearnbench.attacking.weights import as_matrix, networks_of
+from unlearnbench.attacking.weights import as_matrix
+from unlearnbench.models.paired import networks_of
 from unlearnbench.models.scoring import score_tokens, suffix_mask
 from unlearnbench.models.sequences import Sequences
 

@@ -9,16 +9,10 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from unlearnbench.errors import UserError
-from unlearnbench.models.paired import Pair
+from unlearnbench.models.paired import networks_of
 
 if TYPE_CHECKING:
     from unlearnbench.models.language_model import LanguageModel
-
-
-def networks_of(model: "LanguageModel") -> tuple[Any, ...]:
-    """The model's network; of a pair that is decoded as one (WHP) both."""
-    pair = Pair.of(model.network)
-    return (model.network,) if pair is None else (pair.base, pair.reinforced)
 
 
 def linear_layers(network: Any) -> dict[str, nn.Module]:
@@ -111,3 +105,26 @@ class LinearWeights:
                     f"{own_name} of that shape"
                 )
             yield weight, matrix.to(weight.device)
+
+
+def mix_weights(
+    network: nn.Module, start: Mapping[str, Tensor], end: nn.Module, alpha: float
+) -> None:
+    """Set each weight to (1 - alpha) start + alpha end; exactly one of them at 0 and at 1.
+
+    Raises `UserError` for networks of other weights.
+    """
+    ends = dict(end.named_parameters())
+    with torch.no_grad():
+        for name, weight in network.named_parameters():
+            other = ends.get(name)
+            if other is None or other.shape != weight.shape:
+                raise UserError(f"the original model has no weight {name} of that shape")
+            weight.copy_(_between(start[name], other.detach().to(weight), alpha))
+
+
+def _between(start: Tensor, end: Tensor, alpha: float) -> Tensor:
+    """(1 - alpha) start + alpha end; at its ends bit for bit, the sign of a zero included."""
+    if alpha in (0, 1):
+        return end if alpha else start
+    return torch.lerp(start, end, alpha)

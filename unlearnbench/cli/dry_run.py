@@ -29,7 +29,7 @@ def print_plan(plan: "Plan", store: "Store", whole: "Sequence[Cell]") -> None:
         cost = f"  {forward_tokens(cell):.3g} forward tokens {bound}"
         click.echo(
             f"{cell.key[:12]}  {state:<5}  {cell.title}"
-            f"{cost if cell.role == 'method' or cell.attack else ''}"
+            f"{cost if cell.is_trained or cell.attack else ''}"
         )
     at_a_time = f"{plan.jobs} at a time" if plan.jobs else "one after the other in this process"
     click.echo(f"{len(plan.cells)} cells, {sum(done)} done; {at_a_time}")
@@ -58,7 +58,7 @@ def _print_memory(plan: "Plan") -> None:
     from unlearnbench.running.memory.prediction import in_words, predict
     from unlearnbench.running.memory.process import available
 
-    kinds = {_kind(cell): cell for cell in plan.cells if cell.role == "method"}
+    kinds = {_kind(cell): cell for cell in plan.cells if cell.is_trained}
     if not kinds:
         return
     click.echo("\nMemory of one process at its peak, predicted:")

@@ -33,10 +33,11 @@ _FILE = click.Path(path_type=Path)
 )
 @click.option(
     "--role",
-    type=click.Choice(["before", "retrained", "null", "method"]),
+    type=click.Choice(["before", "retrained", "null", "sham", "method"]),
     default="method",
     show_default=True,
-    help="what the models are: before unlearning, retrained, its second seed, or unlearned",
+    help="what the models are: before unlearning, retrained, its second seed, changed but not "
+    "unlearned, or unlearned",
 )
 @click.option("--benchmark", metavar="NAME", help="whose log it is  [default: as the file says]")
 @click.option("--split", metavar="NAME", help="the forget split  [default: by its items]")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from unlearnbench.errors import UserError
 from unlearnbench.experiments.cell import Cell, PlannedAttack
-from unlearnbench.experiments.data_choice import without_weights
+from unlearnbench.experiments.data_choice import benchmark_with_splits, without_weights
 from unlearnbench.experiments.method_settings import chosen_plugins, construct
 from unlearnbench.metrics.task import RETRAINED, TEXTS
 from unlearnbench.models.devices.strategy import n_processes
@@ -29,6 +29,7 @@ class AttackChoice:
     attacks: dict[str, Any]
     tasks: dict[str, Any]
     are_named: bool = True  # one that is not named is left out where it cannot be made
+    has_retain_items: bool = False  # of a benchmark's split
 
     @classmethod
     def of(cls, experiment: "Experiment", tasks: Mapping[str, Any]) -> "AttackChoice":
@@ -43,19 +44,21 @@ class AttackChoice:
         are_named = experiment.attacks != (DEFAULT,)
         attacks = chosen_plugins("attacks", experiment.attacks if are_named else ())
         if experiment.attack_tasks:
-            return cls(attacks, chosen_plugins("tasks", experiment.attack_tasks), are_named)
+            chosen = chosen_plugins("tasks", experiment.attack_tasks)
+            return cls(attacks, chosen, are_named, _has_retain_items(experiment))
         chosen = {name: task for name, task in tasks.items() if _tells_of_recovery(task)}
         if not chosen:
             raise UserError(
                 f"no task of --tasks {','.join(tasks)} looks at the forget set, so an attack "
                 "would show nothing; name one: --attack-tasks forgetting"
             )
-        return cls(attacks, chosen, are_named)
+        return cls(attacks, chosen, are_named, _has_retain_items(experiment))
 
     @property
     def needs(self) -> list[str]:
         """What of evaluation sets, texts and splits they read."""
-        texts = [TEXTS for attack in self.attacks.values() if "texts" in attack.needs]
+        every = (attack.needed(self.has_retain_items) for attack in self.attacks.values())
+        texts = [TEXTS for needs in every if "texts" in needs]
         return [*texts, *(name for task in self.tasks.values() for name in task.needs)]
 
     def cells(
@@ -107,6 +110,11 @@ def _tells_of_recovery(task: Any) -> bool:
     A distance to the retrained model grows with what an attack breaks as with what it brings back.
     """
     return not task.is_of_model_alone and RETRAINED not in task.needs
+
+def _has_retain_items(experiment: "Experiment") -> bool:
+    benchmark = benchmark_with_splits(experiment)
+    splits = benchmark.definition.splits.values() if benchmark else ()
+    return any(split.role == "retain" for split in splits)
 
 
 class _AsRead:

@@ -15,7 +15,7 @@ from unlearnbench.files.software import (
 from unlearnbench.metrics.task import RETRAINED
 from unlearnbench.protocol import Protocol
 from unlearnbench.registry import find
-from unlearnbench.results.record import Role, key_of
+from unlearnbench.results.record import TRAINED, Role, key_of
 
 if TYPE_CHECKING:
     from unlearnbench.data.evaluation_sets import EvaluationSet
@@ -35,6 +35,14 @@ class PlannedAttack:
     settings: dict[str, Any]  # all of them
     base: str  # key of the cell that measures the model itself, by which it is kept
     unlearned_by: str  # digest of the software that unlearned it
+
+
+@dataclass(frozen=True)
+class PlannedNoise:
+    """What stands in place of a method's update, in a sham row."""
+
+    settings: dict[str, Any]  # all of them
+    base: str  # key of the method's own cell, by which its model may be kept
 
 
 @dataclass(frozen=True)
@@ -66,6 +74,7 @@ class Cell:
     models: str | None = None  # folder to keep the unlearned model in; changes no number
     must_keep_model: bool = False  # a result without its model in that folder is not enough
     attack: PlannedAttack | None = None
+    noise: PlannedNoise | None = None
     traces: str | None = None  # folder to write a trace of the run into; changes no number
     variant: str = ""  # of a named experiment; tells titles apart, changes no number
     identity: dict[str, Any] = field(default_factory=dict)
@@ -76,9 +85,20 @@ class Cell:
         return key_of(self.identity)
 
     @property
+    def is_trained(self) -> bool:
+        """Whether a method changes its model before it is measured."""
+        return self.role in TRAINED
+
+    @property
+    def model_key(self) -> str:
+        """By which the unlearned model is kept that it takes: its own, or another cell's."""
+        taken = self.attack or self.noise
+        return taken.base if taken else self.key
+
+    @property
     def title(self) -> str:
         """What a person calls it: 'nano-neo: NEO + ICU, forget set 0, seed 42'."""
-        seed = f", seed {self.seed}" if self.role == "method" else ""
+        seed = f", seed {self.seed}" if self.is_trained else ""
         label = f"{self.label} {self.variant}".strip()
         attack = f", under {self.attack.label}" if self.attack else ""
         return f"{self.group}: {label}, forget set {self.run}{seed}{attack}"
@@ -86,22 +106,22 @@ class Cell:
 
 def identity_of(cell: Cell) -> dict[str, Any]:
     """Everything that can change a cell's numbers; the software stands apart from the question."""
-    is_method = cell.role == "method"
-    training = cell.model.strategy.identity if is_method or cell.attack else {}
+    is_trained = cell.is_trained
+    training = cell.model.strategy.identity if is_trained or cell.attack else {}
     return {
         "schema_version": IDENTITY_VERSION,
         "role": cell.role,
         "group": cell.group,
         "model": cell.model.identity,
         "stop": {"line": cell.stop, "of": cell.main.identity},
-        "el_epochs": cell.el_epochs if is_method else "",
+        "el_epochs": cell.el_epochs if is_trained else "",
         "method": {"name": cell.method, "settings": cell.settings},
         "forget_set": {
             "run": cell.run,  # its folder's place and name can change no number
             "sha256": cell.data.forget_sha256[cell.run],
             "limit": cell.limit,
             # Only where it differs from the plain way, as below.
-            **(_pairing(cell) if is_method else {}),
+            **(_pairing(cell) if is_trained else {}),
             **_stock_refusals(cell),
         },
         "protocol": asdict(cell.protocol),
@@ -112,13 +132,14 @@ def identity_of(cell: Cell) -> dict[str, Any]:
         # A reference row has no pairs.
         "encoders": {
             "bert": cell.data.bert_sha256,
-            "pairs": cell.data.encoder_sha256 if is_method else "",
+            "pairs": cell.data.encoder_sha256 if is_trained else "",
         },
         "threads": cell.threads,
         # Only where it differs from the plain way: results of before it could are still the same.
         **({"training": training} if training else {}),
         **_benchmark(cell),
         **({"attack": _attack(cell)} if cell.attack else {}),
+        **({"noise": cell.noise.settings} if cell.noise else {}),
         "software": software_of(cell),
     }
 
@@ -151,16 +172,24 @@ def _attack(cell: Cell) -> dict[str, Any]:
     """What the model is given: the attack, and the other models that it looks at."""
     planned = cell.attack
     assert planned is not None
-    kind: Any = find("attacks", planned.name)
     looked_at = {"original model": cell.main, "retrained model": cell.retrained}
-    models = {n: m.identity for n, m in looked_at.items() if n in kind.needs and m is not None}
+    needs = _attack_needs(cell)
+    models = {n: m.identity for n, m in looked_at.items() if n in needs and m is not None}
     return {
         "name": planned.name,
         "settings": planned.settings,
         "files": attack_files(cell),
         "models": models,
-        "unlearned_by": planned.unlearned_by if cell.role == "method" else "",
+        "unlearned_by": planned.unlearned_by if cell.is_trained else "",
     }
+
+
+def _attack_needs(cell: Cell) -> tuple[str, ...]:
+    assert cell.attack is not None
+    kind: Any = find("attacks", cell.attack.name)
+    splits = cell.data.splits(cell.run, cell.limit)
+    needs: tuple[str, ...] = kind.needed(any(split.role == "retain" for split in splits))
+    return needs
 
 
 def attack_files(cell: Cell) -> dict[str, str]:
@@ -168,7 +197,7 @@ def attack_files(cell: Cell) -> dict[str, str]:
     assert cell.attack is not None
     kind: Any = find("attacks", cell.attack.name)
     files: dict[str, str] = kind(**cell.attack.settings).data_sha256()
-    texts = cell.data.texts_identity if "texts" in kind.needs else {}
+    texts = cell.data.texts_identity if "texts" in _attack_needs(cell) else {}
     return files | {f"text {name}": sha256 for name, sha256 in texts.items()}
 
 

@@ -99,7 +99,8 @@ class Experiment:
     references: tuple[str, ...] = setting(
         ("auto",),
         "rows to compare with: before, dedup, retrained, null (retrained with another seed); auto: "
-        "those there are; none",
+        "those there are; none; shams: before, retrained, null and rows that must not look like "
+        "unlearning",
     )
     limit: int | None = setting(None, "use only the first rows of each forget set", minimum=1)
     task_limit: int | None = setting(

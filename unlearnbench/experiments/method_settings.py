@@ -147,4 +147,7 @@ def chosen_plugins(kind: str, names: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _named(kind: str, name: str) -> dict[str, Any]:
-    return registry.plugins(kind) if name == registry.ALL else {name: registry.find(kind, name)}
+    if name != registry.ALL:
+        return {name: registry.find(kind, name)}
+    every = registry.plugins(kind).items()
+    return {n: plugin for n, plugin in every if not getattr(plugin, "is_sham", False)}

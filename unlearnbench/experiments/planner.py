@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from unlearnbench import registry
-from unlearnbench.errors import UserError, unknown
+from unlearnbench.errors import UserError
 from unlearnbench.experiments.attack_choice import ATTACKED, AttackChoice
 from unlearnbench.experiments.benchmark_choice import (
     check_is_asked,
@@ -34,6 +34,14 @@ from unlearnbench.experiments.method_settings import (
 )
 from unlearnbench.experiments.model_choice import ModelChoice, choose_model
 from unlearnbench.experiments.schedule_choice import check_warmup, schedule_for, with_budget_text
+from unlearnbench.experiments.shams import (
+    ShamChoice,
+    is_requested,
+    is_sham,
+    noise_cell,
+    reference_roles,
+    with_usual_rate,
+)
 from unlearnbench.experiments.wrapped import (
     adapted,
     check_wrappers,
@@ -46,7 +54,6 @@ from unlearnbench.models.devices.strategy import n_processes
 from unlearnbench.protocol import Protocol
 from unlearnbench.results.record import Role
 
-REFERENCES: tuple[Role, ...] = ("before", "dedup", "retrained", "null")
 REFERENCE_LABELS = {
     "before": "{family} (before unlearning)",
     "dedup": "{reference}",
@@ -85,11 +92,15 @@ class Planner:
         self.tasks = chosen_plugins("tasks", experiment.tasks)
         self.attacks = AttackChoice.of(experiment, self.tasks)
         of_attacks = {**self.attacks.tasks, **self.attacks.attacks}
-        owners = {**parts_of(self.methods), **self.methods, **self.tasks, **of_attacks}
+        self.shams = ShamChoice.of(experiment, self.methods)
+        shams = adapted(dict(self.shams.methods), experiment.adapter)
+        self.trained = {**self.methods, **shams}
+        owners = {**parts_of(self.trained), **self.trained, **self.tasks, **of_attacks}
+        owners |= self.shams.owners
         self.overrides = parse_set(experiment.settings, owners)
         named = Protocol.named(experiment.protocol)
         self.protocol = replace(named, **self.overrides.get("protocol", {}))
-        self.references = _reference_roles(experiment.references)
+        self.references = reference_roles(experiment.references)
         self.warnings: list[str] = []
         self._retrained: dict[tuple[str, str], ModelChoice | None] = {}
 
@@ -140,19 +151,26 @@ class Planner:
                     cell = self._cell(role, label, reference, model, data, run)
                     yield cell
                     yield from self._under_attack(cell)
-        for method in self.methods.values():
+        rates: list[float] = []
+        for method in sorted(self.trained.values(), key=is_sham):
             chosen = self.settings(method, model, data)
+            kind: Role = "sham" if is_sham(method) else "method"
+            if kind == "sham":
+                chosen = with_usual_rate(chosen, rates)
             configured = construct(method, chosen.values)
+            rates.append(configured.learning_rate)
             check_wrappers(configured, model)
             own = model.with_schedule(schedule_for(method, schedule, self.warnings))
             for run in data.runs:
                 data.check_method(configured, run, self.experiment.limit, model, self.protocol)
                 for seed in self.experiment.seeds:
                     label = f"{model.family} + {method.label}"
-                    cell = self._cell("method", label, own, own, data, run, method, chosen, seed)
+                    cell = self._cell(kind, label, own, own, data, run, method, chosen, seed)
                     n_rows = len(data.doc_ids(run, cell.limit))
                     check_warmup(own.strategy.schedule, method.name, cell.settings, n_rows)
                     yield cell
+                    if self.shams.has_noise and kind == "method":
+                        yield noise_cell(cell, model.family, self.overrides.get("noise", {}))
                     yield from self._under_attack(cell)
 
     def _under_attack(self, base: Cell) -> Iterator[Cell]:
@@ -184,7 +202,7 @@ class Planner:
             return model
         name = reference_name(role, self.experiment, model, data, run)
         if name is None:
-            if self.experiment.references != ("auto",) and role in self.references:
+            if is_requested(role, self.experiment.references) and role in self.references:
                 known = model.alias is not None and role in model.alias.references
                 of = " on these forget sets" if known else ""
                 self.warnings.append(
@@ -194,7 +212,7 @@ class Planner:
         own = aliases().get(name)
         is_extra = own is not None and not own.is_shipped
         is_shipped = model.alias is None or model.alias.is_shipped
-        if is_extra and is_shipped and self.experiment.references == ("auto",):
+        if is_extra and is_shipped and not is_requested(role, self.experiment.references):
             return None  # a table must not hang on which models the cache holds
         try:
             # A revision is one of the main model's repository.
@@ -285,7 +303,7 @@ class Planner:
     ) -> Cell:
         experiment, world = self.experiment, data.world or model.world
         out = Path(experiment.out).absolute()  # a cell may run elsewhere than here
-        keeps = experiment.save_models or experiment.attacks
+        keeps = experiment.save_models or experiment.attacks or self.shams.has_noise
         by_default = data.world.el_epochs if data.world else "all"
         cell = Cell(
             role=role,
@@ -303,7 +321,7 @@ class Planner:
             protocol=self.protocol,
             stop=data.stop,
             seed=seed,
-            position=list(self.methods).index(method.name) if method else 0,
+            position=list(self.trained).index(method.name) if method else 0,
             threads=experiment.threads or (world.threads if world else cores()),
             tasks={n: self.overrides.get(n, {}) for n in self._tasks_of(main, data, run)},
             el_epochs=by_default if experiment.el_epochs == "auto" else experiment.el_epochs,
@@ -337,19 +355,6 @@ def _check_revision(experiment: Experiment) -> None:
             f"--revision {experiment.revision} is a revision of one model, not of "
             f"{len(on_hub)} ({', '.join(on_hub)}); run them one at a time: --model {on_hub[0]}"
         )
-
-
-def _reference_roles(requested: tuple[str, ...]) -> tuple[Role, ...]:
-    """The requested reference rows; raises `UserError` for one that does not exist."""
-    if requested == ("auto",):
-        return REFERENCES
-    if requested in (("none",), ()):
-        return ()
-    for name in requested:
-        if name not in REFERENCES:
-            available = ("auto", "none", *REFERENCES) if len(requested) == 1 else REFERENCES
-            raise unknown("reference", name, available, "unlearnbench run --help")
-    return tuple(role for role in REFERENCES if role in requested)
 
 
 def cores() -> int:

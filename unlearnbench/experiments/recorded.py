@@ -66,18 +66,17 @@ def plan_experiment(
         for cell in plan.cells:
             if cell.key in cells:
                 continue
-            is_method = cell.role == "method"
             cell = replace(
                 cell,
                 position=cell.position + number * step,
-                variant=name if is_method else "",
+                variant=name if cell.is_trained else "",
             )
             cells[cell.key] = cell
             planned[cell.key] = PlannedCell(
                 question=_digest(question_in(cell.identity)),
                 title=cell.title,
                 position=cell.position,
-                label=variant.label if is_method else None,
+                label=variant.label if cell.is_trained else None,
             )
     warnings = dict.fromkeys(warning for plan in plans for warning in plan.warnings)
     joint = Plan(tuple(cells.values()), tuple(warnings), max(plan.jobs for plan in plans))

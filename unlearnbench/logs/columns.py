@@ -59,6 +59,7 @@ def metric_of(task: str, name: str) -> Metric:
         in_score=False,
         documents="rows" if is_to_go else "sets",
         task=task,
+        judges="forgetting" if split.startswith("forget") else "utility",
     )
 
 

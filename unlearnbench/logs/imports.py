@@ -29,7 +29,7 @@ from unlearnbench.results.record import (
 )
 from unlearnbench.results.score import Metric, Score
 
-ImportRole = Literal["before", "retrained", "null", "method"]
+ImportRole = Literal["before", "retrained", "null", "sham", "method"]
 ROLES: tuple[ImportRole, ...] = get_args(ImportRole)
 _WHOLE = "all"  # the split of a log that does not say it
 _SPLIT_ROLES: dict[str, Literal["forget", "retain", "holdout", "general"]] = {

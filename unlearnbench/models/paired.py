@@ -132,6 +132,12 @@ class Pair:
         (folder / FILE_NAME).write_text(json.dumps(how, indent=2) + "\n")
 
 
+def networks_of(model: "LanguageModel") -> tuple[Any, ...]:
+    """The model's network; of a pair that is decoded as one (WHP) both."""
+    pair = Pair.of(model.network)
+    return (model.network,) if pair is None else (pair.base, pair.reinforced)
+
+
 def load_pair(folder: Path, load: "Callable[[Path], LanguageModel]") -> "LanguageModel | None":
     """The pair that `Pair.save` wrote into a folder; None where the folder holds none."""
     if not (folder / FILE_NAME).is_file():

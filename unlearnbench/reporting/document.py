@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from unlearnbench.analysis.build_table import build_table
+from unlearnbench.analysis.shams import notes_on_shams
 from unlearnbench.analysis.table import Note, Row, Table
 from unlearnbench.results.record import Result
 
@@ -45,6 +46,7 @@ class Findings:
         from unlearnbench.analysis.statistics.marking import with_intervals
 
         table = build_table(self.results)
+        table = replace(table, notes=(*table.notes, *notes_on_shams(table, self.by_key)))
         if len(self.results) > MANY:
             return replace(table, notes=(*table.notes, _WITHOUT_INTERVALS, *self.notes))
         table = with_intervals(table, self.by_key)

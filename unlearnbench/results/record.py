@@ -18,7 +18,8 @@ Count = Annotated[int, Field(ge=0, lt=2**63)]
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Outcome = Literal["forgotten", "not_forgotten", "collapsed"]
 Status = Literal["ok", "not_forgotten", "failed"]
-Role = Literal["before", "dedup", "retrained", "null", "method"]
+Role = Literal["before", "dedup", "retrained", "null", "sham", "method"]
+TRAINED: tuple[Role, ...] = ("sham", "method")  # their models were changed, from a seed
 
 
 class Record(BaseModel):
@@ -247,9 +248,8 @@ class Result(Record):
     """One cell: model x method x forget set x protocol x seed.
 
     Its documents are fields like all others: `forget_set.prefixes` and `suffixes`, every score's
-    `documents` and `outputs`, `continuations`, and the rows of the trace's epochs.  They are nine
-    tenths of a result, so a store reads many results without them; what needs them says so by
-    `with_outcomes()` (the scores' `documents`) or `in_full()`.
+    `documents` and `outputs`, `continuations`, and the rows of the trace's epochs.  A store reads
+    many results without them; `with_outcomes()` (the scores' `documents`) or `in_full()` has them.
     """
 
     schema_version: int = Field(default=SCHEMA_VERSION, description="of this file's layout")
@@ -259,7 +259,7 @@ class Result(Record):
     identity: dict[str, Any] = Field(description="what the key is made of")
     status: Status = Field(description="ok; not_forgotten: the epoch limit came first; failed")
     error: str | None = Field(default=None, description="why it failed, in one line")
-    role: Role = Field(description="a method's row, or which reference row")
+    role: Role = Field(description="a method's row, which reference row, or a sham's")
     group: str = Field(description="the model whose unlearning this row is compared in")
     label: str = Field(description="the row's name in a table")
     model: ModelRecord
@@ -369,7 +369,7 @@ def attacked_model_in(identity: dict[str, Any], with_software: bool = True) -> s
     made = {name: part for name, part in identity.items() if name not in _NOT_OF_MODEL}
     if "benchmark" in made:  # the retrained model is one that tasks compare with
         made["benchmark"] = {n: p for n, p in made["benchmark"].items() if n != "retrained"}
-    if identity.get("role") != "method":
+    if identity.get("role") not in TRAINED:
         made.pop("training", None)  # it was not trained, but under attack it may be
         return _digest(made)
     schedule = (identity.get("training") or {}).get("schedule") or {}

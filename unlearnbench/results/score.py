@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 Aggregation = Literal["mean", "exp_mean", "mean_of_scores"]
+Documents = Literal["rows", "texts", "sets"]
+Judges = Literal["", "forgetting", "utility"]
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True))
@@ -25,7 +27,7 @@ class Metric:
     decimals: int = Field(default=1, ge=0, le=20, description="as printed")
     in_score: bool = Field(default=True, description="counts in s_z and s_m (eq. 11)")
     capped: bool = Field(default=False, description="the protocol's perplexity cap applies")
-    documents: Literal["rows", "texts", "sets"] = Field(
+    documents: Documents = Field(
         default="sets",
         description="what its documents are: rows of the forget set, whose doc_ids start again in "
         "every forget set, or parts of validation texts or evaluation sets, the same for every run",
@@ -34,6 +36,18 @@ class Metric:
         default=False, description="stands before all others: a distance to the retrained model"
     )
     task: str = Field(default="", description="whose metric it is; filled in by the record")
+    judges: Judges = Field(
+        default="",
+        description="what a better value speaks of; empty: forgetting if it is of rows of the "
+        "forget set and lower is better, else utility",
+    )
+
+    @property
+    def judges_forgetting(self) -> bool:
+        """Whether a better value is to say that more was forgotten."""
+        if self.judges or self.higher_is_better is None:  # None: of a column that is not compared
+            return self.judges == "forgetting" and self.higher_is_better is not None
+        return self.documents == "rows" and not self.higher_is_better
 
 
 #: Table I's metrics in its order; eq. 11 is over these nine.  Tasks declare theirs from here.

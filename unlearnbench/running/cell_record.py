@@ -196,7 +196,7 @@ def _by_doc_id(
 
 def _stop_record(cell: "Cell", line: "StopLine | None") -> StopRecord:
     """The line as this row's method applies it, its own rule and threshold included."""
-    method: Any = find("methods", cell.method) if cell.role == "method" else Method
+    method: Any = find("methods", cell.method) if cell.is_trained else Method
     rule = method.stop_rule(cell.protocol)
     if line is None:  # it failed before the line was known
         return StopRecord(source=cell.stop, el=float("nan"), ma=float("nan"), rule=rule)

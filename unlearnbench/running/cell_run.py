@@ -16,6 +16,7 @@ from unlearnbench.running.environment import fix_randomness
 from unlearnbench.running.measuring import measure_model, splits_of
 from unlearnbench.running.memory.advice import out_of_memory_advice
 from unlearnbench.running.memory.process import keep_small
+from unlearnbench.running.noise import put_noise
 from unlearnbench.running.progress import PhaseProgress, logger
 from unlearnbench.running.shared_measurements import make_examiner
 from unlearnbench.running.tracing import recording
@@ -76,7 +77,9 @@ def _unlearn_and_measure(cell: "Cell", state: CellState) -> None:
         forget_set = cell.data.read_forget_set(cell.run, cell.limit, model, cell.protocol)
         splits = splits_of(cell)  # before anything is trained
         state.forget_set, state.stop_line = forget_set, examiner.stop_line
-        if cell.role == "method":
+        if cell.noise is not None:
+            state.model = model = put_noise(cell, model, forget_set, examiner)
+        elif cell.is_trained:
             with one_at_a_time(cell):
                 state.trace = unlearn_and_keep(cell, model, forget_set, examiner, cell.key)
             if state.trace.outcome == "collapsed":

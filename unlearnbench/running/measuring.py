@@ -67,7 +67,7 @@ def measure_model(
     tasks = tasks_of(cell)
 
     def measured(name: str, measure: "Callable[[], Measurement]") -> Measurement:
-        if cell.role != "method" and is_shared(cell, tasks[name]):
+        if not cell.is_trained and is_shared(cell, tasks[name]):
             return scores_of_untouched(cell, name, model, measure)
         return measure()
 

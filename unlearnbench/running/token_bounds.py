@@ -76,13 +76,13 @@ def forward_tokens(cell: "Cell") -> int:
     kind: Any = find("attacks", cell.attack.name)
     attack, rows, length = kind(**cell.attack.settings), n_rows(cell), row_length(cell)
     tokens: int = attack.forward_tokens(rows, length) + attack.n_points * rows * 2 * length
-    is_lost = cell.role == "method" and kept_model(cell) is None
+    is_lost = cell.is_trained and kept_model(cell) is None
     return tokens + (_unlearning_tokens(cell) if is_lost else 0)
 
 
 def _unlearning_tokens(cell: "Cell") -> int:
     schedule, rows, length = cell.model.strategy.schedule, n_rows(cell), row_length(cell)
-    if cell.role != "method":
+    if not cell.is_trained or (cell.noise is not None and kept_model(cell) is not None):
         return examination_tokens(rows, length, 0)
     run = (rows, int(cell.settings["batch_size"]), int(cell.settings["max_epochs"]))
     n_epochs, n_steps = schedule.n_epochs(*run), schedule.length(*run).n_steps

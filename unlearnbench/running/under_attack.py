@@ -40,9 +40,9 @@ def attack_and_measure(cell: "Cell", state: "CellState", meter: "Meter") -> None
     _check_files(cell)
     made_again = False
     with one_at_a_time(cell):
-        kept = kept_model(cell) if cell.role == "method" else None
+        kept = kept_model(cell) if cell.is_trained else None
         model, examiner = _loaded(cell, state, meter, kept)
-        if cell.role == "method" and kept is None:
+        if cell.is_trained and kept is None:
             made_again = True
             _unlearn_again(cell, state, model, examiner)
     state.attack = attack_record(cell, made_again)

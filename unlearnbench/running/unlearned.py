@@ -45,10 +45,10 @@ def unlearn_and_keep(
 
 
 def kept_model(cell: "Cell") -> Path | None:
-    """The folder with the unlearned model that a cell attacks; None where none was kept."""
-    if cell.models is None or cell.attack is None:
+    """The folder with the unlearned model that a cell takes; None where none was kept."""
+    if cell.models is None or cell.model_key == cell.key:
         return None
-    folder = Path(cell.models) / cell.attack.base
+    folder = Path(cell.models) / cell.model_key
     return folder if folder.is_dir() else None
 
 
@@ -72,10 +72,10 @@ def one_at_a_time(cell: "Cell") -> Iterator[None]:
     """
     from filelock import FileLock
 
-    if cell.models is None or cell.role != "method" or not ranks.is_first():
+    if cell.models is None or not cell.is_trained or not ranks.is_first():
         yield
         return
-    key = cell.attack.base if cell.attack else cell.key
+    key = cell.model_key
     folder = Path(cell.models).parent / "claims"
     try:
         folder.mkdir(parents=True, exist_ok=True)

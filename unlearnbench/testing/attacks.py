@@ -88,7 +88,7 @@ def _target(attack: "Attack", model: "LanguageModel", forget_set: "LoadedForgetS
     from unlearnbench.metrics.task import TEXTS, TaskContext
 
     texts, _, _ = evaluation_data(
-        Experiment(), FORGET_SET, (TEXTS,) if "texts" in attack.needs else ()
+        Experiment(), FORGET_SET, (TEXTS,) if "texts" in attack.needed(False) else ()
     )
     context = TaskContext(
         forget_set,

@@ -60,6 +60,8 @@ class Method(ABC):
     published_faults: ClassVar[tuple[PublishedFault, ...]] = ()
     released_settings: ClassVar[Mapping[str, Any]] = {}  # others that --protocol released gives
     runs_by_default: ClassVar[bool] = False  # of a built-in one: without being named
+    # What must not look like unlearning: compared with no other row, and no part of 'all'.
+    is_sham: ClassVar[bool] = False
     authors_stop_rule: ClassVar[Literal["and", "or"]] = "and"
     authors_ma_threshold: ClassVar[float] = 0.5994
     # What memory prediction must know of the loss; these defaults fit the largest common case.

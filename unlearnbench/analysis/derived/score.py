@@ -4,7 +4,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from unlearnbench.analysis.table import P_VALUE
-from unlearnbench.results.score import Metric, Score
+from unlearnbench.results.score import Documents, Judges, Metric, Score
 
 TASK = "derived"
 RETRAINED, BEFORE = "retrained", "before"  # the roles that a score can be relative to
@@ -39,28 +39,44 @@ FOUR_ATTACKS = ("loss", "zlib", "min_k", "min_k_plus_plus")  # of MIA
 
 
 def _share(
-    name: str, label: str, higher_is_better: bool | None, documents: str = "sets"
+    name: str,
+    label: str,
+    higher_is_better: bool | None,
+    documents: Documents = "sets",
+    judges: Judges = "forgetting",
 ) -> DerivedMetric:
-    return DerivedMetric(name, label, higher_is_better, decimals=3, documents=documents)  # type: ignore[arg-type]
+    return DerivedMetric(
+        name, label, higher_is_better, decimals=3, documents=documents, judges=judges
+    )
+
+
+def _utility(name: str, label: str) -> DerivedMetric:
+    return _share(name, label, True, judges="utility")
+
+
+def _rate(name: str, label: str) -> DerivedMetric:
+    return DerivedMetric(name, label, False, "%", 100.0, judges="forgetting")
 
 
 def _of_attack(attack: str, label: str) -> tuple[DerivedMetric, ...]:
     area = "membership_reference" if attack == "reference" else f"auc_{attack}"
     return (
         _share(area, f"AUC {label}", None),
-        DerivedMetric(f"tpr_at_1_{attack}", f"TPR@1% {label} (%)", False, "%", 100.0),
-        DerivedMetric(f"tpr_at_01_{attack}", f"TPR@0.1% {label} (%)", False, "%", 100.0),
+        _rate(f"tpr_at_1_{attack}", f"TPR@1% {label} (%)"),
+        _rate(f"tpr_at_01_{attack}", f"TPR@0.1% {label} (%)"),
     )
 
 
 _FIXED = (
     _share("forget_truth_ratio_prob_mean", "Truth ratio forget (prob_mean)", False, "rows"),
-    DerivedMetric("forget_quality", "Forget quality (p)", True, P_VALUE, decimals=3),
+    DerivedMetric(
+        "forget_quality", "Forget quality (p)", True, P_VALUE, decimals=3, judges="forgetting"
+    ),
     _share("ks_distance", "KS distance (D)", False),
     DerivedMetric("ks_floor", "KS floor (p)", None, P_VALUE, decimals=3),
     _share("ks_detectable", "KS detectable (D)", None),
-    _share("model_utility", "Model utility", True),
-    _share("model_utility_arithmetic", "Model utility (arithmetic)", True),
+    _utility("model_utility", "Model utility"),
+    _utility("model_utility_arithmetic", "Model utility (arithmetic)"),
     *(metric for of in ATTACKS.items() for metric in _of_attack(*of)),
     *_of_attack("reference", "reference"),
     *(_share(f"s_mia_{a}", f"s_MIA {name}", True) for a, name in ATTACKS.items()),
@@ -68,8 +84,8 @@ _FIXED = (
     _share("mia", "s_MIA", True),
     _share("memorisation", "Memorisation", True),
     _share("privacy", "Privacy", True),
-    _share("utility", "Utility", True),
-    _share("relative_utility", "Relative utility", True),
+    _utility("utility", "Utility"),
+    _utility("relative_utility", "Relative utility"),
     _share("overall", "Overall", True),
     _share("task_aggregate", "Task aggregate", True),
     _share("membership_score", "MIA score", True),
@@ -84,4 +100,5 @@ ORDER = {name: place for place, name in enumerate(METRICS)}
 def truth_ratio_metric(split: str, is_forget: bool) -> DerivedMetric:
     """The truth ratio of a split: closer to 1 of a forget set, true better of any other."""
     label = f"Truth ratio {split.replace('_', ' ')}"
-    return _share(f"{split}_truth_ratio", label, True, "rows" if is_forget else "sets")
+    name = f"{split}_truth_ratio"
+    return _share(name, label, True, "rows") if is_forget else _utility(name, label)

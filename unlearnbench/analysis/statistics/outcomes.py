@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unlearnbench.analysis.table import Column
-from unlearnbench.results.record import Result
+from unlearnbench.results.record import TRAINED, Result
 from unlearnbench.results.score import Score
 
 Array = NDArray[np.float64]
@@ -41,7 +41,7 @@ class RunKey:
 def run_key(result: Result) -> RunKey:
     """The run that a result is of."""
     record = result.forget_set
-    seed = result.seed if result.role == "method" else None
+    seed = result.seed if result.role in TRAINED else None
     return RunKey(record.content_sha256, seed, f"{record.run}: {','.join(record.doc_ids)}")
 
 

@@ -41,7 +41,7 @@ def of_panel(panel: Panel, column: Column | None) -> tuple[Note, ...]:
         ("metric", _metrics(panel, column)),
         ("outside", _OUTSIDE if any(map(_is_outside, lines)) else ""),
         ("worst", _worst(panel) if has_recovery else ""),
-        ("intervals", _over(panel)),
+        ("intervals", intervals(panel)),
         ("alike", _alike(panel)),
         ("change", _change_note(lines)),
         ("partial", _partial(panel)),
@@ -81,7 +81,8 @@ def _metrics(panel: Panel, column: Column | None) -> str:
     return f"In {printing.name(column)}; {listed(own)}."
 
 
-def _over(panel: Panel) -> str:
+def intervals(panel: Panel) -> str:
+    """Over what the intervals of a panel are."""
     claims = [line.claim for line in panel.lines if line.row.role == "method" and line.claim]
     if not claims:
         return ""

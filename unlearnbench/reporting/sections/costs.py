@@ -7,7 +7,7 @@ from unlearnbench.analysis import footnotes
 from unlearnbench.analysis.table import EPOCHS, LEFT_OUT, Group, Note, Row
 from unlearnbench.reporting import printing
 from unlearnbench.reporting.document import Findings, Listing
-from unlearnbench.results.record import PhaseRecord, Result
+from unlearnbench.results.record import PhaseRecord, Result, attacked_model_in
 
 # Measured once per model, and its cost put on every cell that uses it: no cost of a row.
 _SHARED = "calibrate"
@@ -22,6 +22,11 @@ _TITLES = {
     "examine": "Examining",
 }
 _TASKS, _OTHER = "Tasks", "other"
+_ATTACKING = (
+    "Tokens attacking: what the attack itself sent through networks, training, asking or finding "
+    "how much of an update keeps the utility; measuring what it left, and unlearning again where "
+    "the model was not kept, are in the tokens in all."
+)
 _MEANINGS = (
     "Each phase without those inside it, and its share of all of them. Unlearning: training. "
     "EL and MA, continuations, BERTScore: the forget set's rows after every epoch and in the "
@@ -31,7 +36,10 @@ _MEANINGS = (
 
 
 def blocks(findings: Findings) -> Iterator[Listing]:
-    """Two listings per group whose results say what they cost: in all, and the time by phase."""
+    """Two listings per group whose results say what they cost: in all, and the time by phase.
+
+    A third is of the models under attack, where there are any.
+    """
     for group in findings.table.groups:
         rows = [(row, findings.results_of(row)) for row in group.rows if row.runs]
         results = [result for _, of_row in rows for result in of_row]
@@ -53,6 +61,45 @@ def blocks(findings: Findings) -> Iterator[Listing]:
             tuple(_times(row, of_row, columns) for row, of_row in rows),
             notes=printing.notes(("phases", _MEANINGS), left_out),
         )
+        yield from _attacks(findings, group)
+
+
+def _attacks(findings: Findings, group: Group) -> Iterator[Listing]:
+    """What attacks on the group's models cost, by row and attack."""
+    by_model: dict[str, list[Result]] = {}
+    for result in findings.attacked:
+        if result.attack is not None:
+            by_model.setdefault(result.attack.model, []).append(result)
+    lines = []
+    for row in group.rows:
+        models = {attacked_model_in(r.identity) for r in findings.results_of(row)}
+        attacked = [result for model in sorted(models) for result in by_model.get(model, [])]
+        labels = sorted({r.attack.label for r in attacked if r.attack is not None})
+        for label in labels:
+            of_attack = [r for r in attacked if r.attack is not None and r.attack.label == label]
+            lines.append((row.label, label, *_attack_line(of_attack)))
+    if lines:
+        headers = ("Row", "Attack", "Runs", "Whole cell (s)", "Tokens attacking", "Tokens in all")
+        yield Listing(
+            printing.anchor("costs", "attacks", group.title),
+            f"Costs of attacks, means over runs: {group.title}",
+            headers,
+            tuple(lines),
+            2,
+            printing.notes(("attacks", _ATTACKING)),
+        )
+
+
+def _attack_line(results: Sequence[Result]) -> tuple[str, ...]:
+    tasks = {place.rpartition("/")[2] for r in results for place in r.scores}
+    present = {phase for r in results for phase in _own(r)}
+    attacking = sorted(present - tasks - {*_TITLES, _OTHER})
+    return (
+        str(len(results)),
+        printing.seconds(fmean(result.seconds for result in results)),
+        printing.count(_mean(results, "forward_tokens", attacking)),
+        printing.count(_mean(results, "forward_tokens")),
+    )
 
 
 _TOKENS = ("Tokens unlearning", "Tokens in all", "Tokens generated")

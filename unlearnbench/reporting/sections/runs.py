@@ -102,7 +102,7 @@ def _is_short(column: Column) -> bool:
 
 def _line(runs: _Runs, row: Row, result: Result, columns: Sequence[Column]) -> tuple[str, ...]:
     seed = (str(result.seed),) if runs.has_seeds else ()
-    missed = result.status == "not_forgotten"
+    missed = result.role == "method" and result.status == "not_forgotten"
     marker, status = NOT_FORGOTTEN if missed else "", "not forgotten" if missed else "forgotten"
     if has_failed(result):
         marker, status = LEFT_OUT, "failed"

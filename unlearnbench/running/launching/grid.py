@@ -247,9 +247,9 @@ def in_order(cells: Sequence[Cell], how: HowToRun) -> Sequence[Cell]:
         return cells
 
     def cost(cell: Cell) -> tuple[bool, int, bool]:
-        # Attacks take the models that the others keep.
+        # Attacks, and noise in place of an update, take the models that the others keep.
         tokens = cell.model.n_parameters * forward_tokens(cell)
-        return cell.attack is None, tokens, cell.role != "before"
+        return cell.model_key == cell.key, tokens, cell.role != "before"
 
     return sorted(cells, key=cost, reverse=True)
 

@@ -118,7 +118,7 @@ def _need(cell: "Cell") -> str:
 def _options(cell: "Cell") -> str:
     """Options that are not taken yet, the smallest change first."""
     own, batch_size = cell.model.strategy, int(cell.settings.get("batch_size", 1))
-    if cell.role != "method":
+    if not cell.is_trained:
         return "take a smaller model, or --device with more memory"
     options = []
     if (parts := 2 * own.gradient_accumulation_steps) <= batch_size:

@@ -280,7 +280,7 @@ def predict(cell: "Cell", strategy: "Strategy | None" = None, dtype: str = "") -
     common = {SCORER: _scorer_bytes(cell), LIBRARIES: 0 if on_gpu else LIBRARIES_BYTES}
     kept: Parts = {WEIGHTS: BYTES[dtype] * shape.n_parameters}
     phases = {"load": kept}
-    if cell.role == "method":
+    if cell.is_trained:
         step = _step(cell)
         trained = training(shape, step, strategy, dtype, on_gpu)
         second = _second_network(cell, kept)  # whole in every process
