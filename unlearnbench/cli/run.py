@@ -19,7 +19,9 @@ from unlearnbench.experiments.experiment import Experiment
     metavar="NAME",
     help="a table or figure of the paper, or a .toml file of one's own; flags win",
 )
-@click.option("--dry-run", is_flag=True, help="print the grid, its cost and what it can show; run nothing")
+@click.option(
+    "--dry-run", is_flag=True, help="print the grid, its cost and what it can show; run nothing"
+)
 def run(config: Path | None, name: str | None, dry_run: bool, **options: Any) -> int:
     """Make models forget, measure what they forgot and what they still can, print the table.
 

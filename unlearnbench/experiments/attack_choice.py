@@ -111,6 +111,7 @@ def _tells_of_recovery(task: Any) -> bool:
     """
     return not task.is_of_model_alone and RETRAINED not in task.needs
 
+
 def _has_retain_items(experiment: "Experiment") -> bool:
     benchmark = benchmark_with_splits(experiment)
     splits = benchmark.definition.splits.values() if benchmark else ()
