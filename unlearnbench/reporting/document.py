@@ -14,6 +14,7 @@ from unlearnbench.results.record import Result
 
 if TYPE_CHECKING:
     from unlearnbench.analysis.attacks.panel import Panel
+    from unlearnbench.analysis.meta.table import MetaTable
     from unlearnbench.ratings.human.studies import StudyFindings
 
 
@@ -36,6 +37,7 @@ class Findings:
     doc_ids: tuple[str, ...] = ()  # rows of the forget set to show; empty: chosen by a stated rule
     attacked: tuple[Result, ...] = ()  # the same models, measured under attack
     read_human: "Callable[[], StudyFindings | None] | None" = None  # people's ratings
+    metrics: "MetaTable | None" = None  # a test of metrics; else the shipped one that fits
 
     @cached_property
     def table(self) -> Table:
@@ -52,6 +54,13 @@ class Findings:
     def human(self) -> "StudyFindings | None":
         """People's ratings, where the folder has any; raises `UserError` if they are not clear."""
         return self.read_human() if self.read_human is not None else None
+
+    @cached_property
+    def tested(self) -> "MetaTable | None":
+        """The test of metrics that speaks of these results; None where there is none."""
+        from unlearnbench.analysis.meta.table import fitting_table
+
+        return self.metrics or fitting_table(list(self.results))
 
     @cached_property
     def panels(self) -> "tuple[Panel, ...]":

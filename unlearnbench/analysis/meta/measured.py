@@ -1,0 +1,224 @@
+"""A model's value of every metric, derived scores included, as it is and under attack."""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import fmean, median
+from typing import Literal
+
+from unlearnbench.analysis.attacks.kinds import record_of, split_of
+from unlearnbench.analysis.build_table import failure_of
+from unlearnbench.analysis.derived import with_derived
+from unlearnbench.analysis.derived.score import RETRAINED, TASK, UTILITIES, Derived
+from unlearnbench.analysis.table import P_VALUE
+from unlearnbench.results.record import Result
+from unlearnbench.results.score import Metric
+
+Place = tuple[str, str]  # task, metric
+Pool = Literal["with", "without", "before", "retrained", "unlearned"]
+About = Literal["forgotten", "kept", "neither"]
+
+
+@dataclass(frozen=True)
+class Model:
+    """One model, measured on all its forget sets."""
+
+    name: str
+    pool: Pool
+    kind: str  # what it has read; of an unlearned one its method
+    weights_sha256: str
+    values: Mapping[Place, float]  # stored units, means over forget sets
+    #: by attack, at its last point
+    attacked: Mapping[str, Mapping[Place, float]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """All models, and what there is to know of their metrics."""
+
+    models: tuple[Model, ...]
+    metrics: Mapping[Place, Metric]
+    about: Mapping[Place, About]
+
+    def of_pool(self, *pools: Pool) -> list[Model]:
+        """The models of these pools."""
+        return [model for model in self.models if model.pool in pools]
+
+
+@dataclass(frozen=True)
+class Member:
+    """A model of a pool with its results, one a forget set."""
+
+    name: str
+    pool: Literal["with", "without"]
+    kind: str
+    results: Sequence[Result]
+
+
+def measure(members: Iterable[Member], others: Sequence[Result]) -> Measured:
+    """The models of both pools, and those of the run with the original: before, retrained,
+    unlearned, and under attack.
+
+    A derived score that is relative to another model takes that of the run with the original.
+    """
+    by_model = {
+        (member.pool, str(at)): _as_rows(member, at, others) for at, member in enumerate(members)
+    }
+    own = [r for r in others if r.attack is None and failure_of(r) is None]
+    attacked = [r for r in others if r.attack is not None and failure_of(r) is None]
+    rows = {row.key: row for row in _rows(by_model, own, attacked)}
+    derived = with_derived([*own, *(row.result for row in rows.values())])
+    return _measured(derived, rows)
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A result as one of the original's group, and which model it is of."""
+
+    result: Result
+    name: str
+    pool: Pool
+    kind: str
+    attack: str = ""  # empty: as it is
+
+    @property
+    def key(self) -> str:
+        return self.result.key
+
+
+def _as_rows(member: Member, at: int, others: Sequence[Result]) -> list[_Row]:
+    group = next((r.group for r in others if r.attack is None), member.results[0].group)
+    return [
+        _Row(_copy(r, f"pool {at}", group), member.name, member.pool, member.kind)
+        for r in member.results
+        if failure_of(r) is None
+    ]
+
+
+def _rows(
+    pools: Mapping[tuple[str, str], Sequence[_Row]],
+    own: Sequence[Result],
+    attacked: Sequence[Result],
+) -> Iterator[_Row]:
+    yield from (row for rows in pools.values() for row in rows)
+    for result in own:
+        yield _Row(_copy(result, result.label), result.label, _pool(result), result.method.label)
+    for result in attacked:
+        point = record_of(result).points[-1:]
+        for last in point:
+            copy = _copy(result, f"{result.label} under {record_of(result).name}")
+            full = result.with_outcomes()
+            copy = copy.model_copy(update={"scores": full.at(last.name), "attack": None})
+            copy._read_again = None
+            yield _Row(
+                copy, result.label, _pool(result), result.method.label, record_of(result).name
+            )
+
+
+def _copy(result: Result, label: str, group: str = "") -> Result:
+    """The result as a row of its own, which is compared with the references as methods are."""
+    update = {
+        "key": f"{label}: {result.key}",
+        "label": label,
+        "group": group or result.group,
+        "role": "method",
+    }
+    return result.with_outcomes().model_copy(update=update)
+
+
+def _pool(result: Result) -> Pool:
+    if result.role == "method":
+        return "unlearned"
+    return "retrained" if result.role == RETRAINED else "before"
+
+
+def _measured(derived: Sequence[Result], rows: Mapping[str, _Row]) -> Measured:
+    references = {r.model.weights_sha256 for r in derived if r.role == RETRAINED}
+    metrics: dict[Place, Metric] = {}
+    about: dict[Place, About] = {}
+    made: dict[tuple[str, str, str], dict[str, list[dict[Place, float]]]] = {}
+    weights: dict[tuple[str, str, str], str] = {}
+    for result in derived:
+        if (row := rows.get(result.key)) is None:
+            continue
+        for metric in result.metrics:
+            place = metric.task, metric.name
+            metrics.setdefault(place, metric)
+            about.setdefault(place, about_of(metric, result))
+        model = row.name, row.pool, row.kind
+        weights.setdefault(model, result.model.weights_sha256)
+        is_reference = row.pool in ("with", "without") and result.model.weights_sha256 in references
+        made.setdefault(model, {}).setdefault(row.attack, []).append(
+            dict(_values(result, is_reference))
+        )
+    models = [
+        Model(
+            *model,
+            weights[model],
+            _over_runs(by_attack.get("", []), metrics),
+            {name: _over_runs(of, metrics) for name, of in by_attack.items() if name},
+        )
+        for model, by_attack in made.items()
+    ]
+    return Measured(tuple(models), metrics, about)
+
+
+def _values(result: Result, is_reference: bool) -> Iterator[tuple[Place, float]]:
+    """What was measured; of the retrained reference in a pool nothing relative to itself."""
+    for task, by_metric in result.scores.items():
+        for name, score in by_metric.items():
+            relative = isinstance(score, Derived) and score.relative_to == RETRAINED
+            if not math.isnan(score.value) and not (is_reference and relative):
+                yield (task, name), score.value
+
+
+def _over_runs(
+    runs: Sequence[Mapping[Place, float]], metrics: Mapping[Place, Metric]
+) -> dict[Place, float]:
+    """As a table's cell: the mean over forget sets, of p-values the median."""
+    places = dict.fromkeys(place for run in runs for place in run)
+    values = {place: [run[place] for run in runs if place in run] for place in places}
+    return {
+        place: (median if metrics[place].unit == P_VALUE else fmean)(of)
+        for place, of in values.items()
+        if place in metrics
+    }
+
+
+# ---- what a metric says
+
+
+def about_of(metric: Metric, result: Result) -> About:
+    """Whether it says what is forgotten or what is kept; neither: of texts that no model saw.
+
+    By the role of the split that it is of; else a task's by what its documents are, a derived one
+    by its record.
+    """
+    splits = result.benchmark.splits if result.benchmark else {}
+    if split := split_of(metric.name, result):
+        role = splits[split].role
+        return "forgotten" if role == "forget" else "neither" if role == "holdout" else "kept"
+    if metric.task == TASK:
+        return "kept" if metric.name in UTILITIES else "forgotten"
+    return "forgotten" if metric.documents == "rows" else "kept"
+
+
+def is_share(metric: Metric) -> bool:
+    """Whether its stored values are between 0 and 1."""
+    is_derived = metric.task == TASK and bool(metric.higher_is_better)
+    return metric.unit in ("%", P_VALUE) or is_derived
+
+
+def knowledge(metric: Metric, value: float) -> float:
+    """The value turned so that more is more knowledge of what is to be forgotten.
+
+    Of a share that is high where something is forgotten 1 less it, of any other number its negative.
+    """
+    if not metric.higher_is_better:
+        return value
+    return 1.0 - value if is_share(metric) else -value
+
+
+def goodness(metric: Metric, value: float) -> float:
+    """The value turned so that more is better; as it is where neither is."""
+    return -value if metric.higher_is_better is False else value
