@@ -106,6 +106,13 @@ def _plugin_files(arguments: Sequence[str]) -> Iterator[str]:
     help="whose ratings the section 'human' shows, or none  [default: the only study there is]",
 )
 @click.option(
+    "--metrics",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="a meta.json, which marks metrics and fills the section 'metrics'  [default: the shipped "
+    "one of the results' world]",
+)
+@click.option(
     "--plugin",
     multiple=True,
     metavar="FILE",
@@ -123,6 +130,7 @@ def report(
     doc_id: str | None,
     judge_id: str | None,
     study: str | None,
+    metrics: Path | None,
     report_name: str | None = None,
 ) -> int:
     """Print the comparison of the results in DIR (default: results).
@@ -138,6 +146,11 @@ def report(
     n_damaged = results.n_damaged
     if doc_id is not None:
         results = replace(results, findings=replace(results.findings, doc_ids=(doc_id,)))
+    if metrics is not None:
+        from unlearnbench.analysis.meta.table import read_table
+
+        tested = read_table(metrics)
+        results = replace(results, findings=replace(results.findings, metrics=tested))
     if compare is None:
         document = results.report(*chosen).document
     else:  # `--compare A B`: B is the argument, and what is looked at is the step from A to B

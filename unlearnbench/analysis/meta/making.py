@@ -78,6 +78,7 @@ def _tested(measured: Measured, place: Place, metric: Metric) -> TestedMetric:
         task=place[0],
         name=place[1],
         label=metric.label,
+        scale=metric.scale,
         about="forgotten" if measured.about[place] == "forgotten" else "kept",
         higher_is_better=metric.higher_is_better,
         n_with=len(known),
@@ -121,9 +122,11 @@ def _redundancy(measured: Measured) -> RedundancyRecord:
         if len({value for value in values if math.isfinite(value)}) > 1:
             columns[place] = values
     names = [".".join(place) for place in columns]
+    labels = [measured.metrics[place].label for place in columns]
     found = redundancy(np.array(list(columns.values())).reshape(len(columns), len(models)).T)
     return RedundancyRecord(
         metrics=[names[at] for at in found.order],
+        labels=[labels[at] for at in found.order],
         correlations=[
             [None if math.isnan(rho) else round(float(rho), 4) for rho in row]
             for row in found.correlations

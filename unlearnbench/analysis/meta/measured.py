@@ -102,17 +102,15 @@ def _rows(
 ) -> Iterator[_Row]:
     yield from (row for rows in pools.values() for row in rows)
     for result in own:
-        yield _Row(_copy(result, result.label), result.label, _pool(result), result.method.label)
+        copy = result if result.role == "method" else _copy(result, result.label)
+        yield _Row(copy, _name(result), _pool(result), result.method.label)
     for result in attacked:
-        point = record_of(result).points[-1:]
-        for last in point:
-            copy = _copy(result, f"{result.label} under {record_of(result).name}")
-            full = result.with_outcomes()
-            copy = copy.model_copy(update={"scores": full.at(last.name), "attack": None})
-            copy._read_again = None
-            yield _Row(
-                copy, result.label, _pool(result), result.method.label, record_of(result).name
-            )
+        attack = record_of(result)
+        copy = _copy(result, f"{_name(result)} under {attack.name}")
+        for last in attack.points[-1:]:
+            at_point = copy.model_copy(update={"scores": copy.at(last.name), "attack": None})
+            at_point._read_again = None  # the documents are there
+            yield _Row(at_point, _name(result), _pool(result), result.method.label, attack.name)
 
 
 def _copy(result: Result, label: str, group: str = "") -> Result:
@@ -124,6 +122,10 @@ def _copy(result: Result, label: str, group: str = "") -> Result:
         "role": "method",
     }
     return result.with_outcomes().model_copy(update=update)
+
+
+def _name(result: Result) -> str:
+    return f"{result.label}, seed {result.seed}" if result.role == "method" else result.label
 
 
 def _pool(result: Result) -> Pool:

@@ -35,6 +35,7 @@ class TestedMetric(Record):
     task: str
     name: str
     label: str
+    scale: float = Field(description="printed value = stored value * scale")
     about: Literal["forgotten", "kept"] = Field(
         description="whether it says what is forgotten, or what is kept: then it is a control"
     )
@@ -78,6 +79,7 @@ class RedundancyRecord(Record):
     """Which metrics order the models alike."""
 
     metrics: list[str] = Field(description="'task.metric', in the order of their clusters")
+    labels: list[str] = Field(description="of these, as printed")
     correlations: list[list[float | None]] = Field(
         description="Spearman's, of values turned so that more is better; null: too few models"
     )

@@ -1,12 +1,14 @@
 """The definition of a pool file: which models know the forget set, and which cannot."""
 
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from unlearnbench import registry
 from unlearnbench.errors import UserError, unknown
 from unlearnbench.experiments.experiment import Experiment
 from unlearnbench.files.named_toml import read_named_toml
@@ -71,24 +73,37 @@ class Definition(_Part):
                 return str(models[0])
         return self.with_[0].model
 
-    def of_members(self) -> dict[str, Any]:
-        """What every member is measured with: options of a run without methods."""
-        own = {"stop": "paper", **self.run}  # no line is to be calibrated where nothing is trained
+    def of_members(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """What every member is measured with: options of a run without methods and attacks.
+
+        `options` win over the file's, their settings come after them.
+        """
+        values = {**_ALWAYS, **self.run, **options}
+        settings = [*_listed(self.run), *_listed(options)]
+        trained = {**registry.methods(), **registry.wrappers(), **registry.attacks()}
+        own = [text for text in settings if text.partition(".")[0] not in trained]
         dropped = ("model", "methods", "references", "retrained", "attacks", "attack_tasks")
-        return {name: value for name, value in own.items() if name not in dropped}
+        kept = {name: value for name, value in values.items() if name not in dropped}
+        return {**kept, "settings": own, "references": ["before"]}
 
-    def of_references(self) -> dict[str, Any]:
+    def of_references(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """Of the run with the original and the retrained model: R and Q, where they are wanted."""
-        options = {"stop": "paper", **self.run, **(self.robustness or {}), "model": self.original}
+        values = {**_ALWAYS, **self.run, **(self.robustness or {}), **options}
+        settings = [t for part in (self.run, self.robustness or {}, options) for t in _listed(part)]
         if self.robustness is None:
-            options = {n: v for n, v in options.items() if not n.startswith("attack")}
+            dropped = ("attacks", "attack_tasks")
+            values = {name: value for name, value in values.items() if name not in dropped}
         else:
-            options.setdefault("attacks", list(ATTACKS))
-            options["settings"] = [*_listed(self.run), *_listed(self.robustness)]
-        return {**options, "references": ["before", "retrained"]}
+            values.setdefault("attacks", list(ATTACKS))
+        own = {"model": self.original, "settings": settings}
+        return {**values, **own, "references": ["before", "retrained"]}
 
 
-def _listed(options: dict[str, Any]) -> list[str]:
+#: No stop line is to be calibrated where nothing is trained.
+_ALWAYS = {"stop": "paper"}
+
+
+def _listed(options: Mapping[str, Any]) -> list[str]:
     settings = options.get("settings", ())
     return [settings] if isinstance(settings, str) else list(settings)
 

@@ -10,7 +10,6 @@ from unlearnbench.reporting import printing
 from unlearnbench.reporting.document import Data, Findings, Listing
 
 MOST_PRINTED = 24  # metrics in a matrix that people read; files for programs hold all
-_MANY_KINDS = 8
 
 
 def blocks(findings: Findings) -> Iterator[Listing]:
@@ -65,8 +64,8 @@ _INTERVAL = (
     "AUC: the probability that a model with the knowledge shows more of it than one without. The "
     "interval is over models and kinds: other models of these kinds and, where a side has several, "
     "other kinds; a metric whose interval reaches down to 0.5 is not told from chance. Threshold: "
-    "the value that parts the pools best, in printed units where a metric has some; right by it: "
-    "the mean of both pools' share, on these very models."
+    "the value that parts the pools best, in the metric's printed units; right by it: the mean of "
+    "both pools' share, on these very models."
 )
 
 
@@ -77,7 +76,7 @@ def _line(metric: TestedMetric) -> tuple[str, ...]:
         _share(metric.faithfulness),
         _interval(metric),
         _verdict(metric),
-        f"{metric.threshold:.4g}",
+        f"{metric.threshold * metric.scale:.4g}",
         printing.share(metric.accuracy),
     )
 
@@ -110,7 +109,8 @@ def _about_pools(table: MetaTable) -> str:
     sets = f"forget set{'s' if len(table.runs) > 1 else ''} {listed(table.runs)}"
     limit = f", at most {table.limit} documents a task" if table.limit else ""
     relative = (
-        f" Derived scores are relative to {table.retrained}, which has none of its own here."
+        f" Scores relative to a retrained model are relative to {table.retrained}, which is left "
+        "out of them."
         if table.retrained
         else ""
     )
@@ -165,7 +165,10 @@ _ROBUSTNESS = (
 
 
 def _robustness(metrics: Sequence[TestedMetric]) -> Listing:
-    ordered = sorted(metrics, key=lambda metric: -(metric.overall or 0.0))
+    counted = [metric for metric in metrics if metric.n_unlearned]
+    ordered = sorted(counted, key=lambda metric: -(metric.overall or 0.0))
+    none = [metric.label for metric in metrics if not metric.n_unlearned]
+    without = f"No unlearned model counts for {listed(none)}." if none else ""
     return Listing(
         "metrics-robustness",
         "Robustness: does a metric move under relearning and quantisation?",
@@ -186,7 +189,7 @@ def _robustness(metrics: Sequence[TestedMetric]) -> Listing:
             )
             for metric in ordered
         ),
-        notes=(Note("robustness", _ROBUSTNESS),),
+        notes=printing.notes(("robustness", _ROBUSTNESS), ("none", without)),
     )  # fmt: skip
 
 
@@ -216,7 +219,8 @@ def _controls(metrics: Sequence[TestedMetric]) -> Listing:
 
 
 def _groups(table: MetaTable) -> Listing:
-    labels, found = _labels(table), table.redundancy
+    found = table.redundancy
+    labels = dict(zip(found.metrics, found.labels, strict=True))
     note = (
         f"Spearman's rank correlation over {found.n_models} models, clustered with complete "
         "linkage: in a group every two metrics have |rho| of 0.9 or more, so one of them says what "
@@ -227,7 +231,7 @@ def _groups(table: MetaTable) -> Listing:
         "Redundancy: metrics that put the models in the same order",
         ("Group", "Metrics"),
         tuple(
-            (str(at), listed(labels.get(name, name) for name in group))
+            (str(at), listed(labels[name] for name in group))
             for at, group in enumerate(found.groups, start=1)
         ),
         n_labels=2,
@@ -237,7 +241,7 @@ def _groups(table: MetaTable) -> Listing:
 
 def _matrix(table: MetaTable) -> Listing:
     """The correlations in the order of the clusters; numbers stand for the columns' metrics."""
-    labels, found = _labels(table), table.redundancy
+    found = table.redundancy
     kind = Listing if len(found.metrics) <= MOST_PRINTED else Data
     numbers = [str(at) for at in range(1, len(found.metrics) + 1)]
     return kind(
@@ -247,14 +251,11 @@ def _matrix(table: MetaTable) -> Listing:
         tuple(
             (
                 number,
-                labels.get(name, name),
+                label,
                 *(ABSENT if rho is None else f"{rho:.2f}" for rho in row),
             )
-            for number, name, row in zip(numbers, found.metrics, found.correlations, strict=True)
+            for number, label, row in zip(numbers, found.labels, found.correlations, strict=True)
         ),
         n_labels=2,
     )
 
-
-def _labels(table: MetaTable) -> dict[str, str]:
-    return {f"{metric.task}.{metric.name}": metric.label for metric in table.metrics}
