@@ -69,8 +69,8 @@ def interval(known: Side, unknown: Side) -> Interval | None:
         max(clustered_variance(own, side.kinds), float(np.var(own, ddof=1)) / len(own))
         for own, side in zip(placements, sides, strict=True)
     )
-    counts = (effective_number(ranks, side.kinds) for ranks, side in _ranked(known, unknown))
-    return membership.auc_interval(area, *counts, variance)
+    n_known, n_unknown = (effective_number(*ranked) for ranked in _ranked(known, unknown))
+    return membership.auc_interval(area, n_known, n_unknown, variance)
 
 
 def clustered_variance(values: Array, kinds: Sequence[str]) -> float:
@@ -122,9 +122,9 @@ def _by_kind(values: Array, kinds: Sequence[str]) -> list[Array]:
     return [values[of == kind] for kind in dict.fromkeys(kinds)]
 
 
-def _ranked(known: Side, unknown: Side) -> list[tuple[Array, Side]]:
-    """Each side's ranks among the models of both: a metric's scale is no matter of an AUC."""
+def _ranked(known: Side, unknown: Side) -> tuple[tuple[Array, tuple[str, ...]], ...]:
+    """Each side's ranks among the models of both, as an AUC knows no other scale, and kinds."""
     from scipy.stats import rankdata
 
     ranks = rankdata(np.concatenate([known.knowledge, unknown.knowledge]))
-    return [(ranks[: len(known)], known), (ranks[len(known) :], unknown)]
+    return (ranks[: len(known)], known.kinds), (ranks[len(known) :], unknown.kinds)

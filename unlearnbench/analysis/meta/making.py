@@ -1,8 +1,8 @@
 """From what was measured of pools of models to the table of their metrics' tests."""
 
 import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Final, Literal
 
 import numpy as np
 
@@ -12,6 +12,8 @@ from unlearnbench.analysis.meta.redundancy import redundancy
 from unlearnbench.analysis.meta.robustness import aggregate, robustness
 from unlearnbench.analysis.meta.table import RedundancyRecord, TestedMetric, TestedModel
 from unlearnbench.results.score import Metric
+
+POOLS: Final[tuple[Literal["with"], Literal["without"]]] = ("with", "without")
 
 
 def parts_of_table(measured: Measured) -> dict[str, Any]:
@@ -38,20 +40,20 @@ def _why_not(measured: Measured, place: Place) -> str:
         return "it is of texts that no model saw"
     if metric.higher_is_better is None:
         return "it has no direction: its best value lies between"
-    for pool in ("with", "without"):
-        models = measured.of_pool(pool)  # type: ignore[arg-type]
+    for pool in POOLS:
+        models = measured.of_pool(pool)
         if not any(place in model.values for model in models):
             return f"it was measured of no model {pool} the knowledge"
     return ""
 
 
 def _sides(measured: Measured, place: Place) -> tuple[Side, Side]:
-    """The two pools' knowledge by a metric; of what is kept its goodness: knowing more is better."""
+    """The pools' knowledge by a metric; of what is kept how good they are: knowing is better."""
     metric, about = measured.metrics[place], measured.about[place]
     turned = knowledge if about == "forgotten" else goodness
     sides = []
-    for pool in ("with", "without"):
-        models = [m for m in measured.of_pool(pool) if place in m.values]  # type: ignore[arg-type]
+    for pool in POOLS:
+        models = [m for m in measured.of_pool(pool) if place in m.values]
         values = np.array([turned(metric, model.values[place]) for model in models])
         sides.append(Side(values, tuple(model.kind for model in models)))
     return sides[0], sides[1]
@@ -94,7 +96,7 @@ def _tested(measured: Measured, place: Place, metric: Metric) -> TestedMetric:
     )
 
 
-def _by_kind(side: Side, area: Any) -> dict[str, float]:
+def _by_kind(side: Side, area: Callable[[Side], float]) -> dict[str, float]:
     return {kind: area(side.of_kind(kind)) for kind in dict.fromkeys(side.kinds)}
 
 
@@ -137,8 +139,8 @@ def _redundancy(measured: Measured) -> RedundancyRecord:
 
 
 def _distinct(measured: Measured) -> list[Model]:
-    by_weights: Mapping[str, Model] = {
-        model.weights_sha256 if model.pool != "unlearned" else model.name: model
-        for model in reversed(measured.models)
-    }
-    return list(reversed(by_weights.values()))
+    first: dict[str, Model] = {}
+    for model in measured.models:
+        own = model.name if model.pool == "unlearned" else model.weights_sha256
+        first.setdefault(own, model)
+    return list(first.values())

@@ -24,7 +24,9 @@ def with_untold(table: Table, tested: MetaTable | None) -> Table:
         f"95% interval of faithfulness reaches down to 0.5: {listed(labels)}; see --sections "
         "metrics."
     )
-    return replace(table, metric_columns=columns, notes=(*table.notes, Note("untold", text, UNTOLD)))
+    return replace(
+        table, metric_columns=columns, notes=(*table.notes, Note("untold", text, UNTOLD))
+    )
 
 
 def _marked(column: Column, tested: MetaTable) -> Column:

@@ -1,10 +1,10 @@
 """A model's value of every metric, derived scores included, as it is and under attack."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean, median
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from unlearnbench.analysis.attacks.kinds import record_of, split_of
 from unlearnbench.analysis.build_table import failure_of
@@ -55,65 +55,66 @@ class Member:
     results: Sequence[Result]
 
 
-def measure(members: Iterable[Member], others: Sequence[Result]) -> Measured:
+def measure(members: Sequence[Member], others: Sequence[Result]) -> Measured:
     """The models of both pools, and those of the run with the original: before, retrained,
     unlearned, and under attack.
 
     A derived score that is relative to another model takes that of the run with the original.
     """
-    by_model = {
-        (member.pool, str(at)): _as_rows(member, at, others) for at, member in enumerate(members)
-    }
-    own = [r for r in others if r.attack is None and failure_of(r) is None]
-    attacked = [r for r in others if r.attack is not None and failure_of(r) is None]
-    rows = {row.key: row for row in _rows(by_model, own, attacked)}
-    derived = with_derived([*own, *(row.result for row in rows.values())])
-    return _measured(derived, rows)
+    worked = [result for result in others if failure_of(result) is None]
+    own = [result for result in worked if result.attack is None]
+    attacked = [result for result in worked if result.attack is not None]
+    rows = [*_of_pools(members, own), *_of_original(own, attacked)]
+    return _measured(with_derived([*own, *_new(rows, own)]), rows)
+
+
+class _Of(NamedTuple):
+    """Which model a result is of, and the attack that it is under; none: as it is."""
+
+    name: str
+    pool: Pool
+    kind: str
+    attack: str = ""
 
 
 @dataclass(frozen=True)
 class _Row:
-    """A result as one of the original's group, and which model it is of."""
+    """A result as a row of the original's group, and which model it is of."""
 
     result: Result
-    name: str
-    pool: Pool
-    kind: str
-    attack: str = ""  # empty: as it is
-
-    @property
-    def key(self) -> str:
-        return self.result.key
+    of: _Of
 
 
-def _as_rows(member: Member, at: int, others: Sequence[Result]) -> list[_Row]:
-    group = next((r.group for r in others if r.attack is None), member.results[0].group)
-    return [
-        _Row(_copy(r, f"pool {at}", group), member.name, member.pool, member.kind)
-        for r in member.results
-        if failure_of(r) is None
-    ]
+def _of_pools(members: Sequence[Member], own: Sequence[Result]) -> Iterator[_Row]:
+    for at, member in enumerate(members):
+        for result in member.results:
+            if failure_of(result) is None:
+                group = own[0].group if own else result.group
+                copy = _as_row(result, f"pool {at}", group)
+                yield _Row(copy, _Of(member.name, member.pool, member.kind))
 
 
-def _rows(
-    pools: Mapping[tuple[str, str], Sequence[_Row]],
-    own: Sequence[Result],
-    attacked: Sequence[Result],
-) -> Iterator[_Row]:
-    yield from (row for rows in pools.values() for row in rows)
+def _of_original(own: Sequence[Result], attacked: Sequence[Result]) -> Iterator[_Row]:
     for result in own:
-        copy = result if result.role == "method" else _copy(result, result.label)
-        yield _Row(copy, _name(result), _pool(result), result.method.label)
+        is_row = result.role == "method"
+        yield _Row(result if is_row else _as_row(result, result.label), _of(result))
     for result in attacked:
         attack = record_of(result)
-        copy = _copy(result, f"{_name(result)} under {attack.name}")
+        copy = _as_row(result, f"{_of(result).name} under {attack.name}")
         for last in attack.points[-1:]:
             at_point = copy.model_copy(update={"scores": copy.at(last.name), "attack": None})
             at_point._read_again = None  # the documents are there
-            yield _Row(at_point, _name(result), _pool(result), result.method.label, attack.name)
+            yield _Row(at_point, _of(result)._replace(attack=attack.name))
 
 
-def _copy(result: Result, label: str, group: str = "") -> Result:
+def _of(result: Result) -> _Of:
+    kind = result.method.label
+    if result.role == "method":
+        return _Of(f"{result.label}, seed {result.seed}", "unlearned", kind)
+    return _Of(result.label, "retrained" if result.role == RETRAINED else "before", kind)
+
+
+def _as_row(result: Result, label: str, group: str = "") -> Result:
     """The result as a row of its own, which is compared with the references as methods are."""
     update = {
         "key": f"{label}: {result.key}",
@@ -124,43 +125,40 @@ def _copy(result: Result, label: str, group: str = "") -> Result:
     return result.with_outcomes().model_copy(update=update)
 
 
-def _name(result: Result) -> str:
-    return f"{result.label}, seed {result.seed}" if result.role == "method" else result.label
+def _new(rows: Sequence[_Row], own: Sequence[Result]) -> list[Result]:
+    known = {result.key for result in own}
+    return [row.result for row in rows if row.result.key not in known]
 
 
-def _pool(result: Result) -> Pool:
-    if result.role == "method":
-        return "unlearned"
-    return "retrained" if result.role == RETRAINED else "before"
-
-
-def _measured(derived: Sequence[Result], rows: Mapping[str, _Row]) -> Measured:
+def _measured(derived: Sequence[Result], rows: Sequence[_Row]) -> Measured:
     references = {r.model.weights_sha256 for r in derived if r.role == RETRAINED}
+    by_key = {result.key: result for result in derived}
     metrics: dict[Place, Metric] = {}
     about: dict[Place, About] = {}
-    made: dict[tuple[str, str, str], dict[str, list[dict[Place, float]]]] = {}
-    weights: dict[tuple[str, str, str], str] = {}
-    for result in derived:
-        if (row := rows.get(result.key)) is None:
-            continue
+    values: dict[_Of, list[dict[Place, float]]] = {}
+    weights: dict[_Of, str] = {}
+    for row in rows:
+        result = by_key[row.result.key]
         for metric in result.metrics:
             place = metric.task, metric.name
             metrics.setdefault(place, metric)
             about.setdefault(place, about_of(metric, result))
-        model = row.name, row.pool, row.kind
-        weights.setdefault(model, result.model.weights_sha256)
-        is_reference = row.pool in ("with", "without") and result.model.weights_sha256 in references
-        made.setdefault(model, {}).setdefault(row.attack, []).append(
-            dict(_values(result, is_reference))
-        )
+        own = result.model.weights_sha256
+        weights.setdefault(row.of, own)
+        is_reference = row.of.pool in ("with", "without") and own in references
+        values.setdefault(row.of, []).append(dict(_values(result, is_reference)))
+    means = {of: _over_runs(runs, metrics) for of, runs in values.items()}
     models = [
         Model(
-            *model,
-            weights[model],
-            _over_runs(by_attack.get("", []), metrics),
-            {name: _over_runs(of, metrics) for name, of in by_attack.items() if name},
+            of.name,
+            of.pool,
+            of.kind,
+            weights[of],
+            own_values,
+            {each.attack: m for each, m in means.items() if each[:3] == of[:3] and each.attack},
         )
-        for model, by_attack in made.items()
+        for of, own_values in means.items()
+        if not of.attack
     ]
     return Measured(tuple(models), metrics, about)
 
@@ -214,7 +212,7 @@ def is_share(metric: Metric) -> bool:
 def knowledge(metric: Metric, value: float) -> float:
     """The value turned so that more is more knowledge of what is to be forgotten.
 
-    Of a share that is high where something is forgotten 1 less it, of any other number its negative.
+    Of a share that is high where something is forgotten 1 - value, of any other number -value.
     """
     if not metric.higher_is_better:
         return value

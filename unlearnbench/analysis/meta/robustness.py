@@ -51,7 +51,7 @@ def aggregate(*parts: float | None) -> float | None:
 
 
 def robustness(measured: Measured, place: Place, threshold: float) -> Robustness:
-    """Of one metric; `threshold` is the knowledge above which it takes a model for one that knows."""
+    """Of one metric, which takes a model for one that knows above a threshold of knowledge."""
     counted = [
         model
         for model in useful(measured)

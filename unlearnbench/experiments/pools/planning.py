@@ -59,8 +59,10 @@ def plan_pools(pools: "Pools", options: Mapping[str, Any], download: bool = True
         planner = _WithoutMethods(experiment, download, True, *look_ups)
         planner.checked = checked
         if RETRAINED in planner.needs:  # for tasks that measure a model beside it
-            others = [f"{run}={m}" for run, m in retrained.items() if m != member.model]
-            planner.experiment = experiment = replace(experiment, retrained=tuple(others))
+            others = {run: m for run, m in retrained.items() if m != member.model}
+            named = tuple(f"{run}={model}" for run, model in others.items())
+            planner.experiment = experiment = replace(experiment, retrained=named)
+            planner.compared = frozenset(others)
         plan = planner.plan()
         experiments.append(experiment)
         warnings += plan.warnings
@@ -82,6 +84,12 @@ class _WithoutMethods(Planner):
         super().__init__(*args)
         self.methods = {}
         self.checked: set[str] = set()
+        self.compared: frozenset[str] = frozenset()  # runs with another model to compare with
+
+    def _measured_against(
+        self, model: ModelChoice, data: DataChoice, run: str
+    ) -> ModelChoice | None:
+        return super()._measured_against(model, data, run) if run in self.compared else None
 
     def _check_splits(self, model: ModelChoice, data: DataChoice) -> None:
         reader = _reader_of(model)

@@ -1,4 +1,4 @@
-"""Which metrics can be believed: faithfulness, robustness and redundancy on models of known past."""
+"""Which metrics can be believed: faithfulness, robustness, redundancy on models of known past."""
 
 from collections.abc import Iterator, Sequence
 
@@ -6,13 +6,15 @@ from unlearnbench.analysis.footnotes import listed
 from unlearnbench.analysis.meta.table import MetaTable, TestedMetric
 from unlearnbench.analysis.table import ABSENT, Note
 from unlearnbench.errors import UserError
+from unlearnbench.registry import find
 from unlearnbench.reporting import printing
-from unlearnbench.reporting.document import Data, Findings, Listing
+from unlearnbench.reporting.document import Data, Findings, Listing, Picture
 
+_MAP = "redundancy-map"
 MOST_PRINTED = 24  # metrics in a matrix that people read; files for programs hold all
 
 
-def blocks(findings: Findings) -> Iterator[Listing]:
+def blocks(findings: Findings) -> Iterator[Listing | Picture]:
     """The table that was given, or the shipped one of the results' world.
 
     Raises `UserError` where there is none.
@@ -23,6 +25,7 @@ def blocks(findings: Findings) -> Iterator[Listing]:
             "POOLS.toml (see: unlearnbench show pools), and give it: --metrics OUT/meta.json"
         )
     yield from blocks_of(findings.tested)
+    yield Picture(_MAP, find("reports", _MAP)().caption(findings))
 
 
 def blocks_of(table: MetaTable) -> Iterator[Listing]:
@@ -62,10 +65,10 @@ def _faithfulness(table: MetaTable, metrics: Sequence[TestedMetric]) -> Listing:
 
 _INTERVAL = (
     "AUC: the probability that a model with the knowledge shows more of it than one without. The "
-    "interval is over models and kinds: other models of these kinds and, where a side has several, "
-    "other kinds; a metric whose interval reaches down to 0.5 is not told from chance. Threshold: "
-    "the value that parts the pools best, in the metric's printed units; right by it: the mean of "
-    "both pools' share, on these very models."
+    "95% interval is over models and kinds: it covers other models of these kinds, and other kinds"
+    " where a pool has several. Told apart: the interval lies above 0.5; wrong way: below. "
+    "Threshold: the value that parts the pools best, in the metric's printed units. Right by it: "
+    "the mean of both pools' shares that it gets right, on these very models."
 )
 
 
@@ -143,9 +146,8 @@ def _kinds(table: MetaTable, metrics: Sequence[TestedMetric]) -> Iterator[Listin
         for metric in sorted(metrics, key=lambda metric: -metric.faithfulness)
     )
     note = (
-        "AUC of the models of one kind against all models of the other pool. A low one under 'with' "
-        "is knowledge that the metric misses; a low one under 'without' are models that it takes "
-        "for such as know."
+        "AUC of the models of one kind against all models of the other pool. Low under 'with': "
+        "knowledge that the metric misses. Low under 'without': models that it takes for knowing."
     )
     yield Listing(
         "metrics-kinds", "Which kinds of knowledge a metric misses", ("Metric", *headers), lines,
@@ -157,10 +159,11 @@ def _kinds(table: MetaTable, metrics: Sequence[TestedMetric]) -> Iterator[Listin
 
 
 _ROBUSTNESS = (
-    "R: relearning adds no more to the unlearned model than to the retrained one; Q: quantisation "
-    "brings nothing back; means over unlearned models that kept 80% of the utility (all where no "
-    "utility is measured) and that the metric's threshold takes for unlearned. HM: harmonic mean; "
-    "overall: of faithfulness and HM(R, Q). Symmetric forms: losing knowledge counts as gaining it."
+    "R: under relearning the unlearned model gains no more than the retrained one. Q: under "
+    "quantisation nothing comes back. Both are means over the unlearned models that kept 80% of "
+    "the utility (over all where none is measured) and that the metric's threshold takes for "
+    "unlearned; models: how many these are. HM: harmonic mean; overall: of AUC and HM(R, Q). In "
+    "the symmetric forms (UDS) losing knowledge counts as gaining it."
 )
 
 
@@ -197,9 +200,9 @@ def _robustness(metrics: Sequence[TestedMetric]) -> Listing:
 
 
 _CONTROLS = (
-    "A control: these metrics do not look at the forget set, so they should tell the pools as badly "
-    "as chance. One that does says that the models differ in more than the knowledge, and then a "
-    "forgetting metric may tell them by that. AUC: that a model with the knowledge is better."
+    "A control: these metrics do not look at the forget set, so none should tell the pools apart. "
+    "One that does says that the models differ in more than the knowledge, by which a forgetting "
+    "metric may tell them, too. AUC: the probability that a model with the knowledge is better."
 )
 
 
@@ -258,4 +261,3 @@ def _matrix(table: MetaTable) -> Listing:
         ),
         n_labels=2,
     )
-

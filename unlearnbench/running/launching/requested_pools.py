@@ -1,4 +1,4 @@
-"""A test of metrics as it is asked for: the cells of a pool file, and the table of their results."""
+"""A test of metrics on request: the cells of a pool file, and the table of their results."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
