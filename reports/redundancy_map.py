@@ -67,7 +67,7 @@ class RedundancyMap(StyledFigure["RedundancyRecord | None"]):
         axes.set_ylim(-0.53, n - 0.47)
         numbers = range(1, n + 1)
         step = 5 if is_large else 1
-        axes.set_xticks(range(step - 1, n, step), numbers[step - 1 :: step])
+        axes.set_xticks(range(step - 1, n, step), [str(at) for at in numbers[step - 1 :: step]])
         names = [
             f"{one_line(label)}  {at}" for at, label in zip(numbers, panels.labels, strict=True)
         ]

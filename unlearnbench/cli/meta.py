@@ -1,6 +1,5 @@
 """`unlearnbench meta`: metrics tested on models of which it is known what they know."""
 
-import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +14,10 @@ if TYPE_CHECKING:
     from unlearnbench.results.record import Result
 
 # What the pool file says of models, or what a test of metrics has no use for.
-_LEFT_OUT = ("model", "revision", "methods", "references", "adapter", "seeds", "learning_rates",
-             "profile")  # fmt: skip
+_LEFT_OUT = ("model", "revision", "references", "adapter", "learning_rates", "profile")
 _OPTIONS = tuple(name for name in Experiment.__dataclass_fields__ if name not in _LEFT_OUT)
 _WORDS = {
+    "methods": "methods of the unlearned models of R and Q  [default: the pool file's]",
     "attacks": "attacks of R and Q on unlearned models  [default: the pool file's]",
     "tasks": "tasks whose metrics are tested  [default: the pool file's]",
 }
@@ -38,42 +37,19 @@ def meta(pools: str, dry_run: bool, **options: Any) -> int:
     report --metrics FILE` shows beside results.  Cells that have a result in --out already are not
     run again.
     """
-    from unlearnbench.running.launching.requested_pools import RequestedPools
+    from unlearnbench.running.launching.requested_pools import RequestedPools, command_of
 
     chosen = explicit(options)
-    requested = RequestedPools.of(pools, chosen, _command(pools, chosen), not dry_run)
+    requested = RequestedPools.of(pools, chosen, command_of(pools, chosen), not dry_run)
 
     def show(results: "Sequence[Result]") -> str:
+        from unlearnbench.reading import Printed
         from unlearnbench.reporting.document import Document, Findings
         from unlearnbench.reporting.sections.metrics import blocks_of
 
         table = requested.table(results)
         to_stderr(f"written to {requested.write(table)}")
-        from unlearnbench.registry import find
-
         document = Document(table.title, tuple(blocks_of(table)), Findings(tuple(results)))
-        text: str = find("reports", "plain")().render(document)
-        return text
+        return Printed(document).to_text()
 
     return carry_out(requested.run, dry_run, show=show)
-
-
-# Where cells are run and kept changes no number.
-_OF_LAUNCH = ("out", "launcher", "jobs", "shard", "cell_timeout", "retries", "ray_address",
-              "gpus_per_cell", "device", "threads")  # fmt: skip
-
-
-def _command(pools: str, options: dict[str, Any]) -> str:
-    """The command that makes the table again."""
-    words = ["unlearnbench", "meta", pools]
-    for name, value in options.items():
-        flag = "--" + ("set" if name == "settings" else name.replace("_", "-"))
-        if name in _OF_LAUNCH:
-            continue
-        if value is True:
-            words.append(flag)
-        elif isinstance(value, tuple):
-            words += [part for one in value for part in (flag, str(one))]
-        else:
-            words += [flag, str(value)]
-    return shlex.join(words)

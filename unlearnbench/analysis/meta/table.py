@@ -1,7 +1,7 @@
 """The record of a test of metrics, meta.json, and the tables that come with the package."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
@@ -10,6 +10,9 @@ from unlearnbench.files.strict_json import first_error, parsed
 from unlearnbench.files.whole_files import read_regular
 from unlearnbench.nano import WORLDS
 from unlearnbench.results.record import Count, Record, Result
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 FILE_NAME = "meta.json"
 FOLDER = Path(__file__).parent
@@ -115,6 +118,20 @@ class MetaTable(Record):
     def of_metric(self, task: str, name: str) -> TestedMetric | None:
         """The test of a metric; None where it was not tested."""
         return next((m for m in self.metrics if m.place == (task, name)), None)
+
+    def to_frame(
+        self, what: Literal["metrics", "models", "correlations"] = "metrics"
+    ) -> "DataFrame":
+        """A pandas frame in stored units: a row a metric, a model, or of the correlations."""
+        import pandas as pd
+
+        if what == "correlations":
+            names, rows = self.redundancy.metrics, self.redundancy.correlations
+            return pd.DataFrame(rows, index=names, columns=names, dtype=float)
+        if what == "models":
+            return pd.DataFrame([{**m.model_dump(exclude={"values"}), **m.values}
+                                 for m in self.models])  # fmt: skip
+        return pd.DataFrame([metric.model_dump() for metric in self.metrics])
 
     def fits(self, results: list[Result]) -> bool:
         """Whether results are of the same world and benchmark, so that the table speaks of them."""

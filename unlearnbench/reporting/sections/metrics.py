@@ -109,7 +109,8 @@ def _about_pools(table: MetaTable) -> str:
         kinds = [model.kind for model in models]
         counted = (f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
         sides.append(f"{len(models)} {pool} the knowledge ({listed(counted)})")
-    sets = f"forget set{'s' if len(table.runs) > 1 else ''} {listed(table.runs)}"
+    rows = listed(map(str, table.n_rows), " or ")
+    sets = f"forget set{'s' if len(table.runs) > 1 else ''} {listed(table.runs)} of {rows} rows"
     limit = f", at most {table.limit} documents a task" if table.limit else ""
     relative = (
         f" Scores relative to a retrained model are relative to {table.retrained}, which is left "

@@ -1,5 +1,6 @@
 """A test of metrics on request: the cells of a pool file, and the table of their results."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,3 +90,24 @@ class RequestedPools:
 
 def _any_worked(results: Sequence[Result]) -> bool:
     return any(result.status != "failed" for result in results)
+
+
+# Where cells are run and kept changes no number.
+_OF_LAUNCH = ("out", "launcher", "jobs", "shard", "cell_timeout", "retries", "ray_address",
+              "gpus_per_cell")  # fmt: skip
+
+
+def command_of(pools: str, options: Mapping[str, Any]) -> str:
+    """The command that makes the table again."""
+    words = ["unlearnbench", "meta", pools]
+    for name, value in options.items():
+        flag = "--" + ("set" if name == "settings" else name.replace("_", "-"))
+        if name in _OF_LAUNCH:
+            continue
+        if value is True:
+            words.append(flag)
+        elif isinstance(value, tuple | list):
+            words += [part for one in value for part in (flag, str(one))]
+        else:
+            words += [flag, str(value)]
+    return shlex.join(words)
