@@ -159,7 +159,8 @@ def parse_definition(text: str, where: str) -> Definition:
 
 
 def _misfit(error: ValidationError, where: str) -> UserError:
-    first = error.errors()[0]
+    errors = error.errors()  # a key that is misspelt is missing, too
+    first = next((each for each in errors if each["type"] == "extra_forbidden"), errors[0])
     key = ".".join(map(str, first["loc"]))
     if first["type"] == "extra_forbidden":
         is_member = first["loc"][0] in ("with", "without")
