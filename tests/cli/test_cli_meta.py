@@ -13,6 +13,30 @@ from unlearnbench.analysis.meta.table import read_table
 from unlearnbench.errors import UserError
 from unlearnbench.results.store import Store
 
+PLUGIN = '''
+"""A task from a file."""
+
+from dataclasses import dataclass
+
+from unlearnbench.metrics.task import Task
+from unlearnbench.registry import register
+from unlearnbench.results.score import Metric, Score
+
+
+@register
+@dataclass(kw_only=True)
+class Length(Task):
+    """How long the rows are, whatever the model."""
+
+    name = "length"
+    metrics = (Metric("n_tokens", "Length", False, in_score=False, documents="rows"),)
+
+    def measure(self, model, context):
+        rows = context.forget_set.rows
+        lengths = dict(zip(rows.doc_ids, map(float, rows.lengths), strict=True))
+        return {"n_tokens": Score.of(lengths, higher_is_better=False)}
+'''
+
 
 @pytest.fixture(scope="module", autouse=True)
 def world(tmp_path_factory):
@@ -21,6 +45,7 @@ def world(tmp_path_factory):
         pool = (world.folder / "pool.jsonl").read_text().splitlines()
         tiny.save_model(world.folder / "retrained", [json.loads(line)["text"] for line in pool])
         shutil.copytree(world.folder / "model", world.folder / "again")
+        (world.folder / "length.py").write_text(PLUGIN)
         yield world
 
 
@@ -30,7 +55,8 @@ def definition(world, **changes):
     run = {
         "model": str(f / "model"), "retrained": str(f / "retrained"),
         "forget_set": str(f / "forget.jsonl"), "pool": str(f / "pool.jsonl"),
-        "encoder": str(f / "bert"), "bert": "off", "tasks": ["forgetting", "perplexity"],
+        "encoder": str(f / "bert"), "bert": "off", "tasks": ["forgetting", "perplexity", "length"],
+        "plugin": [str(f / "length.py")],
         "text": [f"{name}={f / 'text.txt'}" for name in ("pile", "wikitext")],
         "threads": 1, "device": "cpu",
     }  # fmt: skip
@@ -73,6 +99,7 @@ def test_it_tests_every_metric_and_writes_the_table(made) -> None:
     assert (ma.faithfulness, ma.n_with, ma.n_without) == (1.0, 2, 1)
     assert ma.low is None  # of a single model without
     assert ma.kinds_with == {"rows": 1.0, "rows and others": 1.0}
+    assert table.of_metric("length", "n_tokens").faithfulness == 0.5  # a metric of one's own
     assert table.of_metric("perplexity", "pile_ppl").about == "kept"
     assert [m.pool for m in table.models].count("unlearned") == 1
     assert table.command.startswith("unlearnbench meta ")
@@ -96,7 +123,7 @@ def test_a_members_cell_is_that_of_a_run(world, made) -> None:
     status, printed, _ = cli(
         "run", "--model", f / "again", "--references", "before", "--methods", "kumpr", "--dry-run",
         *("--forget-set", f / "forget.jsonl", "--pool", f / "pool.jsonl", "--encoder", f / "bert"),
-        *("--bert", "off", "--tasks", "forgetting,perplexity"),
+        *("--bert", "off", "--tasks", "forgetting,perplexity,length", "--plugin", f / "length.py"),
         *(part for name in ("pile", "wikitext") for part in ("--text", f"{name}={f / 'text.txt'}")),
         *("--stop", "paper", "--limit", "2", "--out", made[0], "--threads", "1"),
         *("--device", "cpu"),

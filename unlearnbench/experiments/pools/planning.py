@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from unlearnbench.errors import UserError
@@ -13,6 +14,7 @@ from unlearnbench.experiments.planner import Plan, Planner
 from unlearnbench.files.hashing import files_sha256
 from unlearnbench.metrics.task import RETRAINED
 from unlearnbench.models.source import find_folder
+from unlearnbench.registry import load_plugin_file
 
 if TYPE_CHECKING:
     from unlearnbench.experiments.cell import Cell
@@ -42,6 +44,8 @@ def plan_pools(pools: "Pools", options: Mapping[str, Any], download: bool = True
     command that makes them.
     """
     definition = pools.definition
+    for file in Experiment.parse({**definition.run, **options}).plugin:
+        load_plugin_file(Path(file))
     _check_models(definition, options, download)
     look_ups: Any = cache(choose_model), cache(choose_data)
     references = Experiment.parse(definition.of_references(options))
