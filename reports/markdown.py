@@ -68,7 +68,7 @@ def _table(table: "Table") -> Iterator[str]:
 
 
 def _group(group: "Group", columns: Sequence["Column"], text: Text) -> str:
-    headers = ["", *(f"{c.label} {c.arrow}".strip() for c in columns)]
+    headers = ["", *(f"{c.title} {c.arrow}".strip() for c in columns)]
     labels = [f"{_escaped(row.label)} {row.markers}".strip() for row in group.rows]
     cells = [[text(row, c) for c in columns] for row in group.rows]
     rows = [[label, *of_row] for label, of_row in zip(labels, cells, strict=True)]

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         load_forget_set,
         load_model,
         make_examiner,
+        meta,
         run,
         unlearn,
     )
@@ -83,6 +84,7 @@ __all__ = [
     "load_model",
     "load_results",
     "make_examiner",
+    "meta",
     "methods",
     "register",
     "reports",
@@ -94,7 +96,7 @@ __all__ = [
 ]
 
 _NAMES_BY_MODULE = {
-    "api": "attack evaluate load_forget_set load_model make_examiner run unlearn",
+    "api": "attack evaluate load_forget_set load_model make_examiner meta run unlearn",
     "attacking.attack": "Attack Point Target",
     "data.forget_set": "ForgetSet",
     "errors": "UserError",

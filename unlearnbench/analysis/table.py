@@ -22,6 +22,7 @@ class Column(Metric):
     higher_is_better: bool | None  # type: ignore[assignment]  # None: not compared (epochs)
     in_score: bool = False
     metric: str = ""  # its name within the task, where two tasks' metrics have the same
+    marker: str = ""  # a footnote of the column
 
     @property
     def arrow(self) -> str:
@@ -31,8 +32,14 @@ class Column(Metric):
     @property
     def header(self) -> tuple[str, str]:
         """The two lines of a narrow header: 'EL10', '(%) ↓'."""
-        name, bracket, unit = self.label.partition(" (")
+        name, bracket, unit = self.title.partition(" (")
         return name, f"({unit} {self.arrow}".strip() if bracket else self.arrow
+
+    @property
+    def title(self) -> str:
+        """The label with the column's footnote marker behind the name: 'EL10? (%)'."""
+        name, bracket, unit = self.label.partition(" (")
+        return f"{name}{self.marker}{bracket}{unit}"
 
     def score(self, result: Result) -> Score | None:
         """The score of one result; None if it was not measured."""
@@ -107,6 +114,7 @@ def columns_of(results: Iterable[Result]) -> tuple[tuple[Column, ...], tuple[Col
 NOT_FORGOTTEN, LEFT_OUT, UNEQUAL, PARTIAL = "†", "‡", "§", "¶"
 AS_NEAR = "⋆"  # to the retrained model as a second retraining is
 INDISTINCT = "≈"  # a footnote marker of cells
+UNTOLD = "?"  # of columns
 
 
 @dataclass(frozen=True)

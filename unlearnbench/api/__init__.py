@@ -5,7 +5,7 @@ prints nothing unless asked for; and leaves the process as it was: random genera
 threads and flags, folder and environment.  Warnings come by `warnings`.
 """
 
-from unlearnbench.api.grids import attack, run
+from unlearnbench.api.grids import attack, meta, run
 from unlearnbench.api.in_memory import (
     LoadedForgetSet,
     evaluate,
@@ -22,6 +22,7 @@ __all__ = [
     "load_forget_set",
     "load_model",
     "make_examiner",
+    "meta",
     "run",
     "unlearn",
 ]

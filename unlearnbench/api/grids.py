@@ -7,6 +7,7 @@ from unlearnbench.api.options import warn, without_none
 from unlearnbench.errors import UserError
 
 if TYPE_CHECKING:
+    from unlearnbench.analysis.meta.table import MetaTable
     from unlearnbench.reading import Results
     from unlearnbench.running.launching.requested import RequestedRun
 
@@ -44,6 +45,29 @@ def attack(folder: str | Path = "results", *, progress: bool = False, **options:
     requested = RequestedRun.under_attack(Path(folder), without_none({"jobs": 0, **options}))
     warn(requested.plan.warnings)
     return _carried_out(requested, progress)
+
+
+def meta(pools: str | Path, *, progress: bool = False, **options: Any) -> "MetaTable":
+    """Test metrics on pools of models with and without the knowledge of a forget set.
+
+    `pools` is a name that `unlearnbench list pools` gives or a .toml file; the options are those of
+    `unlearnbench meta` with underscores: tasks=["answers"], limit=8, out="results".  The table is
+    also written to OUT/meta.json; `.to_frame()` has one row a metric, `.to_frame("models")` one a
+    model with its values, `.to_frame("correlations")` the ranks' correlation of every two metrics.
+    Raises `UserError` for what cannot be had before anything is run.
+    """
+    from unlearnbench.running.environment import randomness_put_back
+    from unlearnbench.running.launching.requested_pools import RequestedPools, command_of
+
+    _check_one_process()
+    chosen = without_none({"jobs": 0, **options})
+    requested = RequestedPools.of(str(pools), chosen, command_of(str(pools), chosen))
+    warn(requested.planned.plan.warnings)
+    with randomness_put_back():
+        outcome = requested.run.run(show_progress=progress)
+    table = requested.table(requested.run.results(outcome))
+    requested.write(table)
+    return table
 
 
 def _check_one_process() -> None:

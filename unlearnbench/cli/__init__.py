@@ -15,6 +15,7 @@ from unlearnbench.cli.catalogue import list_command, show
 from unlearnbench.cli.human import human
 from unlearnbench.cli.judge import judge
 from unlearnbench.cli.logs import import_logs, verify
+from unlearnbench.cli.meta import meta
 from unlearnbench.cli.nano import nano
 from unlearnbench.cli.new import new
 from unlearnbench.cli.report import report
@@ -51,7 +52,7 @@ USAGE = 2
 @click.group(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     commands=[
-        *(run, attack, report, judge, human, list_command, show, new, tune, upgrade, nano),
+        *(run, attack, report, meta, judge, human, list_command, show, new, tune, upgrade, nano),
         *(import_logs, verify, completion),
     ],
 )

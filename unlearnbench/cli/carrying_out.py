@@ -12,9 +12,10 @@ from unlearnbench.cli.dry_run import print_plan
 from unlearnbench.reading import to_stderr
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from unlearnbench.experiments.cell import Cell
+    from unlearnbench.results.record import Result
     from unlearnbench.results.store import Store
     from unlearnbench.running.launching.grid import Outcome
     from unlearnbench.running.launching.requested import RequestedRun
@@ -22,10 +23,15 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 
 
-def carry_out(requested: "RequestedRun", dry_run: bool, sections: tuple[str, ...] = ()) -> int:
+def carry_out(
+    requested: "RequestedRun",
+    dry_run: bool,
+    sections: tuple[str, ...] = (),
+    show: "Callable[[Sequence[Result]], str] | None" = None,
+) -> int:
     """Run the cells that have no result yet and print the sections; the exit status.
 
-    With `dry_run` print what would be run.
+    With `dry_run` print what would be run; with `show` what it says of the results, instead.
     """
     from unlearnbench.models.devices import ranks
     from unlearnbench.running.cell_run import run_cell
@@ -48,7 +54,7 @@ def carry_out(requested: "RequestedRun", dry_run: bool, sections: tuple[str, ...
         done, cells = _n_done(requested.share, requested.store), len(requested.share)
         to_stderr(f"interrupted; {done} of {cells} cells are done, run the same command to go on")
         return INTERRUPTED
-    return _finish(requested, outcome, sections)
+    return _finish(requested, outcome, sections, show)
 
 
 @contextmanager
@@ -75,7 +81,12 @@ def _n_done(cells: "Sequence[Cell]", store: "Store") -> int:
     return sum(cell.key in finished for cell in cells)
 
 
-def _finish(requested: "RequestedRun", outcome: "Outcome", sections: tuple[str, ...]) -> int:
+def _finish(
+    requested: "RequestedRun",
+    outcome: "Outcome",
+    sections: tuple[str, ...],
+    show: "Callable[[Sequence[Result]], str] | None",
+) -> int:
     from unlearnbench.reading import results_of_run
 
     results = requested.results(outcome)
@@ -85,6 +96,8 @@ def _finish(requested: "RequestedRun", outcome: "Outcome", sections: tuple[str, 
         if done == cells:
             hint = f"see: unlearnbench report {requested.store.folder}"
         to_stderr(f"{done} of {cells} cells of the grid are done; {hint}")
+    elif show is not None:
+        click.echo(show(results).rstrip("\n"))
     elif any(result.status != "failed" for result in results):
         name = requested.named.name if requested.named else None
         printed = results_of_run(requested.store.folder, results, name)

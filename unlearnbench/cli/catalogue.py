@@ -23,6 +23,7 @@ KINDS = (
     "tasks",
     "attacks",
     "benchmarks",
+    "pools",
     "reports",
     "sections",
     "experiments",
@@ -87,7 +88,7 @@ def _mark(kind: str, name: str) -> str:
 @click.argument("name")
 @_plugin_option
 def show(name: str) -> None:
-    """Describe what `list` names, or 'protocol', 'result', 'experiment' or 'benchmark'."""
+    """Describe what `list` names, or 'protocol', 'result', 'experiment', 'benchmark' or 'pools'."""
     click.echo(describe(name))
 
 
@@ -96,6 +97,8 @@ def sentences(kind: str) -> dict[str, str]:
     from unlearnbench.data.benchmarks.definition import find_benchmark
     from unlearnbench.data.benchmarks.definition import shipped as benchmarks
     from unlearnbench.experiments.named import find_experiment, shipped
+    from unlearnbench.experiments.pools.definition import find_pools
+    from unlearnbench.experiments.pools.definition import shipped as pools
     from unlearnbench.reporting import sections
 
     if kind == "models":
@@ -104,6 +107,8 @@ def sentences(kind: str) -> dict[str, str]:
         return {name: f"{find_experiment(name).definition.summary}." for name in shipped()}
     if kind == "benchmarks":
         return {name: f"{find_benchmark(name).definition.summary}." for name in benchmarks()}
+    if kind == "pools":
+        return {name: f"{find_pools(name).definition.summary}." for name in pools()}
     own = {name: sections.summary(name) for name in sections.names()} if kind == "sections" else {}
     plugins = sections.figures() if kind == "sections" else registry.plugins(kind)
     return own | {name: first_sentence(plugin) for name, plugin in plugins.items()}
@@ -119,6 +124,8 @@ def describe(name: str) -> str:
     from unlearnbench.data.benchmarks.definition import find_benchmark
     from unlearnbench.data.benchmarks.definition import shipped as benchmarks
     from unlearnbench.experiments.named import find_experiment, shipped
+    from unlearnbench.experiments.pools.definition import ENDING, find_pools
+    from unlearnbench.experiments.pools.definition import shipped as pools
     from unlearnbench.reporting import sections
 
     pages: dict[str, Callable[[], str]] = {n: partial(_model, a) for n, a in aliases().items()}
@@ -130,10 +137,12 @@ def describe(name: str) -> str:
         pages[experiment] = lambda: find_experiment(name).text.rstrip()
     for benchmark in benchmarks():
         pages.setdefault(benchmark, lambda: find_benchmark(name).text.rstrip())
+    for pool in pools():  # a world's name stands for its benchmark
+        pages[pool + ENDING] = lambda: find_pools(name.removesuffix(ENDING)).text.rstrip()
     if registry.WITH in name:
         pages[name] = partial(_plugin, "methods", name, registry.find("methods", name))
     pages |= {"protocol": _protocol, "result": result_schema, "experiment": _definition}
-    pages["benchmark"] = _benchmark
+    pages |= {"benchmark": _benchmark, "pools": _pools}
     if name not in pages:
         raise unknown("name", name, pages, "unlearnbench list methods")
     return pages[name]()
@@ -212,6 +221,18 @@ def _definition() -> str:
         for name, field in part.model_fields.items():
             lines.append(f"  {name}  {field.description or ''}".rstrip())
     lines += ["", "One to copy: unlearnbench show nano-ablation > mine.toml"]
+    return "\n".join(lines)
+
+
+def _pools() -> str:
+    from unlearnbench.experiments.pools.definition import Definition, Member
+
+    lines = ["Pools of models are a TOML file: unlearnbench meta FILE.toml", ""]
+    for part, where in ((Definition, "the file"), (Member, "each [[with]] and [[without]]")):
+        lines += [f"Keys of {where}:"]
+        for name, field in part.model_fields.items():
+            lines.append(f"  {field.alias or name}  {field.description or ''}".rstrip())
+    lines += ["", "One to copy: unlearnbench show nano-tofu-pools > mine.toml"]
     return "\n".join(lines)
 
 

@@ -118,6 +118,13 @@ def _plugin_files(arguments: Sequence[str]) -> Iterator[str]:
     "(repeatable)  [default: those known by alias]",
 )
 @click.option(
+    "--metrics",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="a meta.json, which marks metrics and fills the section 'metrics'  [default: the shipped "
+    "one of the results' world]",
+)
+@click.option(
     "--plugin",
     multiple=True,
     metavar="FILE",
@@ -137,6 +144,7 @@ def report(
     judge_id: str | None,
     study: str | None,
     trainings: tuple[str, ...],
+    metrics: Path | None,
     report_name: str | None = None,
 ) -> int:
     """Print the comparison of the results in DIR (default: results).
@@ -154,6 +162,11 @@ def report(
     n_damaged = results.n_damaged
     if doc_id is not None:
         results = replace(results, findings=replace(results.findings, doc_ids=(doc_id,)))
+    if metrics is not None:
+        from unlearnbench.analysis.meta.table import read_table
+
+        tested = read_table(metrics)
+        results = replace(results, findings=replace(results.findings, metrics=tested))
     if compare is None:
         document = results.report(*chosen).document
     else:  # `--compare A B`: B is the argument, and what is looked at is the step from A to B

@@ -15,6 +15,7 @@ from unlearnbench.results.record import Result
 
 if TYPE_CHECKING:
     from unlearnbench.analysis.attacks.panel import Panel
+    from unlearnbench.analysis.meta.table import MetaTable
     from unlearnbench.ratings.human.studies import StudyFindings
 
 
@@ -39,6 +40,7 @@ class Findings:
     #: Names of groups whose models are one model trained with several seeds, each a tuple.
     trainings: tuple[tuple[str, ...], ...] = ()
     read_human: "Callable[[], StudyFindings | None] | None" = None  # people's ratings
+    metrics: "MetaTable | None" = None  # a test of metrics; else the shipped one that fits
 
     @cached_property
     def table(self) -> Table:
@@ -56,6 +58,13 @@ class Findings:
     def human(self) -> "StudyFindings | None":
         """People's ratings, where the folder has any; raises `UserError` if they are not clear."""
         return self.read_human() if self.read_human is not None else None
+
+    @cached_property
+    def tested(self) -> "MetaTable | None":
+        """The test of metrics that speaks of these results; None where there is none."""
+        from unlearnbench.analysis.meta.table import fitting_table
+
+        return self.metrics or fitting_table(list(self.results))
 
     @cached_property
     def panels(self) -> "tuple[Panel, ...]":

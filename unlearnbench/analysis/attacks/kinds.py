@@ -48,7 +48,7 @@ def forgetting_metrics(result: Result) -> list[Metric]:
         for metric in result.metrics
         if not metric.higher_is_better
         and (metric.task == record_of(result).name or metric.documents == "rows")
-        and _split_of(metric.name, result) not in others
+        and split_of(metric.name, result) not in others
     ]
 
 
@@ -57,7 +57,7 @@ def _not_forgotten_splits(result: Result) -> set[str]:
     return {name for name, split in splits.items() if split.role != "forget"}
 
 
-def _split_of(metric: str, result: Result) -> str:
+def split_of(metric: str, result: Result) -> str:
     """The split that a metric's name begins with; empty if it is of none."""
     splits = result.benchmark.splits if result.benchmark else {}
     return max((name for name in splits if metric.startswith(f"{name}_")), key=len, default="")

@@ -32,11 +32,11 @@ def auc(forget: Sequence[float] | Array, holdout: Sequence[float] | Array) -> fl
 
     Raises `ValueError` for an empty side or a score that is NaN.
     """
-    above, _ = _placements(forget, holdout)
+    above, _ = placements(forget, holdout)
     return float(above.mean())
 
 
-def _placements(
+def placements(
     forget: Sequence[float] | Array, holdout: Sequence[float] | Array
 ) -> tuple[Array, Array]:
     """[F] the share of holdout scores above each forget score, [H] of forget scores below each
@@ -57,7 +57,7 @@ def delong_variance(
     forget: Sequence[float] | Array, holdout: Sequence[float] | Array
 ) -> float | None:
     """DeLong's variance of their AUC; None for fewer than two scores on a side."""
-    sides = _placements(forget, holdout)
+    sides = placements(forget, holdout)
     if min(map(len, sides)) < 2:
         return None
     return float(sum(np.var(side, ddof=1) / len(side) for side in sides))
@@ -65,8 +65,8 @@ def delong_variance(
 
 def auc_interval(
     area: float,
-    n_forget: int,
-    n_holdout: int,
+    n_forget: float,
+    n_holdout: float,
     variance: float | None = None,
     level: float = 0.95,
 ) -> Interval:
@@ -94,7 +94,7 @@ def auc_interval(
     return Interval(low, high)
 
 
-def area_variance(theta: float, n_forget: int, n_holdout: int) -> float:
+def area_variance(theta: float, n_forget: float, n_holdout: float) -> float:
     """Hanley and McNeil's variance of an AUC of theta, both sizes replaced by their mean there."""
     n_more = (n_forget + n_holdout) / 2 - 1
     shape = 1 + n_more * ((1 - theta) / (2 - theta) + theta / (1 + theta))

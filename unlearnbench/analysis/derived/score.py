@@ -95,6 +95,8 @@ _FIXED = (
 )
 METRICS = {metric.name: metric for metric in _FIXED}
 ORDER = {name: place for place, name in enumerate(METRICS)}
+#: Of the derived ones those that say what is to be kept: the others say what is to be forgotten.
+UTILITIES = frozenset({"model_utility", "model_utility_arithmetic", "utility", "relative_utility"})
 
 
 def truth_ratio_metric(split: str, is_forget: bool) -> DerivedMetric:

@@ -31,7 +31,9 @@ def make_document(
 
 def table(findings: Findings) -> Iterable[Block]:
     """The comparison table: Table I's columns, one group of rows per model."""
-    return (findings.table,)
+    from unlearnbench.analysis.meta.marking import with_untold
+
+    return (with_untold(findings.table, findings.tested),)
 
 
 def section(name: str) -> Section:
