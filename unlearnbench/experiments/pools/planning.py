@@ -91,9 +91,9 @@ class _WithoutMethods(Planner):
         self.compared: frozenset[str] = frozenset()  # runs with another model to compare with
 
     def _measured_against(
-        self, model: ModelChoice, data: DataChoice, run: str
+        self, model: ModelChoice, main: ModelChoice, data: DataChoice, run: str
     ) -> ModelChoice | None:
-        return super()._measured_against(model, data, run) if run in self.compared else None
+        return super()._measured_against(model, main, data, run) if run in self.compared else None
 
     def _check_splits(self, model: ModelChoice, data: DataChoice) -> None:
         reader = _reader_of(model)
