@@ -16,8 +16,9 @@ from unlearnbench.analysis.attacks.robustness import (
 from unlearnbench.analysis.derived import with_derived
 from unlearnbench.analysis.meta.measured import about_of, goodness, knowledge, measure
 from unlearnbench.analysis.meta.robustness import relative_utility, useful
-from unlearnbench.analysis.meta.table import read_table
+from unlearnbench.analysis.meta.table import read_table, shipped_tables
 from unlearnbench.errors import UserError
+from unlearnbench.experiments.pools.definition import shipped
 from unlearnbench.results.record import BenchmarkRecord, SplitRecord
 from unlearnbench.results.score import Metric
 
@@ -194,6 +195,14 @@ def test_a_metric_is_about_what_its_split_is_for() -> None:
     assert about("model_utility", "derived") == about("retain_truth_ratio", "derived") == "kept"
     assert about("ma", "forgetting", "rows", bare) == "forgotten"
     assert about("pile_ppl", "perplexity", "texts", bare) == "kept"
+
+
+def test_the_shipped_tables_can_be_read_and_name_pools() -> None:
+    for name, path in shipped_tables().items():
+        table = read_table(path)
+        assert table.name == name
+        assert name in shipped()
+        assert table.metrics
 
 
 def test_a_table_is_read_as_it_was_written(tmp_path, table) -> None:

@@ -141,6 +141,7 @@ def test_dry_run_names_every_cell_once(world, pool_file) -> None:
     assert status == 0
     # The original is a member, too; it, the retrained model and the method are attacked twice each.
     assert "11 cells, 0 done" in printed
+    assert "Models with the knowledge: 2, without: 1; 3 cells. 8 more" in printed
     assert not out.exists()
 
 

@@ -52,4 +52,7 @@ def meta(pools: str, dry_run: bool, **options: Any) -> int:
         document = Document(table.title, tuple(blocks_of(table)), Findings(tuple(results)))
         return Printed(document).to_text()
 
-    return carry_out(requested.run, dry_run, show=show)
+    status = carry_out(requested.run, dry_run, show=show)
+    if dry_run:
+        click.echo(f"\n{requested.in_words}")
+    return status

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from statistics import fmean, median
 from typing import Literal, NamedTuple
 
+from unlearnbench.analysis.attacks.describing import with_descriptions
 from unlearnbench.analysis.attacks.kinds import record_of, split_of
 from unlearnbench.analysis.build_table import failure_of
 from unlearnbench.analysis.derived import with_derived
@@ -62,8 +63,9 @@ def measure(members: Sequence[Member], others: Sequence[Result]) -> Measured:
     A derived score that is relative to another model takes that of the run with the original.
     """
     worked = [result for result in others if failure_of(result) is None]
-    own = [result for result in worked if result.attack is None]
     attacked = [result for result in worked if result.attack is not None]
+    own = with_descriptions([r for r in worked if r.attack is None], attacked)
+    attacked = [result for result in attacked if not record_of(result).describes_model]
     rows = [*_of_pools(members, own), *_of_original(own, attacked)]
     return _measured(with_derived([*own, *_new(rows, own)]), rows)
 

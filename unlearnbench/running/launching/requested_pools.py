@@ -42,6 +42,17 @@ class RequestedPools:
         """The cells, as any others."""
         return RequestedRun(self.planned.experiments, self.planned.plan)
 
+    @property
+    def in_words(self) -> str:
+        """Which models the metrics are tested by."""
+        definition, members = self.planned.pools.definition, self.planned.members
+        others = sum(cell.key not in members for cell in self.planned.plan.cells)
+        return (
+            f"Models with the knowledge: {len(definition.with_)}, without: "
+            f"{len(definition.without)}; {len(members)} cells. {others} more cells are of the "
+            "references, and of R and Q."
+        )
+
     def table(self, results: Sequence[Result]) -> MetaTable:
         """The table of these results; raises `UserError` where a pool has none that counts."""
         planned, definition = self.planned, self.planned.pools.definition
