@@ -41,7 +41,7 @@ def carry_out(requested: "RequestedRun", dry_run: bool, sections: tuple[str, ...
         print_plan(replace(requested.plan, cells=requested.share), requested.store)
         return 0
     try:
-        with _terminating_as_interrupt():
+        with terminating_as_interrupt():
             outcome = requested.run()
     except KeyboardInterrupt:
         done, cells = _n_done(requested.share, requested.store), len(requested.share)
@@ -51,7 +51,7 @@ def carry_out(requested: "RequestedRun", dry_run: bool, sections: tuple[str, ...
 
 
 @contextmanager
-def _terminating_as_interrupt() -> Iterator[None]:
+def terminating_as_interrupt() -> Iterator[None]:
     """A batch system's polite end (SIGTERM) is Ctrl-C's: claims are given back, workers ended."""
 
     def interrupt(*_: object) -> None:

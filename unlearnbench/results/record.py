@@ -110,6 +110,10 @@ class ImportRecord(Record):
     file: str = Field(description="its name")
     sha256: str = Field(description="of the file")
     stated: dict[str, float] = Field(description="the aggregates that it states, by its own names")
+    method: str = Field(default="", description="what the model was unlearned with, if it says so")
+    settings: dict[str, Any] = Field(
+        default_factory=dict, description="what it says that the method was run with"
+    )
 
 
 class PointRecord(Record):

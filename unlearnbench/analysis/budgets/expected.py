@@ -38,7 +38,7 @@ def weights(n: int, k: int) -> Floats:
         raise ValueError(f"the best of {k} of {n}")
     i = np.arange(n, 1, -1, dtype=float)
     descending = np.cumprod(np.concatenate(([k / n], np.maximum(i - k, 0.0) / (i - 1))))
-    made: Floats = descending[::-1].copy()
+    made = np.asarray(descending[::-1], dtype=float).copy()
     made.setflags(write=False)
     return made
 
@@ -74,7 +74,8 @@ def interval(
     at_scores = _uniform_order(len(values))
     before = np.pad(at_scores, ((0, 0), (1, 0)))
     after = np.pad(at_scores, ((0, 0), (0, 1)), constant_values=1.0)
-    least, most = (np.percentile(high - of**k @ gaps, p) for of, p in ((after, 2.5), (before, 97.5)))
+    least = np.percentile(high - after**k @ gaps, 2.5)
+    most = np.percentile(high - before**k @ gaps, 97.5)
     return float(least), float(most)
 
 
