@@ -93,6 +93,12 @@ def _plugin_files(arguments: Sequence[str]) -> Iterator[str]:
     metavar="A",
     help="A and DIR beside each other, instead: what differs, and whether it is told apart",
 )
+@click.option(
+    "--score",
+    metavar="NAME",
+    help="what the section 'budgets' judges trials by; a,b: by their harmonic mean  [default: what "
+    "they were tuned by, utility kept, or the benchmark's overall score]",
+)
 @click.option("--document", "doc_id", metavar="ID", help="the row that cases and process show")
 @click.option(
     "--judge",
@@ -120,6 +126,7 @@ def report(
     sections: str | None,
     beside_published: bool,
     compare: Path | None,
+    score: str | None,
     doc_id: str | None,
     judge_id: str | None,
     study: str | None,
@@ -138,6 +145,8 @@ def report(
     n_damaged = results.n_damaged
     if doc_id is not None:
         results = replace(results, findings=replace(results.findings, doc_ids=(doc_id,)))
+    if score is not None:
+        results = replace(results, findings=replace(results.findings, score=score))
     if compare is None:
         document = results.report(*chosen).document
     else:  # `--compare A B`: B is the argument, and what is looked at is the step from A to B

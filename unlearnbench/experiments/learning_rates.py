@@ -14,6 +14,7 @@ from unlearnbench.experiments.experiment import Experiment
 from unlearnbench.experiments.model_choice import ModelChoice
 from unlearnbench.files.strict_json import first_error, parsed
 from unlearnbench.files.whole_files import read_regular
+from unlearnbench.registry import WITH
 from unlearnbench.results.record import Result
 
 if TYPE_CHECKING:
@@ -98,6 +99,17 @@ class LearningRates(_Part):
     )
     grid: list[Rate] = Field(description="all rates that were tried")
     methods: dict[str, Tuned]
+
+    def warnings_for(self, method: str, forget_sets: Sequence[str]) -> list[str]:
+        """The warning that a run is on the forget set that the method was tuned on, if it is."""
+        if method.partition(WITH)[0] not in {name.partition(WITH)[0] for name in self.methods}:
+            return []
+        return [
+            f"forget set {self.forget_set} is the one that settings were tuned on: what is measured "
+            "on it flatters the methods that were tuned most; leave it out of the table: --runs"
+            for title in forget_sets
+            if title == self.forget_set
+        ]
 
     def budget_of(self, method: str) -> str:
         """', chosen among 12 random configurations of each method'; '' where it is not known.
@@ -333,6 +345,7 @@ def learning_rates(results: Sequence[Result], tried: Tried | None = None) -> Lea
         made = candidate_of(result, own, tried.scores.get(result.key))
         by_method.setdefault(name, []).append(made)
     limit_of = {result.method.name: result.method.settings["max_epochs"] for result in results}
+    limits = {result.method.settings["max_epochs"] for result in results}
     higher = tried.objective.higher_is_better if tried.objective else None
     methods = {name: choose(own, limit_of[name], higher) for name, own in sorted(by_method.items())}
     schedules = [(r.identity.get("training") or {}).get("schedule") for r in results]
@@ -345,7 +358,7 @@ def learning_rates(results: Sequence[Result], tried: Tried | None = None) -> Lea
         run=first.forget_set.run,
         protocol=first.protocol_name,
         stop=first.stop.source,
-        max_epochs=next(iter(limit_of.values())) if len(set(limit_of.values())) == 1 else None,
+        max_epochs=limits.pop() if len(limits) == 1 else None,
         schedule=next(filter(None, schedules), {}),
         grid=sorted({c.learning_rate for own in by_method.values() for c in own}),
         methods={

@@ -39,7 +39,7 @@ _STATED = {
     "overall": "overall",
     "one_minus_truth": "one_minus_truth_ratio_prob_mean",
 }
-_SETTINGS = {"lr": "learning_rate", "alpha": "alpha", "epoch": "epochs"}
+_SETTINGS = {"lr": "learning_rate", "alpha": "alpha", "epoch": "epochs"}  # 'ep10' as it is
 _SHARES = (*_MEMORISED, *_STATED, *_ATTACKS, *_NINE)
 
 

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 from unlearnbench.analysis.build_table import build_table
 from unlearnbench.analysis.table import Note, Row, Table
 from unlearnbench.results.record import Result
+from unlearnbench.results.tunings import Tunings
 
 if TYPE_CHECKING:
     from unlearnbench.analysis.attacks.panel import Panel
+    from unlearnbench.analysis.budgets.trials import BudgetPanel
     from unlearnbench.ratings.human.studies import StudyFindings
 
 
@@ -35,6 +37,9 @@ class Findings:
     published: Mapping[str, str] = field(default_factory=dict)  # the printed table to lay beside
     doc_ids: tuple[str, ...] = ()  # rows of the forget set to show; empty: chosen by a stated rule
     attacked: tuple[Result, ...] = ()  # the same models, measured under attack
+    trials: tuple[Result, ...] = ()  # of tuning, with their reference rows
+    tunings: Tunings = field(default_factory=Tunings)  # the searches that they are of
+    score: str = ""  # what trials are judged by; empty: as they were tuned, or by default
     read_human: "Callable[[], StudyFindings | None] | None" = None  # people's ratings
 
     @cached_property
@@ -59,6 +64,17 @@ class Findings:
         from unlearnbench.analysis.attacks.panel import panels_of
 
         return panels_of(self.table, self.by_key, self.attacked) if self.attacked else ()
+
+    @cached_property
+    def budgets(self) -> "tuple[BudgetPanel, ...]":
+        """The methods that several configurations were tried of, and what those came to.
+
+        Raises `UserError` where no score is named and none stands to reason.
+        """
+        from unlearnbench.analysis.budgets.trials import budgets_of
+
+        results = self.trials or self.results
+        return tuple(budgets_of(results, self.score or self.tunings.score))
 
     @cached_property
     def by_key(self) -> dict[str, Result]:

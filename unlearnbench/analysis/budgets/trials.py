@@ -10,13 +10,18 @@ from unlearnbench.analysis.budgets.fronts import Directions, Point, hypervolume,
 from unlearnbench.analysis.budgets.scoring import (
     Objective,
     are_shares,
+    default_objective,
     has_line,
     known,
     mean_or_none,
+    names_of,
+    objective_named,
     utility_kept,
 )
 from unlearnbench.analysis.build_table import failure_of, groups_of
+from unlearnbench.analysis.footnotes import MOST_NAMED
 from unlearnbench.analysis.table import Column, Group, Row
+from unlearnbench.errors import UserError
 from unlearnbench.results.record import Result
 
 # Of a trial what is forgotten and what is kept, as shares: the first that every trial has.
@@ -30,7 +35,7 @@ _KEPT = Column("utility_kept", "Utility kept (%)", True, unit="%", scale=100.0)
 class Trial:
     """One configuration of a method, and its means over the runs of it."""
 
-    method: str  # as rows name it: 'NEO + NPO'
+    method: str  # 'NPO'
     settings: Mapping[str, Any]
     label: str
     reached: bool | None  # the stop line in every run; None where there is none
@@ -109,19 +114,37 @@ class BudgetPanel:
         return f"{self.group}, forget set{'s' if len(self.forget_sets) > 1 else ''} {sets}"
 
 
-def panels_of(results: Sequence[Result], objective: Objective) -> list[BudgetPanel]:
-    """One panel per group and forget sets on which a method has two configurations or more."""
-    panels = []
+def budgets_of(results: Sequence[Result], score: str = "") -> list[BudgetPanel]:
+    """One panel per group and forget sets on which a method has two configurations or more.
+
+    They are judged by the score of that name; without one by utility kept, or by the score that a
+    benchmark is ranked by.  Raises `UserError` where neither is to be had.
+    """
     by_key = {result.key: result for result in results}
-    for group in groups_of(results, ()):
-        for rows in _alike(group):
-            by_method: dict[str, list[Row]] = {}
-            for row in rows:
-                by_method.setdefault(_method_of(row, by_key), []).append(row)
-            several = {name: own for name, own in by_method.items() if len(own) > 1}
-            if several:
-                panels.append(_panel(group, several, by_key, results, objective))
-    return panels
+    several = [
+        (group, by_method)
+        for group in groups_of(results, ())
+        for rows in _alike(group)
+        if (by_method := _several(rows, by_key))
+    ]
+    if not several:
+        return []
+    objective = objective_named(score, results) if score else default_objective(results)
+    if objective is None:
+        names = ", ".join(names_of(results)[:MOST_NAMED])
+        raise UserError(
+            "nothing says which score trials are judged by; name one, or several to be joined by "
+            f"their harmonic mean: --score NAME (there are {names})"
+        )
+    return [_panel(group, of, by_key, results, objective) for group, of in several]
+
+
+def _several(rows: Sequence[Row], by_key: Mapping[str, Result]) -> dict[str, list[Row]]:
+    """The rows of each method that has two or more."""
+    by_method: dict[str, list[Row]] = {}
+    for row in rows:
+        by_method.setdefault(_method_of(row, by_key), []).append(row)
+    return {name: own for name, own in by_method.items() if len(own) > 1}
 
 
 def _alike(group: Group) -> Iterable[list[Row]]:
@@ -139,7 +162,7 @@ def _method_of(row: Row, by_key: Mapping[str, Result]) -> str:
     first = by_key[(row.runs or row.failed_runs)[0].key]
     if first.imported is not None:
         return first.imported.method or first.label
-    return first.label
+    return first.method.label
 
 
 def _panel(
