@@ -237,6 +237,7 @@ def _search(
 
 def _carry_out(search: "Search", trials: "Trials", dry_run: bool) -> int:
     from unlearnbench.cli.dry_run import print_plan
+    from unlearnbench.running.launching.grid import is_finished
     from unlearnbench.running.token_bounds import forward_tokens
     from unlearnbench.running.tuning import run_trials
 
@@ -245,8 +246,12 @@ def _carry_out(search: "Search", trials: "Trials", dry_run: bool) -> int:
     search.lay_out(trials)
     print_plan(search.plan, search.store)
     every = [cell for cell in search.plan.cells if cell.role == "method"]
-    tokens = sum(map(forward_tokens, every))
-    click.echo(f"{len(every)} trials of {len(search.by_method)} methods: {tokens:.3g} tokens")
+    missing = [c for c in every if not is_finished(search.store.load(c.key))]
+    tokens = sum(map(forward_tokens, missing))
+    click.echo(
+        f"{len(every)} trials of {len(search.by_method)} methods, {len(missing)} to do: "
+        f"{tokens:.3g} forward tokens at most"
+    )
     return 0
 
 

@@ -100,15 +100,17 @@ class LearningRates(_Part):
     grid: list[Rate] = Field(description="all rates that were tried")
     methods: dict[str, Tuned]
 
-    def warnings_for(self, method: str, forget_sets: Sequence[str]) -> list[str]:
-        """The warning that a run is on the forget set that the method was tuned on, if it is."""
-        if method.partition(WITH)[0] not in {name.partition(WITH)[0] for name in self.methods}:
-            return []
+    def rated(self, method: str) -> str:
+        """Under which name a method was tuned, with its wrappers or alone; empty if it was not."""
+        bare = method.partition(WITH)[0]
+        return next((name for name in (method, bare) if name in self.methods), "")
+
+    def warnings_for(self, shared: Mapping[str, int]) -> list[str]:
+        """The warning that runs have rows in common with what was tuned on, by number, if any."""
         return [
-            f"forget set {self.forget_set} is the one that settings were tuned on: what is measured "
-            "on it flatters the methods that were tuned most; leave it out of the table: --runs"
-            for title in forget_sets
-            if title == self.forget_set
+            f"forget set {run} has {n} rows of {self.forget_set}, on which settings were tuned: "
+            "what is measured on them flatters the methods that were tuned most"
+            for run, n in shared.items()
         ]
 
     def budget_of(self, method: str) -> str:

@@ -118,15 +118,14 @@ def _tuned_values(
 
     What was tuned for the method alone is taken for one with wrappers that has none of its own.
     """
-    bare, _, is_wrapped = method.name.partition(registry.WITH)
-    rated = method.name if method.name in tuned.methods else bare
-    if rated not in tuned.methods:
+    rated = tuned.rated(method.name)
+    if not rated:
         return {}, ""
     one = tuned.methods[rated]
     schedule = choose_schedule(experiment).identity
     departure = tuned.departure(experiment.protocol, stop, schedule)
-    if is_wrapped and rated == bare:
-        departure = f" for {bare} alone{departure}"
+    if rated != method.name:
+        departure = f" for {rated} alone{departure}"
     missed = (
         "" if one.reached else " (none could be judged)" if tuned.score else " (none reached it)"
     )

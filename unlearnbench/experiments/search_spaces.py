@@ -18,7 +18,7 @@ from unlearnbench.unlearning.wrapper import prefix_of
 ALL = "all"  # before the dot of --space: every method that has the setting
 NONE = "none"  # the space of a setting that is not searched
 _EVEN, _TO = "even:", ".."
-_DIGITS = 3  # significant ones of a drawn number
+DIGITS = 4  # significant ones of a drawn number
 # What tells runs apart otherwise, or by which the rule judges.
 NOT_SEARCHED = {
     "max_epochs": "the rule judges by it; say it with --max-epochs",
@@ -48,7 +48,7 @@ class Space:
             value = self.low * math.exp(place * math.log(self.high / self.low))
         else:
             value = self.low + place * (self.high - self.low)
-        return min(max(float(f"{value:.{_DIGITS}g}"), self.low), self.high)
+        return min(max(float(f"{value:.{DIGITS}g}"), self.low), self.high)
 
 
 Spaces = dict[str, Space]  # by setting
@@ -102,7 +102,7 @@ def spaces_of(
     for method in names:
         kind = find("methods", method)
         texts = {n: s.search for n, s in settings_of(kind).items() if s.search}
-        texts |= {"learning_rate": rates} if rates else {}
+        texts["learning_rate"] = rates or _around(settings_of(kind)["learning_rate"])
         texts |= said.get(method, {})
         kept = {
             name: parse_space(kind, method, name, text, f"--space {method}.{name}={text}")
@@ -116,6 +116,15 @@ def spaces_of(
             )
         made[method] = kept
     return made
+
+
+def _around(rate: Setting) -> str:
+    """Where a method's rate is looked for; a decade around one that is not where others' are."""
+    default, text = float(rate.default), rate.search
+    low, _, high = text.removeprefix(_EVEN).partition(_TO)
+    if _TO in text and not float(low) <= default <= float(high):
+        return f"{default / 10:g}{_TO}{default * 10:g}"
+    return text
 
 
 def _places(kind: Any, name: str) -> Iterable[str]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from unlearnbench.errors import UserError
 from unlearnbench.experiments.learning_rates import Candidate
-from unlearnbench.experiments.search_spaces import Space, Spaces, as_text
+from unlearnbench.experiments.search_spaces import DIGITS, Space, Spaces, as_text
 from unlearnbench.experiments.trials import Values
 
 # Configurations drawn at random before it learns; optuna's own ten would be most of a small budget.
@@ -38,7 +38,7 @@ class TpeSearch:
         """The next configuration."""
         self._trial = self._study.ask(self._distributions)
         return {
-            name: as_text(float(f"{v:.3g}") if isinstance(v, float) else v)
+            name: as_text(float(f"{v:.{DIGITS}g}") if isinstance(v, float) else v)
             for name, v in self._trial.params.items()
         }
 

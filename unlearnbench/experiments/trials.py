@@ -88,16 +88,28 @@ def grid_trials(methods: Sequence[str], grid: Sequence[float], tries: Tries) -> 
 
 
 def random_trials(spaces: Mapping[str, Spaces], n: int, seed: int) -> Trials:
-    """n configurations of every method, each setting drawn from its space.
+    """n different configurations of every method, each setting drawn from its space.
 
-    A configuration that is drawn twice, of choices alone, is tried once.
+    Fewer only where a space has no more values.
     """
-    by_method = {}
-    for method, own in spaces.items():
-        every = [drawn(method, own, seed, number) for number in range(n)]
-        texts = [{name: as_text(value) for name, value in one.items()} for one in every]
-        by_method[method] = list({tuple(one.items()): one for one in texts}.values())
-    return Trials(by_method, budgets_of(spaces, "random", n, seed))
+    by_method = {method: _distinct(method, own, n, seed) for method, own in spaces.items()}
+    budgets = budgets_of(spaces, "random", n, seed)
+    return Trials(
+        by_method,
+        {m: one.model_copy(update={"n": len(by_method[m])}) for m, one in budgets.items()},
+    )
+
+
+def _distinct(method: str, spaces: Spaces, n: int, seed: int) -> list[Values]:
+    """The first n configurations that are no repetition, of at most fifty times as many drawn."""
+    found: dict[tuple[str, ...], Values] = {}
+    for number in range(50 * n):
+        values = drawn(method, spaces, seed, number)
+        texts = {name: as_text(value) for name, value in values.items()}
+        found.setdefault(tuple(texts.values()), texts)
+        if len(found) == n:
+            break
+    return list(found.values())
 
 
 def budgets_of(spaces: Mapping[str, Spaces], sampler: Any, n: int, seed: int) -> dict[str, Budget]:

@@ -17,19 +17,19 @@ Sampler = Literal["grid", "random", "tpe"]
 
 
 class TuningRecord(Record):
-    """One search: the configurations of every method, in the order in which they are tried."""
+    """One method's search: its configurations in the order in which they are tried."""
 
+    method: str = Field(description="registered name, with its wrappers")
     model: str
     forget_set: str
     run: str
-    rule: str = Field(description="how one of them is chosen")
     score: str = Field(description="of --score; empty: the rule of the stop line")
     sampler: Sampler
-    n: int = Field(ge=1, description="configurations of each method; of a grid the most")
     seed: int | None = Field(description="of the draws; null for a grid")
-    spaces: dict[str, dict[str, str]] = Field(description="by method and setting")
-    trials: dict[str, list[str]] = Field(
-        description="by method, sha256 of what each cell asks, whatever software answers it"
+    space: dict[str, str] = Field(description="by setting, as --space writes it")
+    n: int = Field(ge=1, description="configurations asked for")
+    trials: list[str] = Field(
+        description="sha256 of what each cell asks, whatever software answers it"
     )
 
 
@@ -39,10 +39,14 @@ def question_sha256(identity: Mapping[str, Any]) -> str:
 
 
 def keep(folder: Path, record: TuningRecord) -> Path:
-    """Write the record of a search; one that goes on takes its own place again."""
-    kept = record.model_dump(exclude={"trials"})
-    digest = hashlib.sha256(canonical(kept).encode()).hexdigest()[:12]
-    path = folder / FOLDER / f"{digest}.json"
+    """Write the record of a search; one that goes on, or asks for less, loses no trial."""
+    what = record.model_dump(exclude={"trials", "n"})
+    name = hashlib.sha256(canonical(what).encode()).hexdigest()[:12]
+    path = folder / FOLDER / f"{record.method}.{name}.json"
+    before = _read(path) if path.exists() else None
+    if isinstance(before, TuningRecord):
+        trials = list(dict.fromkeys([*before.trials, *record.trials]))
+        record = record.model_copy(update={"trials": trials, "n": max(before.n, record.n)})
     write_whole(path, record.model_dump_json(indent=1) + "\n", "choose another --out")
     return path
 
@@ -56,7 +60,7 @@ class Tunings:
 
     def apart(self, results: Sequence[Result]) -> tuple[list[Result], list[Result]]:
         """The results that are no trials, and the trials in the order of the searches."""
-        order = [q for record in self.records for of in record.trials.values() for q in of]
+        order = [question for record in self.records for question in record.trials]
         places = {question: place for place, question in reversed(list(enumerate(order)))}
         asked = {r.key: question_sha256(r.identity) for r in results} if order else {}
         trials = [r for r in results if asked.get(r.key) in places]
@@ -72,12 +76,18 @@ class Tunings:
 
 def read_tunings(folder: Path) -> Tunings:
     """The searches that were made into a folder."""
-    records, damages = [], []
-    for path in sorted((folder / FOLDER).glob("*.json")):
-        try:
-            records.append(TuningRecord.model_validate(parsed(read_regular(path)), strict=True))
-        except ValueError as error:
-            damages.append(f"{path}: damaged: {first_error(error)}")
-        except OSError as error:
-            damages.append(f"{path}: cannot be read: {error.strerror}")
-    return Tunings(tuple(records), tuple(damages))
+    read = [_read(path) for path in sorted((folder / FOLDER).glob("*.json"))]
+    return Tunings(
+        tuple(one for one in read if isinstance(one, TuningRecord)),
+        tuple(one for one in read if isinstance(one, str)),
+    )
+
+
+def _read(path: Path) -> TuningRecord | str:
+    """The record in a file, or what is wrong with it."""
+    try:
+        return TuningRecord.model_validate(parsed(read_regular(path)), strict=True)
+    except ValueError as error:
+        return f"{path}: damaged: {first_error(error)}"
+    except OSError as error:
+        return f"{path}: cannot be read: {error.strerror}"

@@ -17,7 +17,6 @@ from unlearnbench.errors import UserError
 from unlearnbench.experiments.cell import Cell
 from unlearnbench.experiments.experiment import Experiment
 from unlearnbench.experiments.learning_rates import (
-    RULE,
     LearningRates,
     Tried,
     candidate_of,
@@ -106,26 +105,24 @@ class Search:
         self.outcome.results |= outcome.results
         self.outcome.n_cached += outcome.n_cached
 
-    def record(self, trials: Trials, n: int) -> None:
+    def record(self, trials: Trials) -> None:
         """Keep which cells are trials, beside the results."""
-        first = next(iter(self.by_method.values()))[0]
-        budget = next(iter(trials.budgets.values()))
-        record = TuningRecord(
-            model=first.main.source.name,
-            forget_set=first.data.source.title(first.run),
-            run=first.run,
-            rule="" if self.score else RULE,
-            score=self.score,
-            sampler=budget.sampler,
-            n=n,
-            seed=budget.seed,
-            spaces={method: dict(own.space) for method, own in trials.budgets.items()},
-            trials={
-                method: list(dict.fromkeys(question_sha256(cell.identity) for cell in own))
-                for method, own in self.by_method.items()
-            },
-        )
-        keep(self.store.folder, record)
+        for method, own in self.by_method.items():
+            budget, first = trials.budgets[method], own[0]
+            questions = (question_sha256(cell.identity) for cell in own)
+            record = TuningRecord(
+                method=method,
+                model=first.main.source.name,
+                forget_set=first.data.source.title(first.run),
+                run=first.run,
+                score=self.score,
+                sampler=budget.sampler,
+                seed=budget.seed,
+                space=dict(budget.space),
+                n=budget.n,
+                trials=list(dict.fromkeys(questions)),
+            )
+            keep(self.store.folder, record)
 
     @property
     def results(self) -> list[Result]:
@@ -166,7 +163,7 @@ def run_trials(search: Search, trials: Trials) -> Trials:
     """Run configurations that are all known beforehand."""
     cells = search.lay_out(trials)
     search.check_joins()
-    search.record(trials, max(budget.n for budget in trials.budgets.values()))
+    search.record(trials)
     search.run(cells)
     return trials
 
@@ -185,10 +182,9 @@ def run_rounds(search: Search, spaces: dict[str, Spaces], n: int, seed: int) -> 
             asked[method].append(values)
         this = Trials({method: [values] for method, values in now.items()}, budgets)
         cells = search.lay_out(this)
-        trials = Trials(asked, budgets)
         if number == 0:
             search.check_joins()
-        search.record(trials, n)
+        search.record(this)
         search.say(f"round {number + 1} of {n}: a configuration of each of {len(now)} methods")
         search.run(cells)
         _tell(search, searches)

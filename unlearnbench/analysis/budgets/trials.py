@@ -140,9 +140,10 @@ def budgets_of(results: Sequence[Result], score: str = "") -> list[BudgetPanel]:
 
 
 def _several(rows: Sequence[Row], by_key: Mapping[str, Result]) -> dict[str, list[Row]]:
-    """The rows of each method that has two or more."""
+    """The rows of each method that has two or more, in the order of the results."""
+    order = {key: place for place, key in enumerate(by_key)}
     by_method: dict[str, list[Row]] = {}
-    for row in rows:
+    for row in sorted(rows, key=lambda row: order[(row.runs or row.failed_runs)[0].key]):
         by_method.setdefault(_method_of(row, by_key), []).append(row)
     return {name: own for name, own in by_method.items() if len(own) > 1}
 

@@ -1,6 +1,6 @@
 """What tuning budgets buy: the expected best of k configurations, crossings, front over trials."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import combinations, pairwise
 from typing import Any
 
@@ -40,7 +40,8 @@ def blocks(findings: Findings) -> Iterator[Block]:
     about = tuple(_about_search(findings.tunings.records))
     for panel in panels:
         yield _expected(panel, about)
-        yield _intervals(panel)
+        if any(own.interval(1) for own in panel.methods):
+            yield _intervals(panel)
         yield from _crossings(panel)
         yield from _front(panel)
     for name in FIGURES:
@@ -252,30 +253,30 @@ def _differing(trial: Trial, panel: BudgetPanel) -> str:
 
 
 def _about_search(records: Sequence[TuningRecord]) -> Iterator[Note]:
-    """How the trials were come by, and whether every method had as many."""
+    """How the trials were come by, and that every method had as many."""
+    alike: dict[tuple[Any, ...], list[TuningRecord]] = {}
     for record in records:
-        kind = {"grid": "a grid of", "random": "random", "tpe": "TPE's"}[record.sampler]
-        counts = {len(own) for own in record.trials.values()}
-        each = f"{kind} {counts.pop()} configurations of each method"
-        if counts:
-            each = f"{kind} up to {record.n} configurations, not as many of each method"
-        seed = "" if record.seed is None else f" (seed {record.seed})"
-        n = len(record.trials)
+        what = (record.forget_set, record.sampler, record.seed, len(record.trials))
+        alike.setdefault(what, []).append(record)
+    for (forget_set, sampler, seed, n), own in alike.items():
+        kind = {"grid": "", "random": "random ", "tpe": "TPE "}[sampler]
+        drawn = "" if seed is None else f" (seed {seed})"
+        some = f"{n} {kind}configuration{'' if n == 1 else 's'}"
+        of = f"of {own[0].method}" if len(own) == 1 else f"of each of {len(own)} methods"
         yield Note(
             "search",
-            f"Searched on forget set {record.forget_set}: {each}{seed}, {n} "
-            f"method{'' if n == 1 else 's'}; where: {_spaces(record.spaces)}.",
+            f"Searched on forget set {forget_set}: {some} {of}{drawn}; where: {_spaces(own)}.",
         )
 
 
-def _spaces(spaces: Mapping[str, Mapping[str, str]]) -> str:
+def _spaces(records: Sequence[TuningRecord]) -> str:
     """What all methods have in common first: 'learning_rate 2e-5..1e-3; npo alpha 0.1..5'."""
-    every = [set(own.items()) for own in spaces.values()]
-    common = set.intersection(*every) if every else set()
-    parts = [f"{name} {text}" for name, text in sorted(common)] if len(every) > 1 else []
-    for method, own in spaces.items():
-        rest = [f"{n} {t}" for n, t in own.items() if len(every) < 2 or (n, t) not in common]
-        parts += [f"{method} {listed(rest)}"] if rest else []
+    spaces = [record.space.items() for record in records]
+    common = set.intersection(*map(set, spaces)) if len(spaces) > 1 else set()
+    parts = [f"{name} {text}" for name, text in sorted(common)]
+    for record in records:
+        own = [f"{n} {t}" for n, t in record.space.items() if (n, t) not in common]
+        parts += [f"{record.method} {listed(own)}"] if own else []
     return listed(parts, "; ")
 
 
