@@ -58,6 +58,7 @@ class AltPo(ForgetAndRetain):
         "how far the preference may move from the original model",
         above=0,
         source="OpenUnlearning's configuration",
+        search="0.05..0.5",
     )
     factor: Literal["1", "2/beta"] = setting("1", "of the preference loss")
     n_alternates: int = setting(5, "alternates per row", minimum=1)

@@ -37,7 +37,7 @@ class BalDro(ForgetAndRetain):
     needs: ClassVar[tuple[Need, ...]] = ("original model", "retain items")
 
     of: Literal["npo", "simnpo"] = setting("npo", "whose loss is taken of the chosen items")
-    beta: float = setting(0.1, "of NPO or SimNPO", above=0, source="as NPO's")
+    beta: float = setting(0.1, "of NPO or SimNPO", above=0, source="as NPO's", search="0.05..0.5")
 
     def forget_loss(self, batch: "UnlearnBatch") -> "Tensor":
         """The mean over the items of the whole batch that are known best."""

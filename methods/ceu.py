@@ -36,7 +36,11 @@ class CeU(ForgetAndRetain):
     sequences_per_row: ClassVar[int] = 1
 
     alpha: float = setting(
-        0.0, "weight of the retain term; 0 leaves it out", minimum=0, source="Yang 2025: no term"
+        0.0,
+        "weight of the retain term; 0 leaves it out",
+        minimum=0,
+        source="Yang 2025: no term",
+        search="none",
     )
     skipped: int = setting(
         1, "first tokens of an answer that are left out", minimum=0, source="the authors' code"

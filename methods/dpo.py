@@ -46,7 +46,9 @@ class Dpo(GradientMethod):
     authors_stop_rule: ClassVar[Literal["and", "or"]] = "or"
     keeps_reference: ClassVar[bool] = False
 
-    beta: float = setting(0.1, "how far the preference may move from the original model")
+    beta: float = setting(
+        0.1, "how far the preference may move from the original model", search="0.05..0.5"
+    )
 
     def needed(self, source: "ForgetSource", protocol: "Protocol") -> tuple[Need, ...]:
         """No neighbours where refusals are preferred."""

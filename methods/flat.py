@@ -62,7 +62,11 @@ class Flat(ForgetAndRetain):
     )
 
     alpha: float = setting(
-        0.0, "weight of the retain term; 0 leaves it out", minimum=0, source="Wang et al.: no term"
+        0.0,
+        "weight of the retain term; 0 leaves it out",
+        minimum=0,
+        source="Wang et al.: no term",
+        search="none",
     )
     divergence: Literal[
         "total_variation",

@@ -42,8 +42,12 @@ class Icu(GradientMethod):
     needs: ClassVar[tuple[Need, ...]] = ("original model", "retain items")
     runs_by_default: ClassVar[bool] = True
 
-    alpha: float = setting(0.5, "weight of learning the neighbours, L_lrn (eq. 3); 0 leaves it out")
-    beta: float = setting(1.0, "weight of the neighbours' KL term, L_kl (eq. 4); 0 leaves it out")
+    alpha: float = setting(
+        0.5, "weight of learning the neighbours, L_lrn (eq. 3); 0 leaves it out", search="0.1..2"
+    )
+    beta: float = setting(
+        1.0, "weight of the neighbours' KL term, L_kl (eq. 4); 0 leaves it out", search="0.1..2"
+    )
     bertscore_threshold: float = setting(
         0.3, "a: BERTScore F1 of a forgotten row is under it (eq. 5)"
     )

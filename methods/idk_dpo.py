@@ -55,6 +55,7 @@ class IdkDpo(ForgetAndRetain):
         "how far the preference may move from the original model",
         above=0,
         source="Maini et al. 2024; OpenUnlearning's configuration (its class: 1)",
+        search="0.05..0.5",
     )
     factor: Literal["1", "2/beta"] = setting("1", "of the preference loss")
 

@@ -33,9 +33,9 @@ class Llmu(GradientMethod):
     runs_by_default: ClassVar[bool] = True
     sequences_per_row: ClassVar[int] = 3  # with another completion
 
-    epsilon1: float = setting(0.5, "weight of gradient ascent on the targets")
+    epsilon1: float = setting(0.5, "weight of gradient ascent on the targets", search="0.1..2")
     epsilon2: float = setting(1.0, "weight of the mismatched completions")
-    epsilon3: float = setting(1.0, "weight of the KL term on the neighbours")
+    epsilon3: float = setting(1.0, "weight of the KL term on the neighbours", search="0.1..5")
 
     def loss(self, batch: "UnlearnBatch") -> "dict[str, Tensor]":
         """-e1 NLL(x_tgt) + e2 NLL(mismatch) + e3 KL[P_0 || P](x_lrn)."""

@@ -40,7 +40,9 @@ class MaximumEntropy(ForgetAndRetain):
         ),
     )
 
-    gamma: float = setting(0.1, "weight of the forget term", source="the authors' released code")
+    gamma: float = setting(
+        0.1, "weight of the forget term", source="the authors' released code", search="0.05..1"
+    )
     positions: Literal["labelled", "predicting"] = setting(
         "labelled", "over which positions the forget term is averaged; predicting: as released"
     )

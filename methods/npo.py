@@ -53,6 +53,7 @@ class Npo(ForgetAndRetain):
         "inverse temperature; towards 0 the loss becomes gradient ascent",
         above=0,
         source="Zhang et al. 2024; OpenUnlearning's configuration (its class: 1)",
+        search="0.05..0.5",
     )
     scores: Literal["log_probabilities", "raw_logits"] = setting(
         "log_probabilities", "what the ratio to the original model is made of"

@@ -63,18 +63,27 @@ class Pdu(ForgetAndRetain):
     )
 
     alpha: float = setting(
-        100.0, "the dual variable lambda at the start", minimum=0, source=f"{_SOURCE} (MUSE: 50)"
+        100.0,
+        "the dual variable lambda at the start",
+        minimum=0,
+        source=f"{_SOURCE} (MUSE: 50)",
+        search="1..100",
     )
     limit: float = setting(
         0.3,
         "NLL per token that the retain items may have, nats",
         source=f"{_SOURCE} (MUSE: 1.5 News, 0.1 Books)",
+        search="0.1..3",
     )
     dual_step: float = setting(
         5.0, "step size of the dual variable", minimum=0, source=f"{_SOURCE} (its class: 1)"
     )
     warmup_epochs: int = setting(
-        5, "epochs before the dual variable moves", minimum=0, source="OpenUnlearning's class"
+        5,
+        "epochs before the dual variable moves",
+        minimum=0,
+        source="OpenUnlearning's class",
+        search="0,1,3,5",
     )
     positions: Literal["labelled", "unshifted"] = setting(
         "labelled",

@@ -66,6 +66,7 @@ class Rmu(ForgetAndRetain):
         2.0,
         "c: length of the direction",
         source="OpenUnlearning's configuration (its class: 20; WMDP: 6.5 for zephyr)",
+        search="1..50",
     )
     retain: Literal["embed_diff", "nll", "kl"] = setting(  # type: ignore[assignment]
         "embed_diff",

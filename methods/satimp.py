@@ -46,9 +46,14 @@ class SatImp(ForgetAndRetain):
         "weight of the retain term; 0 leaves it out",
         minimum=0,
         source="OpenUnlearning's class and README",
+        search="0.01..1",
     )
     beta1: float = setting(
-        5.0, "saturation: exponent of p", minimum=0, source="OpenUnlearning's configuration"
+        5.0,
+        "saturation: exponent of p",
+        minimum=0,
+        source="OpenUnlearning's configuration",
+        search="1..6",
     )
     beta2: float = setting(
         1.0, "importance: exponent of 1 - p", minimum=0, source="OpenUnlearning's configuration"

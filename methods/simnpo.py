@@ -42,9 +42,9 @@ class SimNpo(ForgetAndRetain):
         PublishedFault("gamma", 0.125, _CODE, _PAPER, "OpenUnlearning, SimNPO.yaml"),
     )
 
-    beta: float = setting(2.5, "inverse temperature", above=0, source=_SOURCE)
+    beta: float = setting(2.5, "inverse temperature", above=0, source=_SOURCE, search="1..5")
     delta: float = setting(0.0, "margin: the NLL per token that is aimed at, nats", source=_SOURCE)
-    gamma: float = setting(0.1375, "weight of the forget term", source=_SOURCE)
+    gamma: float = setting(0.1375, "weight of the forget term", source=_SOURCE, search="0.05..1")
 
     def forget_loss(self, batch: "UnlearnBatch") -> "Tensor":
         """SimNPO over the forget items."""

@@ -35,7 +35,9 @@ class TaskVector(ReinforcedMethod):
         "items"
     )
 
-    alpha: float = setting(5.0, "how many times the fine-tuning's step is taken back (MUSE: 5)")
+    alpha: float = setting(
+        5.0, "how many times the fine-tuning's step is taken back (MUSE: 5)", search="1..10"
+    )
 
     def turn(self, model: "LanguageModel", original: "LanguageModel") -> None:
         """Put theta - alpha (theta_ft - theta) into the model."""

@@ -38,7 +38,11 @@ class Tnpo(ForgetAndRetain):
     needs: ClassVar[tuple[Need, ...]] = ("original model", "retain items")
 
     beta: float = setting(
-        4.0, "exponent of the probabilities", minimum=0, source="the authors' released code"
+        4.0,
+        "exponent of the probabilities",
+        minimum=0,
+        source="the authors' released code",
+        search="1..5",
     )
 
     def forget_loss(self, batch: "UnlearnBatch") -> "Tensor":

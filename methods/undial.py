@@ -49,12 +49,17 @@ class Undial(ForgetAndRetain):
     sequences_per_row: ClassVar[int] = 1
 
     learning_rate: float = setting(
-        1e-4, "Adam's step size", above=0, source="OpenUnlearning's configuration; Dong et al. 2024"
+        1e-4,
+        "Adam's step size",
+        above=0,
+        source="OpenUnlearning's configuration; Dong et al. 2024",
+        search="1e-5..3e-4",
     )
     beta: float = setting(
         10.0,
         "by how much a label's logit is lowered",
         source="OpenUnlearning's configuration; Dong et al. 2024 try 3, 10, 30",
+        search="3..30",
     )
     alpha: float = setting(
         0.0, "weight of the retain term; 0 leaves it out", source="OpenUnlearning's configuration"

@@ -37,6 +37,7 @@ class Wga(ForgetAndRetain):
         "exponent of a token's probability; 0 is gradient ascent",
         minimum=0,
         source="OpenUnlearning's configuration (the authors' code: 5)",
+        search="0.5..5",
     )
 
     def forget_loss(self, batch: "UnlearnBatch") -> "Tensor":

@@ -36,7 +36,10 @@ class Whp(ReinforcedMethod):
     )
 
     alpha: float = setting(
-        1.0, "weight of what the reinforced model likes better (MUSE: 1)", minimum=0
+        1.0,
+        "weight of what the reinforced model likes better (MUSE: 1)",
+        minimum=0,
+        search="0.5..20",
     )
 
     def check_loaded(self, model: "LanguageModel") -> None:

@@ -11,6 +11,7 @@ from itertools import chain
 from statistics import stdev
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from unlearnbench.analysis.budgets.fronts import pareto_front
 from unlearnbench.registry import register
 
 from ._figures import drawing, quantities
@@ -85,18 +86,6 @@ class Plane:
 
 
 Planes = dict[str, tuple[Plane, ...]]  # by group
-
-
-def pareto_front(points: Sequence[tuple[float, float]], higher: tuple[bool, bool]) -> list[bool]:
-    """Whether each point is on the front: none is as good in both and better in one.
-
-    `higher` says for both coordinates whether more is better.
-    """
-    signed = [tuple(v if up else -v for v, up in zip(p, higher, strict=True)) for p in points]
-    return [
-        not any(p != own and all(o >= v for o, v in zip(p, own, strict=True)) for p in signed)
-        for own in signed
-    ]
 
 
 def spread(plane: Plane, point: Point) -> tuple[tuple[float, float], tuple[float, float]] | None:

@@ -3,11 +3,11 @@
 import html
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from unlearnbench.errors import UserError, unknown
 from unlearnbench.files.safe_text import visible
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from unlearnbench.analysis.table import Note
     from unlearnbench.reporting.document import Document, Findings
     from unlearnbench.results.record import Result
+    from unlearnbench.results.tunings import Tunings
 
 DEFAULT, ATTACKS, VARIATION = ("table",), "attacks", "variation"  # sections
 NONE = "none"  # for a judge or a study: leave it out
@@ -237,10 +238,13 @@ def choose_results(
     from unlearnbench.analysis.table import Note
     from unlearnbench.experiments.recorded import select
     from unlearnbench.reporting.document import MANY
+    from unlearnbench.results.tunings import read_tunings
 
     if experiment is None:
         base, attacked = _apart(results)
-        findings = _findings(base, folder, judge_id, study, attacked)
+        base, trials = _trials_apart(base, read_tunings(folder), warn)
+        findings = replace(_findings(base, folder, judge_id, study, attacked), **trials)
+        findings = replace(findings, notes=(*findings.notes, *_about_trials(findings)))
         if n_lost := len(attacked) - len(findings.attacked):
             warn(
                 f"left out {n_lost} results under attack: their models were unlearned again since; "
@@ -263,6 +267,7 @@ def choose_results(
         title=definition.title,
         axes=definition.axes,
         published=definition.published.model_dump(exclude_none=True),
+        **_trials_apart(_apart(results)[0], read_tunings(folder), warn)[1],
     )
     groups = {result.group for result in findings.results}  # it may still be going
     of_definition = [tuple(n for n in names if n in groups) for names in definition.trainings]
@@ -305,6 +310,45 @@ def _apart(results: "Sequence[Result]") -> "tuple[list[Result], list[Result]]":
     """Results of models as they are, and of models under attack."""
     attacked = [result for result in results if result.attack is not None]
     return [result for result in results if result.attack is None], attacked
+
+
+def _trials_apart(
+    results: "Sequence[Result]", tunings: "Tunings", warn: Warn
+) -> "tuple[list[Result], dict[str, Any]]":
+    """The results of the table, and what findings know of trials of tuning.
+
+    Trials are rows of the table only where there are no others.
+    """
+    from unlearnbench.analysis.derived import with_derived
+
+    for damage in tunings.damages:
+        warn(f"left out {visible(damage)}")
+    rest, trials = tunings.apart(results)
+    references = [result for result in rest if result.role != "method"]
+    derived = with_derived([*trials, *references]) if trials else []
+    known = {"trials": tuple(derived), "tunings": tunings}
+    return (rest if len(rest) > len(references) else list(results)), known
+
+
+def _about_trials(findings: "Findings") -> "Iterator[Note]":
+    """That trials are no rows of the table, or that its rows are trials."""
+    from unlearnbench.analysis.table import Note
+
+    trials = {r.key: r.forget_set.name for r in findings.trials if r.role == "method"}
+    if not trials:
+        return
+    where = (
+        f"{len(trials)} trials of tuning on forget set {', '.join(dict.fromkeys(trials.values()))}"
+    )
+    see = "what they found is in: unlearnbench report --sections budgets"
+    if trials.keys() & findings.by_key.keys():
+        text = (
+            f"The rows are {where}: the best of a method's many is the best by chance, too, and "
+            f"no measure of the method; {see}."
+        )
+    else:
+        text = f"{where} are no rows of this table; {see}."
+    yield Note("trials", text)
 
 
 def _findings(

@@ -21,6 +21,7 @@ def setting(
     above: float | None = None,
     maximum: float | None = None,
     source: str = "",
+    search: str = "",
 ) -> Any:
     """A dataclass field with a default and the sentence that `unlearnbench show` prints.
 
@@ -28,7 +29,8 @@ def setting(
     false a tuple's text is one item, whatever it holds (paths, NAME=FILE).  A number
     under `minimum`, over `maximum` or not over `above` is refused; a subclass that gives
     the field another default keeps the bounds unless it sets its own.  `source` says where
-    the default is from, if it is not the method's own paper.
+    the default is from, if it is not the method's own paper; `search` where `unlearnbench
+    tune --random` looks for it, as --space writes it: 'LOW..HIGH' or 'A,B,C'.
     """
     bounds = {"minimum": minimum, "above": above, "maximum": maximum}
     named = {name: float(bound) for name, bound in bounds.items() if bound is not None}
@@ -38,6 +40,7 @@ def setting(
         "commas": commas,
         "bounds": named,
         "source": source,
+        "search": search,
     }
     return field(default=default, metadata=meta)
 
@@ -62,6 +65,7 @@ class Setting:
     commas: bool = True
     bounds: Mapping[str, float] = field(default_factory=dict)  # of numbers: minimum, above, maximum
     source: str = ""  # where the default is from
+    search: str = ""  # where tuning looks for it; empty: it does not
 
     @property
     def kind(self) -> str:
@@ -136,6 +140,7 @@ def settings_of(owner: type) -> dict[str, Setting]:
             f.metadata.get("commas", True),
             _bounds(owner, f.name),
             f.metadata.get("source", ""),
+            _search(owner, f.name),
         )
         for f in fields(owner)
         if f.init
@@ -149,6 +154,15 @@ def _bounds(owner: type, name: str) -> dict[str, float]:
         own = base.__dict__.get("__dataclass_fields__", {}).get(name)
         bounds |= own.metadata.get("bounds", {}) if own is not None else {}
     return {which: bounds[which] for which in _BOUNDS if which in bounds}
+
+
+def _search(owner: type, name: str) -> str:
+    """Where tuning looks for a field: what the nearest class says that says it."""
+    for base in owner.__mro__:
+        own = base.__dict__.get("__dataclass_fields__", {}).get(name)
+        if own is not None and own.metadata.get("search"):
+            return str(own.metadata["search"])
+    return ""
 
 
 def parse_setting(owner: type, owner_name: str, name: str, text: Any) -> Any:

@@ -43,6 +43,7 @@ class Gru(Wrapper):
         "weight of the present retain gradient in the running mean; 1: no earlier ones",
         above=0,
         maximum=1,
+        search="even:0.5..1",
     )
     follow_retain: bool = setting(True, "whether the step goes along the retain gradient too")
 

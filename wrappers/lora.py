@@ -51,7 +51,7 @@ class Lora(Wrapper):
 }"""
     packages: ClassVar[tuple[str, ...]] = ("peft",)
 
-    rank: int = setting(8, "r: columns of B, rows of A", minimum=1)
+    rank: int = setting(8, "r: columns of B, rows of A", minimum=1, search="4,8,16,32")
     alpha: float = setting(16.0, "the product counts alpha / rank times", above=0)
     target_modules: tuple[str, ...] = setting(
         (),

@@ -33,7 +33,10 @@ class Sam(Wrapper):
     n_copies: ClassVar[int] = 4  # gradients of both sides, the step, the moved weights
 
     rho: float = setting(
-        0.01, "length of the step, in weights (authors: 0.01 on MUSE, 0.1 on WMDP)", minimum=0
+        0.01,
+        "length of the step, in weights (authors: 0.01 on MUSE, 0.1 on WMDP)",
+        minimum=0,
+        search="0.001..0.1",
     )
 
     @property

@@ -37,7 +37,11 @@ class Sure(Wrapper):
     n_copies: ClassVar[int] = 3  # gradients of both sides, what is put back
 
     percentile: float = setting(
-        90.0, "of the gradient norms; what is under it is not trained", minimum=0, maximum=100
+        90.0,
+        "of the gradient norms; what is under it is not trained",
+        minimum=0,
+        maximum=100,
+        search="50,75,90,95",
     )
     unit: Literal["module", "neuron"] = setting("module", "what is trained or not as a whole")
 

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 from stored_cases import make_result
 
+from unlearnbench.analysis.budgets.scoring import mean_log_perplexity
 from unlearnbench.data.stop_line import StopLine
 from unlearnbench.errors import UserError
 from unlearnbench.experiments import planner as planning
@@ -16,16 +17,15 @@ from unlearnbench.experiments.experiment import Experiment
 from unlearnbench.experiments.learning_rates import (
     Candidate,
     LearningRates,
+    Tried,
     Tuned,
     choose,
     distance_to_line,
     learning_rates,
-    mean_log_perplexity,
-    parse_tries,
     read_learning_rates,
-    tuning_experiments,
 )
 from unlearnbench.experiments.method_settings import choose_settings
+from unlearnbench.experiments.trials import grid_trials, parse_tries, tuning_experiments
 from unlearnbench.files.strict_json import canonical
 from unlearnbench.nano import NANO
 from unlearnbench.protocol import Protocol
@@ -211,15 +211,22 @@ def test_every_combination_of_a_methods_values_is_tried_with_every_rate():
     tries = parse_tries(["icu.alpha=0.5, .5,1", "icu.refinement=true,false"], methods)
     assert tries == {"icu": {"alpha": ["0.5", "1"], "refinement": ["true", "false"]}}
     asked = Experiment(settings=("icu.beta=2", "kumpr.batch_size=4", "perplexity.window=64"))
-    made = tuning_experiments(asked, [2e-4, 1e-4], methods, tries)
-    assert [e.methods for e in made] == [("kumpr", "llmu")] * 2 + [("icu",)] * 8
+    trials = grid_trials(methods, [2e-4, 1e-4], tries)
+    assert {m: (b.sampler, b.n) for m, b in trials.budgets.items()} == {
+        "icu": ("grid", 8), "kumpr": ("grid", 2), "llmu": ("grid", 2),
+    }  # fmt: skip
+    assert trials.beside_rates == {"icu": ("alpha", "refinement"), "kumpr": (), "llmu": ()}
+    made = tuning_experiments(asked, trials.by_method)
+    # The first of every method, the second of every method, then what only one has.
+    assert [e.methods for e in made] == [methods] * 2 + [("icu",)] * 6
+    rest = ("kumpr.learning_rate=0.0001", "llmu.learning_rate=0.0001")
     assert made[0].settings == (
-        *("kumpr.batch_size=4", "perplexity.window=64"),
-        *("kumpr.learning_rate=0.0001", "llmu.learning_rate=0.0001"),
+        *("icu.beta=2", "kumpr.batch_size=4", "perplexity.window=64"),
+        *("icu.alpha=0.5", "icu.refinement=true", "icu.learning_rate=0.0001", *rest),
     )
-    own = [e.settings for e in made[2:]]
-    assert [one[:2] for one in own] == [("icu.beta=2", "perplexity.window=64")] * 8
-    assert [one[2:] for one in own] == [
+    assert [e.settings[:2] for e in made[2:]] == [("icu.beta=2", "perplexity.window=64")] * 6
+    own = [tuple(s for s in e.settings if s.startswith("icu.") and "beta" not in s) for e in made]
+    assert own == [
         (f"icu.alpha={a}", f"icu.refinement={r}", f"icu.learning_rate={rate}")
         for rate in ("0.0001", "0.0002")
         for a in ("0.5", "1")
@@ -231,11 +238,11 @@ def test_tuning_takes_the_smaller_rate_of_equals_and_then_the_first_value_tried(
     results = [tried(rate, "forgotten") for rate in (2e-4, 1e-4, 1e-4)]
     for result, alpha in zip(results, (0.1, 0.9, 0.5), strict=True):
         result.method.settings["alpha"] = alpha
-    written = learning_rates(results, {"icu": {"alpha": ("0.1", "0.9", "0.5")}})
+    written = learning_rates(results, Tried({"icu": ("alpha",)}))
     best = written.methods["icu"]
     assert (best.learning_rate, best.settings) == (1e-4, {"alpha": 0.9})
     results[2].scores["perplexity"]["text0"].value = 9.0
-    best = learning_rates(results, {"icu": {"alpha": ()}}).methods["icu"]
+    best = learning_rates(results, Tried({"icu": ("alpha",)})).methods["icu"]
     assert best.settings == {"alpha": 0.5}
 
 

@@ -48,7 +48,7 @@ def carry_out(
         print_plan(share, requested.store, requested.plan.cells)
         return 0
     try:
-        with _terminating_as_interrupt():
+        with terminating_as_interrupt():
             outcome = requested.run()
     except KeyboardInterrupt:
         done, cells = _n_done(requested.share, requested.store), len(requested.share)
@@ -58,7 +58,7 @@ def carry_out(
 
 
 @contextmanager
-def _terminating_as_interrupt() -> Iterator[None]:
+def terminating_as_interrupt() -> Iterator[None]:
     """A batch system's polite end (SIGTERM) is Ctrl-C's: claims are given back, workers ended."""
 
     def interrupt(*_: object) -> None:

@@ -162,6 +162,7 @@ def _plugin(kind: str, name: str, plugin: Any) -> str:
         for one in settings.values():
             lines += [f"  {one.name} = {one.text()}  ({one.kind})", f"      {one.meaning}"]
             lines += [f"      default from: {one.source}"] if one.source else []
+            lines += [f"      searched in: {one.search}"] if one.search else []
     if getattr(plugin, "published_faults", ()):
         lines += ["", "Published faults:", *_faults(plugin)]
     if kind == "tasks":

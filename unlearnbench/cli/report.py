@@ -98,6 +98,12 @@ def _plugin_files(arguments: Sequence[str]) -> Iterator[str]:
     metavar="A",
     help="A and DIR beside each other, instead: what differs, and whether it is told apart",
 )
+@click.option(
+    "--score",
+    metavar="NAME",
+    help="what the section 'budgets' judges trials by; a,b: by their harmonic mean  [default: what "
+    "they were tuned by, utility kept, or the benchmark's overall score]",
+)
 @click.option("--document", "doc_id", metavar="ID", help="the row that cases and process show")
 @click.option(
     "--judge",
@@ -140,6 +146,7 @@ def report(
     beside_published: bool,
     checklist: bool,
     compare: Path | None,
+    score: str | None,
     doc_id: str | None,
     judge_id: str | None,
     study: str | None,
@@ -167,6 +174,8 @@ def report(
 
         tested = read_table(metrics)
         results = replace(results, findings=replace(results.findings, metrics=tested))
+    if score is not None:
+        results = replace(results, findings=replace(results.findings, score=score))
     if compare is None:
         document = results.report(*chosen).document
     else:  # `--compare A B`: B is the argument, and what is looked at is the step from A to B

@@ -65,6 +65,22 @@ class DataChoice:
         """The rows a run asks to forget, in order."""
         return self.source.targets(run, limit).doc_ids
 
+    def shared_with(self, title: str, other: str, protocol: "Protocol") -> dict[str, int]:
+        """By run how many of its rows are in another forget set of this source, where any are.
+
+        The other is named by its title and run.  Of a benchmark rows are compared, for its splits
+        may lie within each other; else a forget set has all of its own rows and no others.
+        """
+        alike = [run for run in self.runs if self.source.title(run) == title]
+        same = {run: len(self.doc_ids(run, None)) for run in alike}
+        splits = self.benchmark.definition.forget if self.benchmark else ()
+        if same or other not in splits or self.source.title(other) != title:
+            return same
+        theirs = set(map(str, self.source.targets(other).contents(protocol)))
+        own = {run: self.source.targets(run).contents(protocol) for run in self.runs}
+        counts = {run: sum(str(one) in theirs for one in of) for run, of in own.items()}
+        return {run: n for run, n in counts.items() if n}
+
     def read_forget_set(
         self, run: str, limit: int | None, model: "LanguageModel", protocol: "Protocol"
     ) -> "ForgetSet":

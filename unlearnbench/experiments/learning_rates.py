@@ -1,22 +1,21 @@
 """Learning rates and weights: tried on a forget set that is in no table, chosen by one rule."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from itertools import product
-from math import fsum, isfinite, log
+from dataclasses import dataclass, field
+from math import fsum, isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from unlearnbench.errors import UserError, unknown
+from unlearnbench.analysis.budgets.scoring import Objective, mean_log_perplexity
+from unlearnbench.errors import UserError
 from unlearnbench.experiments.experiment import Experiment
 from unlearnbench.experiments.model_choice import ModelChoice
 from unlearnbench.files.strict_json import first_error, parsed
 from unlearnbench.files.whole_files import read_regular
-from unlearnbench.registry import WITH, find
+from unlearnbench.registry import WITH
 from unlearnbench.results.record import Result
-from unlearnbench.settings import parse_setting, settings_of
 
 if TYPE_CHECKING:
     from unlearnbench.experiments.cell import Cell
@@ -32,14 +31,6 @@ RULE = (
 
 Rate = Annotated[float, Field(gt=0)]
 Value = bool | int | float | str | None
-# By method: its settings to try beside the rate, and the values of each, as text and in order.
-Tries = Mapping[str, Mapping[str, Sequence[str]]]
-# Settings that are tuned otherwise, or by which the rule judges.
-_NOT_TRIED = {
-    "learning_rate": "rates are tried with --grid",
-    "max_epochs": "the rule judges by it; say it with --max-epochs",
-    "seed": "say it with --seeds",
-}
 
 
 class _Part(BaseModel):
@@ -59,6 +50,24 @@ class Candidate(_Part):
         description="how far EL and MA ended above the line, summed; null for a collapsed model"
     )
     mean_log_perplexity: float | None = Field(description="over the validation texts")
+    score: float | None = Field(default=None, description="what --score judges by")
+    key: str = Field(default="", description="of its result in the results folder")
+
+
+class Budget(_Part):
+    """How many configurations of a method were tried, and how they were come by."""
+
+    sampler: Literal["grid", "random", "tpe"]
+    n: int = Field(ge=1, description="configurations")
+    seed: int | None = Field(default=None, description="of the draws; null for a grid")
+    space: dict[str, str] = Field(description="by setting, as --space writes it")
+
+    @property
+    def in_words(self) -> str:
+        """'12 random configurations (seed 0)'."""
+        kind = {"grid": "", "random": "random ", "tpe": "TPE "}[self.sampler]
+        seed = "" if self.seed is None else f" (seed {self.seed})"
+        return f"{self.n} {kind}configuration{'' if self.n == 1 else 's'}{seed}"
 
 
 class Tuned(_Part):
@@ -66,14 +75,18 @@ class Tuned(_Part):
 
     learning_rate: Rate
     settings: dict[str, Value] = Field(default_factory=dict)
-    reached: bool = Field(description="false: no rate reached the stop line")
-    candidates: list[Candidate]
+    reached: bool = Field(
+        description="false: no candidate reached the stop line, or none could be judged by --score"
+    )
+    candidates: list[Candidate] = Field(description="in the order in which they were tried")
+    budget: Budget | None = None  # not known of files of the first versions
 
 
 class LearningRates(_Part):
     """The file that `unlearnbench tune` writes."""
 
     rule: str = RULE
+    score: str = Field(default="", description="of --score; empty: the rule of the stop line")
     model: str
     weights_sha256: str
     forget_set: str
@@ -81,14 +94,50 @@ class LearningRates(_Part):
     protocol: str
     stop: Literal["paper", "calibrated"] | None = None  # not known of files of the first version
     max_epochs: int | None = Field(default=None, ge=1)
-    grid: list[Rate]
+    schedule: dict[str, Value] = Field(
+        default_factory=dict, description="how runs were trained and ended, where not the plain way"
+    )
+    grid: list[Rate] = Field(description="all rates that were tried")
     methods: dict[str, Tuned]
+
+    def rated(self, method: str) -> str:
+        """Under which name a method was tuned, with its wrappers or alone; empty if it was not."""
+        bare = method.partition(WITH)[0]
+        return next((name for name in (method, bare) if name in self.methods), "")
+
+    def warnings_for(self, shared: Mapping[str, int]) -> list[str]:
+        """The warning that runs have rows in common with what was tuned on, by number, if any."""
+        return [
+            f"forget set {run} has {n} rows of {self.forget_set}, on which settings were tuned: "
+            "what is measured on them flatters the methods that were tuned most"
+            for run, n in shared.items()
+        ]
+
+    def budget_of(self, method: str) -> str:
+        """', chosen among 12 random configurations of each method'; '' where it is not known.
+
+        Without 'of each method' where the methods of the file had unlike budgets.
+        """
+        own = self.methods[method].budget
+        if own is None:
+            return ""
+        others = {
+            (m.budget.sampler, m.budget.n) if m.budget else None for m in self.methods.values()
+        }
+        return f", chosen among {own.in_words}" + (" of each method" if len(others) == 1 else "")
 
     @property
     def conditions(self) -> dict[str, Any]:
         """What all of its methods were tuned under."""
-        kept = ("weights_sha256", "forget_set", "run", "protocol", "stop", "max_epochs", "rule")
-        return {name: getattr(self, name) for name in kept}
+        kept = (
+            "weights_sha256", "forget_set", "run", "protocol", "stop", "max_epochs", "schedule",
+            "score",
+        )  # fmt: skip
+        # How a score is called in the rule is known when it has been measured.
+        return {
+            **{name: getattr(self, name) for name in kept},
+            "rule": _rule(self.rule, self.score),
+        }
 
     def check_joins(
         self, path: Path, conditions: Mapping[str, Any], methods: Sequence[str]
@@ -113,11 +162,16 @@ class LearningRates(_Part):
             }
         )
 
-    def departure(self, protocol: str, stop: str) -> str:
+    def departure(self, protocol: str, stop: str, schedule: Mapping[str, Any] | None = None) -> str:
         """' under protocol paper', where a run uses the rates under another; else ''."""
         departures = [f"protocol {self.protocol}"] if self.protocol != protocol else []
         if self.stop not in (None, stop):
             departures.append(f"the {self.stop} stop line")
+        if schedule is not None and self.schedule != schedule:
+            words = (f"{name.replace('_', ' ')} {v}" for name, v in self.schedule.items())
+            departures.append(
+                f"the schedule {', '.join(words)}" if self.schedule else "the plain schedule"
+            )
         return f" under {' and '.join(departures)}" if departures else ""
 
 
@@ -163,86 +217,10 @@ def shipped_path(model: ModelChoice) -> Path | None:
     return folder / FILE_NAME if folder else None
 
 
-def parse_tries(options: Sequence[str], methods: Sequence[str]) -> Tries:
-    """NAME.SETTING=A,B,C, each once, as values by method and setting; all are checked.
-
-    Raises `UserError` for a method that is not tuned, and for a setting or value that it cannot
-    have.
-    """
-    tries: dict[str, dict[str, Sequence[str]]] = {}
-    for option in options:
-        place, equals, text = option.partition("=")
-        method, dot, name = place.strip().partition(".")
-        values = [value.strip() for value in text.split(",") if value.strip()]
-        if not (equals and dot and values):
-            raise UserError(f"--try {option!r} is not NAME.SETTING=A,B: --try icu.alpha=0.1,0.5")
-        if method not in methods:
-            raise unknown("method in --try", method, methods, "unlearnbench tune --help")
-        if name in _NOT_TRIED:
-            raise UserError(f"--try {option}: {_NOT_TRIED[name]}")
-        if name in tries.get(method, {}):
-            raise UserError(f"--try {method}.{name} is there twice; give all its values at once")
-        kind = find("methods", method)
-        parsed = [parse_setting(kind, method, name, value) for value in values]
-        if settings_of(kind)[name].is_list:  # its own commas would be taken for those between
-            raise UserError(f"--try {option}: {method}.{name} is a list; say it with --set")
-        first: dict[Any, str] = {}  # of texts that mean the same
-        for value, one in zip(values, parsed, strict=True):
-            first.setdefault(one, value)
-        tries.setdefault(method, {})[name] = list(first.values())
-    return tries
-
-
-def tuning_experiments(
-    experiment: Experiment,
-    grid: Sequence[float],
-    methods: Sequence[str],
-    tries: Tries | None = None,
-) -> list[Experiment]:
-    """One experiment per learning rate, methods only, measuring nothing but perplexity.
-
-    A method with settings to try has for each rate one experiment per combination of their values.
-    """
-    tries = tries or {}
-    plain = [name for name in methods if name not in tries]
-    trials: list[tuple[list[str], float, list[str]]]
-    trials = [(plain, rate, []) for rate in sorted(set(grid))] if plain else []
-    for name in (name for name in methods if name in tries):
-        combinations = [
-            [f"{name}.{one}={value}" for one, value in zip(tries[name], values, strict=True)]
-            for values in product(*tries[name].values())
-        ]
-        trials += [([name], rate, own) for rate in sorted(set(grid)) for own in combinations]
-
-    def of(names: list[str]) -> list[str]:
-        """What --set says, without settings of methods that stand in other experiments."""
-        others = _parts(methods) - _parts(names)
-        return [one for one in experiment.settings if one.partition(".")[0].strip() not in others]
-
-    return [
-        replace(
-            experiment,
-            methods=tuple(names),
-            settings=(
-                *of(names),
-                *own,
-                *(f"{name}.learning_rate={rate!r}" for name in names),
-            ),
-            references=("none",),
-            tasks=("perplexity",),
-            el_epochs="deciding",
-        )
-        for names, rate, own in trials
-    ]
-
-
-def _parts(methods: Sequence[str]) -> set[str]:
-    """What --set may call owners of the methods' settings: they, and what they are made of."""
-    return {part for name in methods for part in (name, *name.split(WITH))}
-
-
-def candidate_of(result: Result, tried: Sequence[str] = ()) -> Candidate:
-    """What the rule needs to know of one tried rate; `tried` names the settings beside it."""
+def candidate_of(
+    result: Result, tried: Sequence[str] = (), score: float | None = None
+) -> Candidate:
+    """What the rule needs to know of one trial; `tried` names the settings beside the rate."""
     trace = result.trace
     outcome = trace.outcome if trace else "failed"
     return Candidate(
@@ -253,6 +231,8 @@ def candidate_of(result: Result, tried: Sequence[str] = ()) -> Candidate:
         n_epochs=trace.n_epochs if trace else 0,
         distance=distance_to_line(result),
         mean_log_perplexity=mean_log_perplexity(result),
+        score=score,
+        key=result.key,
     )
 
 
@@ -272,20 +252,16 @@ def distance_to_line(result: Result) -> float | None:
     return together([max(value, 0.0) for value in above])
 
 
-def mean_log_perplexity(result: Result) -> float | None:
-    """Mean of the logarithms of every validation text's perplexity; None if none was measured."""
-    values = [score.value for score in result.scores.get("perplexity", {}).values()]
-    if not values or not all(isfinite(v) and v > 0 for v in values):
-        return None
-    return fsum(map(log, values)) / len(values)
-
-
-def choose(candidates: Sequence[Candidate], max_epochs: int) -> Tuned:
-    """Apply the rule (`RULE`) to the rates tried for one method.
+def choose(
+    candidates: Sequence[Candidate], max_epochs: int, higher_is_better: bool | None = None
+) -> Tuned:
+    """Apply the rule (`RULE`) to what was tried of one method, or take the best `score`.
 
     Half of the epoch limit, because a rate that needs nearly all of it on one forget set
     would miss the line on the next.  Of equal candidates with one rate the first stands.
     """
+    if higher_is_better is not None:
+        return _best_score(candidates, higher_is_better)
     reached = [c for c in candidates if c.reached and c.mean_log_perplexity is not None]
     early = [c for c in reached if 2 * c.n_epochs <= max_epochs]
     if reached:
@@ -294,17 +270,44 @@ def choose(candidates: Sequence[Candidate], max_epochs: int) -> Tuned:
         best = min(
             candidates, key=lambda c: (c.distance is None, c.distance or 0.0, c.learning_rate)
         )
+    return _tuned(best, bool(reached), candidates)
+
+
+def _best_score(candidates: Sequence[Candidate], higher_is_better: bool) -> Tuned:
+    sign = -1.0 if higher_is_better else 1.0
+    judged = [(sign * c.score, at) for at, c in enumerate(candidates) if c.score is not None]
+    best = candidates[min(judged)[1]] if judged else min(candidates, key=lambda c: c.learning_rate)
+    return _tuned(best, bool(judged), candidates)
+
+
+def _tuned(best: Candidate, reached: bool, candidates: Sequence[Candidate]) -> Tuned:
     return Tuned(
         learning_rate=best.learning_rate,
         settings=best.settings,
-        reached=bool(reached),
-        candidates=sorted(candidates, key=lambda c: c.learning_rate),
+        reached=reached,
+        candidates=list(candidates),
     )
 
 
-def conditions_of(cells: "Sequence[Cell]") -> dict[str, Any]:
+def rule_of(objective: Objective | None) -> str:
+    """The rule in words; without an objective that of the stop line."""
+    if objective is None:
+        return RULE
+    which = "highest" if objective.higher_is_better else "lowest"
+    return (
+        f"of the configurations that did not fail, the one with the {which} "
+        f"{objective.column.label}, the first of equals"
+    )
+
+
+def _rule(rule: str, score: str) -> str:
+    return "" if score else rule
+
+
+def conditions_of(cells: "Sequence[Cell]", score: str = "") -> dict[str, Any]:
     """What the file of these cells' results will say they were tuned under."""
     cell, limits = cells[0], {cell.settings["max_epochs"] for cell in cells}
+    schedules = [cell.main.strategy.schedule.identity for cell in cells]
     return {
         "weights_sha256": cell.main.source.weights_sha256,
         "forget_set": cell.data.source.title(cell.run),
@@ -312,27 +315,45 @@ def conditions_of(cells: "Sequence[Cell]") -> dict[str, Any]:
         "protocol": cell.protocol_name,
         "stop": cell.stop,
         "max_epochs": limits.pop() if len(limits) == 1 else None,
-        "rule": RULE,
+        "schedule": next(filter(None, schedules), {}),
+        "score": score,
+        "rule": _rule(RULE, score),
     }
 
 
-def learning_rates(results: Sequence[Result], tries: Tries | None = None) -> LearningRates:
+@dataclass(frozen=True)
+class Tried:
+    """What a file says of its trials beside their results."""
+
+    settings: Mapping[str, Sequence[str]] = field(default_factory=dict)  # by method, beside rates
+    budgets: Mapping[str, Budget] = field(default_factory=dict)  # by method
+    objective: Objective | None = None  # None: the rule of the stop line
+    scores: Mapping[str, float | None] = field(default_factory=dict)  # by key of the result
+    score: str = ""  # as --score names it
+
+
+def learning_rates(results: Sequence[Result], tried: Tried | None = None) -> LearningRates:
     """The file's content from every candidate's result; all are of one model and forget set.
 
     The results are in the order in which they were tried.
     The epoch limit is the one they were tried with; null if methods had limits of their own.
     """
+    tried = tried or Tried()
     first = results[0]
     by_method: dict[str, list[Candidate]] = {}
     for result in results:
         name = result.method.name
-        tried = tuple((tries or {}).get(name, ()))
-        by_method.setdefault(name, []).append(candidate_of(result, tried))
+        own = tuple(tried.settings.get(name, ()))
+        made = candidate_of(result, own, tried.scores.get(result.key))
+        by_method.setdefault(name, []).append(made)
     limit_of = {result.method.name: result.method.settings["max_epochs"] for result in results}
     limits = {result.method.settings["max_epochs"] for result in results}
-    grid = {c.learning_rate for candidates in by_method.values() for c in candidates}
+    higher = tried.objective.higher_is_better if tried.objective else None
+    methods = {name: choose(own, limit_of[name], higher) for name, own in sorted(by_method.items())}
+    schedules = [(r.identity.get("training") or {}).get("schedule") for r in results]
     return LearningRates(
-        rule=RULE,
+        rule=rule_of(tried.objective),
+        score=tried.score,
         model=first.model.name,
         weights_sha256=first.model.weights_sha256,
         forget_set=first.forget_set.name,
@@ -340,6 +361,10 @@ def learning_rates(results: Sequence[Result], tries: Tries | None = None) -> Lea
         protocol=first.protocol_name,
         stop=first.stop.source,
         max_epochs=limits.pop() if len(limits) == 1 else None,
-        grid=sorted(grid),
-        methods={name: choose(tried, limit_of[name]) for name, tried in sorted(by_method.items())},
+        schedule=next(filter(None, schedules), {}),
+        grid=sorted({c.learning_rate for own in by_method.values() for c in own}),
+        methods={
+            name: one.model_copy(update={"budget": tried.budgets.get(name)})
+            for name, one in methods.items()
+        },
     )

@@ -9,6 +9,7 @@ from unlearnbench.errors import UserError, unknown
 from unlearnbench.experiments.benchmark_choice import settings_in
 from unlearnbench.experiments.experiment import Experiment
 from unlearnbench.experiments.learning_rates import LearningRates
+from unlearnbench.experiments.schedule_choice import choose_schedule
 from unlearnbench.experiments.wrapped import setting_place
 from unlearnbench.protocol import LARGE, Protocol
 from unlearnbench.settings import parse_setting, settings_of
@@ -88,20 +89,13 @@ def choose_settings(
             choose("learning_rate", 2e-6, "2e-6 above 10^9 parameters (large_model_learning_rate)")
     if tuned and tuned.max_epochs is not None:
         choose("max_epochs", tuned.max_epochs, "the limit that the learning rates were tuned with")
-    # A rate tuned for the method alone is taken for one with wrappers that has none of its own.
-    bare, _, is_wrapped = method.name.partition(registry.WITH)
-    rated = method.name if tuned and method.name in tuned.methods else bare
-    if tuned and rated in tuned.methods:
-        one, departure = tuned.methods[rated], tuned.departure(experiment.protocol, stop)
-        if is_wrapped and rated == bare:
-            departure = f" for {bare} alone{departure}"
-        missed = "" if one.reached else " (none reached it)"
-        origin = f"tuned{departure} on forget set {tuned.forget_set}: {tuned.rule}{missed}"
-        for name, value in {"learning_rate": one.learning_rate, **one.settings}.items():
+    of_benchmark = settings_in(benchmark, method) if benchmark is not None else {}
+    of_tuning = _tuned_values(method, tuned, experiment, stop) if tuned else ({}, "")
+    said = [(of_benchmark, f"benchmark {benchmark.name}" if benchmark else ""), of_tuning]
+    # A file that the user names is stronger than a benchmark; one that comes with a model weaker.
+    for values, origin in said if experiment.learning_rates else said[::-1]:
+        for name, value in values.items():
             choose(name, value, origin)
-    if benchmark is not None:
-        for name, value in settings_in(benchmark, method).items():
-            choose(name, value, f"benchmark {benchmark.name}")
     if experiment.protocol == "released":
         for name, value in method.released_settings.items():
             choose(name, value, "as released")
@@ -115,6 +109,31 @@ def choose_settings(
     for name, value in explicit.items():
         choose(name, value, f"--set {setting_place(method, name)}")
     return chosen
+
+
+def _tuned_values(
+    method: Any, tuned: LearningRates, experiment: Experiment, stop: str
+) -> tuple[dict[str, Any], str]:
+    """What tuning chose for a method, and the origin that says how; nothing where it was not tuned.
+
+    What was tuned for the method alone is taken for one with wrappers that has none of its own.
+    """
+    rated = tuned.rated(method.name)
+    if not rated:
+        return {}, ""
+    one = tuned.methods[rated]
+    schedule = choose_schedule(experiment).identity
+    departure = tuned.departure(experiment.protocol, stop, schedule)
+    if rated != method.name:
+        departure = f" for {rated} alone{departure}"
+    missed = (
+        "" if one.reached else " (none could be judged)" if tuned.score else " (none reached it)"
+    )
+    origin = (
+        f"tuned{departure} on forget set {tuned.forget_set}{tuned.budget_of(rated)}: "
+        f"{tuned.rule}{missed}"
+    )
+    return {"learning_rate": one.learning_rate, **one.settings}, origin
 
 
 def _has_own_rate(method: Any) -> bool:

@@ -277,6 +277,9 @@ class Planner:
         if self.with_tuned_rates:
             tuned, warning = tuned_rates_for(self.experiment, model)
             self.warnings += [warning] if warning else []
+            if tuned and tuned.rated(method.name):
+                shared = data.shared_with(tuned.forget_set, tuned.run, self.protocol)
+                self.warnings += tuned.warnings_for(shared)
         explicit = explicit_settings(method, self.overrides)
         return choose_settings(
             method,

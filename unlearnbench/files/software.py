@@ -122,12 +122,21 @@ def _content(file: Path) -> str:
 def code_of(source: str) -> str:
     """What a Python source does: its syntax tree without layout, comments, docstrings, messages.
 
+    Where tuning looks for a setting (`search`) is left out, too: it changes no number of a cell.
     Written out here and not by `ast.dump`, whose output differs between versions of Python.
     """
     parts: list[str] = []
     tree = ast.parse(source)
+    for call in _calls(tree, "setting"):
+        call.keywords = [keyword for keyword in call.keywords if keyword.arg != "search"]
     _write(tree, False, {id(call) for call in _messages(tree)}, parts.append)
     return " ".join(parts)
+
+
+def _calls(tree: ast.AST, name: str) -> Iterator[ast.Call]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name:
+            yield node
 
 
 def _messages(tree: ast.AST) -> Iterator[ast.AST]:

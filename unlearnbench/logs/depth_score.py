@@ -39,6 +39,7 @@ _STATED = {
     "overall": "overall",
     "one_minus_truth": "one_minus_truth_ratio_prob_mean",
 }
+_SETTINGS = {"lr": "learning_rate", "alpha": "alpha", "epoch": "epochs"}  # 'ep10' as it is
 _SHARES = (*_MEMORISED, *_STATED, *_ATTACKS, *_NINE)
 
 
@@ -109,6 +110,8 @@ def _rows(contents: Contents) -> list[dict[str, Any]]:
         where = f"{contents.path.name}: models[{at}]"
         row = {column: need(fields, column, where, KIND) for column in ("model", "epoch", "method")}
         row |= {c: number(need(fields, c, where, KIND), f"{where}.{c}") for c in _SHARES}
+        said = {ours: fields.get(theirs) for theirs, ours in _SETTINGS.items()}
+        row["settings"] = {name: value for name, value in said.items() if value is not None}
         rows.append(row)
     return rows
 
@@ -126,4 +129,4 @@ def _log(contents: Contents, row: Mapping[str, Any]) -> Log:
     totals = {"answers": answers, "replies": replies}
     model = str(row["model"])
     return Log(contents.path, contents.sha256, KIND, model, "tofu", "forget10", totals=totals,
-               stated=stated)  # fmt: skip
+               stated=stated, method=str(row["method"]), settings=row["settings"])  # fmt: skip

@@ -97,7 +97,12 @@ def result_of(log: Log, wanted: Wanted, position: int = 0) -> Result:
         stop=StopRecord(source="paper", el=math.nan, ma=math.nan),
         benchmark=_benchmark_record(log, scores),
         imported=ImportRecord(
-            kind=log.kind, file=log.path.name, sha256=log.sha256, stated=dict(log.stated)
+            kind=log.kind,
+            file=log.path.name,
+            sha256=log.sha256,
+            stated=dict(log.stated),
+            method=log.method,
+            settings=dict(log.settings),
         ),
         seed=0,
         position=position,

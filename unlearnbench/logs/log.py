@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 ByItem = Mapping[str, float]  # an item's name -> its value
 ByText = Mapping[str, str]
@@ -27,6 +27,8 @@ class Log:
     stated: Mapping[str, float] = field(default_factory=dict)  # aggregates by the file's own names
     texts: Mapping[str, ByText] = field(default_factory=dict)  # split -> item -> its answer
     template: Literal["chat", "plain"] = "plain"  # what the questions were put into
+    method: str = ""  # what the model was unlearned with, where the file says so
+    settings: Mapping[str, Any] = field(default_factory=dict)  # and with which settings
 
     def values(self, task: str, metric: str) -> ByItem:
         """A metric's values by item; nothing where the file has none."""

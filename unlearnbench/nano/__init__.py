@@ -59,6 +59,8 @@ class World:
     el_epochs: Literal["all", "deciding"] = "deciding"
     threads: int = 1  # of each cell: small models are fastest so, and cells run side by side
     jobs: int = 2
+    # Where tuning looks for learning rates: small models take larger ones than methods say.
+    learning_rates: str = "2e-5..1e-3"
 
     @property
     def tokenizer(self) -> Path:
@@ -200,6 +202,7 @@ NANO_TOFU = replace(
     forget_sets="forget10.jsonl",
     pool="retain90.jsonl",
     unseen="holdout10.jsonl",
+    learning_rates="2e-5..3e-3",
 )
 WORLDS: dict[str, World] = {world.name: world for world in (NANO, NANO_TOFU)}
 

@@ -12,10 +12,12 @@ from unlearnbench.analysis.build_table import build_table
 from unlearnbench.analysis.shams import notes_on_shams
 from unlearnbench.analysis.table import Note, Row, Table
 from unlearnbench.results.record import Result
+from unlearnbench.results.tunings import Tunings
 
 if TYPE_CHECKING:
     from unlearnbench.analysis.attacks.panel import Panel
     from unlearnbench.analysis.meta.table import MetaTable
+    from unlearnbench.analysis.budgets.trials import BudgetPanel
     from unlearnbench.ratings.human.studies import StudyFindings
 
 
@@ -39,6 +41,9 @@ class Findings:
     attacked: tuple[Result, ...] = ()  # the same models, measured under attack
     #: Names of groups whose models are one model trained with several seeds, each a tuple.
     trainings: tuple[tuple[str, ...], ...] = ()
+    trials: tuple[Result, ...] = ()  # of tuning, with their reference rows
+    tunings: Tunings = field(default_factory=Tunings)  # the searches that they are of
+    score: str = ""  # what trials are judged by; empty: as they were tuned, or by default
     read_human: "Callable[[], StudyFindings | None] | None" = None  # people's ratings
     metrics: "MetaTable | None" = None  # a test of metrics; else the shipped one that fits
 
@@ -72,6 +77,17 @@ class Findings:
         from unlearnbench.analysis.attacks.panel import panels_of
 
         return panels_of(self.table, self.by_key, self.attacked) if self.attacked else ()
+
+    @cached_property
+    def budgets(self) -> "tuple[BudgetPanel, ...]":
+        """The methods that several configurations were tried of, and what those came to.
+
+        Raises `UserError` where no score is named and none stands to reason.
+        """
+        from unlearnbench.analysis.budgets.trials import budgets_of
+
+        results = self.trials or self.results
+        return tuple(budgets_of(results, self.score or self.tunings.score))
 
     @cached_property
     def by_key(self) -> dict[str, Result]:

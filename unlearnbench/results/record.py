@@ -112,6 +112,8 @@ class ImportRecord(Record):
     file: str = Field(description="its name")
     sha256: str = Field(description="of the file")
     stated: dict[str, float] = Field(description="the aggregates that it states, by its own names")
+    method: str = Field(default="", description="what the model was unlearned with, if it says so")
+    settings: dict[str, Any] = Field(default_factory=dict, description="and with which settings")
 
 
 class PointRecord(Record):
@@ -371,13 +373,13 @@ def attacked_model_in(identity: dict[str, Any], with_software: bool = True) -> s
         made["benchmark"] = {n: p for n, p in made["benchmark"].items() if n != "retrained"}
     if identity.get("role") not in TRAINED:
         made.pop("training", None)  # it was not trained, but under attack it may be
-        return _digest(made)
+        return key_of(made)
     schedule = (identity.get("training") or {}).get("schedule") or {}
     if schedule.get("until") == "budget":  # whose text decides when the training ends
         made["texts"] = identity.get("texts")
     if with_software:
         made["unlearned_by"] = unlearned_by(identity)
-    return _digest(made)
+    return key_of(made)
 
 
 def unlearned_by(identity: dict[str, Any]) -> str:
@@ -387,11 +389,7 @@ def unlearned_by(identity: dict[str, Any]) -> str:
     software, method = identity.get("software") or {}, identity.get("method") or {}
     plugins = software.get("plugins") or {}
     named = {name: software.get(name) for name in ("packages", "harness")}
-    return _digest({**named, "method": plugins.get(method.get("name"))})
-
-
-def _digest(value: dict[str, Any]) -> str:
-    return hashlib.sha256(canonical(value).encode()).hexdigest()
+    return key_of({**named, "method": plugins.get(method.get("name"))})
 
 
 def question_in(identity: dict[str, Any]) -> str:

@@ -34,10 +34,16 @@ class ForgetAndRetain(GradientMethod):
     released_settings: ClassVar[Mapping[str, Any]] = {"labels": "answers"}
 
     learning_rate: float = setting(
-        1e-5, "Adam's step size", above=0, source="OpenUnlearning's configuration"
+        1e-5,
+        "Adam's step size",
+        above=0,
+        source="OpenUnlearning's configuration",
+        search="5e-6..1e-4",
     )
     gamma: float = setting(1.0, "weight of the forget term")
-    alpha: float = setting(1.0, "weight of the retain term; 0 leaves it out", minimum=0)
+    alpha: float = setting(
+        1.0, "weight of the retain term; 0 leaves it out", minimum=0, search="0.1..5"
+    )
     retain: Literal["nll", "kl", "kl_every_position", "kl_raw_logits"] = setting(
         "nll",
         "retain term: NLL of the retain items, or KL[P_0 || P] on their labelled tokens; as "

@@ -69,7 +69,7 @@ class Method(ABC):
     keeps_reference: ClassVar[bool] = True  # whether it keeps what the original model gives
     keeps_second_model: ClassVar[bool] = False  # a whole one beside the one that is trained
 
-    learning_rate: float = setting(5e-6, "Adam's step size", above=0)
+    learning_rate: float = setting(5e-6, "Adam's step size", above=0, search="5e-7..1e-5")
     batch_size: int = setting(
         8, "rows per optimisation step (the paper: 8 for 125M, 4 for larger)", minimum=1
     )

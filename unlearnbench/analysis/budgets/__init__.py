@@ -1,0 +1,1 @@
+"""What a number of tried configurations buys: expected best, its interval, crossings, fronts."""

@@ -1,0 +1,93 @@
+"""Which results of a folder are trials of tuning, and what was searched: OUT/tuning/*.json."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from unlearnbench.files.strict_json import canonical, first_error, parsed
+from unlearnbench.files.whole_files import read_regular, write_whole
+from unlearnbench.results.record import Record, Result, question_in
+
+FOLDER = "tuning"
+Sampler = Literal["grid", "random", "tpe"]
+
+
+class TuningRecord(Record):
+    """One method's search: its configurations in the order in which they are tried."""
+
+    method: str = Field(description="registered name, with its wrappers")
+    model: str
+    forget_set: str
+    run: str
+    score: str = Field(description="of --score; empty: the rule of the stop line")
+    sampler: Sampler
+    seed: int | None = Field(description="of the draws; null for a grid")
+    space: dict[str, str] = Field(description="by setting, as --space writes it")
+    n: int = Field(ge=1, description="configurations asked for")
+    trials: list[str] = Field(
+        description="sha256 of what each cell asks, whatever software answers it"
+    )
+
+
+def question_sha256(identity: Mapping[str, Any]) -> str:
+    """Digest of what a cell asks, by which a trial is found again."""
+    return hashlib.sha256(question_in(dict(identity)).encode()).hexdigest()
+
+
+def keep(folder: Path, record: TuningRecord) -> Path:
+    """Write the record of a search; one that goes on, or asks for less, loses no trial."""
+    what = record.model_dump(exclude={"trials", "n"})
+    name = hashlib.sha256(canonical(what).encode()).hexdigest()[:12]
+    path = folder / FOLDER / f"{record.method}.{name}.json"
+    before = _read(path) if path.exists() else None
+    if isinstance(before, TuningRecord):
+        trials = list(dict.fromkeys([*before.trials, *record.trials]))
+        record = record.model_copy(update={"trials": trials, "n": max(before.n, record.n)})
+    write_whole(path, record.model_dump_json(indent=1) + "\n", "choose another --out")
+    return path
+
+
+@dataclass(frozen=True)
+class Tunings:
+    """The searches of a results folder."""
+
+    records: tuple[TuningRecord, ...] = ()
+    damages: tuple[str, ...] = ()  # a sentence per file that is no record
+
+    def apart(self, results: Sequence[Result]) -> tuple[list[Result], list[Result]]:
+        """The results that are no trials, and the trials in the order of the searches."""
+        order = [question for record in self.records for question in record.trials]
+        places = {question: place for place, question in reversed(list(enumerate(order)))}
+        asked = {r.key: question_sha256(r.identity) for r in results} if order else {}
+        trials = [r for r in results if asked.get(r.key) in places]
+        rest = [r for r in results if asked.get(r.key) not in places]
+        return rest, sorted(trials, key=lambda r: places[asked[r.key]])
+
+    @property
+    def score(self) -> str:
+        """What the searches judged by, if all by the same score; empty for the stop line's rule."""
+        scores = {record.score for record in self.records}
+        return scores.pop() if len(scores) == 1 else ""
+
+
+def read_tunings(folder: Path) -> Tunings:
+    """The searches that were made into a folder."""
+    read = [_read(path) for path in sorted((folder / FOLDER).glob("*.json"))]
+    return Tunings(
+        tuple(one for one in read if isinstance(one, TuningRecord)),
+        tuple(one for one in read if isinstance(one, str)),
+    )
+
+
+def _read(path: Path) -> TuningRecord | str:
+    """The record in a file, or what is wrong with it."""
+    try:
+        return TuningRecord.model_validate(parsed(read_regular(path)), strict=True)
+    except ValueError as error:
+        return f"{path}: damaged: {first_error(error)}"
+    except OSError as error:
+        return f"{path}: cannot be read: {error.strerror}"
