@@ -127,3 +127,13 @@ def test_without_a_score_that_stands_to_reason_one_must_be_named():
     with pytest.raises(UserError, match=r"--score NAME \(there are leak\)"):
         budgets_of(results)
     assert budgets_of(results[:1]) == []
+
+
+def test_weights_stand_beside_the_rate_that_they_were_tuned_with():
+    from unlearnbench.analysis.build_table import build_table
+
+    origin = "tuned on forget set x, chosen among 12 random configurations of each method: the rule"
+    made = trial("npo", 0.5, alpha=0.25, beta=3.0)
+    made.method.origins = {"learning_rate": origin, "alpha": origin, "beta": "--set npo.beta"}
+    notes = {note.kind: note.text for note in build_table([made]).notes}
+    assert notes["learning_rate"] == f"Learning rates ({origin}): 1e-4 (alpha 0.25)."

@@ -364,7 +364,7 @@ def _by_setting(group: Group, name: str, title: str) -> str:
     for row in group.rows:
         if row.role == "method" and name in row.settings:
             of_origin = labels.setdefault(row.origins.get(name, "").rstrip("."), {})
-            of_origin.setdefault(format_value(row.settings[name]), []).append(row.label)
+            of_origin.setdefault(_with_weights(row, name), []).append(row.label)
     sentences = []
     for origin, by_value in labels.items():
         if len(labels) == len(by_value) == 1:  # one value for all rows
@@ -373,6 +373,15 @@ def _by_setting(group: Group, name: str, title: str) -> str:
             values = listed((f"{v} for {listed(rows)}" for v, rows in by_value.items()), "; ")
         sentences.append(f"{title} ({origin}): {values}." if origin else f"{title}: {values}.")
     return " ".join(sentences)
+
+
+def _with_weights(row: Row, name: str) -> str:
+    """A setting's value, with those that were tuned together with it."""
+    origin = row.origins.get(name, "")
+    tuned = row.origins if origin.startswith("tuned") else {}
+    beside = (n for n, other in tuned.items() if n != name and other == origin)
+    weights = listed(f"{n} {format_value(row.settings[n])}" for n in beside)
+    return format_value(row.settings[name]) + (f" ({weights})" if weights else "")
 
 
 def _schedules(group: Group) -> str:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def print_plan(plan: "Plan", store: "Store", whole: "Sequence[Cell]") -> None:
     """Print every cell with its state and cost at most, what they can show, and their memory.
 
-    `whole` are the cells of the table, of which the plan's may be a share.
+    `whole` are the cells of the table, of which the plan's may be a share; none for no table.
     """
     from unlearnbench.cli.dry_run_power import power_lines
     from unlearnbench.running.launching.grid import is_finished

@@ -244,7 +244,7 @@ def _carry_out(search: "Search", trials: "Trials", dry_run: bool) -> int:
     if not dry_run:
         return _finish(search, lambda: run_trials(search, trials))
     search.lay_out(trials)
-    print_plan(search.plan, search.store)
+    print_plan(search.plan, search.store, ())  # of trials nothing is to be shown
     every = [cell for cell in search.plan.cells if cell.role == "method"]
     missing = [c for c in every if not is_finished(search.store.load(c.key))]
     tokens = sum(map(forward_tokens, missing))

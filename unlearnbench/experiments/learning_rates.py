@@ -14,6 +14,7 @@ from unlearnbench.experiments.experiment import Experiment
 from unlearnbench.experiments.model_choice import ModelChoice
 from unlearnbench.files.strict_json import first_error, parsed
 from unlearnbench.files.whole_files import read_regular
+from unlearnbench.models.aliases import ModelAlias, aliases
 from unlearnbench.registry import WITH
 from unlearnbench.results.record import Result
 
@@ -194,10 +195,13 @@ def read_learning_rates(path: Path) -> LearningRates:
 def tuned_rates_for(experiment: Experiment, model: ModelChoice) -> tuple[LearningRates | None, str]:
     """The rates of --learning-rates, else those beside the weights of a world's model, if any.
 
-    Rates tuned for other weights are left out, and the second value is the warning that says so.
+    A retraining has those of the model that it is a retraining of: a table of both asks what the
+    seed of training changes, not what tuning does.  Rates tuned for other weights are left out, and the second value is the warning that says so.
     Raises `UserError` for a file that cannot be read.
     """
-    path = shipped_path(model)
+    path, original = shipped_path(model), _original_of(model)
+    if original is not None and original.folder is not None and not (path and path.is_file()):
+        path = original.folder / FILE_NAME
     if experiment.learning_rates is not None:
         path = Path(experiment.learning_rates)
     elif path is None or not path.is_file():
@@ -205,10 +209,18 @@ def tuned_rates_for(experiment: Experiment, model: ModelChoice) -> tuple[Learnin
     tuned = read_learning_rates(path)
     if tuned.weights_sha256 == model.source.weights_sha256:
         return tuned, ""
+    if original is not None and tuned.model == original.name:
+        return tuned, ""
     return None, (
         f"{path.name} was tuned for other weights of '{tuned.model}' and is left out for "
         f"'{model.requested}'; tune again with: unlearnbench tune --model {model.requested}"
     )
+
+
+def _original_of(model: ModelChoice) -> ModelAlias | None:
+    """The model of which this one is a retraining, if it is one."""
+    name = model.alias.retraining_of if model.alias else None
+    return aliases().get(name) if name else None
 
 
 def shipped_path(model: ModelChoice) -> Path | None:

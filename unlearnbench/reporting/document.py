@@ -16,8 +16,8 @@ from unlearnbench.results.tunings import Tunings
 
 if TYPE_CHECKING:
     from unlearnbench.analysis.attacks.panel import Panel
-    from unlearnbench.analysis.meta.table import MetaTable
     from unlearnbench.analysis.budgets.trials import BudgetPanel
+    from unlearnbench.analysis.meta.table import MetaTable
     from unlearnbench.ratings.human.studies import StudyFindings
 
 
