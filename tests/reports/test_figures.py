@@ -91,12 +91,8 @@ def test_the_five_figures_are_registered_and_say_what_they_are() -> None:
     of_attacks = {"recovery-map", "attack-curves", "leak-curves"}  # in test_attack_figures.py
     of_metrics = {"redundancy-map"}  # in test_metrics_section.py
     figures = {n for n, kind in reports().items() if issubclass(kind, Figure)}
-<<<<<<< HEAD
-    assert {*FIGURES, *of_attacks, *of_metrics} == figures
-=======
     of_budgets = {"budget-curves", "budget-front"}  # in reporting/test_sections_budgets.py
-    assert {*FIGURES, *of_attacks, *of_budgets} == figures
->>>>>>> h19-budgets
+    assert {*FIGURES, *of_attacks, *of_metrics, *of_budgets} == figures
 
 
 @pytest.mark.parametrize("kind", ["pdf", "png", "svg"])

@@ -196,7 +196,8 @@ def tuned_rates_for(experiment: Experiment, model: ModelChoice) -> tuple[Learnin
     """The rates of --learning-rates, else those beside the weights of a world's model, if any.
 
     A retraining has those of the model that it is a retraining of: a table of both asks what the
-    seed of training changes, not what tuning does.  Rates tuned for other weights are left out, and the second value is the warning that says so.
+    seed of training changes, not what tuning does.  Rates tuned for other weights are left out, and
+    the second value is the warning that says so.
     Raises `UserError` for a file that cannot be read.
     """
     path, original = shipped_path(model), _original_of(model)
