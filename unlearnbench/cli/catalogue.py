@@ -80,7 +80,10 @@ def _by_default(kind: str, name: str) -> dict[str, bool]:
 
 def _mark(kind: str, name: str) -> str:
     of_method = _by_default(kind, name)
-    return f"{'default' if of_method['default'] else '':<7}  " if of_method else ""
+    if not of_method:
+        return ""
+    is_sham = getattr(registry.find(kind, name), "is_sham", False)
+    return f"{'default' if of_method['default'] else 'sham' if is_sham else '':<7}  "
 
 
 @click.command()
@@ -120,6 +123,7 @@ def describe(name: str) -> str:
     from unlearnbench.data.benchmarks.definition import shipped as benchmarks
     from unlearnbench.experiments.named import find_experiment, shipped
     from unlearnbench.reporting import sections
+    from unlearnbench.unlearning.noise import Noise
 
     pages: dict[str, Callable[[], str]] = {n: partial(_model, a) for n, a in aliases().items()}
     for kind in reversed(registry.KINDS):
@@ -132,6 +136,7 @@ def describe(name: str) -> str:
         pages.setdefault(benchmark, lambda: find_benchmark(name).text.rstrip())
     if registry.WITH in name:
         pages[name] = partial(_plugin, "methods", name, registry.find("methods", name))
+    pages[Noise.name] = partial(_plugin, "shams", Noise.name, Noise)
     pages |= {"protocol": _protocol, "result": result_schema, "experiment": _definition}
     pages["benchmark"] = _benchmark
     if name not in pages:
