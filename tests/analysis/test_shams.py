@@ -169,3 +169,13 @@ def test_the_trade_off_figure_crosses_shams_and_ranks_none():
     assert {p.name for p in planes[0].shams} == {"noise (ICU)", "retain only"}
     assert not {p.name for p in planes[0].points} & {"noise (ICU)", "retain only"}
     assert "Crosses, where they are in the plane: shams" in figure.caption(findings)
+
+
+def test_what_a_sham_was_run_with_is_said_where_it_is_no_methods_own():
+    sham = RESULTS[3].model_copy(deep=True)
+    sham.method.settings |= {"learning_rate": 2e-4, "max_epochs": 12}
+    sham.method.origins |= {"learning_rate": "the median of the methods beside it"}
+    notes = {n.kind: n.text for n in sham_notes([*RESULTS[:3], sham, *RESULTS[4:]])}
+    assert notes["sham_settings"] == (
+        "NEO + retain only: learning rate 2e-4 (the median of the methods beside it)."
+    )

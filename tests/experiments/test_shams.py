@@ -1,5 +1,6 @@
 """Sham rows of a plan: which there are, what they are run with, and that no method is one."""
 
+import json
 from statistics import median_low
 
 import pytest
@@ -89,6 +90,8 @@ def test_their_settings_can_be_set():
     assert cells["NEO + retain only"].settings["learning_rate"] == 1e-3
     with pytest.raises(UserError, match="scale"):
         planned(methods=("icu",), settings=("noise.scal=2",))
+    with pytest.raises(UserError, match="add --references shams"):
+        planned(methods=("icu",), settings=("noise.scale=2",), references=("before",))
 
 
 def test_a_plan_without_shams_has_none_and_no_other_keys(plan):
@@ -107,6 +110,23 @@ def test_all_methods_are_without_shams_and_a_named_sham_is_one():
     }
     both = planned(methods=("icu", "retain_only"))
     assert sum(cell.method == "retain_only" for cell in both.cells) == 1
+
+
+def test_without_rows_to_keep_there_are_no_retain_rows_to_train_on(tmp_path):
+    rows = [
+        {"doc_id": str(i), "text": "Mara wrote to Tobin in the spring. " * 12} for i in range(4)
+    ]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    options = {
+        "forget_set": str(tmp_path / "rows.jsonl"), "limit": None, "stop": "paper",
+        "model": ("nano-neo",), "runs": (), "tasks": ("forgetting",), "bert": "nano",
+    }  # fmt: skip
+    plan = planned(methods=("kumpr",), **options)
+    assert "noise" in plan.cells[-1].label
+    assert not any(cell.method == "retain_only" for cell in plan.cells)
+    assert any(one.startswith("sham 'retain only' is left out: ") for one in plan.warnings)
+    with pytest.raises(UserError, match="needs retain items"):
+        planned(methods=("retain_only",), **options)
 
 
 def test_shams_are_not_attacked():

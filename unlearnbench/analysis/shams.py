@@ -206,10 +206,11 @@ def _is_forgotten(result: Result) -> bool:
 def _settings(group: Group, shams: Sequence[Row]) -> str:
     """What shams of their own, not of a method's update, were run with and why."""
     methods = {row.method for row in group.rows if row.role == "method"}
-    parts = [
-        f"{row.label}: {name.replace('_', ' ')} {format_value(row.settings[name])} ({origin})"
-        for row in shams
-        for name, origin in row.origins.items()
-        if row.method not in methods
-    ]
+    parts = []
+    for row in (row for row in shams if row.origins and row.method not in methods):
+        settings = ", ".join(
+            f"{name.replace('_', ' ')} {format_value(row.settings[name])} ({origin})"
+            for name, origin in row.origins.items()
+        )
+        parts.append(f"{row.label}: {settings}")
     return f"{'; '.join(parts)}." if parts else ""

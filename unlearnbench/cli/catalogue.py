@@ -81,7 +81,10 @@ def _by_default(kind: str, name: str) -> dict[str, bool]:
 
 def _mark(kind: str, name: str) -> str:
     of_method = _by_default(kind, name)
-    return f"{'default' if of_method['default'] else '':<7}  " if of_method else ""
+    if not of_method:
+        return ""
+    is_sham = getattr(registry.find(kind, name), "is_sham", False)
+    return f"{'default' if of_method['default'] else 'sham' if is_sham else '':<7}  "
 
 
 @click.command()
@@ -127,6 +130,7 @@ def describe(name: str) -> str:
     from unlearnbench.experiments.pools.definition import ENDING, find_pools
     from unlearnbench.experiments.pools.definition import shipped as pools
     from unlearnbench.reporting import sections
+    from unlearnbench.unlearning.noise import Noise
 
     pages: dict[str, Callable[[], str]] = {n: partial(_model, a) for n, a in aliases().items()}
     for kind in reversed(registry.KINDS):
@@ -141,6 +145,7 @@ def describe(name: str) -> str:
         pages[pool + ENDING] = lambda: find_pools(name.removesuffix(ENDING)).text.rstrip()
     if registry.WITH in name:
         pages[name] = partial(_plugin, "methods", name, registry.find("methods", name))
+    pages[Noise.name] = partial(_plugin, "shams", Noise.name, Noise)
     pages |= {"protocol": _protocol, "result": result_schema, "experiment": _definition}
     pages |= {"benchmark": _benchmark, "pools": _pools}
     if name not in pages:

@@ -14,6 +14,7 @@ from unlearnbench.experiments.wrapped import setting_place
 from unlearnbench.protocol import LARGE, Protocol
 from unlearnbench.settings import parse_setting, settings_of
 from unlearnbench.unlearning.method import Method, check_unlearn
+from unlearnbench.unlearning.noise import Noise
 
 if TYPE_CHECKING:
     from unlearnbench.data.benchmarks.definition import Benchmark
@@ -52,6 +53,8 @@ def parse_set(texts: Sequence[str], owners: Mapping[str, type]) -> dict[str, dic
                 f"--set {text}: '{owner}' takes no part in this run; name it in --methods, --tasks "
                 "or --attacks"
             )
+        if owner == Noise.name and owner not in owners:
+            raise UserError(f"--set {text}: '{owner}' is a sham; add --references shams")
         if owner not in owners:
             raise unknown("owner in --set", owner, owners, "unlearnbench run --help")
         if name == "seed" and issubclass(owners[owner], Method):

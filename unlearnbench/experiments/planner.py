@@ -153,25 +153,37 @@ class Planner:
                     yield from self._under_attack(cell)
         rates: list[float] = []
         for method in sorted(self.trained.values(), key=is_sham):
-            chosen = self.settings(method, model, data)
-            kind: Role = "sham" if is_sham(method) else "method"
-            if kind == "sham":
-                chosen = with_usual_rate(chosen, rates)
-            configured = construct(method, chosen.values)
-            rates.append(configured.learning_rate)
-            check_wrappers(configured, model)
-            own = model.with_schedule(schedule_for(method, schedule, self.warnings))
-            for run in data.runs:
-                data.check_method(configured, run, self.experiment.limit, model, self.protocol)
-                for seed in self.experiment.seeds:
-                    label = f"{model.family} + {method.label}"
-                    cell = self._cell(kind, label, own, own, data, run, method, chosen, seed)
-                    n_rows = len(data.doc_ids(run, cell.limit))
-                    check_warmup(own.strategy.schedule, method.name, cell.settings, n_rows)
-                    yield cell
-                    if self.shams.has_noise and kind == "method":
-                        yield noise_cell(cell, model.family, self.overrides.get("noise", {}))
-                    yield from self._under_attack(cell)
+            try:
+                yield from self._of_method(method, model, data, rates)
+            except UserError as error:
+                if method.name in self.methods:
+                    raise
+                self.warnings.append(f"sham '{method.label}' is left out: {error}")
+
+    def _of_method(
+        self, method: Any, model: ModelChoice, data: DataChoice, rates: list[float]
+    ) -> Iterator[Cell]:
+        """The cells of one method, each with its noise and its attacks; `rates` gets its rate."""
+        chosen = self.settings(method, model, data)
+        role: Role = "sham" if is_sham(method) else "method"
+        if role == "sham":
+            chosen = with_usual_rate(chosen, rates)
+        configured = construct(method, chosen.values)
+        rates.append(configured.learning_rate)
+        check_wrappers(configured, model)
+        schedule = schedule_for(method, model.strategy.schedule, self.warnings)
+        own = model.with_schedule(schedule)
+        for run in data.runs:
+            data.check_method(configured, run, self.experiment.limit, model, self.protocol)
+            for seed in self.experiment.seeds:
+                label = f"{model.family} + {method.label}"
+                cell = self._cell(role, label, own, own, data, run, method, chosen, seed)
+                n_rows = len(data.doc_ids(run, cell.limit))
+                check_warmup(schedule, method.name, cell.settings, n_rows)
+                yield cell
+                if self.shams.has_noise and role == "method":
+                    yield noise_cell(cell, model.family, self.overrides.get("noise", {}))
+                yield from self._under_attack(cell)
 
     def _under_attack(self, base: Cell) -> Iterator[Cell]:
         """The cells that attack the model of a cell."""
