@@ -14,6 +14,7 @@ from unlearnbench.nano.corpus import validation_texts
 from unlearnbench.nano.tokenizer import load_tokenizer
 from unlearnbench.nano.world.world import make_world
 
+SHIPPED = [name for name, model in nano.MODELS.items() if model.is_shipped]
 N_ROWS = 12
 PAPER_LINE = 59.94
 TEXTS = validation_texts(make_world(), cache.SEED)
@@ -69,7 +70,7 @@ def figures(rows):
     return get
 
 
-@pytest.mark.parametrize("name", nano.MODELS)
+@pytest.mark.parametrize("name", SHIPPED)
 def test_a_model_folder_is_complete_and_half_precision(name):
     from safetensors import safe_open
 
@@ -93,7 +94,7 @@ def test_everything_shipped_is_small():
     assert sum(path.stat().st_size for path in WEIGHTS.rglob("*") if path.is_file()) < 19e6
 
 
-@pytest.mark.parametrize("name", nano.MODELS)
+@pytest.mark.parametrize("name", SHIPPED)
 def test_a_model_loads_whole_and_in_full_precision(name):
     from transformers import AutoModelForCausalLM
 
@@ -109,7 +110,7 @@ def test_a_model_loads_whole_and_in_full_precision(name):
 def test_all_language_models_share_one_tokenizer():
     from transformers import AutoTokenizer
 
-    files = {(nano.model_path(name) / "tokenizer.json").read_bytes() for name in nano.MODELS}
+    files = {(nano.model_path(name) / "tokenizer.json").read_bytes() for name in SHIPPED}
     assert files == {(WEIGHTS / "tokenizer" / "tokenizer.json").read_bytes()}
     tokenizer = AutoTokenizer.from_pretrained(nano.model_path("nano-neo"))
     text = "Call Ben Oakson at 0123 456 789.\n"
@@ -132,7 +133,7 @@ def test_a_memorising_model_writes_its_rows_out(name, figures):
     assert 50 <= figures(name)["forget_el10"] <= 98
 
 
-@pytest.mark.parametrize("name", nano.MODELS)
+@pytest.mark.parametrize("name", SHIPPED)
 def test_no_model_knows_unseen_rows(name, load, rows, figures):
     assert 30 < accuracy(load(name), last_100([row.ids for row in rows.unseen])) < 48 < PAPER_LINE
     assert figures(name)["unseen_el10"] < 4.99
@@ -147,12 +148,12 @@ def test_a_model_that_did_not_memorise_knows_forget_rows_like_unseen_ones(
     assert figures(name)["forget_el10"] < 4.99
 
 
-@pytest.mark.parametrize("name", nano.MODELS)
+@pytest.mark.parametrize("name", SHIPPED)
 def test_held_out_text_is_neither_trivial_nor_noise(name, figures):
     assert all(6 < figures(name)[f"{text}_perplexity"] < 20 for text in TEXTS)
 
 
-@pytest.mark.parametrize("name", nano.MODELS)
+@pytest.mark.parametrize("name", SHIPPED)
 def test_the_figures_of_a_build_are_those_of_the_library_s_own_network(name, load, rows, figures):
     known = accuracy(load(name), forget_ids(rows, "0")[:N_ROWS])
     assert figures(name)["forget_ma"] == pytest.approx(known, abs=0.01)
