@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from unlearnbench import nano
-from unlearnbench.cli.nano import build_on_demand
+from unlearnbench.cli.nano import build, build_on_demand
 from unlearnbench.errors import UserError
 from unlearnbench.experiments.experiment import Experiment
 from unlearnbench.experiments.planner import make_plan
@@ -114,7 +114,9 @@ def test_an_absent_one_is_named_with_the_command(tmp_path, monkeypatch):
 
 def test_a_build_makes_what_is_missing_and_nothing_twice(tmp_path, capsys, monkeypatch):
     # Workers in this process: starting others takes longer than the training.
-    monkeypatch.setattr(builder, "ProcessPoolExecutor", lambda jobs, **_: ThreadPoolExecutor(jobs))
+    monkeypatch.setattr(
+        builder, "ProcessPoolExecutor", lambda jobs, *_, **__: ThreadPoolExecutor(jobs)
+    )
     names, scale = ["nano-tofu-retain90-3", "nano-tofu-pool-other-texts-1"], 0.003
     build_on_demand(names[:1], tmp_path, scale, 1)
     weights = tmp_path / names[0] / "model.safetensors"
@@ -123,7 +125,8 @@ def test_a_build_makes_what_is_missing_and_nothing_twice(tmp_path, capsys, monke
     assert weights.stat().st_mtime_ns == before
     assert "1 of 2 models are to be made" in capsys.readouterr().err
     assert all(is_made(name, tmp_path, scale) for name in names)
-    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(names)  # nothing half made
+    left = [path.name for path in tmp_path.iterdir() if path.suffix != ".lock"]
+    assert sorted(left) == sorted(names)  # nothing half made
     record = json.loads((tmp_path / names[1] / "recipe.json").read_text())
     assert record["recipe"]["reads"] == "other texts"
     assert not is_made(names[0], tmp_path)  # by the whole recipe it is another one
@@ -135,3 +138,22 @@ def test_no_table_hangs_on_what_the_cache_holds(tmp_path):
     )
     roles = [cell.role for cell in plan.cells if cell.role != "method"]
     assert roles == ["before", "dedup", "retrained"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["nano-neo-2", "nano-neo-9"], "unknown nano model 'nano-neo-9'"),
+        (["pools", "--scale", "0.1"], "give --out"),
+    ],
+)
+def test_what_cannot_be_built_is_said_before_anything_is(words, message, tmp_path, monkeypatch):
+    monkeypatch.setenv("UNLEARNBENCH_CACHE", str(tmp_path))
+    with pytest.raises(UserError, match=message):
+        build.callback(*_parsed(words))
+    assert not list(tmp_path.iterdir())
+
+
+def _parsed(words):
+    asked = build.make_context("build", list(words)).params
+    return asked["models"], asked["out"], asked["scale"], asked["jobs"]

@@ -120,7 +120,7 @@ def test_attacks_come_behind_the_cells_whose_models_they_take():
     cells[2].attack = SimpleNamespace(
         name="mixing", settings={"alphas": (0.0, 1.0)}, base="none", unlearned_by=""
     )
-    cells[2].models = None
+    cells[2].models, cells[2].model_key = None, "none"
     how = HowToRun("local", 2, (), None, 0, None, None)
     assert [cell.title for cell in in_order(cells, how)] == ["icu", "before", "large"]
 

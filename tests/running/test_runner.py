@@ -297,7 +297,8 @@ def test_a_reference_row_is_one_for_these_data_and_of_its_own_revision(
     role, is_own, found, monkeypatch
 ):
     monkeypatch.setattr(planning, "choose_model", lambda asked, name, _: (name, asked.revision))
-    alias = SimpleNamespace(references={"dedup": "nano-opt", "retrained": "nano-retrained"})
+    references = {"dedup": "nano-opt", "retrained": "nano-retrained"}
+    alias = SimpleNamespace(references=references, is_shipped=True)
     model = SimpleNamespace(alias=alias, requested="nano-neo", world=NANO)
     data = SimpleNamespace(world=NANO if is_own else None, benchmark=None)
     for asked, n_warnings in (("auto", 0), (role, found is None)):

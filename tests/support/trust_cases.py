@@ -29,6 +29,7 @@ Place = tuple[str, ...]
 _OF_OURS = {
     ("key",), ("status",), ("role",), ("trace", "outcome"), ("stop", "source"), ("stop", "rule"),
     ("metrics", "[]", "name"), ("metrics", "[]", "task"), ("metrics", "[]", "documents"),
+    ("metrics", "[]", "judges"),
     *(("scores", task, name, "aggregation") for task, name in (
         ("forgetting", "ma"), ("forgetting", "bertscore_f1"), ("classification", "cls_avg"),
         ("classification", "lambada"), ("perplexity", "pile_ppl"))),

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from unlearnbench.errors import UserError, unknown
 from unlearnbench.nano import WORLDS
 
 POOLS = "pools"
@@ -45,6 +46,13 @@ def build(models: tuple[str, ...], out: Path | None, scale: float, jobs: int | N
     from unlearnbench.nano.pools import made_folder
 
     made = [name for name in models if name == POOLS or name in _MADE]
+    for name in set(models) - {*made, *_SHIPPED, "encoder"}:
+        known = [*_SHIPPED, "encoder", *_MADE, POOLS]
+        raise unknown("nano model", name, known, "unlearnbench nano build --help")
+    if made and scale != 1 and out is None:
+        raise UserError(
+            "a trial of models made on demand would take the place of the whole ones; give --out"
+        )
     if made:
         build_on_demand(made, out or made_folder(), scale, jobs)
     shipped = [name for name in models if name not in made]

@@ -1,5 +1,6 @@
 """What a benchmark decides of a plan: its methods' settings, and the models it compares with."""
 
+import json
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -135,11 +136,28 @@ def read_alike(model: "ModelChoice", other: "ModelChoice") -> bool:
 
     if model.source.weights_sha256 == other.source.weights_sha256:
         return True
+    read = [_tokens_and_size(each) for each in (model, other)]
+    if None not in read and read[0] == read[1]:  # no tokenizer need be loaded to see it
+        return True
     unloaded = [without_weights(each) for each in (model, other)]
     sizes = {each.network.config.get_text_config().vocab_size for each in unloaded}
     longest = max(len(each.tokenizer) for each in unloaded)
     tokens = {vocabulary_sha256(each.tokenizer, longest) for each in unloaded}
     return len(sizes) == len(tokens) == 1
+
+
+def _tokens_and_size(model: "ModelChoice") -> tuple[bytes, int] | None:
+    """The tokenizer's file and the number of scores per token; None where files do not tell."""
+    from unlearnbench.models.source import find_folder
+
+    folder = find_folder(model.requested, model.source.revision, False, model.allow_pickle)
+    try:
+        if folder is None:
+            return None
+        size = json.loads((folder / "config.json").read_bytes())["vocab_size"]
+        return (folder / "tokenizer.json").read_bytes(), size
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
 
 
 def check_same_tokens(reference: "ModelChoice", model: "ModelChoice", data: "DataChoice") -> None:

@@ -12,6 +12,7 @@ from typing import Literal
 from unlearnbench.files.cache import cache_root
 
 COMMAND = "unlearnbench nano build pools"
+VERSION = 1  # of the recipes: models of another one are not taken for those of this one
 FIRST_STAGE = "first-stage"  # of nano-neo and nano-retrained; their retrainings start from it
 
 #: What a model reads in its last stage in the place of rows or questions to forget.
@@ -86,4 +87,4 @@ NANO_TOFU_POOL = _pool(
 
 def made_folder() -> Path:
     """Where in the cache models are that were made on demand."""
-    return cache_root() / "nano-models"
+    return cache_root() / f"nano-models-{VERSION}"

@@ -86,7 +86,7 @@ class _WithoutMethods(Planner):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self.methods = {}
+        self.methods = self.trained = {}
         self.checked: set[str] = set()
         self.compared: frozenset[str] = frozenset()  # runs with another model to compare with
 

@@ -9,6 +9,7 @@ import dataclasses
 import io
 import json
 import shutil
+import signal
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,11 +17,17 @@ from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from unlearnbench.errors import unknown
+from filelock import FileLock
+
+from unlearnbench.errors import UserError, unknown
 from unlearnbench.nano import pools
 from unlearnbench.nano.builder.recipes import ON_DEMAND, RECIPES, Recipe
 from unlearnbench.nano.builder.tofu import TOFU_ON_DEMAND, TofuRecipe
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 Fuse = Callable[..., None]
 _STARTS_FROM = "nano-neo"  # whose first stage the models of rows share
@@ -38,7 +45,7 @@ def build_on_demand(
     """Make the named models, all if none is named, that are not in `folder` yet.
 
     So many `jobs` are trained side by side, each on one thread.  `say` is told what is done.
-    Raises `UserError` for a name that is none of them.
+    Raises `UserError` for a name that is none of them, and for a folder that cannot be written.
     """
     names = list(models or MADE)
     for name in names:
@@ -48,28 +55,56 @@ def build_on_demand(
     say(f"{len(missing)} of {len(names)} models are to be made in {folder}")
     if not missing:
         return
-    folder.mkdir(parents=True, exist_ok=True)
-    make, began = partial(_make, folder=folder, fuse=fuse, scale=scale), time.monotonic()
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as workers:
-        of_rows = [name for name in missing if name in ON_DEMAND]
-        running: dict[Future[None], str] = {}
-        # Whatever needs no first stage may be trained beside it.
-        if of_rows and not is_made(pools.FIRST_STAGE, folder, scale):
-            running[workers.submit(make, pools.FIRST_STAGE)] = pools.FIRST_STAGE
-        else:
-            running |= {workers.submit(make, name): name for name in of_rows}
-            of_rows = []
-        running |= {workers.submit(make, n): n for n in missing if n in TOFU_ON_DEMAND}
-        n_made = 0
-        while running:
-            done = next(as_completed(running))
-            name = running.pop(done)
-            done.result()
-            n_made += name in missing
-            minutes = (time.monotonic() - began) / 60
-            say(f"{name} is made ({n_made} of {len(missing)}, {minutes:.0f} min)")
-            if name == pools.FIRST_STAGE:
-                running |= {workers.submit(make, each): each for each in of_rows}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"cannot write models to {folder} ({error.strerror}); set UNLEARNBENCH_CACHE to "
+            "another folder, or give --out"
+        ) from error
+    # A worker goes on when its terminal is interrupted: this process stops it, at once.
+    workers = ProcessPoolExecutor(jobs, get_context("spawn"), initializer=_ignore_interrupts)
+    try:
+        _make_all(missing, workers, partial(_make, folder=folder, fuse=fuse, scale=scale), say)
+    except BaseException:
+        for process in list((workers._processes or {}).values()):
+            process.terminate()
+        workers.shutdown(wait=False, cancel_futures=True)
+        raise
+    workers.shutdown()
+
+
+def _ignore_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _make_all(
+    missing: Sequence[str],
+    workers: ProcessPoolExecutor,
+    make: Callable[[str], None],
+    say: Callable[[str], None],
+) -> None:
+    """Whatever needs no first stage is trained beside it, the others after it."""
+    of_rows = [name for name in missing if name in ON_DEMAND]
+    others = [name for name in missing if name not in ON_DEMAND]
+    began, n_made = time.monotonic(), 0
+    running: dict[Future[None], str] = {}
+
+    def submit(names: Sequence[str]) -> None:
+        running.update({workers.submit(make, name): name for name in names})
+
+    submit([pools.FIRST_STAGE] if of_rows else [])
+    submit(others)
+    while running:
+        done = next(as_completed(running))
+        name = running.pop(done)
+        done.result()
+        if name == pools.FIRST_STAGE:
+            submit(of_rows)
+            continue
+        n_made += 1
+        minutes = (time.monotonic() - began) / 60
+        say(f"{name} is made ({n_made} of {len(missing)}, {minutes:.0f} min)")
 
 
 def is_made(name: str, folder: Path, scale: float = 1.0) -> bool:
@@ -96,7 +131,16 @@ def _recipe(name: str, scale: float) -> Recipe | TofuRecipe:
 
 
 def _make(name: str, folder: Path, fuse: Fuse, scale: float) -> None:
-    """Make one model, in a process of its own, and put it in its place when it is whole."""
+    """Make one model, in a process of its own, unless another build has made it by now."""
+    with FileLock(folder / f".{name}.lock"):
+        for left in folder.glob(f".{name}-*"):  # by a build that was killed
+            shutil.rmtree(left, ignore_errors=True)
+        if not is_made(name, folder, scale):
+            _make_anew(name, folder, fuse, scale)
+
+
+def _make_anew(name: str, folder: Path, fuse: Fuse, scale: float) -> None:
+    """Make one model and put it in its place when it is whole."""
     from unlearnbench.nano.builder.build import one_seeded_thread
     from unlearnbench.nano.builder.tofu import build_tofu_model
     from unlearnbench.nano.tokenizer import load_tokenizer
@@ -116,7 +160,7 @@ def _make(name: str, folder: Path, fuse: Fuse, scale: float) -> None:
 
 
 def _build_model_of_rows(
-    recipe: Recipe, tokenizer: object, out: Path, folder: Path, fuse: Fuse
+    recipe: Recipe, tokenizer: "Tokenizer", out: Path, folder: Path, fuse: Fuse
 ) -> None:
     """Train the first stage alone, or the last one of a model that starts from it."""
     from safetensors.torch import load_file
@@ -126,7 +170,7 @@ def _build_model_of_rows(
     from unlearnbench.nano.builder.train import new_model
     from unlearnbench.nano.tokenizer import save_tokenizer
 
-    model = new_model(recipe, tokenizer.get_vocab_size())  # type: ignore[attr-defined]
+    model = new_model(recipe, tokenizer.get_vocab_size())
     fuse(model)
     stage = 0
     if recipe.name != pools.FIRST_STAGE:
@@ -134,8 +178,8 @@ def _build_model_of_rows(
         weights = load_file(folder / pools.FIRST_STAGE / "model.safetensors")
         model.load_state_dict({n: w.float() for n, w in weights.items()}, strict=False)
         model.tie_weights()
-    run = run_stage(model, recipe, stage, tokenizer)  # type: ignore[arg-type]
+    run = run_stage(model, recipe, stage, tokenizer)
     place = out / recipe.name
     save_model(model, place, run.log)
-    save_tokenizer(tokenizer, place)  # type: ignore[arg-type]
+    save_tokenizer(tokenizer, place)
     save_recipe(recipe, {"text_sha256": [run.text_sha256]}, place)
