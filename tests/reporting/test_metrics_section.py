@@ -20,7 +20,8 @@ from unlearnbench.reporting.sections.metrics import blocks_of
 @pytest.fixture(scope="module")
 def table() -> MetaTable:
     """A test of MA, EL10 and entropy, in which MA is not told from chance."""
-    made = meta_cases.table(measure(*meta_cases.under_attack(attack_cases.LEVELS)))
+    measured = measure(*meta_cases.under_attack(attack_cases.LEVELS))
+    made = meta_cases.table(meta_cases.with_entropy_of_forgetting(measured))
     metrics = [
         m.model_copy(update={"faithfulness": 0.7, "low": 0.45, "high": 0.9})
         if m.name == "ma"

@@ -10,7 +10,7 @@ from unlearnbench.analysis.attacks.describing import with_descriptions
 from unlearnbench.analysis.attacks.kinds import record_of, split_of
 from unlearnbench.analysis.build_table import failure_of
 from unlearnbench.analysis.derived import with_derived
-from unlearnbench.analysis.derived.score import RETRAINED, TASK, UTILITIES, Derived
+from unlearnbench.analysis.derived.score import RETRAINED, TASK, Derived
 from unlearnbench.analysis.table import P_VALUE
 from unlearnbench.results.record import Result
 from unlearnbench.results.score import Metric
@@ -193,16 +193,14 @@ def _over_runs(
 def about_of(metric: Metric, result: Result) -> About:
     """Whether it says what is forgotten or what is kept; neither: of texts that no model saw.
 
-    By the role of the split that it is of; else a task's by what its documents are, a derived one
-    by its record.
+    By its record; of a forget split also where the record does not say what it judges.
     """
-    splits = result.benchmark.splits if result.benchmark else {}
-    if split := split_of(metric.name, result):
-        role = splits[split].role
-        return "forgotten" if role == "forget" else "neither" if role == "holdout" else "kept"
-    if metric.task == TASK:
-        return "kept" if metric.name in UTILITIES else "forgotten"
-    return "forgotten" if metric.documents == "rows" else "kept"
+    split = split_of(metric.name, result)
+    role = result.benchmark.splits[split].role if split and result.benchmark else ""
+    if role == "holdout":
+        return "neither"
+    is_unsaid = not metric.judges and role == "forget"
+    return "forgotten" if metric.judges_forgetting or is_unsaid else "kept"
 
 
 def is_share(metric: Metric) -> bool:
