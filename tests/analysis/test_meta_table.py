@@ -78,6 +78,16 @@ def test_the_reference_in_a_pool_says_nothing_relative_to_itself(of_pools, table
     assert table.of_metric("derived", "ks_distance").n_without == 6
 
 
+def test_what_is_in_no_pool_is_no_model() -> None:
+    roles = ("dedup", "null", "sham", "method")
+    rows = [meta_cases.of_benchmark(role, 60 + at, 0.3, role) for at, role in enumerate(roles)]
+    measured = measure([], [*rows, *meta_cases.references()])
+    assert {model.pool: model.name for model in measured.models} == {
+        "unlearned": "method, seed 0", "before": "before", "retrained": "retrained",
+    }  # fmt: skip
+    assert len(measured.models) == 3
+
+
 def test_metrics_without_a_direction_or_of_unseen_texts_are_left_out(table) -> None:
     assert "no direction" in table.left_out["derived.auc_loss"]
     assert table.of_metric("derived", "auc_loss") is None

@@ -12,7 +12,7 @@ from unlearnbench.analysis.build_table import failure_of
 from unlearnbench.analysis.derived import with_derived
 from unlearnbench.analysis.derived.score import RETRAINED, TASK, Derived
 from unlearnbench.analysis.table import P_VALUE
-from unlearnbench.results.record import Result
+from unlearnbench.results.record import Result, Role
 from unlearnbench.results.score import Metric
 
 Place = tuple[str, str]  # task, metric
@@ -96,11 +96,15 @@ def _of_pools(members: Sequence[Member], own: Sequence[Result]) -> Iterator[_Row
                 yield _Row(copy, _Of(member.name, member.pool, member.kind))
 
 
+_POOLS: Mapping[Role, Pool] = {"before": "before", "retrained": "retrained", "method": "unlearned"}
+
+
 def _of_original(own: Sequence[Result], attacked: Sequence[Result]) -> Iterator[_Row]:
-    for result in own:
+    """Of the roles that are in a pool: no sham, no other model."""
+    for result in (r for r in own if r.role in _POOLS):
         is_row = result.role == "method"
         yield _Row(result if is_row else _as_row(result, result.label), _of(result))
-    for result in attacked:
+    for result in (r for r in attacked if r.role in _POOLS):
         attack = record_of(result)
         copy = _as_row(result, f"{_of(result).name} under {attack.name}")
         for last in attack.points[-1:]:
@@ -110,10 +114,8 @@ def _of_original(own: Sequence[Result], attacked: Sequence[Result]) -> Iterator[
 
 
 def _of(result: Result) -> _Of:
-    kind = result.method.label
-    if result.role == "method":
-        return _Of(f"{result.label}, seed {result.seed}", "unlearned", kind)
-    return _Of(result.label, "retrained" if result.role == RETRAINED else "before", kind)
+    name = f"{result.label}, seed {result.seed}" if result.role == "method" else result.label
+    return _Of(name, _POOLS[result.role], result.method.label)
 
 
 def _as_row(result: Result, label: str, group: str = "") -> Result:
