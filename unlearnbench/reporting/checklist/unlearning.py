@@ -3,11 +3,8 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from unlearnbench.analysis.footnotes import (
-    differing_protocol_settings,
-    format_value,
-    listed,
-)
+from unlearnbench.analysis.conditions import differing_protocol_settings, format_value
+from unlearnbench.analysis.footnotes import listed
 from unlearnbench.analysis.table import Group, Row
 from unlearnbench.nano import WORLDS
 from unlearnbench.reporting.checklist.lines import (
