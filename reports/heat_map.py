@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from unlearnbench.analysis.footnotes import format_value
+from unlearnbench.analysis.conditions import format_value
 from unlearnbench.analysis.table import ABSENT
 from unlearnbench.registry import register
 

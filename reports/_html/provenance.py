@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from unlearnbench.analysis.footnotes import differing_protocol_settings, format_value, listed, runs
+from unlearnbench.analysis.conditions import differing_protocol_settings, format_value
+from unlearnbench.analysis.footnotes import listed, runs
 from unlearnbench.analysis.table import EPOCHS, SCORE_NAMES, Column, Group, Table
 from unlearnbench.reporting.document import Document
 from unlearnbench.results.record import Environment, Result

@@ -14,13 +14,17 @@ from unlearnbench.analysis.attacks.robustness import (
     symmetric_relearning_robustness,
 )
 from unlearnbench.analysis.derived import with_derived
+from unlearnbench.analysis.derived.score import METRICS, truth_ratio_metric
 from unlearnbench.analysis.meta.measured import about_of, goodness, knowledge, measure
 from unlearnbench.analysis.meta.robustness import relative_utility, useful
 from unlearnbench.analysis.meta.table import read_table, shipped_tables
+from unlearnbench.data.items import Item, Split
+from unlearnbench.data.templates import Template
 from unlearnbench.errors import UserError
 from unlearnbench.experiments.pools.definition import shipped
 from unlearnbench.results.record import BenchmarkRecord, SplitRecord
-from unlearnbench.results.score import Metric
+from unlearnbench.results.score import Metric, table_i
+from unlearnbench.tasks._splits import Column, SplitScores
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +76,16 @@ def test_the_reference_in_a_pool_says_nothing_relative_to_itself(of_pools, table
     assert ("derived", "forget_truth_ratio") in again.values
     assert ("answers", "forget_probability") in again.values
     assert table.of_metric("derived", "ks_distance").n_without == 6
+
+
+def test_what_is_in_no_pool_is_no_model() -> None:
+    roles = ("dedup", "null", "sham", "method")
+    rows = [meta_cases.of_benchmark(role, 60 + at, 0.3, role) for at, role in enumerate(roles)]
+    measured = measure([], [*rows, *meta_cases.references()])
+    assert {model.pool: model.name for model in measured.models} == {
+        "unlearned": "method, seed 0", "before": "before", "retrained": "retrained",
+    }  # fmt: skip
+    assert len(measured.models) == 3
 
 
 def test_metrics_without_a_direction_or_of_unseen_texts_are_left_out(table) -> None:
@@ -126,7 +140,10 @@ def test_robustness_is_the_mean_over_models_that_count() -> None:
 def test_a_number_without_a_zero_has_no_q() -> None:
     """Entropy is high where something is forgotten and no share: its negative has no ratio."""
     measured = measure(*meta_cases.under_attack(attack_cases.LEVELS))
+    assert meta_cases.table(measured).of_metric("forgetting", "entropy").about == "kept"
+    measured = meta_cases.with_entropy_of_forgetting(measured)
     entropy = meta_cases.table(measured).of_metric("forgetting", "entropy")
+    assert entropy.about == "forgotten"
     assert entropy.quantisation is None
     assert entropy.aggregate is None
 
@@ -186,15 +203,28 @@ def test_a_metric_is_about_what_its_split_is_for() -> None:
     bare = result.model_copy(update={"benchmark": None})
 
     def about(name: str, task: str = "answers", documents: str = "sets", of=result) -> str:
-        return about_of(Metric(name, name, True, task=task, documents=documents), of)
+        made = Metric(name, name, True, task=task, documents=documents)
+        return about_of(METRICS.get(name, made), of)
 
     assert about("forget_rephrased_probability") == "forgotten"
     assert about("holdout_loss", documents="rows") == "neither"
     assert about("retain_probability") == about("facts_margin") == "kept"
     assert about("forget_quality", "derived") == about("ks_distance", "derived") == "forgotten"
-    assert about("model_utility", "derived") == about("retain_truth_ratio", "derived") == "kept"
-    assert about("ma", "forgetting", "rows", bare) == "forgotten"
+    assert about("model_utility", "derived") == "kept"
+    assert about_of(truth_ratio_metric("retain", is_forget=False), result) == "kept"
+    assert about_of(truth_ratio_metric("forget", is_forget=True), result) == "forgotten"
+    assert [about_of(metric, bare) for metric in table_i("ma", "entropy")] == ["forgotten", "kept"]
+    assert about_of(METRICS["klom_mean"], bare) == "forgotten"
     assert about("pile_ppl", "perplexity", "texts", bare) == "kept"
+
+
+def test_fluency_of_replies_to_what_is_to_be_forgotten_is_no_forgetting() -> None:
+    result = meta_cases.of_benchmark("x", 1, 0.5)
+    items = (Item("0", "q", "a"),)
+    made = SplitScores()
+    for column in (Column("ngram_entropy", "n-gram entropy", high="fluent"), Column("rouge", "R")):
+        made.add(Split("forget", "forget", items, Template("plain")), column, {"0": 1.0})
+    assert [about_of(metric, result) for metric in made.metrics] == ["kept", "forgotten"]
 
 
 def test_the_shipped_tables_can_be_read_and_name_pools() -> None:

@@ -6,6 +6,7 @@ import pytest
 from golden_results import result
 
 from unlearnbench.analysis.build_table import build_table, normalized_scores
+from unlearnbench.analysis.derived.score import METRICS
 from unlearnbench.analysis.shams import confusions, notes_on_shams, unrecognised
 from unlearnbench.analysis.table import Note, Table
 from unlearnbench.registry import find
@@ -160,6 +161,8 @@ def test_what_a_metric_judges_is_in_its_record():
                       "pile_ppl": False, "gpt": False}  # fmt: skip
     assert Metric("uds", "UDS", True, judges="forgetting").judges_forgetting
     assert not Metric("x", "X", False, documents="rows", judges="utility").judges_forgetting
+    assert METRICS["klom_mean"].judges_forgetting
+    assert METRICS["klom_95"].judges_forgetting
 
 
 def test_the_trade_off_figure_crosses_shams_and_ranks_none():

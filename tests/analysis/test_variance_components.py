@@ -141,8 +141,8 @@ def test_components_are_those_of_a_textbooks_projections() -> None:
 
 def test_what_cannot_be_told_apart_is_in_one_component() -> None:
     rng = np.random.default_rng(2)
-    one = (((1.0,), (0,), 8),)
-    several = rng.normal(size=(3, 2, 1, 8))
+    one = (((1.0,), (0,), 12),)
+    several = rng.normal(size=(3, 2, 1, 12))
     assert set(mean_squares(sample([several], one)).components) == set(EFFECTS)
     one_seed = mean_squares(sample([several[:, :1]], one))
     assert set(one_seed.components) == {TRAINING, ITEM, TRAINING_ITEM}
@@ -195,8 +195,8 @@ def test_a_negative_component_is_0() -> None:
 
 def test_differences_are_taken_item_by_item() -> None:
     rng = np.random.default_rng(5)
-    shared = rng.normal(size=(3, 2, 1, 9)) * 50
-    layout = (((1.0,), (0,), 9),)
+    shared = rng.normal(size=(3, 2, 1, 12)) * 50
+    layout = (((1.0,), (0,), 12),)
     first, second = sample([shared + 1.5], layout), sample([shared], layout)
     difference = first.minus(second)
     assert difference.mean == pytest.approx(1.5)

@@ -106,6 +106,11 @@ def test_budgets_are_equal_where_every_method_had_as_many_configurations():
     assert of(tuned("icu", 12), tuned("kl", 12))["Equal tuning budgets"][0] == "yes"
     done, answer = of(tuned("icu", 12), tuned("kl", 6))["Equal tuning budgets"]
     assert (done, answer) == ("no", "configurations tried: icu 12, kl 6")
+    mixed = tuned("icu", 12), tuned("icu", 6), tuned("kl", 12)
+    for results in (mixed, mixed[::-1]):
+        done, answer = of(*results)["Equal tuning budgets"]
+        assert done == "no"
+        assert "icu 12 and 6" in answer
     unknown = result("NEO + DPO", method="dpo")
     assert of(tuned("icu", 12), unknown)["Equal tuning budgets"][0] == "no"
 

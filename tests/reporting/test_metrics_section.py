@@ -15,12 +15,14 @@ from unlearnbench.registry import find
 from unlearnbench.reporting.document import Data, Findings, Listing, Picture
 from unlearnbench.reporting.sections import make_document
 from unlearnbench.reporting.sections.metrics import blocks_of
+from unlearnbench.results.record import BenchmarkRecord
 
 
 @pytest.fixture(scope="module")
 def table() -> MetaTable:
     """A test of MA, EL10 and entropy, in which MA is not told from chance."""
-    made = meta_cases.table(measure(*meta_cases.under_attack(attack_cases.LEVELS)))
+    measured = measure(*meta_cases.under_attack(attack_cases.LEVELS))
+    made = meta_cases.table(meta_cases.with_entropy_of_forgetting(measured))
     metrics = [
         m.model_copy(update={"faithfulness": 0.7, "low": 0.45, "high": 0.9})
         if m.name == "ma"
@@ -145,6 +147,23 @@ def test_a_shipped_table_fits_results_of_its_world_and_benchmark(
     tofu = table.model_copy(update={"benchmark": "nano-tofu"})
     (tmp_path / "metrics-nano.json").write_text(tofu.model_dump_json())
     assert fitting_table(own) is None
+
+
+def test_in_a_mixed_folder_the_table_of_most_results_fits_whatever_their_order(
+    table, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr(tables, "FOLDER", tmp_path)
+    (tmp_path / "metrics-nano.json").write_text(table.model_dump_json())
+    own = golden_results()
+    benchmark = BenchmarkRecord(
+        name="nano-tofu", title="T", split="s", template="plain", columns=[], splits={}
+    )
+    other = own[0].model_copy(update={"benchmark": benchmark})
+    assert fitting_table([other, *own]) == fitting_table([*own, other]) == table
+    tofu = table.model_copy(update={"benchmark": "nano-tofu"})
+    (tmp_path / "metrics-nano-tofu.json").write_text(tofu.model_dump_json())
+    assert fitting_table([other, *own]) == table
+    assert fitting_table([own[0], other, other]) == tofu
 
 
 def test_the_map_has_a_square_for_every_two_metrics(findings, table) -> None:

@@ -1,9 +1,11 @@
 """Forgetting at equal utility: values, ranks and what is said; costs of attacks beside it."""
 
+from statistics import fmean
 from typing import Any
 
 import attack_cases as cases
 import pytest
+from scipy.stats import bootstrap
 
 from unlearnbench.analysis.table import ABSENT
 from unlearnbench.reporting.document import Findings, Listing
@@ -69,6 +71,25 @@ def test_methods_are_ranked_anew_at_equal_utility(findings):
     assert {note.kind: note.text for note in first.notes}["first"] == (
         "First in MA: NEO + KUMPR at equal utility, NEO + ICU unmatched."
     )
+
+
+def test_the_interval_of_the_unmatched_value_is_of_the_attacked_models():
+    """The table's is over runs of which no model was attacked, too."""
+    every = list(cases._models(("0", "1"), (42, 43)))
+    attacked = tuple(under(b) for b in every if b.forget_set.run == "0" and b.seed == 42)
+    findings = Findings(tuple(map(cases.unattacked, every)), attacked=attacked)
+    alone = [b for b in every if b.forget_set.run == "0" and b.seed == 42]
+    of_attacked = Findings(tuple(map(cases.unattacked, alone)), attacked=attacked)
+    own, expected = (lines(next(matched.blocks(f)))["NEO + ICU"] for f in (findings, of_attacked))
+    assert own == expected
+    row = next(row for row in findings.table.groups[0].rows if row.label == "NEO + ICU")
+    column = next(c for c in findings.table.metric_columns if c.name == "ma")
+    assert own["95% interval 8"] != findings.table.groups[0].interval(row, column)
+    low, high = map(float, own["95% interval 8"].strip("[]").split(", "))
+    values = cases.values(next(b for b in alone if b.label == "NEO + ICU"))
+    normal = bootstrap((list(values.values()),), fmean, random_state=0, vectorized=False)
+    ends = normal.confidence_interval
+    assert (low, high) == pytest.approx((100 * ends.low, 100 * ends.high), abs=0.4)
 
 
 def test_only_an_attack_that_matched_utility_has_a_listing(findings):

@@ -95,6 +95,28 @@ def test_one_training_says_nothing_of_others(one):
     ]  # fmt: skip
 
 
+def test_a_score_of_two_windows_has_no_interval_over_items(monkeypatch):
+    monkeypatch.setattr(cases, "N_WINDOWS", 2)
+    found = listings(Findings(tuple(cases.results()), trainings=TOLD))
+    for name in ("variation-intervals", "variation-pairs"):
+        by_metric = {line["Metric"]: line for line in lines(found[name])}
+        assert by_metric["Pile (PPL) ↓"]["Over items"] == ABSENT
+        assert by_metric["Pile (PPL) ↓"]["Over both"] == ABSENT
+        assert by_metric["Pile (PPL) ↓"]["Over trainings"] != ABSENT
+        assert by_metric["MA (%) ↓"]["Over items"] != ABSENT
+        assert "of fewer than 10 items, has no interval over items" in told(found[name])
+
+
+def test_a_pair_that_fewer_trainings_have_is_counted_as_such():
+    lost = [r for r in cases.results(ICU=0.5, KL=0.6, GA=0.7)
+            if not (r.group == "nano-neo-3" and r.label.endswith("GA"))]  # fmt: skip
+    found = listings(Findings(tuple(lost), trainings=TOLD))["variation-pairs"]
+    assert (
+        "in all 3 trainings in 25% of cases, in all 2 trainings in 50% of cases, and from 2 to 3 "
+        "differences" in told(found)
+    )
+
+
 def test_one_seed_of_one_training_varies_over_items_alone():
     found = listings(Findings(tuple(cases.results(("nano-neo",), seeds=(42,)))))
     assert found["variation-intervals"].headers[3:] == ("Over items",)

@@ -96,6 +96,12 @@ def _rows(name: str, level: float) -> Result:
     return made.model_copy(update={"scores": scores, "key": f"{name} {made.key}"})
 
 
+def with_entropy_of_forgetting(measured: Measured) -> Measured:
+    """As if the record of entropy said that it judges forgetting."""
+    about = {**measured.about, ("forgetting", "entropy"): "forgotten"}
+    return replace(measured, about=about)  # type: ignore[arg-type]
+
+
 def table(measured: Measured, **changes) -> MetaTable:
     """The table of what was measured."""
     fields = {

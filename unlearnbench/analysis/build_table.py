@@ -8,7 +8,8 @@ from dataclasses import replace
 from statistics import fmean, median, pstdev, stdev
 from typing import Any, NamedTuple, TypeVar
 
-from unlearnbench.analysis.footnotes import conditions_of, format_value, mark, notes_of
+from unlearnbench.analysis.conditions import conditions_of, format_value
+from unlearnbench.analysis.footnotes import mark, notes_of
 from unlearnbench.analysis.table import (
     EPOCHS,
     P_VALUE,

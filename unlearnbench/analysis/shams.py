@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from unlearnbench.analysis.build_table import as_printed, scores_of
-from unlearnbench.analysis.footnotes import format_value, runs
+from unlearnbench.analysis.conditions import format_value
+from unlearnbench.analysis.footnotes import runs
 from unlearnbench.analysis.table import S_M, S_Z, Cell, Column, Group, Note, Row, Table
 from unlearnbench.results.record import Result
 

@@ -6,7 +6,8 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Seq
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from unlearnbench.analysis.footnotes import format_value, listed
+from unlearnbench.analysis.conditions import format_value
+from unlearnbench.analysis.footnotes import listed
 from unlearnbench.analysis.statistics.paired import (
     LEVEL,
     PairedComparison,

@@ -11,8 +11,8 @@ from unlearnbench.analysis.budgets.scoring import (
     objective_named,
     utility_kept,
 )
+from unlearnbench.analysis.conditions import format_value
 from unlearnbench.analysis.derived import with_derived
-from unlearnbench.analysis.footnotes import format_value
 from unlearnbench.errors import UserError
 from unlearnbench.experiments.cell import Cell
 from unlearnbench.experiments.experiment import Experiment

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from unlearnbench.analysis.footnotes import format_value
+from unlearnbench.analysis.conditions import format_value
 from unlearnbench.analysis.table import Column
 from unlearnbench.results.record import AttackRecord, PointRecord, Result
 from unlearnbench.results.score import Metric

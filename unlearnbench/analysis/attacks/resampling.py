@@ -19,10 +19,11 @@ from unlearnbench.analysis.statistics.bootstrap import (
 
 N_JOINT = 5000  # resamples of intervals that hold together: they lie further out
 SEED = 20250107
-Quantity = Literal["value", "change", "recovery"]
+Quantity = Literal["value", "unattacked", "change", "recovery"]
 #: Of which models' means a quantity is made; a recovery's numerator, whose denominator is next.
 PARTS: dict[Quantity, dict[str, float]] = {
     "value": {"unlearned": 1.0},
+    "unattacked": {"unattacked": 1.0},
     "change": {"unlearned": 1.0, "unattacked": -1.0},
     "recovery": {"unlearned": 1.0, "retrained": -1.0},
 }
@@ -97,6 +98,7 @@ def value_of(claim: Claim, quantity: Quantity) -> float:
     """The quantity itself."""
     return {
         "value": lambda: claim.mean("unlearned"),
+        "unattacked": lambda: claim.mean("unattacked"),
         "change": lambda: claim.change,
         "recovery": lambda: claim.value,
     }[quantity]()
@@ -248,8 +250,9 @@ def _of_seeds(claim: Claim, quantity: Quantity) -> list[tuple[Stratum, Array]]:
         if len(stratum.unlearned) < 2:
             continue
         values = claim.of_means(stratum.unlearned.mean(axis=1))
-        if quantity == "change" and stratum.unattacked is not None:
-            values = values - claim.of_means(stratum.unattacked.mean(axis=1))
+        if stratum.unattacked is not None and quantity in ("change", "unattacked"):
+            before = claim.of_means(stratum.unattacked.mean(axis=1))
+            values = values - before if quantity == "change" else before
         made.append((stratum, weight * values / apart))
     return made
 

@@ -90,13 +90,13 @@ _FIXED = (
     _share("task_aggregate", "Task aggregate", True),
     _share("membership_score", "MIA score", True),
     _share("semeval_score", "SemEval score", True),
-    DerivedMetric("klom_mean", "KLOM mean (nats)", False, decimals=3, leads=True),
+    DerivedMetric(
+        "klom_mean", "KLOM mean (nats)", False, decimals=3, leads=True, judges="forgetting"
+    ),
     _share("klom_95", "KLOM 95% (nats)", False),
 )
 METRICS = {metric.name: metric for metric in _FIXED}
 ORDER = {name: place for place, name in enumerate(METRICS)}
-#: Of the derived ones those that say what is to be kept: the others say what is to be forgotten.
-UTILITIES = frozenset({"model_utility", "model_utility_arithmetic", "utility", "relative_utility"})
 
 
 def truth_ratio_metric(split: str, is_forget: bool) -> DerivedMetric:

@@ -10,9 +10,9 @@ from unlearnbench.analysis.attacks.describing import with_descriptions
 from unlearnbench.analysis.attacks.kinds import record_of, split_of
 from unlearnbench.analysis.build_table import failure_of
 from unlearnbench.analysis.derived import with_derived
-from unlearnbench.analysis.derived.score import RETRAINED, TASK, UTILITIES, Derived
+from unlearnbench.analysis.derived.score import RETRAINED, TASK, Derived
 from unlearnbench.analysis.table import P_VALUE
-from unlearnbench.results.record import Result
+from unlearnbench.results.record import Result, Role
 from unlearnbench.results.score import Metric
 
 Place = tuple[str, str]  # task, metric
@@ -96,11 +96,15 @@ def _of_pools(members: Sequence[Member], own: Sequence[Result]) -> Iterator[_Row
                 yield _Row(copy, _Of(member.name, member.pool, member.kind))
 
 
+_POOLS: Mapping[Role, Pool] = {"before": "before", "retrained": "retrained", "method": "unlearned"}
+
+
 def _of_original(own: Sequence[Result], attacked: Sequence[Result]) -> Iterator[_Row]:
-    for result in own:
+    """Of the roles that are in a pool: no sham, no other model."""
+    for result in (r for r in own if r.role in _POOLS):
         is_row = result.role == "method"
         yield _Row(result if is_row else _as_row(result, result.label), _of(result))
-    for result in attacked:
+    for result in (r for r in attacked if r.role in _POOLS):
         attack = record_of(result)
         copy = _as_row(result, f"{_of(result).name} under {attack.name}")
         for last in attack.points[-1:]:
@@ -110,10 +114,8 @@ def _of_original(own: Sequence[Result], attacked: Sequence[Result]) -> Iterator[
 
 
 def _of(result: Result) -> _Of:
-    kind = result.method.label
-    if result.role == "method":
-        return _Of(f"{result.label}, seed {result.seed}", "unlearned", kind)
-    return _Of(result.label, "retrained" if result.role == RETRAINED else "before", kind)
+    name = f"{result.label}, seed {result.seed}" if result.role == "method" else result.label
+    return _Of(name, _POOLS[result.role], result.method.label)
 
 
 def _as_row(result: Result, label: str, group: str = "") -> Result:
@@ -193,16 +195,14 @@ def _over_runs(
 def about_of(metric: Metric, result: Result) -> About:
     """Whether it says what is forgotten or what is kept; neither: of texts that no model saw.
 
-    By the role of the split that it is of; else a task's by what its documents are, a derived one
-    by its record.
+    By its record; of a forget split also where the record does not say what it judges.
     """
-    splits = result.benchmark.splits if result.benchmark else {}
-    if split := split_of(metric.name, result):
-        role = splits[split].role
-        return "forgotten" if role == "forget" else "neither" if role == "holdout" else "kept"
-    if metric.task == TASK:
-        return "kept" if metric.name in UTILITIES else "forgotten"
-    return "forgotten" if metric.documents == "rows" else "kept"
+    split = split_of(metric.name, result)
+    role = result.benchmark.splits[split].role if split and result.benchmark else ""
+    if role == "holdout":
+        return "neither"
+    is_unsaid = not metric.judges and role == "forget"
+    return "forgotten" if metric.judges_forgetting or is_unsaid else "kept"
 
 
 def is_share(metric: Metric) -> bool:

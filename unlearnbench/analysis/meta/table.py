@@ -133,12 +133,11 @@ class MetaTable(Record):
                                  for m in self.models])  # fmt: skip
         return pd.DataFrame([metric.model_dump() for metric in self.metrics])
 
-    def fits(self, results: list[Result]) -> bool:
-        """Whether results are of the same world and benchmark, so that the table speaks of them."""
-        first = results[0]
-        benchmark = first.benchmark.name if first.benchmark else None
-        worlds = {w.name for w in WORLDS.values() for r in results if r.group in w.models}
-        return benchmark == self.benchmark and bool(worlds & set(self.worlds))
+    def fits(self, result: Result) -> bool:
+        """Whether a result is of the same world and benchmark, so that the table speaks of it."""
+        benchmark = result.benchmark.name if result.benchmark else None
+        models = (WORLDS[name].models for name in self.worlds if name in WORLDS)
+        return benchmark == self.benchmark and any(result.group in of for of in models)
 
 
 def read_table(path: Path) -> MetaTable:
@@ -160,8 +159,9 @@ def shipped_tables() -> dict[str, Path]:
 
 
 def fitting_table(results: list[Result]) -> MetaTable | None:
-    """The shipped table of the results' world and benchmark; None where there is none."""
+    """The shipped table of most of the results' worlds and benchmarks; None where none fits."""
     if not results or not any(result.model.is_synthetic for result in results):
         return None
-    tables = (read_table(path) for path in shipped_tables().values())
-    return next((table for table in tables if table.fits(results)), None)
+    tables = [read_table(path) for path in shipped_tables().values()]
+    fitting = [sum(map(table.fits, results)) for table in tables]
+    return tables[fitting.index(max(fitting))] if any(fitting) else None

@@ -24,6 +24,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from unlearnbench.analysis.statistics.bootstrap import MIN_DOCUMENTS
+
 Array = NDArray[np.float64]
 LEVEL = 0.95
 
@@ -149,6 +151,7 @@ class MeanSquares:
     items: Variance | None  # C + D/T + E/(TS); None where items are not known, or one alone
     trainings_items: Variance | None  # D + E/S
     rest: Variance | None  # E
+    n_items: int  # of all strata
 
     @property
     def over_items(self) -> Variance | None:
@@ -169,24 +172,16 @@ class MeanSquares:
             return None
         return combined([(1.0 / self.n_trainings, self.trainings)])
 
-    @property
-    def over_all(self) -> Variance | None:
-        """Of the mean with other items and other models; None unless both vary.
-
-        The models are trainings with their seeds, or the seeds of the only training.  What varies
-        from model to model on single items is in both variances and is taken off once.
-        """
-        if self.items is None or self._models is None:
-            return None
-        return combined([(1.0, self._models), (1.0, self._items_alone)])
-
     def reach(self, over: str, level: float = LEVEL) -> float | None:
         """Half the width of the interval over 'items', 'seeds', 'trainings' or 'all'.
 
         Student's; over all the two are added in squares, each with its own quantile: with
         Satterthwaite's degrees of freedom for the sum the interval covers too little where few
         models vary much (docs/statistics.md).  It is never narrower than over either alone.
+        Over items none for fewer of them than an interval in the table needs.
         """
+        if over in (ITEMS, ALL) and self.n_items < MIN_DOCUMENTS:
+            return None
         if over == ALL:
             if self.items is None or self._models is None:
                 return None
@@ -198,6 +193,7 @@ class MeanSquares:
 
     @property
     def _models(self) -> Variance | None:
+        """Of trainings with their seeds, or of the seeds of the only training."""
         return self.over_trainings if self.trainings is not None else self.over_seeds
 
     @property
@@ -262,6 +258,7 @@ def mean_squares(sample: Sample) -> MeanSquares:
             if has_items and n_s > 1
             else None
         ),
+        n_items=sample.n_items,
     )
 
 

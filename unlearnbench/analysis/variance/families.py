@@ -4,7 +4,8 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from unlearnbench.analysis.footnotes import conditions_of, listed
+from unlearnbench.analysis.conditions import conditions_of
+from unlearnbench.analysis.footnotes import listed
 from unlearnbench.analysis.statistics.outcomes import ByKey
 from unlearnbench.analysis.table import Group, Row
 from unlearnbench.errors import UserError, unknown

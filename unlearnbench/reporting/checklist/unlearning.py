@@ -3,11 +3,8 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from unlearnbench.analysis.footnotes import (
-    differing_protocol_settings,
-    format_value,
-    listed,
-)
+from unlearnbench.analysis.conditions import differing_protocol_settings, format_value
+from unlearnbench.analysis.footnotes import listed
 from unlearnbench.analysis.table import Group, Row
 from unlearnbench.nano import WORLDS
 from unlearnbench.reporting.checklist.lines import (
@@ -111,18 +108,22 @@ def _origins(rows: Mapping[str, Row]) -> Iterator[Line]:
 def _budgets(results: Sequence[Result]) -> Line:
     """Whether every method was tuned with as many configurations."""
     item, where = "Equal tuning budgets", "method.origins, section budgets"
-    counts: dict[str, int | None] = {}
+    counts: dict[str, set[int]] = {}  # 0: not recorded
     for result in results:
         found = [m for o in result.method.origins.values() if (m := _TRIED.search(o))]
-        counts[result.method.label] = max((int(m[1]) for m in found), default=None)
+        tried = max((int(m[1]) for m in found), default=0)
+        counts.setdefault(result.method.label, set()).add(tried)
     if not counts:
         return Line(item, "no", "no method was run", where)
-    known = {label: n for label, n in counts.items() if n is not None}
-    if not known:
+    every = set.union(*counts.values())
+    if every == {0}:
         return Line(item, "not recorded", "the results name no number of configurations", where)
-    each = listed(f"{label} {'not recorded' if n is None else n}" for label, n in counts.items())
-    is_equal = len(known) == len(counts) and len(set(known.values())) == 1
-    return Line(item, "yes" if is_equal else "no", f"configurations tried: {each}", where)
+    each = listed(
+        f"{label} {' and '.join(str(n or 'not recorded') for n in sorted(of, reverse=True))}"
+        for label, of in counts.items()
+    )
+    done: Done = "yes" if len(every) == 1 else "no"
+    return Line(item, done, f"configurations tried: {each}", where)
 
 
 # ---- seeds

@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 
 from unlearnbench.analysis.build_table import table_of_means
-from unlearnbench.analysis.footnotes import format_value
+from unlearnbench.analysis.conditions import format_value
 from unlearnbench.analysis.table import EPOCHS, PAPER_COLUMNS, Cell, Group, Row, Table
 from unlearnbench.errors import unknown
 from unlearnbench.results.record import Role

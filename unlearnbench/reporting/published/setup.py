@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from unlearnbench.analysis.footnotes import format_value, listed, span
+from unlearnbench.analysis.conditions import format_value
+from unlearnbench.analysis.footnotes import listed, span
 from unlearnbench.analysis.table import EPOCHS, PAPER_COLUMNS, S_M, S_Z, SCORE_NAMES, Row
 from unlearnbench.protocol import LARGE, RELEASED
 from unlearnbench.reporting.published.matching import Beside

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from unlearnbench.analysis.footnotes import listed
+from unlearnbench.analysis.statistics.bootstrap import MIN_DOCUMENTS
 from unlearnbench.analysis.variance.components import ALL, ITEMS, SEEDS, TRAININGS
 from unlearnbench.analysis.variance.estimates import Estimate
 
@@ -72,6 +73,9 @@ def held_fixed(values: Sequence[Estimate]) -> str:
     if all(v.squares.seeds is None for v in values):
         where = ", but over trainings, where it cannot be told from them" if several else ""
         texts.append(f"One seed of unlearning: it is held fixed{where}.")
-    if any(v.squares.items is None for v in values):
-        texts.append("A score without outcomes by item has no interval over items.")
+    if any(v.squares.reach(ITEMS) is None for v in values):
+        texts.append(
+            f"A score without outcomes by item, or of fewer than {MIN_DOCUMENTS} items, has no "
+            "interval over items."
+        )
     return " ".join(filter(None, [*texts, _rests_on(values)]))

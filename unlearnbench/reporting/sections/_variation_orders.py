@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 
-from unlearnbench.analysis.footnotes import listed
+from unlearnbench.analysis.footnotes import listed, span
 from unlearnbench.analysis.statistics.paired import ALL_PAIRS_UP_TO
 from unlearnbench.analysis.table import ABSENT, S_M, S_Z, Column
 from unlearnbench.analysis.variance.estimates import Estimate, difference, in_scores
@@ -74,7 +74,7 @@ def differences(family: Family, pairs: Sequence[Estimate]) -> Listing:
             ("difference", _DIFFERENCES),
             ("intervals", about_intervals(names)),
             ("fixed", held_fixed(pairs)),
-            ("orders", _about_orders(len(family.groups)) if several else ""),
+            ("orders", _about_orders(pairs) if several else ""),
             ("left_out", left_out(pairs)),
         ),
     )
@@ -100,13 +100,17 @@ def _order(pair: Estimate) -> tuple[str, str]:
     return f"{order.n_better} of {order.n_trainings}", chance
 
 
-def _about_orders(n: int) -> str:
+def _about_orders(pairs: Sequence[Estimate]) -> str:
+    numbers = sorted({pair.order.n_trainings for pair in pairs if pair.order}, reverse=True)
+    if not numbers:
+        return ""
+    by_luck = listed(f"in all {n} trainings in {_by_luck(n)} of cases" for n in numbers)
     return (
         "First better in: in how many trainings the first row's own value in the table is the "
         "better one, by the metric's direction. In a new training: the probability that it is, "
         "from Student's predictive distribution of the differences by training, taken as normal. "
-        f"Of two equal methods one is better in all {n} trainings in {_by_luck(n)} of cases, and "
-        f"from {n} differences the probability is a rough figure."
+        f"Of two equal methods one is better {by_luck}, and from {span(numbers)} differences the "
+        "probability is a rough figure."
     )
 
 

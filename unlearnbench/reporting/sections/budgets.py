@@ -6,7 +6,8 @@ from typing import Any
 
 from unlearnbench.analysis.budgets.expected import MIN_TRIALS, leads
 from unlearnbench.analysis.budgets.trials import BudgetPanel, MethodTrials, Trial
-from unlearnbench.analysis.footnotes import format_value, listed
+from unlearnbench.analysis.conditions import format_value
+from unlearnbench.analysis.footnotes import listed
 from unlearnbench.analysis.table import ABSENT, Note
 from unlearnbench.registry import find
 from unlearnbench.reporting import printing

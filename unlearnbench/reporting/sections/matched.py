@@ -1,8 +1,10 @@
 """Forgetting at equal utility: methods ranked anew once the same share of utility is back."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from unlearnbench.analysis.attacks.panel import Attacked, Panel
+from unlearnbench.analysis.attacks.recovery import Estimate
+from unlearnbench.analysis.attacks.resampling import intervals
 from unlearnbench.analysis.table import ABSENT, Column, Note
 from unlearnbench.reporting import printing
 from unlearnbench.reporting.document import Block, Findings, Listing
@@ -32,8 +34,8 @@ def _is_matched(line: Attacked) -> bool:
 def _listing(panel: Panel, column: Column, lines: Sequence[Attacked], is_first: bool) -> Listing:
     name, header = printing.name(column), printing.header(column)
     attack, point = lines[0].attack, lines[0].point
-    matched = _ranks(lines, column, matched=True)
-    unmatched = _ranks(lines, column, matched=False)
+    before = _unmatched(lines)
+    matched, unmatched = _ranks(lines, _matched(lines)), _ranks(lines, before)
     headers = (
         "Row", "α", "Utility", "Utility unmatched",
         f"{header} at equal utility", _INTERVAL, "Rank",
@@ -44,10 +46,10 @@ def _listing(panel: Panel, column: Column, lines: Sequence[Attacked], is_first: 
             line.row.label,
             *(_share(line.facts.get(fact)) for fact in (ALPHA, UTILITY, UNMATCHED)),
             column.text(line.value.value),
-            _ends(line.value.low, line.value.high, column),
+            _interval(line.value, column),
             matched.get(line.row.label, ABSENT),
-            column.text(_unmatched(line)),
-            panel.group.interval(line.row, column),
+            column.text(before[line.row.label].value if line.row.label in before else None),
+            _interval(before.get(line.row.label), column),
             unmatched.get(line.row.label, ABSENT),
             *_change(line, column),
         )
@@ -63,21 +65,28 @@ def _listing(panel: Panel, column: Column, lines: Sequence[Attacked], is_first: 
     )
 
 
-def _unmatched(line: Attacked) -> float | None:
-    """The value before anything was mixed in, of the same models and items."""
-    if line.claim is None or not line.claim.has("unattacked"):
-        return None
-    return line.claim.mean("unattacked") * line.column.scale
+def _matched(lines: Sequence[Attacked]) -> dict[str, Estimate]:
+    """By row, with utility given back."""
+    return {line.row.label: line.value for line in lines}
 
 
-def _ranks(lines: Sequence[Attacked], column: Column, matched: bool) -> dict[str, str]:
-    """Of the methods by label, from 1; equal as printed is equal in rank."""
-    values = {
-        line.row.label: line.value.value if matched else _unmatched(line)
+def _unmatched(lines: Sequence[Attacked]) -> dict[str, Estimate]:
+    """By row, before anything was mixed in: of the same models and items."""
+    claims = {
+        line.row.label: line.claim
         for line in lines
-        if line.row.role == "method"
+        if line.claim is not None and line.claim.has("unattacked")
     }
-    printed = {n: round(v, column.decimals) for n, v in values.items() if v is not None}
+    estimates = intervals(list(claims.values()), "unattacked")
+    scale = lines[0].column.scale
+    return {label: of.scaled(scale) for label, of in zip(claims, estimates, strict=True)}
+
+
+def _ranks(lines: Sequence[Attacked], estimates: Mapping[str, Estimate]) -> dict[str, str]:
+    """Of the methods by label, from 1; equal as printed is equal in rank."""
+    methods = {line.row.label for line in lines if line.row.role == "method"}
+    decimals = lines[0].column.decimals
+    printed = {n: round(of.value, decimals) for n, of in estimates.items() if n in methods}
     return {n: str(1 + sum(other < v for other in printed.values())) for n, v in printed.items()}
 
 
@@ -85,8 +94,10 @@ def _share(value: float | None) -> str:
     return ABSENT if value is None else f"{value:.3f}"
 
 
-def _ends(low: float | None, high: float | None, column: Column) -> str:
-    return ABSENT if low is None or high is None else f"[{column.text(low)}, {column.text(high)}]"
+def _interval(estimate: Estimate | None, column: Column) -> str:
+    if estimate is None or estimate.low is None or estimate.high is None:
+        return ABSENT
+    return f"[{column.text(estimate.low)}, {column.text(estimate.high)}]"
 
 
 def _change(line: Attacked, column: Column) -> tuple[str, str]:
@@ -127,8 +138,8 @@ def _notes(panel: Panel, column: Column, lines: Sequence[Attacked]) -> tuple[Not
 
 def _firsts(lines: Sequence[Attacked], column: Column) -> str:
     firsts = [
-        ", ".join(label for label, rank in _ranks(lines, column, of).items() if rank == "1")
-        for of in (True, False)
+        ", ".join(label for label, rank in _ranks(lines, of).items() if rank == "1")
+        for of in (_matched(lines), _unmatched(lines))
     ]
     if not all(firsts):
         return ""
