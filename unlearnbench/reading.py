@@ -3,7 +3,7 @@
 import html
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -235,6 +235,7 @@ def choose_results(
     that was not run into the folder, for an unknown judge or study, and if none was chosen of
     several.
     """
+    from unlearnbench.analysis.budgets.apart import notes_on_trials
     from unlearnbench.analysis.table import Note
     from unlearnbench.experiments.recorded import select
     from unlearnbench.reporting.document import MANY
@@ -244,7 +245,8 @@ def choose_results(
         base, attacked = _apart(results)
         base, trials = _trials_apart(base, read_tunings(folder), warn)
         findings = replace(_findings(base, folder, judge_id, study, attacked), **trials)
-        findings = replace(findings, notes=(*findings.notes, *_about_trials(findings)))
+        about = notes_on_trials(findings.trials, findings.by_key.keys(), findings.tunings)
+        findings = replace(findings, notes=(*findings.notes, *about))
         if n_lost := len(attacked) - len(findings.attacked):
             warn(
                 f"left out {n_lost} results under attack: their models were unlearned again since; "
@@ -315,40 +317,13 @@ def _apart(results: "Sequence[Result]") -> "tuple[list[Result], list[Result]]":
 def _trials_apart(
     results: "Sequence[Result]", tunings: "Tunings", warn: Warn
 ) -> "tuple[list[Result], dict[str, Any]]":
-    """The results of the table, and what findings know of trials of tuning.
-
-    Trials are rows of the table only where there are no others.
-    """
-    from unlearnbench.analysis.derived import with_derived
+    """The results of the table, and what findings know of trials of tuning."""
+    from unlearnbench.analysis.budgets.apart import trials_apart
 
     for damage in tunings.damages:
         warn(f"left out {visible(damage)}")
-    rest, trials = tunings.apart(results)
-    references = [result for result in rest if result.role != "method"]
-    derived = with_derived([*trials, *references]) if trials else []
-    known = {"trials": tuple(derived), "tunings": tunings}
-    return (rest if len(rest) > len(references) else list(results)), known
-
-
-def _about_trials(findings: "Findings") -> "Iterator[Note]":
-    """That trials are no rows of the table, or that its rows are trials."""
-    from unlearnbench.analysis.table import Note
-
-    trials = {r.key: r.forget_set.name for r in findings.trials if r.role == "method"}
-    if not trials:
-        return
-    where = (
-        f"{len(trials)} trials of tuning on forget set {', '.join(dict.fromkeys(trials.values()))}"
-    )
-    see = "what they found is in: unlearnbench report --sections budgets"
-    if trials.keys() & findings.by_key.keys():
-        text = (
-            f"The rows are {where}: the best of a method's many is the best by chance, too, and "
-            f"no measure of the method; {see}."
-        )
-    else:
-        text = f"{where} are no rows of this table; {see}."
-    yield Note("trials", text)
+    rows, trials = trials_apart(results, tunings)
+    return rows, {"trials": tuple(trials), "tunings": tunings}
 
 
 def _findings(

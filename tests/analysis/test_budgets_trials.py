@@ -8,10 +8,13 @@ from unlearnbench.analysis.budgets.scoring import (
     UTILITY_KEPT,
     Objective,
     default_objective,
+    is_share,
     objective_named,
     utility_kept,
 )
 from unlearnbench.analysis.budgets.trials import budgets_of
+from unlearnbench.analysis.derived.score import METRICS
+from unlearnbench.analysis.table import Column
 from unlearnbench.errors import UserError
 from unlearnbench.results.record import ForgetSetRecord
 from unlearnbench.results.score import Metric, Score
@@ -35,9 +38,21 @@ def test_a_trial_counts_only_where_the_line_was_reached():
     assert value(trial("npo", 0.9, outcome="not_forgotten")) == 0
     assert value(trial("npo", 0.5, outcome="collapsed")) is None
     assert objective.worst([0.5, 0.7]) == 0
-    of_losses = Objective(UTILITY_KEPT.__class__("loss", "Loss", False), ("loss",))
-    assert of_losses.worst([0.5, 0.7]) == 1
-    assert of_losses.worst([0.5, 2.7]) == 2.7
+    of_shares = Objective(Column("ma", "MA", False, unit="%", scale=100.0), ("ma",))
+    assert of_shares.worst([0.5, 0.7]) == 1
+
+
+def test_a_score_in_nats_is_no_share_whatever_its_values():
+    results = [before(), *(scored(rate * 1e-5, leak=rate / 10) for rate in range(2, 10))]
+    (leak,) = budgets_of(results, "leak")[0].methods
+    assert leak.interval(1) is None  # nothing says that it ends at 1
+    for column in (
+        Column("kl_to_retrained", "KL", False, unit="nats"),
+        Column(**vars(METRICS["klom_95"])),
+    ):
+        assert Objective(column, (column.name,)).worst([0.2, 0.9]) == 0.9
+    for name in ("ks_distance", "relative_utility", "forget_quality"):
+        assert is_share(Column(**vars(METRICS[name])))
 
 
 def test_trials_are_several_settings_of_one_method_on_the_same_forget_set_and_seed():

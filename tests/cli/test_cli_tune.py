@@ -69,10 +69,13 @@ def test_a_random_search_is_planned_run_extended_and_reported(world, tmp_path):
     assert "2 random configurations of each of 2 methods (seed 3); where: learning_rate" in flat
     assert "A trial that failed or collapsed counts as 0.0." in flat
 
-    run = [*command(world, out)[1:-2], "--runs", "0", "--dry-run"]
-    status, _, told = cli("run", *run, "--learning-rates", rates)
-    assert status == 0, told
+    run = [*command(world, out)[1:-2], "--runs", "0", "--tasks", "perplexity"]
+    same = ("--el-epochs", "deciding", "--learning-rates", rates)
+    status, shown, told = cli("run", *run, *same)
+    assert "0 cells run, 3 from before" in told
     assert "has 8 rows of forget, on which settings were tuned" in told
+    assert "model + Push" in shown  # asked for, though the same cell was a trial
+    assert "A run asked for these rows, too: 2 trials of tuning" in " ".join(shown.split())
 
 
 def test_a_search_that_learns_asks_for_optuna(world, tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
 """What --dry-run says of the differences that a plan can show."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 from unlearnbench.analysis.statistics import power
@@ -83,6 +84,14 @@ def test_a_benchmark_says_it_of_its_splits_of_distances_and_of_aucs():
     assert "FPR of 0.1% none" in lines[3]
     other = cell(run="forget05", tasks=("answers",), benchmark=benchmark, splits=splits(facts=85))
     assert any(line.startswith("forget05: facts") for line in body(made, other))
+
+
+def test_a_task_that_measures_splits_has_no_line_for_the_rows():
+    benchmark = SimpleNamespace(definition=SimpleNamespace(columns=()))
+    of = tuple(replace(one, measures=frozenset({"distance"})) for one in splits(forget=200))
+    lines = body(cell(tasks=("distance",), benchmark=benchmark, splits=of))
+    assert [line.partition(":")[0] for line in lines] == ["forget, 200 items each", "one seed"]
+    assert body(cell(tasks=("distance",)))[0].startswith("distance, 1 forget set of 64 rows")
 
 
 def test_so_few_documents_show_nothing():

@@ -4,7 +4,9 @@ from dataclasses import dataclass, replace
 from types import SimpleNamespace
 
 import attack_cases
+import numpy as np
 import pytest
+import statistics_cases
 from golden_results import golden_results, result
 
 from unlearnbench.cli import main
@@ -106,11 +108,9 @@ def test_budgets_are_equal_where_every_method_had_as_many_configurations():
     assert of(tuned("icu", 12), tuned("kl", 12))["Equal tuning budgets"][0] == "yes"
     done, answer = of(tuned("icu", 12), tuned("kl", 6))["Equal tuning budgets"]
     assert (done, answer) == ("no", "configurations tried: icu 12, kl 6")
-    mixed = tuned("icu", 12), tuned("icu", 6), tuned("kl", 12)
-    for results in (mixed, mixed[::-1]):
-        done, answer = of(*results)["Equal tuning budgets"]
-        assert done == "no"
-        assert "icu 12 and 6" in answer
+    for order in ((6, 12), (12, 6)):
+        found = of(tuned("kl", 12), *(tuned("icu", n) for n in order))["Equal tuning budgets"]
+        assert found == ("no", "configurations tried: kl 12, icu 6 or 12")
     unknown = result("NEO + DPO", method="dpo")
     assert of(tuned("icu", 12), unknown)["Equal tuning budgets"][0] == "no"
 
@@ -173,6 +173,42 @@ def test_imported_results_are_not_measured_here():
     done, answer = of(result(), result("X", imported=log))["Measured here"]
     assert done == "in part"
     assert "TOFU.json (openunlearning, sha256 abababababab)" in answer
+
+
+def test_of_an_imported_table_nothing_is_said_that_its_log_does_not_say(tmp_path):
+    from unlearnbench.logs.imports import Wanted, result_of
+    from unlearnbench.logs.log import Log
+
+    totals = {"answers": {"forget_probability": (0.5, None)}}
+    log = Log(tmp_path / "zoo.json", "UDS", "ab" * 32, "m1", totals=totals, settings={"alpha": 2.0})
+    rows = [result_of(replace(log, model=name), Wanted(), at) for at, name in enumerate("ab")]
+    found = of(*rows)
+    for item in (
+        "Reached the stop line: a", "End of a run", "Retain item beside a row", "Protocol",
+        "Origin of settings", "Seeds of unlearning", "Model a", "Hardware", "Software", "Commit",
+        "Forget set", "Split forget",
+    ):  # fmt: skip
+        assert found[item][0] == "not recorded", item
+    assert found["Settings: a"] == ("yes", "alpha=2")
+    assert found["Tests between rows"] == ("no", "no two compared rows have outcomes by document")
+    assert not any(" 0 " in text or text.startswith("0 items") for _, text in found.values())
+
+
+def test_tests_between_rows_are_those_of_pairs_with_outcomes(golden):
+    assert golden["Tests between rows"][0] == "no"  # whose documents were not kept
+    rng = np.random.default_rng(0)
+    pair = [statistics_cases.result(f"NEO + {name}", ma=rng.random(40)) for name in ("ICU", "KL")]
+    alone = statistics_cases.result("GPT2 + ICU", ma=rng.random(40), group="gpt2")
+    for found in (of(*pair), of(*pair, alone)):  # a row alone in its group makes no pairs
+        assert found["Tests between rows"][0] == "yes"
+        assert found["Multiple comparisons"][1].startswith("Holm, over the 1 pair of a metric")
+
+
+def test_compute_of_tuning_is_that_of_the_trials_of_the_folder(golden):
+    assert golden["Compute of tuning"][0] == "not recorded"
+    trials = tuple(tuned("icu", 2).model_copy(update={"key": k, "seconds": 30.0}) for k in "ab")
+    found = answers(replace(findings_of([result()]), trials=trials))
+    assert found["Compute of tuning"] == ("yes", "60.0 s in all for 2 cells of the searches")
 
 
 def test_attacks_name_their_worst_case():

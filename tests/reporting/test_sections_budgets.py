@@ -8,8 +8,16 @@ from unlearnbench.reading import choose_results
 from unlearnbench.registry import find
 from unlearnbench.reporting.document import Data, Picture, findings_of
 from unlearnbench.reporting.sections import budgets, make_document
-from unlearnbench.results.tunings import TuningRecord, keep, question_sha256, read_tunings
+from unlearnbench.results.record import ForgetSetRecord
+from unlearnbench.results.tunings import (
+    TuningRecord,
+    keep,
+    keep_asked,
+    question_sha256,
+    read_tunings,
+)
 
+OTHER = ForgetSetRecord(name="nano/0", run="0", content_sha256="r" * 64, doc_ids=["0", "1"])
 FAST, SLOW = [0.61, 0.6, 0.5, 0.55, 0.62, 0.5], [0.05, 0.9, 0.1, 0.85, 0.1, 0.1]
 
 
@@ -127,16 +135,17 @@ def test_trials_are_no_rows_of_the_table_unless_there_are_no_others(results, tmp
     trials = [one for one in results if one.role == "method"]
     for method in ("npo", "gd"):
         keep(tmp_path, record([t for t in trials if t.method.name == method], method))
-    row = trial("kumpr", 0.7)
+    row, row_before = trial("kumpr", 0.7, forget_set=OTHER), before(OTHER)
     told_of: list[str] = []
 
     def found(chosen):
         read = choose_results(tmp_path, chosen, warn=told_of.append)
         return read.findings, next(n.text for n in read.findings.notes if n.kind == "trials")
 
-    findings, note = found([*results, row])
-    assert {r.method.name for r in findings.results if r.role == "method"} == {"kumpr"}
-    assert len([r for r in findings.trials if r.role == "method"]) == 12
+    findings, note = found([*results, row, row_before])
+    # Neither the trials nor what they are compared with change a number of the table.
+    assert {r.key for r in findings.results} == {row.key, row_before.key}
+    assert {r.key for r in findings.trials} == {r.key for r in results}
     assert note.startswith("12 trials of tuning on forget set nano/forget_tuning are no rows of")
     assert len(findings.budgets[0].methods) == 2
     listing = next(iter(budgets.blocks(findings)))
@@ -144,10 +153,27 @@ def test_trials_are_no_rows_of_the_table_unless_there_are_no_others(results, tmp
         "Searched on forget set nano/forget_tuning: 6 random configurations of each of 2 methods "
         "(seed 0); where: learning_rate 1e-5..1e-3."
     )
+    findings, _ = found([*results, trial("kumpr", 0.7)])  # on the trials' own forget set
+    assert [r.role for r in findings.results] == ["before", "method"]
+    findings, _ = found([*results, row_before])  # the run of its rows is still going
+    assert row_before.key in findings.by_key
     findings, note = found(results)
     assert len([r for r in findings.results if r.role == "method"]) == 12
     assert note.startswith("The rows are 12 trials of tuning")
     assert told_of == []
+
+
+def test_a_trial_that_a_run_asked_for_is_a_row_as_well(results, tmp_path):
+    trials = [one for one in results if one.role == "method"]
+    keep(tmp_path, record(trials, "npo"))
+    keep_asked(tmp_path, [trials[0].identity, before().identity])
+    findings = choose_results(tmp_path, [*results, trial("kumpr", 0.7, forget_set=OTHER)]).findings
+    labels = sorted(r.label for r in findings.results)
+    assert labels == ["NEO (before unlearning)", "NEO + KUMPR", "NEO + NPO"]
+    assert len([r for r in findings.trials if r.role == "method"]) == 12
+    notes = " ".join(note.text for note in findings.notes if note.kind == "trials")
+    assert "A run asked for these rows, too: 1 trial of tuning on forget set nano/" in notes
+    assert "11 trials of tuning on forget set nano/forget_tuning are no rows of" in notes
 
 
 def test_the_published_zoo_is_read_as_trials(shared, tmp_path):

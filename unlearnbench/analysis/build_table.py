@@ -71,6 +71,11 @@ def groups_of(results: Sequence[Result], columns: Sequence[Column]) -> list[Grou
     return sorted(groups, key=lambda g: (g.n_parameters or 0, g.title))
 
 
+def comparable(result: Result) -> tuple[str, str, str]:
+    """What a row and its reference have in common: group, forget set, way of measuring."""
+    return result.group, result.forget_set.content_sha256, _frozen(conditions_of(result))
+
+
 def _group(results: list[Result], differing: list[str], columns: Sequence[Column]) -> Group:
     first = results[0]
     sizes = [r.model.n_parameters for r in results if r.role != "dedup"]

@@ -73,10 +73,12 @@ def _of_documents(cell: "Cell", methods: "Sequence[Cell]", n_pairs: int) -> Iter
 
 
 def _rows(cell: "Cell", methods: "Sequence[Cell]", n_pairs: int) -> Iterator[str]:
-    """Metrics of the forget sets' own rows."""
+    """Metrics of the forget sets' own rows; not of tasks that measure a benchmark's splits."""
+    splits = [] if cell.data.benchmark is None else cell.data.splits(cell.run, cell.limit)
     names = [
         name for name in cell.tasks
         if any(metric.documents == "rows" for metric in _task(name).metrics)
+        and not any(split.asks(*_task(name).measures) for split in splits)
     ]  # fmt: skip
     runs = dict.fromkeys(c.run for c in methods if c.group == cell.group)
     if cell.data.benchmark is not None:

@@ -4,6 +4,7 @@ OUT/cells/<key>.json       the header of one result, written whole or not at all
 OUT/cells/<key>.<digest>.documents.jsonl.gz   its documents, written before it
 OUT/experiments/<id>.toml  the resolved configuration of every run
 OUT/tuning/<method>.<id>.json   which cells are trials of a search (`results/tunings.py`)
+OUT/runs/<id>.json         which cells a run asked for, trials or not
 OUT/logs/<key>.log         what a cell said while it ran; the traceback of one that failed
 OUT/models/<key>/          the unlearned model, where it was asked for
 OUT/claims/<key>           locked by the process that computes the cell

@@ -1,7 +1,11 @@
-"""Which results of a folder are trials of tuning, and what was searched: OUT/tuning/*.json."""
+"""Which results of a folder are trials of tuning, and what was searched: OUT/tuning/*.json.
+
+A cell of a search may be asked for by a run as well, before or afterwards (OUT/runs/*.json): then
+it is a row of the table, too.
+"""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -12,7 +16,7 @@ from unlearnbench.files.strict_json import canonical, first_error, parsed
 from unlearnbench.files.whole_files import read_regular, write_whole
 from unlearnbench.results.record import Record, Result, question_in
 
-FOLDER = "tuning"
+FOLDER, RUNS = "tuning", "runs"
 Sampler = Literal["grid", "random", "tpe"]
 
 
@@ -51,21 +55,41 @@ def keep(folder: Path, record: TuningRecord) -> Path:
     return path
 
 
+class AskedRecord(Record):
+    """What one run asked for."""
+
+    cells: list[str] = Field(description="as `TuningRecord.trials`")
+
+
+def keep_asked(folder: Path, identities: Iterable[Mapping[str, Any]]) -> None:
+    """Write which cells a run asks for; the same ones are kept once."""
+    text = AskedRecord(cells=sorted(map(question_sha256, identities))).model_dump_json(indent=1)
+    path = folder / RUNS / f"{hashlib.sha256(text.encode()).hexdigest()[:12]}.json"
+    if not path.exists():
+        write_whole(path, text + "\n", "choose another --out")
+
+
 @dataclass(frozen=True)
 class Tunings:
     """The searches of a results folder."""
 
     records: tuple[TuningRecord, ...] = ()
     damages: tuple[str, ...] = ()  # a sentence per file that is no record
+    asked: frozenset[str] = frozenset()  # what runs asked for, as `TuningRecord.trials`
 
     def apart(self, results: Sequence[Result]) -> tuple[list[Result], list[Result]]:
-        """The results that are no trials, and the trials in the order of the searches."""
+        """The results that are no mere trials, and the trials in the order of the searches.
+
+        A trial that a run asked for, too, is in both.
+        """
         order = [question for record in self.records for question in record.trials]
         places = {question: place for place, question in reversed(list(enumerate(order)))}
         asked = {r.key: question_sha256(r.identity) for r in results} if order else {}
         trials = [r for r in results if asked.get(r.key) in places]
-        rest = [r for r in results if asked.get(r.key) not in places]
-        return rest, sorted(trials, key=lambda r: places[asked[r.key]])
+        mere = places.keys() - self.asked
+        return [r for r in results if asked.get(r.key) not in mere], sorted(
+            trials, key=lambda r: places[asked[r.key]]
+        )
 
     @property
     def score(self) -> str:
@@ -77,16 +101,17 @@ class Tunings:
 def read_tunings(folder: Path) -> Tunings:
     """The searches that were made into a folder."""
     read = [_read(path) for path in sorted((folder / FOLDER).glob("*.json"))]
-    return Tunings(
-        tuple(one for one in read if isinstance(one, TuningRecord)),
-        tuple(one for one in read if isinstance(one, str)),
-    )
+    records = tuple(one for one in read if isinstance(one, TuningRecord))
+    if records:  # else nothing depends on what runs asked for
+        read += [_read(path, AskedRecord) for path in sorted((folder / RUNS).glob("*.json"))]
+    asked = (cell for one in read if isinstance(one, AskedRecord) for cell in one.cells)
+    return Tunings(records, tuple(one for one in read if isinstance(one, str)), frozenset(asked))
 
 
-def _read(path: Path) -> TuningRecord | str:
+def _read(path: Path, kind: type[Record] = TuningRecord) -> Record | str:
     """The record in a file, or what is wrong with it."""
     try:
-        return TuningRecord.model_validate(parsed(read_regular(path)), strict=True)
+        return kind.model_validate(parsed(read_regular(path)), strict=True)
     except ValueError as error:
         return f"{path}: damaged: {first_error(error)}"
     except OSError as error:

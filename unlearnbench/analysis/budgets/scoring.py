@@ -8,8 +8,8 @@ from statistics import fmean
 from unlearnbench.analysis.build_table import failure_of
 from unlearnbench.analysis.derived import aggregates
 from unlearnbench.analysis.derived.measured import of_role
-from unlearnbench.analysis.derived.score import BEFORE, METRICS
-from unlearnbench.analysis.table import Column
+from unlearnbench.analysis.derived.score import BEFORE, METRICS, TASK
+from unlearnbench.analysis.table import P_VALUE, Column
 from unlearnbench.errors import UserError, unknown
 from unlearnbench.results.record import Result
 
@@ -87,6 +87,11 @@ class Objective:
         """Whether a larger number is better."""
         return bool(self.column.higher_is_better)
 
+    @property
+    def is_share(self) -> bool:
+        """Whether the number is between 0 and 1 by what it is, whatever the values are."""
+        return len(self.parts) != 1 or is_share(self.column)
+
     def value(self, result: Result, results: Sequence[Result]) -> float | None:
         """The number of one trial; None if it failed or was not measured.
 
@@ -109,7 +114,7 @@ class Objective:
 
     def worst(self, values: Sequence[float]) -> float:
         """What a trial that failed counts as: the end of the scale of shares, else the worst."""
-        if are_shares(values):
+        if self.is_share and are_shares(values):
             return 0.0 if self.higher_is_better else 1.0
         return min(values) if self.higher_is_better else max(values)
 
@@ -123,6 +128,14 @@ class Objective:
                 "most 1) where the stop line was reached, else 0"
             )
         return f"{label} ({'higher' if self.higher_is_better else 'lower'} is better)"
+
+
+def is_share(column: Column) -> bool:
+    """Whether a score can only be between 0 and 1 as stored: per cents, p-values, derived ones."""
+    if column.unit:
+        return column.unit == P_VALUE or (column.unit == "%" and column.scale == 100.0)
+    # Of derived scores those that are no shares have a unit, or say it in their label.
+    return column.task == TASK and "(nats)" not in column.label
 
 
 def are_shares(values: Iterable[float]) -> bool:

@@ -24,6 +24,7 @@ from unlearnbench.analysis.table import Column, Group, Row
 from unlearnbench.errors import UserError
 from unlearnbench.results.record import Result
 
+PlaceOf = Callable[[Result], Point | None]  # where a result lies in the plane
 # Of a trial what is forgotten and what is kept, as shares: the first that every trial has.
 FORGETTING = ("ks_distance", "memorisation", "forget_probability", "forget_rouge_l_recall")
 UTILITY = ("relative_utility", "model_utility", "cls_avg")
@@ -53,6 +54,7 @@ class MethodTrials:
     trials: tuple[Trial, ...]
     scores: tuple[float, ...]  # of those that count, a failed one as the worst
     higher_is_better: bool
+    is_share: bool  # of the scores
     hypervolume: float | None
 
     @property
@@ -73,7 +75,7 @@ class MethodTrials:
 
     def interval(self, k: int) -> tuple[float, float] | None:
         """95% interval of the expected best of k; None where the scores are no shares."""
-        return interval(self.scores, k, self.higher_is_better, SHARE)
+        return interval(self.scores, k, self.higher_is_better, SHARE) if self.is_share else None
 
 
 @dataclass(frozen=True)
@@ -217,6 +219,7 @@ def _of_method(
         tuple(trials),
         tuple(score for score in scores if score is not None) if measured else (),
         objective.higher_is_better,
+        objective.is_share,
         _area(trials, plane),
     )
 
@@ -232,7 +235,7 @@ def _trial(
     by_key: Mapping[str, Result],
     results: Sequence[Result],
     objective: Objective,
-    place: Callable[[Result], Point | None],
+    place: PlaceOf,
 ) -> Trial:
     own = [by_key[run.key] for run in (*row.runs, *row.failed_runs)]
     failed = any(failure_of(result) is not None for result in own)
@@ -253,12 +256,9 @@ def _trial(
     )
 
 
-Place = Callable[[Result], Point | None]
-
-
 def _plane_of(
     rows: Sequence[Row], by_key: Mapping[str, Result], results: Sequence[Result]
-) -> tuple[Plane | None, Place]:
+) -> tuple[Plane | None, PlaceOf]:
     """The plane of trials, and the place of a result in it."""
     used = [by_key[run.key] for row in rows for run in row.runs]
     if used and all(has_line(result) for result in used):

@@ -7,7 +7,15 @@ from unlearnbench.analysis.build_table import failure_of
 from unlearnbench.analysis.footnotes import LONGEST_REASON, listed
 from unlearnbench.analysis.table import PARTIAL, UNEQUAL, Group
 from unlearnbench.reporting import printing
-from unlearnbench.reporting.checklist.lines import Line, how_many, methods_of, number
+from unlearnbench.reporting.checklist.lines import (
+    NOT_RECORDED,
+    Line,
+    how_many,
+    measured_here,
+    methods_of,
+    number,
+    unsaid,
+)
 from unlearnbench.reporting.document import Findings
 from unlearnbench.results.record import Result
 
@@ -16,9 +24,12 @@ def lines(findings: Findings) -> Iterator[Line]:
     """Compute of these results, hardware, software, failures, and the results themselves."""
     every = (*findings.results, *findings.attacked)
     yield from _compute(every)
-    yield _tuning()
-    yield _hardware(every)
-    yield from _software(every)
+    yield _tuning(findings)
+    yield from _hardware(measured_here(every))
+    yield from _software(measured_here(every))
+    if any(result.imported for result in every):
+        yield unsaid("Hardware")
+        yield unsaid("Software")
     yield from _failures(findings)
     yield from _results(every)
 
@@ -48,26 +59,41 @@ def _compute(results: Sequence[Result]) -> Iterator[Line]:
     yield Line("Peak memory", some, f"{printing.mebibytes(peak)} MiB ({kinds})", "costs")
 
 
-def _tuning() -> Line:
-    answer = "not in the figures above: the results hold the runs of the table alone"
-    return Line("Compute of tuning", "not recorded", answer, "section budgets")
+def _tuning(findings: Findings) -> Line:
+    """What the searches took whose trials lie in the same folder."""
+    item, where = "Compute of tuning", "section budgets"
+    if not findings.trials:
+        answer = "not in the figures above: the results hold the runs of the table alone"
+        return Line(item, NOT_RECORDED, answer, where)
+    seconds = sum(result.seconds for result in findings.trials)
+    cells = number(len(findings.trials), "cell")
+    answer = f"{printing.seconds(seconds)} s in all for {cells} of the searches"
+    if n := sum(result.key in findings.by_key for result in findings.trials):
+        answer += f"; {n:,} of them are in the figures above, too"
+    return Line(item, "yes" if seconds else NOT_RECORDED, answer, where)
 
 
-def _hardware(results: Sequence[Result]) -> Line:
+def _hardware(results: Sequence[Result]) -> Iterator[Line]:
     found = sorted({
         f"{r.model.device}, {number(r.environment.n_threads, 'thread')}, {r.environment.platform}"
         for r in results
     })  # fmt: skip
-    return Line("Hardware", "yes", "; ".join(found), "model.device, environment")
+    if found:
+        yield Line("Hardware", "yes", "; ".join(found), "model.device, environment")
 
 
 def _software(results: Sequence[Result]) -> Iterator[Line]:
+    if not results:
+        yield unsaid("Commit")
+        return
     states = Counter(_state(result) for result in results)
     several = len(states) > 1
     answer = "; ".join(
         state + (f" ({number(n, 'cell')})" if several else "") for state, n in states.items()
     )
-    yield Line("Software", "yes" if any(states) else "not recorded", answer, "environment.packages")
+    n = sum(bool(result.environment.packages) for result in results)
+    done = how_many(n, len(results)) if n else NOT_RECORDED
+    yield Line("Software", done, answer, "environment.packages")
     commits = {(r.environment.git_commit, r.environment.git_dirty) for r in results}
     known = sorted(
         f"{commit[:12]}{', with uncommitted changes' if dirty else ''}"

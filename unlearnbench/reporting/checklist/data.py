@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from unlearnbench.nano import find_world
 from unlearnbench.reporting.checklist.lines import (
+    NOT_RECORDED,
     Line,
     digest,
     distinct,
@@ -50,6 +51,9 @@ def _benchmarks(results: Sequence[Result]) -> Iterator[Line]:
 
 def _forget_set(result: Result) -> Line:
     of, asked = result.forget_set, part_of(result, "forget_set")
+    if result.imported and not of.doc_ids:
+        answer = f"{of.name}: the log holds no items of it"
+        return Line("Forget set", NOT_RECORDED, answer, "imported")
     limit, files = asked.get("limit"), asked.get("sha256")
     first = f", the first alone (--limit {limit})" if limit else ""
     own = digest(str(files) if files else of.content_sha256)
@@ -62,9 +66,13 @@ def _splits(results: Sequence[Result]) -> Iterator[Line]:
     yield from distinct(
         Line(
             f"Split {name}",
-            "yes",
+            "yes" if split.n else NOT_RECORDED,
             f"role {split.role}, {split.source or 'no name'}: "
-            f"{_of_all(split.n, _limit(result))}, {digest(split.sha256)}",
+            + (
+                f"{_of_all(split.n, _limit(result))}, {digest(split.sha256)}"
+                if split.n
+                else "its items are not in the log"
+            ),
             "benchmark.splits",
         )
         for result in results

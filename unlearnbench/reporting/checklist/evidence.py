@@ -1,13 +1,12 @@
 """The checklist on evidence: references, attacks, metrics, intervals, comparisons, power."""
 
 import math
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
 
 from unlearnbench.analysis.attacks.panel import Panel
 from unlearnbench.analysis.footnotes import listed
 from unlearnbench.analysis.statistics import power
-from unlearnbench.analysis.statistics.detectable import power_of
+from unlearnbench.analysis.statistics.detectable import ColumnPower, power_of
 from unlearnbench.analysis.statistics.paired import ALL_PAIRS_UP_TO
 from unlearnbench.analysis.statistics.stability import count_common_runs
 from unlearnbench.analysis.statistics.two_samples import two_samples_of
@@ -16,6 +15,7 @@ from unlearnbench.reporting import printing
 from unlearnbench.reporting.checklist.lines import Done, Line, distinct, how_many, number
 from unlearnbench.reporting.document import MANY, Findings
 
+Powers = Mapping[Column, ColumnPower | None]
 REFERENCES = {
     "before": "Model before unlearning",
     "retrained": "Retrained model (the reference)",
@@ -99,7 +99,7 @@ def _metrics(findings: Findings) -> Iterator[Line]:
 def _faithfulness(findings: Findings, measured: Sequence[Column]) -> Line:
     """What a test of metrics found of those in the table, if one speaks of these results."""
     item, where = "Metrics tested for faithfulness", "section metrics"
-    tested: Any = getattr(findings, "tested", None)
+    tested = findings.tested
     if tested is None:
         answer = "no test of metrics speaks of these results; make one with: unlearnbench meta"
         return Line(item, "no", answer, where)
@@ -120,6 +120,11 @@ def _faithfulness(findings: Findings, measured: Sequence[Column]) -> Line:
 def _measured(table: Table) -> list[Column]:
     names = {name for group in table.groups for row in group.rows for name in row.cells}
     return [column for column in table.metric_columns if column.name in names]
+
+
+def _measured_in(table: Table, group: Group) -> list[Column]:
+    """The columns that a row of the group has."""
+    return [c for c in _measured(table) if any(c.name in row.cells for row in group.rows)]
 
 
 def _ratings(findings: Findings) -> Iterator[Line]:
@@ -145,10 +150,16 @@ def _statistics(findings: Findings) -> Iterator[Line]:
             yield Line(item, "no", answer, "section pairs")
         return
     yield from _intervals(table)
-    yield from _comparisons(table)
+    powers = [
+        {column: power_of(group, column, findings.by_key) for column in _measured_in(table, group)}
+        for group in table.groups
+    ]
+    yield from _comparisons(table, powers)
     yield _stability(findings)
-    for group in table.groups:
-        yield from _power(findings, group, f" ({group.title})" if len(table.groups) > 1 else "")
+    for group, of in zip(table.groups, powers, strict=True):
+        where = f" ({group.title})" if len(table.groups) > 1 else ""
+        yield from _power(group, of, where)
+        yield from _of_samples(findings, group, where)
 
 
 def _intervals(table: Table) -> Iterator[Line]:
@@ -163,13 +174,19 @@ def _intervals(table: Table) -> Iterator[Line]:
     yield Line("Spread over runs", "yes" if table.has_spread else "no", answer, "section table")
 
 
-def _comparisons(table: Table) -> Iterator[Line]:
+def _comparisons(table: Table, powers: Sequence[Powers]) -> Iterator[Line]:
     sizes = [len(group.compared) for group in table.groups]
-    most = max(sizes, default=0)
-    if most < 2:
+    if max(sizes, default=0) < 2:
         yield Line("Tests between rows", "no", "fewer than two rows are compared", "section pairs")
         return
-    pairs = " or ".join(number(n, "pair") for n in sorted({math.comb(n, 2) for n in sizes}))
+    counts = [{of.n_pairs for of in by_column.values() if of is not None} for by_column in powers]
+    if not any(counts):
+        answer = "no two compared rows have outcomes by document"
+        yield Line("Tests between rows", "no", answer, "section pairs")
+        return
+    most = max(n for n, tested in zip(sizes, counts, strict=True) if tested)
+    fewest, largest = (of(set().union(*counts)) for of in (min, max))
+    pairs = f"{fewest:,} to " * (fewest < largest) + number(largest, "pair")
     rule = "Holm" if most <= ALL_PAIRS_UP_TO else f"Bonferroni above {ALL_PAIRS_UP_TO} rows, Holm"
     answer = "paired sign-flip tests over documents, two-sided, 5% level; the runs are held fixed"
     yield Line("Tests between rows", "yes", answer, "section pairs")
@@ -188,18 +205,16 @@ def _stability(findings: Findings) -> Line:
     return Line(item, "yes", f"s_z and s_m over resamples of {number(n, 'run')}", where)
 
 
-def _power(findings: Findings, group: Group, where: str) -> Iterator[Line]:
+def _power(group: Group, powers: Powers, where: str) -> Iterator[Line]:
     """Items of each metric, and what difference they could show."""
-    for column in _measured(findings.table):
-        if not any(column.name in row.cells for row in group.rows):
-            continue
+    for column, of in powers.items():
         item = f"Items and power: {printing.name(column)}{where}"
         counts = sorted(
             {n for row in group.rows if column.name in row.cells
-             for n in row.cells[column.name].n_documents}
+             for n in row.cells[column.name].n_documents if n}
         )  # fmt: skip
-        items = f"{' or '.join(number(n, 'item') for n in counts)} a run"
-        of = power_of(group, column, findings.by_key)
+        several = " or ".join(number(n, "item") for n in counts)
+        items = f"{several} a run" if counts else "number of items not recorded"
         if of is None:
             answer = f"{items}; no two compared rows with outcomes by document"
             yield Line(item, "no", answer, "section power")
@@ -215,7 +230,6 @@ def _power(findings: Findings, group: Group, where: str) -> Iterator[Line]:
         done: Done = "yes" if math.isfinite(shown) else "no"
         answer = f"{items}; {what} ({power.POWER:.0%} power); {told}"
         yield Line(item, done, answer, "section power")
-    yield from _of_samples(findings, group, where)
 
 
 def _of_samples(findings: Findings, group: Group, where: str) -> Iterator[Line]:

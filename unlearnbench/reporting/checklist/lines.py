@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 from unlearnbench.results.record import Result
 
 Done = Literal["yes", "no", "in part", "not recorded"]
-NOT_RECORDED = "not recorded"
+NOT_RECORDED: Done = "not recorded"
 _DIGITS = 12  # of a digest
 
 
@@ -17,6 +17,16 @@ class Line(NamedTuple):
     done: Done
     answer: str
     where: str  # in the results: a field, or a section of the report
+
+
+def unsaid(item: str) -> Line:
+    """Of imported results: what is asked is not in the log that they were read from."""
+    return Line(item, NOT_RECORDED, "imported: the log does not say", "imported")
+
+
+def measured_here(results: Sequence[Result]) -> list[Result]:
+    """Those that were not read from logs."""
+    return [result for result in results if result.imported is None]
 
 
 def digest(sha256: str | None) -> str:

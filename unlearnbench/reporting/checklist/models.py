@@ -32,6 +32,9 @@ def _model(results: list[Result]) -> Line:
     of, roles = results[0].model, {r.role for r in results}
     used = [words for role, words in _ROLES.items() if role in roles]
     used += sorted(roles - _ROLES.keys())
+    if not of.weights_sha256:
+        answer = f"imported: its weights are not known; {', '.join(used)}"
+        return Line(f"Model {of.name}", "not recorded", answer, "imported")
     revision = f"revision {of.revision}" if of.revision else "no revision"
     answer = (
         f"{of.architecture}, {number(of.n_parameters, 'parameter')}, {of.dtype}, {revision}, "

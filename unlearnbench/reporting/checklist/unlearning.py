@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from unlearnbench.analysis.conditions import differing_protocol_settings, format_value
 from unlearnbench.analysis.footnotes import listed
@@ -12,9 +13,11 @@ from unlearnbench.reporting.checklist.lines import (
     Line,
     distinct,
     how_many,
+    measured_here,
     methods_of,
     number,
     part_of,
+    unsaid,
 )
 from unlearnbench.reporting.document import Findings
 from unlearnbench.results.record import Result
@@ -34,14 +37,25 @@ def lines(findings: Findings) -> Iterator[Line]:
             if row.role == "method"]  # fmt: skip
     several = len(findings.table.groups) > 1
     names = [f"{row.label} ({group.title})" if several else row.label for group, row in rows]
+    own: dict[str, Row] = {}
     for name, (_, row) in zip(names, rows, strict=True):
-        yield from _of_row(row, name)
-    yield from _origins(dict(zip(names, (row for _, row in rows), strict=True)))
+        first = findings.by_key[(row.runs or row.failed_runs)[0].key]
+        if first.imported is None:
+            own[name] = row
+            yield from _of_row(row, name)
+        else:
+            yield unsaid(f"Reached the stop line: {name}")
+            yield _settings(name, first.imported.settings, "imported.settings")
+    yield from _origins(own)
+    if len(own) < len(rows):
+        yield unsaid("Origin of settings")
     yield _budgets(methods_of(results))
     yield from _seeds(results)
 
 
 def _protocol(result: Result) -> Line:
+    if result.imported:
+        return unsaid("Protocol")
     differing = differing_protocol_settings(result.protocol_name, result.protocol)
     own = ", ".join(f"{k}={format_value(v)}" for k, v in sorted(differing.items()))
     answer = result.protocol_name + (f" with {own}" if own else "")
@@ -61,6 +75,8 @@ def _stop_line(groups: Sequence[Group]) -> Line:
 
 
 def _ending(result: Result) -> Line:
+    if result.imported:
+        return unsaid("End of a run")
     schedule = part_of(result, "training", "schedule")
     until = str(schedule.get("until") or "line")
     ways = {
@@ -73,6 +89,8 @@ def _ending(result: Result) -> Line:
 
 
 def _pairing(result: Result) -> Line:
+    if result.imported:
+        return unsaid("Retain item beside a row")
     pairing = str(part_of(result, "forget_set").get("pairing") or "nearest")
     words = {"nearest": "the nearest row of the pool", "random": "drawn anew at each use"}
     answer = words.get(pairing, pairing)
@@ -87,9 +105,13 @@ def _of_row(row: Row, name: str) -> Iterator[Line]:
     if row.runs and "until" not in row.schedule:
         reached = f"{n - missed} of {number(n, 'run')}"
         yield Line(f"Reached the stop line: {name}", how_many(n - missed, n), reached, "status")
-    settings = ", ".join(f"{k}={format_value(v)}" for k, v in sorted(row.settings.items()))
-    done: Done = "yes" if settings else "not recorded"
-    yield Line(f"Settings: {name}", done, settings or "none", "method.settings")
+    yield _settings(name, row.settings, "method.settings")
+
+
+def _settings(name: str, settings: Mapping[str, Any], where: str) -> Line:
+    named = ", ".join(f"{k}={format_value(v)}" for k, v in sorted(settings.items()))
+    done: Done = "yes" if named else "not recorded"
+    return Line(f"Settings: {name}", done, named or "none", where)
 
 
 def _origins(rows: Mapping[str, Row]) -> Iterator[Line]:
@@ -106,40 +128,45 @@ def _origins(rows: Mapping[str, Row]) -> Iterator[Line]:
 
 
 def _budgets(results: Sequence[Result]) -> Line:
-    """Whether every method was tuned with as many configurations."""
+    """Whether all results of every method were tuned with as many configurations."""
     item, where = "Equal tuning budgets", "method.origins, section budgets"
-    counts: dict[str, set[int]] = {}  # 0: not recorded
+    counts: dict[str, set[int | None]] = {}
     for result in results:
         found = [m for o in result.method.origins.values() if (m := _TRIED.search(o))]
-        tried = max((int(m[1]) for m in found), default=0)
-        counts.setdefault(result.method.label, set()).add(tried)
+        n = max((int(m[1]) for m in found), default=None)
+        counts.setdefault(result.method.label, set()).add(n)
     if not counts:
         return Line(item, "no", "no method was run", where)
-    every = set.union(*counts.values())
-    if every == {0}:
+    every = set().union(*counts.values())
+    if every == {None}:
         return Line(item, "not recorded", "the results name no number of configurations", where)
-    each = listed(
-        f"{label} {' and '.join(str(n or 'not recorded') for n in sorted(of, reverse=True))}"
-        for label, of in counts.items()
-    )
-    done: Done = "yes" if len(every) == 1 else "no"
-    return Line(item, done, f"configurations tried: {each}", where)
+    each = listed(f"{label} {_tried(of)}" for label, of in counts.items())
+    return Line(item, "yes" if len(every) == 1 else "no", f"configurations tried: {each}", where)
+
+
+def _tried(counts: set[int | None]) -> str:
+    """'6 or 12 or not recorded'."""
+    known = map(str, sorted(n for n in counts if n is not None))
+    return " or ".join([*known, *(["not recorded"] if None in counts else [])])
 
 
 # ---- seeds
 
 
 def _seeds(results: Sequence[Result]) -> Iterator[Line]:
-    seeds = sorted({result.seed for result in methods_of(results)})
+    own = measured_here(results)
+    seeds = sorted({result.seed for result in methods_of(own)})
     named = ", ".join(map(str, seeds))
+    if len(methods_of(own)) < len(methods_of(results)):
+        yield unsaid("Seeds of unlearning")
     if len(seeds) > 1:
         yield Line("Seeds of unlearning", "yes", f"{len(seeds)}: {named}", "seed")
-    else:
+    elif seeds or not methods_of(results):
         answer = f"one ({named}): nothing is said of other seeds" if seeds else "no method was run"
         yield Line("Seeds of unlearning", "no", answer, "seed")
     originals: dict[str, set[str]] = {}
     retrained: dict[str, set[str]] = {}
-    for result in results:
+    for result in own:
         name, weights = result.model.name, result.model.weights_sha256
         if result.role == "before":
             originals.setdefault(_first_of(name), set()).add(weights)
