@@ -124,7 +124,7 @@ class Planner:
     def needs(self) -> tuple[str, ...]:
         """The evaluation sets that the tasks read, by name, and the texts of a utility budget."""
         of_tasks = [name for task in self.tasks.values() for name in task.needs]
-        of_tasks += self.attacks.needs
+        of_tasks += self.attacks.needs(self.overrides)
         of_budget = [TEXTS] if self.experiment.until == "budget" else []
         return tuple(dict.fromkeys([*of_tasks, *of_budget]))
 
