@@ -57,10 +57,10 @@ class UtilityMatch(Attack):
     windows: int = setting(32, "of 512 tokens, of all validation texts together", minimum=1)
     batch_size: int = setting(8, "windows or items that are scored at a time at most", minimum=1)
 
-    @classmethod
-    def needed(cls, has_retain_items: bool) -> tuple[Need, ...]:
-        """The validation texts where a benchmark has no items to retain."""
-        return cls.needs if has_retain_items else (*cls.needs, "texts")
+    def needed(self, has_retain_items: bool) -> tuple[Need, ...]:
+        """The validation texts where utility is measured on them."""
+        of_answers = self.utility == "answers" or (self.utility == "auto" and has_retain_items)
+        return self.needs if of_answers else (*self.needs, "texts")
 
     def check(
         self,

@@ -1,6 +1,7 @@
 """Utility matching: bisection against a scan, its ends bit for bit, utility by a plain loop."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,8 +16,11 @@ from unlearnbench.attacks.utility_match import PHASE, UtilityMatch
 from unlearnbench.data.items import Item, Split
 from unlearnbench.data.templates import Template
 from unlearnbench.errors import UserError
+from unlearnbench.experiments.attack_choice import AttackChoice
+from unlearnbench.experiments.experiment import Experiment
 from unlearnbench.experiments.method_settings import chosen_plugins
-from unlearnbench.metrics.task import TaskContext
+from unlearnbench.experiments.planner import Planner
+from unlearnbench.metrics.task import TEXTS, TaskContext
 from unlearnbench.models.language_model import LanguageModel
 
 TEXT = ("t3 t4 t5 t6 t7 t8 t9 t10 " * 12, "t11 t12 t13 " * 30)
@@ -170,8 +174,26 @@ def test_of_a_benchmark_it_is_the_probability_of_answers_to_retain_items() -> No
     point = matched(attack, unlearned, target_of(original, retained=retained))
     own, before = (_probability(model, retained[0]) for model in (point.model, original))
     assert point.facts["utility"] == pytest.approx(own / before, rel=1e-6)
-    assert "texts" not in UtilityMatch.needed(has_retain_items=True)
-    assert "texts" in UtilityMatch.needed(has_retain_items=False)
+    assert "texts" not in UtilityMatch().needed(has_retain_items=True)
+    assert "texts" in UtilityMatch().needed(has_retain_items=False)
+
+
+def test_on_texts_a_benchmark_s_run_reads_them_and_stops_at_once_without() -> None:
+    on_texts = {"utility_match": {"utility": "perplexity"}}
+    choice = AttackChoice({"utility_match": UtilityMatch}, {}, has_retain_items=True)
+    assert choice.needs({}) == []
+    assert choice.needs(on_texts) == [TEXTS]
+    options = {"benchmark": "nano-tofu", "model": "nano-tofu-full", "methods": "kumpr",
+               "attacks": "utility_match", "stop": "paper", "learning_rates": None,
+               "references": "before",
+               "settings": ["utility_match.utility=perplexity"]}  # fmt: skip
+    experiment = Experiment.parse({k: v for k, v in options.items() if v is not None})
+    planner = Planner(experiment)
+    model = planner._model(experiment, "nano-tofu-full")
+    data = planner.data(model)
+    assert data.texts
+    with pytest.raises(UserError, match=r"there is none; give one: --text NAME=FILE"):
+        list(planner.of_model(model, replace(data, texts={})))
 
 
 def _probability(model: LanguageModel, split: Split) -> float:

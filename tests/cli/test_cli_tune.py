@@ -69,6 +69,14 @@ def test_a_random_search_is_planned_run_extended_and_reported(world, tmp_path):
     assert "2 random configurations of each of 2 methods (seed 3); where: learning_rate" in flat
     assert "A trial that failed or collapsed counts as 0.0." in flat
 
+    longer = command(world, out, *SPACES, "-o", tmp_path / "longer.json", epochs="2")
+    assert cli(*longer, "--seed", "3", "--random", "1", "--methods", "kumpr")[0] == 0
+    records = [one for one in read_tunings(out).records if one.method == "kumpr"]
+    assert sorted((r.n, len(r.trials), r.settings["max_epochs"]) for r in records) == [
+        (1, 1, 2),
+        (2, 2, 1),
+    ]
+
     run = [*command(world, out)[1:-2], "--runs", "0", "--tasks", "perplexity"]
     same = ("--el-epochs", "deciding", "--learning-rates", rates)
     status, shown, told = cli("run", *run, *same)

@@ -15,6 +15,7 @@ from unlearnbench.results.tunings import (
     keep_asked,
     question_sha256,
     read_tunings,
+    shared_by,
 )
 
 OTHER = ForgetSetRecord(name="nano/0", run="0", content_sha256="r" * 64, doc_ids=["0", "1"])
@@ -129,6 +130,39 @@ def test_a_record_loses_no_trial_when_less_is_asked_for_again(tmp_path):
     paths.pop().write_text("{")
     (damage,) = read_tunings(tmp_path).damages
     assert "damaged" in damage
+
+
+def test_searches_under_other_settings_are_records_and_curves_of_their_own(tmp_path):
+    def identity(rate, **changes):
+        settings = {"learning_rate": rate, "max_epochs": 1, **changes.pop("settings", {})}
+        method = {"name": "npo", "settings": settings}
+        return {"method": method, "seed": 42, "software": {"harness": rate}, **changes}
+
+    searched = ["learning_rate"]
+    settings, conditions = shared_by(identity(1e-4), searched)
+    assert settings == {"max_epochs": 1}
+    assert shared_by(identity(2e-4), searched)[1] == conditions
+    for changes in ({"settings": {"max_epochs": 2}}, {"seed": 43}, {"texts": ["x"]}):
+        assert shared_by(identity(1e-4, **changes), searched)[1] != conditions
+
+    short, long = sweep("npo", FAST), sweep("npo", SLOW, max_epochs=24)
+    seed = sweep("npo", [0.2, 0.3], seed=43)
+    for name, own in (("12", short), ("24", long), ("43", seed)):
+        epochs = own[0].method.settings["max_epochs"]
+        keep(tmp_path, record(own, conditions=name, settings={"max_epochs": epochs}))
+    findings = choose_results(tmp_path, [before(), *short, *long, *seed]).findings
+    blocks = [b for b in budgets.blocks(findings) if not isinstance(b, Picture)]
+    listings = [b for b in blocks if b.name.startswith("budgets-")]
+    rows = [{row[0]: row for row in listing.rows} for listing in listings]
+    assert [set(of) for of in rows] == [{"NPO (max_epochs=12)", "NPO (max_epochs=24)"}, {"NPO"}]
+    for name, scores in (("NPO (max_epochs=12)", FAST), ("NPO (max_epochs=24)", SLOW)):
+        assert rows[0][name][1] == "6"
+        assert rows[0][name][-1] == f"{100 * max(scores):.1f}"
+    assert rows[1]["NPO"][-1] == "30.0"
+    assert "6 random configurations of npo (seed 0), max_epochs=24; where" in told(
+        listings[0], "search"
+    )
+    assert len({listing.name for listing in listings}) == 2
 
 
 def test_trials_are_no_rows_of_the_table_unless_there_are_no_others(results, tmp_path):

@@ -12,9 +12,10 @@ from unlearnbench.errors import UserError
 from unlearnbench.experiments.cell import Cell
 from unlearnbench.experiments.experiment import Experiment
 from unlearnbench.experiments.method_settings import chosen_plugins, construct
-from unlearnbench.experiments.planner import Planner, cores, plan_cell
+from unlearnbench.experiments.planner import Planner, plan_cell
 from unlearnbench.experiments.schedule_choice import FIELDS
 from unlearnbench.metrics.task import RETRAINED
+from unlearnbench.models.devices.device import cores
 from unlearnbench.protocol import PAPER, Protocol
 from unlearnbench.registry import find
 from unlearnbench.settings import plain, quoted, settings_of

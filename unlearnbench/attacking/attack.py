@@ -73,10 +73,9 @@ class Attack(ABC):
         42, "seeds whatever the attack draws; the same for every model, so that all get the same"
     )
 
-    @classmethod
-    def needed(cls, has_retain_items: bool) -> tuple[Need, ...]:  # noqa: ARG003
+    def needed(self, has_retain_items: bool) -> tuple[Need, ...]:  # noqa: ARG002
         """What it needs of data with or without a benchmark's items to retain; `needs` usually."""
-        return cls.needs
+        return self.needs
 
     def check(  # noqa: B027 (most attacks have nothing to say)
         self,

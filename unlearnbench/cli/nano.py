@@ -76,7 +76,7 @@ def info() -> None:
 
 def build_on_demand(models: Sequence[str], out: Path, scale: float, jobs: int | None) -> None:
     """Make the named models that are not in `out` yet, all if `pools` is among them."""
-    from unlearnbench.experiments.planner import cores
+    from unlearnbench.models.devices.device import cores
     from unlearnbench.models.gpt_neo import fuse_operations
     from unlearnbench.nano.builder import pools
     from unlearnbench.reading import to_stderr

@@ -1,6 +1,7 @@
 """What a plan attacks: every unlearned model, the one before unlearning and the retrained one."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -54,11 +55,13 @@ class AttackChoice:
             )
         return cls(attacks, chosen, are_named, _has_retain_items(experiment))
 
-    @property
-    def needs(self) -> list[str]:
-        """What of evaluation sets, texts and splits they read."""
-        every = (attack.needed(self.has_retain_items) for attack in self.attacks.values())
-        texts = [TEXTS for needs in every if "texts" in needs]
+    def needs(self, overrides: Mapping[str, Any]) -> list[str]:
+        """What of evaluation sets, texts and splits they read, with these settings."""
+        texts = []
+        for name, kind in self.attacks.items():
+            with suppress(UserError):  # settings that it refuses are told of with its cells
+                attack = construct(kind, overrides.get(name, {}))
+                texts += [TEXTS] if "texts" in attack.needed(self.has_retain_items) else []
         return [*texts, *(name for task in self.tasks.values() for name in task.needs)]
 
     def cells(
@@ -87,6 +90,11 @@ class AttackChoice:
             try:
                 attack = construct(kind, overrides.get(name, {}))
                 attack.check(without_weights(base.model), source, base.run, splits)
+                if "texts" in attack.needed(self.has_retain_items) and not base.data.texts:
+                    raise UserError(
+                        f"{name} measures on a validation text, and there is none; give one: "
+                        "--text NAME=FILE"
+                    )
             except UserError as error:
                 if self.are_named:
                     raise

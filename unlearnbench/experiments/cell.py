@@ -188,7 +188,9 @@ def _attack_needs(cell: Cell) -> tuple[str, ...]:
     assert cell.attack is not None
     kind: Any = find("attacks", cell.attack.name)
     splits = cell.data.splits(cell.run, cell.limit)
-    needs: tuple[str, ...] = kind.needed(any(split.role == "retain" for split in splits))
+    needs: tuple[str, ...] = kind(**cell.attack.settings).needed(
+        any(split.role == "retain" for split in splits)
+    )
     return needs
 
 

@@ -3,7 +3,6 @@
 What each method is run with: what --set says, what tuning and rules say.
 """
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache
@@ -50,6 +49,7 @@ from unlearnbench.experiments.wrapped import (
 )
 from unlearnbench.metrics.task import RETRAINED, TEXTS
 from unlearnbench.models.aliases import aliases
+from unlearnbench.models.devices.device import cores
 from unlearnbench.models.devices.strategy import n_processes
 from unlearnbench.protocol import Protocol
 from unlearnbench.results.record import Role
@@ -124,7 +124,7 @@ class Planner:
     def needs(self) -> tuple[str, ...]:
         """The evaluation sets that the tasks read, by name, and the texts of a utility budget."""
         of_tasks = [name for task in self.tasks.values() for name in task.needs]
-        of_tasks += self.attacks.needs
+        of_tasks += self.attacks.needs(self.overrides)
         of_budget = [TEXTS] if self.experiment.until == "budget" else []
         return tuple(dict.fromkeys([*of_tasks, *of_budget]))
 
@@ -370,11 +370,6 @@ def _check_revision(experiment: Experiment) -> None:
             f"--revision {experiment.revision} is a revision of one model, not of "
             f"{len(on_hub)} ({', '.join(on_hub)}); run them one at a time: --model {on_hub[0]}"
         )
-
-
-def cores() -> int:
-    """The processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def make_plans(

@@ -86,8 +86,10 @@ class Findings:
         """
         from unlearnbench.analysis.budgets.trials import budgets_of
 
-        results = self.trials or self.results
-        return tuple(budgets_of(results, self.score or self.tunings.score))
+        score = self.score or self.tunings.score
+        if self.trials:
+            return tuple(budgets_of(self.trials, score, self.tunings.records))
+        return tuple(budgets_of(self.results, score))
 
     @cached_property
     def by_key(self) -> dict[str, Result]:

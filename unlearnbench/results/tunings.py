@@ -32,6 +32,12 @@ class TuningRecord(Record):
     seed: int | None = Field(description="of the draws; null for a grid")
     space: dict[str, str] = Field(description="by setting, as --space writes it")
     n: int = Field(ge=1, description="configurations asked for")
+    settings: dict[str, Any] = Field(
+        default_factory=dict, description="of the method, those that were not searched"
+    )
+    conditions: str = Field(
+        default="", description="sha256 of all that its trials ask alike, settings among it"
+    )
     trials: list[str] = Field(
         description="sha256 of what each cell asks, whatever software answers it"
     )
@@ -40,6 +46,17 @@ class TuningRecord(Record):
 def question_sha256(identity: Mapping[str, Any]) -> str:
     """Digest of what a cell asks, by which a trial is found again."""
     return hashlib.sha256(question_in(dict(identity)).encode()).hexdigest()
+
+
+def shared_by(identity: Mapping[str, Any], searched: Iterable[str]) -> tuple[dict[str, Any], str]:
+    """What a trial has in common with all others of its search: settings, digest of everything.
+
+    Other software asks the same.
+    """
+    method = identity["method"]
+    settings = {n: value for n, value in method["settings"].items() if n not in set(searched)}
+    asked = {**identity, "method": {**method, "settings": settings}}
+    return settings, question_sha256(asked)
 
 
 def keep(folder: Path, record: TuningRecord) -> Path:

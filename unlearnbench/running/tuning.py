@@ -30,7 +30,7 @@ from unlearnbench.experiments.tpe import by_the_line, searches_of
 from unlearnbench.experiments.trials import Trials, budgets_of, tuning_experiments
 from unlearnbench.results.record import Result
 from unlearnbench.results.store import Store
-from unlearnbench.results.tunings import TuningRecord, keep, question_sha256
+from unlearnbench.results.tunings import TuningRecord, keep, question_sha256, shared_by
 from unlearnbench.running.launching.grid import Outcome, run_grid
 from unlearnbench.running.launching.launcher import HowToRun
 
@@ -110,6 +110,7 @@ class Search:
         for method, own in self.by_method.items():
             budget, first = trials.budgets[method], own[0]
             questions = (question_sha256(cell.identity) for cell in own)
+            settings, conditions = shared_by(first.identity, budget.space)
             record = TuningRecord(
                 method=method,
                 model=first.main.source.name,
@@ -120,6 +121,8 @@ class Search:
                 seed=budget.seed,
                 space=dict(budget.space),
                 n=budget.n,
+                settings=settings,
+                conditions=conditions,
                 trials=list(dict.fromkeys(questions)),
             )
             keep(self.store.folder, record)

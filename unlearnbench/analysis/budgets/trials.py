@@ -1,6 +1,7 @@
 """Trials: several configurations of one method on the same forget sets, and what each came to."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -18,11 +19,13 @@ from unlearnbench.analysis.budgets.scoring import (
     objective_named,
     utility_kept,
 )
+from unlearnbench.analysis.budgets.searches import differing_words
 from unlearnbench.analysis.build_table import failure_of, groups_of
 from unlearnbench.analysis.footnotes import MOST_NAMED
 from unlearnbench.analysis.table import Column, Group, Row
 from unlearnbench.errors import UserError
 from unlearnbench.results.record import Result
+from unlearnbench.results.tunings import TuningRecord, question_sha256
 
 PlaceOf = Callable[[Result], Point | None]  # where a result lies in the plane
 # Of a trial what is forgotten and what is kept, as shares: the first that every trial has.
@@ -36,7 +39,7 @@ _KEPT = Column("utility_kept", "Utility kept (%)", True, unit="%", scale=100.0)
 class Trial:
     """One configuration of a method, and its means over the runs of it."""
 
-    method: str  # 'NPO'
+    method: str  # 'NPO', or which of its searches: 'NPO (max_epochs=2)'
     settings: Mapping[str, Any]
     label: str
     reached: bool | None  # the stop line in every run; None where there is none
@@ -108,26 +111,33 @@ class BudgetPanel:
     methods: tuple[MethodTrials, ...]
     plane: Plane | None
     hypervolume: float | None  # of all trials
+    variant: str = ""  # what tells it from others of the same group and forget sets
 
     @property
     def title(self) -> str:
         """The group and the forget sets."""
         sets = ", ".join(self.forget_sets)
-        return f"{self.group}, forget set{'s' if len(self.forget_sets) > 1 else ''} {sets}"
+        title = f"{self.group}, forget set{'s' if len(self.forget_sets) > 1 else ''} {sets}"
+        return f"{title}, {self.variant}" if self.variant else title
 
 
-def budgets_of(results: Sequence[Result], score: str = "") -> list[BudgetPanel]:
+def budgets_of(
+    results: Sequence[Result], score: str = "", records: Sequence[TuningRecord] = ()
+) -> list[BudgetPanel]:
     """One panel per group and forget sets on which a method has two configurations or more.
 
-    They are judged by the score of that name; without one by utility kept, or by the score that a
-    benchmark is ranked by.  Raises `UserError` where neither is to be had.
+    With records the trials of each search are apart: configurations that were drawn otherwise, or
+    tried under other settings, are no more of the same.  They are judged by the score of that name;
+    without one by utility kept, or by the score that a benchmark is ranked by.  Raises `UserError`
+    where neither is to be had.
     """
     by_key = {result.key: result for result in results}
     several = [
         (group, by_method)
-        for group in groups_of(results, ())
+        for part in (_of_one_seed(results) if records else [results])
+        for group in groups_of(part, ())
         for rows in _alike(group)
-        if (by_method := _several(rows, by_key))
+        if (by_method := _several(rows, by_key, records))
     ]
     if not several:
         return []
@@ -138,16 +148,63 @@ def budgets_of(results: Sequence[Result], score: str = "") -> list[BudgetPanel]:
             "nothing says which score trials are judged by; name one, or several to be joined by "
             f"their harmonic mean: --score NAME (there are {names})"
         )
-    return [_panel(group, of, by_key, results, objective) for group, of in several]
+    return _told_apart([_panel(group, of, by_key, results, objective) for group, of in several])
 
 
-def _several(rows: Sequence[Row], by_key: Mapping[str, Result]) -> dict[str, list[Row]]:
-    """The rows of each method that has two or more, in the order of the results."""
+def _of_one_seed(results: Sequence[Result]) -> list[list[Result]]:
+    """A trial is of one seed: the same configuration with another one is another search's."""
+    parts: dict[int, list[Result]] = {}
+    for result in results:
+        if result.role == "method":
+            parts.setdefault(result.seed, []).append(result)
+    return list(parts.values())
+
+
+def _told_apart(panels: Sequence[BudgetPanel]) -> list[BudgetPanel]:
+    """Panels with titles of their own: by the seeds, else by a number."""
+    titles = Counter(panel.title for panel in panels)
+    panels = [
+        replace(p, variant=f"seed {', '.join(map(str, p.seeds))}") if titles[p.title] > 1 else p
+        for p in panels
+    ]
+    seen: Counter[str] = Counter()
+    made = []
+    for panel in panels:
+        seen[panel.title] += 1
+        n = seen[panel.title]
+        made.append(replace(panel, variant=f"{panel.variant}, search {n}") if n > 1 else panel)
+    return made
+
+
+def _several(
+    rows: Sequence[Row], by_key: Mapping[str, Result], records: Sequence[TuningRecord]
+) -> dict[str, list[Row]]:
+    """The rows of each method, or search, that has two or more, in the order of the results."""
     order = {key: place for place, key in enumerate(by_key)}
     by_method: dict[str, list[Row]] = {}
     for row in sorted(rows, key=lambda row: order[(row.runs or row.failed_runs)[0].key]):
         by_method.setdefault(_method_of(row, by_key), []).append(row)
+    if records:
+        by_method = {
+            name: own
+            for method, of_method in by_method.items()
+            for name, own in _by_search(method, of_method, by_key, records)
+        }
     return {name: own for name, own in by_method.items() if len(own) > 1}
+
+
+def _by_search(
+    method: str,
+    rows: Sequence[Row],
+    by_key: Mapping[str, Result],
+    records: Sequence[TuningRecord],
+) -> Iterator[tuple[str, list[Row]]]:
+    """The rows of each of the method's searches; a configuration that two tried is in both."""
+    asked = [question_sha256(by_key[(row.runs or row.failed_runs)[0].key].identity) for row in rows]
+    found = [record for record in records if set(record.trials) & set(asked)]
+    for record, words in zip(found, differing_words(found), strict=True):
+        own = [row for row, question in zip(rows, asked, strict=True) if question in record.trials]
+        yield f"{method} ({words})" if words else method, own
 
 
 def _alike(group: Group) -> Iterable[list[Row]]:

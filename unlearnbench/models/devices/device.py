@@ -67,3 +67,8 @@ def make_current(device: "torch.device") -> None:
         import torch
 
         torch.cuda.set_device(device)
+
+
+def cores() -> int:
+    """The processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -5,6 +5,7 @@ from itertools import combinations, pairwise
 from typing import Any
 
 from unlearnbench.analysis.budgets.expected import MIN_TRIALS, leads
+from unlearnbench.analysis.budgets.searches import differing_words
 from unlearnbench.analysis.budgets.trials import BudgetPanel, MethodTrials, Trial
 from unlearnbench.analysis.conditions import format_value
 from unlearnbench.analysis.footnotes import listed
@@ -255,18 +256,23 @@ def _differing(trial: Trial, panel: BudgetPanel) -> str:
 
 def _about_search(records: Sequence[TuningRecord]) -> Iterator[Note]:
     """How the trials were come by, and that every method had as many."""
-    alike: dict[tuple[Any, ...], list[TuningRecord]] = {}
+    of_method: dict[tuple[str, str], list[TuningRecord]] = {}
     for record in records:
-        what = (record.forget_set, record.sampler, record.seed, len(record.trials))
-        alike.setdefault(what, []).append(record)
-    for (forget_set, sampler, seed, n), own in alike.items():
+        of_method.setdefault((record.method, record.model), []).append(record)
+    alike: dict[tuple[Any, ...], list[TuningRecord]] = {}
+    for searches in of_method.values():
+        for record, words in zip(searches, differing_words(searches), strict=True):
+            what = (record.forget_set, record.sampler, record.seed, len(record.trials), words)
+            alike.setdefault(what, []).append(record)
+    for (forget_set, sampler, seed, n, words), own in alike.items():
         kind = {"grid": "", "random": "random ", "tpe": "TPE "}[sampler]
         drawn = "" if seed is None else f" (seed {seed})"
         some = f"{n} {kind}configuration{'' if n == 1 else 's'}"
         of = f"of {own[0].method}" if len(own) == 1 else f"of each of {len(own)} methods"
         yield Note(
             "search",
-            f"Searched on forget set {forget_set}: {some} {of}{drawn}; where: {_spaces(own)}.",
+            f"Searched on forget set {forget_set}: {some} {of}{drawn}"
+            f"{', ' if words else ''}{words}; where: {_spaces(own)}.",
         )
 
 

@@ -65,7 +65,7 @@ def connect(address: str | None) -> Session:
 
 
 def _start() -> Session:
-    from unlearnbench.experiments.planner import cores
+    from unlearnbench.models.devices.device import cores
 
     folder = Path(tempfile.mkdtemp(prefix="ray-", dir=_short_folder()))
     session = Session(is_own=True, folder=folder)
