@@ -184,10 +184,10 @@ def test_on_texts_a_benchmark_s_run_reads_them_and_stops_at_once_without() -> No
     assert choice.needs({}) == []
     assert choice.needs(on_texts) == [TEXTS]
     options = {"benchmark": "nano-tofu", "model": "nano-tofu-full", "methods": "kumpr",
-               "attacks": "utility_match", "stop": "paper", "learning_rates": None,
+               "attacks": "utility_match", "stop": "paper",
                "references": "before",
                "settings": ["utility_match.utility=perplexity"]}  # fmt: skip
-    experiment = Experiment.parse({k: v for k, v in options.items() if v is not None})
+    experiment = Experiment.parse(options)
     planner = Planner(experiment)
     model = planner._model(experiment, "nano-tofu-full")
     data = planner.data(model)

@@ -123,6 +123,9 @@ def test_a_search_that_learns_goes_on_where_it_stopped(world, tmp_path):
         (("--until", "epochs"), "say which score is to be best"),
         (("--tasks", "perplexity"), "say which score is to be best"),
         (("--random", "2", "--space", "push.wait=1..2"), "did you mean 'weight'"),
+        (("--methods", "retain_only"), "a sham is not tuned"),
+        (("--tasks", "forgetting", "--score", "nope"), "unknown --score 'nope'"),
+        (("--tasks", "forgetting", "--score", "el10,m"), "did you mean 'ma'"),
         (("--benchmark", "nano-tofu"), "say which score is to be best: --score model_utility"),
     ],
 )
@@ -131,3 +134,4 @@ def test_what_goes_not_together_is_told_before_anything_runs(world, tmp_path, op
     assert (status, shown) == (2, "")
     assert told in error
     assert not (tmp_path / "out" / "cells").exists()
+    assert not (tmp_path / "out" / "tuning").exists()

@@ -269,7 +269,8 @@ class FullAfter:
 
     def __call__(self, descriptor: int) -> None:
         path = str(Path(f"/proc/self/fd/{descriptor}").readlink())
-        if path.startswith(self.folder) and ".json." in path:
+        is_result = ".json." in path and "/runs/" not in path
+        if path.startswith(self.folder) and is_result:
             self.left -= 1
             if self.left < 0:
                 raise OSError(errno.ENOSPC, FULL)

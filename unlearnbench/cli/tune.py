@@ -193,12 +193,19 @@ def _experiment(values: dict[str, Any], run: str | None, score: str | None) -> E
 def _methods(experiment: Experiment) -> tuple[str, ...]:
     """By the names that their cells and a later run have: 'kumpr+lora' by --adapter."""
     from unlearnbench.experiments.method_settings import chosen_plugins
+    from unlearnbench.experiments.shams import is_sham
     from unlearnbench.experiments.wrapped import adapted
     from unlearnbench.registry import load_plugin_file
 
     for file in experiment.plugin:
         load_plugin_file(Path(file))
-    return tuple(adapted(chosen_plugins("methods", experiment.methods), experiment.adapter))
+    methods = chosen_plugins("methods", experiment.methods)
+    for name in (name for name, method in methods.items() if is_sham(method)):
+        raise UserError(
+            f"--methods {name}: a sham is not tuned; a run with --references shams gives it the "
+            "methods' median rate"
+        )
+    return tuple(adapted(methods, experiment.adapter))
 
 
 def _grid(grid: str | None, tries: tuple[str, ...], methods: tuple[str, ...]) -> "Trials":

@@ -35,6 +35,7 @@ from unlearnbench.experiments.model_choice import ModelChoice, choose_model
 from unlearnbench.experiments.schedule_choice import check_warmup, schedule_for, with_budget_text
 from unlearnbench.experiments.shams import (
     ShamChoice,
+    is_optional,
     is_requested,
     is_sham,
     noise_cell,
@@ -221,11 +222,8 @@ class Planner:
                     f"no {role} reference is known for '{model.requested}'{of}; left out"
                 )
             return None
-        own = aliases().get(name)
-        is_extra = own is not None and not own.is_shipped
-        is_shipped = model.alias is None or model.alias.is_shipped
-        if is_extra and is_shipped and not is_requested(role, self.experiment.references):
-            return None  # a table must not hang on which models the cache holds
+        if is_optional(role, name, model.alias, self.experiment.references):
+            return None
         try:
             # A revision is one of the main model's repository.
             reference = self._model(replace(self.experiment, revision=None), name)

@@ -9,6 +9,7 @@ from unlearnbench import registry
 from unlearnbench.errors import unknown
 from unlearnbench.experiments.cell import Cell, PlannedNoise, identity_of
 from unlearnbench.experiments.method_settings import Chosen, construct
+from unlearnbench.models.aliases import ModelAlias, aliases
 from unlearnbench.results.record import Role
 from unlearnbench.unlearning.noise import Noise
 
@@ -39,6 +40,16 @@ def is_requested(role: str, requested: Sequence[str]) -> bool:
     """Whether a row was asked for, and is not only taken because `auto` takes what there is."""
     named = role in requested or (SHAMS in requested and role in _WITH_SHAMS)
     return named or "auto" not in requested
+
+
+def is_optional(role: str, name: str, model: ModelAlias | None, requested: Sequence[str]) -> bool:
+    """Whether a reference is made on demand, and nobody asked for it or for such a model.
+
+    A table must not hang on which models the cache holds.
+    """
+    reference = aliases().get(name)
+    is_extra = reference is not None and not reference.is_shipped
+    return is_extra and (model is None or model.is_shipped) and not is_requested(role, requested)
 
 
 @dataclass(frozen=True)

@@ -3,17 +3,19 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from unlearnbench.analysis.budgets.scoring import (
     UTILITY_KEPT,
     Objective,
     objective_named,
+    parts_of,
     utility_kept,
 )
 from unlearnbench.analysis.conditions import format_value
 from unlearnbench.analysis.derived import with_derived
-from unlearnbench.errors import UserError
+from unlearnbench.analysis.derived.score import METRICS
+from unlearnbench.errors import UserError, unknown
 from unlearnbench.experiments.cell import Cell
 from unlearnbench.experiments.experiment import Experiment
 from unlearnbench.experiments.learning_rates import (
@@ -28,6 +30,8 @@ from unlearnbench.experiments.planner import Plan, make_plans
 from unlearnbench.experiments.search_spaces import Spaces
 from unlearnbench.experiments.tpe import by_the_line, searches_of
 from unlearnbench.experiments.trials import Trials, budgets_of, tuning_experiments
+from unlearnbench.metrics.task import SPLITS
+from unlearnbench.registry import find
 from unlearnbench.results.record import Result
 from unlearnbench.results.store import Store
 from unlearnbench.results.tunings import TuningRecord, keep, question_sha256, shared_by
@@ -82,6 +86,8 @@ class Search:
                 if cell.key not in self.cells:
                     new.append(cell)
                     self.cells[cell.key] = cell
+        for cell in new:
+            _check_score(self.score, cell)
         if not self.score and not all(cell.data.texts for cell in new):
             raise UserError("tune chooses by perplexity and needs a text: --text wikitext=FILE")
         return new
@@ -207,6 +213,26 @@ def _tell(search: Search, searches: dict[str, Any]) -> None:
             one.tell(by_the_line(candidate_of(result), utility_kept(result, results)))
         else:
             one.tell(score if score is None or objective.higher_is_better else -score)
+
+
+def _check_score(score: str, cell: Cell) -> None:
+    """Raise `UserError` for a score that no task of a trial can have, before anything runs.
+
+    A benchmark's tasks name their scores by split and measure: these are known by the split.
+    """
+    tasks = {name: cast("Any", find("tasks", name)) for name in cell.tasks}
+    declared = {name: getattr(task, "metrics", ()) for name, task in tasks.items()}
+    if any(not declared[n] and SPLITS not in task.needs for n, task in tasks.items()):
+        return  # a task that only says what it measured
+    own = [(name, m.name) for name, of in declared.items() for m in of]
+    own += [("perplexity", f"{text}_ppl") for text in cell.data.texts if "perplexity" in tasks]
+    names = dict.fromkeys([*(name for _, name in own), *METRICS, UTILITY_KEPT.name])
+    full = {f"{task}.{name}" for task, name in own}
+    splits = tuple(f"{split.name}_" for split in cell.data.splits(cell.run, cell.limit))
+    for name in parts_of(score):
+        is_of_split = bool(splits) and name.rpartition(".")[2].startswith(splits)
+        if name not in names and name not in full and not is_of_split:
+            raise unknown("--score", name, names, "unlearnbench list tasks")
 
 
 def _in_words(values: Any) -> str:

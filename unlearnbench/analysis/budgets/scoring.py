@@ -153,12 +153,17 @@ def _share(value: float, column: Column) -> float:
     return value if column.higher_is_better else 1.0 - value
 
 
+def parts_of(text: str) -> tuple[str, ...]:
+    """The names in --score, each once."""
+    return tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+
+
 def objective_named(text: str, results: Sequence[Result]) -> Objective:
     """The objective of --score: a score by its name, or several, joined by their harmonic mean.
 
     Raises `UserError` for a score that no result has, and for one that has no direction.
     """
-    names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    names = parts_of(text)
     if names == (UTILITY_KEPT.name,):
         return Objective(UTILITY_KEPT)
     columns = [_column(name, results) for name in names]
