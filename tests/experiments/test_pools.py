@@ -6,6 +6,7 @@ from unlearnbench.cli.catalogue import describe, sentences
 from unlearnbench.errors import UserError
 from unlearnbench.experiments.experiment import Experiment
 from unlearnbench.experiments.pools.definition import find_pools, parse_definition, shipped
+from unlearnbench.experiments.pools.planning import plan_pools
 
 OWN = """
 title = "Mine"
@@ -90,3 +91,12 @@ def test_an_option_that_is_none_is_said_with_its_place(tmp_path) -> None:
     path.write_text(OWN.replace('methods = ["icu"]', 'metods = ["icu"]'))
     with pytest.raises(UserError, match=r"mine.toml: \[robustness\]: .*metods"):
         find_pools(str(path))
+
+
+def test_an_original_that_is_no_text_is_read_as_that_of_a_run(tmp_path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(OWN.replace("[run]", "[run]\nmodel = 3"))
+    pools = find_pools(str(path))
+    assert pools.definition.original == "3"
+    with pytest.raises(UserError, match="model '3'"):
+        plan_pools(pools, {}, download=False)

@@ -67,10 +67,8 @@ class Definition(_Part):
     def original(self) -> str:
         """The model whose unlearning the metrics are to judge."""
         for options in (self.robustness or {}, self.run):
-            named = options.get("model", ())
-            models = [named] if isinstance(named, str) else list(named)
-            if models:
-                return str(models[0])
+            if "model" in options:  # whatever TOML calls it, it is read as that of a run
+                return Experiment.parse({"model": options["model"]}).model[0]
         return self.with_[0].model
 
     def of_members(self, options: Mapping[str, Any]) -> dict[str, Any]:
