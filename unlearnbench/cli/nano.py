@@ -76,13 +76,17 @@ def info() -> None:
 
 def build_on_demand(models: Sequence[str], out: Path, scale: float, jobs: int | None) -> None:
     """Make the named models that are not in `out` yet, all if `pools` is among them."""
+    from unlearnbench.cli.carrying_out import terminating_as_interrupt
     from unlearnbench.models.devices.device import cores
     from unlearnbench.models.gpt_neo import fuse_operations
     from unlearnbench.nano.builder import pools
     from unlearnbench.reading import to_stderr
 
     names = [] if POOLS in models else models
-    pools.build_on_demand(names, out, fuse_operations, jobs or min(2, cores()), scale, to_stderr)
+    with terminating_as_interrupt():
+        pools.build_on_demand(
+            names, out, fuse_operations, jobs or min(2, cores()), scale, to_stderr
+        )
 
 
 def build_models(models: Sequence[str], out: Path, scale: float) -> None:

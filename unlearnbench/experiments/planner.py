@@ -358,11 +358,7 @@ class Planner:
 def _check_revision(experiment: Experiment) -> None:
     """A revision names a state of one repository; raises `UserError` where there are more."""
     ours = {name for name, alias in aliases().items() if not alias.hub_id}
-    on_hub = [
-        name
-        for name in experiment.model
-        if not Path(name).expanduser().is_dir() and name not in ours
-    ]
+    on_hub = [n for n in experiment.model if not Path(n).expanduser().is_dir() and n not in ours]
     if experiment.revision is not None and len(on_hub) > 1:
         raise UserError(
             f"--revision {experiment.revision} is a revision of one model, not of "
