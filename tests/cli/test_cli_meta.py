@@ -114,6 +114,10 @@ def test_nothing_is_run_twice(pool_file, made) -> None:
     status, printed, talk = cli("meta", pool_file, "--out", out, "--jobs", "0", "--limit", "2")
     assert (status, printed) == (0, first[1])
     assert "0 cells run" in talk
+    shard = ("--limit", "2", "--shard", "1/2")
+    status, printed, talk = cli("meta", pool_file, "--out", out, "--jobs", "0", *shard)
+    assert (status, printed) == (0, "")
+    assert "are done; for the table run the same command once without --shard" in talk
 
 
 def test_a_members_cell_is_that_of_a_run(world, made) -> None:

@@ -367,6 +367,11 @@ def test_tune_tries_settings_and_keeps_what_the_file_holds(world, tmp_path):
     assert tried == [(rate, {"weight": w}) for rate in (1e-6, 3e-3) for w in (1e-9, 2.0)]
 
     n_before = len(list((out / "cells").glob("*.json")))
+    for flag in ("limit", "task_limit"):
+        few = (*command, "--methods", "kumpr", f"--{flag.replace('_', '-')}", "2")
+        status, shown, told = cli(*few)
+        assert (status, shown) == (2, "")
+        assert f"keeps push, tuned with {flag.replace('_', ' ')} none, not 2" in told
     options[options.index("--max-epochs") + 1] = "7"
     command = ["tune", *options, "--run", "0", "--grid", "3e-3", "-o", rates]
     status, shown, told = cli(*command, "--methods", "kumpr")

@@ -69,6 +69,18 @@ def test_a_random_search_is_planned_run_extended_and_reported(world, tmp_path):
     assert "2 random configurations of each of 2 methods (seed 3); where: learning_rate" in flat
     assert "A trial that failed or collapsed counts as 0.0." in flat
 
+    for options, why in (
+        (("--score", "nope"), "--score is of the section 'budgets' alone"),
+        (("--score", "nope", "--sections", "budgets"), "unknown --score 'nope'"),
+        (("--score", "pile_ppl", "--compare", out), "--score has no place in --compare"),
+        (("--trainings", ","), "--trainings names no model"),
+    ):
+        status, _, told = cli("report", out, *options)
+        assert status == 2
+        assert why in told
+    _, shown, _ = cli("report", out, "--sections", "budgets", "--score", "pile_ppl")
+    assert "Expected best of k configurations" in shown
+
     longer = command(world, out, *SPACES, "-o", tmp_path / "longer.json", epochs="2")
     assert cli(*longer, "--seed", "3", "--random", "1", "--methods", "kumpr")[0] == 0
     records = [one for one in read_tunings(out).records if one.method == "kumpr"]

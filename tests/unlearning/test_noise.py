@@ -1,5 +1,7 @@
 """Noise in place of an update: its norm matrix by matrix, what it leaves, pairs and adapters."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from unlearning_fakes import MaExaminer, forget_set, tiny_model
@@ -8,6 +10,7 @@ from weight_attacks import pair_of, same_bits, shifted
 from unlearnbench.data.stop_line import StopLine
 from unlearnbench.models.paired import networks_of
 from unlearnbench.registry import find
+from unlearnbench.running import noise as noise_of_rows
 from unlearnbench.unlearning.noise import Noise, noise_of_norm
 
 NEVER = StopLine(el=-1.0, ma=-1.0)
@@ -93,3 +96,25 @@ def test_a_pair_stays_a_pair_whose_second_network_is_random():
     assert same_bits(weights(base), original)
     assert norms(reinforced, original) == pytest.approx(before, rel=1e-4)
     assert networks_of(pair) == (base, reinforced)
+
+
+def test_of_a_kept_model_the_start_is_held_once_and_not_on_the_device(monkeypatch):
+    start = tiny_model()
+    unlearned, seen = shifted(start), []
+    before = {n: p.data_ptr() for n, p in start.network.named_parameters()}
+    original = weights(start.network)
+    own = weights(unlearned.network)
+    monkeypatch.setattr(noise_of_rows, "kept_model", lambda _: "folder")
+    monkeypatch.setattr(noise_of_rows, "load_kept", lambda *_: unlearned)
+
+    def replaced(self, networks, start_weights, seed):
+        seen.append({n: (t.data_ptr(), t.device.type) for n, t in start_weights.items()})
+        return replace_updates(self, networks, start_weights, seed)
+
+    replace_updates = Noise.replace_updates
+    monkeypatch.setattr(Noise, "replace_updates", replaced)
+    cell = SimpleNamespace(noise=SimpleNamespace(settings={}), seed=42, models=None)
+    made = noise_of_rows.put_noise(cell, start, forget_set(), SimpleNamespace(forget=lambda: None))
+    assert seen == [{name: (place, "cpu") for name, place in before.items()}]  # no copy of it
+    for name, norm in norms(made.network, original).items():
+        assert norm == pytest.approx(float((own[name] - original[name]).norm()), rel=1e-4)

@@ -95,6 +95,8 @@ def _finish(
         hint = "the rest is other shards'"
         if done == cells:
             hint = f"see: unlearnbench report {requested.store.folder}"
+            if show is not None:
+                hint = "for the table run the same command once without --shard"
         to_stderr(f"{done} of {cells} cells of the grid are done; {hint}")
     elif show is not None:
         click.echo(show(results).rstrip("\n"))

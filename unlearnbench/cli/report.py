@@ -23,7 +23,7 @@ from unlearnbench.reading import (
 from unlearnbench.registry import load_plugin_file
 
 if TYPE_CHECKING:
-    from unlearnbench.reporting.document import Document
+    from unlearnbench.reporting.document import Document, Findings
     from unlearnbench.reporting.report import Report
 
 SOME_FAILED = 1
@@ -176,6 +176,7 @@ def report(
         results = replace(results, findings=replace(results.findings, metrics=tested))
     if score is not None:
         results = replace(results, findings=replace(results.findings, score=score))
+        _check_score(chosen or results.sections, compare, report_name, results.findings)
     if compare is None:
         document = results.report(*chosen).document
     else:  # `--compare A B`: B is the argument, and what is looked at is the step from A to B
@@ -188,6 +189,23 @@ def report(
         document = Document(f"{names[0]} and {names[1]}", blocks, first.findings)
     _print(document, report_name, output, experiment or "report")
     return SOME_FAILED if n_damaged else 0
+
+
+def _check_score(
+    sections: Sequence[str], compare: Path | None, report_name: str | None, findings: "Findings"
+) -> None:
+    """Raise `UserError` where --score would judge nothing, and for a score that no trial has."""
+    from unlearnbench.reporting.sections.budgets import FIGURES
+
+    if compare is not None:
+        raise UserError("--score has no place in --compare; leave one of them out")
+    if "budgets" not in sections and report_name not in FIGURES:
+        raise UserError("--score is of the section 'budgets' alone; add it: --sections budgets")
+    if not findings.budgets:
+        raise UserError(
+            "--score judges trials, and no method has two configurations on the same forget sets; "
+            "try some: unlearnbench tune --random 12"
+        )
 
 
 def _chosen(
@@ -233,6 +251,8 @@ def _read(
     if experiment is None or benchmark is not None:
         every = of_benchmark(every, benchmark, folder)
     told = [tuple(filter(None, map(str.strip, names.split(",")))) for names in trainings]
+    if not all(told):
+        raise UserError("--trainings names no model; give two or more: --trainings A,B")
     results = choose_results(folder, every, experiment, judge_id, study, trainings=told)
     return replace(results, n_damaged=results.n_damaged + n_damaged)
 

@@ -95,6 +95,8 @@ class LearningRates(_Part):
     protocol: str
     stop: Literal["paper", "calibrated"] | None = None  # not known of files of the first version
     max_epochs: int | None = Field(default=None, ge=1)
+    limit: int | None = Field(default=None, description="of rows to forget; null: all of them")
+    task_limit: int | None = Field(default=None, description="of items of a task; null: all")
     schedule: dict[str, Value] = Field(
         default_factory=dict, description="how runs were trained and ended, where not the plain way"
     )
@@ -131,8 +133,8 @@ class LearningRates(_Part):
     def conditions(self) -> dict[str, Any]:
         """What all of its methods were tuned under."""
         kept = (
-            "weights_sha256", "forget_set", "run", "protocol", "stop", "max_epochs", "schedule",
-            "score",
+            "weights_sha256", "forget_set", "run", "protocol", "stop", "max_epochs", "limit",
+            "task_limit", "schedule", "score",
         )  # fmt: skip
         # How a score is called in the rule is known when it has been measured.
         return {
@@ -148,7 +150,8 @@ class LearningRates(_Part):
         differing = [name for name, value in self.conditions.items() if value != conditions[name]]
         if kept and differing:
             name = differing[0]
-            own, other = (str(of[name])[:60] for of in (self.conditions, conditions))
+            values = (of[name] for of in (self.conditions, conditions))
+            own, other = ("none" if value is None else str(value)[:60] for value in values)
             raise UserError(
                 f"{path} keeps {', '.join(kept)}, tuned with {name.replace('_', ' ')} {own}, not "
                 f"{other}; tune them alike, or write another file: -o FILE"
@@ -328,6 +331,8 @@ def conditions_of(cells: "Sequence[Cell]", score: str = "") -> dict[str, Any]:
         "protocol": cell.protocol_name,
         "stop": cell.stop,
         "max_epochs": limits.pop() if len(limits) == 1 else None,
+        "limit": cell.limit,
+        "task_limit": cell.task_limit,
         "schedule": next(filter(None, schedules), {}),
         "score": score,
         "rule": _rule(RULE, score),
@@ -374,6 +379,8 @@ def learning_rates(results: Sequence[Result], tried: Tried | None = None) -> Lea
         protocol=first.protocol_name,
         stop=first.stop.source,
         max_epochs=limits.pop() if len(limits) == 1 else None,
+        limit=first.identity.get("forget_set", {}).get("limit"),
+        task_limit=first.identity.get("tasks", {}).get("limit"),
         schedule=next(filter(None, schedules), {}),
         grid=sorted({c.learning_rate for own in by_method.values() for c in own}),
         methods={

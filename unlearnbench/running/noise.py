@@ -7,6 +7,8 @@ from unlearnbench.running.unlearned import kept_model, load_kept, one_at_a_time,
 from unlearnbench.unlearning.noise import Noise
 
 if TYPE_CHECKING:
+    from torch import Tensor, nn
+
     from unlearnbench.data.forget_set import ForgetSet
     from unlearnbench.experiments.cell import Cell
     from unlearnbench.models.language_model import LanguageModel
@@ -27,16 +29,17 @@ def put_noise(
     from unlearnbench.models.paired import networks_of
 
     assert cell.noise is not None
-    original = {n: p.detach().cpu().clone() for n, p in model.network.named_parameters()}
     with one_at_a_time(cell):
         kept = kept_model(cell)
         if kept is None:
+            original = {n: p.detach().cpu().clone() for n, p in model.network.named_parameters()}
             trace = unlearn_and_keep(cell, model, forget_set, examiner, cell.model_key)
             if trace.outcome == "collapsed":
                 raise UserError(
                     f"{cell.method_label} collapsed ({trace.reason}), so its update has no norm"
                 )
     if kept is not None:
+        original = _moved_to_the_cpu(model.network)
         with model.meter.phase("load"):
             meter, model = model.meter, load_kept(cell, kept)
             model.meter = meter
@@ -45,3 +48,10 @@ def put_noise(
         noise.replace_updates(networks_of(model), original, cell.seed)
     examiner.forget()  # what it measured while the method unlearned
     return model
+
+
+def _moved_to_the_cpu(network: "nn.Module") -> "dict[str, Tensor]":
+    """The network's parameters, no longer on its device: another model is to have the room."""
+    for parameter in network.parameters():
+        parameter.data = parameter.data.cpu()
+    return {name: parameter.detach() for name, parameter in network.named_parameters()}
