@@ -42,6 +42,7 @@ class Distance(Task):
     name = "distance"
     source = "KL divergence of next-token distributions under teacher forcing; margin: 2410.23232"
     needs = (RETRAINED,)
+    is_kept_by_forget_set = True
     measures = ("distance",)
     metrics = (KL, MARGIN)
 

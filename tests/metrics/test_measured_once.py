@@ -2,13 +2,17 @@
 
 import json
 from math import nan
+from types import SimpleNamespace
 
 import pytest
 
 from unlearnbench.files import software
 from unlearnbench.files.cache import cache_root
 from unlearnbench.metrics.measured_once import measured_once
+from unlearnbench.metrics.task import RETRAINED, Task
 from unlearnbench.models.devices.meter import Meter
+from unlearnbench.registry import find
+from unlearnbench.running.shared_measurements import is_shared
 
 ANSWER = {"el": 0.1 + 0.2, "rows": [1, nan], "text": "é\ud800"}
 
@@ -71,3 +75,18 @@ def test_a_damaged_answer_is_measured_again():
     entry.write_bytes(entry.read_bytes().replace(b"0.3", b"0.4"))
     assert json.dumps(ask(Meter(), asked)) == json.dumps(ANSWER)
     assert len(asked) == 2
+
+
+def test_runs_share_only_what_a_task_says_they_may():
+    """A task of one's own that looks at the retrained model may return texts, or ask the line."""
+
+    class Own:
+        needs = (RETRAINED,)
+        is_of_model_alone = Task.is_of_model_alone
+        is_kept_by_forget_set = Task.is_kept_by_forget_set
+
+    beside, alone = SimpleNamespace(retrained="a model"), SimpleNamespace(retrained=None)
+    distance, perplexity = (find("tasks", name) for name in ("distance", "perplexity"))
+    assert [is_shared(cell, distance) for cell in (beside, alone)] == [True, False]
+    assert [is_shared(cell, perplexity) for cell in (beside, alone)] == [True, True]
+    assert [is_shared(cell, Own) for cell in (beside, alone)] == [False, False]

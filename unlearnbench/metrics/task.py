@@ -82,6 +82,9 @@ class Task(ABC):
     runs_by_default: ClassVar[bool] = True  # of a built-in one: without being named
     # Whether it looks at no forget set: rows of untouched models are then measured once for all.
     is_of_model_alone: ClassVar[bool] = False
+    # Of one that looks at a forget set: rows of untouched models are measured once for each.  It
+    # then returns no texts, asks no examiner, and looks at nothing else that a run may vary.
+    is_kept_by_forget_set: ClassVar[bool] = False
 
     def check_splits(  # noqa: B027 - most tasks look at no splits
         self, model: "LanguageModel", splits: "Sequence[Split]"

@@ -72,10 +72,12 @@ def _stop_line(
 def is_shared(cell: "Cell", task: "Task") -> bool:
     """Whether runs may share what a task finds of a model that nobody trained.
 
-    The model's own measurements are the same beside every forget set.  A comparison with the
-    retrained model loads a second network, and is kept by forget set.
+    The model's own measurements are the same beside every forget set.  A task that says so is kept
+    by forget set; what needs a retrained model, only where there is one.
     """
-    return task.is_of_model_alone or (RETRAINED in task.needs and cell.retrained is not None)
+    if RETRAINED in task.needs and cell.retrained is None:
+        return task.is_of_model_alone
+    return task.is_of_model_alone or task.is_kept_by_forget_set
 
 
 def scores_of_untouched(
