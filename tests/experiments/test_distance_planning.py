@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from unlearnbench.experiments import data_choice
+from unlearnbench.experiments import benchmark_choice, data_choice
 from unlearnbench.experiments.benchmark_choice import read_alike
 from unlearnbench.experiments.cell import identity_of
 from unlearnbench.experiments.experiment import Experiment
@@ -66,6 +66,11 @@ class Words(dict):
 
 def test_models_of_other_tokens_are_not_compared(monkeypatch: pytest.MonkeyPatch) -> None:
     main = planned().cells[0].main
+    monkeypatch.setattr(data_choice, "without_weights", None)  # the files tell without it
+    other = replace(main.source, weights_sha256="other")
+    assert read_alike(main, replace(main, source=other))
+    monkeypatch.setattr(benchmark_choice, "_tokens_and_size", lambda choice: None)
+    read_alike.cache_clear()
     words = {"same": ({"a": 0, "b": 1}, 2), "other": ({"b": 0, "a": 1}, 2), "wide": ({"a": 0}, 4)}
 
     def unloaded(choice):
