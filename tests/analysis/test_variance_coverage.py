@@ -199,3 +199,8 @@ def test_stated_probability_of_a_new_training(n: int) -> None:
         stated[int(10 * order.next_better)].append(values[-1] > 0)
     shares = {k: (round(100 * np.mean(v)), len(v)) for k, v in sorted(stated.items())}
     print(f"\nof {n} trainings, stated in tenths: {shares}")
+    # Symmetric, rising with what is stated, and too sure at both ends (docs/statistics.md).
+    rising = [share for share, _ in shares.values()]
+    assert all(later > earlier - 3 for earlier, later in zip(rising, rising[1:], strict=False))
+    assert 76 <= shares[9][0] <= 92
+    assert shares[0][0] + shares[9][0] == pytest.approx(100, abs=3)

@@ -27,7 +27,7 @@ def nano() -> None:
 @nano.command(
     epilog=f"Models: {', '.join(_SHIPPED)}, encoder.  Made on demand, in the cache: "
     f"{', '.join(_RETRAININGS)}; pools: these and the models that `unlearnbench meta` tests "
-    "metrics with, about an hour of two cores."
+    "metrics with, one to two hours of two cores."
 )
 @click.argument("models", nargs=-1)
 @click.option("--out", type=click.Path(path_type=Path), help="folder for the weights")

@@ -185,7 +185,7 @@ def _first_of(name: str) -> str:
     """The model of which one is a retraining with another seed, as worlds know it; else itself."""
     for world in WORLDS.values():
         if name in world.models:
-            return getattr(world.models[name], "retraining_of", None) or name
+            return world.models[name].retraining_of or name
     return name
 
 
