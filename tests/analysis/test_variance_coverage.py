@@ -5,6 +5,7 @@ The figures of docs/statistics.md: `pytest -m slow -s tests/analysis/test_varian
 
 import math
 from collections import defaultdict
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -201,6 +202,6 @@ def test_stated_probability_of_a_new_training(n: int) -> None:
     print(f"\nof {n} trainings, stated in tenths: {shares}")
     # Symmetric, rising with what is stated, and too sure at both ends (docs/statistics.md).
     rising = [share for share, _ in shares.values()]
-    assert all(later > earlier - 3 for earlier, later in zip(rising, rising[1:], strict=False))
+    assert all(later > earlier - 3 for earlier, later in pairwise(rising))
     assert 76 <= shares[9][0] <= 92
     assert shares[0][0] + shares[9][0] == pytest.approx(100, abs=3)
