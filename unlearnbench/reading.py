@@ -145,14 +145,19 @@ def load_results(
     experiment, with its sections; `judge` and `study` say whose scores and ratings count where
     there are several ('none': nobody's); each of `trainings` names models that are one model
     trained with several seeds.
+    `folder` may also name results that come with the package: "nano-evidence".
     What is left out, such as a damaged file, is told by `warnings`.  Raises `UserError` for a
     folder without results and for a name that is not there.
     """
+    from unlearnbench.results.shipped import results_folder
+
+    folder, of_experiment = results_folder(Path(folder))
+    experiment = experiment or of_experiment
     warn = partial(warnings.warn, stacklevel=3)  # at the caller's line
-    results, _ = read_results(Path(folder), warn, attacked=True)
+    results, _ = read_results(folder, warn, attacked=True)
     if experiment is None or benchmark is not None:
         results = of_benchmark(results, benchmark, folder)
-    return choose_results(Path(folder), results, experiment, judge, study, warn, trainings)
+    return choose_results(folder, results, experiment, judge, study, warn, trainings)
 
 
 def results_of_run(

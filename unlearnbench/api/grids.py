@@ -28,7 +28,8 @@ def run(*, experiment: str | None = None, progress: bool = False, **options: Any
     _check_one_process()
     requested = RequestedRun.of(without_none({"jobs": 0, **options}), experiment, spelling="{}")
     warn(requested.plan.warnings)
-    return _carried_out(requested, progress, experiment)
+    named = requested.named.name if requested.named else None
+    return _carried_out(requested, progress, named)
 
 
 def attack(folder: str | Path = "results", *, progress: bool = False, **options: Any) -> "Results":

@@ -1,5 +1,6 @@
 """The command line: stdout is the answer, stderr the talk; `--help` and `list` load no torch."""
 
+import os
 import sys
 import warnings
 from collections.abc import Sequence
@@ -47,6 +48,9 @@ def completion(shell: str) -> None:
 
 
 USAGE = 2
+#: Read when torch is loaded: its threads sleep while they wait.  Spinning, they slow down whatever
+#: runs beside them, and most of all themselves.
+_PASSIVE = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
 
 
 @click.group(
@@ -61,7 +65,8 @@ def cli() -> None:
     """Compare methods that make a language model forget.
 
     \b
-    unlearnbench run                                     the nano world, no network needed
+    unlearnbench run                                     a first look, no network needed
+    unlearnbench run --experiment nano-table1            the nano world's whole table
     unlearnbench run --methods icu,kumpr --model neo-125m --forget-set FOLDER
     unlearnbench report --latex
 
@@ -71,6 +76,8 @@ def cli() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its status."""
+    for name, value in _PASSIVE.items():
+        os.environ.setdefault(name, value)
     sys.exit(status_of(arguments))
 
 

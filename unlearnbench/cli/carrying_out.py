@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from unlearnbench.cli.dry_run import print_plan
+from unlearnbench.cli.growing import GrowingTable
 from unlearnbench.reading import to_stderr
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def carry_out(
         return 0
     try:
         with terminating_as_interrupt():
-            outcome = requested.run()
+            outcome = requested.run(preview=GrowingTable() if show is None else None)
     except KeyboardInterrupt:
         done, cells = _n_done(requested.share, requested.store), len(requested.share)
         to_stderr(f"interrupted; {done} of {cells} cells are done, run the same command to go on")
@@ -110,6 +111,8 @@ def _finish(
             to_stderr(f"failed: {result.label}: {result.error} (log: {log})")
     n_new = len(results) - outcome.n_cached
     to_stderr(f"{n_new} cells run, {outcome.n_cached} from before, {outcome.n_failed} failed")
+    if requested.named and (afterwards := requested.named.definition.afterwards):
+        to_stderr(afterwards)
     if requested.experiments[0].profile and not n_new:
         to_stderr("nothing was run, so there is no trace; take another --out")
     return 1 if outcome.n_failed else 0

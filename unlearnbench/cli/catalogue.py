@@ -27,6 +27,7 @@ KINDS = (
     "reports",
     "sections",
     "experiments",
+    "results",
 )
 
 
@@ -103,6 +104,7 @@ def sentences(kind: str) -> dict[str, str]:
     from unlearnbench.experiments.pools.definition import find_pools
     from unlearnbench.experiments.pools.definition import shipped as pools
     from unlearnbench.reporting import sections
+    from unlearnbench.results.shipped import shipped as results
 
     if kind == "models":
         return {name: str(alias) for name, alias in aliases().items() if not alias.is_of_pool}
@@ -112,6 +114,8 @@ def sentences(kind: str) -> dict[str, str]:
         return {name: f"{find_benchmark(name).definition.summary}." for name in benchmarks()}
     if kind == "pools":
         return {name: f"{find_pools(name).definition.summary}." for name in pools()}
+    if kind == "results":  # which `report` reads by the name of the experiment that they are of
+        return {name: f"{find_experiment(name).definition.summary}." for name in results()}
     own = {name: sections.summary(name) for name in sections.names()} if kind == "sections" else {}
     plugins = sections.figures() if kind == "sections" else registry.plugins(kind)
     return own | {name: first_sentence(plugin) for name, plugin in plugins.items()}

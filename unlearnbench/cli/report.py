@@ -156,6 +156,7 @@ def report(
 ) -> int:
     """Print the comparison of the results in DIR (default: results).
 
+    DIR may also name results that come with the package (`unlearnbench list results`).
     Files that are no results are named on stderr and left out, and the exit status is 1.
     A run that is still going does no harm: what it has finished is reported.
     """
@@ -247,6 +248,10 @@ def _read(
     study: str | None,
     trainings: Sequence[str] = (),
 ) -> Results:
+    from unlearnbench.results.shipped import results_folder
+
+    folder, of_experiment = results_folder(folder)
+    experiment = experiment or of_experiment
     every, n_damaged = read_results(folder, attacked=True)
     if experiment is None or benchmark is not None:
         every = of_benchmark(every, benchmark, folder)

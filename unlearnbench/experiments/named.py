@@ -66,6 +66,7 @@ class Definition(_Part):
         min_length=1,
         description="each runs all of [run] with settings of its own",
     )
+    afterwards: str = Field(default="", description="what to do next, said when all is run")
 
     @property
     def variant_names(self) -> list[str]:

@@ -3,12 +3,15 @@
 import logging
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
 from unlearnbench.files.safe_text import redact, visible
+from unlearnbench.results.record import Result
 
+# What a terminal shows of the results so far: a renderable of rich's, or None.
+Preview = Callable[[Sequence[Result]], Any]
 logger = logging.getLogger("unlearnbench")
 
 
@@ -34,6 +37,9 @@ class Progress:
         self.running.discard(title)
         self.n_done += 1
         self.n_failed += failed
+
+    def show(self, results: Iterable[Result]) -> None:
+        """These are the results so far, those of earlier runs too."""
 
     @property
     def seconds(self) -> float:
@@ -116,9 +122,9 @@ class Lines(Progress):
 class Bar(Progress):
     """A bar over the cells with one line per running cell under it, finished ones above."""
 
-    def __init__(self, bar: Any, total: int) -> None:
+    def __init__(self, bar: Any, total: int, preview: Preview | None = None) -> None:
         super().__init__(total)
-        self.bar = bar
+        self.bar, self.preview = bar, preview
         self.all = bar.add_task("starting", total=total, count=f"0/{total}")
         self.lines: dict[str, Any] = {}
 
@@ -139,11 +145,18 @@ class Bar(Progress):
         count = f"{self.n_done}/{self.total}"
         self.bar.update(self.all, advance=1, count=count, description=self.state())
 
+    def show(self, results: Iterable[Result]) -> None:
+        """Draw the table of the results anew, over the bar."""
+        if self.preview is not None:
+            self.bar.above = self.preview(list(results))
+            self.bar.refresh()
+
 
 @contextmanager
-def progress(total: int, show: bool = True) -> Iterator[Progress]:
+def progress(total: int, show: bool = True, preview: Preview | None = None) -> Iterator[Progress]:
     """Bars if a person watches, else lines; log records of the harness go the same way.
 
+    Over the bars stands what `preview` makes of the results so far.
     Nothing of all that where it is not to be shown.
     """
     if not show:
@@ -159,10 +172,20 @@ def progress(total: int, show: bool = True) -> Iterator[Progress]:
     from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as RichProgress
 
+    class Bars(RichProgress):
+        """The bars, under the table of what is measured so far."""
+
+        above: Any = None
+
+        def get_renderables(self) -> Iterable[Any]:
+            if self.above is not None and not self.finished:
+                yield self.above
+            yield from super().get_renderables()
+
     columns = (TextColumn("{task.fields[count]}"), TextColumn("{task.description}", markup=False))
     console = Console(stderr=True)
-    with RichProgress(BarColumn(24), TimeElapsedColumn(), *columns, console=console) as bar:
-        display = Bar(bar, total)
+    with Bars(BarColumn(24), TimeElapsedColumn(), *columns, console=console) as bar:
+        display = Bar(bar, total, preview)
         with _logging_to(_BarHandler(display)):
             yield display
 

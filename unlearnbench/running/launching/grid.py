@@ -21,7 +21,7 @@ from unlearnbench.results.store import Damage, Store
 from unlearnbench.running.cell_run import lost_result
 from unlearnbench.running.launching.launcher import Ended, HowToRun, Launcher, Lost
 from unlearnbench.running.memory.advice import out_of_memory_advice
-from unlearnbench.running.progress import Progress, is_due, logger, progress
+from unlearnbench.running.progress import Preview, Progress, is_due, logger, progress
 from unlearnbench.running.token_bounds import forward_tokens
 
 POLL_SECONDS = 1.0
@@ -67,18 +67,23 @@ class Outcome:
 
 
 def run_grid(
-    cells: Sequence[Cell], store: Store, how: HowToRun, show_progress: bool = True
+    cells: Sequence[Cell],
+    store: Store,
+    how: HowToRun,
+    show_progress: bool = True,
+    preview: Preview | None = None,
 ) -> Outcome:
     """Run what is missing or failed of these cells; the results of all.
 
-    Progress is shown on stderr.
+    Progress is shown on stderr, on a terminal with what `preview` makes of the results so far.
     Raises `UserError` where nothing can be launched, or results cannot be written.
     """
     outcome = Outcome()
     missing = load_finished(cells, store, outcome)
     if missing:
         logs = CellLogs(store.folder / "logs")
-        with progress(len(missing), show_progress) as display:
+        with progress(len(missing), show_progress, preview) as display:
+            display.show(outcome.results.values())
             launcher = _launcher(missing, how, logs)
             run = GridRun(store, launcher, display, logs, how.retries)
             run.run(in_order(missing, how), outcome)
@@ -219,6 +224,7 @@ class GridRun:
     def _keep(self, cell: Cell, result: Result, outcome: Outcome) -> None:
         outcome.results[cell.key] = result
         self._claims.release(cell.key)
+        self._progress.show(outcome.results.values())
 
 
 def _summary(result: Result) -> str:

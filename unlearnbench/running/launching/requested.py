@@ -18,6 +18,26 @@ from unlearnbench.results.tunings import keep_asked
 from unlearnbench.running.launching.grid import Outcome, run_grid, share_of
 from unlearnbench.running.launching.in_process import call_others
 from unlearnbench.running.launching.launcher import HowToRun
+from unlearnbench.running.progress import Preview
+
+FIRST = "nano-first"  # the experiment of who asks for none
+#: Options that say how and where to run, and nothing of what.
+_HOW = frozenset(
+    [
+        "device",
+        "threads",
+        "save_models",
+        "profile",
+        "out",
+        "launcher",
+        "jobs",
+        "shard",
+        "cell_timeout",
+        "retries",
+        "ray_address",
+        "gpus_per_cell",
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -39,9 +59,12 @@ class RequestedRun:
     ) -> "RequestedRun":
         """The run of options by field name of `Experiment`, or of a named experiment with them.
 
+        Where no option says what to compare it is the experiment `nano-first`.
         Raises `UserError` for an option, a value or a thing that cannot be had, before any weights
         are loaded; `spelling` is how it calls an option.
         """
+        if name is None and set(options) <= _HOW:
+            name = FIRST
         if name is None:
             experiment = Experiment.parse(options, spelling)
             return cls((experiment,), make_plan(experiment, download))
@@ -78,9 +101,10 @@ class RequestedRun:
         """Whether other runs see to the rest."""
         return self.experiments[0].shard is not None
 
-    def run(self, show_progress: bool = True) -> Outcome:
+    def run(self, show_progress: bool = True, preview: Preview | None = None) -> Outcome:
         """Run the cells that have no result yet; every result is on disk as soon as it is there.
 
+        A terminal shows what `preview` makes of the results so far.
         Raises `UserError` where nothing can be launched, or results cannot be written.
         """
         plugins = tuple(file for e in self.experiments for file in e.plugin)
@@ -92,7 +116,7 @@ class RequestedRun:
                 record(self.store.folder, self.named, self.cells)
             keep_asked(self.store.folder, (cell.identity for cell in self.plan.cells))
             how = HowToRun.of(self.experiments[0], self.plan.jobs, plugins)
-            outcome = run_grid(self.share, self.store, how, show_progress)
+            outcome = run_grid(self.share, self.store, how, show_progress, preview)
             call_others(None)
             return outcome
 
