@@ -24,6 +24,13 @@ if threading.current_thread() is threading.main_thread():
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks at it
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Each worker of `-n` begins with a part of its own: a module's fixtures are made once."""
+    if getattr(config.option, "numprocesses", None) and config.option.dist == "no":
+        config.option.dist = "worksteal"
+
+
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> None:
     """Small models are slower with more threads, and results are the same on every machine."""
@@ -49,6 +56,16 @@ def shared() -> Path:
     if not path.is_dir():
         pytest.skip(f"real data not found at {path}; set UNLEARNBENCH_SHARED to its folder")
     return path
+
+
+@pytest.fixture(scope="session")
+def nano_data(tmp_path_factory) -> Path:
+    """The nano world's data, written into an empty cache; a test that changes it takes a copy."""
+    from unlearnbench import nano
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("UNLEARNBENCH_CACHE", str(tmp_path_factory.mktemp("nano")))
+        return nano.data_path()
 
 
 @pytest.fixture(scope="module")

@@ -2,8 +2,6 @@
 
 import os
 import random
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import Any, ClassVar
 import pytest
 import torch
 from click.testing import CliRunner
+from fault_cases import pytest_in
 
 from unlearnbench import registry
 from unlearnbench.cli import cli
@@ -248,13 +247,13 @@ def registered() -> Iterator[None]:
 
 
 def test_new_writes_plugins_whose_tests_pass_at_once(tmp_path: Path) -> None:
+    own = tmp_path / "own"
     for kind in ("method", "wrapper", "task", "report"):
-        done = CliRunner().invoke(cli, ["new", kind, f"own_{kind}", "--out", str(tmp_path)])
+        done = CliRunner().invoke(cli, ["new", kind, f"own_{kind}", "--out", str(own)])
         assert done.exit_code == 0, done.output
-        assert (tmp_path / f"test_own_{kind}.py").is_file()
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
-    tests = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
-    assert tests.returncode == 0, tests.stdout + tests.stderr
+        assert (own / f"test_own_{kind}.py").is_file()
+    tests = pytest_in(own, tmp_path / "told", str(own))
+    assert tests.status == 0, tests.out + tests.err
 
 
 @pytest.mark.parametrize("name", ["icu", "My Method", "class", "9lives", "_1", "torch"])

@@ -28,55 +28,57 @@ HELP = {"pydantic", "importlib.metadata", "email"}  # what not even a listing ma
 REPORT = {"numpy", "scipy"}  # for intervals
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        ["--help"],
-        ["run", "--help"],
-        ["report", "--help"],
-        ["list"],
-        ["list", "methods"],
-        ["list", "models"],
-        ["list", "tasks"],
-        ["list", "reports"],
-        ["list", "sections"],
-        ["list", "experiments"],
-        ["show", "icu"],
-        ["show", "protocol"],
-        ["show", "result"],
-        ["show", "neo-1.3b"],
-        ["show", "experiment"],
-        ["show", "nano-table1"],
-        ["completion", "fish"],
-    ],
-    ids=" ".join,
-)
-def test_help_list_and_show_load_nothing_heavy(command):
-    status, loaded, told = loaded_by(command)
-    assert (status, told) == (0, "")
-    assert not loaded & HEAVY
+LIGHT = [
+    ["--help"],
+    ["run", "--help"],
+    ["report", "--help"],
+    ["list"],
+    ["list", "methods"],
+    ["list", "models"],
+    ["list", "tasks"],
+    ["list", "reports"],
+    ["list", "sections"],
+    ["list", "experiments"],
+    ["show", "icu"],
+    ["show", "protocol"],
+    ["show", "result"],
+    ["show", "neo-1.3b"],
+    ["show", "experiment"],
+    ["show", "nano-table1"],
+    ["completion", "fish"],
+]
 
 
-def loaded_by(command: list[str], folder: Path | None = None) -> tuple[int, set[str], str]:
-    """A command's exit status, the modules in its process when it ends, and its talk."""
+def test_help_list_and_show_load_nothing_heavy():
+    every, told = loaded_by(*LIGHT)
+    assert told == ""
+    for command, (status, loaded) in zip(LIGHT, every, strict=True):
+        assert status == 0, command
+        assert not loaded & HEAVY, command
+
+
+def loaded_by(
+    *commands: list[str], folder: Path | None = None
+) -> tuple[list[tuple[int, set[str]]], str]:
+    """Of commands in one new process: exit status and modules after each, and their talk."""
     code = (
         "import sys\nfrom unlearnbench.cli import status_of\n"
-        f"status = status_of({command!r})\n"
-        "print('LOADED', status, *sys.modules)"
+        f"for command in {commands!r}:\n    status = status_of(command)\n"
+        "    print('\\nLOADED', status, *sys.modules)"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=folder
     )
-    _, status, *loaded = done.stdout.splitlines()[-1].split()
-    return int(status), set(loaded), done.stderr
+    lines = [line.split()[1:] for line in done.stdout.splitlines() if line.startswith("LOADED ")]
+    return [(int(status), set(loaded)) for status, *loaded in lines], done.stderr
 
 
-@pytest.mark.parametrize("command", [["--help"], ["run", "--help"], ["tune", "--help"]])
-def test_help_reads_no_schema_and_looks_for_no_plugin(command):
-    status, loaded, _ = loaded_by(command)
-    assert status == 0
-    assert not loaded & (HEAVY | HELP)
-    assert not {name for name in loaded if name.startswith("unlearnbench.methods")}
+def test_help_reads_no_schema_and_looks_for_no_plugin():
+    every, _ = loaded_by(["--help"], ["run", "--help"], ["tune", "--help"])
+    assert [status for status, _ in every] == [0, 0, 0]
+    for _, loaded in every:
+        assert not loaded & (HEAVY | HELP)
+        assert not {name for name in loaded if name.startswith("unlearnbench.methods")}
 
 
 def test_a_report_loads_only_what_its_intervals_take(tmp_path):
@@ -84,7 +86,7 @@ def test_a_report_loads_only_what_its_intervals_take(tmp_path):
     for number, one in enumerate(golden_results()):
         identity = {"number": number}
         store.save(one.model_copy(update={"identity": identity, "key": key_of(identity)}))
-    status, loaded, told = loaded_by(["report", "results"], tmp_path)
+    ((status, loaded),), told = loaded_by(["report", "results"], folder=tmp_path)
     assert status == 0, told
     assert loaded & HEAVY <= REPORT
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 import tiny
-from fault_cases import copy
+from fault_cases import changed, copy, forked_cli, wait_until
+from fault_cases import forked_workers as forked_workers
 from tiny import all_numbers, cli
 
 from unlearnbench.results.store import Store
@@ -236,6 +237,7 @@ def test_two_workers_give_the_same_numbers(undisturbed, world, tmp_path):
     assert all_numbers(tmp_path) == all_numbers(undisturbed[0])
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_a_cell_that_kills_its_worker_is_the_only_one_lost(undisturbed, world, tmp_path):
     deadly = tmp_path / "deadly.py"
     deadly.write_text(DEADLY)
@@ -251,6 +253,7 @@ def test_a_cell_that_kills_its_worker_is_the_only_one_lost(undisturbed, world, t
         "model + KUMPR": None,
         "model + Push": None,
     }
+    assert changed(undisturbed[0], tmp_path) == []
 
 
 def test_the_order_of_rows_is_the_one_asked_for_now(undisturbed, world):
@@ -293,10 +296,14 @@ def test_of_a_launchers_processes_the_first_one_talks(world, tmp_path, monkeypat
 
 
 def test_killed_and_started_again_gives_the_same_table(undisturbed, world, tmp_path):
-    kill_after(world, tmp_path, n_cells=1, seconds=0.05)
-    status, table, told = cli(*world.options(tmp_path))
+    run = forked_cli(tmp_path / "driver", *world.options(tmp_path / "out"))
+    wait_until(lambda: n_cells_in(tmp_path / "out") >= 1, of=run)
+    time.sleep(0.05)
+    run.signal(signal.SIGKILL)
+    run.wait()
+    status, table, told = cli(*world.options(tmp_path / "out"))
     assert (status, table) == (0, undisturbed[1]), told
-    assert all_numbers(tmp_path) == all_numbers(undisturbed[0])
+    assert all_numbers(tmp_path / "out") == all_numbers(undisturbed[0])
 
 
 @pytest.mark.slow
@@ -305,21 +312,24 @@ def test_killed_at_five_random_moments(undisturbed, world, tmp_path):
 
     dice = random.Random(time.time_ns())
     for _ in range(5):
-        kill_after(world, tmp_path, n_cells=0, seconds=dice.uniform(0.0, 12.0))
+        process = world.start(*world.options(tmp_path))
+        time.sleep(dice.uniform(0.0, 12.0))
+        process.kill()
+        process.communicate()
     done = world.run(*world.options(tmp_path))
     assert (done.returncode, done.stdout) == (0, undisturbed[1]), done.stderr
     assert all_numbers(tmp_path) == all_numbers(undisturbed[0])
 
 
 def test_an_interrupt_says_how_to_go_on(world, tmp_path):
-    process = world.start(*world.options(tmp_path, "--max-epochs", "5000"))
-    wait_for_cells(process, tmp_path, 1)
-    process.send_signal(signal.SIGINT)
-    shown, told = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert shown == ""
-    assert "of 3 cells are done, run the same command to go on" in told
-    assert Store(tmp_path).load_all()[1] == []
+    out = tmp_path / "out"
+    run = forked_cli(tmp_path / "driver", *world.options(out, "--max-epochs", "5000"))
+    wait_until(lambda: n_cells_in(out) >= 1, of=run)
+    run.signal(signal.SIGINT)
+    ended = run.wait()
+    assert (ended.status, ended.out) == (130, ""), ended.err
+    assert "of 3 cells are done, run the same command to go on" in ended.err
+    assert Store(out).load_all()[1] == []
 
 
 def test_tune_writes_rates_that_runs_then_use(world, tmp_path):
@@ -460,17 +470,5 @@ def test_a_run_by_another_schedule_is_another_cell_with_its_own_row(undisturbed,
     assert "Schedule of model + KUMPR (" in " ".join(report.split())
 
 
-def wait_for_cells(process, out: Path, n_cells: int) -> None:
-    limit = time.monotonic() + 120
-    while len(list((out / "cells").glob("*.json"))) < n_cells:
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < limit
-        time.sleep(0.01)
-
-
-def kill_after(world, out: Path, n_cells: int, seconds: float) -> None:
-    process = world.start(*world.options(out))
-    wait_for_cells(process, out, n_cells)
-    time.sleep(seconds)
-    process.kill()
-    process.communicate()
+def n_cells_in(out: Path) -> int:
+    return len(list((out / "cells").glob("*.json")))

@@ -203,18 +203,10 @@ def test_an_encoder_without_numbers_has_no_neighbours(root, encoder, monkeypatch
     assert not (root / "embeddings").exists(), "and nothing of it is kept"
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    """The nano world's data, made once."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("UNLEARNBENCH_CACHE", str(tmp_path_factory.mktemp("made")))
-        yield nano.data_path()
-
-
 @pytest.fixture
-def kept(made, root):
+def kept(nano_data, root):
     """A copy of the data in the test's own cache."""
-    return Path(shutil.copytree(made, root / made.name))
+    return Path(shutil.copytree(nano_data, root / nano_data.name))
 
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)

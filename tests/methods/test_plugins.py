@@ -1,6 +1,5 @@
 """The two example plugins run through the harness unchanged; every method keeps the contract."""
 
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fault_cases import pytest_in
 from unlearning_fakes import MaExaminer, forget_set, memorise, tiny_model
 
 from unlearnbench import registry
@@ -62,18 +62,10 @@ def test_er_package_unlearns(er: Any) -> None:
     forgets(er)
 
 
-def test_the_tests_of_the_er_package_pass_as_a_third_party_runs_them() -> None:
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", "."]
-    path = os.pathsep.join([str(ER), os.environ["PYTHONPATH"]])
-    done = subprocess.run(
-        [*command, "tests"],
-        cwd=ER.parent,
-        env={**os.environ, "PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "3 passed" in done.stdout
+def test_the_tests_of_the_er_package_pass_as_a_third_party_runs_them(tmp_path: Path) -> None:
+    done = pytest_in(ER.parent, tmp_path, "--rootdir", ".", "tests", path=ER)
+    assert done.status == 0, done.out + done.err
+    assert "3 passed" in done.out
 
 
 def test_er_package_declares_its_entry_point() -> None:

@@ -76,9 +76,13 @@ def plain_generate(
 
 
 def assert_equal_to_plain(
-    model: LanguageModel, rows: Sequences, protocols: Iterable[Protocol], n: int
+    model: LanguageModel,
+    rows: Sequences,
+    protocols: Iterable[Protocol],
+    n: int,
+    written: plain_loop.Written | None = None,
 ) -> list[ExtractionScores]:
-    written = plain_continuations(model, rows)
+    written = plain_continuations(model, rows) if written is None else written
     scores = [extraction_scores(model, rows, protocol, n, batch_size=4) for protocol in protocols]
     for protocol, ours in zip(protocols, scores, strict=True):
         plain = plain_loop.scores(rows, written, protocol, n)
@@ -105,12 +109,13 @@ def test_equals_plain_generation_before_and_after_unlearning(architecture: str) 
     assert 0.0 < el_after < el_before
 
 
-@pytest.mark.parametrize("n", [1, 10])
-def test_other_n_grams_and_the_models_own_end_of_sequence(n: int) -> None:
+def test_other_n_grams_and_the_models_own_end_of_sequence() -> None:
     model, rows = tiny_model("opt")
     written = plain_generate(model, rows.input_ids[:, :9].tolist(), 30)
     assert any(ids[-1] == EOS and len(ids) < 30 for ids in written), "no case ends early"
-    assert_equal_to_plain(model, rows, [Protocol(), Protocol.named("released")], n)
+    every = plain_continuations(model, rows)
+    for n in (1, 10):
+        assert_equal_to_plain(model, rows, [Protocol(), Protocol.named("released")], n, every)
 
 
 def test_an_untrained_model_and_a_model_without_end_of_sequence() -> None:
@@ -206,6 +211,7 @@ def test_real_rows_on_gpt_neo(shared: Path) -> None:
     assert np.mean(after.ma) < np.mean(known.ma)
 
 
+@pytest.mark.slow
 def test_real_text_on_llama_with_bos(shared: Path) -> None:
     model = shared_model(shared / "models" / "stories260K")
     rows = story_rows(model, 2, 30)

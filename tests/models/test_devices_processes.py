@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 import tiny
+from fault_cases import on_two_ranks
 from unlearning_fakes import tiny_model
 
+from unlearnbench.cli import status_of
 from unlearnbench.models.devices import ranks
 from unlearnbench.results.record import Result
 from unlearnbench.results.store import Store
@@ -70,8 +72,9 @@ def alone(world: tiny.TinyWorld) -> dict[str, Result]:
 
 def run_alone(world: tiny.TinyWorld, methods: str) -> dict[str, Result]:
     out = world.folder / "alone"
-    done = world.run(*options(world, out, methods, "--jobs", "0"))
-    assert done.returncode == 0, done.stderr
+    with tiny.at_home(world):
+        status, _, told = tiny.cli(*options(world, out, methods))
+    assert status == 0, told
     return by_method(out)
 
 
@@ -117,28 +120,44 @@ def check_equal(got: Result, want: Result) -> None:
         assert got.costs[phase].generated_tokens == cost.generated_tokens
 
 
+def forked_on_two(world: tiny.TinyWorld, arguments: list[str]) -> tuple[str, str]:
+    """Stdout and stderr of two forks of this process, which has torch loaded."""
+    with tiny.at_home(world):
+        ended = on_two_ranks(world.folder / "forks", lambda: status_of(arguments))
+    return "".join(one.out for one in ended), "".join(one.err for one in ended)
+
+
+def launched_on_two(world: tiny.TinyWorld, arguments: list[str]) -> tuple[str, str]:
+    """The same of two processes that torchrun starts."""
+    done = on_two(world, TORCHRUN, arguments)
+    return done.stdout, done.stderr
+
+
+@pytest.mark.parametrize(
+    "started", [forked_on_two, pytest.param(launched_on_two, marks=pytest.mark.slow)]
+)
 def test_two_processes_give_the_numbers_of_one(
-    world: tiny.TinyWorld, alone: dict[str, Result]
+    world: tiny.TinyWorld, alone: dict[str, Result], started
 ) -> None:
     """And a method that fails in one of them fails alone, in both, while the others are saved.
 
     So are the models: the process that writes them must not shut the other one out.
     """
-    out = world.folder / "two"
+    out = world.folder / started.__name__
     more = ("--plugin", str(world.folder / "lame.py"), "--save-models")
-    done = on_two(world, TORCHRUN, options(world, out, "kumpr,icu,lame", *more))
+    shown, told = started(world, options(world, out, "kumpr,icu,lame", *more))
     kept = {folder.name for folder in (out / "models").iterdir()}
     assert kept == {r.key for r in by_method(out).values() if r.method.name in ("kumpr", "icu")}
-    assert "process 1 failed: RuntimeError: a foot is missing" in done.stderr
-    assert "torch.distributed" not in done.stdout
+    assert "process 1 failed: RuntimeError: a foot is missing" in told
+    assert "torch.distributed" not in shown
     found = by_method(out)
     assert found["lame"].status == "failed"
     assert "process 1 failed" in str(found["lame"].error)
     for name in ("none", "kumpr", "icu"):
         check_equal(found[name], alone[name])
     assert found["icu"].identity["training"] == {"n_processes": 2}
-    assert done.stdout.count("EL10") >= 1  # one table: only the first process talks
-    assert done.stdout.count("model + ICU †") == 1
+    assert shown.count("EL10") >= 1  # one table: only the first process talks
+    assert shown.count("model + ICU †") == 1
 
 
 @pytest.mark.slow

@@ -177,7 +177,7 @@ def test_listing_aliases_loads_no_torch() -> None:
     assert shown.stdout.strip() == "False"
 
 
-@pytest.mark.parametrize("offline", ["0", "1"])
+@pytest.mark.parametrize("offline", ["0", pytest.param("1", marks=pytest.mark.slow)])
 def test_a_model_that_cannot_be_fetched_is_told(offline: str, tmp_path: Path) -> None:
     # A proxy nobody listens at stands for a machine without a network.
     environment = os.environ | {

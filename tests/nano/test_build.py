@@ -14,7 +14,7 @@ from unlearnbench.errors import UserError
 from unlearnbench.files.hashing import file_sha256
 from unlearnbench.nano import data as cache
 from unlearnbench.nano import tofu_data
-from unlearnbench.nano.builder import encoder, tofu, train
+from unlearnbench.nano.builder import build, encoder, tofu, train
 from unlearnbench.nano.builder.recipes import RECIPES, Stage
 from unlearnbench.nano.corpus import TrainingData
 from unlearnbench.nano.tofu_data import make_questions
@@ -22,15 +22,39 @@ from unlearnbench.nano.tokenizer import load_tokenizer
 from unlearnbench.nano.world.dice import Dice
 
 
-@pytest.fixture(scope="module")
-def rows():
-    return cache.make_world_and_rows()[1]
+@pytest.fixture
+def rows(world_and_rows):
+    return world_and_rows[1]
+
+
+# A step reads as many tokens as a machine trains on in a second; here it reads a few.
+STAGES = tuple(
+    dataclasses.replace(stage, text_windows=windows, rows=2, forget_rows=min(1, stage.forget_rows))
+    for stage, windows in zip(RECIPES["nano-neo"].stages, (2, 1), strict=True)
+)
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory):
-    out = tmp_path_factory.mktemp("built")
-    build_models(["nano-neo", "nano-retrained", "encoder", "nano-tofu-retain90"], out, 0.003)
+def built(tmp_path_factory, world_and_rows):
+    """A whole build of few steps, which read less than real ones, and less is measured after."""
+    out, shipped = tmp_path_factory.mktemp("built"), load_tokenizer().to_str()
+    make_anew, measured = cache.make_world_and_rows, build._measured
+
+    def make(tokenizer=None, seed=cache.SEED):
+        """The rows depend on the tokenizer and the seed alone, and a build asks six times."""
+        same = seed == cache.SEED and (tokenizer is None or tokenizer.to_str() == shipped)
+        return world_and_rows if same else make_anew(tokenizer, seed)
+
+    def few(tokenizer, n_rows):
+        rows, texts = measured(tokenizer, n_rows)
+        return {"unseen": rows["unseen"]}, {name: some[:3] for name, some in texts.items()}
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cache, "make_world_and_rows", make)
+        patch.setattr(build, "_measured", few)
+        for name in ("nano-neo", "nano-retrained"):
+            patch.setitem(RECIPES, name, dataclasses.replace(RECIPES[name], stages=STAGES))
+        build_models(["nano-neo", "nano-retrained", "encoder", "nano-tofu-retain90"], out, 0.003)
     return out
 
 
@@ -65,7 +89,7 @@ def test_a_build_records_what_it_did(built):
         for line in (built / "nano-neo" / "training_log.jsonl").read_text().splitlines()
     ]
     assert (log[-1]["stage"], log[-1]["step"]) == (1, 2)
-    assert record["figures"]["text_tokens"] == 3 * (8 + 6) * 512
+    assert record["figures"]["text_tokens"] == 3 * (2 + 1) * 512
     assert len(record["figures"]["text_sha256"]) == 2
 
 
@@ -123,6 +147,7 @@ def test_questions_are_read_in_the_spare_way_now_and_then():
 
 
 def test_a_build_leaves_threads_and_random_numbers_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr("unlearnbench.nano.builder.build.prepare", lambda out: None)
     monkeypatch.setattr("unlearnbench.nano.builder.build.build_encoder", lambda *_: torch.rand(3))
     torch.manual_seed(5)
     expected = torch.rand(1)

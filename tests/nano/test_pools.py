@@ -17,16 +17,10 @@ from unlearnbench.nano.builder import other_rows
 from unlearnbench.nano.builder import pools as builder
 from unlearnbench.nano.builder.pools import MADE, is_made
 from unlearnbench.nano.builder.recipes import ON_DEMAND, RECIPES
-from unlearnbench.nano.data import make_world_and_rows
 from unlearnbench.nano.rows import ROW_LENGTH
 from unlearnbench.nano.tofu_data import make_questions
 from unlearnbench.nano.tokenizer import load_tokenizer
 from unlearnbench.nano.world.dice import Dice
-
-
-@pytest.fixture(scope="module")
-def world_and_rows():
-    return make_world_and_rows()
 
 
 def _share_held(rows, original):

@@ -1,11 +1,9 @@
 """The judge end to end against a real OpenAI-compatible server with a real, if tiny, model."""
 
 import json
-import os
+import signal
 import socket
-import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -13,6 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from fault_cases import forked, wait_until
 from judge_fakes import cell, save
 
 from unlearnbench.cli import status_of
@@ -74,30 +73,33 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]
         one.bind(("127.0.0.1", 0))
         port = one.getsockname()[1]
     command = [
-        sys.executable, "-m", "transformers.cli.transformers", "serve", str(folder / "model"),
+        "transformers", "serve", str(folder / "model"),
         *("--host", "127.0.0.1", "--port", str(port), "--device", "cpu"),
     ]  # fmt: skip
-    with (folder / "log").open("w") as log:
-        environment = {**os.environ, "HF_HOME": str(folder), "OMP_NUM_THREADS": "1"}
-        process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
-        try:
-            _wait_until_up(f"http://127.0.0.1:{port}/health", process, folder / "log")
-            yield f"http://127.0.0.1:{port}/v1", str(folder / "model")
-        finally:
-            process.terminate()
-            process.wait(timeout=30)
+
+    def serve() -> int:
+        from transformers.cli.transformers import main
+
+        sys.argv = command
+        main()
+        return 0
+
+    run = forked(folder / "told", serve)  # which has torch loaded
+    try:
+        # Seconds of CPU time, but machines are busy.
+        wait_until(lambda: _is_up(f"http://127.0.0.1:{port}/health"), seconds=600, of=run)
+        yield f"http://127.0.0.1:{port}/v1", str(folder / "model")
+    finally:
+        run.signal(signal.SIGTERM)
+        run.wait(30)
 
 
-def _wait_until_up(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    give_up = time.monotonic() + 600  # seconds of CPU time, but machines are busy
-    while time.monotonic() < give_up:
-        assert process.poll() is None, log.read_text()[-2000:]
-        try:
-            urllib.request.urlopen(url, timeout=5).close()
-            return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.1)
-    pytest.fail(f"the server did not come up: {log.read_text()[-2000:]}")
+def _is_up(url: str) -> bool:
+    try:
+        urllib.request.urlopen(url, timeout=5).close()
+    except (urllib.error.URLError, OSError):
+        return False
+    return True
 
 
 def test_a_real_server_fills_the_gpt_column(

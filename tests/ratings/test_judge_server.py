@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from fault_cases import forked_cli
 from judge_fakes import (
     KEY,
     Asked,
@@ -18,7 +19,6 @@ from judge_fakes import (
     run_judge,
     save,
     serving,
-    start_judge,
 )
 
 from unlearnbench.ratings.judge.client import STOP_AFTER
@@ -211,10 +211,10 @@ def test_a_killed_run_goes_on_without_paying_twice(tmp_path: Path) -> None:
         return good(asked, 0) if len(server.candidates) <= 7 else Step(wait=never)
 
     with serving(script) as server:
-        process = start_judge(command(folder, server, "--timeout", "300"))
+        run = forked_cli(tmp_path / "told", *command(folder, server, "--timeout", "300"))
         _wait_for(lambda: len(server.candidates) > 7 and _count_lines(folder) == 7)
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
+        run.signal(signal.SIGKILL)
+        run.wait()
         answered = {r.item for r in replies_in(folder)}
         assert len(answered) == 7
         (path,) = (folder / "judge").glob("*.jsonl")
@@ -226,15 +226,15 @@ def test_a_killed_run_goes_on_without_paying_twice(tmp_path: Path) -> None:
         assert len(replies_in(folder)) == 20
 
 
-def test_an_interrupted_run_exits_130(folder: Path) -> None:
+def test_an_interrupted_run_exits_130(folder: Path, tmp_path: Path) -> None:
     with serving(lambda asked, n: Step(wait=threading.Event())) as server:
-        process = start_judge(command(folder, server, "--timeout", "300"))
+        run = forked_cli(tmp_path / "told", *command(folder, server, "--timeout", "300"))
         _wait_for(lambda: bool(server.asked))
-        process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "run the same command to go on" in err
-    assert "Traceback" not in err
+        run.signal(signal.SIGINT)
+        ended = run.wait(60)
+    assert ended.status == 130
+    assert "run the same command to go on" in ended.err
+    assert "Traceback" not in ended.err
 
 
 def test_the_key_is_in_no_file_and_no_output(folder: Path, capfd: Output) -> None:
@@ -251,8 +251,7 @@ def test_the_key_is_in_no_file_and_no_output(folder: Path, capfd: Output) -> Non
 
     with serving(script) as server:
         assert run_judge(folder, server, "--concurrency", "1") == 1
-        process = start_judge(command(folder, server, "--dry-run"))
-        told = "".join(process.communicate(timeout=60))
+        run_judge(folder, server, "--dry-run")
     out, err = capfd.readouterr()
     assert "Your key is [OPENAI_API_KEY]. Final score: 3" in [r.reply for r in replies_in(folder)]
     assert "bad Bearer [OPENAI_API_KEY]" in err
@@ -262,7 +261,7 @@ def test_the_key_is_in_no_file_and_no_output(folder: Path, capfd: Output) -> Non
         for path, content in files.items()
     ]
     assert len(contents) > 3
-    assert not any(part in text for text in (*contents, out, err, told) for part in (KEY, KEY[:9]))
+    assert not any(part in text for text in (*contents, out, err) for part in (KEY, KEY[:9]))
 
 
 def test_the_newer_name_of_the_token_limit_is_found(folder: Path) -> None:

@@ -19,6 +19,7 @@ from fault_cases import (
     wait_until,
     with_plugin,
 )
+from fault_cases import forked_workers as forked_workers
 from fault_cases import undisturbed as undisturbed
 from fault_cases import world as world
 from stored_cases import make_result
@@ -89,6 +90,7 @@ EDITS = (
         pytest.param(HALF_SENT, id="while it sends its result", marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.usefixtures("forked_workers")
 def test_a_killed_worker_costs_nothing_but_time(world, tmp_path, body):
     command = with_plugin(world, tmp_path, methods(dies=body), tmp_path / "out", "dies")
     status, table, told = cli(*command, "--jobs", "1", "--retries", "1")
@@ -118,6 +120,7 @@ def test_a_method_that_always_crashes_fails_alone(undisturbed, world, tmp_path):
     assert "failed: its process was killed by signal 11" in log.read_text()
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_a_worker_whose_child_outlives_it_is_missed_all_the_same(undisturbed, world, tmp_path):
     out = copy(undisturbed[0], tmp_path)
     command = with_plugin(world, tmp_path, methods(parent=LEAVES_A_CHILD), out, "parent")
@@ -133,6 +136,7 @@ def test_a_worker_whose_child_outlives_it_is_missed_all_the_same(undisturbed, wo
         pytest.param(DEAF, id="deaf to signals", marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.usefixtures("forked_workers")
 def test_a_method_that_hangs_is_stopped_and_fails_alone(undisturbed, world, tmp_path, body):
     out = copy(undisturbed[0], tmp_path)
     command = with_plugin(world, tmp_path, methods(hangs=body), out, "hangs")

@@ -5,11 +5,13 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from fault_cases import forked
 from torch.autograd.graph import saved_tensors_hooks
 from transformers import (
     AutoModelForCausalLM,
@@ -291,22 +293,24 @@ def test_advice_names_what_was_asked_for_and_what_is_not_tried_yet() -> None:
     assert out_of_memory_advice(None, cell()).startswith("killed by signal 9")
 
 
-def test_a_real_failed_allocation_is_recognised() -> None:
-    code = """
-import resource, torch
-from unlearnbench.running.memory.advice import is_out_of_memory
-now = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
-resource.setrlimit(resource.RLIMIT_AS, (now + 2**28, now + 2**28))
-for take in (lambda: torch.empty(2**31), lambda: bytearray(2**31)):
-    try:
-        take()
-    except (RuntimeError, MemoryError) as error:
-        print(is_out_of_memory(error), type(error).__name__)
-"""
+def _fail_to_allocate() -> int:
+    import resource
+
+    now = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (now + 2**28, now + 2**28))
+    for take in (lambda: torch.empty(2**31), lambda: bytearray(2**31)):
+        try:
+            take()
+        except (RuntimeError, MemoryError) as error:
+            print(is_out_of_memory(error), type(error).__name__)
+    return 0
+
+
+def test_a_real_failed_allocation_is_recognised(tmp_path: Path) -> None:
     if not sys.platform.startswith("linux"):
         pytest.skip("RLIMIT_AS and /proc are Linux's")
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["True", "RuntimeError", "True", "MemoryError"]
+    ended = forked(tmp_path / "told", _fail_to_allocate).wait()
+    assert ended.out.split() == ["True", "RuntimeError", "True", "MemoryError"], ended.err
 
 
 MEASURED = """
@@ -350,7 +354,7 @@ def step(network, n):
 libraries()
 _reset_peak_memory()
 before = peak_memory_bytes()
-step(GPTNeoForCausalLM(GPTNeoConfig(**shape)), 3)
+step(GPTNeoForCausalLM(GPTNeoConfig(**shape)), 2)  # the second has the optimiser's state
 print(json.dumps([can_reset, peak_memory_bytes() - before]))
 """
 LARGE = {

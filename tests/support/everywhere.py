@@ -6,6 +6,7 @@ process ends with.
 
 import sys
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -60,12 +61,14 @@ def every(strategy: Strategy) -> dict[str, Trained]:
     return {name: trained(name, strategy) for name in gradient_methods()}
 
 
-if __name__ == "__main__":
-    file, *deepspeed = sys.argv[1:]
+def save_every(file: str | Path, deepspeed: str | None = None) -> None:
+    """Train with the processes that the environment tells of; the first one saves."""
     torch.set_num_threads(1)
     with ranks.together():
-        made = every(
-            Strategy(n_processes=ranks.world_size(), deepspeed=deepspeed[0] if deepspeed else None)
-        )
+        made = every(Strategy(n_processes=ranks.world_size(), deepspeed=deepspeed))
         if ranks.is_first():
             torch.save({n: (one.losses, one.weights) for n, one in made.items()}, file)
+
+
+if __name__ == "__main__":
+    save_every(*sys.argv[1:])

@@ -7,14 +7,18 @@ PYTEST_DONT_REWRITE: the test has imported it before pytest can.
 import contextlib
 import ctypes
 import json
+import multiprocessing
 import os
 import signal
+import socket
 import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import tiny
@@ -212,6 +216,56 @@ def forked(folder: Path, work: Callable[[], int]) -> Fork:
 def forked_cli(folder: Path, *arguments: object) -> Fork:
     """A command line in a fork."""
     return forked(folder, lambda: status_of([str(a) for a in arguments]))
+
+
+@pytest.fixture
+def forked_workers(monkeypatch) -> None:
+    """Worker processes are forks, with torch loaded: how new ones start is other tests' subject."""
+    context = multiprocessing.get_context("fork")
+
+    def process(target, args):
+        return context.Process(target=_with_own_streams, args=(target, args))
+
+    forking = SimpleNamespace(Pipe=context.Pipe, Process=process)
+    monkeypatch.setattr(
+        "unlearnbench.running.launching.local_processes.multiprocessing",
+        SimpleNamespace(get_context=lambda _: forking),
+    )
+
+
+def _with_own_streams(target: Callable[..., None], arguments: tuple) -> None:
+    """Those of the process, which a worker redirects, not what a test collects them in."""
+    sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
+    target(*arguments)
+
+
+def on_two_ranks(folder: Path, work: Callable[[], int]) -> list[Ended]:
+    """Do work in two forks, each told its rank as by a launcher of processes."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(one.getsockname()[1])}
+
+    def as_rank(rank: int) -> int:
+        of_rank = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2"}
+        os.environ.update(place | of_rank | {"LOCAL_WORLD_SIZE": "2"})
+        return work()
+
+    runs = [forked(folder / f"rank{rank}", partial(as_rank, rank)) for rank in range(2)]
+    return [run.wait(1800) for run in runs]
+
+
+def pytest_in(folder: Path, told: Path, *arguments: str, path: Path | None = None) -> Ended:
+    """Run pytest as somebody else does: in their folder, without our configuration and plugins."""
+
+    def work() -> int:
+        os.chdir(folder)
+        if path is not None:
+            sys.path.insert(0, str(path))
+        for variable in [name for name in os.environ if name.startswith("PYTEST_")]:
+            del os.environ[variable]
+        return int(pytest.main(["-q", "-p", "no:cacheprovider", "-p", "no:xdist", *arguments]))
+
+    return forked(told, work).wait(1800)
 
 
 def processes_of(folder: Path) -> list[int]:

@@ -1,10 +1,7 @@
 """For the tests of the judge: finished cells with known texts, and a server that does as told."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -214,21 +211,3 @@ def command(folder: Path, server: FakeServer, *more: str) -> list[str]:
 def run_judge(folder: Path, server: FakeServer, *more: str) -> int:
     """The exit status of asking that server."""
     return status_of(command(folder, server, *more))
-
-
-_PROGRAM = "import judge_fakes; from unlearnbench.cli import main; main()"
-
-
-def start_judge(arguments: Sequence[str]) -> "subprocess.Popen[str]":
-    """The command line as its own process."""
-    return subprocess.Popen(
-        [sys.executable, "-c", _PROGRAM, *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": _search_path()},
-    )
-
-
-def _search_path() -> str:
-    return os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])

@@ -46,11 +46,19 @@ def _n_grams(ids: list[int], n: int) -> list[tuple[int, ...]]:
 
 
 @torch.no_grad()
-def greedy(network: Any, prompt: list[int], new_tokens: int, eos: int) -> list[int]:
-    """One pass over everything for each token."""
-    ids = list(prompt)
+def greedy(
+    network: Any,
+    prompt: list[int],
+    new_tokens: int,
+    eos: int,
+    known: dict[tuple[int, ...], int] | None = None,
+) -> list[int]:
+    """One pass over everything for each token, unless `known` has what follows those before it."""
+    ids, known = list(prompt), {} if known is None else known
     while len(ids) < len(prompt) + new_tokens:
-        ids.append(int(row_logits(network, ids)[-1].argmax()))
+        if tuple(ids) not in known:
+            known[tuple(ids)] = int(row_logits(network, ids)[-1].argmax())
+        ids.append(known[tuple(ids)])
         if ids[-1] == eos:
             break
     return ids[len(prompt) :]

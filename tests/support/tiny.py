@@ -5,10 +5,13 @@ import io
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -134,9 +137,16 @@ def sentence(dice: random.Random, n_words: int) -> str:
 
 
 def build(folder: Path) -> TinyWorld:
-    """Write the whole world from a seed."""
-    dice = random.Random(7)
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write the whole world into a folder."""
+    shutil.copytree(_built().name, folder, dirs_exist_ok=True)
+    return TinyWorld(folder)
+
+
+@cache
+def _built() -> "tempfile.TemporaryDirectory[str]":
+    """The whole world from a seed, made once in a process; every test module has a copy."""
+    made = tempfile.TemporaryDirectory()
+    folder, dice = Path(made.name), random.Random(7)
     for name, n_rows in (("forget", 8), ("pool", 12), ("unseen", 8)):
         rows = [{"doc_id": f"{name}{i}", "text": sentence(dice, 60)} for i in range(n_rows)]
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
@@ -145,7 +155,7 @@ def build(folder: Path) -> TinyWorld:
     known = [json.loads(line)["text"] for line in (folder / "forget.jsonl").open()]
     save_model(folder / "model", known)
     save_bert(folder / "bert")
-    return TinyWorld(folder)
+    return made
 
 
 def save_model(folder: Path, known: list[str]) -> None:

@@ -19,7 +19,7 @@ from extraction_cases import shared_model
 from unlearnbench.data.evaluation_sets import CLASSIFICATION_SETS
 
 # With the documents of each set that are asked: contexts of 512 tokens and of 256 characters.
-REAL = {"stories260K": 12, "babyllama105": 6}
+REAL = {"stories260K": 6, "babyllama105": 3}
 # lm-eval stops at PIQA's row 22, a choice of which is longer than babyllama105's context.
 MORE = {"stories260K": 40, "babyllama105": 20}
 LM_EVAL_FILES = {

@@ -11,6 +11,7 @@ import everywhere
 import pytest
 import torch
 from everywhere import Trained
+from fault_cases import on_two_ranks
 
 from unlearnbench.models.devices.strategy import Strategy
 
@@ -25,19 +26,35 @@ def in_one_go() -> dict[str, Trained]:
     return everywhere.every(Strategy())
 
 
-def on_two_processes(folder: Path, *deepspeed: str) -> dict[str, Trained]:
+def saved(file: Path) -> dict[str, Trained]:
+    return {name: Trained(*parts) for name, parts in torch.load(file).items()}
+
+
+def on_two_processes(folder: Path) -> dict[str, Trained]:
+    """Forks of this one, which has torch loaded; test_devices_processes.py has real launchers."""
+
+    def work() -> int:
+        everywhere.save_every(folder / "trained.pt")
+        return 0
+
+    ended = on_two_ranks(folder, work)
+    assert [each.status for each in ended] == [0, 0], [each.err[-3000:] for each in ended]
+    return saved(folder / "trained.pt")
+
+
+def launched(folder: Path, deepspeed: str) -> dict[str, Trained]:
     launcher = ["torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     file = folder / "trained.pt"
     path = os.pathsep.join([str(SUPPORT), *os.environ.get("PYTHONPATH", "").split(os.pathsep)])
     done = subprocess.run(
-        [sys.executable, "-m", *launcher, str(SUPPORT / "everywhere.py"), str(file), *deepspeed],
+        [sys.executable, "-m", *launcher, str(SUPPORT / "everywhere.py"), str(file), deepspeed],
         capture_output=True,
         text=True,
         timeout=900,
         env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path},
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    return {name: Trained(*parts) for name, parts in torch.load(file).items()}
+    return saved(file)
 
 
 def in_parts(_: Path) -> dict[str, Trained]:
@@ -48,7 +65,7 @@ def by_zero_2(folder: Path) -> dict[str, Trained]:
     pytest.importorskip("deepspeed", reason="the extra 'deepspeed' is not installed")
     if shutil.which("c++") is None:
         pytest.skip("DeepSpeed compiles an extension and needs a C++ compiler")
-    return on_two_processes(folder, "zero2")
+    return launched(folder, "zero2")
 
 
 @pytest.mark.parametrize(
