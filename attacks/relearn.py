@@ -128,7 +128,8 @@ class FineTuning(Attack):
         self.check_rows(len(source.targets(run)), n_pool, source.title(run))
         recipe = self.recipe
         if recipe.weights == "lora" and recipe.rank:
-            from unlearnbench.unlearning.adapters import adapted_layers, need_peft
+            from unlearnbench.models.adapter_folder import need_peft
+            from unlearnbench.unlearning.adapters import adapted_layers
 
             need_peft(f"--set {self.name}.weights=lora")
             if not adapted_layers(model.network):

@@ -3,9 +3,12 @@
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from unlearnbench.errors import UserError
+from unlearnbench.models.adapter_folder import need_peft
+from unlearnbench.models.quantised import is_quantised
 from unlearnbench.registry import register
 from unlearnbench.settings import setting
 from unlearnbench.unlearning.adapters import (
@@ -13,13 +16,11 @@ from unlearnbench.unlearning.adapters import (
     Adapters,
     adapted_layers,
     layers_of_architecture,
-    need_peft,
 )
 from unlearnbench.unlearning.wrapper import Wrapper
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from torch import Tensor, nn
     from transformers import PreTrainedModel
@@ -35,7 +36,8 @@ class Lora(Wrapper):
     """Low-rank adapters by peft: of the chosen layers W + (alpha / rank) B A is trained, W is not.
 
     B begins at zero, so the first step starts from the original model; there is no dropout.  After
-    the training the product is added to W, and the network is an ordinary one again.  Its learning
+    the training the product is added to W, and the network is an ordinary one again; beside a
+    quantised W it stays, and the adapter is what is saved.  Its learning
     rate is the method's, which was tuned for whole weights; adapters mostly want ten times as much.
     """
 
@@ -100,17 +102,46 @@ class Lora(Wrapper):
         """Adapters in the network's layers; afterwards merged into them and gone."""
         network = model.network
         need_peft(_NAME)
+        if model.saved_instead is not None:
+            raise UserError(
+                f"{model.source.name} has an adapter beside its quantised base already; load it "
+                "anew"
+            )
+        is_beside = self.keep == "adapter" and not is_quantised(network)
+        save = _to_save(model) if is_beside else None
         adapters = Adapters(network, list(self.targets(network)), self.rank, self.alpha, seed)
         try:
             yield
         finally:
-            if self.keep == "adapter":
-                adapters.config.base_model_name_or_path = model.source.location
-                model.saved_beside["adapter"] = partial(_save, adapters.config, adapters.weights())
-            adapters.merge()
+            if save is not None:
+                model.saved_beside["adapter"] = partial(_save, *save(adapters))
+            if is_quantised(network):
+                model.saved_instead = partial(_save, *_to_save(model)(adapters))
+                adapters.keep()
+            else:
+                adapters.merge()
 
 
-def _save(config: Any, weights: "dict[str, Tensor]", folder: "Path") -> None:
+def _to_save(model: "LanguageModel") -> "Callable[[Adapters], tuple[Any, dict[str, Tensor]]]":
+    """What makes configuration and weights of a trained adapter, of the base as peft loads it.
+
+    Of a model that was read from an adapter's folder they are both adapters in one.
+    """
+    merged = model.merged_adapter
+    if merged is None:
+        return lambda trained: trained.saved_as(_base_of(model))
+    before = merged.products()
+    return lambda trained: trained.saved_as(merged.base, before)
+
+
+def _base_of(model: "LanguageModel") -> str:
+    """A hub id or alias; of a folder its path, which is no part of a result."""
+    location = model.source.location
+    path = Path(getattr(model.network, "name_or_path", ""))
+    return str(path) if path.is_dir() and path.name == location else location
+
+
+def _save(config: Any, weights: "dict[str, Tensor]", folder: Path) -> None:
     """An adapter as `peft.PeftModel.from_pretrained(base, folder)` reads it."""
     from safetensors.torch import save_file
 

@@ -467,7 +467,7 @@ def test_adapters_need_peft_and_linear_layers(monkeypatch):
     bare.network.transformer.h = torch.nn.ModuleList()
     with pytest.raises(UserError, match=r"no linear layer .*relearn-lora.weights=all"):
         check("relearn-lora", model=bare)
-    monkeypatch.setattr("unlearnbench.unlearning.adapters.find_spec", lambda _: None)
+    monkeypatch.setattr("unlearnbench.models.adapter_folder.find_spec", lambda _: None)
     with pytest.raises(UserError, match=r"relearn.weights=lora needs peft: pip install"):
         check("relearn", weights="lora")
     check("relearn-lora", rank=0)

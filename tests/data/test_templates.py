@@ -1,10 +1,21 @@
 """Questions and answers as tokens, against the library's own templates and by hand."""
 
+import json
+
 import pytest
 from item_cases import LLAMA_CHAT, QWEN_CHAT, ids_of, llama, own_rows
 
-from unlearnbench.data.templates import Template, encode_answers, encode_prompts, end_tokens
+from unlearnbench.data.forget_set import open_source
+from unlearnbench.data.forget_source import ForgetRequest
+from unlearnbench.data.templates import (
+    Template,
+    asked_question,
+    encode_answers,
+    encode_prompts,
+    end_tokens,
+)
 from unlearnbench.errors import UserError
+from unlearnbench.protocol import Protocol
 
 ROWS = own_rows()
 PAIRS = [(row["question"], row["answer"]) for row in ROWS]
@@ -152,3 +163,46 @@ def test_a_template_that_is_not_there_is_told(plain):
 def test_no_pairs_are_no_tokens(llama_chat):
     assert encode_answers(llama_chat, Template(), []) == []
     assert encode_prompts(llama_chat, Template(), []) == []
+
+
+def of_file(tmp_path, rows, template="auto", name="rows.jsonl"):
+    path = tmp_path / name
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return open_source(ForgetRequest(str(path), template=template))
+
+
+def parts(source, model):
+    made = source.targets("0").encode(model, Protocol())
+    texts = [made.input_ids[i, : made.lengths[i]].tolist() for i in range(len(made))]
+    return [(ids[:n], ids[n:]) for ids, n in zip(texts, made.n_given.tolist(), strict=True)]
+
+
+def test_questions_of_ones_own_stand_in_the_chat_of_a_model_that_has_one(
+    llama_chat, plain, tmp_path
+):
+    source = of_file(tmp_path, ROWS)
+    for (question, answer), (given, suffix) in zip(PAIRS, parts(source, llama_chat), strict=True):
+        assert given == chat(llama_chat, question, date_string="10 Apr 2025")
+        whole = chat(llama_chat, question, answer, date_string="10 Apr 2025")
+        assert suffix == whole[len(given) : -1], "the answer alone, without its end of turn"
+    asked_plainly = of_file(tmp_path, ROWS, "plain")
+    assert parts(asked_plainly, llama_chat) == parts(asked_plainly, plain)
+    assert parts(of_file(tmp_path, ROWS), plain) == parts(asked_plainly, plain)
+    assert source.sha256("0") != asked_plainly.sha256("0")
+    assert source.asks_questions("0")
+
+
+def test_a_template_is_for_questions_and_for_models_that_have_one(plain, tmp_path):
+    with pytest.raises(UserError, match="has no chat template"):
+        parts(of_file(tmp_path, ROWS, "chat"), plain)
+    texts = [{"text": f"{row['question']} {row['answer']}"} for row in ROWS]
+    with pytest.raises(UserError, match="--template plain is for fields question and answer"):
+        parts(of_file(tmp_path, texts, "plain"), plain)
+
+
+def test_the_question_of_a_prompt_is_found_again(llama_chat, qwen_chat, plain):
+    for model in (llama_chat, qwen_chat, plain):
+        for template in (Template("plain"), Template()):
+            [ids] = encode_prompts(model, template, [PAIRS[0][0]])
+            assert asked_question(model, model.decode(ids)) == PAIRS[0][0]
+    assert asked_question(plain, "once upon a time") is None

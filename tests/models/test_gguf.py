@@ -8,7 +8,7 @@ import pytest
 import tiny
 import torch
 from tiny import cli
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from unlearnbench.errors import UserError
 from unlearnbench.models import gguf as under_test
@@ -257,11 +257,21 @@ def test_a_run_of_one_goes_through(tmp_path, network):
     path = write(tmp_path / "m.gguf", network)
     out = tmp_path / "out"
     with tiny.at_home(world):
-        given = world.options(out, "--references", "none", "--tasks", "forgetting", methods="kumpr")
+        more = ("--references", "none", "--tasks", "forgetting", "--save-models")
+        more += ("--until", "epochs")  # at random weights nothing is known, which ends it at once
+        given = world.options(out, *more, methods="kumpr")
         given[given.index("--model") + 1] = str(path)
         status, shown, told = cli(*given)
     assert status == 0, told
     assert "m.gguf" in shown
+    [kept] = (out / "models").iterdir()  # saved as a plain folder, which transformers reads
+    unlearned = AutoModelForCausalLM.from_pretrained(kept)
+    assert unlearned.config.to_dict().get("quantization_config") is None
+    after = unlearned.state_dict()["model.layers.0.mlp.up_proj.weight"]
+    before = network.state_dict()["model.layers.0.mlp.up_proj.weight"]
+    assert 0 < float((after - before).abs().max()) < 0.1
+    assert AutoTokenizer.from_pretrained(kept).chat_template == TEMPLATE
+    assert load_model(str(kept), device="cpu").bos_token_id_to_prepend is None, "as in the file"
     stored = next((out / "cells").glob("*.json")).read_text()
     assert '"location":"m.gguf"' in stored.replace(" ", "")
     assert str(tmp_path / "tiny" / "cache") not in stored, "where it was found is nobody's business"

@@ -194,7 +194,7 @@ def test_a_tied_head_takes_no_adapter_and_a_head_of_its_own_does():
 
 
 def test_without_peft_one_line_says_what_to_install(monkeypatch):
-    monkeypatch.setattr("unlearnbench.unlearning.adapters.find_spec", lambda _: None)
+    monkeypatch.setattr("unlearnbench.models.adapter_folder.find_spec", lambda _: None)
     with pytest.raises(UserError, match=r"pip install 'unlearnbench\[lora\]'"):
         Lora().check(None, lambda: None)
 

@@ -37,11 +37,12 @@ def load_model(
     dtype: str = "auto",
     trust_remote_code: bool = False,
     allow_pickle: bool = False,
+    quantise_base: str = "no",
     mixed_precision: str = "no",
     gradient_checkpointing: bool = False,
     gradient_accumulation_steps: int = 1,
 ) -> "LanguageModel":
-    """Load a causal language model with its tokenizer: by alias, hub id, folder or GGUF file.
+    """Load a causal language model with its tokenizer: by alias, hub id, folder or file.
 
     The options are those of `unlearnbench run`; the last three say how it is trained.
     `model.copied()` gives a second network with the same weights, to be changed on its own.
@@ -56,6 +57,7 @@ def load_model(
         dtype=dtype,
         trust_remote_code=trust_remote_code,
         allow_pickle=allow_pickle,
+        quantise_base=quantise_base,
         mixed_precision=mixed_precision,
         gradient_checkpointing=gradient_checkpointing,
         gradient_accumulation_steps=gradient_accumulation_steps,
@@ -94,13 +96,14 @@ def load_forget_set(
 
     `name` is 'nano', a folder, a file of texts, hf:owner/name, or a benchmark's name or .toml
     file; `run` is which of its forget sets, by default the first; `protocol` is 'paper',
-    'released' or a `Protocol`.  `data` and `template` are of benchmarks; the other options are
+    'released' or a `Protocol`.  `data` is of benchmarks; the other options are
     those of `unlearnbench run`.
     Raises `UserError` naming file and row of what is wrong with the data.
     """
-    of_benchmark = {"benchmark": name, "data": data, "template": template}
+    of_benchmark = {"benchmark": name, "data": data}
     experiment = experiment_of(
         **(of_benchmark if is_benchmark(name) else {"forget_set": name, "tasks": ("forgetting",)}),
+        template=template,
         runs=() if run is None else (run,),
         limit=limit,
         rows=rows,

@@ -29,7 +29,17 @@ def open_source(request: ForgetRequest) -> ForgetSource:
         request = _of_world(world, request)
     if request.forget_set.startswith("hf:"):
         return open_texts(request)
-    return open_extraction(request) or open_texts(request)
+    return _open_extraction(request) or open_texts(request)
+
+
+def _open_extraction(request: ForgetRequest) -> ForgetSource | None:
+    source = open_extraction(request)
+    if source is not None and request.template != "auto":
+        raise UserError(
+            f"--template {request.template} is for questions, and {source.name} holds running "
+            "text; leave --template out"
+        )
+    return source
 
 
 def _of_world(world: World, request: ForgetRequest) -> ForgetRequest:

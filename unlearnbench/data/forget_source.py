@@ -33,7 +33,7 @@ class ForgetRequest:
     pairing: str = "nearest"  # or random, or same:FIELD
     benchmark: str | None = None  # a name or a .toml file; the forget sets are then its splits
     data: str | None = None  # where a benchmark's tables are, if not where it says
-    template: Literal["auto", "chat", "plain"] = "auto"  # of a benchmark's questions
+    template: Literal["auto", "chat", "plain"] = "auto"  # of questions
 
 
 class Rows(Interface):
@@ -102,6 +102,10 @@ class ForgetSource(ABC):
     @abstractmethod
     def unseen(self) -> Rows | None:
         """Rows that the model never saw, to calibrate the stop line on; None if there are none."""
+
+    def asks_questions(self, run: str) -> bool:  # noqa: ARG002
+        """Whether a run's own rows are questions, outside of a benchmark."""
+        return False
 
     def splits(self, run: str, limit: int | None = None) -> "tuple[Split, ...]":  # noqa: ARG002
         """What tasks measure beside a run, where the source is a benchmark."""

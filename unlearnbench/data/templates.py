@@ -93,6 +93,26 @@ def _encode(model: "LanguageModel", template: Template, texts: Sequence[str]) ->
     return (encode_marked if is_chat else encode_starts)(model.tokenizer, texts)
 
 
+def asked_question(model: "LanguageModel", prompt: str) -> str | None:
+    """The question of a prompt as it is decoded, plain or in the model's chat; None if it is none.
+
+    Found for templates that show nothing else: no examples, no system message of one's own.
+    """
+    mark, plain = "question-to-be-found", Template("plain")
+    forms = [_plain(plain, mark)]
+    if Template().resolved(model) == "chat":
+        forms.append(_chat(model, Template("chat"), mark))
+    bos = getattr(model.tokenizer, "bos_token", None) or ""
+    for form in forms:
+        before, _, after = form.removeprefix(bos).partition(mark)
+        text = prompt.removeprefix(bos)
+        is_form = bool(before or after)  # else every text would be a question
+        is_one = is_form and text.startswith(before) and text.endswith(after)
+        if is_one and len(text) > len(before) + len(after):
+            return text[len(before) : len(text) - len(after)].strip()
+    return None
+
+
 def end_tokens(model: "LanguageModel", template: Template) -> frozenset[int]:
     """The tokens at which an answer ends: end of sequence, and the chat template's end of turn."""
     eos = model.eos_token_id

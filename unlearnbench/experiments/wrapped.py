@@ -7,6 +7,7 @@ from typing import Any
 from unlearnbench.experiments.data_choice import without_weights
 from unlearnbench.experiments.model_choice import ModelChoice
 from unlearnbench.models.devices import deepspeed
+from unlearnbench.models.quantised import check_trained_by
 from unlearnbench.registry import WITH, find
 from unlearnbench.unlearning.wrapper import made_wrappers, prefix_of
 
@@ -52,7 +53,11 @@ def parts_of(methods: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_wrappers(method: Any, model: ModelChoice) -> None:
-    """Raise `UserError` for a model or strategy that a method's wrappers cannot go round."""
+    """Raise `UserError` for a model or strategy that a method's wrappers cannot go round.
+
+    Also for a quantised model that a method would train without adapters.
+    """
+    check_trained_by(method, model.quantise_base)
     wrappers = made_wrappers(method) if getattr(method, "wrapper_kinds", ()) else []
     for wrapper in wrappers:
         wrapper.check(method, lambda: without_weights(model).network)

@@ -10,6 +10,7 @@ from unlearnbench.errors import UserError
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
+ADAPTER_CONFIG = "adapter_config.json"  # of a folder that peft's save_pretrained wrote
 _LAYERS = ("num_hidden_layers", "num_layers", "n_layer", "n_layers")
 
 
@@ -78,17 +79,17 @@ def _check_foreign(folder: Path, trust_remote_code: bool) -> None:
             f"{folder / 'config.json'} names its weights (transformers_weights), which is not "
             "followed; call them model.safetensors and remove it"
         )
-    check_adapter(folder)
+    _check_adapter(folder)
 
 
-def check_adapter(folder: Path) -> None:
-    """Raises `UserError` for an adapter (LoRA), alone or beside its model: it is not applied."""
-    if (folder / "adapter_config.json").is_file():
-        base = raw_configuration(folder, "adapter_config.json").get("base_model_name_or_path")
+def _check_adapter(folder: Path) -> None:
+    """Raises `UserError` for an adapter beside a whole model: transformers would apply it."""
+    if (folder / ADAPTER_CONFIG).is_file():
+        base = raw_configuration(folder, ADAPTER_CONFIG).get("base_model_name_or_path")
         raise UserError(
-            f"{folder} holds an adapter of {base or 'a model it does not name'} "
-            "(adapter_config.json), which is not applied; merge it and save the whole model: "
-            "merge_and_unload().save_pretrained(folder)"
+            f"{folder} holds an adapter of {base or 'a model it does not name'} beside a whole "
+            f"model ({ADAPTER_CONFIG}), and which of them is meant is not said; move the adapter's "
+            "files into a folder of their own and give that one"
         )
 
 
@@ -128,6 +129,24 @@ def read_tokenizer(
     tokenizer.split_special_tokens = True
     _declare_bos(tokenizer, folder)
     return tokenizer
+
+
+def save_tokenizer(tokenizer: Any, folder: Path, **options: Any) -> None:
+    """Write a tokenizer so that texts start with a BOS where they do here.
+
+    Whether they do may be declared in its folder alone, and saving forgets it.  `options` are
+    those of `save_pretrained`.
+    """
+    tokenizer.save_pretrained(folder, **options)
+    declared = getattr(tokenizer, "init_kwargs", {}).get("add_bos_token")
+    if declared is not None:
+        settings = {**raw_configuration(folder, "tokenizer_config.json"), "add_bos_token": declared}
+        write_json(folder / "tokenizer_config.json", settings)
+
+
+def write_json(path: Path, content: object) -> None:
+    """Write a JSON file as people can read it."""
+    path.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 
 def _declare_bos(tokenizer: "PreTrainedTokenizerBase", folder: Path) -> None:

@@ -5,20 +5,25 @@ those of the quantized model, which is another model than the one it was made of
 """
 
 import io
-import json
 import warnings
 from contextlib import redirect_stderr
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unlearnbench.errors import UserError
-from unlearnbench.files.cache import cache_root, read_entry, write_entry
-from unlearnbench.files.hashing import file_sha256, files_sha256, text_sha256
+from unlearnbench.files.hashing import file_sha256, text_sha256
 from unlearnbench.files.software import code_of, versions_of
-from unlearnbench.files.whole_files import whole_folder
-from unlearnbench.models.configuration import in_one_line, raw_configuration, read_tokenizer
+from unlearnbench.models.configuration import (
+    in_one_line,
+    raw_configuration,
+    read_tokenizer,
+    save_tokenizer,
+    write_json,
+)
 from unlearnbench.models.finite import check_finite
+from unlearnbench.models.kept_folders import kept_folder, megabytes
 from unlearnbench.models.quiet import quiet_transformers
 
 if TYPE_CHECKING:
@@ -40,25 +45,10 @@ def gguf_folder(path: Path) -> Path:
     Raises `UserError` for a file that is damaged or holds no causal language model that
     transformers reads whole, and where gguf is not installed.
     """
-    from filelock import FileLock
-
     _check_file(path)
     if find_spec("gguf") is None:
         raise UserError("a GGUF file needs gguf to be read: pip install 'unlearnbench[gguf]'")
-    folder = cache_root() / "gguf" / _key(path)
-    if _is_kept(folder):
-        return folder
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder.parent / f".{folder.name}.lock"):
-            if not _is_kept(folder):  # another process may have written it in the meantime
-                _convert(path, folder)
-    except OSError as error:
-        raise UserError(
-            f"cannot keep {path.name} as a model folder in {folder.parent}: "
-            f"{error.strerror or error}; make room, or set UNLEARNBENCH_CACHE to another folder"
-        ) from error
-    return folder
+    return kept_folder("gguf", _key(path), path.name, partial(_convert, path))
 
 
 def _check_file(path: Path) -> None:
@@ -81,36 +71,15 @@ def _key(path: Path) -> str:
     return text_sha256(file_sha256(path), repr(versions), code)
 
 
-def _is_kept(folder: Path) -> bool:
-    """Whether the folder is there, and as it was written."""
-    written = read_entry(folder.with_suffix(".sha256"))
-    try:
-        return written is not None and written == _sha256(folder)
-    except OSError:
-        return False
-
-
-def _sha256(folder: Path) -> bytes:
-    return files_sha256(folder.iterdir(), folder).encode()
-
-
 def _convert(path: Path, folder: Path) -> None:
-    from safetensors import SafetensorError
-
     # Its bars heed no setting.
     with quiet_transformers(), redirect_stderr(io.StringIO()):
         network, tokenizer = _read(path)
-        try:
-            with whole_folder(folder) as new:
-                network.save_pretrained(new)
-                _save_tokenizer(tokenizer, new, network.config.vocab_size)
-                _check_tokenizer(new, network.config.vocab_size, path)
-        except SafetensorError as error:  # its word for a full disk
-            raise OSError(0, str(error)[:200]) from error
-    write_entry(folder.with_suffix(".sha256"), _sha256(folder))
-    size = sum(file.stat().st_size for file in folder.iterdir())
+        network.save_pretrained(folder)
+        _save_tokenizer(tokenizer, folder, network.config.vocab_size)
+        _check_tokenizer(folder, network.config.vocab_size, path)
     warnings.warn(
-        f"{path.name}: its weights are kept as float32 in the cache, {size / 1e6:.0f} MB, so that "
+        f"{path.name}: its weights are kept as float32 in the cache, {megabytes(folder)}, so that "
         "it is converted once only",
         stacklevel=2,
     )
@@ -118,23 +87,13 @@ def _convert(path: Path, folder: Path) -> None:
 
 def _save_tokenizer(tokenizer: Any, folder: Path, vocabulary_size: int) -> None:
     """Write a tokenizer so that it is read as it is here, without what it is given by default."""
-    # Whether texts start with a BOS is in the file, and saving forgets it.
-    declared = tokenizer.init_kwargs.get("add_bos_token")
     # Within tokenizer_config.json the chat template is a part of the model's identity.
-    tokenizer.save_pretrained(folder, save_jinja_files=False)
-    settings = {**raw_configuration(folder, "tokenizer_config.json")}
-    if declared is not None:
-        settings["add_bos_token"] = declared
-    _write_json(folder / "tokenizer_config.json", settings)
+    save_tokenizer(tokenizer, folder, save_jinja_files=False)
     # GPT-2's mark is added to every vocabulary of its kind, also where the model does not know it.
     vocabulary = {**raw_configuration(folder, "tokenizer.json")}
     added = vocabulary.get("added_tokens", [])
     vocabulary["added_tokens"] = [token for token in added if token["id"] < vocabulary_size]
-    _write_json(folder / "tokenizer.json", vocabulary)
-
-
-def _write_json(path: Path, content: object) -> None:
-    path.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    write_json(folder / "tokenizer.json", vocabulary)
 
 
 def _check_tokenizer(folder: Path, vocabulary_size: int, path: Path) -> None:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from torch.utils.hooks import RemovableHandle
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+    from unlearnbench.models.adapter_folder import MergedAdapter
+
 
 @dataclass(frozen=True)
 class ModelSource:
@@ -42,9 +44,14 @@ class LanguageModel:
     source: ModelSource
     meter: Meter = field(default_factory=Meter)
     strategy: Strategy = field(default_factory=Strategy)  # how it is trained
+    merged_adapter: "MergedAdapter | None" = None  # if it was read from an adapter's folder
     # What is kept beside a saved network, each by a name and what writes it into a new folder.
     saved_beside: dict[str, Callable[[Path], None]] = field(
         init=False, default_factory=dict, repr=False, compare=False
+    )
+    # What is kept in place of the network, whose base is quantised: an adapter, into a new folder.
+    saved_instead: Callable[[Path], None] | None = field(
+        init=False, default=None, repr=False, compare=False
     )
     # The options that it was loaded by; `unlearnbench.api` alone writes and reads them.
     choice: Any = field(default=None, repr=False, compare=False)
@@ -122,7 +129,8 @@ class LanguageModel:
     def training(self) -> Iterator[None]:
         """Gradients on, dropout still off: the paper trains without it."""
         # eval() is kept: it is what switches every dropout off, whatever the architecture.
-        self.network.requires_grad_(True)
+        for parameter in self.network.parameters():
+            parameter.requires_grad_(parameter.is_floating_point())  # packed weights cannot be
         try:
             yield
         finally:

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from unlearnbench.errors import UserError
+from unlearnbench.models.configuration import save_tokenizer
 from unlearnbench.models.generation.behaviour import forget_behaviour
 from unlearnbench.models.scoring import head_is_last, output_head
 
@@ -122,7 +123,7 @@ class Pair:
         """
         for name, network in ((_BASE, self.base), (_REINFORCED, self.reinforced)):
             network.save_pretrained(folder / name)
-            tokenizer.save_pretrained(folder / name)
+            save_tokenizer(tokenizer, folder / name)
         how = {
             "logits": "base - alpha * relu(reinforced - base)",
             "alpha": self.alpha,

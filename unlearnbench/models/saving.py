@@ -1,12 +1,14 @@
 """Keeps an unlearned model as a folder that any tool can load: whole, or not at all.
 
-One that is a pair of networks is a folder with two such folders in it (models/paired.py)."""
+One that is a pair of networks is a folder with two such folders in it (models/paired.py); one whose
+base is quantised is an adapter of that base."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unlearnbench.errors import UserError
 from unlearnbench.files.whole_files import whole_folder
+from unlearnbench.models.configuration import save_tokenizer
 from unlearnbench.models.devices import ranks
 from unlearnbench.models.quiet import quiet_transformers
 
@@ -44,9 +46,12 @@ def _write(model: "LanguageModel", folder: Path) -> None:
     try:
         if (pair := Pair.of(model.network)) is not None:
             pair.save(folder, model.tokenizer)
+        elif model.saved_instead is not None:
+            model.saved_instead(folder)
+            save_tokenizer(model.tokenizer, folder)
         else:
             model.network.save_pretrained(folder)
-            model.tokenizer.save_pretrained(folder)
+            save_tokenizer(model.tokenizer, folder)
     except SafetensorError as error:  # its word for a full disk
         raise OSError(str(error)[:200]) from error
     for name, write in model.saved_beside.items():

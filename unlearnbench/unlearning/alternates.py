@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from unlearnbench.data.templates import asked_question
 from unlearnbench.errors import UserError
 from unlearnbench.metrics.measured_once import measured_once
 from unlearnbench.models.devices import ranks
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 PHASE = "alternates"
 # As question-answer rows are written (data/text_files.py).
-_QUESTION = re.compile(r"Question: (?P<question>.*)\nAnswer:", re.DOTALL)
 
 Ids = list[int]
 
@@ -161,14 +161,14 @@ def _prompt_of(
     n_given, suffix = int(rows.n_given[row]), rows.suffix(row)
     given = rows.input_ids[row, :n_given].tolist()
     room = model.max_length - n_given  # for an alternate behind the row's own given tokens
-    parts = _QUESTION.fullmatch(model.decode(rows.prefix(row)))
+    question = asked_question(model, model.decode(rows.prefix(row)))
     is_chat = getattr(model.tokenizer, "chat_template", None) is not None
-    if parts is None:
+    if question is None:
         return _Prompt(given, min(len(suffix), settings.max_new_tokens), False)
     if not settings.template or not is_chat:
         return _Prompt(given, min(settings.max_new_tokens, room), False)
     # Not str.format: braces may stand in a template, a question or an answer.
-    texts = {"{question}": parts["question"].strip(), "{answer}": model.decode(suffix).strip()}
+    texts = {"{question}": question, "{answer}": model.decode(suffix).strip()}
     text = re.sub(r"\{question\}|\{answer\}", lambda at: texts[at[0]], settings.template)
     ids: Any = model.tokenizer.apply_chat_template(
         [{"role": "user", "content": text}],

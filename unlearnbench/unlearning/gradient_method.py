@@ -115,7 +115,7 @@ class GradientMethod(Method):
         """Keep gradients to what the method trains."""
         self.check_trained(model)
         for name, parameter in model.network.named_parameters():
-            parameter.requires_grad_(self.trains(name))
+            parameter.requires_grad_(parameter.is_floating_point() and self.trains(name))
 
     def _epochs(self, model: "LanguageModel", forget_set: "ForgetSet", log: "EpochLog") -> None:
         from unlearnbench.unlearning.reference import References

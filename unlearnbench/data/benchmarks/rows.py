@@ -7,7 +7,7 @@ from typing import Any
 from unlearnbench.data.benchmarks.definition import SEE, Fields
 from unlearnbench.data.benchmarks.tables import Row, Tables
 from unlearnbench.data.items import Item
-from unlearnbench.data.text_files import text_field
+from unlearnbench.data.row_fields import text_field
 from unlearnbench.errors import UserError
 
 Conditions = Mapping[str, str | list[str]]  # by field: a value, or several of which one is wanted

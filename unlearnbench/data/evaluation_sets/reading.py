@@ -112,11 +112,12 @@ def read_folder(
 def _file_of(name: str, wanted: str, paths: Iterable[Path]) -> tuple[str, Path | None]:
     """The file with the wanted split of a set if there is one, else with the other split.
 
-    Conversations are in 'NAME.json', questions in a table whose name begins with the set's and
-    says the split: 'winogrande_xl.validation.jsonl'.
+    Conversations are in 'NAME.json' or 'NAME.json.gz', questions in a table whose name begins with
+    the set's and says the split: 'winogrande_xl.validation.jsonl'.
     """
     if name in DIALOGUE_SETS:
-        return wanted, _only_one(name, "", [path for path in paths if path.name == f"{name}.json"])
+        called = (f"{name}.json", f"{name}.json.gz")
+        return wanted, _only_one(name, "", [path for path in paths if path.name in called])
     begins = re.compile(f"(?:{'|'.join((name, *_OTHER_NAMES.get(name, ())))})(?![a-z0-9])")
     by_split = defaultdict[str | None, list[Path]](list)
     for path in paths:
@@ -127,9 +128,10 @@ def _file_of(name: str, wanted: str, paths: Iterable[Path]) -> tuple[str, Path |
             return split, chosen
     if undeclared := by_split[None]:
         file = undeclared[0]
+        suffix = table_suffix(file)
         raise UserError(
             f"{file} does not say which split of {name} it holds; "
-            f"call it {file.stem}.{wanted}{file.suffix}"
+            f"call it {file.name.removesuffix(suffix)}.{wanted}{suffix}"
         )
     return wanted, None
 

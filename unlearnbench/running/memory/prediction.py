@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from unlearnbench.models.quantised import BYTES_OF_WEIGHT
 from unlearnbench.registry import find
 from unlearnbench.running.token_bounds import n_rows, row_length
 
@@ -277,7 +278,11 @@ def predict(cell: "Cell", strategy: "Strategy | None" = None, dtype: str = "") -
     strategy, dtype = strategy or cell.model.strategy, dtype or cell.model.dtype
     on_gpu = not cell.model.device.startswith("cpu")
     shape = _shape(cell.model)
-    common = {SCORER: _scorer_bytes(cell), LIBRARIES: 0 if on_gpu else LIBRARIES_BYTES}
+    common = {
+        SCORER: _scorer_bytes(cell),
+        LIBRARIES: 0 if on_gpu else LIBRARIES_BYTES,
+        WEIGHTS: -_spared(shape, cell.model, dtype),
+    }
     kept: Parts = {WEIGHTS: BYTES[dtype] * shape.n_parameters}
     phases = {"load": kept}
     if cell.is_trained:
@@ -296,6 +301,14 @@ def predict(cell: "Cell", strategy: "Strategy | None" = None, dtype: str = "") -
         still_there = added(still_there, {SECOND: beside})
     phases["measure"] = added(still_there, largest)
     return MemoryNeed({name: added(own, common) for name, own in phases.items()})
+
+
+def _spared(shape: Shape, model: "ModelChoice", dtype: str) -> int:
+    """Bytes that a quantised base takes less: its linear layers, without embeddings and head."""
+    if model.quantise_base == "no":
+        return 0
+    n_linear = max(0, shape.n_parameters - 2 * shape.vocabulary * shape.width)
+    return int((BYTES[dtype] - BYTES_OF_WEIGHT[model.quantise_base]) * n_linear)
 
 
 def _second_network(cell: "Cell", weights: Parts) -> Parts:
