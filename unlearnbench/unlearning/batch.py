@@ -195,7 +195,7 @@ class UnlearnBatch:
 
     @cached_property
     def pair_kl(self) -> Tensor:
-        """KL[P_0 || P](x_lrn), nats (eq. 4), or the released cross-entropy (`kl_term`)."""
+        """`KL[P_0 || P](x_lrn)`, nats (eq. 4), or the released cross-entropy (`kl_term`)."""
         n_tokens = self._n_tokens(lambda whole: whole._kl_positions)
         self.requested.add("pair_kl")
         values = self._pair.divergence
