@@ -13,6 +13,12 @@ PALE, DARK = (0.93, 0.95, 0.97), (0.0, 0.27, 0.43)
 DARK_FROM = 0.69  # here black and white have the same contrast, 4.6 to 1
 
 
+def colours(share: float) -> tuple[tuple[float, ...], str]:
+    """The colour of a square between pale at 0 and dark at 1, and of the text on it."""
+    colour = tuple(p + (d - p) * share for p, d in zip(PALE, DARK, strict=True))
+    return colour, _ON_DARK if share > DARK_FROM else _ON_PALE
+
+
 def draw_square(
     axes: "Axes", x: int, y: int, text: str, share: float | None, is_marked: bool = False
 ) -> None:
@@ -27,9 +33,8 @@ def draw_square(
         axes.add_patch(Rectangle(place, 1, 1, facecolor="none", edgecolor=FOREGROUND, alpha=0.35,
                                  hatch="/////", linewidth=0))  # fmt: skip
         return
-    colour = [p + (d - p) * share for p, d in zip(PALE, DARK, strict=True)]
+    colour, ink = colours(share)
     axes.add_patch(Rectangle(place, 1, 1, facecolor=colour, edgecolor="white", linewidth=0.5))
-    ink = _ON_DARK if share > DARK_FROM else _ON_PALE
     first, _, second = text.partition("\n")
     axes.text(x, y + (0.12 if second else 0), first, ha="center", va="center", fontsize=6.5,
               color=ink, fontweight="bold" if is_marked else "normal")  # fmt: skip

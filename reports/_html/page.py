@@ -10,28 +10,31 @@ from markupsafe import Markup
 
 from unlearnbench.reporting.document import Document
 
-from . import provenance
+from . import heat, provenance
 from .reading import PAGE_LIMIT, reading, with_traces
 from .sections import MAKING, Section, page_sections, tables_of
 from .texts import Pool, embedded_json, visible
 
-STYLES = ("page.css", "tables.css", "texts.css", "print.css")
+STYLES = ("page.css", "tables.css", "choosing.css", "texts.css", "print.css")
 SCRIPTS = (
-    "page.js", "sorting.js", "provenance.js", "record.js", "words.js", "reading.js", "chart.js",
-    "epochs.js", "start.js",
+    "page.js", "contents.js", "address.js", "sorting.js", "choosing.js", "provenance.js",
+    "hints.js", "record.js", "words.js", "reading.js", "chart.js", "epochs.js", "start.js",
 )  # fmt: skip
 
 
 def render(document: Document) -> str:
     """The whole page."""
     content = page_sections(document)
-    style, script = _joined(STYLES), _joined(SCRIPTS)
+    style, script = _joined(STYLES) + Markup(heat.style()), _joined(SCRIPTS)
     table = document.findings.table
     names = dict.fromkeys(group.name for group in table.groups)
     parts = {
         "title": document.title or f"Unlearning compared: {', '.join(names)}",
         "document": document,
         "sections": content,
+        # Where all is of one model its name behind every title says nothing.
+        "common": f": {table.groups[0].title}" if len(table.groups) == 1 else "",
+        "heat_steps": range(heat.STEPS + 1),
         # What a reader must not miss: what the numbers are no claim about.
         "banners": [note for note in table.notes if note.kind == "synthetic"],
         "protocols": provenance.protocols(table),

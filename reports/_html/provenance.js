@@ -23,6 +23,17 @@ function moveTo(button) {
   button.focus();
 }
 
+// Not of a row or column that is hidden.
+const isChosen = (button) => !button.closest("[hidden]");
+
+// What is in the tab order has to be there to be seen.
+function keepOneInOrder(table) {
+  const buttons = [...table.tBodies[0].querySelectorAll("td button")];
+  const shown = buttons.filter(isChosen);
+  const kept = shown.find((button) => button.tabIndex === 0) ?? shown[0];
+  for (const button of buttons) button.tabIndex = button === kept ? 0 : -1;
+}
+
 const STEPS = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
 
 function moveByKey(event) {
@@ -36,8 +47,22 @@ function moveByKey(event) {
     row += step[0];
     column += step[1];
     const button = rows[row].cells[column].querySelector("button");
-    if (button) return moveTo(button);
+    if (button && isChosen(button)) return moveTo(button);
   }
+}
+
+function startProvenance() {
+  by("provenance").addEventListener("close", () => {
+    view.cell = "";
+    keepAddress();
+  });
+}
+
+// The record that the address asks for, if the page has it.
+function openAsked() {
+  const [key, column] = splitCell(view.cell);
+  const number = page.rows.findIndex((row) => row.key === key && row.cells[column]);
+  if (number >= 0) openProvenance(number, column);
 }
 
 function openProvenance(rowNumber, column) {
@@ -46,32 +71,26 @@ function openProvenance(rowNumber, column) {
   dialog.setAttribute("aria-labelledby", "provenance-title");
   const close = make("button", { type: "button", class: "close" }, "Close");
   close.addEventListener("click", () => dialog.close());
+  view.cell = `${row.key}~${column}`;
+  keepAddress();
   dialog.replaceChildren(
     make("h2", { id: "provenance-title" }, `${row.label}: ${page.columns[column].label}`),
     ...summary(row, column),
+    make("p", {}, copying("Copy link to this record")),
     ...runs(row, column),
     close,
   );
+  hideTip();
   dialog.showModal();
   dialog.scrollTop = 0;
 }
 
 function summary(row, column) {
   const cell = row.cells[column];
-  const rank = { 1: "the best of the compared rows", 2: "the second best of the compared rows" };
-  const parts = [
-    row.group,
-    rank[cell.rank],
-    cell.marks.includes("≈") ? "not told apart from the second by a paired test" : null,
-    cell.documents.length ? `measured on ${cell.documents.join(" or ")} documents` : null,
-    cell.degenerate ? `the same answer to every document in ${cell.degenerate} of the runs` : null,
-    cell.spread ? `± ${cell.spread} is the standard deviation over runs` : null,
-    cell.interval ? `95% interval over documents, the runs held fixed: ${cell.interval}` : null,
-  ];
   return [
     make("p", { class: "big" }, make("b", {}, cell.text), cell.spread ? ` ± ${cell.spread} ` : " ",
       cell.interval),
-    make("p", {}, parts.filter(Boolean).join("; ") + "."),
+    make("p", {}, `${[row.group, ...cell.told].join("; ")}.`),
     ...explained(row, column),
   ];
 }
@@ -117,5 +136,6 @@ function tableOf(heads, rows, wide = []) {
   const head = make("tr", {}, ...heads.map((text, i) =>
     make("th", { scope: "col", class: wide.includes(i) ? "label" : null }, text)));
   const table = make("table", {}, make("thead", {}, head), make("tbody", {}, ...body));
-  return make("div", { class: "scroll" }, table);
+  // A frame that scrolls is in the tab order, so that keys can scroll it.
+  return make("div", { class: "scroll", role: "group", tabindex: "0", "aria-label": heads.join(", ") }, table);
 }

@@ -23,6 +23,7 @@ def row_facts(
     return {
         "group": group.title,
         "label": row.label,
+        "key": line.key,
         "compared": row.compared,
         "runs": [
             {"set": run.forget_set, "seed": run.seed, "key": run.key if result else None}
@@ -38,12 +39,12 @@ def row_facts(
 
 
 def _cell(line: Line, column: Column, results: Sequence[Result | None]) -> dict[str, Any]:
-    cell, number = line.row.cells[column.name], line.numbers[column.name]
+    number = line.numbers[column.name]
     return {
-        **vars(number),
-        "n": cell.n,
-        "documents": list(cell.n_documents),
-        "degenerate": cell.n_degenerate,
+        "text": number.text,
+        "spread": number.spread,
+        "interval": number.interval,
+        "told": list(number.told),
         "by_run": [_of_run(result, column) for result in results],
     }
 

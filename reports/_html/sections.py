@@ -1,6 +1,5 @@
 """The page's sections in their order: the document's blocks, then what every page ends with."""
 
-import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -9,10 +8,12 @@ from typing import Any
 
 from markupsafe import Markup
 
-from unlearnbench.analysis.table import ABSENT, INDISTINCT, Column, Group, Note, Row, Table
+from unlearnbench.analysis.table import Column, Group, Note, Row, Table
 from unlearnbench.reporting import sections
 from unlearnbench.reporting.document import MANY, Block, Case, Document, Listing, Picture
 
+from .heat import steps as heat_steps
+from .numbers import Keys, Number, number
 from .pictures import drawn
 
 # Shown where there is such a section and it has something to say; the reader opens them.
@@ -23,22 +24,11 @@ _ELSEWHERE = ("synthetic", "other", *MAKING)
 
 
 @dataclass(frozen=True)
-class Number:
-    """One printed number."""
-
-    text: str
-    sort: str  # what the browser orders by; empty: nothing was measured
-    rank: int | None
-    marks: str  # footnote markers of the number itself
-    spread: str  # empty without one
-    interval: str  # '[40.1, 43.2]'; empty without one
-
-
-@dataclass(frozen=True)
 class Line:
     """One row."""
 
     number: int  # among all rows of the page; its provenance goes by it
+    key: str  # what the page's address names it by: 'neo-icu-alpha-0-1'
     row: Row
     numbers: Mapping[str, Number]  # by column, those outside the scores included
 
@@ -51,6 +41,15 @@ class TableContent:
     columns: tuple[Column, ...]  # those shown folded as well: no other format has them
     notes: tuple[Note, ...]
     groups: tuple[tuple[Group, tuple[Line, ...]], ...]
+
+    @property
+    def lines(self) -> tuple[Line, ...]:
+        """The rows of all groups."""
+        return tuple(line for _, lines in self.groups for line in lines)
+
+    def is_measured(self, column: Column) -> bool:
+        """Whether any row has a value of it."""
+        return any(column.name in line.row.cells for line in self.lines)
 
 
 @dataclass(frozen=True)
@@ -102,9 +101,9 @@ def tables_of(page: Sequence[Section]) -> tuple[TableContent, ...]:
 
 def _sections_of(blocks: Sequence[Block], document: Document) -> tuple[Section, ...]:
     by_name: dict[str, Section] = {}
-    numbers = count()
+    numbers, keys = count(), Keys()
     for block in blocks:
-        section = _section(block, document, numbers)
+        section = _section(block, document, numbers, keys)
         while section and section.name in by_name:  # two blocks of one name are two places
             section = replace(section, name=f"{section.name}-more")
         if section:
@@ -112,10 +111,12 @@ def _sections_of(blocks: Sequence[Block], document: Document) -> tuple[Section, 
     return tuple(by_name.values())
 
 
-def _section(block: Block, document: Document, numbers: Iterator[int]) -> Section | None:
+def _section(
+    block: Block, document: Document, numbers: Iterator[int], keys: Keys
+) -> Section | None:
     if isinstance(block, Table):
         title = "Comparison"
-        content = _table_content(block, numbers)
+        content = _table_content(block, numbers, keys)
         if block == document.findings.table:  # some of its notes stand elsewhere on the page
             notes = tuple(note for note in block.notes if note.kind not in _ELSEWHERE)
             content = replace(content, notes=notes)
@@ -129,32 +130,22 @@ def _section(block: Block, document: Document, numbers: Iterator[int]) -> Sectio
     return Section(block.name, block.title, kind, block)
 
 
-def _table_content(table: Table, numbers: Iterator[int]) -> TableContent:
+def _table_content(table: Table, numbers: Iterator[int], keys: Keys) -> TableContent:
     columns = (*table.columns, *table.other_columns)
     groups = []
     for group in table.groups:
+        heat = {column.name: heat_steps(group, column) for column in columns}
         lines = (
-            Line(next(numbers), row, {c.name: _number(group, row, c) for c in columns})
-            for row in group.rows
+            Line(
+                next(numbers),
+                keys.key(row.label),
+                row,
+                {c.name: number(group, row, c, heat[c.name][place]) for c in columns},
+            )
+            for place, row in enumerate(group.rows)
         )
         groups.append((group, tuple(lines)))
     return TableContent(table, columns, table.notes, tuple(groups))
-
-
-def _number(group: Group, row: Row, column: Column) -> Number:
-    cell, spread = row.cells.get(column.name), group.spread(row, column)
-    interval = group.interval(row, column)
-    sort = ""
-    if cell is not None and not math.isnan(cell.mean):
-        sort = repr(cell.mean).replace("inf", "Infinity")  # as JavaScript has it
-    return Number(
-        text=group.text(row, column),
-        sort=sort,
-        rank=cell.rank if cell else None,
-        marks=(INDISTINCT if cell and cell.indistinct else "") + group.flag(row, column),
-        spread="" if spread == ABSENT else spread,
-        interval="" if interval == ABSENT else interval,
-    )
 
 
 def _figures(document: Document, taken: set[str]) -> Iterator[Section]:

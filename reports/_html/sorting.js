@@ -1,26 +1,39 @@
 // Best first, then reversed, then as it was; what was not measured stays last.
+// A page has one order: every table that has the column is sorted by it.
+const original = new Map();  // a table's rows as they came
+
+const headsOf = (table) => [...table.tHead.rows[0].cells];
+
 function startSorting(table) {
-  const heads = [...table.tHead.rows[0].cells];
-  const original = [...table.tBodies[0].rows];
-  heads.forEach((head, index) => {
+  original.set(table, [...table.tBodies[0].rows]);
+  for (const head of headsOf(table)) {
     const button = make("button", { type: "button" }, ...head.childNodes);
-    button.addEventListener("click", () => sortBy(table, heads, index, original));
+    button.addEventListener("click", () => sortNext(head));
     head.replaceChildren(button);
-  });
+  }
 }
 
-function sortBy(table, heads, index, original) {
-  const head = heads[index];
+function sortNext(head) {
   const first = head.dataset.better === "high" ? "descending" : "ascending";
   const second = first === "ascending" ? "descending" : "ascending";
   const now = head.getAttribute("aria-sort");
   const next = { [first]: second, [second]: null }[now];
   const direction = now === null ? first : next;
-  for (const other of heads) other.removeAttribute("aria-sort");
-  if (direction) head.setAttribute("aria-sort", direction);
-  table.tBodies[0].append(...(direction ? sorted(original, index, direction) : original));
-  const name = head.dataset.name;
-  say(direction ? `Sorted by ${name}, ${direction}.` : "Rows in their original order.");
+  view.sort = direction ? `${head.dataset.column}~${direction}` : "";
+  sortAll();
+  keepAddress();
+  say(direction ? `Sorted by ${head.dataset.name}, ${direction}.` : "Rows in their original order.");
+}
+
+function sortAll() {
+  const [, column, direction] = view.sort.match(/^(.*)~(ascending|descending)$/s) ?? [];
+  for (const [table, rows] of original) {
+    const heads = headsOf(table);
+    for (const head of heads) head.removeAttribute("aria-sort");
+    const index = heads.findIndex((head) => head.dataset.column === column);
+    if (index >= 0) heads[index].setAttribute("aria-sort", direction);
+    table.tBodies[0].append(...(index >= 0 ? sorted(rows, index, direction) : rows));
+  }
 }
 
 function sorted(rows, index, direction) {

@@ -1,8 +1,15 @@
 document.documentElement.classList.add("scripted");
 startTheme();
 startPrinting();
-for (const table of document.querySelectorAll("table.comparison")) {
+startContents();
+joinOthers();
+for (const table of tables()) {
   startSorting(table);
   startNumbers(table);
+  startHints(table);
 }
+startTip();
+startProvenance();
 startReading();
+startChoosing();
+arrive();

@@ -94,12 +94,13 @@ def test_the_table_stands_once_with_marks_intervals_and_notes():
     html = find("reports", "html")().render(made)
     group = made.findings.table.groups[0]
     comparison = html[html.index('<section id="comparison"') :].split("</section>")[0]
+    comparison = comparison.split("</form>")[1]
     for row in group.rows:
         assert comparison.count(f"<bdi>{row.label}</bdi>") == 2  # and under the other metrics
     kumpr = next(row for row in group.rows if "KUMPR" in row.label)
     assert kumpr.cells["ma"].rank == 1
-    line = html[html.index("<bdi>NEO + KUMPR") :].split("</tr>")[0]
-    assert re.search(r'data-column="ma" data-sort="31\.0+\d*" class="rank-1"', line)
+    line = comparison[comparison.index("<bdi>NEO + KUMPR") :].split("</tr>")[0]
+    assert re.search(r'data-column="ma" data-sort="31\.0+\d*" data-heat="10" class="rank-1"', line)
     assert ">31.0</span>" in line
     assert "&gt;1000" in line
     assert "± 1.4" in line
