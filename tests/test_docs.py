@@ -19,7 +19,7 @@ def page() -> str:
 
 
 def test_every_file_that_the_walks_name_is_there(page: str) -> None:
-    walks = page[page.index("## Five walks") :]
+    walks = page[page.index("## Six walks") :]
     named = re.findall(r"`([a-z_]+(?:/[a-z_]+)*\.py)`", walks)
     assert len(named) > 40
     places = [ROOT if name.split("/")[0] in PLUGINS else ROOT / "unlearnbench" for name in named]

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from unlearnbench.api import (
         attack,
         evaluate,
+        forget,
         load_forget_set,
         load_model,
         make_examiner,
@@ -80,6 +81,7 @@ __all__ = [
     "attack",
     "attacks",
     "evaluate",
+    "forget",
     "load_forget_set",
     "load_model",
     "load_results",
@@ -96,7 +98,7 @@ __all__ = [
 ]
 
 _NAMES_BY_MODULE = {
-    "api": "attack evaluate load_forget_set load_model make_examiner meta run unlearn",
+    "api": "attack evaluate forget load_forget_set load_model make_examiner meta run unlearn",
     "attacking.attack": "Attack Point Target",
     "data.forget_set": "ForgetSet",
     "errors": "UserError",

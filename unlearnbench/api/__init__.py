@@ -14,11 +14,13 @@ from unlearnbench.api.in_memory import (
     make_examiner,
     unlearn,
 )
+from unlearnbench.api.requests import forget
 
 __all__ = [
     "LoadedForgetSet",
     "attack",
     "evaluate",
+    "forget",
     "load_forget_set",
     "load_model",
     "make_examiner",

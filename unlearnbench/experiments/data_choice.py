@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from unlearnbench.unlearning.method import Method
 
 Stamps = tuple[tuple[tuple[str, int, int], ...], ...]
+OFF = "off"  # in place of a text's file: that one is not measured
 
 
 @dataclass(frozen=True)
@@ -330,7 +331,8 @@ def evaluation_data(
     texts: dict[str, tuple[str, ...]] = {}
     named = dict(map(parse_text_option, experiment.text))
     if TEXTS in needs:
-        texts = read_texts({**default_texts(place, experiment.data), **named})
+        wanted = {**default_texts(place, experiment.data), **named}
+        texts = read_texts({name: where for name, where in wanted.items() if where != OFF})
     revisions = dict(
         name_and_value(option, "--data-revision", "NAME=COMMIT", "piqa=COMMIT")
         for option in experiment.data_revision

@@ -138,7 +138,7 @@ class Experiment:
     text: tuple[str, ...] = setting(
         (),
         "NAME=FILE or NAME=hub@COMMIT, a text to measure perplexity on: pile and wikitext are "
-        "the table's own, any other is also measured",
+        "the table's own, any other is also measured; NAME=off: not that one",
         commas=False,
     )
     data: str | None = setting(

@@ -1,0 +1,33 @@
+"""When a single row counts as known."""
+
+import random
+
+import pytest
+
+from unlearnbench.forgetting.lines import ALARM, Line, RowState, known, place, quantile, row_limit
+
+
+def test_without_unseen_rows_the_line_itself_is_the_limit_and_it_says_so() -> None:
+    limit = row_limit([], Line(0.0499, 0.5994))
+    assert (limit.el, limit.ma, limit.n_unseen) == (0.0499, 0.5994, 0)
+    assert "another model" in limit.how
+
+
+def test_the_limit_is_the_largest_of_few_rows_and_never_under_the_line() -> None:
+    unseen = [RowState(el=0.0, ma=ma / 10) for ma in range(8)]
+    limit = row_limit(unseen, Line(0.04, 0.5))
+    assert (limit.el, limit.ma) == (0.04, 0.7)
+    rows = {"a": RowState(el=0.0, ma=0.7), "b": RowState(el=0.0, ma=0.71),
+            "c": RowState(el=0.05, ma=0.0)}  # fmt: skip
+    assert known(rows, limit) == ("b", "c")
+
+
+@pytest.mark.parametrize("n", [39, 64, 200])
+def test_rows_that_were_never_seen_are_seldom_called_known(n: int) -> None:
+    dice = random.Random(n)
+    alarms = 0
+    for _ in range(1500):
+        values = [dice.gauss(0.4, 0.1) for _ in range(n)]
+        alarms += dice.gauss(0.4, 0.1) > quantile(values)
+    assert alarms / 1500 == pytest.approx((n + 1 - place(n)) / (n + 1), abs=0.012)
+    assert alarms / 1500 < ALARM / 2 + 0.012

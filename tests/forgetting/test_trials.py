@@ -1,0 +1,53 @@
+"""Which methods are tried, at which rates."""
+
+from unlearnbench.experiments.learning_rates import LearningRates, Tuned
+from unlearnbench.forgetting.trials import (
+    WITH_POOL,
+    WITHOUT_POOL,
+    Size,
+    default_methods,
+    ladder,
+    rungs_of,
+)
+from unlearnbench.registry import find
+
+REAL = Size(135_000_000, 64)
+
+
+def test_the_short_list_needs_no_more_than_there_is() -> None:
+    assert default_methods(True) == WITH_POOL
+    for name in WITHOUT_POOL:
+        assert "retain items" not in find("methods", name).needs
+
+
+def test_the_ladder_goes_up_and_is_tenfold_for_adapters_and_small_networks() -> None:
+    assert ladder(135_000_000, False) == (1e-5, 3e-5, 1e-4)
+    assert ladder(135_000_000, True) == ladder(1_000_000, False) == (1e-4, 3e-4, 1e-3)
+    rungs = rungs_of("gd", [], None, REAL)
+    assert [r.settings[0] for r in rungs] == [
+        f"gd.learning_rate={rate:g}" for rate in ladder(135_000_000, False)
+    ]
+
+
+def test_a_rate_that_is_given_is_the_only_one() -> None:
+    given = ["gd.learning_rate=2e-5", "gd.alpha=2", "npo.beta=1"]
+    (rung,) = rungs_of("gd", given, None, Size(135_000_000, 64, max_epochs=3))
+    assert rung.settings == ("gd.learning_rate=2e-5", "gd.alpha=2")
+    assert len(rungs_of("gd", ["gd.alpha=2"], None, REAL)) == 3
+
+
+def test_tuned_rates_bring_their_settings_and_their_limit() -> None:
+    tuned = LearningRates(
+        model="m", weights_sha256="0", forget_set="f", run="0", protocol="paper", max_epochs=12,
+        grid=[1e-4],
+        methods={"npo": Tuned(learning_rate=2e-4, settings={"alpha": 0.2}, reached=True,
+                              candidates=[])},
+    )  # fmt: skip
+    (rung,) = rungs_of("npo", [], tuned, Size(1_000_000, 64))
+    assert rung.settings == ("npo.learning_rate=0.0002", "npo.alpha=0.2", "npo.max_epochs=12")
+    # Eight rows are one step: the same number of steps are twelve times as many epochs.
+    (rung,) = rungs_of("npo", [], tuned, Size(1_000_000, 8))
+    assert rung.settings[-1] == "npo.max_epochs=96"
+    assert len(rungs_of("gd", [], tuned, Size(1_000_000, 64))) == 3  # it was not tuned
+    (adapted,) = rungs_of("npo+lora", [], tuned, Size(1_000_000, 64))
+    assert adapted.settings[0] == "npo.learning_rate=0.0002"

@@ -1,0 +1,113 @@
+"""The model card of an unlearned model, as the hub reads it."""
+
+from unlearnbench.forgetting.certificate import Certificate
+from unlearnbench.forgetting.choice import named
+
+_TEMPLATE = """---
+{data}
+---
+
+# {title}
+
+{statement}
+
+| | before | after |
+|---|---|---|
+| rows known better than unseen ones | {known} of {n} | {left} of {n} |
+{utility}
+
+- Method: {method}, seed {seed}. Chosen by one rule: {rule}.
+- Rows that the model did not know before: {unknown}.
+{earlier}- SHA-256 of weights, configuration and tokenizer: before `{before}`, after `{after}`.
+- Under attack: {attacks}.
+
+`certificate.json` has the evidence row by row, every model that was tried, and the settings.
+
+## Not tested
+
+{not_tested}
+"""
+
+
+def model_card(one: Certificate) -> str:
+    """README.md with the hub's YAML head; it claims what the certificate does."""
+    from huggingface_hub import EvalResult, ModelCardData
+
+    assert one.model_after is not None
+    results = [
+        EvalResult(
+            task_type="text-generation",
+            dataset_type="deletion-request",
+            dataset_name=f"deletion request {one.request}",
+            metric_type="known_rows",
+            metric_name="rows known better than unseen ones",
+            metric_value=sum(bool(row.known_before and row.known_after) for row in one.rows),
+        ),
+        *(
+            EvalResult(
+                task_type="text-generation",
+                dataset_type="text",
+                dataset_name=text.text,
+                metric_type="nll",
+                metric_name="nats per token",
+                metric_value=round(text.after, 4),
+            )
+            for text in one.utility
+            if text.after is not None
+        ),
+    ]
+    name = f"{one.base_model.rpartition('/')[2]}-unlearned"
+    data = ModelCardData(
+        model_name=name,
+        base_model=one.base_model if "/" in one.base_model else None,
+        library_name="transformers",
+        pipeline_tag="text-generation",
+        tags=["unlearning", "unlearnbench"],
+        eval_results=results,
+    )
+    rows = [row for row in one.rows if row.known_before]
+    return _TEMPLATE.format(
+        data=data.to_yaml(),
+        title=name,
+        statement=one.statement,
+        known=len(rows),
+        n=len(one.rows),
+        left=sum(bool(row.known_after) for row in rows),
+        utility="\n".join(
+            f"| {text.text}, NLL in nats per token | {text.before:.3f} | {text.after:.3f} |"
+            for text in one.utility
+            if text.after is not None
+        ),
+        method=one.method,
+        seed=one.seed,
+        rule=one.rule,
+        unknown=named(one.not_known_before) or "none",
+        earlier=_earlier(one),
+        before=one.model_before.weights_sha256,
+        after=one.model_after.weights_sha256,
+        attacks=_attacks(one),
+        not_tested="\n".join(f"- {line}" for line in one.not_tested),
+    )
+
+
+def _earlier(one: Certificate) -> str:
+    if one.previous is None:
+        return ""
+    back = [f"{row.doc_id} of request {row.request}" for row in one.came_back]
+    return f"- Rows of earlier requests that came back: {named(back) or 'none'}.\n"
+
+
+def _attacks(one: Certificate) -> str:
+    said = []
+    for attack in one.attacks:
+        if attack.problem:
+            said.append(f"{attack.label} failed")
+            continue
+        worst = max((len(p.rows_over_limit or ()) for p in attack.points), default=0)
+        measured = any(p.rows_over_limit is not None for p in attack.points)
+        said.append(
+            f"{attack.label}: at worst {worst} of {len(one.rows)} rows over the limit again"
+            if measured
+            else f"{attack.label}: see the certificate"
+        )
+    return "; ".join(said) or "no attack was made"

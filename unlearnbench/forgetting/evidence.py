@@ -1,0 +1,84 @@
+"""How well a model knows rows, one by one: EL, MA and the NLL of what was to be forgotten."""
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from unlearnbench.forgetting.lines import RowState
+
+if TYPE_CHECKING:
+    from unlearnbench.data.forget_source import Rows
+    from unlearnbench.experiments.cell import Cell
+    from unlearnbench.experiments.model_choice import ModelChoice
+    from unlearnbench.models.language_model import LanguageModel
+    from unlearnbench.models.sequences import Sequences
+
+_KIND = "rows_known"
+_AT_ONCE = 16
+
+
+def measure_rows(
+    cell: "Cell", model: "ModelChoice", sets: "dict[str, Rows]"
+) -> dict[str, dict[str, RowState]]:
+    """By set and doc_id how well that model knows rows, measured as the cell's examiner does.
+
+    Rows longer than the model's context are left out.  What was measured before is not measured
+    again.  The process's generators and threads are left as they were.
+    """
+    from unlearnbench.metrics.measured_once import measured_once
+    from unlearnbench.models.devices.meter import Meter
+    from unlearnbench.running.environment import fix_randomness, randomness_put_back
+
+    loaded: list[LanguageModel] = []
+
+    def measure(rows: "Rows") -> dict[str, dict[str, Any]]:
+        if not loaded:
+            loaded.append(model.load())
+        encoded = rows.encode(loaded[0], cell.protocol, only_fitting=True)
+        return {n: s.model_dump() for n, s in _states(cell, loaded[0], encoded).items()}
+
+    found: dict[str, dict[str, RowState]] = {}
+    with randomness_put_back():
+        fix_randomness(cell.seed, cell.threads)
+        for name, rows in sets.items():
+            question = [
+                model.identity,
+                rows.sha256(cell.protocol),
+                list(rows.doc_ids),
+                asdict(cell.protocol),
+                cell.threads,
+            ]
+            measured = measured_once(_KIND, question, Meter(), lambda rows=rows: measure(rows))  # type: ignore[misc]
+            found[name] = {doc_id: RowState(**state) for doc_id, state in measured.items()}
+    return found
+
+
+def _states(cell: "Cell", model: "LanguageModel", rows: "Sequences") -> dict[str, RowState]:
+    from unlearnbench.data.stop_line import StopLine
+    from unlearnbench.metrics.bertscore import BertScore
+    from unlearnbench.metrics.bertscore_model import NO_BERT
+    from unlearnbench.unlearning.examiner import Examiner
+
+    if not len(rows):
+        return {}
+    examiner = Examiner(cell.protocol, StopLine(), BertScore(NO_BERT))
+    records = examiner.examine(model, rows)
+    return {
+        record.doc_id: RowState(el=record.el, ma=record.ma, nll=nll)
+        for record, nll in zip(records, suffix_nll(model, rows), strict=True)
+    }
+
+
+def suffix_nll(model: "LanguageModel", rows: "Sequences") -> list[float]:
+    """[N] nats per token of each row's suffix, under the model."""
+    import torch
+
+    from unlearnbench.models.scoring import score_tokens, suffix_mask
+
+    means: list[float] = []
+    with torch.no_grad():
+        for start in range(0, len(rows), _AT_ONCE):
+            part = rows.select(range(start, min(start + _AT_ONCE, len(rows))))
+            scores = score_tokens(model, part, suffix_mask(part))
+            sums, counts = scores.nll_per_row.tolist(), scores.counts
+            means += [total / max(n, 1) for total, n in zip(sums, counts, strict=True)]
+    return means

@@ -1,0 +1,112 @@
+"""Which methods a request tries and at which rates, unless it says so itself."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil
+from typing import TYPE_CHECKING, Any
+
+from unlearnbench.registry import WITH, find
+from unlearnbench.settings import settings_of
+
+if TYPE_CHECKING:
+    from unlearnbench.experiments.learning_rates import LearningRates
+
+#: Of the methods tuned on the nano world four of the five that keep most utility at the stop line
+#: (docs/nano.md); the fifth, IdkNLL, needs refusals.  LLMU gives least away to relearning.
+WITH_POOL = ("npo", "rmu", "llmu", "undial")
+#: What needs no text to keep.
+WITHOUT_POOL = ("undial", "kumpr", "ceu")
+# From small to large: the first that reaches the line does least harm.
+LADDER = (1e-5, 3e-5, 1e-4)
+SMALL = 10_000_000  # parameters: networks below it take ten times as much
+# A request of few rows has few steps in an epoch.  Nano methods are tuned within so many steps.
+STEPS = 96
+RATE, LIMIT = "learning_rate", "max_epochs"
+
+
+@dataclass(frozen=True)
+class Size:
+    """What decides how far a method has to go, and how far it may."""
+
+    n_parameters: int
+    n_rows: int
+    batch_size: int | None = None  # as asked
+    max_epochs: int | None = None  # as asked
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One way to run a method: its settings, as --set writes them, and where they are from."""
+
+    method: str
+    settings: tuple[str, ...]
+    origin: str
+
+    @property
+    def values(self) -> str:
+        """'learning_rate=0.0002, alpha=0.2'."""
+        return ", ".join(text.partition(".")[2] for text in self.settings) or "defaults"
+
+    @property
+    def title(self) -> str:
+        """'npo (learning_rate=0.0002, alpha=0.2)'."""
+        return f"{self.method} ({self.values})"
+
+
+def default_methods(has_pool: bool) -> tuple[str, ...]:
+    """The short list."""
+    return WITH_POOL if has_pool else WITHOUT_POOL
+
+
+def ladder(n_parameters: int, is_adapter: bool) -> tuple[float, ...]:
+    """Rates to climb where nobody tuned any: tenfold for adapters, and for small networks."""
+    factor = (10 if is_adapter else 1) * (10 if n_parameters < SMALL else 1)
+    return tuple(float(f"{rate * factor:.6g}") for rate in LADDER)
+
+
+def rungs_of(
+    method: str,
+    given: Sequence[str],
+    tuned: "LearningRates | None",
+    size: Size,
+    is_adapter: bool = False,
+) -> tuple[Rung, ...]:
+    """How a method is tried, one after the other until one reaches the line.
+
+    A rate that the request gives is the only one; else the tuned one with its settings; else a
+    ladder.  What the request gives beside the rate is part of each.
+    """
+    kind: Any = find("methods", method)
+    owner = method.partition(WITH)[0]
+    own = tuple(text for text in given if text.partition(".")[0] == owner)
+    names = {text.partition("=")[0].partition(".")[2] for text in own}
+    limit = () if LIMIT in names else _limit(kind, owner, tuned, size)
+    if RATE in names or RATE not in settings_of(kind):
+        return (Rung(method, (*own, *limit), "as asked" if own else "the method's own settings"),)
+    rated = tuned.rated(method) if tuned else ""
+    if tuned is not None and rated:
+        one = tuned.methods[rated]
+        values = {RATE: one.learning_rate, **one.settings}
+        chosen = (f"{owner}.{n}={_text(v)}" for n, v in values.items() if n not in names)
+        return (Rung(method, (*chosen, *own, *limit), f"tuned on forget set {tuned.forget_set}"),)
+    rates = ladder(size.n_parameters, is_adapter or WITH in method)
+    return tuple(
+        Rung(method, (f"{owner}.{RATE}={rate:g}", *own, *limit), "ladder") for rate in rates
+    )
+
+
+def _limit(kind: Any, owner: str, tuned: "LearningRates | None", size: Size) -> tuple[str, ...]:
+    """The epoch limit: the tuned or the method's own, and `STEPS` steps at least."""
+    own = settings_of(kind)
+    if size.max_epochs is not None or LIMIT not in own:
+        return ()
+    usual = (tuned.max_epochs if tuned else None) or own[LIMIT].default
+    batch = size.batch_size or own["batch_size"].default
+    per_epoch = ceil(size.n_rows / batch)
+    return (f"{owner}.{LIMIT}={max(usual, ceil(STEPS / per_epoch))}",)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ",".join(map(_text, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
