@@ -46,7 +46,7 @@ def conditions_of(result: Result) -> dict[str, str]:
         "protocol": f"{result.protocol_name} protocol" + (f" with {own}" if own else ""),
         "dtype": result.model.dtype,
         "stop": f"{result.stop.source} stop line",
-        "rows": f"{len(result.forget_set.doc_ids)} rows",
+        "rows": f"{len(result.forget_set.doc_ids)} rows{_requests(result)}",
         "tasks": f"tasks {', '.join(sorted(by_task))}" if by_task else "no tasks",
         "task settings": changed or "default task settings",
         "task limit": "all documents" if limit is None else f"{limit} documents per task",
@@ -54,6 +54,15 @@ def conditions_of(result: Result) -> dict[str, str]:
         "sets": _with_digests("sets", identity.get("sets") or {}),
         "bert": _with_digests("BERT", {"": (identity.get("encoders") or {}).get("bert", "")}),
     }
+
+
+def _requests(result: Result) -> str:
+    """' of requests 0, 1 one after the other'; empty of a forget set that was asked for alone."""
+    requests = (result.identity.get("forget_set") or {}).get("requests") or ()
+    if not requests:
+        return ""
+    how = "one after the other" if "sequence" in result.identity else "at once"
+    return f" of requests {', '.join(requests)} {how}"
 
 
 def _of_benchmark(result: Result) -> dict[str, str]:

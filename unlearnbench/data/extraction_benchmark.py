@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from unlearnbench.data.forget_source import (
+    JOIN,
     ForgetRequest,
     ForgetSource,
     Parts,
     TokenMemory,
     assemble,
     choose_runs,
+    parts_of,
     read_refusals,
 )
 from unlearnbench.errors import UserError
@@ -148,11 +150,12 @@ class ExtractionSource(ForgetSource):
 
     def title(self, run: str) -> str:
         """Source and file of a run."""
-        return f"{self.name}/{self.files[run].stem}"
+        stems = (self.files[part].stem for part in parts_of(run, self.files))
+        return f"{self.name}/{JOIN.join(stems)}"
 
     def targets(self, run: str, limit: int | None = None) -> TokenRows:
         """The run's rows in the CSV's order."""
-        return self.rows.select(self._row_numbers(run)[:limit])
+        return self.rows.select(self._row_numbers(run, limit))
 
     def pool(self, run: str, limit: int | None = None) -> TokenRows:  # noqa: ARG002
         """Every row that is not of this run, whatever the limit."""
@@ -174,10 +177,13 @@ class ExtractionSource(ForgetSource):
         folders = [self.folder, *([self.unseen_folder] if self.unseen_folder else [])]
         return [files_sha256(array_files(folder).values()) for folder in folders]
 
-    def _row_numbers(self, run: str) -> list[int]:
-        if run not in self._numbers:
-            self._numbers[run] = read_doc_ids(self.files[run], len(self.rows), self.folder)
-        return self._numbers[run]
+    def _row_numbers(self, run: str, limit: int | None = None) -> list[int]:
+        numbers: dict[int, None] = {}
+        for part in parts_of(run, self.files):
+            if part not in self._numbers:
+                self._numbers[part] = read_doc_ids(self.files[part], len(self.rows), self.folder)
+            numbers |= dict.fromkeys(self._numbers[part][:limit])
+        return list(numbers)
 
 
 def open_extraction(request: ForgetRequest) -> ExtractionSource | None:

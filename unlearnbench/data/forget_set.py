@@ -117,22 +117,25 @@ def read_forget_set(
     protocol: Protocol,
     limit: int | None = None,
     encoder: str | None = None,
+    among: str | None = None,
 ) -> ForgetSet:
     """One run of a source, tokenised for one model.
 
     `limit` takes the first rows of the run; `encoder` is the hub id or folder of the sentence
     encoder that finds pairs.  The pool loses rows longer than the model's context and rows
-    whose tokens are those of a target, which would teach again what is to be forgotten.
+    whose tokens are those of a target, which would teach again what is to be forgotten; with
+    `among`, a run that this one is part of, those of all its targets.
     Raises `UserError` naming file and row of what is wrong with the data.
     """
     from unlearnbench.data.pairs import find_neighbours
     from unlearnbench.models.sequences import sequences_sha256
 
     rows = source.targets(run, limit).encode(model, protocol)
-    offered = source.pool(run, limit)
+    offered = source.pool(among or run, limit)
     pool = rows.select([])
     if offered is not None:
-        pool = without_targets(offered.encode(model, protocol, only_fitting=True), rows)
+        taught = source.targets(among, limit).encode(model, protocol) if among else rows
+        pool = without_targets(offered.encode(model, protocol, only_fitting=True), taught)
     title, pairing = source.title(run), source.pairing
     field_values: dict[str, str] = {}
     if pairing.startswith("same:"):

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from array import array
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Container, Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -92,7 +92,10 @@ class ForgetSource(ABC):
 
     @abstractmethod
     def targets(self, run: str, limit: int | None = None) -> Rows:
-        """The rows to forget, in the source's order: the first `limit` of the run."""
+        """The rows to forget, in the source's order: the first `limit` of the run.
+
+        Of joined forget sets ('0+1') the first `limit` of each, and each row once.
+        """
 
     @abstractmethod
     def pool(self, run: str, limit: int | None = None) -> Rows | None:
@@ -145,11 +148,26 @@ def no_item(title: str, doc_id: str, name: str, value: str) -> UserError:
     )
 
 
+JOIN = "+"  # between the names of forget sets that are taken as one: '0+1'
+
+
+def parts_of(run: str, there: Container[str]) -> tuple[str, ...]:
+    """The forget sets that a run's name joins; itself where there is one of that very name."""
+    return (run,) if run in there else tuple(run.split(JOIN))
+
+
 def choose_runs(asked: tuple[str, ...], there: tuple[str, ...], source: str) -> tuple[str, ...]:
-    """The runs asked for, or all but 'tuning'; raises `UserError` for one that is not there."""
+    """The runs asked for, '0+1' for the rows of two, or all but 'tuning'.
+
+    Raises `UserError` for one that is not there, and for one that is joined to itself.
+    """
     for run in asked:
-        if run not in there:
-            raise unknown("run", run, there, f"--runs {','.join(there)} (those of {source})")
+        parts = parts_of(run, there)
+        for part in parts:
+            if part not in there:
+                raise unknown("run", part, there, f"--runs {','.join(there)} (those of {source})")
+            if parts.count(part) > 1:
+                raise UserError(f"run '{run}' names {part} twice; once is enough")
     return asked or tuple(run for run in there if run != "tuning") or there
 
 

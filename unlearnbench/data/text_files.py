@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from unlearnbench.data.forget_source import (
+    JOIN,
     ForgetRequest,
     ForgetSource,
     Parts,
     TokenMemory,
     assemble,
     choose_runs,
+    parts_of,
     read_refusals,
 )
 from unlearnbench.data.hub_datasets import dataset_rows, parse_dataset
@@ -201,35 +203,45 @@ class TextSource(ForgetSource):
 
     def sha256(self, run: str) -> str:
         """Digest of the run's texts, its pool, the unseen texts and the refusals."""
-        tables = (self.tables[run], self.pool_table, self.unseen_table)
+        tables = (*self._tables_of(run), self.pool_table, self.unseen_table)
         return text_sha256(*(t.sha256 if t else "" for t in tables), *self.refusals)
 
     def asks_questions(self, run: str) -> bool:
         """Whether a chat template can change a run's tokens."""
-        return self.tables[run].rows.has_questions
+        return any(table.rows.has_questions for table in self._tables_of(run))
 
     def title(self, run: str) -> str:
         """Source and file of a run; a single file has just its name."""
-        own = _stem(Path(self.tables[run].name))
+        own = JOIN.join(_stem(Path(table.name)) for table in self._tables_of(run))
         return own if own == self.name else f"{self.name}/{own}"
 
     def targets(self, run: str, limit: int | None = None) -> TextRows:
         """The run's first rows; raises `UserError` for a template where they hold no question."""
-        table = self.tables[run]
-        rows = table.rows
-        if table.template != "auto" and not rows.has_questions:
-            raise UserError(
-                f"--template {table.template} is for fields question and answer, and {table.name} "
-                "has none; leave it out"
-            )
-        return rows.select(range(len(rows))[:limit])
+        tables = self._tables_of(run)
+        for table in tables:
+            if table.template != "auto" and not table.rows.has_questions:
+                raise UserError(
+                    f"--template {table.template} is for fields question and answer, and "
+                    f"{table.name} has none; leave it out"
+                )
+        first, *others = (table.rows.select(range(len(table.rows))[:limit]) for table in tables)
+        return _joined(first, others)
 
     def pool(self, run: str, limit: int | None = None) -> TextRows | None:
         """The rows of the pool file, else what `limit` leaves of the run's own."""
-        targets, rows = self.targets(run, limit), self.tables[run].rows
+        targets = self.targets(run, limit)
         if self.pool_table is not None:
             return _renamed(self.pool_table.rows, targets)
-        return rows.select(range(len(targets), len(rows))) if len(targets) < len(rows) else None
+        if limit is None:
+            return None
+        first, *others = (
+            table.rows.select(range(limit, len(table.rows))) for table in self._tables_of(run)
+        )
+        rest = _joined(first, others)
+        return _renamed(rest, targets) if len(rest) else None
+
+    def _tables_of(self, run: str) -> tuple[TextTable, ...]:
+        return tuple(self.tables[part] for part in parts_of(run, self.tables))
 
     @property
     def unseen(self) -> TextRows | None:
@@ -296,6 +308,20 @@ def _tables(request: ForgetRequest) -> dict[str, TextTable]:
 def _stem(path: Path) -> str:
     """A file's name without what says its format; a folder's name."""
     return path.name.removesuffix(table_suffix(path)) if table_suffix(path) else path.stem
+
+
+def _joined(first: TextRows, others: Sequence[TextRows]) -> TextRows:
+    """The rows of all, each text once; a name that an earlier row has gets its table's number."""
+    if not others:
+        return first
+    rows = {(row.prefix, row.suffix): row for row in first.rows}
+    names = {row.doc_id for row in first.rows}
+    for number, other in enumerate(others, 2):
+        for row in other.rows:
+            own = row if row.doc_id not in names else replace(row, doc_id=f"{number}:{row.doc_id}")
+            if rows.setdefault((row.prefix, row.suffix), own) is own:
+                names.add(own.doc_id)
+    return replace(first, rows=tuple(rows.values()))
 
 
 def _renamed(pool: TextRows, targets: TextRows) -> TextRows:

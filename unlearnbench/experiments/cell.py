@@ -75,6 +75,8 @@ class Cell:
     must_keep_model: bool = False  # a result without its model in that folder is not enough
     attack: PlannedAttack | None = None
     noise: PlannedNoise | None = None
+    after: "Cell | None" = None  # of a sequence: the step whose model is unlearned further
+    request: str | None = None  # then the forget set that is unlearned now; `run` is all so far
     traces: str | None = None  # folder to write a trace of the run into; changes no number
     variant: str = ""  # of a named experiment; tells titles apart, changes no number
     identity: dict[str, Any] = field(default_factory=dict)
@@ -100,6 +102,8 @@ class Cell:
         """What a person calls it: 'nano-neo: NEO + ICU, forget set 0, seed 42'."""
         seed = f", seed {self.seed}" if self.is_trained else ""
         label = f"{self.label} {self.variant}".strip()
+        if self.after is not None:
+            return f"{self.group}: {label}, request {self.request} after {self.after.run}{seed}"
         attack = f", under {self.attack.label}" if self.attack else ""
         return f"{self.group}: {label}, forget set {self.run}{seed}{attack}"
 
@@ -124,6 +128,7 @@ def identity_of(cell: Cell) -> dict[str, Any]:
             **(_pairing(cell) if is_trained else {}),
             **_stock_refusals(cell),
             **_asked_by_chat(cell),
+            **_requests(cell),
         },
         "protocol": asdict(cell.protocol),
         "seed": cell.seed,
@@ -141,6 +146,7 @@ def identity_of(cell: Cell) -> dict[str, Any]:
         **_benchmark(cell),
         **({"attack": _attack(cell)} if cell.attack else {}),
         **({"noise": cell.noise.settings} if cell.noise else {}),
+        **({"sequence": _sequence(cell)} if cell.after else {}),
         "software": software_of(cell),
     }
 
@@ -242,6 +248,18 @@ def _chat_template(model: "ModelChoice") -> dict[str, str]:
     )
     files = sorted(folder.glob("**/*.jinja")) if folder else []
     return {"chat_template": files_sha256(files, folder)} if files else {}
+
+
+def _requests(cell: Cell) -> dict[str, dict[str, int]]:
+    """Of joined forget sets the rows that each adds, in order."""
+    requests = cell.data.requests(cell.run, cell.limit)
+    return {"requests": requests} if len(requests) > 1 else {}
+
+
+def _sequence(cell: Cell) -> dict[str, str]:
+    """What is unlearned, and the result of the step before: its model is where this one begins."""
+    assert cell.after is not None
+    return {"request": str(cell.request), "after": cell.after.key}
 
 
 def _pairing(cell: Cell) -> dict[str, str]:

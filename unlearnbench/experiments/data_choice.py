@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+from unlearnbench.data.forget_source import JOIN
 from unlearnbench.errors import UserError
 from unlearnbench.files.hashing import stamp_of
 from unlearnbench.nano import World, find_world
@@ -82,10 +83,24 @@ class DataChoice:
         counts = {run: sum(str(one) in theirs for one in of) for run, of in own.items()}
         return {run: n for run, n in counts.items() if n}
 
+    def requests(self, run: str, limit: int | None) -> dict[str, int]:
+        """The forget sets that a run joins, with the rows that each adds; itself alone if none."""
+        parts = run.split(JOIN) if self.benchmark is None else [run]
+        joined = [JOIN.join(parts[:n]) for n in range(1, len(parts) + 1)]
+        if len(parts) == 1 or joined[0] == run:
+            return {run: len(self.doc_ids(run, limit))}
+        ends = [len(self.doc_ids(name, limit)) for name in joined]
+        return {p: b - a for p, a, b in zip(parts, [0, *ends], ends, strict=False)}
+
     def read_forget_set(
-        self, run: str, limit: int | None, model: "LanguageModel", protocol: "Protocol"
+        self,
+        run: str,
+        limit: int | None,
+        model: "LanguageModel",
+        protocol: "Protocol",
+        request: str | None = None,
     ) -> "ForgetSet":
-        """The forget set, tokenised for the model.
+        """The forget set, tokenised for the model; with `request` the part of that name alone.
 
         Raises `UserError` where its files are no longer those of the cell's identity.
         """
@@ -96,7 +111,8 @@ class DataChoice:
                 f"the files of forget set '{self.source.title(run)}' have changed since this run "
                 "began; run the same command again"
             )
-        return read_forget_set(self.source, run, model, protocol, limit, encoder=self.encoder)
+        asked, among = (run, None) if request is None else (request, run)
+        return read_forget_set(self.source, asked, model, protocol, limit, self.encoder, among)
 
     def check_method(
         self, method: "Method", run: str, limit: int | None, model: Any, protocol: "Protocol"
@@ -133,7 +149,7 @@ def choose_data(
     _check_options(experiment, benchmark)
     request = ForgetRequest(
         forget_set=_forget_set(experiment, model, benchmark),
-        runs=experiment.split or experiment.runs,
+        runs=experiment.split or _steps(experiment) or experiment.runs,
         rows=experiment.rows,
         pool=experiment.pool,
         unseen=experiment.unseen,
@@ -276,10 +292,20 @@ def _forget_set(
     )
 
 
+def _steps(experiment: "Experiment") -> tuple[str, ...]:
+    """All rows requested so far, after each request of a sequence: '0', '0+1', '0+1+2'."""
+    names = experiment.sequence
+    return tuple(JOIN.join(names[:n]) for n in range(1, len(names) + 1))
+
+
 def _check_options(experiment: "Experiment", benchmark: "Benchmark | None") -> None:
     """Raise `UserError` for options that a benchmark answers, or that only it gives a meaning."""
     if experiment.split and experiment.runs and experiment.split != experiment.runs:
         raise UserError("--split and --runs name the same thing, forget splits; leave one out")
+    if experiment.sequence and (experiment.runs or experiment.split or benchmark is not None):
+        of = "a benchmark's splits overlap" if benchmark else "--sequence names the forget sets"
+        beside = "--benchmark" if benchmark else "--split" if experiment.split else "--runs"
+        raise UserError(f"--sequence has no place beside {beside}: {of}; leave one of them out")
     if benchmark is None:
         return
     for name in ("forget_set", "rows", "pool", "unseen"):

@@ -67,6 +67,11 @@ class Experiment:
     runs: tuple[str, ...] = setting(
         (), "which forget sets of the source; default: all but 'tuning'"
     )
+    sequence: tuple[str, ...] = setting(
+        (),
+        "forget sets in the order in which they are requested: each is unlearned from the model "
+        "that has forgotten those before it, and beside that all so far at once",
+    )
     seeds: tuple[int, ...] = setting((42,), "one cell per seed", minimum=0, maximum=2**32 - 1)
     protocol: Literal["paper", "released"] = setting(
         "paper", "follow the paper or its released code where they differ"

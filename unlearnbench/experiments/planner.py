@@ -174,6 +174,7 @@ class Planner:
         check_wrappers(configured, model)
         schedule = schedule_for(method, model.strategy.schedule, self.warnings)
         own = model.with_schedule(schedule)
+        steps: dict[int, list[Cell]] = {}
         for run in data.runs:
             data.check_method(configured, run, self.experiment.limit, model, self.protocol)
             for seed in self.experiment.seeds:
@@ -181,10 +182,13 @@ class Planner:
                 cell = self._cell(role, label, own, own, data, run, method, chosen, seed)
                 n_rows = len(data.doc_ids(run, cell.limit))
                 check_warmup(schedule, method.name, cell.settings, n_rows)
+                steps.setdefault(seed, []).append(cell)
                 yield cell
                 if self.shams.has_noise and role == "method":
                     yield noise_cell(cell, model.family, self.overrides.get("noise", {}))
                 yield from self._under_attack(cell)
+        for of_seed in steps.values():
+            yield from one_after_the_other(of_seed, self.experiment.sequence)
 
     def _under_attack(self, base: Cell) -> Iterator[Cell]:
         """The cells that attack the model of a cell."""
@@ -322,6 +326,7 @@ class Planner:
         experiment, world = self.experiment, data.world or model.world
         out = Path(experiment.out).absolute()  # a cell may run elsewhere than here
         keeps = experiment.save_models or experiment.attacks or self.shams.has_noise
+        keeps = keeps or len(experiment.sequence) > 1
         by_default = data.world.el_epochs if data.world else "all"
         cell = Cell(
             role=role,
@@ -358,6 +363,19 @@ class Planner:
         if self.experiment.jobs is not None:
             return self.experiment.jobs
         return min(cores(), *(model.world.jobs if model.world else 1 for model in models))
+
+
+def one_after_the_other(at_once: Sequence[Cell], requests: Sequence[str]) -> Iterator[Cell]:
+    """The steps of a sequence from the second on, each from the model of the step before.
+
+    `at_once` are the cells that unlearn all rows so far from the original model; the first of them
+    is the first step.
+    """
+    before = at_once[0]
+    for cell, request in zip(at_once[1:], requests[1:], strict=False):
+        step = replace(cell, after=before, request=request, identity={})
+        before = replace(step, identity=identity_of(step))
+        yield before
 
 
 def _check_revision(experiment: Experiment) -> None:

@@ -18,6 +18,7 @@ from unlearnbench.running.memory.advice import out_of_memory_advice
 from unlearnbench.running.memory.process import keep_small
 from unlearnbench.running.noise import put_noise
 from unlearnbench.running.progress import PhaseProgress, logger
+from unlearnbench.running.sequence import model_before, requested_rows
 from unlearnbench.running.shared_measurements import make_examiner
 from unlearnbench.running.tracing import recording
 from unlearnbench.running.under_attack import attack_and_measure
@@ -71,9 +72,9 @@ def _unlearn_and_measure(cell: "Cell", state: CellState) -> None:
             attack_and_measure(cell, state, meter)
             return
         with meter.phase("load"):
-            state.model = model = cell.model.load()
+            state.model = model = model_before(cell)
             model.meter = meter
-        examiner = make_examiner(cell, model)
+        examiner = make_examiner(cell, model, is_fresh=cell.after is None)
         forget_set = cell.data.read_forget_set(cell.run, cell.limit, model, cell.protocol)
         splits = splits_of(cell)  # before anything is trained
         state.forget_set, state.stop_line = forget_set, examiner.stop_line
@@ -81,9 +82,12 @@ def _unlearn_and_measure(cell: "Cell", state: CellState) -> None:
             state.model = model = put_noise(cell, model, forget_set, examiner)
         elif cell.is_trained:
             with one_at_a_time(cell):
-                state.trace = unlearn_and_keep(cell, model, forget_set, examiner, cell.key)
+                unlearned = requested_rows(cell, model) if cell.after else forget_set
+                state.trace = unlearn_and_keep(cell, model, unlearned, examiner, cell.key)
             if state.trace.outcome == "collapsed":
                 return  # there is nothing left to measure
+            if cell.after is not None:
+                examiner.forget()  # what it measured of other rows
         measure_model(cell, model, forget_set, splits, examiner, state)
 
 
