@@ -53,7 +53,8 @@ def words_of(text: str) -> list[str]:
 
 def parsed(words: list[str]) -> tuple[str, dict[str, object]]:
     """A command's name and what it would be given; click's error where it has no such option."""
-    command, context = cli, click.Context(cli, info_name="unlearnbench")
+    # A command keeps its help option, so that later contexts print it as the first had it.
+    command, context = cli, click.Context(cli, info_name="unlearnbench", **cli.context_settings)
     while isinstance(command, click.Group) and words and not words[0].startswith("-"):
         name, *words = words
         found = command.get_command(context, name)
@@ -76,6 +77,8 @@ def unknown_names(values: dict[str, object]) -> list[str]:
         return []
     missing = []
     for option, kind in PLUGIN_OPTIONS.items():
+        if option == "methods" and "folder" in values:  # of results, which say their plugins
+            continue
         known = WORDS_FOR_MANY | set(registry.plugins(kind)) | set(registry.plugins("wrappers"))
         given = values.get(option) or ()
         for text in [given] if isinstance(given, str) else given:

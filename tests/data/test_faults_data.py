@@ -132,7 +132,7 @@ FORGET = [
     ("half.json", b'[{"text": "kab"}', "half.json: not JSON", "or an array of objects"),
     ("cut.jsonl.gz", gzip.compress(b'{"text": "kab"}', mtime=0)[:-9], "cut.jsonl.gz is damaged"),
     ("no.jsonl.gz", b'{"text": "kab"}', "no.jsonl.gz is damaged"),
-    ("pool.txt", b"kab\nkad\n", "write one object per line"),
+    ("pool.txt", b"kab\nkad\n", "on each line, and call it pool.jsonl"),
 ]
 
 

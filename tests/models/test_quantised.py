@@ -5,7 +5,6 @@ bitsandbytes computes on CPUs as well, slowly: there the code is tried, past the
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -40,14 +39,14 @@ def test_only_adapters_are_trained_beside_it() -> None:
 
 
 def test_the_memory_that_it_spares_is_that_of_its_linear_layers() -> None:
-    from unlearnbench.running.memory.prediction import Shape, _spared
+    from unlearnbench.running.memory.prediction import Shape
 
-    shape = Shape(10**9, 32_000, 2048, 16, 1, 1, 2048)
-    model: Any = SimpleNamespace(quantise_base="4bit")
-    n_linear = 10**9 - 2 * 32_000 * 2048
-    assert _spared(shape, model, "float32") == int((4 - 0.53) * n_linear)
-    model.quantise_base = "no"
-    assert _spared(shape, model, "float32") == 0
+    n_linear = Shape(10**9, 32_000, 2048, 16, 1, 1, 2048).n_linear
+    assert n_linear == 10**9 - 2 * 32_000 * 2048
+    assert quantised.spared_bytes("4bit", n_linear, 4) == pytest.approx(3.47 * n_linear)
+    assert quantised.spared_bytes("no", n_linear, 4) == 0
+    with pytest.raises(UserError, match="--attacks work on whole weights"):
+        quantised.check_attacked("8bit")
 
 
 @pytest.mark.slow

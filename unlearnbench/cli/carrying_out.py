@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import click
 
 from unlearnbench.cli.dry_run import print_plan
-from unlearnbench.cli.growing import GrowingTable
 from unlearnbench.reading import to_stderr
 
 if TYPE_CHECKING:
@@ -34,6 +33,7 @@ def carry_out(
 
     With `dry_run` print what would be run; with `show` what it says of the results, instead.
     """
+    from unlearnbench.cli.growing import GrowingTable
     from unlearnbench.models.devices import ranks
     from unlearnbench.running.cell_run import run_cell
     from unlearnbench.running.launching.in_process import follow

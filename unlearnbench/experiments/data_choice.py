@@ -357,8 +357,8 @@ def evaluation_data(
     texts: dict[str, tuple[str, ...]] = {}
     named = dict(map(parse_text_option, experiment.text))
     if TEXTS in needs:
-        wanted = {**default_texts(place, experiment.data), **named}
-        texts = read_texts({name: where for name, where in wanted.items() if where != OFF})
+        places = {**default_texts(place, experiment.data), **named}
+        texts = read_texts({name: where for name, where in places.items() if where != OFF})
     revisions = dict(
         name_and_value(option, "--data-revision", "NAME=COMMIT", "piqa=COMMIT")
         for option in experiment.data_revision

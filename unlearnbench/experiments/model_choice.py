@@ -4,6 +4,7 @@ import os
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unlearnbench.errors import UserError
@@ -181,3 +182,14 @@ def _of_accelerate(environment: Mapping[str, str]) -> Strategy:
         mixed_precision="bf16" if precision == "bf16" else "no",
         gradient_accumulation_steps=int(steps) if steps.isdecimal() else 1,
     )
+
+
+def check_revision(experiment: "Experiment") -> None:
+    """A revision names a state of one repository; raises `UserError` where there are more."""
+    ours = {name for name, alias in aliases().items() if not alias.hub_id}
+    on_hub = [n for n in experiment.model if not Path(n).expanduser().is_dir() and n not in ours]
+    if experiment.revision is not None and len(on_hub) > 1:
+        raise UserError(
+            f"--revision {experiment.revision} is a revision of one model, not of "
+            f"{len(on_hub)} ({', '.join(on_hub)}); run them one at a time: --model {on_hub[0]}"
+        )

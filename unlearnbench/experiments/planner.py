@@ -31,8 +31,9 @@ from unlearnbench.experiments.method_settings import (
     construct,
     parse_set,
 )
-from unlearnbench.experiments.model_choice import ModelChoice, choose_model
+from unlearnbench.experiments.model_choice import ModelChoice, check_revision, choose_model
 from unlearnbench.experiments.schedule_choice import check_warmup, schedule_for, with_budget_text
+from unlearnbench.experiments.sequences import one_after_the_other
 from unlearnbench.experiments.shams import (
     ShamChoice,
     is_optional,
@@ -49,9 +50,9 @@ from unlearnbench.experiments.wrapped import (
     parts_of,
 )
 from unlearnbench.metrics.task import RETRAINED, TEXTS
-from unlearnbench.models.aliases import aliases
 from unlearnbench.models.devices.device import cores
 from unlearnbench.models.devices.strategy import n_processes
+from unlearnbench.models.quantised import check_attacked
 from unlearnbench.protocol import Protocol
 from unlearnbench.results.record import Role
 
@@ -109,7 +110,7 @@ class Planner:
         """The whole grid."""
         if not self.experiment.model:
             raise UserError("no model given; take --model nano-neo (all: unlearnbench list models)")
-        _check_revision(self.experiment)
+        check_revision(self.experiment)
         models = [self._model(self.experiment, name) for name in self.experiment.model]
         chosen = [(model, self.data(model)) for model in models]
         cells = [c for model, data in chosen for c in self.of_model(model, data)]
@@ -182,23 +183,20 @@ class Planner:
                 cell = self._cell(role, label, own, own, data, run, method, chosen, seed)
                 n_rows = len(data.doc_ids(run, cell.limit))
                 check_warmup(schedule, method.name, cell.settings, n_rows)
-                steps.setdefault(seed, []).append(cell)
                 yield cell
+                if role == "method":
+                    steps.setdefault(seed, []).append(cell)
                 if self.shams.has_noise and role == "method":
                     yield noise_cell(cell, model.family, self.overrides.get("noise", {}))
                 yield from self._under_attack(cell)
-        for of_seed in steps.values():
-            yield from one_after_the_other(of_seed, self.experiment.sequence)
+        for at_once in steps.values():
+            yield from one_after_the_other(at_once, self.experiment.sequence)
 
     def _under_attack(self, base: Cell) -> Iterator[Cell]:
         """The cells that attack the model of a cell."""
         if not self.attacks.attacks or base.role not in ATTACKED:
             return
-        if base.model.quantise_base != "no":
-            raise UserError(
-                f"--attacks work on whole weights, and --quantise-base {base.model.quantise_base} "
-                "has none; leave one of them out"
-            )
+        check_attacked(base.model.quantise_base)
         retrained = self._retrained_of(base.main, base.data, base.run)
         for cell in self.attacks.cells(base, retrained, self.overrides, self.warnings):
             yield replace(cell, identity=identity_of(cell))
@@ -325,8 +323,8 @@ class Planner:
     ) -> Cell:
         experiment, world = self.experiment, data.world or model.world
         out = Path(experiment.out).absolute()  # a cell may run elsewhere than here
-        keeps = experiment.save_models or experiment.attacks or self.shams.has_noise
-        keeps = keeps or len(experiment.sequence) > 1
+        others = experiment.attacks or experiment.sequence or self.shams.has_noise
+        keeps = experiment.save_models or bool(others)  # others take the models
         by_default = data.world.el_epochs if data.world else "all"
         cell = Cell(
             role=role,
@@ -363,30 +361,6 @@ class Planner:
         if self.experiment.jobs is not None:
             return self.experiment.jobs
         return min(cores(), *(model.world.jobs if model.world else 1 for model in models))
-
-
-def one_after_the_other(at_once: Sequence[Cell], requests: Sequence[str]) -> Iterator[Cell]:
-    """The steps of a sequence from the second on, each from the model of the step before.
-
-    `at_once` are the cells that unlearn all rows so far from the original model; the first of them
-    is the first step.
-    """
-    before = at_once[0]
-    for cell, request in zip(at_once[1:], requests[1:], strict=False):
-        step = replace(cell, after=before, request=request, identity={})
-        before = replace(step, identity=identity_of(step))
-        yield before
-
-
-def _check_revision(experiment: Experiment) -> None:
-    """A revision names a state of one repository; raises `UserError` where there are more."""
-    ours = {name for name, alias in aliases().items() if not alias.hub_id}
-    on_hub = [n for n in experiment.model if not Path(n).expanduser().is_dir() and n not in ours]
-    if experiment.revision is not None and len(on_hub) > 1:
-        raise UserError(
-            f"--revision {experiment.revision} is a revision of one model, not of "
-            f"{len(on_hub)} ({', '.join(on_hub)}); run them one at a time: --model {on_hub[0]}"
-        )
 
 
 def make_plans(

@@ -1,6 +1,7 @@
 """What a certificate says in sentences: what was measured, and what was not tested."""
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from unlearnbench import registry
 from unlearnbench.forgetting.choice import named
@@ -62,7 +63,7 @@ def not_tested(
 ) -> list[str]:
     """What nobody can read out of this certificate."""
     done = set(made)
-    attacks = registry.attacks()
+    attacks: dict[str, Any] = registry.attacks()
     others = [f"{kind.label} ({name})" for name, kind in attacks.items() if name not in done]
     lines = [f"attack {name}: {why}" for name, why in left_out.items()]
     if attacked and others:

@@ -19,6 +19,7 @@ from unlearnbench.forgetting.certificate import (
     DataFile,
     EarlierRow,
     RowEvidence,
+    Status,
     StopLineEvidence,
     TextUtility,
     Tried,
@@ -74,14 +75,14 @@ def _certificate(
 ) -> Certificate:
     prepared, cell, stop = trying.prepared, trying.cell, trying.before.stop
     links, request = prepared.links, prepared.request
-    status = "forgotten" if best else "nothing qualified" if trying.known else "nothing known"
+    unqualified: Status = "nothing qualified" if trying.known else "nothing known"
     attacks = attack_evidence(trying.attacks, trying.limit) if best else []
     rows = list(_rows(trying, after))
     left = None if best is None else [r.doc_id for r in rows if r.known_before and r.known_after]
     label = best.cell.method_label if best else None
     return Certificate(
         request=prepared.number,
-        status=status,
+        status="forgotten" if best else unqualified,
         statement=statement(len(rows), len(trying.known), left, trying.limit, label),
         issued_at=datetime.now(UTC).isoformat(timespec="seconds"),
         base_model=links[0].certificate.base_model if links else cell.main.source.name,

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 Bits = Literal["no", "8bit", "4bit"]
 # Bytes of a weight of a linear layer, with its share of the blocks' scales.
-BYTES_OF_WEIGHT = {"8bit": 1.01, "4bit": 0.53}
+_BYTES_OF_WEIGHT = {"8bit": 1.01, "4bit": 0.53}
 
 
 def check_quantisation(bits: Bits, device: str) -> None:
@@ -71,3 +71,19 @@ def check_trained_by(method: Any, bits: Bits) -> None:
         f"--quantise-base {bits} leaves the base as it is, and {method.name} trains all of it; "
         "train adapters: --adapter lora"
     )
+
+
+def check_attacked(bits: Bits) -> None:
+    """Raise `UserError` where attacks are asked for, which change or copy whole weights."""
+    if bits != "no":
+        raise UserError(
+            f"--attacks work on whole weights, and --quantise-base {bits} has none; leave one of "
+            "them out"
+        )
+
+
+def spared_bytes(bits: Bits, n_weights: int, bytes_each: int) -> int:
+    """What linear layers of so many weights take less than they would, of `bytes_each` a weight."""
+    if bits == "no":
+        return 0
+    return int((bytes_each - _BYTES_OF_WEIGHT[bits]) * max(0, n_weights))

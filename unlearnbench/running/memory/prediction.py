@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from unlearnbench.models.quantised import BYTES_OF_WEIGHT
+from unlearnbench.models.quantised import spared_bytes
 from unlearnbench.registry import find
 from unlearnbench.running.token_bounds import n_rows, row_length
 
@@ -90,6 +90,11 @@ class Shape:
             key_width,
             int(getattr(config, "max_position_embeddings", 1 << 30)),
         )
+
+    @property
+    def n_linear(self) -> int:
+        """Weights without embeddings and head."""
+        return self.n_parameters - 2 * self.vocabulary * self.width
 
     def cached(self, dtype: str) -> int:
         """Bytes of a token's keys and values in all layers."""
@@ -281,7 +286,7 @@ def predict(cell: "Cell", strategy: "Strategy | None" = None, dtype: str = "") -
     common = {
         SCORER: _scorer_bytes(cell),
         LIBRARIES: 0 if on_gpu else LIBRARIES_BYTES,
-        WEIGHTS: -_spared(shape, cell.model, dtype),
+        WEIGHTS: -spared_bytes(cell.model.quantise_base, shape.n_linear, BYTES[dtype]),
     }
     kept: Parts = {WEIGHTS: BYTES[dtype] * shape.n_parameters}
     phases = {"load": kept}
@@ -301,14 +306,6 @@ def predict(cell: "Cell", strategy: "Strategy | None" = None, dtype: str = "") -
         still_there = added(still_there, {SECOND: beside})
     phases["measure"] = added(still_there, largest)
     return MemoryNeed({name: added(own, common) for name, own in phases.items()})
-
-
-def _spared(shape: Shape, model: "ModelChoice", dtype: str) -> int:
-    """Bytes that a quantised base takes less: its linear layers, without embeddings and head."""
-    if model.quantise_base == "no":
-        return 0
-    n_linear = max(0, shape.n_parameters - 2 * shape.vocabulary * shape.width)
-    return int((BYTES[dtype] - BYTES_OF_WEIGHT[model.quantise_base]) * n_linear)
 
 
 def _second_network(cell: "Cell", weights: Parts) -> Parts:
