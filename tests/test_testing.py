@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import pytest
 import torch
 from click.testing import CliRunner
-from fault_cases import pytest_in
+from fault_cases import run_pytest
 
 from unlearnbench import registry
 from unlearnbench.cli import cli
@@ -252,7 +252,7 @@ def test_new_writes_plugins_whose_tests_pass_at_once(tmp_path: Path) -> None:
         done = CliRunner().invoke(cli, ["new", kind, f"own_{kind}", "--out", str(own)])
         assert done.exit_code == 0, done.output
         assert (own / f"test_own_{kind}.py").is_file()
-    tests = pytest_in(own, tmp_path / "told", str(own))
+    tests = run_pytest(own, tmp_path / "told", str(own))
     assert tests.status == 0, tests.out + tests.err
 
 

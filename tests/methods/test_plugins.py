@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fault_cases import pytest_in
+from fault_cases import run_pytest
 from unlearning_fakes import MaExaminer, forget_set, memorise, tiny_model
 
 from unlearnbench import registry
@@ -63,7 +63,7 @@ def test_er_package_unlearns(er: Any) -> None:
 
 
 def test_the_tests_of_the_er_package_pass_as_a_third_party_runs_them(tmp_path: Path) -> None:
-    done = pytest_in(ER.parent, tmp_path, "--rootdir", ".", "tests", path=ER)
+    done = run_pytest(ER.parent, tmp_path, "--rootdir", ".", "tests", path=ER)
     assert done.status == 0, done.out + done.err
     assert "3 passed" in done.out
 

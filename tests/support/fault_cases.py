@@ -254,7 +254,7 @@ def on_two_ranks(folder: Path, work: Callable[[], int]) -> list[Ended]:
     return [run.wait(1800) for run in runs]
 
 
-def pytest_in(folder: Path, told: Path, *arguments: str, path: Path | None = None) -> Ended:
+def run_pytest(folder: Path, told: Path, *arguments: str, path: Path | None = None) -> Ended:
     """Run pytest as somebody else does: in their folder, without our configuration and plugins."""
 
     def work() -> int:

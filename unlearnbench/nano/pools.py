@@ -67,10 +67,10 @@ def _pool(prefix: str, *made: tuple[Reads, int], rates: tuple[float, ...]) -> tu
 NANO_POOL = _pool(
     "nano-pool",
     ("rows", 3),
-    ("paraphrases", 3),
-    ("other texts", 3),
-    ("other people", 4),
-    ("other rows", 3),
+    ("paraphrases", 2),
+    ("other texts", 2),
+    ("other people", 2),
+    ("other rows", 2),
     rates=(0.5, 0.25, 1.0),
 )
 NANO_TOFU_POOL = _pool(
