@@ -122,6 +122,7 @@ def test_a_model_that_was_changed_is_not_gone_on_from(world, first, tmp_path) ->
     assert "is not as it was written: model/" in err
 
 
+@pytest.mark.slow  # the rule itself is in test_choice.py
 def test_a_broken_utility_budget_hands_out_no_model(world, tmp_path) -> None:
     status, said, err = cli(
         *options(world, "first"), "--model", world.folder / "model", "--out", tmp_path / "o",

@@ -52,8 +52,14 @@ def built(tmp_path_factory, world_and_rows):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cache, "make_world_and_rows", make)
         patch.setattr(build, "_measured", few)
+        patch.setattr(tofu, "make_world_and_rows", make)
+        plain = {"bfloat16_products": False}  # which few processors have
         for name in ("nano-neo", "nano-retrained"):
-            patch.setitem(RECIPES, name, dataclasses.replace(RECIPES[name], stages=STAGES))
+            quick = dataclasses.replace(RECIPES[name], stages=STAGES, **plain)
+            patch.setitem(RECIPES, name, quick)
+        name = "nano-tofu-retain90"
+        quick = dataclasses.replace(tofu.TOFU_RECIPES[name], **plain)
+        patch.setitem(tofu.TOFU_RECIPES, name, quick)
         build_models(["nano-neo", "nano-retrained", "encoder", "nano-tofu-retain90"], out, 0.003)
     return out
 

@@ -9,6 +9,7 @@ from unlearnbench.forgetting.trying import Trying
 from unlearnbench.reading import results_of_run
 from unlearnbench.registry import find
 from unlearnbench.reporting.document import Document, Listing
+from unlearnbench.results.record import Result
 
 SECTIONS = ("table", "costs")
 
@@ -21,12 +22,29 @@ def report_page(trying: Trying, certificate: Certificate) -> str:
             t.rung.method: t for t in trying.trials if t.cell.settings == certificate.settings
         }
     results = [trying.before, *(trial.result for trial in newest.values()), *trying.attacks]
+    results = [without_texts(result) for result in results]
     sections = (*SECTIONS, *(["attacks"] if trying.attacks else []))
     made = results_of_run(trying.prepared.private, results).report(*sections).document
     title = f"Deletion request {certificate.request}: {certificate.status}"
     blocks = (*blocks_of(certificate), *made.blocks)
     page: str = find("reports", "html")().render(Document(title, blocks, made.findings, made.notes))
     return page
+
+
+def without_texts(result: Result) -> Result:
+    """The result with its numbers alone: not what its rows say, nor what models wrote of them."""
+    full = result.in_full()
+    trace = full.trace
+    if trace is not None:
+        epochs = [epoch.model_copy(update={"rows": []}) for epoch in trace.epochs]
+        trace = trace.model_copy(update={"epochs": epochs})
+    scores = {
+        task: {name: score.model_copy(update={"outputs": {}}) for name, score in of_task.items()}
+        for task, of_task in full.scores.items()
+    }
+    forget_set = full.forget_set.model_copy(update={"prefixes": {}, "suffixes": {}})
+    changed = {"forget_set": forget_set, "trace": trace, "scores": scores, "continuations": {}}
+    return full.model_copy(update=changed)
 
 
 def blocks_of(certificate: Certificate) -> Iterator[Listing]:
