@@ -1,5 +1,6 @@
 """The nano world, made once for all that looks at it."""
 
+import copy
 import shutil
 
 import pytest
@@ -8,9 +9,18 @@ from unlearnbench.nano import data
 
 
 @pytest.fixture(scope="session")
-def world_and_rows():
-    """The world and its rows; nothing changes them."""
-    return data.make_world_and_rows()
+def make_world_and_rows():
+    """A function that gives what `make_world_and_rows` does, which is made once.
+
+    A world changes as texts are written about it, so everybody has one of their own.
+    """
+    world, rows = data.make_world_and_rows()
+    return lambda *_: (copy.deepcopy(world), rows)
+
+
+@pytest.fixture
+def world_and_rows(make_world_and_rows):
+    return make_world_and_rows()
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ STAGES = tuple(
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory, world_and_rows):
+def built(tmp_path_factory, make_world_and_rows):
     """A whole build of few steps, which read less than real ones, and less is measured after."""
     out, shipped = tmp_path_factory.mktemp("built"), load_tokenizer().to_str()
     make_anew, measured = cache.make_world_and_rows, build._measured
@@ -43,7 +43,7 @@ def built(tmp_path_factory, world_and_rows):
     def make(tokenizer=None, seed=cache.SEED):
         """The rows depend on the tokenizer and the seed alone, and a build asks six times."""
         same = seed == cache.SEED and (tokenizer is None or tokenizer.to_str() == shipped)
-        return world_and_rows if same else make_anew(tokenizer, seed)
+        return make_world_and_rows() if same else make_anew(tokenizer, seed)
 
     def few(tokenizer, n_rows):
         rows, texts = measured(tokenizer, n_rows)

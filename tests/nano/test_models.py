@@ -26,8 +26,8 @@ def texts():
 
 
 @pytest.fixture(scope="module")
-def rows(world_and_rows):
-    return world_and_rows[1]
+def rows(make_world_and_rows):
+    return make_world_and_rows()[1]
 
 
 @pytest.fixture(scope="module")

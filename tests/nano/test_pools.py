@@ -13,9 +13,8 @@ from unlearnbench.experiments.experiment import Experiment
 from unlearnbench.experiments.planner import make_plan
 from unlearnbench.models.aliases import aliases
 from unlearnbench.nano import pools
-from unlearnbench.nano.builder import other_rows
+from unlearnbench.nano.builder import other_rows, tofu
 from unlearnbench.nano.builder import pools as builder
-from unlearnbench.nano.builder import tofu
 from unlearnbench.nano.builder.pools import MADE, is_made
 from unlearnbench.nano.builder.recipes import ON_DEMAND, RECIPES
 from unlearnbench.nano.rows import ROW_LENGTH
@@ -108,9 +107,9 @@ def test_an_absent_one_is_named_with_the_command(tmp_path, monkeypatch):
 
 
 def test_a_build_makes_what_is_missing_and_nothing_twice(
-    tmp_path, capsys, monkeypatch, world_and_rows
+    tmp_path, capsys, monkeypatch, make_world_and_rows
 ):
-    monkeypatch.setattr(tofu, "make_world_and_rows", lambda tokenizer: world_and_rows)
+    monkeypatch.setattr(tofu, "make_world_and_rows", make_world_and_rows)
     # Workers in this process: starting others takes longer than the training.
     monkeypatch.setattr(
         builder, "ProcessPoolExecutor", lambda jobs, *_, **__: ThreadPoolExecutor(jobs)

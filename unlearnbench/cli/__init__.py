@@ -57,22 +57,8 @@ _PASSIVE = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
 @click.group(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     commands=[
-        *(
-            run,
-            forget,
-            attack,
-            report,
-            meta,
-            judge,
-            human,
-            list_command,
-            show,
-            new,
-            tune,
-            upgrade,
-            nano,
-        ),
-        *(import_logs, verify, completion),
+        *(run, attack, report, meta, judge, human, list_command, show, new, tune, upgrade, nano),
+        *(forget, import_logs, verify, completion),
     ],
 )
 @click.version_option(unlearnbench.__version__, prog_name="unlearnbench")
