@@ -9,7 +9,7 @@ from unlearnbench.forgetting.trying import Trying
 from unlearnbench.reading import results_of_run
 from unlearnbench.registry import find
 from unlearnbench.reporting.document import Document, Listing
-from unlearnbench.results.record import Result
+from unlearnbench.results.numbers import without_texts
 
 SECTIONS = ("table", "costs")
 
@@ -29,22 +29,6 @@ def report_page(trying: Trying, certificate: Certificate) -> str:
     blocks = (*blocks_of(certificate), *made.blocks)
     page: str = find("reports", "html")().render(Document(title, blocks, made.findings, made.notes))
     return page
-
-
-def without_texts(result: Result) -> Result:
-    """The result with its numbers alone: not what its rows say, nor what models wrote of them."""
-    full = result.in_full()
-    trace = full.trace
-    if trace is not None:
-        epochs = [epoch.model_copy(update={"rows": []}) for epoch in trace.epochs]
-        trace = trace.model_copy(update={"epochs": epochs})
-    scores = {
-        task: {name: score.model_copy(update={"outputs": {}}) for name, score in of_task.items()}
-        for task, of_task in full.scores.items()
-    }
-    forget_set = full.forget_set.model_copy(update={"prefixes": {}, "suffixes": {}})
-    changed = {"forget_set": forget_set, "trace": trace, "scores": scores, "continuations": {}}
-    return full.model_copy(update=changed)
 
 
 def blocks_of(certificate: Certificate) -> Iterator[Listing]:

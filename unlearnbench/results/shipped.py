@@ -4,6 +4,7 @@ python -m unlearnbench.results.shipped FOLDER NAME    # packs a folder of result
 """
 
 import hashlib
+import shutil
 import sys
 import tempfile
 import zipfile
@@ -12,6 +13,8 @@ from pathlib import Path
 
 from unlearnbench.errors import UserError
 from unlearnbench.files.cache import cache_root
+from unlearnbench.results.numbers import without_texts
+from unlearnbench.results.store import Store
 
 FOLDER = Path(__file__).parent / "shipped_results"
 _PARTS = ("cells", "experiments", "runs", "tuning")  # of a results folder; not models, logs, claims
@@ -55,11 +58,22 @@ def _unpack(archive: Path, place: Path) -> None:
 
 
 def pack(folder: Path, archive: Path) -> None:
-    """Write what a report reads of a results folder into one file; equal content, equal bytes."""
-    files = [f for part in _PARTS for f in sorted((folder / part).rglob("*")) if f.is_file()]
-    with zipfile.ZipFile(archive, "w") as packed:
-        for file in files:
-            entry = zipfile.ZipInfo(str(file.relative_to(folder)), _BEGINNING)
+    """Write what a report reads of a results folder into one file; equal content, equal bytes.
+
+    What rows say and models wrote is left out, and rows by epoch: most of the size, and no number
+    of a table.
+    """
+    with tempfile.TemporaryDirectory() as made, zipfile.ZipFile(archive, "w") as packed:
+        numbers = Path(made)
+        for part in _PARTS:
+            if (folder / part).is_dir():
+                shutil.copytree(folder / part, numbers / part)
+        for result in Store(folder).load_all()[0]:
+            for old in (numbers / "cells").glob(f"{result.key}*"):
+                old.unlink()
+            Store(numbers).save(without_texts(result))
+        for file in sorted(f for f in numbers.rglob("*") if f.is_file()):
+            entry = zipfile.ZipInfo(str(file.relative_to(numbers)), _BEGINNING)
             kind = zipfile.ZIP_STORED if file.suffix == ".gz" else zipfile.ZIP_LZMA
             packed.writestr(entry, file.read_bytes(), kind)
 
