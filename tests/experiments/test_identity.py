@@ -10,7 +10,9 @@ FROZEN = Path(__file__).parents[1] / "golden" / "identities.json"  # written by 
 
 
 def test_the_nano_world_s_cells_ask_what_they_always_asked():
-    options = {"methods": ("icu",), "runs": ("0",), "device": "cpu"}
+    # Tuned otherwise since then.
+    tuned = ("icu.learning_rate=2e-4", "icu.alpha=0.5", "icu.beta=1")
+    options = {"methods": ("icu",), "runs": ("0",), "device": "cpu", "settings": tuned}
     cells = make_plan(Experiment(**options), download=False).cells
     identities = {cell.label: json.loads(json.dumps(cell.identity)) for cell in cells}
     for label, frozen in json.loads(FROZEN.read_text()).items():

@@ -70,7 +70,7 @@ def test_what_was_not_done_is_said(golden):
     assert golden["Attacks"] == ("no", "none was run")
     assert golden["Retrained model, other seed (the null)"] == ("no", "no such row")
     assert golden["Shams (must not look like unlearning)"] == ("no", "no such row")
-    assert golden["Metrics tested for faithfulness"][0] == "no"
+    assert golden["Metrics tested for faithfulness"][0] == "yes"  # by the shipped table
     assert golden["Ratings by people"] == ("no", "none")
 
 

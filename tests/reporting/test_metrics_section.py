@@ -126,7 +126,8 @@ def test_the_main_table_marks_a_metric_that_is_not_told_from_chance(findings) ->
     assert '"label": "MA (%)"' in find("reports", "json")().render(document)
 
 
-def test_without_a_table_nothing_is_marked() -> None:
+def test_without_a_table_nothing_is_marked(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(tables, "FOLDER", tmp_path)
     bare = Findings(tuple(golden_results()))
     (made,) = make_document(bare).tables
     assert not any(column.marker for column in made.metric_columns)
@@ -166,7 +167,7 @@ def test_in_a_mixed_folder_the_table_of_most_results_fits_whatever_their_order(
     assert fitting_table([own[0], other, other]) == tofu
 
 
-def test_the_map_has_a_square_for_every_two_metrics(findings, table) -> None:
+def test_the_map_has_a_square_for_every_two_metrics(findings, table, tmp_path, monkeypatch) -> None:
     figure = find("reports", "redundancy-map")()
     picture = figure.draw(findings)
     (axes,) = picture.axes
@@ -176,6 +177,7 @@ def test_the_map_has_a_square_for_every_two_metrics(findings, table) -> None:
         f"{label}  {at}" for at, label in enumerate(table.redundancy.labels, start=1)
     ]
     assert "rank correlation" in figure.caption(findings)
+    monkeypatch.setattr(tables, "FOLDER", tmp_path)  # which has no table
     bare = Findings(tuple(golden_results()))
     assert figure.draw(bare) is None
     assert "No map of metrics" in figure.caption(bare)

@@ -92,7 +92,8 @@ def test_the_five_figures_are_registered_and_say_what_they_are() -> None:
     of_metrics = {"redundancy-map"}  # in test_metrics_section.py
     figures = {n for n, kind in reports().items() if issubclass(kind, Figure)}
     of_budgets = {"budget-curves", "budget-front"}  # in reporting/test_sections_budgets.py
-    assert {*FIGURES, *of_attacks, *of_metrics, *of_budgets} == figures
+    of_sequences = {"sequence-curves"}  # in cli/test_cli_sequence.py
+    assert {*FIGURES, *of_attacks, *of_metrics, *of_budgets, *of_sequences} == figures
 
 
 @pytest.mark.parametrize("kind", ["pdf", "png", "svg"])

@@ -39,7 +39,8 @@ class Toy(nn.Module):
 
 
 def toy_model():
-    return SimpleNamespace(network=Toy(), source=SimpleNamespace(location="toy"), saved_beside={})
+    source = SimpleNamespace(location="toy")
+    return SimpleNamespace(network=Toy(), source=source, saved_beside={}, saved_instead=None)
 
 
 def toy_data():

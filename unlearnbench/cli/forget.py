@@ -182,9 +182,12 @@ def _of_attacks(one: "Certificate") -> list[str]:
             continue
         over = [len(p.rows_over_limit) for p in attack.points if p.rows_over_limit is not None]
         worst = f"at worst {max(over)} of {len(one.rows)} rows over the limit again" if over else ""
-        bounds = [p.facts["leak_at_most"] for p in attack.points if "leak_at_most" in p.facts]
+        bounds = [p.facts for p in attack.points if "leak_at_most" in p.facts]
         if bounds:
-            worst = f"a sample leaks with probability {bounds[0]:.2%} at most"
+            level = f" (at {1 - bounds[0]['alpha']:.0%} confidence)" if "alpha" in bounds[0] else ""
+            worst = (
+                f"a sample leaks with probability {bounds[0]['leak_at_most']:.2%} at most{level}"
+            )
         lines.append(f"{attack.label}: {worst or 'see report.html'}")
     return lines
 
