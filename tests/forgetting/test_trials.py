@@ -49,5 +49,8 @@ def test_tuned_rates_bring_their_settings_and_their_limit() -> None:
     (rung,) = rungs_of("npo", [], tuned, Size(1_000_000, 8))
     assert rung.settings[-1] == "npo.max_epochs=96"
     assert len(rungs_of("gd", [], tuned, Size(1_000_000, 64))) == 3  # it was not tuned
-    (adapted,) = rungs_of("npo+lora", [], tuned, Size(1_000_000, 64))
-    assert adapted.settings[0] == "npo.learning_rate=0.0002"
+    adapted = rungs_of("npo+lora", [], tuned, Size(1_000_000, 64))
+    assert [rung.settings[0] for rung in adapted] == [
+        "npo.learning_rate=0.0002",
+        "npo.learning_rate=0.002",
+    ]

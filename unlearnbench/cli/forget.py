@@ -158,6 +158,9 @@ def _print(written: "Written") -> int:
         click.echo(f"  utility, {text.text}: NLL {text.before:.3f} → {after}")
     for line in _of_attacks(one):
         click.echo(f"  {line}")
+    if one.earlier_rows:
+        n, back = len(one.earlier_rows), len(one.came_back)
+        click.echo(f"  rows of earlier requests tested again: {n}, came back: {back or 'none'}")
     for row in one.came_back:
         click.echo(
             f"  came back: row {row.doc_id} of request {row.request}: MA {100 * row.then.ma:.1f}% "

@@ -21,6 +21,8 @@ LADDER = (1e-5, 3e-5, 1e-4)
 SMALL = 10_000_000  # parameters: networks below it take ten times as much
 # A request of few rows has few steps in an epoch.  Nano methods are tuned within so many steps.
 STEPS = 96
+# Of a rate that was tuned for whole weights, for adapters: they mostly want ten times as much.
+ADAPTED = (1, 10)
 RATE, LIMIT = "learning_rate", "max_epochs"
 
 
@@ -86,9 +88,13 @@ def rungs_of(
     rated = tuned.rated(method) if tuned else ""
     if tuned is not None and rated:
         one = tuned.methods[rated]
-        values = {RATE: one.learning_rate, **one.settings}
-        chosen = (f"{owner}.{n}={_text(v)}" for n, v in values.items() if n not in names)
-        return (Rung(method, (*chosen, *own, *limit), f"tuned on forget set {tuned.forget_set}"),)
+        others = [f"{owner}.{n}={_text(v)}" for n, v in one.settings.items() if n not in names]
+        is_bare = (is_adapter or WITH in method) and WITH not in rated
+        where = f"tuned{' for whole weights' if is_bare else ''} on forget set {tuned.forget_set}"
+        return tuple(
+            Rung(method, (f"{owner}.{RATE}={rate:g}", *others, *own, *limit), where)
+            for rate in (one.learning_rate * factor for factor in (ADAPTED if is_bare else (1,)))
+        )
     rates = ladder(size.n_parameters, is_adapter or WITH in method)
     return tuple(
         Rung(method, (f"{owner}.{RATE}={rate:g}", *own, *limit), "ladder") for rate in rates
