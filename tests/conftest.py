@@ -58,6 +58,12 @@ def shared() -> Path:
     return path
 
 
+@pytest.fixture
+def undrawn(monkeypatch) -> None:
+    """Pages without their figures, which take seconds to draw and have tests of their own."""
+    monkeypatch.setattr("unlearnbench.reporting.report.Figure.image", lambda *_: None)
+
+
 @pytest.fixture(scope="session")
 def nano_data(tmp_path_factory) -> Path:
     """The nano world's data, written into an empty cache; a test that changes it takes a copy."""

@@ -204,6 +204,7 @@ def test_a_run_gives_what_the_command_line_stored(commanded, tmp_path, capfd):
     assert frame.loc["before", "pile_ppl"] == results[0].scores["perplexity"]["pile_ppl"].value
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_folder_becomes_frames_and_tables(commanded):
     results = ub.load_results(commanded)
     documents = results.to_frame(documents=True)
@@ -551,6 +552,7 @@ def of_fewer_rows(code):
     return fewer
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_page_runs(tmp_path):
     page = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```python\n(.*?)^```", page, flags=re.S | re.M)
@@ -558,6 +560,7 @@ def test_the_page_runs(tmp_path):
     executed(of_fewer_rows("\n".join(blocks)), tmp_path)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_notebook_runs(tmp_path):
     notebook = json.loads((ROOT / "examples" / "python_door.ipynb").read_text(encoding="utf-8"))
     cells = ["".join(c["source"]) for c in notebook["cells"] if c["cell_type"] == "code"]

@@ -150,9 +150,7 @@ def kept(world, tmp_path_factory):
 def attacked(kept, tmp_path_factory):
     """The same after `unlearnbench attack`."""
     out = copy(kept, tmp_path_factory.mktemp("attacked"))
-    status, table, told = cli(
-        "attack", out, "--attacks", "mixing", "--set", "mixing.alphas=0,0.5,1"
-    )
+    status, table, told = attack(out, *MIXING)
     assert status == 0, told
     assert "3 cells run" in told
     return Attacked(out, table)

@@ -231,8 +231,17 @@ def test_calibrated_line_is_measured_on_unseen_rows(world, tmp_path):
     assert {r.costs["calibrate"].forward_tokens > 0 for r in results} == {True}
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_two_workers_give_the_same_numbers(undisturbed, world, tmp_path):
-    status, table, told = cli(*world.options(tmp_path, "--jobs", "2"))
+    check_workers("2", undisturbed, world, tmp_path)
+
+
+def test_a_new_process_gives_the_same_numbers(undisturbed, world, tmp_path):
+    check_workers("1", undisturbed, world, tmp_path)
+
+
+def check_workers(jobs, undisturbed, world, tmp_path):
+    status, table, told = cli(*world.options(tmp_path, "--jobs", jobs))
     assert (status, table) == (0, undisturbed[1]), told
     assert all_numbers(tmp_path) == all_numbers(undisturbed[0])
 
@@ -336,24 +345,24 @@ def test_tune_writes_rates_that_runs_then_use(world, tmp_path):
     rates = tmp_path / "learning_rates.json"
     options = world.options(tmp_path / "tuning")[1:]
     del options[options.index("--tasks") : options.index("--tasks") + 4]  # tasks, kumpr's rate
-    options[options.index("--max-epochs") + 1] = "12"
-    command = ["tune", *options, "--run", "0", "--grid", "1e-6,3e-3", "-o", str(rates)]
+    options[options.index("--max-epochs") + 1] = "6"
+    command = ["tune", *options, "--run", "0", "--grid", "1e-6,1e-2", "-o", str(rates)]
     status, shown, told = cli(*command)
     assert status == 0, told
-    assert shown.splitlines() == ["kumpr  0.003", "push  0.003"]
+    assert shown.splitlines() == ["kumpr  0.01", "push  0.01"]
     written = json.loads(rates.read_text())
     tried = written["methods"]["kumpr"]["candidates"]
-    assert [(c["learning_rate"], c["reached"]) for c in tried] == [(1e-6, False), (3e-3, True)]
+    assert [(c["learning_rate"], c["reached"]) for c in tried] == [(1e-6, False), (1e-2, True)]
     assert "[1/" in told
     assert "[1/" not in cli(*command)[2]  # the second time every candidate is there
     again = json.loads(rates.read_text())
     assert again == written
-    assert (written["max_epochs"], written["stop"]) == (12, "paper")
+    assert (written["max_epochs"], written["stop"]) == (6, "paper")
 
     status, _, told = cli("run", *options, "--out", tmp_path / "out", "--learning-rates", rates)
     assert status == 0, told
     used = [r.method for r in Store(tmp_path / "out").load_all()[0] if r.role == "method"]
-    assert [m.settings["learning_rate"] for m in used] == [3e-3, 3e-3]
+    assert [m.settings["learning_rate"] for m in used] == [1e-2, 1e-2]
     assert all(m.origins["learning_rate"].startswith("tuned on forget set ") for m in used)
 
 

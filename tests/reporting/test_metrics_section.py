@@ -103,6 +103,7 @@ def test_a_large_matrix_is_for_programs_alone(table) -> None:
     assert "No two metrics are alike" in made["metrics-groups"].notes[0].text
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_every_format_prints_the_section(findings) -> None:
     document = make_document(findings, ["metrics"])
     assert isinstance(document.blocks[-1], Picture)
@@ -110,6 +111,7 @@ def test_every_format_prints_the_section(findings) -> None:
         assert "Entropy" in find("reports", name)().render(document)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_main_table_marks_a_metric_that_is_not_told_from_chance(findings) -> None:
     document = make_document(findings)
     (made,) = document.tables

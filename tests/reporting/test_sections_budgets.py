@@ -90,6 +90,7 @@ def test_without_trials_the_command_that_makes_some_is_told():
         assert find("reports", name)().draw(findings_of([before(), trial("npo", 0.5)])) is None
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("report", ["plain", "markdown", "latex", "html", "csv", "json"])
 def test_every_format_prints_the_section(results, report):
     document = make_document(findings_of(results), ["budgets"])

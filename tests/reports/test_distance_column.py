@@ -15,6 +15,8 @@ from unlearnbench.reporting.document import Findings
 from unlearnbench.reporting.sections import make_document
 from unlearnbench.reports import trade_off
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 @cache
 def printed(name: str) -> str:
