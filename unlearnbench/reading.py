@@ -76,6 +76,36 @@ class Results(Sequence["Result"]):
 
         return documents_frame(self) if documents else cells_frame(self.findings.results)
 
+    def export(self, folder: str | Path, form: str = "parquet", texts: bool = False) -> list[Path]:
+        """Write these results into a new folder for other tools; the files.
+
+        'parquet': what `datasets.load_dataset(folder, "cells")` loads, or "documents", "metrics",
+        "attacks"; 'lm-eval': results_*.json and samples_*.jsonl as lm-eval writes them.  With
+        `texts` also what the models wrote, which may be what was to be forgotten.
+        Raises `UserError` for another form, and for a folder in which something else lies.
+        """
+        from unlearnbench.exporting.lm_eval_files import write_lm_eval
+        from unlearnbench.exporting.parquet import write_dataset
+
+        if form == "lm-eval":
+            return write_lm_eval(Path(folder), self, texts)
+        if form != "parquet":
+            raise unknown("form", form, ["parquet", "lm-eval"], "unlearnbench export --help")
+        return write_dataset(Path(folder), self.findings.title or "results", self._frames(texts))
+
+    def _frames(self, texts: bool) -> "dict[str, DataFrame]":
+        from unlearnbench.analysis.frames import metrics_frame
+
+        documents = self.to_frame(documents=True)
+        if not texts:
+            documents = documents.drop(columns="output", errors="ignore")
+        return {
+            "cells": self.to_frame(),
+            "documents": documents,
+            "metrics": metrics_frame(self.findings.results),
+            "attacks": self.to_frame(attacks=True),
+        }
+
     def table(self) -> "Printed":
         """The comparison table; raises `UserError` where there are no results."""
         return self.report("table")

@@ -46,6 +46,18 @@ def cells_frame(results: Sequence[Result]) -> "DataFrame":
     return frame.astype({column.name: float for column in measured}) if rows else frame
 
 
+def metrics_frame(results: Sequence[Result]) -> "DataFrame":
+    """One row per metric that was measured: `name` is its column in `cells_frame`.
+
+    Label, unit, direction, and the scale that makes printed values of stored ones.
+    """
+    import pandas as pd
+
+    columns = [column for of in columns_of(results) for column in of if column.task]
+    names = ("name", "task", "metric", "label", "unit", "higher_is_better", "scale", "documents")
+    return pd.DataFrame([{name: getattr(c, name) for name in names} for c in columns])
+
+
 def documents_frame(results: Iterable[Result]) -> "DataFrame":
     """One row per result in full, metric and document: `value`, and what the model wrote or chose.
 

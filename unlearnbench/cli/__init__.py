@@ -13,6 +13,7 @@ import unlearnbench
 from unlearnbench.cli.attack import attack
 from unlearnbench.cli.carrying_out import INTERRUPTED
 from unlearnbench.cli.catalogue import list_command, show
+from unlearnbench.cli.export import export
 from unlearnbench.cli.forget import forget
 from unlearnbench.cli.human import human
 from unlearnbench.cli.judge import judge
@@ -58,7 +59,7 @@ _PASSIVE = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     commands=[
         *(run, attack, report, meta, judge, human, list_command, show, new, tune, upgrade, nano),
-        *(forget, import_logs, verify, completion),
+        *(forget, export, import_logs, verify, completion),
     ],
 )
 @click.version_option(unlearnbench.__version__, prog_name="unlearnbench")
