@@ -15,7 +15,7 @@ def forget(
     keep: str | Path | None = None,
     on: str | Path | None = None,
     budget: str | float = "2h",
-    max_utility_loss: str | float = "5%",
+    max_utility_loss: str | float | None = None,
     progress: bool = False,
     **options: Any,
 ) -> "Written":

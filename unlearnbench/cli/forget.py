@@ -65,10 +65,9 @@ _WORDS = {
 )
 @click.option(
     "--max-utility-loss",
-    default=DEFAULT_LOSS,
-    show_default=True,
     metavar="SHARE",
-    help="by how much the kept text's NLL may rise at most: 5% or 0.05",
+    help=f"by how much the kept text's NLL may rise at most: 5% or 0.05  [default: {DEFAULT_LOSS}; "
+    "with --on what the request before allowed]",
 )
 @click.option("--dry-run", is_flag=True, help="print the plan and what it costs; run nothing")
 @click.option(
@@ -82,7 +81,7 @@ def forget(
     keep: str | None,
     on: Path | None,
     budget: str,
-    max_utility_loss: str,
+    max_utility_loss: str | None,
     dry_run: bool,
     verify: Path | None,
     **options: Any,
@@ -143,7 +142,7 @@ def _print_plan(prepared: "Prepared") -> int:
         click.echo(f"  {line}")
     request = prepared.request
     click.echo(
-        f"Budget {request.budget:.0f} s for trying; utility may lose {request.max_loss:.1%}; then "
+        f"Budget {request.budget:.0f} s for trying; utility may lose {prepared.max_loss:.1%}; then "
         f"the best is attacked: {', '.join(prepared.attacks)}\n"
     )
     print_plan(plan, Store(prepared.private), ())

@@ -19,7 +19,13 @@ from unlearnbench.files.cache import cache_root
 from unlearnbench.files.tables import read_table
 from unlearnbench.files.whole_files import write_whole
 from unlearnbench.forgetting.chain import MODEL, PRIVATE, Link, read_chain
-from unlearnbench.forgetting.request import DEFAULT_ATTACKS, OF_ONE_REQUEST, Request
+from unlearnbench.forgetting.request import (
+    DEFAULT_ATTACKS,
+    DEFAULT_LOSS,
+    OF_ONE_REQUEST,
+    Request,
+    share,
+)
 from unlearnbench.forgetting.trials import Rung, Size, default_methods, rungs_of
 from unlearnbench.models.aliases import aliases
 from unlearnbench.nano import World, find_world
@@ -55,6 +61,13 @@ class Prepared:
     def number(self) -> int:
         """Of the request in its chain."""
         return len(self.links) + 1
+
+    @property
+    def max_loss(self) -> float:
+        """The share of utility that may go: the request's, that of the one before, or 5%."""
+        if self.request.max_loss is not None:
+            return self.request.max_loss
+        return self.links[-1].certificate.max_utility_loss if self.links else share(DEFAULT_LOSS)
 
     @property
     def private(self) -> Path:

@@ -33,7 +33,7 @@ class Request:
     keep: str | None = None  # a text that must stay known
     on: Path | None = None  # the folder of the request before
     budget: float = 2 * 3600.0  # seconds of trying methods
-    max_loss: float = 0.05  # share of the NLL at the start
+    max_loss: float | None = None  # share of the NLL at the start; None: as before, or the default
 
 
 def request_of(
@@ -43,7 +43,7 @@ def request_of(
     keep: str | None = None,
     on: str | Path | None = None,
     budget: str | float = DEFAULT_BUDGET,
-    max_utility_loss: str | float = DEFAULT_LOSS,
+    max_utility_loss: str | float | None = None,
 ) -> Request:
     """The request of options by name; raises `UserError` for one that cannot be meant."""
     if options.get("forget_set") is None:
@@ -62,7 +62,7 @@ def request_of(
         keep=None if keep is None else str(Path(keep).expanduser().absolute()),
         on=None if on is None else Path(on),
         budget=seconds(budget),
-        max_loss=share(max_utility_loss),
+        max_loss=None if max_utility_loss is None else share(max_utility_loss),
     )
 
 

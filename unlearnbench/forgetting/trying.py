@@ -107,7 +107,7 @@ class Trying:
         trial = Trial(rung, cell, result, self._judged(cell, result))
         self._test_earlier(trial)
         self.trials.append(trial)
-        reason = why_not(trial.judged, self.prepared.request.max_loss)
+        reason = why_not(trial.judged, self.prepared.max_loss)
         self.tell(f"{rung.title}: {reason or _qualifies(trial.judged)}")
         return trial
 
@@ -149,7 +149,7 @@ class Trying:
 
     def _test_earlier(self, trial: Trial) -> None:
         """Measure the rows of earlier requests, where the model would else qualify."""
-        if not self.prepared.links or why_not(trial.judged, self.prepared.request.max_loss):
+        if not self.prepared.links or why_not(trial.judged, self.prepared.max_loss):
             return
         sets = {str(link.kept.number): link.kept.open(link.folder) for link in self.prepared.links}
         model = self.choice_of(trial.cell)
@@ -166,7 +166,7 @@ class Trying:
 
     def best(self) -> Trial | None:
         """The trial that the rule takes."""
-        chosen = choose([t.judged for t in self.trials], self.prepared.request.max_loss)
+        chosen = choose([t.judged for t in self.trials], self.prepared.max_loss)
         return next((t for t in self.trials if chosen and t.judged.key == chosen.key), None)
 
     def after(self, trial: Trial) -> dict[str, RowState]:
