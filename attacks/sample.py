@@ -105,11 +105,11 @@ class Sample(Attack):
         splits: "Sequence[Split]",
     ) -> None:
         """Raise `UserError` for a question that leaves the model no room for a reply."""
-        from unlearnbench.attacking.questions import check_rows, splits_asked
+        from unlearnbench.attacking.questions import check_rows, forget_questions
         from unlearnbench.metrics.items import check_prompts
         from unlearnbench.protocol import Protocol
 
-        asked = splits_asked(splits, self.new_tokens)
+        asked = forget_questions(splits, self.new_tokens)
         for split in asked:
             check_prompts(model, split)
         if not asked:

@@ -176,7 +176,7 @@ def load_results(
     there are several ('none': nobody's); each of `trainings` names models that are one model
     trained with several seeds.
     `folder` may also name results that come with the package: "nano-evidence".
-    What is left out, such as a damaged file, is told by `warnings`.  Raises `UserError` for a
+    What is left out, such as a damaged file, is named by `warnings`.  Raises `UserError` for a
     folder without results and for a name that is not there.
     """
     from unlearnbench.results.shipped import results_folder
@@ -308,8 +308,8 @@ def choose_results(
     )
     groups = {result.group for result in findings.results}  # it may still be going
     of_definition = [tuple(n for n in names if n in groups) for names in definition.trainings]
-    told = trainings or [names for names in of_definition if len(names) > 1]
-    findings = replace(findings, trainings=_trainings(findings.results, told))
+    given = trainings or [names for names in of_definition if len(names) > 1]
+    findings = replace(findings, trainings=_trainings(findings.results, given))
     for damage in selection.damages:
         warn(f"left out {visible(damage)}")
     notes: tuple[Note, ...] = ()
@@ -324,23 +324,23 @@ def choose_results(
 
 
 def _trainings(
-    results: "Sequence[Result]", told: Sequence[Sequence[str]]
+    results: "Sequence[Result]", given: Sequence[Sequence[str]]
 ) -> tuple[tuple[str, ...], ...]:
-    """The groups that are one model trained with several seeds: those told, and known aliases.
+    """The groups that are one model trained with several seeds: those given, and known aliases.
 
-    Raises `UserError` for a name that no group has, or that is told twice.
+    Raises `UserError` for a name that no group has, or that is given twice.
     """
     from unlearnbench.analysis.variance.families import check_trainings
     from unlearnbench.models.aliases import aliases
 
     names = dict.fromkeys(result.group for result in results)
-    check_trainings(told, names)
-    mentioned = {name for of in told for name in of}
+    check_trainings(given, names)
+    mentioned = {name for of in given for name in of}
     known: dict[str, list[str]] = {}
     for alias in aliases().values():
         if alias.name in names and alias.name not in mentioned:
             known.setdefault(alias.retraining_of or alias.name, []).append(alias.name)
-    return (*map(tuple, told), *(tuple(of) for of in known.values() if len(of) > 1))
+    return (*map(tuple, given), *(tuple(of) for of in known.values() if len(of) > 1))
 
 
 def _apart(results: "Sequence[Result]") -> "tuple[list[Result], list[Result]]":

@@ -12,7 +12,7 @@ from unlearnbench.results.record import ForgetSetRecord
 from unlearnbench.results.tunings import (
     TuningRecord,
     keep,
-    keep_asked,
+    record_requested,
     question_sha256,
     read_tunings,
     shared_by,
@@ -201,7 +201,7 @@ def test_trials_are_no_rows_of_the_table_unless_there_are_no_others(results, tmp
 def test_a_trial_that_a_run_asked_for_is_a_row_as_well(results, tmp_path):
     trials = [one for one in results if one.role == "method"]
     keep(tmp_path, record(trials, "npo"))
-    keep_asked(tmp_path, [trials[0].identity, before().identity])
+    record_requested(tmp_path, [trials[0].identity, before().identity])
     findings = choose_results(tmp_path, [*results, trial("kumpr", 0.7, forget_set=OTHER)]).findings
     labels = sorted(r.label for r in findings.results)
     assert labels == ["NEO (before unlearning)", "NEO + KUMPR", "NEO + NPO"]

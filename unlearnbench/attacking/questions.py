@@ -43,7 +43,7 @@ class Questions:
         return text[: min(found, default=len(text))].strip()
 
 
-def splits_asked(splits: "Sequence[Split]", new_tokens: int | None) -> "list[Split]":
+def forget_questions(splits: "Sequence[Split]", new_tokens: int | None) -> "list[Split]":
     """The splits to forget whose replies are measured, with `new_tokens` where they are given."""
     asked = [split for split in select(splits, "rouge", "exact_match") if split.is_to_forget]
     if new_tokens is None:
@@ -60,7 +60,7 @@ def questions_of(
     as the split says, and 32 after a row.
     Raises `UserError` for a prompt that leaves the network no room for them.
     """
-    splits = splits_asked(target.context.splits, new_tokens)
+    splits = forget_questions(target.context.splits, new_tokens)
     if splits:
         return [_of_split(model, split.first(target.context.limit)) for split in splits]
     rows = target.forget_set.rows

@@ -123,10 +123,10 @@ def _both(smallest: Sequence[float], unit: str, decimals: int, over: str) -> str
 def _splits(cell: "Cell", n_pairs: int) -> Iterator[str]:
     """Splits of one size together, then scores of two samples."""
     # Membership scores are compared with those of other texts, not from row to row.
-    asked = [m for name in cell.tasks if name != MEMBERSHIP for m in _task(name).measures]
+    requested = [m for name in cell.tasks if name != MEMBERSHIP for m in _task(name).measures]
     splits = cell.data.splits(cell.run, cell.limit)
     by_size: dict[int, list[str]] = {}
-    for split in (split for split in splits if split.asks(*asked)):
+    for split in (split for split in splits if split.asks(*requested)):
         by_size.setdefault(_first(len(split), cell), []).append(split.name)
     for n, names in by_size.items():
         yield f"{', '.join(names)}, {n:,} items each: {_differences(n, n_pairs)}"

@@ -233,7 +233,7 @@ def _chosen(
         raise UserError("--document has no place in --compare; leave one of them out")
     if sections is None:
         alone = {"beside-published": beside_published, "checklist": checklist}
-        return tuple(name for name, is_asked in alone.items() if is_asked)
+        return tuple(name for name, is_given in alone.items() if is_given)
     chosen = tuple(filter(None, map(str.strip, sections.split(","))))
     if not chosen:
         raise UserError("--sections names none; see: unlearnbench list sections")
@@ -255,10 +255,10 @@ def _read(
     every, n_damaged = read_results(folder, attacked=True)
     if experiment is None or benchmark is not None:
         every = of_benchmark(every, benchmark, folder)
-    told = [tuple(filter(None, map(str.strip, names.split(",")))) for names in trainings]
-    if not all(told):
+    families = [tuple(filter(None, map(str.strip, names.split(",")))) for names in trainings]
+    if not all(families):
         raise UserError("--trainings names no model; give two or more: --trainings A,B")
-    results = choose_results(folder, every, experiment, judge_id, study, trainings=told)
+    results = choose_results(folder, every, experiment, judge_id, study, trainings=families)
     return replace(results, n_damaged=results.n_damaged + n_damaged)
 
 

@@ -46,7 +46,7 @@ def check_measures(benchmark: "Benchmark") -> None:
                 raise unknown(where, measure, known, "unlearnbench list tasks")
 
 
-def check_is_asked(task: Any, benchmark: "Benchmark | None") -> None:
+def check_is_requested(task: Any, benchmark: "Benchmark | None") -> None:
     """Raise `UserError` for a task of splits of which none asks for what it measures."""
     splits = benchmark.definition.splits.values() if benchmark else ()
     requested = {measure for split in splits for measure in split.measures}

@@ -13,7 +13,7 @@ from unlearnbench import registry
 from unlearnbench.errors import UserError
 from unlearnbench.experiments.attack_choice import ATTACKED, AttackChoice
 from unlearnbench.experiments.benchmark_choice import (
-    check_is_asked,
+    check_is_requested,
     check_measures,
     check_same_tokens,
     read_alike,
@@ -204,7 +204,7 @@ class Planner:
     def _check_splits(self, model: ModelChoice, data: DataChoice) -> None:
         """Raise `UserError` for items of a benchmark that a task cannot measure of this model."""
         for task in self.tasks.values():
-            check_is_asked(task, data.benchmark)
+            check_is_requested(task, data.benchmark)
         if data.benchmark is None:
             return
         check_measures(data.benchmark)

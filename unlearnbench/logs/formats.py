@@ -76,7 +76,7 @@ def recognise(path: Path) -> tuple[Format, Contents]:
 def read_logs(path: Path) -> list[Log]:
     """The models of a file."""
     one, contents = recognise(path)
-    with _told(path, one):
+    with _clear_errors(path, one):
         return one.read(contents)
 
 
@@ -84,7 +84,7 @@ def verify(path: Path, reference: Path | None = None) -> Verification:
     """Every aggregate of a file recomputed; raises `UserError` for a reference of another kind."""
     one, contents = recognise(path)
     if reference is None:
-        with _told(path, one):
+        with _clear_errors(path, one):
             return one.verify(contents, None)
     if not one.has_reference:
         raise UserError(
@@ -96,12 +96,12 @@ def verify(path: Path, reference: Path | None = None) -> Verification:
             f"--reference {reference.name} is of another kind ({other.kind}) than {path.name} "
             f"({one.kind}); give the retrained model's log of the same harness"
         )
-    with _told(path, one):
+    with _clear_errors(path, one):
         return one.verify(contents, other_contents)
 
 
 @contextmanager
-def _told(path: Path, kind: Format) -> Iterator[None]:
+def _clear_errors(path: Path, kind: Format) -> Iterator[None]:
     """Tell of a number that nothing can be computed with, NaN among losses say, in one line."""
     try:
         yield

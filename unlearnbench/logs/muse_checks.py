@@ -42,12 +42,12 @@ def verify_auc(contents: Contents, reference: Contents | None) -> Verification: 
 
 
 def _areas(scores: Contents, stated: Contents | None) -> Verification:
-    by_model, told, problems, notes = scores_of(scores), {}, [], []
+    by_model, values, problems, notes = scores_of(scores), {}, [], []
     for model, pair, name, value in areas_of(stated) if stated else ():
-        told[model, pair, name] = value
+        values[model, pair, name] = value
     checks, leaks = [], []
     for model, splits in by_model.items():
-        pairs = {pair for of, pair, _ in told if of == model} or {"forget_holdout"}
+        pairs = {pair for of, pair, _ in values if of == model} or {"forget_holdout"}
         for pair in sorted(pairs):
             first, second = pair.split("_", 1)
             if first not in splits or second not in splits:
@@ -56,8 +56,8 @@ def _areas(scores: Contents, stated: Contents | None) -> Verification:
             for name, of in splits[first].items():
                 value = _area(list(of.values()), list(splits[second][name].values()))
                 key = (model, pair, name)
-                checks.append(Check(".".join(key), value, told.pop(key, None)))
-    problems += [f"{'.'.join(key)} is stated, and there are no scores of it" for key in told]
+                checks.append(Check(".".join(key), value, values.pop(key, None)))
+    problems += [f"{'.'.join(key)} is stated, and there are no scores of it" for key in values]
     areas = {check.name: check.recomputed for check in checks}
     for model in by_model:
         retrained = f"{model.partition('/')[0]}/{RETRAINED}.forget_holdout.{MIN_K}"
@@ -146,8 +146,8 @@ def _means(
         known = key in by_kind.get((of, "rougeL"), {})
         n_rows += known
         for field in ("rougeL", "rougeL_recall") if known else ():
-            value, told = mean(by_kind[of, field][key].values()), number(row[f"mean_{field}"], of)
-            checks.append(Check(f"{of}.{'.'.join(key)}.mean_{field}", value, told))
+            value, stated = mean(by_kind[of, field][key].values()), number(row[f"mean_{field}"], of)
+            checks.append(Check(f"{of}.{'.'.join(key)}.mean_{field}", value, stated))
     n = len(summary.rows) - n_rows
     notes = (
         f"{n} rows of {summary.path.name} have no answers beside them and were not recomputed",

@@ -81,9 +81,9 @@ def verify(contents: Contents, reference: Contents | None) -> Verification:
     in_log = {name: value for name, value, where in statements if not where}
     problems += _impossible(contents, in_log)
     problems += _at_odds(contents)
-    told_leak, told_notes = _leakage(in_log.get("privleak"), values, other)
-    problems += told_leak
-    notes += told_notes
+    stated_leak, stated_notes = _leakage(in_log.get("privleak"), values, other)
+    problems += stated_leak
+    notes += stated_notes
     if "ks_distance" in values:
         notes.append(_ladder(contents, values))
     order = {name: at for at, name in enumerate(values)}

@@ -1,6 +1,6 @@
 """Which results of a folder are trials of tuning, and what was searched: OUT/tuning/*.json.
 
-A cell of a search may be asked for by a run as well, before or afterwards (OUT/runs/*.json): then
+A cell of a search may be requested by a run as well, before or afterwards (OUT/runs/*.json): then
 it is a row of the table, too.
 """
 
@@ -31,7 +31,7 @@ class TuningRecord(Record):
     sampler: Sampler
     seed: int | None = Field(description="of the draws; null for a grid")
     space: dict[str, str] = Field(description="by setting, as --space writes it")
-    n: int = Field(ge=1, description="configurations asked for")
+    n: int = Field(ge=1, description="configurations requested")
     settings: dict[str, Any] = Field(
         default_factory=dict, description="of the method, those that were not searched"
     )
@@ -55,8 +55,8 @@ def shared_by(identity: Mapping[str, Any], searched: Iterable[str]) -> tuple[dic
     """
     method = identity["method"]
     settings = {n: value for n, value in method["settings"].items() if n not in set(searched)}
-    asked = {**identity, "method": {**method, "settings": settings}}
-    return settings, question_sha256(asked)
+    requested = {**identity, "method": {**method, "settings": settings}}
+    return settings, question_sha256(requested)
 
 
 def keep(folder: Path, record: TuningRecord) -> Path:
@@ -72,15 +72,15 @@ def keep(folder: Path, record: TuningRecord) -> Path:
     return path
 
 
-class AskedRecord(Record):
-    """What one run asked for."""
+class RequestedRecord(Record):
+    """What one run requested."""
 
     cells: list[str] = Field(description="as `TuningRecord.trials`")
 
 
-def keep_asked(folder: Path, identities: Iterable[Mapping[str, Any]]) -> None:
+def record_requested(folder: Path, identities: Iterable[Mapping[str, Any]]) -> None:
     """Write which cells a run asks for; the same ones are kept once."""
-    text = AskedRecord(cells=sorted(map(question_sha256, identities))).model_dump_json(indent=1)
+    text = RequestedRecord(cells=sorted(map(question_sha256, identities))).model_dump_json(indent=1)
     path = folder / RUNS / f"{hashlib.sha256(text.encode()).hexdigest()[:12]}.json"
     if not path.exists():
         write_whole(path, text + "\n", "choose another --out")
@@ -92,20 +92,20 @@ class Tunings:
 
     records: tuple[TuningRecord, ...] = ()
     damages: tuple[str, ...] = ()  # a sentence per file that is no record
-    asked: frozenset[str] = frozenset()  # what runs asked for, as `TuningRecord.trials`
+    requested: frozenset[str] = frozenset()  # what runs requested, as `TuningRecord.trials`
 
     def apart(self, results: Sequence[Result]) -> tuple[list[Result], list[Result]]:
         """The results that are no mere trials, and the trials in the order of the searches.
 
-        A trial that a run asked for, too, is in both.
+        A trial that a run requested, too, is in both.
         """
         order = [question for record in self.records for question in record.trials]
         places = {question: place for place, question in reversed(list(enumerate(order)))}
-        asked = {r.key: question_sha256(r.identity) for r in results} if order else {}
-        trials = [r for r in results if asked.get(r.key) in places]
-        mere = places.keys() - self.asked
-        return [r for r in results if asked.get(r.key) not in mere], sorted(
-            trials, key=lambda r: places[asked[r.key]]
+        requested = {r.key: question_sha256(r.identity) for r in results} if order else {}
+        trials = [r for r in results if requested.get(r.key) in places]
+        mere = places.keys() - self.requested
+        return [r for r in results if requested.get(r.key) not in mere], sorted(
+            trials, key=lambda r: places[requested[r.key]]
         )
 
     @property
@@ -119,10 +119,12 @@ def read_tunings(folder: Path) -> Tunings:
     """The searches that were made into a folder."""
     read = [_read(path) for path in sorted((folder / FOLDER).glob("*.json"))]
     records = tuple(one for one in read if isinstance(one, TuningRecord))
-    if records:  # else nothing depends on what runs asked for
-        read += [_read(path, AskedRecord) for path in sorted((folder / RUNS).glob("*.json"))]
-    asked = (cell for one in read if isinstance(one, AskedRecord) for cell in one.cells)
-    return Tunings(records, tuple(one for one in read if isinstance(one, str)), frozenset(asked))
+    if records:  # else nothing depends on what runs requested
+        read += [_read(path, RequestedRecord) for path in sorted((folder / RUNS).glob("*.json"))]
+    requested = (cell for one in read if isinstance(one, RequestedRecord) for cell in one.cells)
+    return Tunings(
+        records, tuple(one for one in read if isinstance(one, str)), frozenset(requested)
+    )
 
 
 def _read(path: Path, kind: type[Record] = TuningRecord) -> Record | str:

@@ -26,7 +26,7 @@ def trials_apart(
     rows = list(results)
     if of_rows:
         others = [result for result in references if comparable(result) not in of_rows]
-        mere = [r for r in others if question_sha256(r.identity) not in tunings.asked]
+        mere = [r for r in others if question_sha256(r.identity) not in tunings.requested]
         rows = _without(rest, mere)
     return rows, with_derived([*trials, *references])
 

@@ -220,13 +220,13 @@ def _power(group: Group, powers: Powers, where: str) -> Iterator[Line]:
             yield Line(item, "no", answer, "section power")
             continue
         shown = of.smallest(of.n_pairs)
-        n_told = sum(pair.is_told_apart for pair in of.pairs)
+        n_apart = sum(pair.is_told_apart for pair in of.pairs)
         what = (
             f"{printing.size(column, shown, of.is_log)} and more could be shown"
             if math.isfinite(shown)
             else "too few to show any difference"
         )
-        told = f"{n_told} of {number(len(of.pairs), 'pair')} told apart"
+        told = f"{n_apart} of {number(len(of.pairs), 'pair')} told apart"
         done: Done = "yes" if math.isfinite(shown) else "no"
         answer = f"{items}; {what} ({power.POWER:.0%} power); {told}"
         yield Line(item, done, answer, "section power")

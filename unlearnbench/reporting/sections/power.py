@@ -70,7 +70,7 @@ def _listing(group: Group, of_columns: Sequence[ColumnPower]) -> Listing:
 
 
 def _line(of: ColumnPower) -> tuple[str, ...]:
-    n_told = sum(pair.is_told_apart for pair in of.pairs)
+    n_apart = sum(pair.is_told_apart for pair in of.pairs)
     needed: list[int | None] = [None, None]
     if of.best is not None:
         needed[0] = of.best.documents_needed(of.n_pairs)
@@ -81,7 +81,7 @@ def _line(of: ColumnPower) -> tuple[str, ...]:
         _size(of, of.error),
         _size(of, of.smallest()),
         _size(of, of.smallest(of.n_pairs)),
-        f"{n_told} of {len(of.pairs)}",
+        f"{n_apart} of {len(of.pairs)}",
         ABSENT if of.best is None else _size(of, abs(of.best.difference)),
         *map(printing.count, needed),
     )

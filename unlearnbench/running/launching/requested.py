@@ -14,7 +14,7 @@ from unlearnbench.experiments.recorded import PlannedCell, plan_experiment, reco
 from unlearnbench.reporting.sections import section
 from unlearnbench.results.record import Result
 from unlearnbench.results.store import Store
-from unlearnbench.results.tunings import keep_asked
+from unlearnbench.results.tunings import record_requested
 from unlearnbench.running.launching.grid import Outcome, run_grid, share_of
 from unlearnbench.running.launching.in_process import call_others
 from unlearnbench.running.launching.launcher import HowToRun
@@ -114,7 +114,7 @@ class RequestedRun:
                 self.store.save_experiment(experiment.to_toml())
             if self.named is not None:
                 record(self.store.folder, self.named, self.cells)
-            keep_asked(self.store.folder, (cell.identity for cell in self.plan.cells))
+            record_requested(self.store.folder, (cell.identity for cell in self.plan.cells))
             how = HowToRun.of(self.experiments[0], self.plan.jobs, plugins)
             outcome = run_grid(self.share, self.store, how, show_progress, preview)
             call_others(None)
