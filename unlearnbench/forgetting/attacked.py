@@ -4,10 +4,9 @@ from collections.abc import Mapping, Sequence
 
 from unlearnbench.forgetting.certificate import AttackEvidence, PointEvidence
 from unlearnbench.forgetting.lines import RowLimit
+from unlearnbench.metrics.leak_formulas import over_items
 from unlearnbench.results.record import ROW_FIELDS, Result
 from unlearnbench.results.score import Metric, Score
-
-_Z = 1.96
 
 
 def attack_evidence(results: Sequence[Result], limit: RowLimit) -> list[AttackEvidence]:
@@ -64,14 +63,18 @@ def _point(
     limit: RowLimit,
     facts: Mapping[str, float],
 ) -> PointEvidence:
-    half = None if score.stderr is None else _Z * score.stderr
+    values = list(score.documents.values())
+    scale = metric.scale
+    low, high = (values and score.aggregation == "mean" and over_items(values)) or (None, None)
+    best_known = None if not values else (min if metric.higher_is_better else max)(values)
     return PointEvidence(
         point=label,
         metric=metric.label,
-        after=score.value * metric.scale,
-        low=None if half is None else (score.value - half) * metric.scale,
-        high=None if half is None else (score.value + half) * metric.scale,
-        before=original[metric.name].value * metric.scale if metric.name in original else None,
+        after=score.value * scale,
+        low=None if low is None else low * scale,
+        high=None if high is None else high * scale,
+        worst=None if best_known is None else best_known * scale,
+        before=original[metric.name].value * scale if metric.name in original else None,
         rows_over_limit=_over(metric.name, score, limit),
         facts=dict(facts),
     )

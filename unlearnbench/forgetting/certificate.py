@@ -99,8 +99,12 @@ class PointEvidence(Part):
     point: str
     metric: str
     after: float = Field(description="of the unlearned model, mean over the rows")
-    low: float | None = Field(description="95% interval of that mean over the rows, normal")
+    low: float | None = Field(
+        description="95% interval of that mean over the rows, by resampling them; null for fewer "
+        "than 10"
+    )
     high: float | None
+    worst: float | None = Field(default=None, description="of the row that is best known")
     before: float | None = Field(description="the same of the model before unlearning")
     rows_over_limit: list[str] | None = Field(
         description="rows over the row limit again; null where single rows were not measured so"

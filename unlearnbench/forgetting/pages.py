@@ -40,7 +40,9 @@ def blocks_of(certificate: Certificate) -> Iterator[Listing]:
     yield _tried(certificate)
     if certificate.attacks:
         yield _attacks(certificate)
-    yield Listing("not-tested", "Not tested", ("",), tuple((t,) for t in certificate.not_tested))
+    yield Listing(
+        "not-tested", "Not tested", ("What",), tuple((t,) for t in certificate.not_tested)
+    )
 
 
 def _summary(one: Certificate) -> Listing:
@@ -61,7 +63,9 @@ def _summary(one: Certificate) -> Listing:
         rows.append(("Earlier rows that came back", ", ".join(back) or "none"))
         rows.append(("Certificate before", one.previous.certificate_sha256))
     notes = (Note("statement", one.statement), Note("rule", f"Rule: {one.rule}."))
-    return Listing("request", "What was asked and found", ("", ""), tuple(rows), 2, notes)
+    return Listing(
+        "request", "The request and its outcome", ("What", "Value"), tuple(rows), 2, notes
+    )
 
 
 def _utility(text: TextUtility) -> str:
@@ -128,23 +132,28 @@ def _attacks(one: Certificate) -> Listing:
     rows = []
     for attack in one.attacks:
         if attack.problem:
-            rows.append((attack.label, "failed", attack.problem, "–", "–", "–", "–"))
+            rows.append((attack.label, "failed", attack.problem, *("–",) * 5))
         for point in attack.points:
-            interval = "–" if point.low is None else f"[{point.low:.1f}, {point.high:.1f}]"
+            interval = "–" if point.low is None else f"[{point.low:z.1f}, {point.high:z.1f}]"
+            worst = "–" if point.worst is None else f"{point.worst:z.1f}"
             over = "–" if point.rows_over_limit is None else f"{len(point.rows_over_limit)}"
             before = "–" if point.before is None else f"{point.before:.1f}"
-            rows.append((attack.label, point.point, point.metric, f"{point.after:.1f}", interval,
-                         before, over))  # fmt: skip
+            rows.append((attack.label, point.point, point.metric, f"{point.after:z.1f}", interval,
+                         worst, before, over))  # fmt: skip
     heads = (
         "Attack",
         "Point",
         "Metric",
         "After",
         "95% interval",
+        "Worst row",
         "Model before",
         "Rows over limit",
     )
-    note = Note("attacks", "Both models under the same attack. Intervals: over rows.")
+    note = Note(
+        "attacks",
+        "Both models under the same attack. Intervals: of the mean over rows, for ten rows or more.",
+    )
     return Listing("attacked-rows", "Under attack", heads, tuple(rows), 3, (note,))
 
 
