@@ -1,0 +1,124 @@
+"""The model that a run kept, OUT/models/KEY, with the results that speak of it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from unlearnbench.errors import UserError
+from unlearnbench.models.adapter_folder import is_adapter
+from unlearnbench.publishing.upload import Upload, left_out, model_files
+from unlearnbench.results.files import Damage
+from unlearnbench.results.record import Result, attacked_model_in
+from unlearnbench.results.store import Store, newest
+
+_MODELS, _ADAPTER = "models", "adapter"
+_SHOWN = 5  # of the models of a folder, in one line
+_SHORT = 8  # of a key's digits
+
+
+@dataclass(frozen=True)
+class KeptModel:
+    """A kept model and what was measured of it."""
+
+    folder: Path
+    store: Store
+    result: Result  # of the cell that made it
+
+    def beside(self) -> tuple[list[Result], list[Result]]:
+        """Results of the models it is compared with (before, retrained), and of it under attack.
+
+        They are of the same rows, measured in the same way.
+        """
+        from unlearnbench.analysis.build_table import comparable
+
+        results = newest(self.store.load_all(documents=False)[0])[0]
+        alike, model = comparable(self.result), attacked_model_in(self.result.identity)
+        references = [
+            one
+            for one in results
+            if one.role in ("before", "retrained")
+            and (one.attack is not None or comparable(one) == alike)
+        ]
+        attacked = [one for one in results if one.attack is not None and one.attack.model == model]
+        kinds = {one.attack.name for one in attacked if one.attack is not None}
+        plain = [one for one in references if one.attack is None]
+        models = {attacked_model_in(one.identity) for one in plain}
+        attacked += [
+            one
+            for one in references
+            if one.attack is not None and one.attack.name in kinds and one.attack.model in models
+        ]
+        return plain, attacked
+
+    def upload(self) -> Upload:
+        """Model and card; raises `UserError` for what nobody could load."""
+        from unlearnbench.publishing.result_card import result_card
+
+        files = model_files(self.folder)
+        if (self.folder / _ADAPTER).is_dir():
+            files |= model_files(self.folder / _ADAPTER, f"{_ADAPTER}/")
+        others = tuple(name for name in left_out(self.folder) if name != _ADAPTER)
+        card = result_card(self, is_adapter=is_adapter(self.folder))
+        about = f"{self.result.label}, seed {self.result.seed}"
+        return Upload(files, card, about, others)
+
+
+def is_results(folder: Path) -> bool:
+    """Whether a folder is one that runs write their results into."""
+    return (folder / "cells").is_dir()
+
+
+def kept_model(folder: Path) -> KeptModel:
+    """The kept model in OUT/models/KEY; raises `UserError` for whatever else is there."""
+    place = folder.absolute()
+    out = place.parent.parent
+    if is_results(place):
+        raise UserError(_which_of(folder))
+    if place.parent.name != _MODELS or not is_results(out):
+        raise UserError(
+            f"{folder} is no folder that `unlearnbench forget` wrote, and no OUT/models/KEY of `run "
+            "--save-models`, so nothing is known to say of its model; with a card of your own: "
+            f"hf upload USER/NAME {folder}"
+        )
+    store = Store(out)
+    result = store.load(place.name)
+    if isinstance(result, Damage):
+        raise UserError(f"the result of this model cannot be read: {result.path}: {result.reason}")
+    if result is None:
+        raise UserError(
+            f"{out} has no result of the model {place.name[:_SHORT]}…, so there is nothing to say "
+            "of it; run its cell again: unlearnbench run --save-models"
+        )
+    if not place.is_dir():
+        raise UserError(_not_kept(result, folder))
+    if result.role != "method" or result.trace is None:
+        raise UserError(f"{result.label} is no unlearned model ({result.role}); nothing to push")
+    if result.status == "failed" or result.trace.outcome == "collapsed":
+        raise UserError(
+            f"{result.label} {result.error or result.trace.outcome}: it is no model to hand out"
+        )
+    return KeptModel(place, store, result)
+
+
+def _not_kept(result: Result, folder: Path) -> str:
+    if result.role != "method":
+        return f"{result.label} is no unlearned model ({result.role}); nothing to push"
+    if result.status == "failed" or (result.trace and result.trace.outcome == "collapsed"):
+        why = result.error or (result.trace.reason if result.trace else "")
+        return f"{result.label} failed or collapsed ({why}), so no model of it was kept"
+    return f"{folder} is not there: the model was not kept; run it again with --save-models"
+
+
+def _which_of(folder: Path) -> str:
+    """What to say of a whole results folder: its kept models, each with the folder to name."""
+    store = Store(folder)
+    results = {one.key: one for one in store.load_all(documents=False)[0]}
+    kept = sorted(p.name for p in (folder / _MODELS).glob("*") if p.name in results)
+    if not kept:
+        return f"{folder} holds no kept model; keep some with: unlearnbench run --save-models"
+    named = [
+        f"{folder / _MODELS / key[:_SHORT]}* ({results[key].label}, forget set "
+        f"{results[key].forget_set.run}, seed {results[key].seed})"
+        for key in kept
+    ]
+    more = f"; … ({len(named) - _SHOWN} more)" if len(named) > _SHOWN else ""
+    return f"{folder} holds several models; name one of them: {'; '.join(named[:_SHOWN])}{more}"
