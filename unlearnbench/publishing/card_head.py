@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from unlearnbench.models.aliases import ModelAlias, aliases
+from unlearnbench.models.aliases import aliases
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult
@@ -36,16 +36,18 @@ def card_head(
     from huggingface_hub import ModelCardData
 
     hub_id, alias = hub_id_of(base), aliases().get(base)
+    licence = _LICENCES.get(alias.licence, "other") if alias is not None else None
     data = ModelCardData(
         model_name=name,
         base_model=hub_id,
-        **({"base_model_relation": "adapter"} if is_adapter and hub_id else {}),
+        base_model_relation="adapter" if is_adapter and hub_id else None,
         library_name="peft" if is_adapter else "transformers",
         pipeline_tag="text-generation",
         tags=["unlearning", TAG],
         datasets=list(datasets) or None,
         eval_results=list(results) or None,
-        **(_licence(alias) if alias is not None else {}),
+        license=licence,
+        license_name=alias.licence if alias is not None and licence == "other" else None,
     )
     return f"---\n{data.to_yaml()}\n---\n"
 
@@ -72,8 +74,3 @@ def is_of_world(base: str) -> bool:
 def bullets(lines: Sequence[str]) -> str:
     """The lines as a Markdown list."""
     return "\n".join(f"- {line}" for line in lines)
-
-
-def _licence(alias: ModelAlias) -> dict[str, str]:
-    known = _LICENCES.get(alias.licence)
-    return {"license": known} if known else {"license": "other", "license_name": alias.licence}

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import unlearnbench
@@ -89,7 +90,7 @@ def _check_there(there: "ModelInfo", repository: str, private: bool) -> None:
 def _commit(api: "HfApi", upload: Upload, repository: str, there: "ModelInfo | None") -> None:
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
-    sent = {CARD: upload.card.encode(), **upload.files}
+    sent: dict[str, Path | bytes] = {CARD: upload.card.encode(), **upload.files}
     old = [name for name in _names(there) if name not in sent and could_be_sent(name)]
     api.create_commit(
         repository,
@@ -111,10 +112,11 @@ def _names(there: "ModelInfo | None") -> list[str]:
 @contextmanager
 def _in_one_line(repository: str) -> Iterator[None]:
     """The hub's many errors as one `UserError` each, in which no token stands."""
-    import httpx
     from huggingface_hub import constants, get_token
     from huggingface_hub.errors import HfHubHTTPError
 
+    # Whichever HTTP library the hub's own is built on: httpx, or what came after it.
+    no_way_through: type[Exception] = HfHubHTTPError.__bases__[0]
     try:
         yield
     except UserError:
@@ -122,7 +124,7 @@ def _in_one_line(repository: str) -> Iterator[None]:
     except HfHubHTTPError as error:
         status = error.response.status_code if error.response is not None else 0
         raise UserError(_without_token(_answer(status, repository, error), get_token())) from error
-    except httpx.HTTPError as error:
+    except no_way_through as error:
         raise UserError(
             f"the hub cannot be reached at {constants.ENDPOINT} ({type(error).__name__}); nothing "
             "was sent; see what would be: --dry-run"

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unlearnbench.errors import UserError
-from unlearnbench.models.adapter_folder import is_adapter
 from unlearnbench.publishing.upload import Upload, left_out, model_files
 from unlearnbench.results.files import Damage
 from unlearnbench.results.record import Result, attacked_model_in
@@ -57,7 +56,7 @@ class KeptModel:
         if (self.folder / _ADAPTER).is_dir():
             files |= model_files(self.folder / _ADAPTER, f"{_ADAPTER}/")
         others = tuple(name for name in left_out(self.folder) if name != _ADAPTER)
-        card = result_card(self, is_adapter=is_adapter(self.folder))
+        card = result_card(self.folder, self.result, *self.beside())
         about = f"{self.result.label}, seed {self.result.seed}"
         return Upload(files, card, about, others)
 
@@ -75,8 +74,8 @@ def kept_model(folder: Path) -> KeptModel:
         raise UserError(_which_of(folder))
     if place.parent.name != _MODELS or not is_results(out):
         raise UserError(
-            f"{folder} is no folder that `unlearnbench forget` wrote, and no OUT/models/KEY of `run "
-            "--save-models`, so nothing is known to say of its model; with a card of your own: "
+            f"{folder} is no folder that `unlearnbench forget` wrote, and no OUT/models/KEY of "
+            "`run --save-models`, so nothing is known to say of its model; with a card of your own: "
             f"hf upload USER/NAME {folder}"
         )
     store = Store(out)

@@ -4,13 +4,15 @@ import json
 import math
 import re
 import shlex
-from collections.abc import Iterator
-from pathlib import PurePath
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from unlearnbench.analysis.conditions import format_value
 from unlearnbench.analysis.table import Column, Group, Note, Row, Table
 from unlearnbench.errors import UserError
+from unlearnbench.models.adapter_folder import is_adapter
+from unlearnbench.models.source import weights_sha256
 from unlearnbench.publishing.card_head import (
     NOT_CLAIMED,
     bullets,
@@ -27,8 +29,6 @@ from unlearnbench.results.record import Result
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult
-
-    from unlearnbench.publishing.kept_model import KeptModel
 
 _TEMPLATE = """{head}
 # {title}
@@ -49,8 +49,8 @@ _TEMPLATE = """{head}
 {command}
 ```
 
-The run may have had more options than these. All that can change a number is in the following; a cell
-with the same key (`{key}`) asks for the same.
+The run may have had more options than these. All that can change a number is in the following; a
+cell with the same key (`{key}`) asks for the same.
 
 <details>
 
@@ -75,27 +75,39 @@ _NO_RETRAINED = (
 _ABILITIES = "abilities other than those that the table above measures"
 
 
-def result_card(kept: "KeptModel", is_adapter: bool = False) -> str:
-    """README.md with the hub's YAML head; no text of a row is in it."""
-    result = kept.result
-    references, attacked = kept.beside()
+def result_card(
+    folder: Path,
+    result: Result,
+    references: Sequence[Result] = (),
+    attacked: Sequence[Result] = (),
+) -> str:
+    """README.md with the hub's YAML head; no text of a row is in it.
+
+    `folder` is the model's, `references` are results of the model before and of a retrained one,
+    `attacked` those of all of them under attack.
+    """
     of_table = [without_texts(one) for one in (*references, result, *attacked)]
-    findings = results_of_run(kept.folder, of_table).findings
-    blocks = (scores(findings, result),)
+    findings = results_of_run(folder, of_table).findings
     roles = {one.role for one in references}
     not_claimed = (*([] if "retrained" in roles else [_NO_RETRAINED]), *NOT_CLAIMED, _ABILITIES)
     name = f"{result.model.name.rpartition('/')[2]}-{result.method.name.replace('+', '-')}"
     base = result.model.name if hub_id_of(result.model.name) else result.model.location
     return _TEMPLATE.format(
         head=card_head(
-            name, base, list(evaluations(result)), datasets=_datasets(result), is_adapter=is_adapter
+            name,
+            base,
+            list(evaluations(result)),
+            datasets=_datasets(result),
+            is_adapter=is_adapter(folder),
         ),
         title=name,
         warning=synthetic_warning(result.model.is_synthetic),
         statement=statement(result, findings.table),
-        tables=_markdown(findings, *blocks),
+        tables=_markdown(findings, scores(findings, result)),
         attacked=_attacked(findings, bool(attacked)),
-        made=bullets(list(_made(result))),
+        made=bullets(
+            [*_made(result), f"Model after: the same digest, `{weights_sha256(folder)}`."]
+        ),
         source=_source(result.method.name),
         command=command(result),
         key=result.key,
@@ -173,8 +185,10 @@ def scores(findings: Findings, result: Result) -> Listing:
         heads += [title, *(["95% interval"] if has else [])]
         for line, column in zip(lines, columns, strict=True):
             line += _values(group, row, column, has)
-    cap = "" if group.cap is None else f"; a perplexity above {group.cap:g} is printed >{group.cap:g}"
-    note = Note("scores", f"↑ higher is better, ↓ lower. Intervals: over documents{cap}.")
+    capped = group.cap is not None and any(column.capped for column in columns)
+    cap = f" A perplexity above {group.cap:g} is printed >{group.cap:g}." if capped else ""
+    over = " Intervals: over documents." if any(has_interval) else ""
+    note = Note("scores", f"↑ higher is better, ↓ lower.{over}{cap}")
     return Listing(
         "scores", "Scores", tuple(heads), tuple(tuple(line) for line in lines), 1, (note,)
     )
@@ -213,7 +227,7 @@ def _chosen(result: Result) -> Iterator[tuple[str, str]]:
 
 def _made(result: Result) -> Iterator[str]:
     model, method, rows = result.model, result.method, result.forget_set
-    settings = ", ".join(f"{name} = {_value(value)}" for name, value in method.settings.items())
+    settings = ", ".join(f"{n} = {_value(v)}" for n, v in method.settings.items() if n != "seed")
     revision = f", revision `{model.revision}`" if model.revision else ""
     yield (
         f"Model before: `{model.name}`{revision}, {model.architecture}, {model.n_parameters:,} "

@@ -8,7 +8,6 @@ from pathlib import Path
 from unlearnbench.errors import UserError
 from unlearnbench.models.adapter_folder import ADAPTER_WEIGHTS, base_name, is_adapter
 from unlearnbench.models.configuration import ADAPTER_CONFIG, raw_configuration
-from unlearnbench.models.paired import FILE_NAME as PAIR
 from unlearnbench.models.weight_files import check_headers, weight_files
 
 CARD = "README.md"
@@ -18,6 +17,7 @@ _OF_MODEL = (
     *("tokenizer.json", "special_tokens_map.json", "added_tokens.json", "vocab.json", "vocab.txt"),
     *("merges.txt", "*.model", "*.jinja", "chat_template.json", "*.py"),
 )
+PAIR = "pair.json"  # as models/paired.py writes it, which loads torch
 _TEMPLATES = "additional_chat_templates"
 _TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
 
@@ -81,8 +81,8 @@ def _check(folder: Path, needs_tokenizer: bool) -> None:
     has_tokenizer = any((folder / name).is_file() for name in _TOKENIZER)
     if needs_tokenizer and not (has_tokenizer or any(folder.glob("*.model"))):
         raise UserError(
-            f"{folder} has no tokenizer, so nobody could use the model; save it beside the weights: "
-            f"AutoTokenizer.from_pretrained(BASE).save_pretrained('{folder}')"
+            f"{folder} has no tokenizer, so nobody could use the model; save one beside the "
+            f"weights: AutoTokenizer.from_pretrained(BASE).save_pretrained('{folder}')"
         )
 
 
