@@ -16,6 +16,7 @@ from unlearnbench.files.hashing import file_sha256
 from unlearnbench.forgetting.card import model_card
 from unlearnbench.models import paired
 from unlearnbench.models.source import weights_sha256
+from unlearnbench.results.record import key_of
 from unlearnbench.results.store import Store
 
 NAME = "ann/gone"
@@ -177,9 +178,33 @@ def test_what_nobody_could_load_is_refused_before_anything_is_sent(request_folde
     assert "is not as it was certified: report.html" in refused(request_folder)
 
 
-def test_folders_without_a_model_to_push_say_what_to_name(kept, tmp_path) -> None:
+def test_of_a_results_folder_the_only_model_is_meant_or_one_is_to_be_named(kept) -> None:
     out = kept.parent.parent
-    assert f"{out}/models/{kept.name[:8]}* (ICU, forget set 0, seed 0)" in cli("push", out, NAME)[2]
+    status, _, err = cli("push", out, NAME, "--dry-run")
+    assert status == 0, err
+    other = full_result(seed=5)
+    Store(out).save(other)
+    shutil.copytree(kept, out / "models" / other.key)
+    status, _, err = cli("push", out, NAME, "--dry-run")
+    assert status == 2
+    assert "holds 2 such models; name one of them: " in err
+    assert f"{out}/models/{kept.name[:8]}* (ICU, forget set 0, seed 0)" in err
+    identity = {"method": {"name": "npo"}}
+    method = other.method.model_copy(update={"name": "npo"})
+    one = other.model_copy(update={"identity": identity, "key": key_of(identity), "method": method})
+    Store(out).save(one)
+    shutil.copytree(kept, out / "models" / one.key)
+    status, said, err = cli("push", out, NAME, "--dry-run", "--method", "npo")
+    assert status == 0, err
+    assert one.key in said
+    assert (
+        "unknown method with a kept model 'npq' (did you mean 'npo'?)"
+        in (cli("push", out, NAME, "--method", "npq")[2])
+    )
+
+
+def test_folders_without_a_model_to_push_say_why(kept, tmp_path) -> None:
+    out = kept.parent.parent
     assert "nothing is known to say of its model" in cli("push", tmp_path, NAME)[2]
     store = Store(out)
     for seed, change, said in (

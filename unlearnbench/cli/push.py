@@ -14,15 +14,17 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("folder", metavar="FOLDER", type=click.Path(path_type=Path))
 @click.argument("repository", metavar="USER/NAME")
+@click.option("--method", metavar="NAME", help="of a results folder the kept model of this method")
 @click.option("--private", is_flag=True, help="create the repository as a private one")
 @click.option("--dry-run", is_flag=True, help="print the files and the card; send nothing")
-def push(folder: Path, repository: str, private: bool, dry_run: bool) -> int:
+def push(folder: Path, repository: str, method: str | None, private: bool, dry_run: bool) -> int:
     """Upload an unlearned model with its model card to the Hugging Face hub, in one commit.
 
     FOLDER is one that `unlearnbench forget` wrote (its digests are checked first, and private/
-    stays here), or OUT/models/KEY of `unlearnbench run --save-models`, whose card is made from its
-    result.  Neither card holds a text of a row.  --dry-run needs no network.  A repository with
-    somebody else's model is left alone; of an own one the files of the model are replaced.
+    stays here), or a model that `unlearnbench run --save-models` kept: OUT/models/KEY, or OUT with
+    --method.  Its card is then made from its result.  Neither card holds a text of a row.
+    --dry-run needs no network.  A repository with somebody else's model is left alone; in an own
+    one the model's files are replaced.
 
     The token is that of `hf auth login`, or HF_TOKEN.
     """
@@ -30,7 +32,7 @@ def push(folder: Path, repository: str, private: bool, dry_run: bool) -> int:
     from unlearnbench.publishing.hub import push as send
 
     check_name(repository)
-    upload = _upload_of(folder)
+    upload = _upload_of(folder, method)
     if dry_run:
         _print_plan(upload, repository, private)
         return 0
@@ -38,7 +40,7 @@ def push(folder: Path, repository: str, private: bool, dry_run: bool) -> int:
     return 0
 
 
-def _upload_of(folder: Path) -> "Upload":
+def _upload_of(folder: Path, method: str | None) -> "Upload":
     from unlearnbench.forgetting.certificate import FILE_NAME
 
     if (folder / FILE_NAME).is_file():
@@ -47,7 +49,7 @@ def _upload_of(folder: Path) -> "Upload":
         return upload_of(folder)
     from unlearnbench.publishing.kept_model import kept_model
 
-    return kept_model(folder).upload()
+    return kept_model(folder, method).upload()
 
 
 def _print_plan(upload: "Upload", repository: str, private: bool) -> None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from unlearnbench.errors import UserError
+from unlearnbench.errors import UserError, unknown
 from unlearnbench.publishing.upload import Upload, left_out, model_files
 from unlearnbench.results.files import Damage
 from unlearnbench.results.record import Result, attacked_model_in
@@ -66,16 +66,21 @@ def is_results(folder: Path) -> bool:
     return (folder / "cells").is_dir()
 
 
-def kept_model(folder: Path) -> KeptModel:
-    """The kept model in OUT/models/KEY; raises `UserError` for whatever else is there."""
+def kept_model(folder: Path, method: str | None = None) -> KeptModel:
+    """The kept model in OUT/models/KEY, or the one that a method made into OUT.
+
+    Raises `UserError` for whatever else is there, and for several.
+    """
+    if is_results(folder):
+        folder = _only(folder, method)
+    elif method is not None:
+        raise UserError(f"--method chooses among the models of a results folder, not of {folder}")
     place = folder.absolute()
     out = place.parent.parent
-    if is_results(place):
-        raise UserError(_which_of(folder))
     if place.parent.name != _MODELS or not is_results(out):
         raise UserError(
             f"{folder} is no folder that `unlearnbench forget` wrote, and no OUT/models/KEY of "
-            "`run --save-models`, so nothing is known to say of its model; with a card of your own: "
+            "`run --save-models`, so nothing is known to say of its model; with your own card: "
             f"hf upload USER/NAME {folder}"
         )
     store = Store(out)
@@ -107,17 +112,28 @@ def _not_kept(result: Result, folder: Path) -> str:
     return f"{folder} is not there: the model was not kept; run it again with --save-models"
 
 
-def _which_of(folder: Path) -> str:
-    """What to say of a whole results folder: its kept models, each with the folder to name."""
-    store = Store(folder)
-    results = {one.key: one for one in store.load_all(documents=False)[0]}
-    kept = sorted(p.name for p in (folder / _MODELS).glob("*") if p.name in results)
+def _only(out: Path, method: str | None) -> Path:
+    """The folder of the only kept model of a results folder, or of the method's only one."""
+    store = Store(out)
+    every = {one.key: one for one in store.load_all(documents=False)[0]}
+    kept = [every[p.name] for p in sorted((out / _MODELS).glob("*")) if p.name in every]
     if not kept:
-        return f"{folder} holds no kept model; keep some with: unlearnbench run --save-models"
+        raise UserError(
+            f"{out} holds no kept model; keep some with: unlearnbench run --save-models"
+        )
+    if method is not None and method not in {one.method.name for one in kept}:
+        names = dict.fromkeys(one.method.name for one in kept)
+        raise unknown("method with a kept model", method, names, f"ls {out / _MODELS}")
+    chosen = [one for one in kept if method in (None, one.method.name)]
+    if len(chosen) == 1:
+        return out / _MODELS / chosen[0].key
     named = [
-        f"{folder / _MODELS / key[:_SHORT]}* ({results[key].label}, forget set "
-        f"{results[key].forget_set.run}, seed {results[key].seed})"
-        for key in kept
+        f"{out / _MODELS / one.key[:_SHORT]}* ({one.label}, forget set {one.forget_set.run}, "
+        f"seed {one.seed})"
+        for one in chosen
     ]
     more = f"; … ({len(named) - _SHOWN} more)" if len(named) > _SHOWN else ""
-    return f"{folder} holds several models; name one of them: {'; '.join(named[:_SHOWN])}{more}"
+    raise UserError(
+        f"{out} holds {len(named)} such models; name one of them: "
+        f"{'; '.join(named[:_SHOWN])}{more}; or the only one of a method: --method NAME"
+    )
