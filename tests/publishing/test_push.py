@@ -88,11 +88,13 @@ def test_a_pushed_request_comes_back_whole_and_loads(request_folder, hub, tmp_pa
 def test_a_second_push_replaces_the_files_of_the_first(kept, hub) -> None:
     assert cli("push", kept, NAME)[0] == 0
     files = hub.repositories[NAME].files
-    files |= {"model-00001-of-00002.safetensors": b"old", "picture.png": b"the owner's"}
+    stale = {"model-00001-of-00002.safetensors", "certificate.json", "adapter/adapter_config.json"}
+    owners = {"picture.png", "onnx/config.json"}
+    files |= dict.fromkeys(stale | owners, b"")
     status, _, err = cli("push", kept, NAME)
     assert status == 0, err
-    assert "model-00001-of-00002.safetensors" not in files
-    assert "picture.png" in files
+    assert not stale & files.keys()
+    assert owners <= files.keys()
     assert len(hub.repositories[NAME].commits) == 2
 
 

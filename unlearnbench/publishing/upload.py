@@ -19,6 +19,14 @@ _OF_MODEL = (
 )
 PAIR = "pair.json"  # as models/paired.py writes it, which loads torch
 _TEMPLATES = "additional_chat_templates"
+#: By folder of a repository what an earlier push, or another library, may have put there.
+_OF_FOLDERS = {
+    "": (*_OF_MODEL, "*.bin"),
+    "adapter": (*_OF_MODEL, "*.bin"),
+    _TEMPLATES: ("*.jinja",),
+    "chain": ("request-*.json",),
+}
+_PAPERS = ("certificate.json", "report.html")  # of a deletion request
 _TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
 
 
@@ -58,8 +66,12 @@ def left_out(folder: Path) -> tuple[str, ...]:
 
 
 def could_be_sent(name: str) -> bool:
-    """Whether a file of a repository has a name of a model's file, so that an old one misleads."""
-    return any(fnmatchcase(name.rpartition("/")[2], pattern) for pattern in (*_OF_MODEL, "*.bin"))
+    """Whether a push may have put a file of that name there, so that an old one would mislead."""
+    folder, _, own = name.rpartition("/")
+    if folder == "" and own in _PAPERS:
+        return True
+    patterns = _OF_FOLDERS.get(folder, ())
+    return any(fnmatchcase(own, pattern) for pattern in patterns)
 
 
 def _check(folder: Path, needs_tokenizer: bool) -> None:
@@ -91,10 +103,11 @@ def _check_adapter(folder: Path) -> None:
         raise UserError(f"{folder} holds no {ADAPTER_WEIGHTS}; copy the adapter again")
     check_headers((folder / ADAPTER_WEIGHTS,))
     base = base_name(folder)
-    if base.startswith(("/", ".", "~")):
+    if base.startswith(("/", ".", "~")) or base.count("/") > 1 or Path(base).is_dir():
         raise UserError(
             f"the adapter in {folder} is of the model in {base}, a folder that nobody else has; "
-            f"write its hub id into {folder / ADAPTER_CONFIG} as base_model_name_or_path"
+            f"write its hub id into {folder / ADAPTER_CONFIG} as base_model_name_or_path, or move "
+            "an adapter that lies beside a whole model away"
         )
 
 
