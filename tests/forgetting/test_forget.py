@@ -77,6 +77,14 @@ def test_its_papers_hold_no_row_and_are_whole(world, first) -> None:
     assert (status, said.count("ok "), said.count("BAD")) == (0, 4, 0)
 
 
+def test_its_folder_can_be_pushed_without_what_is_private(world, first) -> None:
+    status, said, err = cli("push", first[0], "ann/gone", "--dry-run")
+    assert status == 0, err
+    files = [line.split()[0] for line in said.partition("README.md:")[0].splitlines()[1:-2]]
+    assert {"README.md", "certificate.json", "report.html", "model.safetensors"} <= set(files)
+    assert not any(name.startswith(("private", "model/")) for name in files)
+
+
 def test_the_same_command_computes_nothing_again(world, first) -> None:
     out = first[0]
     before = {p.name: p.stat().st_mtime_ns for p in (out / "private" / "cells").iterdir()}

@@ -21,6 +21,7 @@ from unlearnbench.cli.logs import import_logs, verify
 from unlearnbench.cli.meta import meta
 from unlearnbench.cli.nano import nano
 from unlearnbench.cli.new import new
+from unlearnbench.cli.push import push
 from unlearnbench.cli.report import report
 from unlearnbench.cli.run import run
 from unlearnbench.cli.tune import tune
@@ -59,7 +60,7 @@ _PASSIVE = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     commands=[
         *(run, attack, report, meta, judge, human, list_command, show, new, tune, upgrade, nano),
-        *(forget, export, import_logs, verify, completion),
+        *(forget, push, export, import_logs, verify, completion),
     ],
 )
 @click.version_option(unlearnbench.__version__, prog_name="unlearnbench")

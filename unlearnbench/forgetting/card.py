@@ -2,14 +2,12 @@
 
 from unlearnbench.forgetting.certificate import Certificate
 from unlearnbench.forgetting.choice import named
+from unlearnbench.publishing.card_head import bullets, card_head, is_of_world, synthetic_warning
 
-_TEMPLATE = """---
-{data}
----
-
+_TEMPLATE = """{head}
 # {title}
 
-{statement}
+{warning}{statement}
 
 | | before | after |
 |---|---|---|
@@ -31,7 +29,7 @@ _TEMPLATE = """---
 
 def model_card(one: Certificate) -> str:
     """README.md with the hub's YAML head; it claims what the certificate does."""
-    from huggingface_hub import EvalResult, ModelCardData
+    from huggingface_hub import EvalResult
 
     assert one.model_after is not None
     results = [
@@ -57,17 +55,10 @@ def model_card(one: Certificate) -> str:
         ),
     ]
     name = f"{one.base_model.rpartition('/')[2]}-unlearned"
-    data = ModelCardData(
-        model_name=name,
-        base_model=one.base_model if "/" in one.base_model else None,
-        library_name="transformers",
-        pipeline_tag="text-generation",
-        tags=["unlearning", "unlearnbench"],
-        eval_results=results,
-    )
     rows = [row for row in one.rows if row.known_before]
     return _TEMPLATE.format(
-        data=data.to_yaml(),
+        head=card_head(name, one.base_model, results),
+        warning=synthetic_warning(is_of_world(one.base_model)),
         title=name,
         statement=one.statement,
         known=len(rows),
@@ -86,7 +77,7 @@ def model_card(one: Certificate) -> str:
         before=one.model_before.weights_sha256,
         after=one.model_after.weights_sha256,
         attacks=_attacks(one),
-        not_tested="\n".join(f"- {line}" for line in one.not_tested),
+        not_tested=bullets(one.not_tested),
     )
 
 

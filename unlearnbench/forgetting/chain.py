@@ -191,10 +191,16 @@ def check_folder(folder: Path) -> list[tuple[bool, str]]:
     if last.model_after is not None:
         from unlearnbench.models.source import weights_sha256
 
-        digest = last.model_after.weights_sha256
-        found = weights_sha256(folder / MODEL) if (folder / MODEL).is_dir() else "not there"
+        digest, place = last.model_after.weights_sha256, model_folder(folder)
+        found = weights_sha256(place) if place.is_dir() else "not there"
         lines.append((found == digest, f"{MODEL}/: {_agrees(found, digest)}"))
     return lines
+
+
+def model_folder(folder: Path) -> Path:
+    """Where the model of a request lies: in model/, or beside its papers where `push` put it."""
+    is_beside = not (folder / MODEL).exists() and (folder / "config.json").is_file()
+    return folder if is_beside else folder / MODEL
 
 
 def _numbered(certificates: Sequence[Certificate]) -> tuple[bool, str]:

@@ -6,16 +6,14 @@ from typing import Any
 from unlearnbench import registry
 from unlearnbench.forgetting.choice import named
 from unlearnbench.forgetting.lines import RowLimit
+from unlearnbench.publishing.card_head import NOT_CLAIMED
 
 _HOW = (
     "by EL10 and MA (greedy decoding, each row as it stands in the file, over its suffix or answer)"
 )
 #: What no run of this command tests.
 _NEVER = (
-    "copies elsewhere: backups, caches, fine-tuned, distilled or quantised copies of the model "
-    "before, and the training data themselves",
-    "the same facts in other rows, other words or other languages than the rows of the file",
-    "what a law, or whoever asked, would call forgotten: this is a measurement, no legal advice",
+    *NOT_CLAIMED,
     "abilities other than predicting the texts under 'utility': answering, following instructions, "
     "safety",
 )

@@ -1,0 +1,1 @@
+"""How an unlearned model reaches the hub, and what its model card says."""
