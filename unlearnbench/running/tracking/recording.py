@@ -133,7 +133,7 @@ class _Run:
 def run_name(cell: "Cell") -> str:
     """A folder of its own for a run, under that of its model: 'nano-neo/ICU, … (1a2b)'."""
     title = cell.title.removeprefix(f"{cell.group}: ")
-    group, title = (re.sub(r"[^\w.,+ =-]", "_", part) for part in (cell.group, title))
+    group, title = (re.sub(r"[^\w.,()+ =-]", "_", part) for part in (cell.group, title))
     return f"{group}/{title} ({cell.key[:8]})"
 
 

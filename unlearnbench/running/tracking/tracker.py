@@ -8,7 +8,7 @@ tracker is waiting for.
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
@@ -17,104 +17,144 @@ from typing import Any, TextIO
 
 PROJECT = "unlearnbench"
 _TRACKING_URI = os.environ.get("MLFLOW_TRACKING_URI")  # the user's; mlflow sets the variable itself
-#: Those to which words can be logged; others take them as a part of the configuration.
-_LOG_WORDS = ("tensorboard", "wandb")
 _LINGER = 60.0  # seconds in which what is left may be sent, once whoever measures is gone
 
 Message = dict[str, Any]
 
 
+class Run:
+    """A run of any of accelerate's trackers, made as its `Accelerator.init_trackers` makes them."""
+
+    def __init__(self, message: Message) -> None:
+        from accelerate.tracking import LOGGER_TYPE_TO_CLASS
+
+        self.message, self.folder = message, Path(message["folder"])
+        self.config: dict[str, Any] = message["config"]
+        self._kind: Any = LOGGER_TYPE_TO_CLASS[message["tracker"]]
+        self.tracker: Any = None
+
+    def start(self) -> None:
+        """Begin it, with the configuration."""
+        from filelock import FileLock
+
+        self.folder.mkdir(parents=True, exist_ok=True)
+        # Cells side by side would each make the experiment, or the tables of its data base.
+        with FileLock(self.folder / ".lock"):
+            self.tracker = self._kind(**self.arguments())
+            self.tracker.start()
+        self.configure()
+
+    def arguments(self) -> dict[str, Any]:
+        """What the tracker is made with."""
+        folder = {"logging_dir": str(self.folder)} if self._kind.requires_logging_directory else {}
+        return {"run_name": PROJECT, **folder}
+
+    def configure(self) -> None:
+        """Say what the run is."""
+        self.tracker.store_init_configuration(self.config)
+
+    def log(self, values: Mapping[str, float], step: int) -> None:
+        """Numbers of a step."""
+        self.tracker.log(values, step=step)
+
+    def end(self, values: Mapping[str, float], words: Mapping[str, str], step: int) -> None:
+        """The last numbers, and how it ended in words; not every tracker logs words."""
+        self.log(values, step)
+        self.tracker.store_init_configuration({**self.config, **words})
+
+    def finish(self) -> None:
+        """Write what is left."""
+        if self.tracker is not None:
+            self.tracker.finish()
+
+
+class TensorBoardRun(Run):
+    """A folder of event files; its hyper-parameters stand beside its scores."""
+
+    def arguments(self) -> dict[str, Any]:
+        """A folder for each run; of a cell that is run again what it wrote before is hidden."""
+        folder, name = str(self.folder), self.message["name"]
+        return {"run_name": name, "logging_dir": folder, "purge_step": 0}
+
+    def configure(self) -> None:
+        """As a table of text: hyper-parameters are written with the scores that they lead to."""
+        rows = "\n".join(f"| {name} | {value} |" for name, value in self.config.items())
+        self.tracker.log({"configuration": f"| name | value |\n| --- | --- |\n{rows}"}, step=0)
+
+    def end(self, values: Mapping[str, float], words: Mapping[str, str], step: int) -> None:
+        """The scores as those of these hyper-parameters, in the run's own folder."""
+        self.tracker.log(dict(words), step=step)
+        writer = self.tracker.tracker
+        writer.add_hparams(self.config, dict(values), run_name=".", global_step=step)
+
+
+class WandbRun(Run):
+    """A run of Weights & Biases, in the group of its model."""
+
+    def arguments(self) -> dict[str, Any]:
+        """Its name and group; the process's own output is no part of it."""
+        import wandb
+
+        return {
+            "run_name": os.environ.get("WANDB_PROJECT", PROJECT),
+            "name": self.message["title"],
+            "group": self.message["group"],
+            "dir": str(self.folder),
+            "settings": wandb.Settings(console="off", silent=True),
+        }
+
+    def end(self, values: Mapping[str, float], words: Mapping[str, str], step: int) -> None:
+        """Words can be logged, and stand in the run's summary."""
+        self.tracker.log({**values, **words}, step=step)
+
+
+class MlflowRun(Run):
+    """A run of MLflow, on the user's server or in a data base in the folder."""
+
+    def arguments(self) -> dict[str, Any]:
+        """Its name, and the data base where the user names no other place."""
+        import mlflow
+
+        own = {}
+        if not _TRACKING_URI:
+            mlflow.set_tracking_uri(f"sqlite:///{self.folder}/mlflow.db")
+            own = {"logging_dir": (self.folder / "artifacts").as_uri()}
+        return {"experiment_name": PROJECT, "run_name": self.message["title"], **own}
+
+
+_KINDS: dict[str, type[Run]] = {
+    "tensorboard": TensorBoardRun,
+    "wandb": WandbRun,
+    "mlflow": MlflowRun,
+}
+
+
 class Runs:
-    """The runs of one kind of tracker, one after the other."""
+    """The runs of a tracker, one after the other."""
 
     def __init__(self) -> None:
-        self._tracker: Any = None
-        self._config: Message = {}
+        self._run: Run | None = None
 
     def do(self, message: Message) -> None:
         """What a message says: begin, log or end a run; raises what the tracker raises."""
-        kind = message["do"]
-        if kind == "begin":
-            self.give_up()
-            self._begin(message)
-        elif self._tracker is None:
-            return  # the run was given up
-        elif kind == "log":
-            self._tracker.log(message["values"], step=message["step"])
-        else:
-            self._end(message)
+        match message["do"]:
+            case "begin":
+                self.give_up()
+                self._run = _KINDS.get(message["tracker"], Run)(message)
+                self._run.start()
+            case "log" if self._run is not None:
+                self._run.log(message["values"], message["step"])
+            case "end" if self._run is not None:
+                self._run.end(message["values"], message["words"], message["step"])
+                run, self._run = self._run, None
+                run.finish()
 
     def give_up(self) -> None:
         """End the run that is open, if there is one, as well as it goes."""
-        tracker, self._tracker = self._tracker, None
-        if tracker is not None:
+        run, self._run = self._run, None
+        if run is not None:
             with suppress(Exception):
-                tracker.finish()
-
-    def _begin(self, message: Message) -> None:
-        from accelerate.tracking import LOGGER_TYPE_TO_CLASS
-        from filelock import FileLock
-
-        name, folder = message["tracker"], Path(message["folder"])
-        folder.mkdir(parents=True, exist_ok=True)
-        made = _ARGUMENTS.get(name, _of_any)
-        kind = LOGGER_TYPE_TO_CLASS[name]
-        # Cells side by side would each make the experiment, or the tables of its data base.
-        with FileLock(folder / ".lock"):
-            self._tracker = kind(**made(kind, message))
-            self._tracker.start()
-        self._config = message["config"]
-        self._tracker.store_init_configuration(self._config)
-
-    def _end(self, message: Message) -> None:
-        tracker, words = self._tracker, message["words"]
-        tracker.log(message["values"], step=message["step"])
-        if tracker.name in _LOG_WORDS:
-            tracker.log(words, step=message["step"])
-        else:
-            tracker.store_init_configuration({**self._config, **words})
-        self._tracker = None
-        tracker.finish()
-
-
-def _of_tensorboard(_: Any, run: Message) -> dict[str, Any]:
-    # Of a cell that is run again, what it wrote before is hidden.
-    return {"run_name": run["name"], "logging_dir": run["folder"], "purge_step": 0}
-
-
-def _of_wandb(_: Any, run: Message) -> dict[str, Any]:
-    import wandb
-
-    return {
-        "run_name": os.environ.get("WANDB_PROJECT", PROJECT),
-        "name": run["title"],
-        "group": run["group"],
-        "dir": run["folder"],
-        "settings": wandb.Settings(console="off", silent=True),
-    }
-
-
-def _of_mlflow(_: Any, run: Message) -> dict[str, Any]:
-    import mlflow
-
-    place = {}
-    if not _TRACKING_URI:
-        mlflow.set_tracking_uri(f"sqlite:///{run['folder']}/mlflow.db")
-        place = {"logging_dir": (Path(run["folder"]) / "artifacts").as_uri()}
-    return {"experiment_name": PROJECT, "run_name": run["title"], **place}
-
-
-def _of_any(kind: Any, run: Message) -> dict[str, Any]:
-    """As accelerate's `Accelerator.init_trackers` gives them."""
-    folder = {"logging_dir": run["folder"]} if kind.requires_logging_directory else {}
-    return {"run_name": PROJECT, **folder}
-
-
-_ARGUMENTS: dict[str, Callable[[Any, Message], dict[str, Any]]] = {
-    "tensorboard": _of_tensorboard,
-    "wandb": _of_wandb,
-    "mlflow": _of_mlflow,
-}
+                run.finish()
 
 
 def serve(messages: TextIO, answers: TextIO) -> None:
