@@ -14,8 +14,9 @@ from typing import Any
 
 import unlearnbench
 
+_TRACKER = "unlearnbench.running.tracking.tracker"
 #: Seconds after which a tracker that has not taken a message is left to itself.
-PATIENCE = 60.0
+_PATIENCE = 60.0
 # Of a launcher of processes: with these accelerate would look for the others.
 _OF_LAUNCHERS = (
     "RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT",
@@ -27,7 +28,8 @@ _OF_LAUNCHERS = (
 class TrackerProcess:
     """Sends messages to a process that has a tracker, and hears what became of them."""
 
-    def __init__(self, module: str = "unlearnbench.running.tracking.tracker") -> None:
+    def __init__(self, module: str = _TRACKER, patience: float = _PATIENCE) -> None:
+        self._patience = patience
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", module],
             stdin=subprocess.PIPE,
@@ -70,7 +72,7 @@ class TrackerProcess:
 
     def wait(self) -> None:
         """Until all is done or the process has ended; no longer than anybody waits."""
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + self._patience
         with self._changed:
             while self._sent and not self._has_ended:
                 left = min(end - time.monotonic(), self._left())
@@ -85,7 +87,7 @@ class TrackerProcess:
         return told
 
     def _left(self) -> float:
-        return self._sent[0] + PATIENCE - time.monotonic()
+        return self._sent[0] + self._patience - time.monotonic()
 
     def _write(self) -> None:
         pipe = self._process.stdin

@@ -62,10 +62,9 @@ class Run:
         self.log(values, step)
         self.tracker.store_init_configuration({**self.config, **words})
 
-    def finish(self) -> None:
-        """Write what is left."""
-        if self.tracker is not None:
-            self.tracker.finish()
+    def finish(self, failed: bool) -> None:  # noqa: ARG002 - not every tracker can say so
+        """Write what is left; the cell has ended well, or not."""
+        self.tracker.finish()
 
 
 class TensorBoardRun(Run):
@@ -107,6 +106,10 @@ class WandbRun(Run):
         """Words can be logged, and stand in the run's summary."""
         self.tracker.log({**values, **words}, step=step)
 
+    def finish(self, failed: bool) -> None:
+        """Say so in the list of runs if it has failed."""
+        self.tracker.tracker.finish(exit_code=int(failed))
+
 
 class MlflowRun(Run):
     """A run of MLflow, on the user's server or in a data base in the folder."""
@@ -120,6 +123,12 @@ class MlflowRun(Run):
             mlflow.set_tracking_uri(f"sqlite:///{self.folder}/mlflow.db")
             own = {"logging_dir": (self.folder / "artifacts").as_uri()}
         return {"experiment_name": PROJECT, "run_name": self.message["title"], **own}
+
+    def finish(self, failed: bool) -> None:
+        """Say so in the list of runs if it has failed."""
+        import mlflow
+
+        mlflow.end_run("FAILED" if failed else "FINISHED")
 
 
 _KINDS: dict[str, type[Run]] = {
@@ -147,14 +156,14 @@ class Runs:
             case "end" if self._run is not None:
                 self._run.end(message["values"], message["words"], message["step"])
                 run, self._run = self._run, None
-                run.finish()
+                run.finish(message["words"].get("status") == "failed")
 
     def give_up(self) -> None:
         """End the run that is open, if there is one, as well as it goes."""
         run, self._run = self._run, None
-        if run is not None:
+        if run is not None and run.tracker is not None:
             with suppress(Exception):
-                run.finish()
+                run.finish(failed=True)
 
 
 def serve(messages: TextIO, answers: TextIO) -> None:
