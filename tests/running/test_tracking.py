@@ -228,4 +228,3 @@ def test_values_have_names_that_every_tracker_takes():
     assert epoch_values(record) == {"loss/a_b": math.inf, "rows/ma": 0.5, "rows/active": 3.0}
     nested = {"a": {"b": (1, 2), "c": None, "d": True}, "e": Path("f"), "g": {}}
     assert flat(nested) == {"a.b": "1, 2", "a.d": True, "e": "f"}
-

@@ -98,15 +98,16 @@ class _Run:
 
     def wait(self) -> None:
         """Until all is sent, or it takes too long."""
-
-        def finish(process: TrackerProcess) -> None:
-            process.wait()
-            if not process.is_done and not process.has_ended:
-                raise TimeoutError("it is slow; what is left is sent while the next cells run")
-
-        if (process := self._process) is not None:
-            self._try(lambda: finish(process))
-            self._look()
+        if (process := self._process) is None:
+            return
+        process.wait()
+        self._look()
+        if self._process is not None and not process.is_done:
+            logger.warning(
+                "%s: %s has not taken all of it yet; what is left is sent while the next cells run",
+                self._title,
+                self._folder.name,
+            )
 
     def _send(self, do: str, content: Callable[[], Mapping[str, Any]]) -> None:
         if (process := self._process) is not None:
