@@ -13,6 +13,8 @@ from tiny import all_numbers, cli
 from unlearnbench.errors import UserError
 from unlearnbench.experiments.trackers import check_trackers
 from unlearnbench.results.record import EpochRecord
+from unlearnbench.running.tracking import process as process_module
+from unlearnbench.running.tracking import tracker
 from unlearnbench.running.tracking.process import TrackerProcess
 from unlearnbench.running.tracking.recording import epoch_values, flat, tracked
 
@@ -228,3 +230,50 @@ def test_values_have_names_that_every_tracker_takes():
     assert epoch_values(record) == {"loss/a_b": math.inf, "rows/ma": 0.5, "rows/active": 3.0}
     nested = {"a": {"b": (1, 2), "c": None, "d": True}, "e": Path("f"), "g": {}}
     assert flat(nested) == {"a.b": "1, 2", "a.d": True, "e": "f"}
+
+
+def test_a_run_that_breaks_or_is_left_open_ends_as_failed_and_the_next_begins_anew(monkeypatch):
+    told = []
+
+    class Fake(tracker.Run):
+        def __init__(self, message):
+            self.tracker = self.name = message["name"]
+
+        def start(self):
+            told.append(("start", self.name))
+
+        def log(self, values, step):
+            told.append((self.name, step))
+
+        def end(self, values, words, step):
+            told.append((self.name, words))
+
+        def finish(self, failed):
+            told.append(("finish", self.name, failed))
+
+    monkeypatch.setattr(tracker, "_KINDS", {"fake": Fake})
+    runs = tracker.Runs()
+    for name, status in (("lost", None), ("failed", "failed"), ("good", "ok")):
+        runs.do({"do": "begin", "tracker": "fake", "name": name})
+        runs.do({"do": "log", "values": {}, "step": 1})
+        if status:
+            runs.do({"do": "end", "values": {}, "words": {"status": status}, "step": 1})
+    runs.do({"do": "log", "values": {}, "step": 2})  # of no run
+    assert [one for one in told if one[0] in ("start", "finish")] == [
+        ("start", "lost"),
+        ("finish", "lost", True),
+        ("start", "failed"),
+        ("finish", "failed", True),
+        ("start", "good"),
+        ("finish", "good", False),
+    ]
+    assert ("good", 2) not in told
+
+
+def test_a_tracker_under_a_launcher_of_processes_looks_for_no_others(monkeypatch):
+    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "ACCELERATE_USE_DEEPSPEED"):
+        monkeypatch.setenv(name, "1")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    environment = process_module._environment()
+    assert environment["WANDB_MODE"] == "offline"
+    assert not {"RANK", "WORLD_SIZE", "LOCAL_RANK", "ACCELERATE_USE_DEEPSPEED"} & set(environment)
