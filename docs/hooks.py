@@ -19,6 +19,7 @@ NEEDS = {
     "GPU": "a GPU",
     "long": "a long time",
     "files": "files of your own",
+    "library": "a library of an extra",
     "server": "a server, a cluster or people",
 }
 _MARK = r"<!-- needs: (\w+)(?: \(([^)]*)\))? -->\n"

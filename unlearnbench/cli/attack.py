@@ -10,7 +10,7 @@ from unlearnbench.cli.options import explicit, options_of
 from unlearnbench.experiments.experiment import Experiment
 
 _OPTIONS = ("attacks", "attack_tasks", "settings", "model", "methods", "runs", "seeds", "plugin",
-            "launcher", "jobs", "shard", "cell_timeout", "retries", "ray_address",
+            "track", "launcher", "jobs", "shard", "cell_timeout", "retries", "ray_address",
             "gpus_per_cell")  # fmt: skip
 
 _WORDS = {

@@ -115,4 +115,6 @@ def _finish(
         to_stderr(afterwards)
     if requested.experiments[0].profile and not n_new:
         to_stderr("nothing was run, so there is no trace; take another --out")
+    if requested.experiments[0].track and not n_new:
+        to_stderr("nothing was run, so nothing was tracked; take another --out")
     return 1 if outcome.n_failed else 0

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from unlearnbench.results.record import Result
 
 # What the pool file says of models, or what a test of metrics has no use for.
-_LEFT_OUT = ("model", "revision", "references", "adapter", "learning_rates", "profile")
+_LEFT_OUT = ("model", "revision", "references", "adapter", "learning_rates", "profile", "track")
 _OPTIONS = tuple(name for name in Experiment.__dataclass_fields__ if name not in _LEFT_OUT)
 _WORDS = {
     "methods": "methods of the unlearned models of R and Q  [default: the pool file's]",

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 # Of a run's configuration, what decides neither its models nor what they are measured with.
 _OF_LAUNCH = ("shard", "launcher", "jobs", "cell_timeout", "retries", "ray_address",
-              "gpus_per_cell", "save_models", "profile")  # fmt: skip
+              "gpus_per_cell", "save_models", "profile", "track")  # fmt: skip
 _OF_ATTACK = ("attacks", "attack_tasks")
 # What an attack may be asked for some models only.
 CHOOSING = ("model", "methods", "runs", "seeds")

@@ -78,6 +78,7 @@ class Cell:
     after: "Cell | None" = None  # of a sequence: the step whose model is unlearned further
     request: str | None = None  # then the forget set that is unlearned now; `run` is all so far
     traces: str | None = None  # folder to write a trace of the run into; changes no number
+    trackers: tuple[str, ...] = ()  # a folder for each, of its name; they change no number
     variant: str = ""  # of a named experiment; tells titles apart, changes no number
     identity: dict[str, Any] = field(default_factory=dict)
 

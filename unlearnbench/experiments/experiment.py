@@ -218,6 +218,11 @@ class Experiment:
         "write a trace of each cell that is run to OUT/traces/KEY.json.gz, for ui.perfetto.dev or "
         "chrome://tracing: every phase, and the operations at the beginning of each",
     )
+    track: tuple[str, ...] = setting(
+        (),
+        "log each cell that is run, epoch by epoch, to tensorboard, wandb, mlflow or another "
+        "tracker that accelerate knows; files lie under OUT/tracking",
+    )
     out: str = setting("results", "folder of the results")
     launcher: Literal["local", "ray"] = setting(
         "local", "run cells on this machine, or on a Ray cluster"

@@ -43,6 +43,7 @@ from unlearnbench.experiments.shams import (
     reference_roles,
     with_usual_rate,
 )
+from unlearnbench.experiments.trackers import check_trackers
 from unlearnbench.experiments.wrapped import (
     adapted,
     check_wrappers,
@@ -111,6 +112,7 @@ class Planner:
         if not self.experiment.model:
             raise UserError("no model given; take --model nano-neo (all: unlearnbench list models)")
         check_revision(self.experiment)
+        check_trackers(self.experiment.track)
         models = [self._model(self.experiment, name) for name in self.experiment.model]
         chosen = [(model, self.data(model)) for model in models]
         cells = [c for model, data in chosen for c in self.of_model(model, data)]
@@ -352,6 +354,7 @@ class Planner:
             models=str(out / "models") if method and keeps else None,
             must_keep_model=experiment.save_models,
             traces=str(out / "traces") if experiment.profile else None,
+            trackers=tuple(str(out / "tracking" / n) for n in dict.fromkeys(experiment.track)),
         )
         return replace(cell, identity=identity_of(cell))
 

@@ -21,6 +21,7 @@ from unlearnbench.running.progress import PhaseProgress, logger
 from unlearnbench.running.sequence import model_before, requested_rows
 from unlearnbench.running.shared_measurements import make_examiner
 from unlearnbench.running.tracing import recording
+from unlearnbench.running.tracking.recording import tracked
 from unlearnbench.running.under_attack import attack_and_measure
 from unlearnbench.running.unlearned import one_at_a_time, unlearn_and_keep
 
@@ -34,6 +35,11 @@ def run_cell(cell: "Cell") -> Result:
     Whatever goes wrong inside becomes a failed result, and so does what a plugin put into the
     result if it could not be read again; only an interrupt passes.
     """
+    with tracked(cell) as ended:
+        return ended(_result(cell))
+
+
+def _result(cell: "Cell") -> Result:
     started_at, started = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
     state, error = CellState(), None
     fix_randomness(cell.seed, cell.threads)

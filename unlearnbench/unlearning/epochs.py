@@ -30,17 +30,17 @@ class UnlearnProgress:
 
 
 Listener = Callable[[UnlearnProgress], None]
-_listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
+_listeners: ContextVar[tuple[Listener, ...]] = ContextVar("listeners", default=())
 
 
 @contextmanager
 def listening(listener: Listener) -> Iterator[None]:
-    """Tell `listener` the progress of every unlearning run inside; bars are drawn with it."""
-    token = _listener.set(listener)
+    """Tell `listener`, beside those around it, the progress of every unlearning run inside."""
+    token = _listeners.set((*_listeners.get(), listener))
     try:
         yield
     finally:
-        _listener.reset(token)
+        _listeners.reset(token)
 
 
 class EpochLog:
@@ -89,8 +89,10 @@ class EpochLog:
         if not self._parameters_are_finite():
             self._collapse("the model has NaN or infinite weights before unlearning", [])
             return
-        self._end = self._decide(self._examined([]), "before any unlearning")
+        record = self._examined([])
+        self._end = self._decide(record, "before any unlearning")
         self._ending.begin()
+        self._tell(0, 0, record)
 
     def batch_done(self, losses: dict[str, float], n_batches: int) -> bool:
         """Note one batch's loss terms; false if one is NaN or infinite, which ends the run."""
@@ -206,8 +208,7 @@ class EpochLog:
         return all(bool(p.isfinite().all()) for p in self._model.network.parameters())
 
     def _tell(self, batch: int, n_batches: int, record: EpochRecord | None = None) -> None:
-        listener = _listener.get()
-        if listener is not None:
-            epoch = record.epoch if record else self.epoch
-            limit = max(self._limit, epoch)
+        epoch = record.epoch if record else self.epoch
+        limit = max(self._limit, epoch)
+        for listener in _listeners.get():
             listener(UnlearnProgress(self._method.name, epoch, limit, batch, n_batches, record))

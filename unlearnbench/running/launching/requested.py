@@ -28,6 +28,7 @@ _HOW = frozenset(
         "threads",
         "save_models",
         "profile",
+        "track",
         "out",
         "launcher",
         "jobs",
