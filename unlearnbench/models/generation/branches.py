@@ -129,11 +129,13 @@ def decode_branches(
     if prefill.cache is None:
         return _decode_plainly(model, prefill, branches, batch_size, choice)
     tokens: list[list[int]] = [[] for _ in branches]
-    shares = reads_shared_columns(model.network)
+    shares, n_done = reads_shared_columns(model.network), 0
     for chunk, n_shared in _chunks(model, prefill, branches, batch_size, shares):
         decoded = Lockstep(model, prefill, branches, chunk, watch, n_shared, choice).run()
         for b, ids in zip(chunk, decoded, strict=True):
             tokens[b] = ids
+        n_done += len(chunk)
+        model.meter.advance(n_done, len(branches))
     model.meter.count_generated(sum(map(len, tokens)))
     return tokens
 
