@@ -117,7 +117,7 @@ def test_a_run_of_one_goes_through_and_its_model_loads(model_type: str, tmp_path
     network.save_pretrained(folder)
     out = tmp_path / "out"
     with tiny.at_home(world):
-        more = ("--save-models", "--max-epochs", "1", "--references", "before")
+        more = ("--save-models", "--until", "epochs", "--max-epochs", "1", "--references", "before")
         given = world.options(out, *more, methods="kumpr")
         given[given.index("--model") + 1] = str(folder)
         status, shown, told = cli(*given)

@@ -18,7 +18,7 @@ from unlearnbench.models.generation.branches import prefill_batches
 from unlearnbench.models.generation.continuing import continue_prefilled
 from unlearnbench.protocol import Protocol
 from unlearnbench.unlearning.examiner import Examiner
-from unlearnbench.unlearning.stop_line import measure_stop_line
+from unlearnbench.unlearning.stop_line import stop_line_of, unseen_scores
 
 
 class Spelling:
@@ -250,7 +250,7 @@ def test_means_are_over_rows(known):
 def test_the_calibrated_line_is_what_unseen_rows_measure(known):
     model, rows = known
     unseen = rows.select([1, 2])
-    line = measure_stop_line(model, unseen, examiner())
+    line = stop_line_of(unseen_scores(model, unseen, examiner()))
     scores = extraction_scores(model, unseen, Protocol(), 4)
     assert line.source == "calibrated"
     assert line.n_unseen == 2
@@ -258,4 +258,4 @@ def test_the_calibrated_line_is_what_unseen_rows_measure(known):
     assert fmean(scores.el) < line.el
     for nothing in (None, rows.select([])):
         with pytest.raises(UserError, match="--unseen FILE"):
-            measure_stop_line(model, nothing, examiner())
+            unseen_scores(model, nothing, examiner())

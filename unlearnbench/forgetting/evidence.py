@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from unlearnbench.experiments.model_choice import ModelChoice
     from unlearnbench.models.language_model import LanguageModel
     from unlearnbench.models.sequences import Sequences
+    from unlearnbench.unlearning.examiner import Examiner
 
 _KIND = "rows_known"
 _AT_ONCE = 16
@@ -52,16 +53,34 @@ def measure_rows(
     return found
 
 
-def _states(cell: "Cell", model: "LanguageModel", rows: "Sequences") -> dict[str, RowState]:
+def measure_unseen(cell: "Cell") -> list[RowState]:
+    """How well the cell's main model seems to know rows that it never saw: EL and MA of each.
+
+    They were measured for the stop line, and are not measured again.
+    """
+    from unlearnbench.models.devices.meter import Meter
+    from unlearnbench.running.environment import fix_randomness, randomness_put_back
+    from unlearnbench.running.shared_measurements import scores_of_unseen
+
+    with randomness_put_back():
+        fix_randomness(cell.seed, cell.threads)
+        scores = scores_of_unseen(cell, _examiner(cell), Meter(), cell.main.load)
+    return [RowState(el=el, ma=ma) for el, ma in scores]
+
+
+def _examiner(cell: "Cell") -> "Examiner":
     from unlearnbench.data.stop_line import StopLine
     from unlearnbench.metrics.bertscore import BertScore
     from unlearnbench.metrics.bertscore_model import NO_BERT
     from unlearnbench.unlearning.examiner import Examiner
 
+    return Examiner(cell.protocol, StopLine(), BertScore(NO_BERT))
+
+
+def _states(cell: "Cell", model: "LanguageModel", rows: "Sequences") -> dict[str, RowState]:
     if not len(rows):
         return {}
-    examiner = Examiner(cell.protocol, StopLine(), BertScore(NO_BERT))
-    records = examiner.examine(model, rows)
+    records = _examiner(cell).examine(model, rows)
     return {
         record.doc_id: RowState(el=record.el, ma=record.ma, nll=nll)
         for record, nll in zip(records, suffix_nll(model, rows), strict=True)

@@ -13,7 +13,7 @@ from unlearnbench.experiments.planner import Plan
 from unlearnbench.forgetting.certificate import EarlierRow
 from unlearnbench.forgetting.chain import retested
 from unlearnbench.forgetting.choice import Judged, choose, why_not
-from unlearnbench.forgetting.evidence import measure_rows
+from unlearnbench.forgetting.evidence import measure_rows, measure_unseen
 from unlearnbench.forgetting.lines import Line, RowLimit, RowState, known, row_limit
 from unlearnbench.forgetting.prepared import Prepared, of_attack
 from unlearnbench.forgetting.trials import Rung
@@ -67,11 +67,9 @@ class Trying:
         source = self.cell.data.source
         sets = {"rows": source.targets(self.cell.run, self.cell.limit)}
         stop = self.before.stop
-        if stop.source == "calibrated" and source.unseen is not None:
-            sets["unseen"] = source.unseen
-        states = measure_rows(self.cell, self.cell.main, sets)
-        self.rows = states["rows"]
-        self.limit = row_limit([*states.get("unseen", {}).values()], Line(stop.el, stop.ma))
+        unseen = measure_unseen(self.cell) if stop.source == "calibrated" else []
+        self.rows = measure_rows(self.cell, self.cell.main, sets)["rows"]
+        self.limit = row_limit(unseen, Line(stop.el, stop.ma))
         self.known = known(self.rows, self.limit)
 
     def try_methods(self) -> None:

@@ -11,10 +11,12 @@ from unlearnbench.models.devices import ranks
 from unlearnbench.registry import find
 from unlearnbench.results.score import Metric, Score
 from unlearnbench.unlearning.examiner import Examiner
+from unlearnbench.unlearning.stop_line import stop_line_of, unseen_scores
 
 if TYPE_CHECKING:
     from unlearnbench.experiments.cell import Cell
     from unlearnbench.metrics.task import Task
+    from unlearnbench.models.devices.meter import Meter
     from unlearnbench.models.language_model import LanguageModel
 
 PHASE = "calibrate"
@@ -45,20 +47,32 @@ def make_examiner(cell: "Cell", model: "LanguageModel", is_fresh: bool = True) -
 def _stop_line(
     cell: "Cell", model: "LanguageModel", examiner: Examiner, is_fresh: bool
 ) -> StopLine:
+    def main() -> "LanguageModel":
+        return model if is_fresh and cell.model == cell.main else cell.main.load()
+
+    return stop_line_of(scores_of_unseen(cell, examiner, model.meter, main))
+
+
+def scores_of_unseen(
+    cell: "Cell", examiner: Examiner, meter: "Meter", main: "Callable[[], LanguageModel]"
+) -> list[tuple[float, float]]:
+    """EL and MA of each row that the cell's main model never saw, measured once.
+
+    `main` loads that model where nothing is known yet.  Raises `UserError` without such rows.
+    """
     import torch
 
     from unlearnbench.data.forget_set import read_unseen
-    from unlearnbench.unlearning.stop_line import measure_stop_line
 
-    def measured() -> dict[str, Any]:
-        main = model if is_fresh and cell.model == cell.main else cell.main.load()
-        main.meter = model.meter
-        rows = read_unseen(cell.data.source, main, cell.protocol)
-        with torch.no_grad(), model.meter.phase(PHASE):
-            return asdict(measure_stop_line(main, rows, examiner))
+    def measured() -> list[tuple[float, float]]:
+        model = main()
+        model.meter = meter
+        rows = read_unseen(cell.data.source, model, cell.protocol)
+        with torch.no_grad(), meter.phase(PHASE):
+            return unseen_scores(model, rows, examiner)
 
     if ranks.world_size() > 1:  # which could not be sure that all of them find it, or none
-        return StopLine(**measured())
+        return measured()
     unseen = cell.data.source.unseen
     question = [
         cell.main.identity,
@@ -66,7 +80,7 @@ def _stop_line(
         asdict(cell.protocol),
         cell.threads,
     ]
-    return StopLine(**measured_once("stop_lines", question, model.meter, measured))
+    return [(el, ma) for el, ma in measured_once("unseen_rows", question, meter, measured)]
 
 
 def is_shared(cell: "Cell", task: "Task") -> bool:

@@ -15,16 +15,12 @@ if TYPE_CHECKING:
     from unlearnbench.models.sequences import Sequences
 
 
-def measure_stop_line(
+def unseen_scores(
     model: "LanguageModel", unseen: "Sequences | None", examiner: Examiner
-) -> StopLine:
-    """The model's own stop line: how well rows that it never saw may seem to be known.
+) -> list[tuple[float, float]]:
+    """EL and MA of each row that the model never saw, as the examiner measures (protocol, n).
 
-    The one-sided 95% upper bounds of the mean EL and MA of unseen rows, measured as
-    the examiner measures (protocol, n).  A set strictly below both is known no
-    better than unseen text, as far as that many rows can tell.  MA's bound is the
-    normal one; EL's is Wilson's, because a sample of unseen rows may hold no
-    extraction at all.  Raises `UserError` without unseen rows.
+    Raises `UserError` without unseen rows.
     """
     import torch
 
@@ -41,10 +37,19 @@ def measure_stop_line(
         return list(zip(scores.el, scores.ma, strict=True))
 
     with torch.no_grad():
-        scores = ranks.over_ranks(len(unseen), known)
+        return ranks.over_ranks(len(unseen), known)
+
+
+def stop_line_of(scores: Sequence[tuple[float, float]]) -> StopLine:
+    """A model's own stop line: how well rows that it never saw may seem to be known.
+
+    The one-sided 95% upper bounds of the mean EL and MA of unseen rows.  A set strictly below both
+    is known no better than unseen text, as far as that many rows can tell.  MA's bound is the
+    normal one; EL's is Wilson's, because a sample of unseen rows may hold no extraction at all.
+    """
     el = wilson_upper_bound([el for el, _ in scores])
     ma = normal_upper_bound([ma for _, ma in scores])
-    return StopLine(el, ma, "calibrated", len(unseen))
+    return StopLine(el, ma, "calibrated", len(scores))
 
 
 CONFIDENCE = 0.95
