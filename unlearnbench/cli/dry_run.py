@@ -20,7 +20,7 @@ def print_plan(plan: "Plan", store: "Store", whole: "Sequence[Cell]") -> None:
     """
     from unlearnbench.cli.dry_run_power import power_lines
     from unlearnbench.running.launching.grid import is_finished
-    from unlearnbench.running.token_bounds import forward_tokens
+    from unlearnbench.running.token_bounds import calibration_tokens, forward_tokens
 
     done = [is_finished(store.load(cell.key)) for cell in plan.cells]
     for cell, finished in zip(plan.cells, done, strict=True):
@@ -37,6 +37,11 @@ def print_plan(plan: "Plan", store: "Store", whole: "Sequence[Cell]") -> None:
         "Tokens are an upper bound: every epoch up to the limit, every EL start decoded on its "
         "own; measuring the tasks comes on top."
     )
+    if calibrating := max(map(calibration_tokens, plan.cells), default=0):
+        click.echo(
+            f"The stop line is calibrated on unseen rows, once for each model: {calibrating:.3g} "
+            "forward tokens."
+        )
     if any(cell.attack for cell in plan.cells):
         click.echo(
             "Under attack they are those of the attack, of examining the rows at each point "

@@ -57,6 +57,14 @@ def examination_tokens(n_rows: int, length: int, max_epochs: int) -> int:
     return n_rows * per_row * (max_epochs + 1)
 
 
+def calibration_tokens(cell: "Cell") -> int:
+    """Upper bound of forward tokens spent on the stop line: examining the unseen rows once."""
+    unseen = cell.data.source.unseen
+    if cell.stop == "paper" or unseen is None:
+        return 0
+    return examination_tokens(len(unseen), row_length(cell), 0)
+
+
 def budget_tokens(n_steps: int, n_epochs: int, every: int) -> int:
     """Upper bound of forward tokens spent on a utility budget's text.
 
