@@ -17,7 +17,6 @@ from unlearnbench.forgetting.card import model_card
 from unlearnbench.forgetting.certificate import (
     Certificate,
     DataFile,
-    EarlierRow,
     RowEvidence,
     Status,
     StopLineEvidence,
@@ -111,7 +110,7 @@ def _certificate(
         not_tried=trying.not_tried,
         attacks=attacks,
         not_tested=not_tested(
-            (a.name for a in attacks if not a.problem), trying.not_attacked, best is not None
+            [a for a in attacks if not a.problem], trying.not_attacked, best is not None
         ),
         software=package_versions(),
         platform=f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
@@ -206,11 +205,3 @@ def _put_model(trying: Trying, best: Trial | None) -> None:
         raise UserError(
             f"cannot write {folder}: {error.strerror or error}; make room or choose another --out"
         ) from error
-
-
-def earlier_in_words(rows: list[EarlierRow]) -> str:
-    """'request 1: a, b'."""
-    numbers = sorted({row.request for row in rows})
-    return "; ".join(
-        f"request {n}: {', '.join(row.doc_id for row in rows if row.request == n)}" for n in numbers
-    )

@@ -9,6 +9,7 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from unlearnbench.analysis.conditions import format_value
+from unlearnbench.analysis.sequences import is_in_turn, requests_of
 from unlearnbench.analysis.table import Column, Group, Note, Row, Table
 from unlearnbench.errors import UserError
 from unlearnbench.models.adapter_folder import is_adapter
@@ -49,8 +50,9 @@ _TEMPLATE = """{head}
 {command}
 ```
 
-The run may have had more options than these. All that can change a number is in the following; a
-cell with the same key (`{key}`) asks for the same.
+The run may have had more options than these. A model or forget set of a folder or file stands here by
+its own name; give its path. All that can change a number is in the following; a cell with the same key
+(`{key}`) is the same.
 
 <details>
 
@@ -161,11 +163,12 @@ def evaluations(result: Result) -> "Iterator[EvalResult]":
         is_of_rows = metric.documents == "rows"
         yield EvalResult(
             task_type="text-generation",
-            dataset_type="forget-set" if is_of_rows else "evaluation",
+            # The library puts all of a type under the name of the first.
+            dataset_type="forget-set" if is_of_rows else metric.task,
             dataset_name=result.forget_set.name if is_of_rows else metric.task,
-            dataset_args={"n": score.n},
             metric_type=metric.name,
             metric_name=metric.label,
+            metric_args={"n": score.n},
             metric_value=score.value * metric.scale,
         )
 
@@ -202,7 +205,13 @@ def command(result: Result) -> str:
     if result.benchmark is not None:
         words += ["--benchmark", result.benchmark.name, "--split", result.benchmark.split]
     else:
-        words += ["--forget-set", result.forget_set.name, "--runs", result.forget_set.run]
+        source = result.forget_set.name  # 'nano/forget_0': with the file of the run
+        words += ["--forget-set", source.rpartition("/")[0] or source]
+        words += (
+            ["--sequence", ",".join(requests_of(result))]
+            if is_in_turn(result)
+            else ["--runs", result.forget_set.run]
+        )
     limit = (result.identity.get("forget_set") or {}).get("limit")
     words += ["--limit", f"{limit}"] if limit is not None else []
     words += ["--methods", result.method.name, "--seeds", f"{result.seed}"]
