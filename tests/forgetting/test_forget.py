@@ -153,3 +153,14 @@ def test_a_folder_of_another_request_is_left_alone(world, first) -> None:
     )
     assert status == 2
     assert "holds a request about first.jsonl, not second.jsonl" in err
+    own = (*options(world, "first"), "--model", str(world.folder / "model"))
+    for more, said in (
+        (("--limit", "1"), "holds a request with no --limit, not with --limit 1"),
+        (("--model", str(first[0] / "model")), f"not with --model {first[0] / 'model'}"),
+    ):
+        before = (first[0] / "certificate.json").read_bytes()
+        given = own if "--model" not in more else own[:-2]
+        status, _, err = cli(*given, *more, "--out", first[0])
+        assert status == 2
+        assert said in err
+        assert (first[0] / "certificate.json").read_bytes() == before

@@ -100,11 +100,21 @@ def read_chain(on: Path | None) -> tuple[Link, ...]:
     return tuple(_link(on, certificate) for certificate in certificates)
 
 
+def kept_request(out: Path, number: int) -> KeptRequest:
+    """What a folder kept of a request; raises `OSError` or `ValueError` where it cannot be read."""
+    return KeptRequest.model_validate(parsed(read_regular(request_folder(out, number) / _KEPT)))
+
+
+def request_folder(out: Path, number: int) -> Path:
+    """Where a folder keeps what the next requests need of one."""
+    return out / PRIVATE / _REQUESTS / str(number)
+
+
 def _link(on: Path, certificate: Certificate) -> Link:
-    folder = on / PRIVATE / _REQUESTS / str(certificate.request)
+    folder = request_folder(on, certificate.request)
     try:
-        kept = KeptRequest.model_validate(parsed(read_regular(folder / _KEPT)))
-    except (OSError, ValidationError, ValueError) as error:
+        kept = kept_request(on, certificate.request)
+    except (OSError, ValueError) as error:
         why = first_error(error) if isinstance(error, ValidationError) else str(error)
         raise UserError(
             f"{folder} does not say which rows request {certificate.request} was of ({why}); its "
@@ -136,15 +146,15 @@ def hand_on(on: Path | None, out: Path) -> None:
         (out / CHAIN).mkdir(parents=True, exist_ok=True)
         for at, path in enumerate(files, 1):
             shutil.copyfile(path, out / CHAIN / f"request-{at}.json")
-            kept = on / PRIVATE / _REQUESTS / str(at)
-            shutil.copytree(kept, out / PRIVATE / _REQUESTS / str(at), dirs_exist_ok=True)
+            kept, copy = request_folder(on, at), request_folder(out, at)
+            shutil.copytree(kept, copy, dirs_exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot write {out}: {error.strerror}; choose another --out") from error
 
 
 def keep_request(out: Path, kept: KeptRequest) -> KeptRequest:
     """Write what the next request needs; a file of rows is copied, so that it can be read then."""
-    folder = out / PRIVATE / _REQUESTS / str(kept.number)
+    folder = request_folder(out, kept.number)
     place = Path(kept.forget_set).expanduser()
     if place.is_file() and kept.rows is None:
         write_whole(folder / place.name, read_regular(place), "choose another --out")

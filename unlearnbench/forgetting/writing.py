@@ -53,8 +53,7 @@ def write_all(trying: Trying, best: Trial | None) -> Written:
     Where no model qualifies there is none in the folder.
     """
     folder = trying.prepared.request.out
-    after = trying.after(best) if best else None
-    certificate = _certificate(trying, best, after)
+    certificate = _certificate(trying, best)
     _put_model(trying, best)
     write_whole(folder / REPORT, report_page(trying, certificate), "choose another --out")
     files = [REPORT]
@@ -69,14 +68,12 @@ def write_all(trying: Trying, best: Trial | None) -> Written:
     return Written(folder, certificate)
 
 
-def _certificate(
-    trying: Trying, best: Trial | None, after: dict[str, RowState] | None
-) -> Certificate:
+def _certificate(trying: Trying, best: Trial | None) -> Certificate:
     prepared, cell, stop = trying.prepared, trying.cell, trying.before.stop
     links, request = prepared.links, prepared.request
     unqualified: Status = "nothing qualified" if trying.known else "nothing known"
     attacks = attack_evidence(trying.attacks, trying.limit) if best else []
-    rows = list(_rows(trying, after))
+    rows = list(_rows(trying, best.after if best else None))
     left = None if best is None else [r.doc_id for r in rows if r.known_before and r.known_after]
     label = best.cell.method_label if best else None
     return Certificate(
@@ -143,7 +140,8 @@ def _data(trying: Trying) -> Iterator[DataFile]:
         if place is not None:
             path = Path(place).expanduser()
             digest = file_sha256(path) if path.is_file() else None
-            yield DataFile(role=role, name=path.name, sha256=digest)  # type: ignore[arg-type]
+            name = path.name if path.exists() else place  # 'hf:locuslab/TOFU', 'nano'
+            yield DataFile(role=role, name=name, sha256=digest)  # type: ignore[arg-type]
 
 
 def _rows(trying: Trying, after: dict[str, RowState] | None) -> Iterator[RowEvidence]:
