@@ -1,8 +1,11 @@
 """What certificate and card say in words: no more than was measured."""
 
+import pytest
 from certificates import LIMIT, certificate
+from golden_results import result as golden_result
 from huggingface_hub import ModelCard
 
+from unlearnbench.forgetting.attacked import attack_evidence
 from unlearnbench.forgetting.card import model_card
 from unlearnbench.forgetting.certificate import (
     AttackEvidence,
@@ -12,6 +15,8 @@ from unlearnbench.forgetting.certificate import (
 )
 from unlearnbench.forgetting.lines import RowLimit
 from unlearnbench.forgetting.words import attack_in_words, not_tested, statement
+from unlearnbench.results.record import AttackRecord, PointRecord
+from unlearnbench.results.score import Metric, Score
 
 LINE = RowLimit(el=0.0499, ma=0.5994, how="Jang et al.'s line")
 
@@ -105,3 +110,39 @@ def test_what_attacks_did_not_measure_is_listed() -> None:
     assert not any("(relearn)" in line for line in lines)
     assert any(line.startswith("EL10 of single rows under attack") for line in lines)
     assert "any attack: no model is handed out" in not_tested([], {}, False)
+
+
+def test_evidence_of_an_attack_has_both_models_the_worst_row_and_no_folder() -> None:
+    def attacked(role: str, ma: list[float], recall: list[float]):
+        metrics = [
+            Metric("ma", "MA (%)", False, scale=100.0, documents="rows", task="forgetting"),
+            Metric("gain", "Gain", True, documents="rows", task="forgetting", judges="forgetting"),
+            Metric("acc", "Accuracy", True, documents="sets", task="forgetting"),
+        ]
+        values = {"ma": ma, "gain": recall, "acc": ma}
+        scores = {
+            name: Score.of(dict(zip("abcdefghij", of, strict=False)), higher_is_better=False)
+            for name, of in values.items()
+        }
+        point = PointRecord(name="p", label="20 steps", position=20.0, facts={"loss": 0.5})
+        record = AttackRecord(
+            name="relearn", label="Relearning", settings={"file": "/home/ann/rows.txt"}, model="m",
+            made_again=False, curve="", describes_model=False, counts_in_worst_case=True,
+            points=[point],
+        )  # fmt: skip
+        update = {"role": role, "attack": record, "metrics": metrics,
+                  "scores": {"p/forgetting": scores}}  # fmt: skip
+        return golden_result("NPO").model_copy(update=update)
+
+    method = attacked("method", [0.5] * 8 + [0.7, 0.9], [0.25, 0.75] * 5)
+    (one,) = attack_evidence([attacked("before", [1.0] * 10, [0.0] * 10), method], LIMIT)
+    assert one.settings == {"file": "rows.txt"}
+    ma, gain = one.points
+    assert (ma.point, ma.metric, ma.before) == ("20 steps", "MA (%)", 100.0)
+    assert ma.after == pytest.approx(56)
+    assert (ma.worst, ma.rows_over_limit, ma.facts) == (90.0, ["i", "j"], {"loss": 0.5})
+    assert ma.low == pytest.approx(50, abs=2)
+    assert 58 < ma.high < 80
+    assert (gain.worst, gain.rows_over_limit, gain.facts) == (0.25, None, {})
+    (few,) = attack_evidence([attacked("method", [0.5] * 9, [0.25] * 9)], LIMIT)
+    assert (few.points[0].low, few.points[0].before) == (None, None)

@@ -167,7 +167,9 @@ class Trying:
 
     def best(self) -> Trial | None:
         """The trial that the rule takes, if its saved model, read again, knows no row either."""
-        while (chosen := choose([t.judged for t in self.trials], self.prepared.max_loss)) is not None:
+        while (
+            chosen := choose([t.judged for t in self.trials], self.prepared.max_loss)
+        ) is not None:
             trial = next(t for t in self.trials if t.judged.key == chosen.key)
             trial.after = self._rows_under(trial)
             left = tuple(d for d in known(trial.after, self.limit) if d in self.known)

@@ -74,7 +74,7 @@ def attack_in_words(attack: AttackEvidence, n_rows: int) -> str:
     """
     if attack.problem:
         return f"{attack.label}: failed: {attack.problem}"
-    bounds = next((p.facts for p in attack.points if _BOUNDS <= p.facts.keys()), None)
+    bounds = next((p.facts for p in attack.points if p.facts.keys() >= _BOUNDS), None)
     if bounds is not None:
         return (
             f"{attack.label}: a sample of any row leaks with probability "

@@ -10,6 +10,7 @@ from pathlib import Path
 from unlearnbench.errors import UserError
 from unlearnbench.experiments.model_choice import ModelChoice
 from unlearnbench.files.hashing import file_sha256
+from unlearnbench.files.safe_text import without_folders
 from unlearnbench.files.software import package_versions
 from unlearnbench.files.whole_files import whole_folder, write_whole
 from unlearnbench.forgetting.attacked import attack_evidence
@@ -55,7 +56,7 @@ def write_all(trying: Trying, best: Trial | None) -> Written:
     folder = trying.prepared.request.out
     certificate = _certificate(trying, best)
     _put_model(trying, best)
-    write_whole(folder / REPORT, report_page(trying, certificate), "choose another --out")
+    write_whole(folder / REPORT, report_page(trying, best, certificate), "choose another --out")
     files = [REPORT]
     if best is not None:
         write_whole(folder / CARD, model_card(certificate), "choose another --out")
@@ -101,7 +102,7 @@ def _certificate(trying: Trying, best: Trial | None) -> Certificate:
         max_utility_loss=prepared.max_loss,
         rule=RULE,
         method=best.cell.method if best else None,
-        settings=best.cell.settings if best else {},
+        settings=without_folders(best.cell.settings) if best else {},
         seed=best.cell.seed if best else None,
         tried=[_tried(trial, prepared.max_loss) for trial in trying.trials],
         not_tried=trying.not_tried,
@@ -172,7 +173,7 @@ def _tried(trial: Trial, max_loss: float) -> Tried:
     return Tried(
         method=trial.cell.method,
         label=trial.cell.method_label,
-        settings=trial.cell.settings,
+        settings=without_folders(trial.cell.settings),
         origin=trial.rung.origin,
         outcome=result.trace.outcome if result.trace else result.status,
         rows_left=list(judged.rows_left),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import unlearnbench
-from unlearnbench.files.safe_text import redact, visible
+from unlearnbench.files.safe_text import redact, visible, without_folders
 from unlearnbench.models.devices import ranks
 from unlearnbench.running.progress import logger
 from unlearnbench.running.tracking.process import TrackerProcess, process_of
@@ -141,34 +141,33 @@ def run_name(cell: "Cell") -> str:
 def configuration(cell: "Cell") -> dict[str, Value]:
     """What the cell is, by name: texts, numbers and truths; no path and no text of a row."""
     benchmark = cell.data.benchmark
-    return flat(
-        {
-            "cell": cell.title,
-            "key": cell.key,
-            "role": cell.role,
-            "model": cell.model.source.name,
-            "main model": cell.main.source.name,
-            "method": cell.method,
-            "settings": cell.settings,
-            "forget set": cell.run,
-            "forget set of": cell.data.source.title(cell.run),
-            "rows": len(cell.data.doc_ids(cell.run, cell.limit)),
-            "benchmark": benchmark.name if benchmark else None,
-            "protocol": cell.protocol_name,
-            "stop": cell.stop,
-            "seed": cell.seed if cell.is_trained else None,
-            "tasks": list(cell.tasks),
-            "task limit": cell.task_limit,
-            "training": cell.model.strategy.identity,
-            "attack": cell.attack.name if cell.attack else None,
-            "attack settings": cell.attack.settings if cell.attack else {},
-            "noise": cell.noise.settings if cell.noise else {},
-            "request": cell.request,
-            "after": cell.after.run if cell.after else None,
-            "variant": cell.variant or None,
-            "unlearnbench": unlearnbench.__version__,
-        }
-    )
+    values = {
+        "cell": cell.title,
+        "key": cell.key,
+        "role": cell.role,
+        "model": cell.model.source.name,
+        "main model": cell.main.source.name,
+        "method": cell.method,
+        "settings": cell.settings,
+        "forget set": cell.run,
+        "forget set of": cell.data.source.title(cell.run),
+        "rows": len(cell.data.doc_ids(cell.run, cell.limit)),
+        "benchmark": benchmark.name if benchmark else None,
+        "protocol": cell.protocol_name,
+        "stop": cell.stop,
+        "seed": cell.seed if cell.is_trained else None,
+        "tasks": list(cell.tasks),
+        "task limit": cell.task_limit,
+        "training": cell.model.strategy.identity,
+        "attack": cell.attack.name if cell.attack else None,
+        "attack settings": cell.attack.settings if cell.attack else {},
+        "noise": cell.noise.settings if cell.noise else {},
+        "request": cell.request,
+        "after": cell.after.run if cell.after else None,
+        "variant": cell.variant or None,
+        "unlearnbench": unlearnbench.__version__,
+    }
+    return flat(without_folders(values))
 
 
 def epoch_values(record: "EpochRecord") -> dict[str, float]:
