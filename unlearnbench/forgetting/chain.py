@@ -196,14 +196,14 @@ def check_folder(folder: Path) -> list[tuple[bool, str]]:
     last = certificates[-1]
     for name, digest in last.files.items():
         path = folder / name
-        found = file_sha256(path) if path.is_file() else "not there"
-        lines.append((found == digest, f"{name}: {_agrees(found, digest)}"))
+        actual = file_sha256(path) if path.is_file() else "not there"
+        lines.append((actual == digest, f"{name}: {_agrees(actual, digest)}"))
     if last.model_after is not None:
         from unlearnbench.models.source import weights_sha256
 
         digest, place = last.model_after.weights_sha256, model_folder(folder)
-        found = weights_sha256(place) if place.is_dir() else "not there"
-        lines.append((found == digest, f"{MODEL}/: {_agrees(found, digest)}"))
+        actual = weights_sha256(place) if place.is_dir() else "not there"
+        lines.append((actual == digest, f"{MODEL}/: {_agrees(actual, digest)}"))
     return lines
 
 
@@ -222,16 +222,16 @@ def _numbered(certificates: Sequence[Certificate]) -> tuple[bool, str]:
 
 
 def _follows(before: Certificate, path: Path, after: Certificate) -> tuple[bool, str]:
-    said = after.previous.certificate_sha256 if after.previous else "none"
-    found = certificate_sha256(path)
+    stated = after.previous.certificate_sha256 if after.previous else "none"
+    actual = certificate_sha256(path)
     same = before.model_after is not None and (
         before.model_after.weights_sha256 == after.model_before.weights_sha256
     )
     what = f"request {after.request} follows request {before.request}"
-    if found != said:
-        return False, f"{what}: {_agrees(found, said)}"
+    if actual != stated:
+        return False, f"{what}: {_agrees(actual, stated)}"
     return same, what if same else f"{what}: it began from another model"
 
 
-def _agrees(found: str, digest: str) -> str:
-    return "as certified" if found == digest else f"{found[:12]}, certified was {digest[:12]}"
+def _agrees(actual: str, digest: str) -> str:
+    return "as certified" if actual == digest else f"{actual[:12]}, certified was {digest[:12]}"

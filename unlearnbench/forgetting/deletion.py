@@ -46,7 +46,7 @@ def plan_of(prepared: Prepared) -> tuple[Plan, list[str]]:
 
 
 def carry_out(prepared: Prepared, tell: Tell, show_progress: bool = True) -> Written:
-    """Do what a request asks, tell what was found on the way, and write its folder.
+    """Do what a request asks for, report on the way, and write its folder.
 
     Where no model qualifies the folder says so and holds none.  Raises `UserError` where the
     folder is another request's, or nothing can be measured.

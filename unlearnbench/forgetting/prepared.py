@@ -77,7 +77,7 @@ class Prepared:
 
     @property
     def attacks(self) -> tuple[str, ...]:
-        """Those asked for, or the default ones."""
+        """Those requested, or the default ones."""
         return tuple(items(self.given.get("attacks"))) or DEFAULT_ATTACKS
 
     @property
@@ -101,7 +101,7 @@ class Prepared:
         return (*rung.method.split(registry.WITH)[1:], str(self.values.get("adapter") or ""))
 
     def plan(self, experiment: Experiment) -> Plan:
-        """Its cells; what several experiments ask in the same words is looked up once."""
+        """Its cells; what several experiments share is resolved once."""
         planned = Planner(experiment, self.download, False, *self._look_up).plan()
         self.warnings += [line for line in planned.warnings if line not in self.warnings]
         return planned
@@ -109,8 +109,8 @@ class Prepared:
     def look_up(self) -> tuple[ModelChoice, DataChoice]:
         """The model and the data, with their checks; raises `UserError` as planning does."""
         planner = Planner(self.experiment(methods=["kumpr"]), self.download, False, *self._look_up)
-        asking = replace(planner.experiment, methods=(), settings=())
-        model = self._look_up[0](asking, planner.experiment.model[0], self.download)
+        experiment = replace(planner.experiment, methods=(), settings=())
+        model = self._look_up[0](experiment, planner.experiment.model[0], self.download)
         data = planner.data(model)
         if len(data.runs) > 1:
             raise UserError(
@@ -239,10 +239,10 @@ def _lines(rows: Any) -> str:
 def _choose_trials(prepared: Prepared, model: ModelChoice, data: DataChoice) -> None:
     """The methods and how each is tried; of the default ones those that can be."""
     named = items(prepared.given.get("methods"))
-    asked = prepared.experiment(methods=["kumpr"])
-    pool = data.source.pool(data.runs[0], asked.limit)
-    n_rows = len(data.doc_ids(data.runs[0], asked.limit))
-    size = Size(model.n_parameters, n_rows, asked.batch_size, asked.max_epochs)
+    experiment = prepared.experiment(methods=["kumpr"])
+    pool = data.source.pool(data.runs[0], experiment.limit)
+    n_rows = len(data.doc_ids(data.runs[0], experiment.limit))
+    size = Size(model.n_parameters, n_rows, experiment.batch_size, experiment.max_epochs)
     methods = named or default_methods(pool is not None and len(pool) > 0)
     _check_owners(prepared.settings, methods)
     tuned = _tuned(prepared, model)

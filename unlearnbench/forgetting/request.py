@@ -1,4 +1,4 @@
-"""What a deletion request asks, parsed, and what of a run it leaves to the harness."""
+"""A deletion request, parsed, and what of a run it leaves to the harness."""
 
 import re
 from collections.abc import Mapping

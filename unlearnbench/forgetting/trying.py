@@ -1,4 +1,4 @@
-"""Runs what a request asks: the model before, method after method, attacks on the best one."""
+"""Runs what a request needs: the model before, method after method, attacks on the best one."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -162,8 +162,8 @@ class Trying:
 
     def choice_of(self, cell: Cell) -> ModelChoice:
         """A trial's model, to be loaded as any other."""
-        asking = replace(self.prepared.experiment(methods=["kumpr"]), methods=(), revision=None)
-        return choose_model(asking, str(self.model_of(cell)), download=False)
+        experiment = replace(self.prepared.experiment(methods=["kumpr"]), methods=(), revision=None)
+        return choose_model(experiment, str(self.model_of(cell)), download=False)
 
     def best(self) -> Trial | None:
         """The trial that the rule takes, if its saved model, read again, knows no row either."""
@@ -213,7 +213,7 @@ class Trying:
 
 
 def row_states(result: Result) -> dict[str, RowState]:
-    """EL and MA of each row, as the task found them."""
+    """EL and MA of each row, as the task measured them."""
     scores = result.with_outcomes().scores[_FORGETTING]
     fields = {field: scores[name].documents for name, field in ROW_FIELDS.items() if name in scores}
     return {doc_id: RowState(el=el, ma=fields["ma"][doc_id]) for doc_id, el in fields["el"].items()}
