@@ -5,6 +5,7 @@ from certificates import LIMIT, certificate
 from golden_results import result as golden_result
 from huggingface_hub import ModelCard
 
+from unlearnbench.files.safe_text import without_folders
 from unlearnbench.forgetting.attacked import attack_evidence
 from unlearnbench.forgetting.card import model_card
 from unlearnbench.forgetting.certificate import (
@@ -146,3 +147,12 @@ def test_evidence_of_an_attack_has_both_models_the_worst_row_and_no_folder() -> 
     assert (gain.worst, gain.rows_over_limit, gain.facts) == (0.25, None, {})
     (few,) = attack_evidence([attacked("method", [0.5] * 9, [0.25] * 9)], LIMIT)
     assert (few.points[0].low, few.points[0].before) == (None, None)
+
+
+def test_a_file_in_a_setting_stands_in_papers_by_its_name() -> None:
+    settings = {"file": "/home/ann/rows.txt", "rest": ("~/x/a.txt", "../b.txt", 1), "like": "a/b"}
+    assert without_folders(settings) == {
+        "file": "rows.txt",
+        "rest": ("a.txt", "b.txt", 1),
+        "like": "a/b",
+    }

@@ -5,6 +5,7 @@ from pathlib import Path
 from unlearnbench.errors import UserError
 from unlearnbench.experiments.cell import Cell
 from unlearnbench.experiments.planner import Plan
+from unlearnbench.files.cache import private_entries
 from unlearnbench.files.hashing import file_sha256
 from unlearnbench.forgetting.certificate import FILE_NAME
 from unlearnbench.forgetting.chain import (
@@ -51,12 +52,16 @@ def carry_out(prepared: Prepared, tell: Tell, show_progress: bool = True) -> Wri
     Where no model qualifies the folder says so and holds none.  Raises `UserError` where the
     folder is another request's, or nothing can be measured.
     """
-    out = prepared.request.out
     _check_folder(prepared)
-    hand_on(prepared.request.on, out)
+    hand_on(prepared.request.on, prepared.request.out)
+    with private_entries(prepared.private / "cache"):
+        return _carried_out(prepared, tell, show_progress)
+
+
+def _carried_out(prepared: Prepared, tell: Tell, show_progress: bool) -> Written:
     trying = Trying(prepared, tell, show_progress)
     trying.measure_before()
-    keep_request(out, _kept(trying))
+    keep_request(prepared.request.out, _kept(trying))
     _tell_rows(trying, tell)
     best = None
     if trying.known:
