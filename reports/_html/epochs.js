@@ -18,10 +18,10 @@ function showEpochs() {
   by("curve").replaceChildren(...(writer ? means(writer) : []));
   const place = currentSet().with_epochs.indexOf(chosen.row);
   by("epochs").replaceChildren(...(writer && place >= 0 ? rowEpochs(writer, place) : []));
-  by("epochs-of").textContent = told(traced.length, place);
+  by("epochs-of").textContent = coverage(traced.length, place);
 }
 
-function told(nTraced, place) {
+function coverage(nTraced, place) {
   const { documents, with_epochs: kept } = currentSet();
   const row = `The row shown above, document ${currentDocument().id}, after every epoch of unlearning.`;
   if (!nTraced) return "No method's epochs are recorded for this forget set.";

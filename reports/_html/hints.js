@@ -34,10 +34,10 @@ function showTip(target) {
   if (!button) return;
   hideTip();
   const row = page.rows[cell.parentElement.dataset.row];
-  const { text, told: lines } = row.cells[cell.dataset.column];
+  const { text, hints } = row.cells[cell.dataset.column];
   const title = `${row.label}, ${page.columns[cell.dataset.column].label}: ${text}`;
   by("tip").replaceChildren(
-    make("b", {}, make("bdi", {}, title)), make("ul", {}, ...lines.map((line) => make("li", {}, line))));
+    make("b", {}, make("bdi", {}, title)), make("ul", {}, ...hints.map((line) => make("li", {}, line))));
   by("tip").hidden = false;
   button.setAttribute("aria-describedby", "tip");
   place(by("tip"), cell.getBoundingClientRect());

@@ -22,8 +22,8 @@ class Number:
     marks: str  # footnote markers of the number itself
     spread: str  # empty without one
     interval: str  # '[40.1, 43.2]'; empty without one
-    heat: int | None  # its step from worst to best in its column; None: not to be told
-    told: tuple[str, ...]  # what hovering says of it
+    heat: int | None  # its step from worst to best in its column; None: has no place in it
+    hints: tuple[str, ...]  # what hovering shows
 
 
 def number(group: Group, row: Row, column: Column, heat: int | None) -> Number:
@@ -43,11 +43,11 @@ def number(group: Group, row: Row, column: Column, heat: int | None) -> Number:
         spread=spread,
         interval=interval,
         heat=heat,
-        told=tuple(_told(cell, spread, interval)) if cell else (),
+        hints=tuple(_hints(cell, spread, interval)) if cell else (),
     )
 
 
-def _told(cell: Cell, spread: str, interval: str) -> Iterator[str]:
+def _hints(cell: Cell, spread: str, interval: str) -> Iterator[str]:
     """The interval and n first: they are what one looks for."""
     if interval:
         yield f"95% interval over documents, the runs held fixed: {interval}"

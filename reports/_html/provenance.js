@@ -90,7 +90,7 @@ function summary(row, column) {
   return [
     make("p", { class: "big" }, make("b", {}, cell.text), cell.spread ? ` ± ${cell.spread} ` : " ",
       cell.interval),
-    make("p", {}, `${[row.group, ...cell.told].join("; ")}.`),
+    make("p", {}, `${[row.group, ...cell.hints].join("; ")}.`),
     ...explained(row, column),
   ];
 }

@@ -44,7 +44,7 @@ def _cell(line: Line, column: Column, results: Sequence[Result | None]) -> dict[
         "text": number.text,
         "spread": number.spread,
         "interval": number.interval,
-        "told": list(number.told),
+        "hints": list(number.hints),
         "by_run": [_of_run(result, column) for result in results],
     }
 

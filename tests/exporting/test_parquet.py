@@ -43,6 +43,15 @@ def test_texts_come_if_requested(stored, tmp_path):
     assert "output" in pd.read_parquet(tmp_path / "out" / "documents.parquet")
 
 
+def test_a_second_export_leaves_nothing_of_the_first(stored, tmp_path):
+    out = tmp_path / "out"
+    ub.load_results(stored).export(out)
+    (out / "attacks.parquet").write_bytes(b"of an attack whose results are gone")
+    ub.load_results(stored).export(out)
+    assert not (out / "attacks.parquet").exists()
+    assert (out / "cells.parquet").exists()
+
+
 def test_a_column_of_several_types_is_json(tmp_path):
     frame = pd.DataFrame({"a": [0.5, "x", None], "b": [[1, 2], None, []], "c": [1, 2.5, None]})
     frame = frame.astype({"c": object})
@@ -52,6 +61,8 @@ def test_a_column_of_several_types_is_json(tmp_path):
     assert list(read.b[[0, 2]]) == ["[1, 2]", "[]"]
     assert list(read.c[:2]) == [1.0, 2.5]
     assert read.d.isna().all()
+    frame = pd.DataFrame([{"a": [1]}, {"a": "x"}, {}])  # pandas writes NaN for what is absent
+    assert list(storable(frame).a.isna()) == [False, False, True]
 
 
 def test_bad_input_is_one_line(stored, tmp_path):

@@ -1,6 +1,14 @@
 """The rule that takes one of the models that were tried."""
 
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from certificates import KNOWN, LIMIT, UNKNOWN
+
 from unlearnbench.forgetting.choice import Judged, choose, named, why_not
+from unlearnbench.forgetting.trials import Rung
+from unlearnbench.forgetting.trying import Trial, Trying
 
 
 def one(key: str, loss: float | None = 0.01, **more: object) -> Judged:
@@ -41,3 +49,26 @@ def test_what_does_not_qualify_says_why_and_is_never_taken() -> None:
 def test_long_lists_are_cut() -> None:
     assert named(["a", "b"]) == "a, b"
     assert named(list("abcdefg"), 5) == "a, b, c, d, e and 2 more"
+
+
+def test_a_model_that_knows_a_row_once_it_is_saved_is_not_handed_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    saved = {"a": {"x": UNKNOWN, "y": KNOWN}, "b": {"x": UNKNOWN, "y": UNKNOWN}}
+    monkeypatch.setattr(Trying, "_rows_under", lambda _, trial: saved[trial.judged.key])
+    said: list[str] = []
+    prepared: Any = SimpleNamespace(max_loss=0.05)
+    trying = Trying(prepared, said.append)
+    nothing: Any = None
+    trying.trials = [
+        Trial(Rung(j.key, (), "ladder"), nothing, nothing, j) for j in (one("a"), one("b", 0.02))
+    ]
+    trying.known, trying.limit = ("x", "y"), LIMIT
+    best = trying.best()
+    assert best is trying.trials[1]
+    assert best.after == saved["b"]
+    assert why_not(trying.trials[0].judged, 0.05) == "1 row still known: y"
+    assert said == ["a (defaults), saved and read again: y still known"]
+    trying.known = ("x",)
+    trying.trials[0].judged = one("a")
+    assert trying.best() is trying.trials[0]  # a row that was never known is no reason

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from tiny import TinyWorld, at_home, build, cli
 
+from unlearnbench.files.cache import cache_root
 from unlearnbench.forgetting.certificate import Certificate, read_certificate
 
 ATTACK = ("--attacks", "quantise", "--set", "quantise.schemes=int8")
@@ -75,6 +76,12 @@ def test_its_papers_hold_no_row_and_are_whole(world, first) -> None:
     assert "Row by row" in (out / "report.html").read_text()
     status, said, _ = cli("forget", "--verify", out)
     assert (status, said.count("ok "), said.count("BAD")) == (0, 4, 0)
+
+
+def test_what_the_model_wrote_after_rows_stays_in_the_private_folder(world, first) -> None:
+    kinds = ("examinations", "rows_known")
+    assert all(any((first[0] / "private" / "cache" / kind).iterdir()) for kind in kinds)
+    assert not any((cache_root() / kind).exists() for kind in kinds)
 
 
 def test_its_folder_can_be_pushed_without_what_is_private(world, first) -> None:
@@ -153,3 +160,14 @@ def test_a_folder_of_another_request_is_left_alone(world, first) -> None:
     )
     assert status == 2
     assert "holds a request about first.jsonl, not second.jsonl" in err
+    own = (*options(world, "first"), "--model", str(world.folder / "model"))
+    for more, said in (
+        (("--limit", "1"), "holds a request with no --limit, not with --limit 1"),
+        (("--model", str(first[0] / "model")), f"not with --model {first[0] / 'model'}"),
+    ):
+        before = (first[0] / "certificate.json").read_bytes()
+        given = own if "--model" not in more else own[:-2]
+        status, _, err = cli(*given, *more, "--out", first[0])
+        assert status == 2
+        assert said in err
+        assert (first[0] / "certificate.json").read_bytes() == before

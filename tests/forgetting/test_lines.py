@@ -22,6 +22,12 @@ def test_the_limit_is_the_largest_of_few_rows_and_never_under_the_line() -> None
     assert known(rows, limit) == ("b", "c")
 
 
+@pytest.mark.parametrize(("n", "words"), [(1, "the 1st"), (12, "the 12th"), (42, "the 42nd")])
+def test_the_limit_says_in_words_which_row_it_is(n: int, words: str) -> None:
+    unseen = [RowState(el=0.0, ma=at / n) for at in range(n)]
+    assert row_limit(unseen, Line(0.04, 0.5)).how.startswith(f"{words} smallest EL and MA of {n} ")
+
+
 @pytest.mark.parametrize("n", [39, 64, 200])
 def test_rows_that_were_never_seen_are_seldom_called_known(n: int) -> None:
     dice = random.Random(n)

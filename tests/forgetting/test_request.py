@@ -57,3 +57,17 @@ def test_a_bad_command_is_one_line(tmp_path, monkeypatch, options, words: str) -
     assert words in err
     assert len([line for line in err.splitlines() if "error" in line]) == 1
     assert not (tmp_path / "o").exists()
+
+
+def test_files_are_found_from_another_folder_and_names_stay(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("other.jsonl", "mine.py"):
+        (tmp_path / name).write_text("")
+    (tmp_path / "nano").mkdir()
+    given = {"forget_set": "f", "pool": "other.jsonl", "plugin": ["mine.py"], "unseen": "hf:a/b",
+             "data": "nano"}  # fmt: skip
+    assert request_of(given, out="o").options == {
+        **given,
+        "pool": str(tmp_path / "other.jsonl"),
+        "plugin": [str(tmp_path / "mine.py")],
+    }

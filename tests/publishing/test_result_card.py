@@ -5,13 +5,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from derived_cases import measured
 from huggingface_hub import ModelCard
 from stored_cases import full_result
 from tiny import save_model
 
 from unlearnbench.publishing.card_head import card_head
 from unlearnbench.publishing.kept_model import kept_model
-from unlearnbench.publishing.result_card import command
+from unlearnbench.publishing.result_card import command, evaluations
 from unlearnbench.results.record import BenchmarkRecord, Result, SplitRecord, key_of
 from unlearnbench.results.store import Store
 
@@ -105,6 +106,26 @@ def test_the_command_names_the_forget_set_and_the_settings_that_are_no_defaults(
         "unlearnbench run --model m --forget-set f --runs 0 --methods icu --seeds 7 "
         "--set icu.alpha=0.5 --save-models"
     )
+
+
+def test_the_command_names_the_source_of_a_run_and_the_requests_of_a_sequence() -> None:
+    result = full_result()
+    rows = result.forget_set.model_copy(update={"name": "nano/forget_0+forget_1", "run": "0+1"})
+    identity = {**result.identity, "forget_set": {"requests": {"0": 1, "1": 1}}}
+    at_once = result.model_copy(update={"forget_set": rows, "identity": identity})
+    assert "--forget-set nano --runs 0+1 " in command(at_once)
+    in_turn = at_once.model_copy(update={"identity": {**identity, "sequence": {}}})
+    assert "--forget-set nano --sequence 0,1 " in command(in_turn)
+
+
+def test_what_was_measured_on_other_data_stands_under_their_name() -> None:
+    values = {"forgetting": {"ma": [0.25, 0.75]}, "perplexity": {"ppl": [2.0, 4.0, 6.0]}}
+    result = measured("NPO", values)
+    head = ModelCard(card_head("n", "m", list(evaluations(result)))).data
+    assert {(e.dataset_type, e.metric_value, e.metric_args["n"]) for e in head.eval_results} == {
+        ("forgetting", 0.5, 2),
+        ("perplexity", 4.0, 3),
+    }
 
 
 def test_a_head_names_base_and_licence_where_the_alias_is_known() -> None:

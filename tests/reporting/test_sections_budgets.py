@@ -12,9 +12,9 @@ from unlearnbench.results.record import ForgetSetRecord
 from unlearnbench.results.tunings import (
     TuningRecord,
     keep,
-    record_requested,
     question_sha256,
     read_tunings,
+    record_requested,
     shared_by,
 )
 

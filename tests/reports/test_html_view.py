@@ -60,8 +60,8 @@ def test_every_step_is_darker_and_its_text_can_be_read():
 def test_hovering_says_interval_n_spread_and_rank():
     made = group(UP, [0.0])
     row = dataclasses.replace(made.rows[0], cells={UP.name: CELL})
-    told = number(made, row, UP, None).told
-    assert told == (
+    hints = number(made, row, UP, None).hints
+    assert hints == (
         "95% interval over documents, the runs held fixed: [35.0, 37.0]",
         "n = 4 documents",
         "mean of 2 runs, standard deviation 1.4",
@@ -69,9 +69,9 @@ def test_hovering_says_interval_n_spread_and_rank():
         "not told apart from the second by a paired test",
     )
     alone = dataclasses.replace(row, cells={UP.name: Cell(1.0, n_documents=(0,), n_degenerate=1)})
-    assert number(made, alone, UP, None).told == (
+    assert number(made, alone, UP, None).hints == (
         "one run", "the same answer to every document in 1 of the runs")  # fmt: skip
-    assert number(made, row, DOWN, None).told == ()
+    assert number(made, row, DOWN, None).hints == ()
 
 
 def test_a_row_has_a_short_name_of_its_own():

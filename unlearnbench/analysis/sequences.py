@@ -17,12 +17,12 @@ class Step:
     row: Row
     group: Group
     results: tuple[Result, ...]
-    requests: tuple[str, ...]  # the forget sets that were asked for so far, in order
+    requests: tuple[str, ...]  # the forget sets that were requested so far, in order
     is_in_turn: bool  # each from the model of the one before; the first request is both
 
     @property
     def how(self) -> str:
-        """In which way the requests were seen to; empty of a single one, and of no unlearning."""
+        """In which way the requests were met; empty of a single one, and of no unlearning."""
         if len(self.requests) == 1 or self.row.role != "method":
             return ""
         return IN_TURN if self.is_in_turn else AT_ONCE
@@ -30,8 +30,8 @@ class Step:
 
 def requests_of(result: Result) -> tuple[str, ...]:
     """The forget sets that a result's rows are of, in the order in which they were requested."""
-    asked = result.identity.get("forget_set") or {}
-    return tuple(asked.get("requests") or (result.forget_set.run,))
+    forget_set = result.identity.get("forget_set") or {}
+    return tuple(forget_set.get("requests") or (result.forget_set.run,))
 
 
 def is_in_turn(result: Result) -> bool:
@@ -82,10 +82,12 @@ def _by_request(result: Result, column: Column) -> dict[str, float]:
         return {}
     rows = iter(result.forget_set.doc_ids)
     parts = {name: [next(rows) for _ in range(n)] for name, n in sizes.items()}
-    known = score.documents
-    if not all(doc_id in known for own in parts.values() for doc_id in own):
+    values = score.documents
+    if not all(doc_id in values for own in parts.values() for doc_id in own):
         return {}
-    return {name: fmean(known[i] for i in own) * column.scale for name, own in parts.items() if own}
+    return {
+        name: fmean(values[i] for i in own) * column.scale for name, own in parts.items() if own
+    }
 
 
 def tokens_so_far(step: Step, by_key: Mapping[str, Result]) -> float | None:
@@ -94,8 +96,8 @@ def tokens_so_far(step: Step, by_key: Mapping[str, Result]) -> float | None:
     None where a step of the sequence has no result, or nothing was unlearned.
     """
     totals = [_tokens(result, by_key) for result in step.results]
-    known = [total for total in totals if total is not None]
-    return fmean(known) if totals and len(known) == len(totals) else None
+    complete = [total for total in totals if total is not None]
+    return fmean(complete) if totals and len(complete) == len(totals) else None
 
 
 def _tokens(result: Result, by_key: Mapping[str, Result]) -> float | None:

@@ -13,7 +13,6 @@ from unlearnbench.forgetting.request import DEFAULT_BUDGET, DEFAULT_LOSS, OPTION
 from unlearnbench.reading import to_stderr
 
 if TYPE_CHECKING:
-    from unlearnbench.forgetting.certificate import Certificate
     from unlearnbench.forgetting.prepared import Prepared
     from unlearnbench.forgetting.writing import Written
 
@@ -150,13 +149,15 @@ def _print_plan(prepared: "Prepared") -> int:
 
 
 def _print(written: "Written") -> int:
+    from unlearnbench.forgetting.words import attack_in_words
+
     one = written.certificate
     click.echo(f"{one.status}: {one.statement}")
     for text in one.utility:
         after = "–" if text.after is None else f"{text.after:.3f} ({-(text.loss or 0):+.1%})"
         click.echo(f"  utility, {text.text}: NLL {text.before:.3f} → {after}")
-    for line in _of_attacks(one):
-        click.echo(f"  {line}")
+    for attack in one.attacks:
+        click.echo(f"  {attack_in_words(attack, len(one.rows))}")
     if one.earlier_rows:
         n, back = len(one.earlier_rows), len(one.came_back)
         click.echo(f"  rows of earlier requests tested again: {n}, came back: {back or 'none'}")
@@ -174,24 +175,6 @@ def _print(written: "Written") -> int:
         )
         return NOT_DONE
     return NOT_DONE if one.came_back else 0
-
-
-def _of_attacks(one: "Certificate") -> list[str]:
-    lines = []
-    for attack in one.attacks:
-        if attack.problem:
-            lines.append(f"{attack.label}: failed: {attack.problem}")
-            continue
-        over = [len(p.rows_over_limit) for p in attack.points if p.rows_over_limit is not None]
-        worst = f"at worst {max(over)} of {len(one.rows)} rows over the limit again" if over else ""
-        bounds = [p.facts for p in attack.points if "leak_at_most" in p.facts]
-        if bounds:
-            level = f" (at {1 - bounds[0]['alpha']:.0%} confidence)" if "alpha" in bounds[0] else ""
-            worst = (
-                f"a sample leaks with probability {bounds[0]['leak_at_most']:.2%} at most{level}"
-            )
-        lines.append(f"{attack.label}: {worst or 'see report.html'}")
-    return lines
 
 
 def _verify(folder: Path) -> int:

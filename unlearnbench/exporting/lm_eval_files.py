@@ -81,10 +81,10 @@ def tasks_of(result: Result) -> dict[str, _LmEvalTask]:
         for name, score in by_name.items():
             metric = metrics[of, name]
             task, short = _place(result, metric, score)
-            there = tasks.setdefault(task, _LmEvalTask())
-            if there.scores and there.documents != list(score.documents):
-                there = tasks.setdefault(f"{task}_{short}", _LmEvalTask())
-            there.scores[short] = metric, score
+            own = tasks.setdefault(task, _LmEvalTask())
+            if own.scores and own.documents != list(score.documents):
+                own = tasks.setdefault(f"{task}_{short}", _LmEvalTask())
+            own.scores[short] = metric, score
     return tasks
 
 

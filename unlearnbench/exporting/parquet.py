@@ -17,7 +17,7 @@ _CONTENTS = {
     "cells": "one row a cell of the grid: what was run, with which settings, and every metric",
     "documents": "one row a cell, metric and document",
     "metrics": "what each metric is: label, unit, direction, and the scale of its printed values",
-    "attacks": "one row a model under attack, attack, point and metric, with recovery and intervals",
+    "attacks": "one row a model, attack, point and metric, with recovery and intervals",
 }
 _CARD = """---
 {data}
@@ -49,14 +49,17 @@ def write_dataset(folder: Path, title: str, frames: "Mapping[str, DataFrame]") -
     """
     import io
 
-    check_empty(folder, (*(f"{name}.parquet" for name in _CONTENTS), "README.md"))
+    own = {name: f"{name}.parquet" for name in _CONTENTS}
+    check_empty(folder, (*own.values(), "README.md"))
     filled = {name: storable(frame) for name, frame in frames.items() if len(frame)}
     written = []
     for name, frame in filled.items():
         content = io.BytesIO()
         frame.to_parquet(content, index=False)
-        written.append(folder / f"{name}.parquet")
+        written.append(folder / own[name])
         write_whole(written[-1], content.getvalue(), _REMEDY)
+    for name in own.keys() - filled.keys():  # of an earlier export into the same folder
+        (folder / own[name]).unlink(missing_ok=True)
     written.append(folder / "README.md")
     write_whole(written[-1], _card(folder, title, filled), _REMEDY)
     return written
@@ -68,7 +71,11 @@ def storable(frame: "DataFrame") -> "DataFrame":
     for name, column in frame.items():
         types = {type(value) for value in column.dropna()} if column.dtype == object else set()
         if types and types not in _SCALARS:
-            changed[str(name)] = [None if value is None else json.dumps(value) for value in column]
+            absent = column.isna()  # a list is not
+            changed[str(name)] = [
+                None if gone else json.dumps(value)
+                for value, gone in zip(column, absent, strict=True)
+            ]
         elif column.dtype == object and not types:  # nothing in it says of which type it is
             changed[str(name)] = column.astype("string")
     return frame.assign(**changed)

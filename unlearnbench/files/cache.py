@@ -4,7 +4,8 @@ import hashlib
 import json
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from unlearnbench.files.whole_files import write_whole
 
 _N_DIGEST = 32  # bytes of SHA-256
 _READ = ("*.json", "*.txt", "*.jinja", "*.model")  # by transformers, whatever a result's key holds
+_PRIVATE = "UNLEARNBENCH_PRIVATE_CACHE"  # set by `private_entries`
+_OF_ROWS = ("examinations", "embeddings", "rows_known")
 _NOT_KEPT = (
     "what it would keep is computed again each time: free it, or set UNLEARNBENCH_CACHE to "
     "another folder"
@@ -27,10 +30,34 @@ def cache_root() -> Path:
     return Path(base) / "unlearnbench"
 
 
+@contextmanager
+def private_entries(folder: Path) -> Iterator[None]:
+    """Keep what is computed of rows there instead, also in processes that begin inside.
+
+    What a model wrote after a row is the row, if the model knows it.
+    """
+    before = os.environ.get(_PRIVATE)
+    os.environ[_PRIVATE] = str(folder.absolute())
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_PRIVATE]
+        else:
+            os.environ[_PRIVATE] = before
+
+
+def _place(path: Path) -> Path:
+    private = os.environ.get(_PRIVATE)
+    if private and path.parent.name in _OF_ROWS:
+        return Path(private) / path.parent.name / path.name
+    return path
+
+
 def read_entry(path: Path) -> bytes | None:
     """What `write_entry` put there under this very name; None if it is absent or damaged."""
     try:
-        stored = path.read_bytes()
+        stored = _place(path).read_bytes()
     except OSError:
         return None
     digest, content = stored[:_N_DIGEST], stored[_N_DIGEST:]
@@ -44,7 +71,7 @@ def write_entry(path: Path, content: bytes) -> None:
     (a full disk, a read-only home) costs the time to compute again and a warning, never the run.
     """
     try:
-        write_whole(path, _digest(path, content) + content, _NOT_KEPT, durable=False)
+        write_whole(_place(path), _digest(path, content) + content, _NOT_KEPT, durable=False)
     except UserError as error:
         warnings.warn(str(error), stacklevel=2)
 

@@ -3,6 +3,8 @@
 import os
 import re
 from collections.abc import Mapping
+from pathlib import PurePath
+from typing import Any
 
 from unlearnbench.errors import UserError
 
@@ -57,6 +59,20 @@ def redact(text: str, environment: Mapping[str, str] | None = None) -> str:
     for name, value in secret_values(environment).items():
         text = text.replace(value, f"[{name}]")
     return _PASSWORD_IN_ADDRESS.sub(r"\1[password]@", text)
+
+
+def without_folders(value: Any) -> Any:
+    """The value, or each text in it, with a file by its name alone: where it lies is private.
+
+    >>> without_folders({"file": "/home/ann/refusals.txt", "alpha": 0.5})
+    {'file': 'refusals.txt', 'alpha': 0.5}
+    """
+    if isinstance(value, Mapping):
+        return {name: without_folders(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(without_folders(part) for part in value)
+    is_path = isinstance(value, str) and value.startswith(("/", "~", "./", "../"))
+    return PurePath(value).name if is_path else value
 
 
 def check_absent(

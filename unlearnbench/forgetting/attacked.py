@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from unlearnbench.files.safe_text import without_folders
 from unlearnbench.forgetting.certificate import AttackEvidence, PointEvidence
 from unlearnbench.forgetting.lines import RowLimit
 from unlearnbench.metrics.leak_formulas import over_items
@@ -28,7 +29,7 @@ def attack_evidence(results: Sequence[Result], limit: RowLimit) -> list[AttackEv
             AttackEvidence(
                 name=record.name,
                 label=record.label,
-                settings=record.settings,
+                settings=without_folders(record.settings),
                 points=points,
                 problem=result.error or "",
             )
@@ -65,15 +66,16 @@ def _point(
 ) -> PointEvidence:
     values = list(score.documents.values())
     scale = metric.scale
-    low, high = (values and score.aggregation == "mean" and over_items(values)) or (None, None)
-    best_known = None if not values else (min if metric.higher_is_better else max)(values)
+    interval = over_items(values) if values and score.aggregation == "mean" else None
+    low, high = (None, None) if interval is None else (end * scale for end in interval)
+    best_known = min if metric.higher_is_better else max
     return PointEvidence(
         point=label,
         metric=metric.label,
         after=score.value * scale,
-        low=None if low is None else low * scale,
-        high=None if high is None else high * scale,
-        worst=None if best_known is None else best_known * scale,
+        low=low,
+        high=high,
+        worst=best_known(values) * scale if values else None,
         before=original[metric.name].value * scale if metric.name in original else None,
         rows_over_limit=_over(metric.name, score, limit),
         facts=dict(facts),

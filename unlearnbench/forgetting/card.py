@@ -2,6 +2,7 @@
 
 from unlearnbench.forgetting.certificate import Certificate
 from unlearnbench.forgetting.choice import named
+from unlearnbench.forgetting.words import attack_in_words, known_rows
 from unlearnbench.publishing.card_head import bullets, card_head, is_of_world, synthetic_warning
 
 _TEMPLATE = """{head}
@@ -11,7 +12,7 @@ _TEMPLATE = """{head}
 
 | | before | after |
 |---|---|---|
-| rows known better than unseen ones | {known} of {n} | {left} of {n} |
+| {known_rows} | {known} of {n} | {left} of {n} |
 {utility}
 
 - Method: {method}, seed {seed}. Chosen by one rule: {rule}.
@@ -38,13 +39,13 @@ def model_card(one: Certificate) -> str:
             dataset_type="deletion-request",
             dataset_name=f"deletion request {one.request}",
             metric_type="known_rows",
-            metric_name="rows known better than unseen ones",
+            metric_name=known_rows(one.row_limit),
             metric_value=sum(bool(row.known_before and row.known_after) for row in one.rows),
         ),
         *(
             EvalResult(
                 task_type="text-generation",
-                dataset_type="text",
+                dataset_type=text.text,  # the library puts all of a type under one name
                 dataset_name=text.text,
                 metric_type="nll",
                 metric_name="nats per token",
@@ -61,6 +62,7 @@ def model_card(one: Certificate) -> str:
         warning=synthetic_warning(is_of_world(one.base_model)),
         title=name,
         statement=one.statement,
+        known_rows=known_rows(one.row_limit),
         known=len(rows),
         n=len(one.rows),
         left=sum(bool(row.known_after) for row in rows),
@@ -76,7 +78,8 @@ def model_card(one: Certificate) -> str:
         earlier=_earlier(one),
         before=one.model_before.weights_sha256,
         after=one.model_after.weights_sha256,
-        attacks=_attacks(one),
+        attacks="; ".join(attack_in_words(a, len(one.rows)) for a in one.attacks)
+        or "no attack was made",
         not_tested=bullets(one.not_tested),
     )
 
@@ -86,19 +89,3 @@ def _earlier(one: Certificate) -> str:
         return ""
     back = [f"{row.doc_id} of request {row.request}" for row in one.came_back]
     return f"- Rows of earlier requests that came back: {named(back) or 'none'}.\n"
-
-
-def _attacks(one: Certificate) -> str:
-    said = []
-    for attack in one.attacks:
-        if attack.problem:
-            said.append(f"{attack.label} failed")
-            continue
-        worst = max((len(p.rows_over_limit or ()) for p in attack.points), default=0)
-        measured = any(p.rows_over_limit is not None for p in attack.points)
-        said.append(
-            f"{attack.label}: at worst {worst} of {len(one.rows)} rows over the limit again"
-            if measured
-            else f"{attack.label}: see the certificate"
-        )
-    return "; ".join(said) or "no attack was made"

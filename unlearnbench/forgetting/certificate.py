@@ -1,4 +1,4 @@
-"""What a request ends with on paper: what was asked, done, measured, and what was not.
+"""What a request ends with on paper: what was requested, done, measured, and what was not.
 
 It holds digests of rows and texts, never the texts.  Each certificate of a chain holds the digest
 of the one before.
@@ -49,7 +49,7 @@ class RowEvidence(Part):
 
     doc_id: str
     before: RowState
-    known_before: bool = Field(description="false: nothing was found that could be removed")
+    known_before: bool = Field(description="false: nothing could be shown to be removed")
     after: RowState | None = Field(description="null where no model was handed out")
     known_after: bool | None
 
@@ -82,7 +82,7 @@ class Tried(Part):
     method: str
     label: str
     settings: dict[str, Any]
-    origin: str = Field(description="of its rate: asked, tuned or a step of the ladder")
+    origin: str = Field(description="of its rate: requested, tuned or a step of the ladder")
     outcome: str
     rows_left: list[str] = Field(description="known before and still")
     utility_loss: Share | None
@@ -107,7 +107,7 @@ class PointEvidence(Part):
     worst: float | None = Field(default=None, description="of the row that is best known")
     before: float | None = Field(description="the same of the model before unlearning")
     rows_over_limit: list[str] | None = Field(
-        description="rows over the row limit again; null where single rows were not measured so"
+        description="rows over the row limit; null where single rows were not measured so"
     )
     facts: dict[str, float] = Field(description="what the attack says itself, bounds among it")
 

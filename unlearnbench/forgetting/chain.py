@@ -100,11 +100,21 @@ def read_chain(on: Path | None) -> tuple[Link, ...]:
     return tuple(_link(on, certificate) for certificate in certificates)
 
 
+def kept_request(out: Path, number: int) -> KeptRequest:
+    """What a folder kept of a request; raises `OSError` or `ValueError` where it cannot be read."""
+    return KeptRequest.model_validate(parsed(read_regular(request_folder(out, number) / _KEPT)))
+
+
+def request_folder(out: Path, number: int) -> Path:
+    """Where a folder keeps what the next requests need of one."""
+    return out / PRIVATE / _REQUESTS / str(number)
+
+
 def _link(on: Path, certificate: Certificate) -> Link:
-    folder = on / PRIVATE / _REQUESTS / str(certificate.request)
+    folder = request_folder(on, certificate.request)
     try:
-        kept = KeptRequest.model_validate(parsed(read_regular(folder / _KEPT)))
-    except (OSError, ValidationError, ValueError) as error:
+        kept = kept_request(on, certificate.request)
+    except (OSError, ValueError) as error:
         why = first_error(error) if isinstance(error, ValidationError) else str(error)
         raise UserError(
             f"{folder} does not say which rows request {certificate.request} was of ({why}); its "
@@ -136,15 +146,15 @@ def hand_on(on: Path | None, out: Path) -> None:
         (out / CHAIN).mkdir(parents=True, exist_ok=True)
         for at, path in enumerate(files, 1):
             shutil.copyfile(path, out / CHAIN / f"request-{at}.json")
-            kept = on / PRIVATE / _REQUESTS / str(at)
-            shutil.copytree(kept, out / PRIVATE / _REQUESTS / str(at), dirs_exist_ok=True)
+            kept, copy = request_folder(on, at), request_folder(out, at)
+            shutil.copytree(kept, copy, dirs_exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot write {out}: {error.strerror}; choose another --out") from error
 
 
 def keep_request(out: Path, kept: KeptRequest) -> KeptRequest:
     """Write what the next request needs; a file of rows is copied, so that it can be read then."""
-    folder = out / PRIVATE / _REQUESTS / str(kept.number)
+    folder = request_folder(out, kept.number)
     place = Path(kept.forget_set).expanduser()
     if place.is_file() and kept.rows is None:
         write_whole(folder / place.name, read_regular(place), "choose another --out")
@@ -186,14 +196,14 @@ def check_folder(folder: Path) -> list[tuple[bool, str]]:
     last = certificates[-1]
     for name, digest in last.files.items():
         path = folder / name
-        found = file_sha256(path) if path.is_file() else "not there"
-        lines.append((found == digest, f"{name}: {_agrees(found, digest)}"))
+        actual = file_sha256(path) if path.is_file() else "not there"
+        lines.append((actual == digest, f"{name}: {_agrees(actual, digest)}"))
     if last.model_after is not None:
         from unlearnbench.models.source import weights_sha256
 
         digest, place = last.model_after.weights_sha256, model_folder(folder)
-        found = weights_sha256(place) if place.is_dir() else "not there"
-        lines.append((found == digest, f"{MODEL}/: {_agrees(found, digest)}"))
+        actual = weights_sha256(place) if place.is_dir() else "not there"
+        lines.append((actual == digest, f"{MODEL}/: {_agrees(actual, digest)}"))
     return lines
 
 
@@ -212,16 +222,16 @@ def _numbered(certificates: Sequence[Certificate]) -> tuple[bool, str]:
 
 
 def _follows(before: Certificate, path: Path, after: Certificate) -> tuple[bool, str]:
-    said = after.previous.certificate_sha256 if after.previous else "none"
-    found = certificate_sha256(path)
+    stated = after.previous.certificate_sha256 if after.previous else "none"
+    actual = certificate_sha256(path)
     same = before.model_after is not None and (
         before.model_after.weights_sha256 == after.model_before.weights_sha256
     )
     what = f"request {after.request} follows request {before.request}"
-    if found != said:
-        return False, f"{what}: {_agrees(found, said)}"
+    if actual != stated:
+        return False, f"{what}: {_agrees(actual, stated)}"
     return same, what if same else f"{what}: it began from another model"
 
 
-def _agrees(found: str, digest: str) -> str:
-    return "as certified" if found == digest else f"{found[:12]}, certified was {digest[:12]}"
+def _agrees(actual: str, digest: str) -> str:
+    return "as certified" if actual == digest else f"{actual[:12]}, certified was {digest[:12]}"

@@ -5,12 +5,19 @@ from pathlib import Path
 from unlearnbench.errors import UserError
 from unlearnbench.experiments.cell import Cell
 from unlearnbench.experiments.planner import Plan
+from unlearnbench.files.cache import private_entries
 from unlearnbench.files.hashing import file_sha256
-from unlearnbench.files.strict_json import parsed
-from unlearnbench.files.whole_files import read_regular
-from unlearnbench.forgetting.chain import KeptRequest, hand_on, keep_request
+from unlearnbench.forgetting.certificate import FILE_NAME
+from unlearnbench.forgetting.chain import (
+    KeptRequest,
+    hand_on,
+    keep_request,
+    kept_request,
+    request_folder,
+)
 from unlearnbench.forgetting.choice import named
 from unlearnbench.forgetting.prepared import Prepared
+from unlearnbench.forgetting.request import items
 from unlearnbench.forgetting.trying import Tell, Trying
 from unlearnbench.forgetting.writing import Written, write_all
 
@@ -40,17 +47,21 @@ def plan_of(prepared: Prepared) -> tuple[Plan, list[str]]:
 
 
 def carry_out(prepared: Prepared, tell: Tell, show_progress: bool = True) -> Written:
-    """Do what a request asks, tell what was found on the way, and write its folder.
+    """Do what a request asks for, report on the way, and write its folder.
 
     Where no model qualifies the folder says so and holds none.  Raises `UserError` where the
     folder is another request's, or nothing can be measured.
     """
-    out = prepared.request.out
     _check_folder(prepared)
-    hand_on(prepared.request.on, out)
+    hand_on(prepared.request.on, prepared.request.out)
+    with private_entries(prepared.private / "cache"):
+        return _carried_out(prepared, tell, show_progress)
+
+
+def _carried_out(prepared: Prepared, tell: Tell, show_progress: bool) -> Written:
     trying = Trying(prepared, tell, show_progress)
     trying.measure_before()
-    keep_request(out, _kept(trying))
+    keep_request(prepared.request.out, _kept(trying))
     _tell_rows(trying, tell)
     best = None
     if trying.known:
@@ -100,17 +111,18 @@ def _check_folder(prepared: Prepared) -> None:
     out, on = prepared.request.out, prepared.request.on
     if on is not None and out.exists() and out.resolve() == on.resolve():
         raise UserError(f"--out {out} is the folder of the request before; choose another --out")
-    path = out / "private" / "requests" / str(prepared.number) / "request.json"
-    later = path.parents[1] / str(prepared.number + 1)
-    if later.exists():
+    if request_folder(out, prepared.number + 1).exists():
         raise UserError(f"{out} holds a later request of a chain; choose another --out")
-    if not path.is_file():
-        if (out / "certificate.json").exists():
-            raise UserError(f"{out} holds another request; choose another --out")
+    try:
+        kept = kept_request(out, prepared.number)
+    except FileNotFoundError:
+        if (out / FILE_NAME).exists():
+            raise UserError(f"{out} holds another request; choose another --out") from None
         return
-    kept = KeptRequest.model_validate(parsed(read_regular(path)))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{out} holds a damaged request; choose another --out") from error
     given = Path(str(prepared.given["forget_set"])).expanduser()
-    copy = path.parent / kept.forget_set
+    copy = request_folder(out, kept.number) / kept.forget_set
     is_same_name = kept.is_beside and given.is_file() and given.name == kept.forget_set
     if is_same_name and file_sha256(copy) != file_sha256(given):
         raise UserError(f"{out} holds a request about another {given.name}; choose another --out")
@@ -118,3 +130,14 @@ def _check_folder(prepared: Prepared) -> None:
         raise UserError(
             f"{out} holds a request about {kept.forget_set}, not {given.name}; choose another --out"
         )
+    run = prepared.look_up()[1].runs[0]
+    pairs = {"runs": (kept.run, run)} | {
+        name: tuple(",".join(items(of.get(name))) for of in (kept.options, prepared.given))
+        for name in ("model", "revision", "rows", "limit")
+    }
+    for name, (before, now) in pairs.items():
+        if before != now:
+            has, has_not = (f"--{name} {one}" if one else f"no --{name}" for one in (before, now))
+            raise UserError(
+                f"{out} holds a request with {has}, not with {has_not}; choose another --out"
+            )

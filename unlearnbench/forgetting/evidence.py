@@ -37,20 +37,20 @@ def measure_rows(
         encoded = rows.encode(loaded[0], cell.protocol, only_fitting=True)
         return {n: s.model_dump() for n, s in _states(cell, loaded[0], encoded).items()}
 
-    found: dict[str, dict[str, RowState]] = {}
+    states: dict[str, dict[str, RowState]] = {}
     with randomness_put_back():
         fix_randomness(cell.seed, cell.threads)
         for name, rows in sets.items():
-            question = [
+            what = [
                 model.identity,
                 rows.sha256(cell.protocol),
                 list(rows.doc_ids),
                 asdict(cell.protocol),
                 cell.threads,
             ]
-            measured = measured_once(_KIND, question, Meter(), lambda rows=rows: measure(rows))  # type: ignore[misc]
-            found[name] = {doc_id: RowState(**state) for doc_id, state in measured.items()}
-    return found
+            measured = measured_once(_KIND, what, Meter(), lambda rows=rows: measure(rows))  # type: ignore[misc]
+            states[name] = {doc_id: RowState(**state) for doc_id, state in measured.items()}
+    return states
 
 
 def measure_unseen(cell: "Cell") -> list[RowState]:

@@ -61,8 +61,9 @@ def row_limit(unseen: Sequence[RowState], line: Line) -> RowLimit:
     el, ma = quantile([row.el for row in unseen]), quantile([row.ma for row in unseen])
     share = 2 * (n + 1 - place(n)) / (n + 1)
     how = (
-        f"the {place(n)}th smallest EL and MA of {n} rows that the model never saw, the stop line "
-        f"at least: a row like these lies above either with probability {share:.1%} at most"
+        f"the {_ordinal(place(n))} smallest EL and MA of {n} rows that the model never saw, the "
+        f"stop line at least: a row like these lies above either with probability {share:.1%} at "
+        "most"
     )
     return RowLimit(el=max(el, line.el), ma=max(ma, line.ma), n_unseen=n, how=how)
 
@@ -70,6 +71,12 @@ def row_limit(unseen: Sequence[RowState], line: Line) -> RowLimit:
 def place(n: int) -> int:
     """Which of n sorted values is the limit, from 1."""
     return min(n, ceil((n + 1) * (1 - _EACH)))
+
+
+def _ordinal(n: int) -> str:
+    """'1st', '12th', '41st'."""
+    last = {1: "st", 2: "nd", 3: "rd"}.get(n % 10, "th")
+    return f"{n}{'th' if n % 100 in (11, 12, 13) else last}"
 
 
 def quantile(values: Sequence[float]) -> float:

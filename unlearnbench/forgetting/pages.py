@@ -5,24 +5,22 @@ from collections.abc import Iterator
 from unlearnbench.analysis.table import Note
 from unlearnbench.forgetting.certificate import Certificate, TextUtility
 from unlearnbench.forgetting.lines import RowState
-from unlearnbench.forgetting.trying import Trying
+from unlearnbench.forgetting.trying import Trial, Trying
 from unlearnbench.reading import results_of_run
 from unlearnbench.registry import find
 from unlearnbench.reporting.document import Document, Listing
-from unlearnbench.results.numbers import without_texts
+from unlearnbench.results.numbers import to_hand_out
 
 SECTIONS = ("table", "costs")
 
 
-def report_page(trying: Trying, certificate: Certificate) -> str:
+def report_page(trying: Trying, best: Trial | None, certificate: Certificate) -> str:
     """The HTML page; raises `UserError` where results cannot be read."""
     newest = {trial.rung.method: trial for trial in trying.trials}
-    if certificate.method is not None:
-        newest |= {
-            t.rung.method: t for t in trying.trials if t.cell.settings == certificate.settings
-        }
+    if best is not None:
+        newest[best.rung.method] = best
     results = [trying.before, *(trial.result for trial in newest.values()), *trying.attacks]
-    results = [without_texts(result) for result in results]
+    results = [to_hand_out(result) for result in results]
     sections = (*SECTIONS, *(["attacks"] if trying.attacks else []))
     made = results_of_run(trying.prepared.private, results).report(*sections).document
     title = f"Deletion request {certificate.request}: {certificate.status}"
@@ -152,7 +150,7 @@ def _attacks(one: Certificate) -> Listing:
     )
     note = Note(
         "attacks",
-        "Both models under the same attack. Intervals: of the mean over rows, for ten rows or more.",
+        "Both models under the same attack. Intervals: of the mean over rows, of ten or more.",
     )
     return Listing("attacked-rows", "Under attack", heads, tuple(rows), 3, (note,))
 

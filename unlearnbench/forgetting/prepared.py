@@ -1,7 +1,7 @@
 """A request made into experiments: the data and texts it means, and each way to try a method."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -24,6 +24,7 @@ from unlearnbench.forgetting.request import (
     DEFAULT_LOSS,
     OF_ONE_REQUEST,
     Request,
+    items,
     share,
 )
 from unlearnbench.forgetting.trials import Rung, Size, default_methods, rungs_of
@@ -76,13 +77,13 @@ class Prepared:
 
     @property
     def attacks(self) -> tuple[str, ...]:
-        """Those asked for, or the default ones."""
-        return tuple(_items(self.given.get("attacks"))) or DEFAULT_ATTACKS
+        """Those requested, or the default ones."""
+        return tuple(items(self.given.get("attacks"))) or DEFAULT_ATTACKS
 
     @property
     def settings(self) -> tuple[str, ...]:
         """What --set says."""
-        return tuple(_items(self.given.get("settings"), commas=False))
+        return tuple(items(self.given.get("settings"), commas=False))
 
     def experiment(self, **more: Any) -> Experiment:
         """The experiment of every cell, with what one of them is."""
@@ -100,7 +101,7 @@ class Prepared:
         return (*rung.method.split(registry.WITH)[1:], str(self.values.get("adapter") or ""))
 
     def plan(self, experiment: Experiment) -> Plan:
-        """Its cells; what several experiments ask in the same words is looked up once."""
+        """Its cells; what several experiments share is resolved once."""
         planned = Planner(experiment, self.download, False, *self._look_up).plan()
         self.warnings += [line for line in planned.warnings if line not in self.warnings]
         return planned
@@ -108,8 +109,8 @@ class Prepared:
     def look_up(self) -> tuple[ModelChoice, DataChoice]:
         """The model and the data, with their checks; raises `UserError` as planning does."""
         planner = Planner(self.experiment(methods=["kumpr"]), self.download, False, *self._look_up)
-        asking = replace(planner.experiment, methods=(), settings=())
-        model = self._look_up[0](asking, planner.experiment.model[0], self.download)
+        experiment = replace(planner.experiment, methods=(), settings=())
+        model = self._look_up[0](experiment, planner.experiment.model[0], self.download)
         data = planner.data(model)
         if len(data.runs) > 1:
             raise UserError(
@@ -143,9 +144,9 @@ def prepare(request: Request, download: bool = True) -> Prepared:
     if not given.get("model"):
         raise UserError("say which model is to forget: --model MODEL, or --on FOLDER of a request")
     keep = request.keep or (links[-1].kept.keep if links else None)
-    for file in _items(given.get("plugin"), commas=False):
+    for file in items(given.get("plugin"), commas=False):
         registry.load_plugin_file(Path(file))
-    alias = aliases().get(_items(given["model"])[0])
+    alias = aliases().get(items(given["model"])[0])
     world = find_world(given["forget_set"]) or (alias.world if alias else None)
     world = world or (find_world(links[-1].kept.world) if links else None)
     prepared = Prepared(request, links, world, {}, given, keep, download)
@@ -188,7 +189,7 @@ def _texts(prepared: Prepared) -> dict[str, Any]:
     """The text that must stay known, where one is given; else the run's own."""
     if prepared.keep is None:
         return {}
-    given = _items(prepared.given.get("text"), commas=False)
+    given = items(prepared.given.get("text"), commas=False)
     kept = _keep_file(Path(prepared.keep), prepared.private)
     return {"text": [f"{KEEP}={kept}", f"pile={OFF}", f"wikitext={OFF}", *given]}
 
@@ -237,11 +238,11 @@ def _lines(rows: Any) -> str:
 
 def _choose_trials(prepared: Prepared, model: ModelChoice, data: DataChoice) -> None:
     """The methods and how each is tried; of the default ones those that can be."""
-    named = _items(prepared.given.get("methods"))
-    asked = prepared.experiment(methods=["kumpr"])
-    pool = data.source.pool(data.runs[0], asked.limit)
-    n_rows = len(data.doc_ids(data.runs[0], asked.limit))
-    size = Size(model.n_parameters, n_rows, asked.batch_size, asked.max_epochs)
+    named = items(prepared.given.get("methods"))
+    experiment = prepared.experiment(methods=["kumpr"])
+    pool = data.source.pool(data.runs[0], experiment.limit)
+    n_rows = len(data.doc_ids(data.runs[0], experiment.limit))
+    size = Size(model.n_parameters, n_rows, experiment.batch_size, experiment.max_epochs)
     methods = named or default_methods(pool is not None and len(pool) > 0)
     _check_owners(prepared.settings, methods)
     tuned = _tuned(prepared, model)
@@ -292,12 +293,3 @@ def _is_of(text: str, *kinds: str) -> bool:
 def of_attack(settings: Sequence[str], attack: str) -> list[str]:
     """The settings of one attack."""
     return [text for text in settings if text.partition(".")[0] == attack]
-
-
-def _items(value: Any, commas: bool = True) -> list[str]:
-    """A list as the command line or Python gives it."""
-    if isinstance(value, Mapping):
-        return [f"{name}={one}" for name, one in value.items()]
-    items = value if isinstance(value, list | tuple) else [] if value is None else [value]
-    parts = (str(item).split(",") if commas else [str(item)] for item in items)
-    return [part.strip() for of in parts for part in of if part.strip()]

@@ -1,4 +1,4 @@
-"""What a deletion request asks, parsed, and what of a run it leaves to the harness."""
+"""A deletion request, parsed, and what of a run it leaves to the harness."""
 
 import re
 from collections.abc import Mapping
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from unlearnbench.errors import UserError
+from unlearnbench.nano import find_world
 
 DEFAULT_BUDGET = "2h"
 DEFAULT_LOSS = "5%"
@@ -20,6 +21,8 @@ OPTIONS = (
     "threads", "gradient_accumulation_steps", "gradient_checkpointing", "mixed_precision",
     "plugin", "trust_remote_code", "allow_pickle", "jobs",
 )  # fmt: skip
+# Of these, files and folders: the next request may be made from another folder.
+_FILES = ("rows", "pool", "unseen", "refusals", "learning_rates", "plugin", "encoder", "data")
 #: Of an earlier request, what does not hold for the next one.
 OF_ONE_REQUEST = ("model", "revision", "forget_set", "runs", "rows", "limit")
 
@@ -54,11 +57,11 @@ def request_of(
     if on is not None and options.get("model"):
         raise UserError("--on FOLDER goes on from that folder's model; leave --model out")
     for name in ("seeds", "model"):
-        if len(_listed(options.get(name))) > 1:
+        if len(items(options.get(name))) > 1:
             raise UserError(f"a request has one of --{name}; leave the others out")
     return Request(
         out=Path(out),
-        options=dict(options),
+        options={n: _absolute(v) if n in _FILES else v for n, v in options.items()},
         keep=None if keep is None else str(Path(keep).expanduser().absolute()),
         on=None if on is None else Path(on),
         budget=seconds(budget),
@@ -66,9 +69,21 @@ def request_of(
     )
 
 
-def _listed(value: Any) -> list[Any]:
-    items = value if isinstance(value, list | tuple) else [] if value is None else [value]
-    return [p for one in items for p in (one.split(",") if isinstance(one, str) else [one]) if p]
+def items(value: Any, commas: bool = True) -> list[str]:
+    """A list as the command line or Python gives it."""
+    if isinstance(value, Mapping):
+        return [f"{name}={one}" for name, one in value.items()]
+    given = value if isinstance(value, list | tuple) else [] if value is None else [value]
+    parts = (str(item).split(",") if commas else [str(item)] for item in given)
+    return [part.strip() for of in parts for part in of if part.strip()]
+
+
+def _absolute(value: Any) -> Any:
+    """A place that exists by its full path; what is no place, or a world's name, as it is."""
+    if isinstance(value, list | tuple):
+        return [_absolute(one) for one in value]
+    path = Path(str(value)).expanduser()
+    return str(path.absolute()) if path.exists() and find_world(str(value)) is None else value
 
 
 def seconds(text: str | float) -> float:

@@ -32,8 +32,8 @@ class Size:
 
     n_parameters: int
     n_rows: int
-    batch_size: int | None = None  # as asked
-    max_epochs: int | None = None  # as asked
+    batch_size: int | None = None  # as requested
+    max_epochs: int | None = None  # as requested
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,9 @@ def rungs_of(
     names = {text.partition("=")[0].partition(".")[2] for text in own}
     limit = () if LIMIT in names else _limit(kind, owner, tuned, size)
     if RATE in names or RATE not in settings_of(kind):
-        return (Rung(method, (*own, *limit), "as asked" if own else "the method's own settings"),)
+        return (
+            Rung(method, (*own, *limit), "as requested" if own else "the method's own settings"),
+        )
     rated = tuned.rated(method) if tuned else ""
     if tuned is not None and rated:
         one = tuned.methods[rated]

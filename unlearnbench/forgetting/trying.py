@@ -1,4 +1,4 @@
-"""Runs what a request asks: the model before, method after method, attacks on the best one."""
+"""Runs what a request needs: the model before, method after method, attacks on the best one."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -12,7 +12,7 @@ from unlearnbench.experiments.model_choice import ModelChoice, choose_model
 from unlearnbench.experiments.planner import Plan
 from unlearnbench.forgetting.certificate import EarlierRow
 from unlearnbench.forgetting.chain import retested
-from unlearnbench.forgetting.choice import Judged, choose, why_not
+from unlearnbench.forgetting.choice import Judged, choose, named, why_not
 from unlearnbench.forgetting.evidence import measure_rows, measure_unseen
 from unlearnbench.forgetting.lines import Line, RowLimit, RowState, known, row_limit
 from unlearnbench.forgetting.prepared import Prepared, of_attack
@@ -35,6 +35,7 @@ class Trial:
     result: Result
     judged: Judged
     earlier: list[EarlierRow] = field(default_factory=list)
+    after: dict[str, RowState] = field(default_factory=dict)  # of the best: by its saved model
 
 
 @dataclass
@@ -159,16 +160,25 @@ class Trying:
 
     def choice_of(self, cell: Cell) -> ModelChoice:
         """A trial's model, to be loaded as any other."""
-        asking = replace(self.prepared.experiment(methods=["kumpr"]), methods=(), revision=None)
-        return choose_model(asking, str(self.model_of(cell)), download=False)
+        experiment = replace(self.prepared.experiment(methods=["kumpr"]), methods=(), revision=None)
+        return choose_model(experiment, str(self.model_of(cell)), download=False)
 
     def best(self) -> Trial | None:
-        """The trial that the rule takes."""
-        chosen = choose([t.judged for t in self.trials], self.prepared.max_loss)
-        return next((t for t in self.trials if chosen and t.judged.key == chosen.key), None)
+        """The trial that the rule takes, if its saved model, read again, knows no row either."""
+        while (
+            chosen := choose([t.judged for t in self.trials], self.prepared.max_loss)
+        ) is not None:
+            trial = next(t for t in self.trials if t.judged.key == chosen.key)
+            trial.after = self._rows_under(trial)
+            left = tuple(d for d in known(trial.after, self.limit) if d in self.known)
+            if not left:
+                return trial
+            trial.judged = replace(chosen, rows_left=left)
+            self.tell(f"{trial.rung.title}, saved and read again: {named(left)} still known")
+        return None
 
-    def after(self, trial: Trial) -> dict[str, RowState]:
-        """The rows of the request under the model that is handed out."""
+    def _rows_under(self, trial: Trial) -> dict[str, RowState]:
+        """The rows of the request under a trial's saved model."""
         source = self.cell.data.source
         rows = source.targets(self.cell.run, self.cell.limit)
         return measure_rows(self.cell, self.choice_of(trial.cell), {"rows": rows})["rows"]
@@ -201,7 +211,7 @@ class Trying:
 
 
 def row_states(result: Result) -> dict[str, RowState]:
-    """EL and MA of each row, as the task found them."""
+    """EL and MA of each row, as the task measured them."""
     scores = result.with_outcomes().scores[_FORGETTING]
     fields = {field: scores[name].documents for name, field in ROW_FIELDS.items() if name in scores}
     return {doc_id: RowState(el=el, ma=fields["ma"][doc_id]) for doc_id, el in fields["el"].items()}

@@ -1,9 +1,10 @@
 """What a certificate says in sentences: what was measured, and what was not tested."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from unlearnbench import registry
+from unlearnbench.forgetting.certificate import AttackEvidence
 from unlearnbench.forgetting.choice import named
 from unlearnbench.forgetting.lines import RowLimit
 from unlearnbench.publishing.card_head import NOT_CLAIMED
@@ -24,6 +25,9 @@ _NO_RETRAINED = (
 _ATTACK_LIMITS = (
     "the attacks listed, with other settings: more steps, more rows, more samples, other seeds"
 )
+_MA_ALONE = "EL10 of single rows under attack: there a row is compared with the limit of MA alone"
+#: What an attack by samples says of their rows, as `attacks/sample.py` names it.
+_BOUNDS = {"leak_at_most", "any_question_at_most", "alpha"}
 
 
 def statement(
@@ -56,11 +60,48 @@ def statement(
     )
 
 
+def known_rows(limit: RowLimit) -> str:
+    """What a count of known rows is of: a limit that was measured, or Jang et al.'s line."""
+    if limit.n_unseen:
+        return "rows known better than unseen ones"
+    return "rows over Jang et al.'s line, which was measured on another model"
+
+
+def attack_in_words(attack: AttackEvidence, n_rows: int) -> str:
+    """'Relearning: at worst 8 of 8 rows over the limit of MA', or the bounds that it gives.
+
+    A row counts at a point if it is over the limit of one of the metrics measured there.
+    """
+    if attack.problem:
+        return f"{attack.label}: failed: {attack.problem}"
+    bounds = next((p.facts for p in attack.points if p.facts.keys() >= _BOUNDS), None)
+    if bounds is not None:
+        return (
+            f"{attack.label}: a sample of any row leaks with probability "
+            f"{bounds['any_question_at_most']:.2%} at most, on average over the rows "
+            f"{bounds['leak_at_most']:.2%} (each at {1 - bounds['alpha']:.0%} confidence)"
+        )
+    over: dict[str, set[str]] = {}
+    for point in attack.points:
+        over.setdefault(point.point, set()).update(point.rows_over_limit or ())
+    if not (metrics := _with_limit(attack)):
+        return f"{attack.label}: see the certificate"
+    worst = max(map(len, over.values()))
+    names = " and ".join(metrics)
+    return f"{attack.label}: at worst {worst} of {n_rows} rows over the limit of {names}"
+
+
+def _with_limit(attack: AttackEvidence) -> list[str]:
+    """The metrics by which rows were compared with their limit under an attack: 'MA', 'EL10'."""
+    of_rows = (p.metric for p in attack.points if p.rows_over_limit is not None)
+    return list(dict.fromkeys(label.partition(" (")[0] for label in of_rows))
+
+
 def not_tested(
-    made: Iterable[str], left_out: Mapping[str, str], attacked: bool, has_retrained: bool = False
+    made: Sequence[AttackEvidence], left_out: Mapping[str, str], attacked: bool
 ) -> list[str]:
-    """What nobody can read out of this certificate."""
-    done = set(made)
+    """What nobody can read out of this certificate; `made` are the attacks that did not fail."""
+    done = {attack.name for attack in made}
     attacks: dict[str, Any] = registry.attacks()
     others = [f"{kind.label} ({name})" for name, kind in attacks.items() if name not in done]
     lines = [f"attack {name}: {why}" for name, why in left_out.items()]
@@ -70,4 +111,6 @@ def not_tested(
         lines.append("any attack: no model is handed out")
     if done:
         lines.append(_ATTACK_LIMITS)
-    return [*lines, *([] if has_retrained else [_NO_RETRAINED]), *_NEVER]
+    if any(_with_limit(attack) == ["MA"] for attack in made):
+        lines.append(_MA_ALONE)
+    return [*lines, _NO_RETRAINED, *_NEVER]

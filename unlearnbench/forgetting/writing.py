@@ -10,6 +10,7 @@ from pathlib import Path
 from unlearnbench.errors import UserError
 from unlearnbench.experiments.model_choice import ModelChoice
 from unlearnbench.files.hashing import file_sha256
+from unlearnbench.files.safe_text import without_folders
 from unlearnbench.files.software import package_versions
 from unlearnbench.files.whole_files import whole_folder, write_whole
 from unlearnbench.forgetting.attacked import attack_evidence
@@ -17,7 +18,6 @@ from unlearnbench.forgetting.card import model_card
 from unlearnbench.forgetting.certificate import (
     Certificate,
     DataFile,
-    EarlierRow,
     RowEvidence,
     Status,
     StopLineEvidence,
@@ -54,10 +54,9 @@ def write_all(trying: Trying, best: Trial | None) -> Written:
     Where no model qualifies there is none in the folder.
     """
     folder = trying.prepared.request.out
-    after = trying.after(best) if best else None
-    certificate = _certificate(trying, best, after)
+    certificate = _certificate(trying, best)
     _put_model(trying, best)
-    write_whole(folder / REPORT, report_page(trying, certificate), "choose another --out")
+    write_whole(folder / REPORT, report_page(trying, best, certificate), "choose another --out")
     files = [REPORT]
     if best is not None:
         write_whole(folder / CARD, model_card(certificate), "choose another --out")
@@ -70,14 +69,12 @@ def write_all(trying: Trying, best: Trial | None) -> Written:
     return Written(folder, certificate)
 
 
-def _certificate(
-    trying: Trying, best: Trial | None, after: dict[str, RowState] | None
-) -> Certificate:
+def _certificate(trying: Trying, best: Trial | None) -> Certificate:
     prepared, cell, stop = trying.prepared, trying.cell, trying.before.stop
     links, request = prepared.links, prepared.request
     unqualified: Status = "nothing qualified" if trying.known else "nothing known"
     attacks = attack_evidence(trying.attacks, trying.limit) if best else []
-    rows = list(_rows(trying, after))
+    rows = list(_rows(trying, best.after if best else None))
     left = None if best is None else [r.doc_id for r in rows if r.known_before and r.known_after]
     label = best.cell.method_label if best else None
     return Certificate(
@@ -105,13 +102,13 @@ def _certificate(
         max_utility_loss=prepared.max_loss,
         rule=RULE,
         method=best.cell.method if best else None,
-        settings=best.cell.settings if best else {},
+        settings=without_folders(best.cell.settings) if best else {},
         seed=best.cell.seed if best else None,
         tried=[_tried(trial, prepared.max_loss) for trial in trying.trials],
         not_tried=trying.not_tried,
         attacks=attacks,
         not_tested=not_tested(
-            (a.name for a in attacks if not a.problem), trying.not_attacked, best is not None
+            [a for a in attacks if not a.problem], trying.not_attacked, best is not None
         ),
         software=package_versions(),
         platform=f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
@@ -144,7 +141,8 @@ def _data(trying: Trying) -> Iterator[DataFile]:
         if place is not None:
             path = Path(place).expanduser()
             digest = file_sha256(path) if path.is_file() else None
-            yield DataFile(role=role, name=path.name, sha256=digest)  # type: ignore[arg-type]
+            name = path.name if path.exists() else place  # 'hf:locuslab/TOFU', 'nano'
+            yield DataFile(role=role, name=name, sha256=digest)  # type: ignore[arg-type]
 
 
 def _rows(trying: Trying, after: dict[str, RowState] | None) -> Iterator[RowEvidence]:
@@ -175,7 +173,7 @@ def _tried(trial: Trial, max_loss: float) -> Tried:
     return Tried(
         method=trial.cell.method,
         label=trial.cell.method_label,
-        settings=trial.cell.settings,
+        settings=without_folders(trial.cell.settings),
         origin=trial.rung.origin,
         outcome=result.trace.outcome if result.trace else result.status,
         rows_left=list(judged.rows_left),
@@ -206,11 +204,3 @@ def _put_model(trying: Trying, best: Trial | None) -> None:
         raise UserError(
             f"cannot write {folder}: {error.strerror or error}; make room or choose another --out"
         ) from error
-
-
-def earlier_in_words(rows: list[EarlierRow]) -> str:
-    """'request 1: a, b'."""
-    numbers = sorted({row.request for row in rows})
-    return "; ".join(
-        f"request {n}: {', '.join(row.doc_id for row in rows if row.request == n)}" for n in numbers
-    )

@@ -55,16 +55,16 @@ def push(upload: Upload, repository: str, private: bool = False) -> str:
         raise UserError(f"there is no token for the hub; {_LOG_IN}")
     api = HfApi(library_name="unlearnbench", library_version=unlearnbench.__version__)
     with _in_one_line(repository):
-        there = _found(api, repository)
-        if there is not None:
-            _check_there(there, repository, private)
+        existing = _existing(api, repository)
+        if existing is not None:
+            _check_existing(existing, repository, private)
         else:
             api.create_repo(repository, private=private or None, exist_ok=True)
-        _commit(api, upload, repository, there)
+        _commit(api, upload, repository, existing)
     return f"{api.endpoint}/{repository}"
 
 
-def _found(api: "HfApi", repository: str) -> "ModelInfo | None":
+def _existing(api: "HfApi", repository: str) -> "ModelInfo | None":
     from huggingface_hub.errors import RepositoryNotFoundError
 
     try:
@@ -73,25 +73,25 @@ def _found(api: "HfApi", repository: str) -> "ModelInfo | None":
         return None
 
 
-def _check_there(there: "ModelInfo", repository: str, private: bool) -> None:
-    files = _names(there)
-    if TAG not in (there.tags or ()) and not set(files) <= set(_NO_MODEL):
+def _check_existing(existing: "ModelInfo", repository: str, private: bool) -> None:
+    files = _names(existing)
+    if TAG not in (existing.tags or ()) and not set(files) <= set(_NO_MODEL):
         raise UserError(
             f"{repository} is there already, and its card does not say that its {len(files)} files "
             f"are of unlearnbench (tag {TAG}); nothing was sent; give another name"
         )
-    if private and not there.private:
+    if private and not existing.private:
         raise UserError(
             f"{repository} is there already and public; nothing was sent; make it private first: "
             f"hf repos settings {repository} --private, or give another name"
         )
 
 
-def _commit(api: "HfApi", upload: Upload, repository: str, there: "ModelInfo | None") -> None:
+def _commit(api: "HfApi", upload: Upload, repository: str, existing: "ModelInfo | None") -> None:
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
     sent: dict[str, Path | bytes] = {CARD: upload.card.encode(), **upload.files}
-    old = [name for name in _names(there) if name not in sent and could_be_sent(name)]
+    old = [name for name in _names(existing) if name not in sent and could_be_sent(name)]
     api.create_commit(
         repository,
         [
@@ -100,12 +100,12 @@ def _commit(api: "HfApi", upload: Upload, repository: str, there: "ModelInfo | N
         ],
         commit_message=f"Unlearned model: {upload.about}",
         commit_description=f"By unlearnbench {unlearnbench.__version__}.",
-        parent_commit=there.sha if there is not None else None,
+        parent_commit=existing.sha if existing is not None else None,
     )
 
 
-def _names(there: "ModelInfo | None") -> list[str]:
-    siblings = there.siblings if there is not None else None
+def _names(existing: "ModelInfo | None") -> list[str]:
+    siblings = existing.siblings if existing is not None else None
     return [sibling.rfilename for sibling in siblings or ()]
 
 
@@ -130,13 +130,13 @@ def _in_one_line(repository: str) -> Iterator[None]:
             "was sent; see what would be: --dry-run"
         ) from error
     except Exception as error:  # a broken card, a storage that gives up, whatever comes next
-        said = f"cannot push to {repository}: {' '.join(str(error).split())[:300]}"
-        raise UserError(_without_token(said, get_token())) from error
+        message = f"cannot push to {repository}: {' '.join(str(error).split())[:300]}"
+        raise UserError(_without_token(message, get_token())) from error
 
 
 def _answer(status: int, repository: str, error: Exception) -> str:
     owner = repository.partition("/")[0]
-    said = {
+    messages = {
         401: f"the hub does not accept the token; {_LOG_IN}",
         402: f"the hub wants to be paid for storage of {owner}; give another owner, or leave out "
         "--private",
@@ -147,7 +147,7 @@ def _answer(status: int, repository: str, error: Exception) -> str:
         412: f"{repository} was changed by somebody else meanwhile; look at it and run the same "
         "command again",
     }
-    return said.get(status) or (
+    return messages.get(status) or (
         f"the hub refused {repository} ({status}): {' '.join(str(error).split())[:300]}"
     )
 

@@ -92,24 +92,16 @@ def kept_model(folder: Path, method: str | None = None) -> KeptModel:
             f"{out} has no result of the model {place.name[:_SHORT]}…, so there is nothing to say "
             "of it; run its cell again: unlearnbench run --save-models"
         )
-    if not place.is_dir():
-        raise UserError(_not_kept(result, folder))
-    if result.role != "method" or result.trace is None:
+    if result.role != "method":
         raise UserError(f"{result.label} is no unlearned model ({result.role}); nothing to push")
-    if result.status == "failed" or result.trace.outcome == "collapsed":
+    if result.status == "failed" or result.trace is None or result.trace.outcome == "collapsed":
+        why = result.error or (result.trace.reason if result.trace else "it has no trace")
+        raise UserError(f"{result.label} failed or collapsed ({why}): no model to hand out")
+    if not place.is_dir():
         raise UserError(
-            f"{result.label} {result.error or result.trace.outcome}: it is no model to hand out"
+            f"{folder} is not there: the model was not kept; run it again with --save-models"
         )
     return KeptModel(place, store, result)
-
-
-def _not_kept(result: Result, folder: Path) -> str:
-    if result.role != "method":
-        return f"{result.label} is no unlearned model ({result.role}); nothing to push"
-    if result.status == "failed" or (result.trace and result.trace.outcome == "collapsed"):
-        why = result.error or (result.trace.reason if result.trace else "")
-        return f"{result.label} failed or collapsed ({why}), so no model of it was kept"
-    return f"{folder} is not there: the model was not kept; run it again with --save-models"
 
 
 def _only(out: Path, method: str | None) -> Path:

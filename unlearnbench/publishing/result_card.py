@@ -5,12 +5,14 @@ import math
 import re
 import shlex
 from collections.abc import Iterator, Sequence
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unlearnbench.analysis.conditions import format_value
+from unlearnbench.analysis.sequences import is_in_turn, requests_of
 from unlearnbench.analysis.table import Column, Group, Note, Row, Table
 from unlearnbench.errors import UserError
+from unlearnbench.files.safe_text import without_folders
 from unlearnbench.models.adapter_folder import is_adapter
 from unlearnbench.models.source import weights_sha256
 from unlearnbench.publishing.card_head import (
@@ -24,7 +26,7 @@ from unlearnbench.reading import results_of_run
 from unlearnbench.registry import find
 from unlearnbench.reporting import printing
 from unlearnbench.reporting.document import Document, Findings, Listing
-from unlearnbench.results.numbers import without_texts
+from unlearnbench.results.numbers import to_hand_out
 from unlearnbench.results.record import Result
 
 if TYPE_CHECKING:
@@ -49,8 +51,9 @@ _TEMPLATE = """{head}
 {command}
 ```
 
-The run may have had more options than these. All that can change a number is in the following; a
-cell with the same key (`{key}`) asks for the same.
+The run may have had more options than these. A folder or file stands here by its own name; give its
+path. All that can change a number is in the following; a cell with the same key (`{key}`) is
+the same.
 
 <details>
 
@@ -86,7 +89,7 @@ def result_card(
     `folder` is the model's, `references` are results of the model before and of a retrained one,
     `attacked` those of all of them under attack.
     """
-    of_table = [without_texts(one) for one in (*references, result, *attacked)]
+    of_table = [to_hand_out(one) for one in (*references, result, *attacked)]
     findings = results_of_run(folder, of_table).findings
     roles = {one.role for one in references}
     not_claimed = (*([] if "retrained" in roles else [_NO_RETRAINED]), *NOT_CLAIMED, _ABILITIES)
@@ -111,7 +114,7 @@ def result_card(
         source=_source(result.method.name),
         command=command(result),
         key=result.key,
-        identity=json.dumps(_without_folders(result.identity), indent=1, ensure_ascii=False),
+        identity=json.dumps(without_folders(result.identity), indent=1, ensure_ascii=False),
         not_claimed=bullets(not_claimed),
     )
 
@@ -161,11 +164,12 @@ def evaluations(result: Result) -> "Iterator[EvalResult]":
         is_of_rows = metric.documents == "rows"
         yield EvalResult(
             task_type="text-generation",
-            dataset_type="forget-set" if is_of_rows else "evaluation",
+            # The library puts all of a type under the name of the first.
+            dataset_type="forget-set" if is_of_rows else metric.task,
             dataset_name=result.forget_set.name if is_of_rows else metric.task,
-            dataset_args={"n": score.n},
             metric_type=metric.name,
             metric_name=metric.label,
+            metric_args={"n": score.n},
             metric_value=score.value * metric.scale,
         )
 
@@ -202,7 +206,13 @@ def command(result: Result) -> str:
     if result.benchmark is not None:
         words += ["--benchmark", result.benchmark.name, "--split", result.benchmark.split]
     else:
-        words += ["--forget-set", result.forget_set.name, "--runs", result.forget_set.run]
+        source = result.forget_set.name  # 'nano/forget_0': with the file of the run
+        words += ["--forget-set", source.rpartition("/")[0] or source]
+        words += (
+            ["--sequence", ",".join(requests_of(result))]
+            if is_in_turn(result)
+            else ["--runs", result.forget_set.run]
+        )
     limit = (result.identity.get("forget_set") or {}).get("limit")
     words += ["--limit", f"{limit}"] if limit is not None else []
     words += ["--methods", result.method.name, "--seeds", f"{result.seed}"]
@@ -293,14 +303,5 @@ def _datasets(result: Result) -> list[str]:
 
 
 def _value(value: Any) -> str:
-    text = ",".join(map(str, value)) if isinstance(value, list | tuple) else format_value(value)
-    return PurePath(text).name if text.startswith(("/", "~")) else text
-
-
-def _without_folders(value: Any) -> Any:
-    """The identity with files by their names alone: where they lie is nobody's business."""
-    if isinstance(value, dict):
-        return {name: _without_folders(part) for name, part in value.items()}
-    if isinstance(value, list):
-        return [_without_folders(part) for part in value]
-    return _value(value) if isinstance(value, str) else value
+    shown = without_folders(value)
+    return ",".join(map(str, shown)) if isinstance(shown, list | tuple) else format_value(shown)

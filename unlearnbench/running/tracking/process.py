@@ -81,10 +81,10 @@ class TrackerProcess:
                 self._changed.wait(left)
 
     def problems(self) -> list[str]:
-        """What went wrong since this was asked last."""
+        """What went wrong since the last call."""
         with self._changed:
-            told, self._problems = self._problems, []
-        return told
+            problems, self._problems = self._problems, []
+        return problems
 
     def _left(self) -> float:
         return self._sent[0] + self._patience - time.monotonic()

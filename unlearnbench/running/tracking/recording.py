@@ -1,4 +1,4 @@
-"""What a cell tells its trackers: its configuration, each epoch when it ends, and its scores."""
+"""What a cell logs to its trackers: its configuration, each epoch when it ends, and its scores."""
 
 import math
 import re
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import unlearnbench
-from unlearnbench.files.safe_text import redact, visible
+from unlearnbench.files.safe_text import redact, visible, without_folders
 from unlearnbench.models.devices import ranks
 from unlearnbench.running.progress import logger
 from unlearnbench.running.tracking.process import TrackerProcess, process_of
@@ -25,7 +25,7 @@ _UNUSABLE = re.compile(r"[^\w./ :-]")  # in a name, for MLflow
 
 @contextmanager
 def tracked(cell: "Cell") -> "Iterator[Callable[[Result], Result]]":
-    """Around the run of a cell: tells its trackers the epochs; call what it gives on the result.
+    """Around the run of a cell: logs its epochs; call what it gives on the result.
 
     A tracker is a convenience: where it breaks the log says so once, and the cell goes on.
     """
@@ -58,7 +58,7 @@ class _Run:
     def __init__(self, folder: Path, title: str) -> None:
         self._folder, self._title = folder, title
         self._process: TrackerProcess | None = None
-        self._last = -1  # the last epoch that was told
+        self._last = -1  # the last epoch that was logged
 
     def begin(self, cell: "Cell") -> None:
         def start() -> None:
@@ -87,7 +87,7 @@ class _Run:
     def end(self, result: "Result") -> None:
         """The cell has ended, well or not."""
         epochs = result.trace.epochs if result.trace else []
-        # A run that collapses, or a method with a loop of its own, has told nobody.
+        # A run that collapses, or a method with a loop of its own, has reported none of them.
         for record in [record for record in epochs if record.epoch > self._last]:
             self.epoch(record)
         step = max(self._last, 0)
@@ -127,8 +127,8 @@ class _Run:
 
     def _give_up(self, reason: str) -> None:
         self._process = None
-        said = redact(visible(" ".join(reason.split())))[:300]
-        logger.warning("%s is not tracked by %s: %s", self._title, self._folder.name, said)
+        shown = redact(visible(" ".join(reason.split())))[:300]
+        logger.warning("%s is not tracked by %s: %s", self._title, self._folder.name, shown)
 
 
 def run_name(cell: "Cell") -> str:
@@ -141,34 +141,33 @@ def run_name(cell: "Cell") -> str:
 def configuration(cell: "Cell") -> dict[str, Value]:
     """What the cell is, by name: texts, numbers and truths; no path and no text of a row."""
     benchmark = cell.data.benchmark
-    return flat(
-        {
-            "cell": cell.title,
-            "key": cell.key,
-            "role": cell.role,
-            "model": cell.model.source.name,
-            "main model": cell.main.source.name,
-            "method": cell.method,
-            "settings": cell.settings,
-            "forget set": cell.run,
-            "forget set of": cell.data.source.title(cell.run),
-            "rows": len(cell.data.doc_ids(cell.run, cell.limit)),
-            "benchmark": benchmark.name if benchmark else None,
-            "protocol": cell.protocol_name,
-            "stop": cell.stop,
-            "seed": cell.seed if cell.is_trained else None,
-            "tasks": list(cell.tasks),
-            "task limit": cell.task_limit,
-            "training": cell.model.strategy.identity,
-            "attack": cell.attack.name if cell.attack else None,
-            "attack settings": cell.attack.settings if cell.attack else {},
-            "noise": cell.noise.settings if cell.noise else {},
-            "request": cell.request,
-            "after": cell.after.run if cell.after else None,
-            "variant": cell.variant or None,
-            "unlearnbench": unlearnbench.__version__,
-        }
-    )
+    values = {
+        "cell": cell.title,
+        "key": cell.key,
+        "role": cell.role,
+        "model": cell.model.source.name,
+        "main model": cell.main.source.name,
+        "method": cell.method,
+        "settings": cell.settings,
+        "forget set": cell.run,
+        "forget set of": cell.data.source.title(cell.run),
+        "rows": len(cell.data.doc_ids(cell.run, cell.limit)),
+        "benchmark": benchmark.name if benchmark else None,
+        "protocol": cell.protocol_name,
+        "stop": cell.stop,
+        "seed": cell.seed if cell.is_trained else None,
+        "tasks": list(cell.tasks),
+        "task limit": cell.task_limit,
+        "training": cell.model.strategy.identity,
+        "attack": cell.attack.name if cell.attack else None,
+        "attack settings": cell.attack.settings if cell.attack else {},
+        "noise": cell.noise.settings if cell.noise else {},
+        "request": cell.request,
+        "after": cell.after.run if cell.after else None,
+        "variant": cell.variant or None,
+        "unlearnbench": unlearnbench.__version__,
+    }
+    return flat(without_folders(values))
 
 
 def epoch_values(record: "EpochRecord") -> dict[str, float]:
@@ -216,18 +215,18 @@ def final_words(result: "Result") -> dict[str, str]:
 
 def flat(values: Mapping[str, Any], before: str = "") -> dict[str, Value]:
     """Values of a nested mapping under dotted names; None is left out, a list is one text."""
-    found: dict[str, Value] = {}
+    named: dict[str, Value] = {}
     for name, value in values.items():
         place = f"{before}{_name(str(name))}"
         if isinstance(value, Mapping):
-            found |= flat(value, f"{place}.")
+            named |= flat(value, f"{place}.")
         elif isinstance(value, (bool, int, float, str)):
-            found[place] = value
+            named[place] = value
         elif isinstance(value, Sequence):
-            found[place] = ", ".join(map(str, value))
+            named[place] = ", ".join(map(str, value))
         elif value is not None:
-            found[place] = str(value)
-    return found
+            named[place] = str(value)
+    return named
 
 
 def _name(text: str) -> str:
