@@ -221,6 +221,11 @@ class Relearn(FineTuning):
                         stacklevel=2,
                     )
 
+    @property
+    def teaches_rows(self) -> bool:
+        """Unless only rows that are held out are measured."""
+        return not self.recipe.held_out
+
     def trained_rows(self, model: "LanguageModel", target: Target) -> "Sequences":  # noqa: ARG002
         """Of the forget set, those that are not held out."""
         rows, recipe = target.forget_set.rows, self.recipe

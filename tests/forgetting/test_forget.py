@@ -10,7 +10,9 @@ from tiny import TinyWorld, at_home, build, cli
 from unlearnbench.files.cache import cache_root
 from unlearnbench.forgetting.certificate import Certificate, read_certificate
 
-ATTACK = ("--attacks", "quantise", "--set", "quantise.schemes=int8")
+ATTACK = (
+    "--attacks", "quantise,relearn", "--set", "quantise.schemes=int8", "--set", "relearn.steps=0,2",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -55,10 +57,12 @@ def test_a_request_ends_with_a_model_that_loads_and_a_certificate(world, first) 
     assert [(row.known_before, row.known_after) for row in one.rows] == [(True, False)] * 2
     assert one.model_before.weights_sha256 != one.model_after.weights_sha256
     assert one.utility[0].text == "keep"
-    assert [attack.name for attack in one.attacks] == ["quantise"]
+    assert [attack.name for attack in one.attacks] == ["quantise", "relearn"]
+    assert [attack.n_unseen for attack in one.attacks] == [0, 2]  # the control of what trains
+    assert [p.unseen_over_limit for p in one.attacks[1].points if p.metric == "MA (%)"] == [0, 0]
     assert one.attacks[0].points[0].before is not None  # the original, attacked alike
     assert one.attacks[0].points[0].rows_over_limit is not None
-    assert any("relearn" in line for line in one.not_tested)
+    assert any("prompts" in line for line in one.not_tested)
     assert "2 of 2 rows are known" in err
     assert said.startswith("forgotten: Of 2 rows")
 

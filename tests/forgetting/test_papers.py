@@ -29,10 +29,13 @@ def point(name: str, metric: str, over: list[str] | None, **facts: float) -> Poi
     )  # fmt: skip
 
 
-def attack(*points: PointEvidence, name: str = "relearn", problem: str = "") -> AttackEvidence:
+def attack(
+    *points: PointEvidence, name: str = "relearn", problem: str = "", n_unseen: int = 0
+) -> AttackEvidence:
     return AttackEvidence(
-        name=name, label="Relearning", settings={}, points=list(points), problem=problem
-    )
+        name=name, label="Relearning", settings={}, points=list(points), problem=problem,
+        n_unseen=n_unseen,
+    )  # fmt: skip
 
 
 def card_of(one: Certificate) -> ModelCard:
@@ -91,6 +94,23 @@ def test_rows_over_either_limit_count_and_the_worst_point_is_said() -> None:
     assert attack_in_words(attack(point("p", "BLEU (%)", None)), 4).endswith("see the certificate")
 
 
+def test_rows_are_said_beside_rows_that_were_never_seen_and_taught_alike() -> None:
+    def taught(*counts: tuple[int, int]) -> str:
+        made = [point(f"{5 * i} steps", "MA (%)", list("abcd")[:n]) for i, (n, _) in
+                enumerate(counts)]  # fmt: skip
+        beside = [
+            one.model_copy(update={"unseen_over_limit": n})
+            for one, (_, n) in zip(made, counts, strict=True)
+        ]
+        return attack_in_words(attack(*beside, n_unseen=2), 4)
+
+    said = taught((0, 0), (3, 1), (4, 2))
+    assert said.startswith("Relearning: at worst 4 of 4 rows over the limit of MA; most ahead of")
+    assert said.endswith("taught alike, at 5 steps: 3 of 4 against 1 of 2")
+    assert taught((0, 0), (2, 1), (4, 2)).endswith("; never more than of 2 rows that it never saw, "
+                                                   "taught alike")  # fmt: skip
+
+
 def test_a_bound_of_samples_is_that_of_the_worst_row_too() -> None:
     facts = {"leak_at_most": 0.0045, "any_question_at_most": 0.0509, "alpha": 0.01}
     sampled = attack(
@@ -145,6 +165,10 @@ def test_evidence_of_an_attack_has_both_models_the_worst_row_and_no_folder() -> 
     assert ma.low == pytest.approx(50, abs=2)
     assert 58 < ma.high < 80
     assert (gain.worst, gain.rows_over_limit, gain.facts) == (0.25, None, {})
+    (beside,) = attack_evidence([method], LIMIT, {"relearn": attacked("before", [0.7], [0.5])})
+    assert beside.n_unseen == len(method.forget_set.doc_ids)
+    assert beside.points[0].unseen_over_limit == 1
+    assert beside.points[1].unseen_over_limit is None
     (few,) = attack_evidence([attacked("method", [0.5] * 9, [0.25] * 9)], LIMIT)
     assert (few.points[0].low, few.points[0].before) == (None, None)
 

@@ -73,6 +73,11 @@ class Attack(ABC):
         42, "seeds whatever the attack draws; the same for every model, so that all get the same"
     )
 
+    @property
+    def teaches_rows(self) -> bool:
+        """Whether it trains on rows that it then measures, which teaches them to any model."""
+        return False
+
     def needed(self, has_retain_items: bool) -> tuple[Need, ...]:  # noqa: ARG002
         """What it needs of data with or without a benchmark's items to retain; `needs` usually."""
         return self.needs

@@ -10,8 +10,13 @@ from unlearnbench.results.record import ROW_FIELDS, Result
 from unlearnbench.results.score import Metric, Score
 
 
-def attack_evidence(results: Sequence[Result], limit: RowLimit) -> list[AttackEvidence]:
-    """One record for each attack on an unlearned model, the original's values beside it."""
+def attack_evidence(
+    results: Sequence[Result], limit: RowLimit, controls: Mapping[str, Result] | None = None
+) -> list[AttackEvidence]:
+    """One record for each attack on an unlearned model, the original's values beside it.
+
+    `controls` are the same attacks, by name, on the unlearned model and rows that it never saw.
+    """
     attacked = [result for result in results if result.attack is not None]
     before = {
         result.attack.name: result
@@ -24,26 +29,33 @@ def attack_evidence(results: Sequence[Result], limit: RowLimit) -> list[AttackEv
             continue
         record = result.attack
         beside = before.get(record.name)
-        points = [] if result.status == "failed" else list(_points(result, beside, limit))
+        control = (controls or {}).get(record.name)
+        if control is not None and control.status == "failed":
+            control = None
+        points = [] if result.status == "failed" else list(_points(result, beside, control, limit))
         made.append(
             AttackEvidence(
                 name=record.name,
                 label=record.label,
                 settings=without_folders(record.settings),
                 points=points,
+                n_unseen=len(control.forget_set.doc_ids) if control is not None else 0,
                 problem=result.error or "",
             )
         )
     return made
 
 
-def _points(result: Result, beside: Result | None, limit: RowLimit) -> list[PointEvidence]:
+def _points(
+    result: Result, beside: Result | None, control: Result | None, limit: RowLimit
+) -> list[PointEvidence]:
     assert result.attack is not None
     metrics = {metric.name: metric for metric in result.metrics if metric.judges_forgetting}
-    full = result.in_full()
+    full, of_unseen = result.in_full(), control.in_full() if control is not None else None
     made = []
     for point in result.attack.points:
         original = beside.at(point.name) if beside is not None else {}
+        unseen = of_unseen.at(point.name) if of_unseen is not None else {}
         for task, scores in full.at(point.name).items():
             facts = point.facts  # stated once a point, with its first metric
             for name, score in scores.items():
@@ -52,6 +64,9 @@ def _points(result: Result, beside: Result | None, limit: RowLimit) -> list[Poin
                 made.append(
                     _point(point.label, metrics[name], score, original.get(task, {}), limit, facts)
                 )
+                if (taught := unseen.get(task, {}).get(name)) is not None:
+                    over = _over(name, taught, limit)
+                    made[-1].unseen_over_limit = None if over is None else len(over)
                 facts = {}
     return made
 

@@ -109,6 +109,11 @@ class PointEvidence(Part):
     rows_over_limit: list[str] | None = Field(
         description="rows over the row limit; null where single rows were not measured so"
     )
+    unseen_over_limit: int | None = Field(
+        default=None,
+        description="rows over the limit of as many that the model never saw, under the same "
+        "attack; null: the attack trains on no rows, or there are no unseen ones",
+    )
     facts: dict[str, float] = Field(description="what the attack says itself, bounds among it")
 
 
@@ -119,6 +124,7 @@ class AttackEvidence(Part):
     label: str
     settings: dict[str, Any]
     points: list[PointEvidence]
+    n_unseen: int = Field(default=0, description="rows of the control, which were never seen")
     problem: str = Field(default="", description="why it failed; then nothing was measured")
 
 

@@ -130,14 +130,15 @@ def _attacks(one: Certificate) -> Listing:
     rows = []
     for attack in one.attacks:
         if attack.problem:
-            rows.append((attack.label, "failed", attack.problem, *("–",) * 5))
+            rows.append((attack.label, "failed", attack.problem, *("–",) * 6))
         for point in attack.points:
             interval = "–" if point.low is None else f"[{point.low:z.1f}, {point.high:z.1f}]"
             worst = "–" if point.worst is None else f"{point.worst:z.1f}"
             over = "–" if point.rows_over_limit is None else f"{len(point.rows_over_limit)}"
+            unseen = "–" if point.unseen_over_limit is None else f"{point.unseen_over_limit}"
             before = "–" if point.before is None else f"{point.before:.1f}"
             rows.append((attack.label, point.point, point.metric, f"{point.after:z.1f}", interval,
-                         worst, before, over))  # fmt: skip
+                         worst, before, over, unseen))  # fmt: skip
     heads = (
         "Attack",
         "Point",
@@ -147,10 +148,12 @@ def _attacks(one: Certificate) -> Listing:
         "Worst row",
         "Model before",
         "Rows over limit",
+        "Unseen rows over limit",
     )
     note = Note(
         "attacks",
-        "Both models under the same attack. Intervals: of the mean over rows, of ten or more.",
+        "Both models under the same attack. Intervals: of the mean over rows, of ten or more. "
+        "Unseen rows: as many that the model never saw, where the attack trains on the rows.",
     )
     return Listing("attacked-rows", "Under attack", heads, tuple(rows), 3, (note,))
 

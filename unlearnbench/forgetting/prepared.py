@@ -97,6 +97,37 @@ class Prepared:
             settings.append("lora.keep=adapter")
         return self.experiment(methods=[rung.method], settings=settings, **more)
 
+    def of_unseen(self, model: Path, n_rows: int, attack: str) -> Experiment | None:
+        """The experiment that attacks a model with rows that it never saw as those to forget.
+
+        None where these rows are in no file of texts.
+        """
+        given = self.values.get("unseen")
+        path = given or (_unseen_of(self.world) if self.world is not None else None)
+        if path is None or not Path(path).is_file():
+            return None
+        world = self.world
+        of_world = {} if world is None else {
+            "encoder": world.name, "data": world.name, "threads": world.threads
+        }  # fmt: skip
+        left_out = ("unseen", "pool", "runs", "rows", "revision", "adapter")
+        shared = {name: value for name, value in self.values.items() if name not in left_out}
+        return Experiment.parse(
+            {
+                **shared,
+                **of_world,
+                "model": [str(model)],
+                "forget_set": str(path),
+                "limit": n_rows,
+                "methods": ["kumpr"],
+                "stop": "paper",
+                "pairing": "random",
+                "attacks": [attack],
+                "attack_tasks": ["forgetting"],
+                "settings": of_attack(self.settings, attack),
+            }
+        )
+
     def _wrappers(self, rung: Rung) -> tuple[str, ...]:
         return (*rung.method.split(registry.WITH)[1:], str(self.values.get("adapter") or ""))
 

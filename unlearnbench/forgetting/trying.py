@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from unlearnbench.errors import UserError
 from unlearnbench.experiments.cell import Cell
@@ -17,6 +18,7 @@ from unlearnbench.forgetting.evidence import measure_rows, measure_unseen
 from unlearnbench.forgetting.lines import Line, RowLimit, RowState, known, row_limit
 from unlearnbench.forgetting.prepared import Prepared, of_attack
 from unlearnbench.forgetting.trials import Rung
+from unlearnbench.registry import find
 from unlearnbench.results.record import ROW_FIELDS, Result
 from unlearnbench.running.launching.requested import RequestedRun
 
@@ -53,6 +55,7 @@ class Trying:
     trials: list[Trial] = field(default_factory=list)
     not_tried: dict[str, str] = field(default_factory=dict)
     attacks: list[Result] = field(default_factory=list)
+    controls: dict[str, Result] = field(default_factory=dict)  # by attack, on unseen rows
     not_attacked: dict[str, str] = field(default_factory=dict)
 
     def measure_before(self) -> None:
@@ -187,6 +190,27 @@ class Trying:
         """Attack the best model, and the one before unlearning alike."""
         for experiment, plan in self.attack_plans(trial.rung, trial.cell.key):
             self.attacks += self._run_all(experiment, plan.cells)
+            self._teach_unseen(trial, plan.cells[-1])
+
+    def _teach_unseen(self, trial: Trial, cell: Cell) -> None:
+        """Give an attack that trains on the rows as many that the model never saw: the control."""
+        assert cell.attack is not None
+        name = cell.attack.name
+        attack: Any = find("attacks", name)
+        if not attack(**cell.attack.settings).teaches_rows or not self.limit.n_unseen:
+            return
+        n_rows = min(len(self.rows), self.limit.n_unseen)
+        experiment = self.prepared.of_unseen(self.model_of(trial.cell), n_rows, name)
+        if experiment is None:
+            return
+        plan = self.prepared.plan(experiment)
+        label = f"{trial.cell.label}, unseen rows"
+        cells = [
+            replace(planned, group=trial.cell.group, label=label)
+            for planned in plan.cells
+            if planned.attack is not None and planned.role == "before"
+        ]
+        self.controls[name] = self._run(experiment, *cells)
 
     def attack_plans(self, rung: Rung, key: str | None) -> Iterator[tuple[Experiment, Plan]]:
         """For each attack the cells on that model and on the one before.

@@ -70,7 +70,8 @@ def known_rows(limit: RowLimit) -> str:
 def attack_in_words(attack: AttackEvidence, n_rows: int) -> str:
     """'Relearning: at worst 8 of 8 rows over the limit of MA', or the bounds that it gives.
 
-    A row counts at a point if it is over the limit of one of the metrics measured there.
+    A row counts at a point if it is over the limit of one of the metrics measured there.  Of an
+    attack that trains on the rows also where it brings out more of them than of unseen ones.
     """
     if attack.problem:
         return f"{attack.label}: failed: {attack.problem}"
@@ -88,7 +89,25 @@ def attack_in_words(attack: AttackEvidence, n_rows: int) -> str:
         return f"{attack.label}: see the certificate"
     worst = max(map(len, over.values()))
     names = " and ".join(metrics)
-    return f"{attack.label}: at worst {worst} of {n_rows} rows over the limit of {names}"
+    line = f"{attack.label}: at worst {worst} of {n_rows} rows over the limit of {names}"
+    return f"{line}{_beside_unseen(attack, over, n_rows)}"
+
+
+def _beside_unseen(attack: AttackEvidence, over: Mapping[str, set[str]], n_rows: int) -> str:
+    """Where the rows are furthest ahead of as many that the model never saw, taught alike."""
+    taught: dict[str, int] = {}
+    for point in attack.points:
+        if point.unseen_over_limit is not None:
+            taught[point.point] = max(taught.get(point.point, 0), point.unseen_over_limit)
+    if not taught:
+        return ""
+    at = max(taught, key=lambda name: len(over[name]) / n_rows - taught[name] / attack.n_unseen)
+    if len(over[at]) * attack.n_unseen <= taught[at] * n_rows:
+        return f"; never more than of {attack.n_unseen} rows that it never saw, taught alike"
+    return (
+        f"; most ahead of rows that it never saw, taught alike, at {at}: {len(over[at])} of "
+        f"{n_rows} against {taught[at]} of {attack.n_unseen}"
+    )
 
 
 def _with_limit(attack: AttackEvidence) -> list[str]:

@@ -73,7 +73,7 @@ def _certificate(trying: Trying, best: Trial | None) -> Certificate:
     prepared, cell, stop = trying.prepared, trying.cell, trying.before.stop
     links, request = prepared.links, prepared.request
     unqualified: Status = "nothing qualified" if trying.known else "nothing known"
-    attacks = attack_evidence(trying.attacks, trying.limit) if best else []
+    attacks = attack_evidence(trying.attacks, trying.limit, trying.controls) if best else []
     rows = list(_rows(trying, best.after if best else None))
     left = None if best is None else [r.doc_id for r in rows if r.known_before and r.known_after]
     label = best.cell.method_label if best else None
