@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import stat
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,7 @@ def test_a_request_ends_with_a_model_that_loads_and_a_certificate(world, first) 
 
 
 def test_its_papers_hold_no_row_and_are_whole(world, first) -> None:
+    assert stat.S_IMODE((first[0] / "private").stat().st_mode) == 0o700
     from huggingface_hub import ModelCard
 
     out = first[0]

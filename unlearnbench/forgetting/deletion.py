@@ -53,9 +53,21 @@ def carry_out(prepared: Prepared, tell: Tell, show_progress: bool = True) -> Wri
     folder is another request's, or nothing can be measured.
     """
     _check_folder(prepared)
+    _close(prepared.private)
     hand_on(prepared.request.on, prepared.request.out)
     with private_entries(prepared.private / "cache"):
         return _carried_out(prepared, tell, show_progress)
+
+
+def _close(folder: Path) -> None:
+    """Make the folder, for nobody else on the machine to look into."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o700)
+    except OSError as error:
+        raise UserError(
+            f"cannot write to {folder}: {error.strerror}; choose another --out"
+        ) from error
 
 
 def _carried_out(prepared: Prepared, tell: Tell, show_progress: bool) -> Written:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -238,8 +239,10 @@ def _keep_file(path: Path, private: Path) -> Path:
     if not rows or "text" in rows[0]:
         return path
     texts = [row.prefix + (row.suffix or "") for row in text_rows(rows, path.name).rows]
-    kept = private / "keep.jsonl"
-    write_whole(kept, _lines({"text": text} for text in texts), "choose another --out")
+    content = _lines({"text": text} for text in texts)
+    # By its content: what another request in the folder keeps is not written over.
+    kept = private / f"keep-{sha256(content.encode()).hexdigest()[:12]}.jsonl"
+    write_whole(kept, content, "choose another --out")
     return kept
 
 
