@@ -10,6 +10,7 @@ from unlearnbench.forgetting.trials import (
     rungs_of,
 )
 from unlearnbench.registry import find
+from unlearnbench.settings import settings_of
 
 REAL = Size(135_000_000, 64)
 
@@ -23,17 +24,31 @@ def test_the_short_list_needs_no_more_than_there_is() -> None:
 def test_the_ladder_goes_up_and_is_tenfold_for_adapters_and_small_networks() -> None:
     assert ladder(135_000_000, False) == (1e-5, 3e-5, 1e-4)
     assert ladder(135_000_000, True) == ladder(1_000_000, False) == (1e-4, 3e-4, 1e-3)
-    rungs = rungs_of("gd", [], None, REAL)
-    assert [r.settings[0] for r in rungs] == [
-        f"gd.learning_rate={rate:g}" for rate in ladder(135_000_000, False)
+
+
+def test_each_rate_of_the_ladder_gets_a_few_epochs_and_the_largest_all() -> None:
+    def tries(size: Size) -> list[tuple[str, ...]]:
+        return [rung.settings for rung in rungs_of("gd", [], None, size)]
+
+    own = settings_of(find("methods", "gd"))["max_epochs"].default
+    assert tries(REAL) == [
+        ("gd.learning_rate=1e-05", "gd.max_epochs=5"),
+        ("gd.learning_rate=3e-05", "gd.max_epochs=5"),
+        ("gd.learning_rate=0.0001", "gd.max_epochs=5"),
+        ("gd.learning_rate=0.0001", f"gd.max_epochs={own}"),
     ]
+    # Eight rows are one step.
+    assert [text[-1] for text in tries(Size(135_000_000, 8))] == [
+        *["gd.max_epochs=24"] * 3, f"gd.max_epochs={max(own, 96)}"
+    ]  # fmt: skip
+    assert [len(text) for text in tries(Size(135_000_000, 8, max_epochs=3))] == [1, 1, 1]
 
 
 def test_a_rate_that_is_given_is_the_only_one() -> None:
     given = ["gd.learning_rate=2e-5", "gd.alpha=2", "npo.beta=1"]
     (rung,) = rungs_of("gd", given, None, Size(135_000_000, 64, max_epochs=3))
     assert rung.settings == ("gd.learning_rate=2e-5", "gd.alpha=2")
-    assert len(rungs_of("gd", ["gd.alpha=2"], None, REAL)) == 3
+    assert len(rungs_of("gd", ["gd.alpha=2"], None, REAL)) == 4
 
 
 def test_tuned_rates_bring_their_settings_and_their_limit() -> None:
@@ -48,7 +63,7 @@ def test_tuned_rates_bring_their_settings_and_their_limit() -> None:
     # Eight rows are one step: the same number of steps are twelve times as many epochs.
     (rung,) = rungs_of("npo", [], tuned, Size(1_000_000, 8))
     assert rung.settings[-1] == "npo.max_epochs=96"
-    assert len(rungs_of("gd", [], tuned, Size(1_000_000, 64))) == 3  # it was not tuned
+    assert len(rungs_of("gd", [], tuned, Size(1_000_000, 64))) == 4  # it was not tuned
     adapted = rungs_of("npo+lora", [], tuned, Size(1_000_000, 64))
     assert [rung.settings[0] for rung in adapted] == [
         "npo.learning_rate=0.0002",

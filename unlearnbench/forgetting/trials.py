@@ -21,6 +21,9 @@ LADDER = (1e-5, 3e-5, 1e-4)
 SMALL = 10_000_000  # parameters: networks below it take ten times as much
 # A request of few rows has few steps in an epoch.  Nano methods are tuned within so many steps.
 STEPS = 96
+# What a rate of the ladder is given to reach the line, before the next one is tried: a rate that is
+# too small would else spend the budget.
+SHORT_EPOCHS, SHORT_STEPS = 5, 24
 # Of a rate that was tuned for whole weights, for adapters: they mostly want ten times as much.
 ADAPTED = (1, 10)
 RATE, LIMIT = "learning_rate", "max_epochs"
@@ -76,7 +79,8 @@ def rungs_of(
     """How a method is tried, one after the other until one reaches the line.
 
     A rate that the request gives is the only one; else the tuned one with its settings; else a
-    ladder.  What the request gives beside the rate is part of each.
+    ladder, each rate for a few epochs, and the largest one at last for as many as there may be.
+    What the request gives beside the rate is part of each.
     """
     kind: Any = find("methods", method)
     owner = method.partition(WITH)[0]
@@ -98,9 +102,20 @@ def rungs_of(
             for rate in (one.learning_rate * factor for factor in (ADAPTED if is_bare else (1,)))
         )
     rates = ladder(size.n_parameters, is_adapter or WITH in method)
+    short = (f"{owner}.{LIMIT}={_short(kind, size)}",) if limit else ()
+    tries = [(rate, short) for rate in rates] + [(rates[-1], limit)] * bool(limit)
     return tuple(
-        Rung(method, (f"{owner}.{RATE}={rate:g}", *own, *limit), "ladder") for rate in rates
+        Rung(method, (f"{owner}.{RATE}={rate:g}", *own, *epochs), "ladder")
+        for rate, epochs in tries
     )
+
+
+def _short(kind: Any, size: Size) -> int:
+    return max(SHORT_EPOCHS, ceil(SHORT_STEPS / _steps_per_epoch(kind, size)))
+
+
+def _steps_per_epoch(kind: Any, size: Size) -> int:
+    return ceil(size.n_rows / (size.batch_size or settings_of(kind)["batch_size"].default))
 
 
 def _limit(kind: Any, owner: str, tuned: "LearningRates | None", size: Size) -> tuple[str, ...]:
@@ -109,9 +124,7 @@ def _limit(kind: Any, owner: str, tuned: "LearningRates | None", size: Size) -> 
     if size.max_epochs is not None or LIMIT not in own:
         return ()
     usual = (tuned.max_epochs if tuned else None) or own[LIMIT].default
-    batch = size.batch_size or own["batch_size"].default
-    per_epoch = ceil(size.n_rows / batch)
-    return (f"{owner}.{LIMIT}={max(usual, ceil(STEPS / per_epoch))}",)
+    return (f"{owner}.{LIMIT}={max(usual, ceil(STEPS / _steps_per_epoch(kind, size)))}",)
 
 
 def _text(value: Any) -> str:
