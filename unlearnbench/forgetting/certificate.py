@@ -160,6 +160,10 @@ class Certificate(Part):
     rows_sha256: str = Field(description="of the rows as the harness reads them")
     stop_line: StopLineEvidence
     row_limit: RowLimit
+    nll_limit_after: float | None = Field(
+        default=None,
+        description="the limit of NLL under the model handed out: that of unseen rows under it",
+    )
     rows: list[RowEvidence]
     not_known_before: list[str] = Field(description="rows that the model did not know by this line")
     earlier_rows: list[EarlierRow]

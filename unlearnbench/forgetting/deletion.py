@@ -19,6 +19,7 @@ from unlearnbench.forgetting.choice import named
 from unlearnbench.forgetting.prepared import Prepared
 from unlearnbench.forgetting.request import items
 from unlearnbench.forgetting.trying import Tell, Trying
+from unlearnbench.forgetting.words import limits
 from unlearnbench.forgetting.writing import Written, write_all
 
 
@@ -89,8 +90,8 @@ def _tell_rows(trying: Trying, tell: Tell) -> None:
     unknown = [doc_id for doc_id in trying.rows if doc_id not in trying.known]
     limit = trying.limit
     tell(
-        f"{len(trying.known)} of {len(trying.rows)} rows are known: EL10 over "
-        f"{100 * limit.el:.1f}% or MA over {100 * limit.ma:.1f}% ({limit.how})"
+        f"{len(trying.known)} of {len(trying.rows)} rows are known, beyond {limits(limit)} "
+        f"({limit.how})"
     )
     if unknown:
         tell(f"not known at all by this line: {named(unknown, 20)}")

@@ -54,9 +54,9 @@ def measure_rows(
 
 
 def measure_unseen(cell: "Cell") -> list[RowState]:
-    """How well the cell's main model seems to know rows that it never saw: EL and MA of each.
+    """How well the cell's main model seems to know rows that it never saw, row by row.
 
-    They were measured for the stop line, and are not measured again.
+    EL and MA were measured for the stop line, and are not measured again.
     """
     from unlearnbench.models.devices.meter import Meter
     from unlearnbench.running.environment import fix_randomness, randomness_put_back
@@ -65,7 +65,31 @@ def measure_unseen(cell: "Cell") -> list[RowState]:
     with randomness_put_back():
         fix_randomness(cell.seed, cell.threads)
         scores = scores_of_unseen(cell, _examiner(cell), Meter(), cell.main.load)
-    return [RowState(el=el, ma=ma) for el, ma in scores]
+    nll = unseen_nll(cell, cell.main)
+    return [RowState(el=e, ma=m, nll=n) for (e, m), n in zip(scores, nll, strict=True)]
+
+
+def unseen_nll(cell: "Cell", model: "ModelChoice") -> list[float]:
+    """Nats per token of the suffix of each row that was never seen, under that model."""
+    from unlearnbench.data.forget_set import read_unseen
+    from unlearnbench.metrics.measured_once import measured_once
+    from unlearnbench.models.devices.meter import Meter
+    from unlearnbench.running.environment import fix_randomness, randomness_put_back
+
+    source = cell.data.source
+    assert source.unseen is not None
+
+    def measure() -> list[float]:
+        loaded = model.load()
+        rows = read_unseen(source, loaded, cell.protocol)
+        assert rows is not None
+        return suffix_nll(loaded, rows)
+
+    what = [model.identity, source.unseen.sha256(cell.protocol), cell.threads]
+    with randomness_put_back():
+        fix_randomness(cell.seed, cell.threads)
+        measured: list[float] = measured_once("unseen_nll", what, Meter(), measure)
+    return measured
 
 
 def _examiner(cell: "Cell") -> "Examiner":

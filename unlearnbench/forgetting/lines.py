@@ -6,9 +6,9 @@ from math import ceil
 
 from pydantic import BaseModel, ConfigDict, Field
 
-# A row that was never seen lies above either limit with this probability at most.
+# A row that was never seen lies beyond any of the limits with this probability at most.
 ALARM = 0.05
-_EACH = ALARM / 2  # EL and MA are two chances
+_EACH = ALARM / 3  # EL, MA and NLL are three chances
 
 
 class RowState(BaseModel):
@@ -22,18 +22,24 @@ class RowState(BaseModel):
 
 
 class RowLimit(BaseModel):
-    """EL and MA above which a row counts as known."""
+    """EL and MA above which a row counts as known, and NLL under which it does."""
 
     model_config = ConfigDict(extra="forbid")
 
     el: float
     ma: float
+    nll: float | None = Field(
+        default=None,
+        description="nats per token of the suffix or answer, under the model that it is a limit "
+        "for; null: not compared",
+    )
     n_unseen: int = Field(default=0, description="rows they were measured on; 0: the paper's line")
     how: str = Field(description="in one sentence")
 
     def is_known(self, row: RowState) -> bool:
-        """Whether a row's EL or MA is above its limit."""
-        return row.el > self.el or row.ma > self.ma
+        """Whether a row's EL or MA is above its limit, or its NLL below."""
+        is_likely = self.nll is not None and row.nll is not None and row.nll < self.nll
+        return row.el > self.el or row.ma > self.ma or is_likely
 
 
 @dataclass(frozen=True)
@@ -47,9 +53,10 @@ class Line:
 def row_limit(unseen: Sequence[RowState], line: Line) -> RowLimit:
     """The limit of single rows from those that the model never saw; without any the line itself.
 
-    A split-conformal quantile (Vovk et al. 2005): the k-th smallest of n unseen values, k =
-    ceil((n + 1)(1 - a)) with a = 2.5% for EL and for MA, n at most.  No limit is under the line
-    of the set's means.
+    A split-conformal quantile (Vovk et al. 2005): the k-th smallest EL and MA of n unseen rows and
+    the k-th largest NLL, k = ceil((n + 1)(1 - a)) with a = 5% / 3 for each, n at most.  No limit of
+    EL and MA is under the line of the set's means.  EL and MA are of a whole row; NLL is of its
+    suffix or answer, and tells an answer that is known by heart behind a question that is not.
     """
     if not unseen:
         how = (
@@ -59,13 +66,22 @@ def row_limit(unseen: Sequence[RowState], line: Line) -> RowLimit:
         return RowLimit(el=line.el, ma=line.ma, how=how)
     n = len(unseen)
     el, ma = quantile([row.el for row in unseen]), quantile([row.ma for row in unseen])
-    share = 2 * (n + 1 - place(n)) / (n + 1)
+    nll = nll_limit([row.nll for row in unseen if row.nll is not None])
+    share = 3 * (n + 1 - place(n)) / (n + 1)
     how = (
         f"the {_ordinal(place(n))} smallest EL and MA of {n} rows that the model never saw, the "
-        f"stop line at least: a row like these lies above either with probability {share:.1%} at "
-        "most"
+        f"stop line at least, and the {_ordinal(place(n))} largest NLL: a row like these lies "
+        f"beyond any of the three with probability {share:.1%} at most"
     )
-    return RowLimit(el=max(el, line.el), ma=max(ma, line.ma), n_unseen=n, how=how)
+    return RowLimit(el=max(el, line.el), ma=max(ma, line.ma), nll=nll, n_unseen=n, how=how)
+
+
+def nll_limit(unseen: Sequence[float]) -> float:
+    """The k-th largest NLL of rows that a model never saw, under that very model.
+
+    A method moves the NLL of all text, so each model has a limit of its own.
+    """
+    return -quantile([-nll for nll in unseen])
 
 
 def place(n: int) -> int:
@@ -80,7 +96,7 @@ def _ordinal(n: int) -> str:
 
 
 def quantile(values: Sequence[float]) -> float:
-    """The limit that a new value of the same kind exceeds with probability 2.5%, or 1/(n + 1)."""
+    """The limit that a new value of the same kind exceeds with probability 1.7%, or 1/(n + 1)."""
     return sorted(values)[place(len(values)) - 1]
 
 

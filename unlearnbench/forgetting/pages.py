@@ -6,6 +6,7 @@ from unlearnbench.analysis.table import Note
 from unlearnbench.forgetting.certificate import Certificate, TextUtility
 from unlearnbench.forgetting.lines import RowState
 from unlearnbench.forgetting.trying import Trial, Trying
+from unlearnbench.forgetting.words import limits
 from unlearnbench.reading import results_of_run
 from unlearnbench.registry import find
 from unlearnbench.reporting.document import Document, Listing
@@ -53,8 +54,7 @@ def _summary(one: Certificate) -> Listing:
         ("Model after", after),
         ("Stop line", f"EL10 {100 * one.stop_line.el:.1f}%, MA {100 * one.stop_line.ma:.1f}%: "
                       f"{one.stop_line.how}"),
-        ("Limit of a row", f"EL10 {100 * one.row_limit.el:.1f}%, MA {100 * one.row_limit.ma:.1f}%: "
-                           f"{one.row_limit.how}"),
+        ("Limit of a row", f"{limits(one.row_limit)}: {one.row_limit.how}"),
         *((f"Utility, {text.text}", _utility(text)) for text in one.utility),
     ]  # fmt: skip
     if one.previous is not None:
@@ -84,7 +84,11 @@ def _rows(one: Certificate) -> Listing:
     )
     head = ("EL10 (%)", "MA (%)", "NLL", "known")
     heads = ("Row", *(f"{h}, before" for h in head), *(f"{h}, after" for h in head))
-    note = Note("known", "Known: EL10 or MA over the limit of a row. NLL: nats per token.")
+    note = Note(
+        "known",
+        "Known: EL10 or MA over the limit of a row, or the NLL of its suffix or answer (nats per "
+        "token) under it.",
+    )
     return Listing("rows", "Row by row", heads, rows, 1, (note,))
 
 

@@ -14,8 +14,15 @@ from unlearnbench.experiments.planner import Plan
 from unlearnbench.forgetting.certificate import EarlierRow
 from unlearnbench.forgetting.chain import retested
 from unlearnbench.forgetting.choice import Judged, choose, named, why_not
-from unlearnbench.forgetting.evidence import measure_rows, measure_unseen
-from unlearnbench.forgetting.lines import Line, RowLimit, RowState, known, row_limit
+from unlearnbench.forgetting.evidence import measure_rows, measure_unseen, unseen_nll
+from unlearnbench.forgetting.lines import (
+    Line,
+    RowLimit,
+    RowState,
+    known,
+    nll_limit,
+    row_limit,
+)
 from unlearnbench.forgetting.prepared import Prepared, of_attack
 from unlearnbench.forgetting.trials import Rung
 from unlearnbench.registry import find
@@ -38,6 +45,7 @@ class Trial:
     judged: Judged
     earlier: list[EarlierRow] = field(default_factory=list)
     after: dict[str, RowState] = field(default_factory=dict)  # of the best: by its saved model
+    limit: RowLimit | None = None  # of a row under that model
 
 
 @dataclass
@@ -157,7 +165,9 @@ class Trying:
         model = self.choice_of(trial.cell)
         states = measure_rows(self.cell, model, sets)
         for link in self.prepared.links:
-            trial.earlier += retested(link, states[str(link.kept.number)], self.limit)
+            trial.earlier += retested(
+                link, states[str(link.kept.number)], self.limit_under(trial.cell)
+            )
         came_back = tuple(f"{r.request}:{r.doc_id}" for r in trial.earlier if r.came_back)
         trial.judged = replace(trial.judged, came_back=came_back)
 
@@ -173,12 +183,20 @@ class Trying:
         ) is not None:
             trial = next(t for t in self.trials if t.judged.key == chosen.key)
             trial.after = self._rows_under(trial)
-            left = tuple(d for d in known(trial.after, self.limit) if d in self.known)
+            trial.limit = self.limit_under(trial.cell)
+            left = tuple(d for d in known(trial.after, trial.limit) if d in self.known)
             if not left:
                 return trial
             trial.judged = replace(chosen, rows_left=left)
             self.tell(f"{trial.rung.title}, saved and read again: {named(left)} still known")
         return None
+
+    def limit_under(self, cell: Cell) -> RowLimit:
+        """The limit of a row under a trial's model: NLL is compared under that very model."""
+        if self.limit.nll is None:
+            return self.limit
+        nll = nll_limit(unseen_nll(self.cell, self.choice_of(cell)))
+        return self.limit.model_copy(update={"nll": nll})
 
     def _rows_under(self, trial: Trial) -> dict[str, RowState]:
         """The rows of the request under a trial's saved model."""

@@ -9,9 +9,8 @@ from unlearnbench.forgetting.choice import named
 from unlearnbench.forgetting.lines import RowLimit
 from unlearnbench.publishing.card_head import NOT_CLAIMED
 
-_HOW = (
-    "by EL10 and MA (greedy decoding, each row as it stands in the file, over its suffix or answer)"
-)
+_HOW = "by EL10 and MA of each row as it stands in the file (greedy decoding)"
+_BY_NLL = " and by the NLL of its suffix or answer"
 #: What no run of this command tests.
 _NEVER = (
     *NOT_CLAIMED,
@@ -41,7 +40,7 @@ def statement(
     )
     start = (
         f"Of {rows} row{'' if rows == 1 else 's'} the model knew {known} better than {basis}, "
-        f"{_HOW}."
+        f"{_HOW}{'' if limit.nll is None else _BY_NLL}."
     )
     if known == 0:
         return f"{start} So there was nothing that this measure could show to be removed."
@@ -58,6 +57,12 @@ def statement(
         "under not_tested was not tested, and this is no proof that nothing of the rows can be "
         "had from the model."
     )
+
+
+def limits(limit: RowLimit) -> str:
+    """'EL10 4.1%, MA 66.7%, NLL 2.13': what a row is known by that is beyond it."""
+    nll = "" if limit.nll is None else f", NLL {limit.nll:.2f}"
+    return f"EL10 {100 * limit.el:.1f}%, MA {100 * limit.ma:.1f}%{nll}"
 
 
 def known_rows(limit: RowLimit) -> str:

@@ -27,7 +27,7 @@ from unlearnbench.forgetting.certificate import (
 )
 from unlearnbench.forgetting.chain import ADAPTER, MODEL, previous_of
 from unlearnbench.forgetting.choice import RULE, why_not
-from unlearnbench.forgetting.lines import RowState
+from unlearnbench.forgetting.lines import RowLimit, RowState
 from unlearnbench.forgetting.pages import report_page
 from unlearnbench.forgetting.trying import Trial, Trying, loss_of, text_nll
 from unlearnbench.forgetting.words import not_tested, statement
@@ -74,7 +74,8 @@ def _certificate(trying: Trying, best: Trial | None) -> Certificate:
     links, request = prepared.links, prepared.request
     unqualified: Status = "nothing qualified" if trying.known else "nothing known"
     attacks = attack_evidence(trying.attacks, trying.limit, trying.controls) if best else []
-    rows = list(_rows(trying, best.after if best else None))
+    limit = best.limit if best and best.limit else trying.limit
+    rows = list(_rows(trying, best.after if best else None, limit))
     left = None if best is None else [r.doc_id for r in rows if r.known_before and r.known_after]
     label = best.cell.method_label if best else None
     return Certificate(
@@ -95,6 +96,7 @@ def _certificate(trying: Trying, best: Trial | None) -> Certificate:
             how=_LINES[stop.source],
         ),
         row_limit=trying.limit,
+        nll_limit_after=limit.nll if best else None,
         rows=rows,
         not_known_before=[row.doc_id for row in rows if not row.known_before],
         earlier_rows=best.earlier if best else [],
@@ -145,7 +147,9 @@ def _data(trying: Trying) -> Iterator[DataFile]:
             yield DataFile(role=role, name=name, sha256=digest)  # type: ignore[arg-type]
 
 
-def _rows(trying: Trying, after: dict[str, RowState] | None) -> Iterator[RowEvidence]:
+def _rows(
+    trying: Trying, after: dict[str, RowState] | None, limit: RowLimit
+) -> Iterator[RowEvidence]:
     for doc_id, before in trying.rows.items():
         now = after.get(doc_id) if after is not None else None
         yield RowEvidence(
@@ -153,7 +157,7 @@ def _rows(trying: Trying, after: dict[str, RowState] | None) -> Iterator[RowEvid
             before=before,
             known_before=doc_id in trying.known,
             after=now,
-            known_after=None if now is None else trying.limit.is_known(now),
+            known_after=None if now is None else limit.is_known(now),
         )
 
 
