@@ -44,6 +44,15 @@ def test_each_rate_of_the_ladder_gets_a_few_epochs_and_the_largest_all() -> None
     assert [len(text) for text in tries(Size(135_000_000, 8, max_epochs=3))] == [1, 1, 1]
 
 
+def test_with_a_pool_a_method_that_would_leave_it_alone_learns_it() -> None:
+    size = Size(135_000_000, 8, has_pool=True)
+    assert {"undial.alpha=1" in r.settings for r in rungs_of("undial", [], None, size)} == {True}
+    assert not any("alpha" in text for r in rungs_of("npo", [], None, size) for text in r.settings)
+    given = rungs_of("undial", ["undial.alpha=0"], None, size)
+    assert {r.settings[1] for r in given} == {"undial.alpha=0"}
+    assert not any("alpha" in r.values for r in rungs_of("undial", [], None, REAL))
+
+
 def test_a_rate_that_is_given_is_the_only_one() -> None:
     given = ["gd.learning_rate=2e-5", "gd.alpha=2", "npo.beta=1"]
     (rung,) = rungs_of("gd", given, None, Size(135_000_000, 64, max_epochs=3))

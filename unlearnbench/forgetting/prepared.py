@@ -276,8 +276,9 @@ def _choose_trials(prepared: Prepared, model: ModelChoice, data: DataChoice) -> 
     experiment = prepared.experiment(methods=["kumpr"])
     pool = data.source.pool(data.runs[0], experiment.limit)
     n_rows = len(data.doc_ids(data.runs[0], experiment.limit))
-    size = Size(model.n_parameters, n_rows, experiment.batch_size, experiment.max_epochs)
-    methods = named or default_methods(pool is not None and len(pool) > 0)
+    has_pool = pool is not None and len(pool) > 0
+    size = Size(model.n_parameters, n_rows, experiment.batch_size, experiment.max_epochs, has_pool)
+    methods = named or default_methods(has_pool)
     _check_owners(prepared.settings, methods)
     tuned = _tuned(prepared, model)
     adapter = bool(prepared.values.get("adapter"))
