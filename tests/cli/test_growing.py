@@ -26,7 +26,7 @@ def test_who_asks_for_nothing_gets_a_first_look(options):
     assert requested.named.name == "nano-first"
     assert methods == ["kumpr", "dpo", "kl", "llmu", "icu"]
     assert {(cell.run, cell.limit, cell.task_limit) for cell in requested.plan.cells} == {
-        ("0", 16, 16)
+        ("0", 16, 12)
     }
 
 
