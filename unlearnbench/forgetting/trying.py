@@ -208,27 +208,36 @@ class Trying:
         """Attack the best model, and the one before unlearning alike."""
         for experiment, plan in self.attack_plans(trial.rung, trial.cell.key):
             self.attacks += self._run_all(experiment, plan.cells)
-            self._teach_unseen(trial, plan.cells[-1])
+            if plan.cells:  # none, where the attack needs a retrained model
+                self._teach_unseen(trial, plan.cells[-1])
 
     def _teach_unseen(self, trial: Trial, cell: Cell) -> None:
-        """Give an attack that trains on the rows as many that the model never saw: the control."""
+        """Give an attack that trains on the rows as many that the model never saw: the control.
+
+        It is left out where it cannot be planned: what was measured by then is worth more.
+        """
         assert cell.attack is not None
         name = cell.attack.name
         attack: Any = find("attacks", name)
         if not attack(**cell.attack.settings).teaches_rows or not self.limit.n_unseen:
             return
         n_rows = min(len(self.rows), self.limit.n_unseen)
-        experiment = self.prepared.of_unseen(self.model_of(trial.cell), n_rows, name)
-        if experiment is None:
+        try:
+            experiment = self.prepared.of_unseen(self.model_of(trial.cell), n_rows, name)
+            if experiment is None:
+                return
+            plan = self.prepared.plan(experiment)
+        except UserError as error:
+            self.tell(f"{name} on unseen rows is left out: {error}")
             return
-        plan = self.prepared.plan(experiment)
         label = f"{trial.cell.label}, unseen rows"
         cells = [
             replace(planned, group=trial.cell.group, label=label)
             for planned in plan.cells
             if planned.attack is not None and planned.role == "before"
         ]
-        self.controls[name] = self._run(experiment, *cells)
+        if cells:
+            self.controls[name] = self._run(experiment, *cells)
 
     def attack_plans(self, rung: Rung, key: str | None) -> Iterator[tuple[Experiment, Plan]]:
         """For each attack the cells on that model and on the one before.
