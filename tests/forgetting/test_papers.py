@@ -5,6 +5,7 @@ from certificates import LIMIT, certificate
 from golden_results import result as golden_result
 from huggingface_hub import ModelCard
 
+from unlearnbench.data.row_limit import RowLimit
 from unlearnbench.files.safe_text import without_folders
 from unlearnbench.forgetting.attacked import attack_evidence
 from unlearnbench.forgetting.card import model_card
@@ -14,7 +15,6 @@ from unlearnbench.forgetting.certificate import (
     PointEvidence,
     TextUtility,
 )
-from unlearnbench.forgetting.lines import RowLimit
 from unlearnbench.forgetting.words import attack_in_words, not_tested, statement
 from unlearnbench.results.record import AttackRecord, PointRecord
 from unlearnbench.results.score import Metric, Score

@@ -1,5 +1,6 @@
 """Certificates of requests that nobody carried out."""
 
+from unlearnbench.data.row_limit import RowLimit, RowState
 from unlearnbench.forgetting.certificate import (
     Certificate,
     Previous,
@@ -7,7 +8,6 @@ from unlearnbench.forgetting.certificate import (
     StopLineEvidence,
     Weights,
 )
-from unlearnbench.forgetting.lines import RowLimit, RowState
 
 KNOWN, UNKNOWN = RowState(el=0.9, ma=0.95), RowState(el=0.0, ma=0.3)
 LIMIT = RowLimit(el=0.05, ma=0.6, n_unseen=64, how="measured")

@@ -141,6 +141,10 @@ class MaExaminer:
     script: dict[int, dict[str, list[float]]] = field(default_factory=dict)  # per examination
     seen: list[int] = field(default_factory=list)
 
+    def known_rows(self, *_: object) -> tuple[str, ...]:
+        """None: its line has no limit of single rows."""
+        return ()
+
     def examine(self, model: LanguageModel, rows: Sequences, ma_line=None) -> list[RowRecord]:
         """One record per row; scripted values take the place of measured ones."""
         with model.meter.phase("examine"):

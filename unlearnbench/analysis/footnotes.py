@@ -263,9 +263,12 @@ def _stop_line(group: Group) -> str:
         whose = "" if len(lines) == 1 else ", with each method's own rule and threshold"
         return f"Stop line: {listed(lines, '; ')} (Jang et al.{whose})."
     unseen = span(s.n_unseen for s in group.stops)
+    is_by_row = group.stops[0].source == "rows"
+    by_row = "; no single row may be known better than these" if is_by_row else ""
     return (
         f"Stop line: {listed(lines, '; ')} (calibrated: the one-sided 95% upper confidence bounds "
-        f"of the mean EL, Wilson's, and MA, the normal one, of {unseen} rows this model never saw)."
+        f"of the mean EL, Wilson's, and MA, the normal one, of {unseen} rows this model never "
+        f"saw{by_row})."
     )
 
 

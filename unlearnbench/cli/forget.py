@@ -32,8 +32,8 @@ _WORDS = {
     "pairing": "which row of the pool stands beside a row: nearest, random, same:FIELD  [default: "
     "random; nearest with --encoder and for nano models]",
     "seeds": "seed of unlearning  [default: 42]",
-    "stop": "stop line: Jang et al.'s numbers or measured  [default: calibrated where there are "
-    "unseen rows]",
+    "stop": "stop line: Jang et al.'s numbers or measured; rows: measured, and no single row "
+    "known  [default: rows where there are unseen ones]",
     "jobs": "0: every cell in this process; 1: each in one of its own, which the budget can stop  "
     "[default: 0 for nano models, else 1]",
 }

@@ -3,15 +3,21 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from unlearnbench.data.row_limit import RowLimit
+
 
 @dataclass(frozen=True)
 class StopLine:
-    """EL and MA under which a set is forgotten: no better known than unseen text (Jang et al.)."""
+    """EL and MA under which a set is forgotten: no better known than unseen text (Jang et al.).
+
+    With a limit no single row may be known by it, either.
+    """
 
     el: float = 0.0499
     ma: float = 0.5994
-    source: Literal["paper", "calibrated"] = "paper"
+    source: Literal["paper", "calibrated", "rows"] = "paper"
     n_unseen: int = 0
+    limit: RowLimit | None = None
 
 
 def is_forgotten(

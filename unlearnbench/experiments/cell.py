@@ -62,7 +62,7 @@ class Cell:
     run: str
     protocol_name: str
     protocol: Protocol
-    stop: Literal["paper", "calibrated"]
+    stop: Literal["paper", "calibrated", "rows"]
     seed: int
     threads: int
     position: int  # of the method among those asked for; orders rows, changes no number

@@ -33,7 +33,7 @@ class DataChoice:
 
     request: "ForgetRequest"
     runs: tuple[str, ...]
-    stop: Literal["paper", "calibrated"]
+    stop: Literal["paper", "calibrated", "rows"]
     forget_sha256: dict[str, str]  # by run: of all its files, when the run was planned
     encoder: str | None  # of pairs; None: the default one
     bert: str | None  # of BERTScore; None: the default one
@@ -319,15 +319,16 @@ def _check_options(experiment: "Experiment", benchmark: "Benchmark | None") -> N
 
 def _stop(
     experiment: "Experiment", source: "ForgetSource", world: World | None
-) -> Literal["paper", "calibrated"]:
+) -> Literal["paper", "calibrated", "rows"]:
     default = world.stop if world else "paper"
-    if (default if experiment.stop == "auto" else experiment.stop) == "paper":
+    stop = default if experiment.stop == "auto" else experiment.stop
+    if stop == "paper":
         return "paper"
     if source.unseen is None:
         raise UserError(
-            "--stop calibrated needs rows the model never saw: --unseen FILE, or use --stop paper"
+            f"--stop {stop} needs rows the model never saw: --unseen FILE, or use --stop paper"
         )
-    return "calibrated"
+    return stop
 
 
 def _encoder_sha256(encoder: str | None) -> tuple[str, str]:

@@ -94,8 +94,10 @@ class Experiment:
         (),
         "tasks to measure under attack; default: those of --tasks that look at the forget set",
     )
-    stop: Literal["auto", "paper", "calibrated"] = setting(
-        "auto", "stop line: Jang et al.'s numbers or measured; auto: calibrated for nano models"
+    stop: Literal["auto", "paper", "calibrated", "rows"] = setting(
+        "auto",
+        "stop line: Jang et al.'s numbers or measured; rows: measured, and no single row known; "
+        "auto: calibrated for nano models",
     )
     el_epochs: Literal["auto", "all", "deciding"] = setting(
         "auto",

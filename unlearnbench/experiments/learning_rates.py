@@ -93,7 +93,9 @@ class LearningRates(_Part):
     forget_set: str
     run: str
     protocol: str
-    stop: Literal["paper", "calibrated"] | None = None  # not known of files of the first version
+    stop: Literal["paper", "calibrated", "rows"] | None = (
+        None  # not known of files of the first version
+    )
     max_epochs: int | None = Field(default=None, ge=1)
     limit: int | None = Field(default=None, description="of rows to forget; null: all of them")
     task_limit: int | None = Field(default=None, description="of items of a task; null: all")
@@ -169,7 +171,7 @@ class LearningRates(_Part):
     def departure(self, protocol: str, stop: str, schedule: Mapping[str, Any] | None = None) -> str:
         """' under protocol paper', where a run uses the rates under another; else ''."""
         departures = [f"protocol {self.protocol}"] if self.protocol != protocol else []
-        if self.stop not in (None, stop):
+        if self.stop not in (None, stop) and (self.stop, stop) != ("calibrated", "rows"):
             departures.append(f"the {self.stop} stop line")
         if schedule is not None and self.schedule != schedule:
             words = (f"{name.replace('_', ' ')} {v}" for name, v in self.schedule.items())

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
+from unlearnbench.data.row_limit import RowLimit
 from unlearnbench.files.safe_text import without_folders
 from unlearnbench.forgetting.certificate import AttackEvidence, PointEvidence
-from unlearnbench.forgetting.lines import RowLimit
 from unlearnbench.metrics.leak_formulas import over_items
 from unlearnbench.results.record import ROW_FIELDS, Result
 from unlearnbench.results.score import Metric, Score

@@ -10,10 +10,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from unlearnbench.data.row_limit import RowLimit, RowState
 from unlearnbench.errors import UserError
 from unlearnbench.files.strict_json import first_error, parsed
 from unlearnbench.files.whole_files import read_regular, write_whole
-from unlearnbench.forgetting.lines import RowLimit, RowState
 
 FILE_NAME = "certificate.json"
 VERSION = 1
@@ -133,7 +133,7 @@ class StopLineEvidence(Part):
 
     el: float
     ma: float
-    source: Literal["paper", "calibrated"]
+    source: Literal["paper", "calibrated", "rows"]
     n_unseen: int
     how: str
 

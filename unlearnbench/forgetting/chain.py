@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from unlearnbench.data.row_limit import RowLimit, RowState
 from unlearnbench.errors import UserError
 from unlearnbench.files.hashing import file_sha256
 from unlearnbench.files.strict_json import first_error, parsed
@@ -21,7 +22,6 @@ from unlearnbench.forgetting.certificate import (
     certificate_sha256,
     read_certificate,
 )
-from unlearnbench.forgetting.lines import RowLimit, RowState
 
 if TYPE_CHECKING:
     from unlearnbench.data.forget_source import Rows

@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from unlearnbench.forgetting.lines import RowState
+from unlearnbench.data.row_limit import RowState
 
 if TYPE_CHECKING:
     from unlearnbench.data.forget_source import Rows
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from unlearnbench.unlearning.examiner import Examiner
 
 _KIND = "rows_known"
-_AT_ONCE = 16
 
 
 def measure_rows(
@@ -74,6 +73,7 @@ def unseen_nll(cell: "Cell", model: "ModelChoice") -> list[float]:
     from unlearnbench.data.forget_set import read_unseen
     from unlearnbench.metrics.measured_once import measured_once
     from unlearnbench.models.devices.meter import Meter
+    from unlearnbench.models.suffix_nll import suffix_nll
     from unlearnbench.running.environment import fix_randomness, randomness_put_back
 
     source = cell.data.source
@@ -102,6 +102,8 @@ def _examiner(cell: "Cell") -> "Examiner":
 
 
 def _states(cell: "Cell", model: "LanguageModel", rows: "Sequences") -> dict[str, RowState]:
+    from unlearnbench.models.suffix_nll import suffix_nll
+
     if not len(rows):
         return {}
     records = _examiner(cell).examine(model, rows)
@@ -109,19 +111,3 @@ def _states(cell: "Cell", model: "LanguageModel", rows: "Sequences") -> dict[str
         record.doc_id: RowState(el=record.el, ma=record.ma, nll=nll)
         for record, nll in zip(records, suffix_nll(model, rows), strict=True)
     }
-
-
-def suffix_nll(model: "LanguageModel", rows: "Sequences") -> list[float]:
-    """[N] nats per token of each row's suffix, under the model."""
-    import torch
-
-    from unlearnbench.models.scoring import score_tokens, suffix_mask
-
-    means: list[float] = []
-    with torch.no_grad():
-        for start in range(0, len(rows), _AT_ONCE):
-            part = rows.select(range(start, min(start + _AT_ONCE, len(rows))))
-            scores = score_tokens(model, part, suffix_mask(part))
-            sums, counts = scores.nll_per_row.tolist(), scores.counts
-            means += [total / max(n, 1) for total, n in zip(sums, counts, strict=True)]
-    return means

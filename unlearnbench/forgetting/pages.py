@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from unlearnbench.analysis.table import Note
+from unlearnbench.data.row_limit import RowState
 from unlearnbench.forgetting.certificate import Certificate, TextUtility
-from unlearnbench.forgetting.lines import RowState
 from unlearnbench.forgetting.trying import Trial, Trying
 from unlearnbench.forgetting.words import limits
 from unlearnbench.reading import results_of_run

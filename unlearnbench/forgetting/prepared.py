@@ -211,7 +211,7 @@ def _defaults(prepared: Prepared) -> dict[str, Any]:
         if not given.get("unseen") and given.get("stop") != "paper":
             values["unseen"] = _unseen_of(world)
     if given.get("unseen") or "unseen" in values:
-        values["stop"] = "calibrated"
+        values["stop"] = "rows"
     if not given.get("encoder") and world is None:
         values["pairing"] = "random"  # neighbours would need a sentence encoder
     return values

@@ -6,6 +6,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from unlearnbench.data.row_limit import (
+    RowLimit,
+    RowState,
+    known,
+    nll_limit,
+    row_limit,
+)
 from unlearnbench.errors import UserError
 from unlearnbench.experiments.cell import Cell
 from unlearnbench.experiments.experiment import Experiment
@@ -15,14 +22,6 @@ from unlearnbench.forgetting.certificate import EarlierRow
 from unlearnbench.forgetting.chain import retested
 from unlearnbench.forgetting.choice import Judged, choose, named, why_not
 from unlearnbench.forgetting.evidence import measure_rows, measure_unseen, unseen_nll
-from unlearnbench.forgetting.lines import (
-    Line,
-    RowLimit,
-    RowState,
-    known,
-    nll_limit,
-    row_limit,
-)
 from unlearnbench.forgetting.prepared import Prepared, of_attack
 from unlearnbench.forgetting.trials import Rung
 from unlearnbench.registry import find
@@ -79,9 +78,9 @@ class Trying:
         source = self.cell.data.source
         sets = {"rows": source.targets(self.cell.run, self.cell.limit)}
         stop = self.before.stop
-        unseen = measure_unseen(self.cell) if stop.source == "calibrated" else []
+        unseen = measure_unseen(self.cell) if stop.source != "paper" else []
         self.rows = measure_rows(self.cell, self.cell.main, sets)["rows"]
-        self.limit = row_limit(unseen, Line(stop.el, stop.ma))
+        self.limit = row_limit(unseen, stop.el, stop.ma)
         self.known = known(self.rows, self.limit)
 
     def try_methods(self) -> None:

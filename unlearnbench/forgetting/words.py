@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from unlearnbench import registry
+from unlearnbench.data.row_limit import RowLimit
 from unlearnbench.forgetting.certificate import AttackEvidence
 from unlearnbench.forgetting.choice import named
-from unlearnbench.forgetting.lines import RowLimit
 from unlearnbench.publishing.card_head import NOT_CLAIMED
 
 _HOW = "by EL10 and MA of each row as it stands in the file (greedy decoding)"

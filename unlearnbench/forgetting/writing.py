@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from unlearnbench.data.row_limit import RowLimit, RowState
 from unlearnbench.errors import UserError
 from unlearnbench.experiments.model_choice import ModelChoice
 from unlearnbench.files.hashing import file_sha256
@@ -27,7 +28,6 @@ from unlearnbench.forgetting.certificate import (
 )
 from unlearnbench.forgetting.chain import ADAPTER, MODEL, previous_of
 from unlearnbench.forgetting.choice import RULE, why_not
-from unlearnbench.forgetting.lines import RowLimit, RowState
 from unlearnbench.forgetting.pages import report_page
 from unlearnbench.forgetting.trying import Trial, Trying, loss_of, text_nll
 from unlearnbench.forgetting.words import not_tested, statement
@@ -36,6 +36,8 @@ REPORT, CARD = "report.html", "README.md"
 _LINES = {
     "calibrated": "one-sided 95% upper bounds of the mean EL10 (Wilson) and MA (normal) of rows "
     "that the model never saw",
+    "rows": "one-sided 95% upper bounds of the mean EL10 (Wilson) and MA (normal) of rows that the "
+    "model never saw; beside them no single row may be known",
     "paper": "Jang et al.'s two numbers, measured on other models: no unseen rows were given",
 }
 

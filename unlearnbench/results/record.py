@@ -160,9 +160,10 @@ class EvaluationSetRecord(Record):
 class StopRecord(Record):
     """The stop line: forgotten means no better known than this."""
 
-    source: Literal["paper", "calibrated"] = Field(
-        description="Jang et al.'s two numbers, or the one-sided 95% upper confidence bounds of "
-        "the mean EL (Wilson) and MA (normal) of rows this model never saw"
+    source: Literal["paper", "calibrated", "rows"] = Field(
+        description="Jang et al.'s two numbers; or the one-sided 95% upper confidence bounds of "
+        "the mean EL (Wilson) and MA (normal) of rows this model never saw; or these, and no "
+        "single row is known better than such rows by its EL, its MA or its suffix's NLL"
     )
     el: float = Field(description="EL threshold, 0..1; NaN: the cell failed before it was known")
     ma: float = Field(description="MA threshold of this row, 0..1; NaN likewise")

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
+from unlearnbench.data.forget_set import read_unseen
+from unlearnbench.data.row_limit import RowState, row_limit
 from unlearnbench.data.stop_line import StopLine
 from unlearnbench.metrics.measured_once import measured_once
 from unlearnbench.metrics.task import RETRAINED, Measurement
@@ -41,7 +43,11 @@ def make_examiner(cell: "Cell", model: "LanguageModel", is_fresh: bool = True) -
     )
     if cell.stop == "paper":
         return examiner
-    return replace(examiner, stop_line=_stop_line(cell, model, examiner, is_fresh))
+    line = _stop_line(cell, model, examiner, is_fresh)
+    if line.limit is None:
+        return replace(examiner, stop_line=line)
+    unseen = read_unseen(cell.data.source, model, cell.protocol)
+    return replace(examiner, stop_line=line, unseen=unseen)
 
 
 def _stop_line(
@@ -50,7 +56,12 @@ def _stop_line(
     def main() -> "LanguageModel":
         return model if is_fresh and cell.model == cell.main else cell.main.load()
 
-    return stop_line_of(scores_of_unseen(cell, examiner, model.meter, main))
+    scores = scores_of_unseen(cell, examiner, model.meter, main)
+    line = stop_line_of(scores)
+    if cell.stop == "calibrated":
+        return line
+    limit = row_limit([RowState(el=el, ma=ma) for el, ma in scores], line.el, line.ma)
+    return replace(line, source="rows", limit=limit)
 
 
 def scores_of_unseen(
@@ -61,8 +72,6 @@ def scores_of_unseen(
     `main` loads that model where nothing is known yet.  Raises `UserError` without such rows.
     """
     import torch
-
-    from unlearnbench.data.forget_set import read_unseen
 
     def measured() -> list[tuple[float, float]]:
         model = main()

@@ -151,23 +151,32 @@ class EpochLog:
 
     def _decide(self, record: EpochRecord, when: str) -> tuple[Outcome, str] | None:
         is_under = self._examiner.reached(record.metrics, *self._stops_at())
+        left = self._known_rows(record) if is_under or self._is_ma_under(record) else ()
+        is_under = is_under and not left
         if not self._ending.by_line and (how := self._ending.reason(record.epoch)) is not None:
             if is_under:
                 return "forgotten", f"{how}: the set is under the stop line"
-            return "not_forgotten", f"{how}: {self._known(record)}"
+            return "not_forgotten", f"{how}: {self._known(record, left)}"
         if is_under and self._ending.by_line:
             return "forgotten", f"the set is under the stop line {when}"
         if not self.active:
             return "forgotten", f"every row is forgotten by eq. 5 {when}"
         if not self._ending.by_line or record.epoch < self._limit:
             return None
-        reached = self._known(record)
+        reached = self._known(record, left)
         return "not_forgotten", f"not under the stop line at the epoch limit ({reached})"
 
-    def _known(self, record: EpochRecord) -> str:
+    def _is_ma_under(self, record: EpochRecord) -> bool:
+        return record.metrics["ma"] < self._stops_at()[1]
+
+    def _known_rows(self, record: EpochRecord) -> tuple[str, ...]:
+        return self._examiner.known_rows(self._model, self._forget_set.rows, record.rows)
+
+    def _known(self, record: EpochRecord, left: Sequence[str]) -> str:
         el = record.metrics["el"]
         known = "not measured" if math.isnan(el) else f"{el:.4f}"
-        return f"el {known}, ma {record.metrics['ma']:.4f}"
+        of = f", {len(left)} of {len(record.rows)} rows known" if left else ""
+        return f"el {known}, ma {record.metrics['ma']:.4f}{of}"
 
     def _examined(self, trained_on: Sequence[int]) -> EpochRecord:
         # EL can be spared after an epoch whose MA is above its line; under 'or' it may

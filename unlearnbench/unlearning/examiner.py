@@ -6,6 +6,7 @@ from math import nan
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, Literal
 
+from unlearnbench.data.row_limit import RowState, known, nll_limit
 from unlearnbench.data.stop_line import StopLine, is_forgotten
 from unlearnbench.metrics.measured_once import measured_once
 from unlearnbench.models.devices import ranks
@@ -31,10 +32,15 @@ class Examiner:
     batch_size: int = 64
     el_epochs: Literal["all", "deciding"] = "all"
     budget_text: tuple[str, ...] = ()  # documents whose loss a utility budget looks at
+    unseen: "Sequences | None" = None  # rows never seen, where the line has a limit of single rows
     # What names the models and the machine (JSON), where the first examination may be kept.
     known_as: Any = None
     # The last full examination: a task asks for what the last epoch has just measured.
     _last: dict[str, list[RowRecord]] = field(default_factory=dict, repr=False, compare=False)
+    # Of the last state: the NLL of each row's suffix, and of each unseen row's.
+    _nll: dict[str, tuple[list[float], list[float]]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
 
     def examine(
         self,
@@ -52,7 +58,8 @@ class Examiner:
         `forgotten` is by the paper's thresholds; a run puts its method's decision there.
         BERTScore and BLEU compare the decoded continuation with the decoded suffix.
         With `el_epochs` 'deciding' and a `ma_line`, EL is NaN (not measured) unless
-        the mean MA is under that line, and always unless `with_el`.
+        the mean MA is under that line and MA and NLL leave no row known, and always unless
+        `with_el`.
         """
         import torch
 
@@ -62,13 +69,15 @@ class Examiner:
             if ma_line is None or self.el_epochs == "all":
                 return self._once(model, rows, lambda: self._measured(model, rows, with_el=True))
             records = self._measured(model, rows, with_el=False)
-            if fmean(record.ma for record in records) >= ma_line:
+            is_over = fmean(record.ma for record in records) >= ma_line
+            if is_over or self._known_rows(model, rows, records):
                 return records
             return self._once(model, rows, lambda: self._with_el(model, rows, records))
 
     def forget(self) -> None:
         """Remember nothing of what was measured: how texts are embedded hangs on those before."""
         self._last.clear()
+        self._nll.clear()
         self.bertscore.forget()
 
     def means(self, records: Sequence[RowRecord]) -> dict[str, float]:
@@ -82,6 +91,48 @@ class Examiner:
         under_el = means["el"] < self.stop_line.el
         under_ma = means["ma"] < ma_threshold
         return under_el and under_ma if rule == "and" else under_el or under_ma
+
+    def known_rows(
+        self, model: "LanguageModel", rows: "Sequences", records: Sequence[RowRecord]
+    ) -> tuple[str, ...]:
+        """The rows that are over the line's limit of single rows; none where it has no such limit.
+
+        A row's NLL is compared with that of the unseen rows under the same model.  An EL that was
+        not measured leaves no row known.
+        """
+        with model.meter.phase("examine"):
+            return self._known_rows(model, rows, records)
+
+    def _known_rows(
+        self, model: "LanguageModel", rows: "Sequences", records: Sequence[RowRecord]
+    ) -> tuple[str, ...]:
+        limit = self.stop_line.limit
+        if limit is None:
+            return ()
+        own, unseen = self._suffix_nll(model, rows)
+        limit = limit.model_copy(update={"nll": nll_limit(unseen)})
+        pairs = zip(records, own, strict=True)
+        return known({r.doc_id: RowState(el=r.el, ma=r.ma, nll=nll) for r, nll in pairs}, limit)
+
+    def _suffix_nll(
+        self, model: "LanguageModel", rows: "Sequences"
+    ) -> tuple[list[float], list[float]]:
+        """Nats per token of each row's suffix and of each unseen row's, once per state."""
+        from unlearnbench.models.suffix_nll import suffix_nll
+
+        unseen = self.unseen
+        assert unseen is not None
+
+        def measured(of: "Sequences") -> list[float]:
+            return ranks.over_ranks(len(of), lambda own: suffix_nll(model, of.select(own)))
+
+        if not acts_by_weights_alone(model.network):
+            return measured(rows), measured(unseen)
+        state = state_sha256(model.network, rows)
+        if state not in self._nll:
+            self._nll.clear()
+            self._nll[state] = measured(rows), measured(unseen)
+        return self._nll[state]
 
     def _once(
         self,

@@ -69,7 +69,7 @@ def _stop_line(groups: Sequence[Group]) -> Line:
     words = []
     for stop in dict.fromkeys((s.source, s.el, s.ma, s.rule, s.n_unseen) for s in stops):
         source, el, ma, rule, unseen = stop
-        rows = f" of {number(unseen, 'row')} that no model saw" if source == "calibrated" else ""
+        rows = f" of {number(unseen, 'row')} that no model saw" if source != "paper" else ""
         words.append(f"{source}{rows}: EL10 < {el:.4f} {rule} MA < {ma:.4f}")
     return Line("Stop line", "yes", "; ".join(words), "stop")
 

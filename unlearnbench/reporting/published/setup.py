@@ -107,7 +107,7 @@ def _of_protocol(beside: Beside) -> Iterator[Departure]:
 def _of_data(beside: Beside, findings: "Findings") -> Iterator[Departure]:
     """Stop line, forget sets, limits, dtype and judge."""
     group, every = beside.group, Touch(methods=METHODS)
-    lines = [s for row in _methods(beside) for s in row.stops if s.source == "calibrated"]
+    lines = [s for row in _methods(beside) for s in row.stops if s.source != "paper"]
     if lines:
         el, ma = (span(f"{getattr(s, name):.4f}" for s in lines) for name in ("el", "ma"))
         printed = f"EL10 < {STOP_EL}, MA < {STOP_MA}"

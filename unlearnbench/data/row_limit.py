@@ -1,7 +1,6 @@
-"""When a single row counts as known: by what rows that the model never saw seem to be known."""
+"""When a single row counts as known: by how well rows that the model never saw seem to be."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from math import ceil
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -42,20 +41,12 @@ class RowLimit(BaseModel):
         return row.el > self.el or row.ma > self.ma or is_likely
 
 
-@dataclass(frozen=True)
-class Line:
-    """The stop line of a set's means, as `StopRecord` has it."""
-
-    el: float
-    ma: float
-
-
-def row_limit(unseen: Sequence[RowState], line: Line) -> RowLimit:
+def row_limit(unseen: Sequence[RowState], el: float, ma: float) -> RowLimit:
     """The limit of single rows from those that the model never saw; without any the line itself.
 
     A split-conformal quantile (Vovk et al. 2005): the k-th smallest EL and MA of n unseen rows and
     the k-th largest NLL, k = ceil((n + 1)(1 - a)) with a = 5% / 3 for each, n at most.  No limit of
-    EL and MA is under the line of the set's means.  EL and MA are of a whole row; NLL is of its
+    EL and MA is under `el` and `ma`, the stop line of the set's means.  EL and MA are of a whole row; NLL is of its
     suffix or answer, and tells an answer that is known by heart behind a question that is not.
     """
     if not unseen:
@@ -63,17 +54,19 @@ def row_limit(unseen: Sequence[RowState], line: Line) -> RowLimit:
             "no unseen rows were given: EL and MA of Jang et al.'s stop line, which was measured "
             "on another model"
         )
-        return RowLimit(el=line.el, ma=line.ma, how=how)
+        return RowLimit(el=el, ma=ma, how=how)
     n = len(unseen)
-    el, ma = quantile([row.el for row in unseen]), quantile([row.ma for row in unseen])
-    nll = nll_limit([row.nll for row in unseen if row.nll is not None])
+    el = max(el, quantile([row.el for row in unseen]))
+    ma = max(ma, quantile([row.ma for row in unseen]))
+    likely = [row.nll for row in unseen if row.nll is not None]
+    nll = nll_limit(likely) if likely else None
     share = 3 * (n + 1 - place(n)) / (n + 1)
     how = (
         f"the {_ordinal(place(n))} smallest EL and MA of {n} rows that the model never saw, the "
         f"stop line at least, and the {_ordinal(place(n))} largest NLL: a row like these lies "
         f"beyond any of the three with probability {share:.1%} at most"
     )
-    return RowLimit(el=max(el, line.el), ma=max(ma, line.ma), nll=nll, n_unseen=n, how=how)
+    return RowLimit(el=el, ma=ma, nll=nll, n_unseen=n, how=how)
 
 
 def nll_limit(unseen: Sequence[float]) -> float:
