@@ -552,6 +552,7 @@ def of_fewer_rows(code):
     return fewer
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("undrawn")
 def test_the_page_runs(tmp_path):
     page = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")

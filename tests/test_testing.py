@@ -246,9 +246,13 @@ def registered() -> Iterator[None]:
     registry._plugins.update(before)
 
 
-def test_new_writes_plugins_whose_tests_pass_at_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "kinds",
+    [("method", "report"), pytest.param(("wrapper", "task"), marks=pytest.mark.slow)],
+)
+def test_new_writes_plugins_whose_tests_pass_at_once(kinds: tuple[str, ...], tmp_path) -> None:
     own = tmp_path / "own"
-    for kind in ("method", "wrapper", "task", "report"):
+    for kind in kinds:
         done = CliRunner().invoke(cli, ["new", kind, f"own_{kind}", "--out", str(own)])
         assert done.exit_code == 0, done.output
         assert (own / f"test_own_{kind}.py").is_file()

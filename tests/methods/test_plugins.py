@@ -62,6 +62,7 @@ def test_er_package_unlearns(er: Any) -> None:
     forgets(er)
 
 
+@pytest.mark.slow
 def test_the_tests_of_the_er_package_pass_as_a_third_party_runs_them(tmp_path: Path) -> None:
     done = run_pytest(ER.parent, tmp_path, "--rootdir", ".", "tests", path=ER)
     assert done.status == 0, done.out + done.err

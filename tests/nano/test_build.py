@@ -64,6 +64,7 @@ def built(tmp_path_factory, make_world_and_rows):
     return out
 
 
+@pytest.mark.slow
 def test_a_tiny_build_writes_models_that_load(built):
     from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer
 
@@ -75,6 +76,7 @@ def test_a_tiny_build_writes_models_that_load(built):
     assert bert.config.vocab_size >= len(AutoTokenizer.from_pretrained(built / "encoder"))
 
 
+@pytest.mark.slow
 def test_a_tiny_build_makes_the_shipped_tokenizer_and_data(built):
     assert (built / "tokenizer" / "tokenizer.json").read_bytes() == (
         nano.model_path("nano-neo") / "tokenizer.json"
@@ -84,6 +86,7 @@ def test_a_tiny_build_makes_the_shipped_tokenizer_and_data(built):
     assert of_tofu == tofu_data.shipped_manifest()
 
 
+@pytest.mark.slow
 def test_a_build_records_what_it_did(built):
     record = json.loads((built / "nano-neo" / "recipe.json").read_text())
     assert [stage["steps"] for stage in record["recipe"]["stages"]] == [3, 3]
@@ -99,6 +102,7 @@ def test_a_build_records_what_it_did(built):
     assert len(record["figures"]["text_sha256"]) == 2
 
 
+@pytest.mark.slow
 def test_the_retrained_model_begins_as_the_memorising_one(built):
     """Its first stage is the same one, trained once; the second reads no forget row."""
     logs, hashes = [], []
@@ -114,6 +118,7 @@ def test_the_retrained_model_begins_as_the_memorising_one(built):
     assert rows[0] != rows[1]
 
 
+@pytest.mark.slow
 def test_a_nano_tofu_model_starts_from_the_retrained_one_beside_it(built):
     folder = built / "nano-tofu-retain90"
     record = json.loads((folder / "recipe.json").read_text())

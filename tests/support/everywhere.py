@@ -5,6 +5,7 @@ process ends with.
 """
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -56,16 +57,16 @@ def trained(name: str, strategy: Strategy) -> Trained:
     return Trained(losses, weights)
 
 
-def every(strategy: Strategy) -> dict[str, Trained]:
-    """By method."""
-    return {name: trained(name, strategy) for name in gradient_methods()}
+def every(strategy: Strategy, names: Sequence[str] = ()) -> dict[str, Trained]:
+    """By method: those named, or all."""
+    return {name: trained(name, strategy) for name in names or gradient_methods()}
 
 
-def save_every(file: str | Path, deepspeed: str | None = None) -> None:
+def save_every(file: str | Path, deepspeed: str | None = None, names: Sequence[str] = ()) -> None:
     """Train with the processes that the environment tells of; the first one saves."""
     torch.set_num_threads(1)
     with ranks.together():
-        made = every(Strategy(n_processes=ranks.world_size(), deepspeed=deepspeed))
+        made = every(Strategy(n_processes=ranks.world_size(), deepspeed=deepspeed), names)
         if ranks.is_first():
             torch.save({n: (one.losses, one.weights) for n, one in made.items()}, file)
 

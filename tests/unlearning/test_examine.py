@@ -10,6 +10,7 @@ import torch
 from continuations import continue_rows
 from extraction_cases import tiny_model
 
+from unlearnbench.data.row_limit import RowLimit
 from unlearnbench.data.stop_line import StopLine, is_forgotten
 from unlearnbench.errors import UserError
 from unlearnbench.metrics.extraction import extraction_scores
@@ -155,6 +156,40 @@ def test_extraction_is_left_out_while_it_cannot_decide(known):
     assert [r.ma for r in spared] == [r.ma for r in full]
     assert [r.el for r in full] == [r.el for r in examiner().examine(model, rows)]
     assert not judge.reached(judge.means(spared), "and", 1.1)
+
+
+def test_a_single_row_is_held_against_unseen_ones_under_the_same_model(known):
+    """The NLL is computed from the logits of one row at a time."""
+    model, rows = known[0], known[1].select([0, 1, 4])  # the others have no suffix
+    records = examiner().examine(model, rows)
+    limit = RowLimit(el=1.0, ma=1.0, how="none over EL or MA")
+    nll = [nll_of_suffix(model, rows, row) for row in range(len(rows))]
+    for at in range(len(rows)):  # one unseen row: its own NLL is the limit
+        judge = examiner(stop_line=StopLine(limit=limit), unseen=rows.select([at]))
+        likelier = [r.doc_id for r, own in zip(records, nll, strict=True) if own < nll[at] - 1e-6]
+        assert list(judge.known_rows(model, rows, records)) == likelier
+    least = min(range(len(rows)), key=nll.__getitem__)
+    strict = limit.model_copy(update={"ma": max(r.ma for r in records) - 1e-6})
+    judge = examiner(stop_line=StopLine(limit=strict), unseen=rows.select([least]))
+    assert [r.ma for r in records if r.doc_id in judge.known_rows(model, rows, records)] == [
+        max(r.ma for r in records)
+    ]
+    assert examiner().known_rows(model, rows, records) == ()
+
+
+def nll_of_suffix(model, rows, row):
+    ids, start = torch.tensor([rows.tokens(row)]), int(rows.n_given[row])
+    logits = model.network(ids).logits[0, start - 1 : -1]
+    return torch.nn.functional.cross_entropy(logits, ids[0, start:]).item()
+
+
+def test_extraction_is_left_out_while_a_row_is_likelier_than_unseen_ones(known):
+    model, rows = known[0], known[1].select([0, 1, 4])
+    least = max(range(len(rows)), key=lambda row: nll_of_suffix(model, rows, row))
+    line = StopLine(limit=RowLimit(el=1.0, ma=1.0, how=""))
+    judge = examiner(stop_line=line, unseen=rows.select([least]), el_epochs="deciding")
+    assert all(isnan(record.el) for record in judge.examine(model, rows, ma_line=1.1))
+    assert not any(isnan(record.el) for record in judge.examine(model, rows))
 
 
 def forward_tokens(model):

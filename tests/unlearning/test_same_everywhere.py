@@ -30,11 +30,16 @@ def saved(file: Path) -> dict[str, Trained]:
     return {name: Trained(*parts) for name, parts in torch.load(file).items()}
 
 
-def on_two_processes(folder: Path) -> dict[str, Trained]:
+def some_on_two_processes(folder: Path) -> dict[str, Trained]:
+    """One of each kind: alone, with a frozen model, hidden states, alternates, in wrappers."""
+    return on_two_processes(folder, ("gd", "npo", "rmu", "altpo", *everywhere.WRAPPED))
+
+
+def on_two_processes(folder: Path, names: tuple[str, ...] = ()) -> dict[str, Trained]:
     """Forks of this one, which has torch loaded; test_devices_processes.py has real launchers."""
 
     def work() -> int:
-        everywhere.save_every(folder / "trained.pt")
+        everywhere.save_every(folder / "trained.pt", names=names)
         return 0
 
     ended = on_two_ranks(folder, work)
@@ -70,13 +75,20 @@ def by_zero_2(folder: Path) -> dict[str, Trained]:
 
 @pytest.mark.parametrize(
     "train",
-    [in_parts, on_two_processes, pytest.param(by_zero_2, marks=pytest.mark.slow)],
+    [
+        in_parts,
+        some_on_two_processes,
+        pytest.param(on_two_processes, marks=pytest.mark.slow),
+        pytest.param(by_zero_2, marks=pytest.mark.slow),
+    ],
 )
 def test_every_gradient_method_trains_alike(train, tmp_path: Path) -> None:
     wrong = []
     got = train(tmp_path)
-    assert got.keys() == in_one_go().keys()
-    for name, want in in_one_go().items():
+    if train is not some_on_two_processes:
+        assert got.keys() == in_one_go().keys()
+    for name in got:
+        want = in_one_go()[name]
         noise = 0.05 if name in MOVED_BY_ROUNDING else 1e-4
         for epoch, (mine, other) in enumerate(zip(got[name].losses, want.losses, strict=True), 1):
             if mine != pytest.approx(other, rel=noise, abs=1e-6):
