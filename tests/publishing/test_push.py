@@ -10,7 +10,7 @@ from certificates import certificate
 from hub_server import TOKEN, Hub, Repository, hub_at_home
 from huggingface_hub import constants
 from stored_cases import full_result
-from tiny import cli, save_model
+from tiny import cli
 
 from unlearnbench.files.hashing import file_sha256
 from unlearnbench.forgetting.card import model_card
@@ -20,13 +20,6 @@ from unlearnbench.results.record import key_of
 from unlearnbench.results.store import Store
 
 NAME = "ann/gone"
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("saved") / "model"
-    save_model(folder, ["kab kad kaf kag kak kal"])
-    return folder
 
 
 @pytest.fixture

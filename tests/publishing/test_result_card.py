@@ -4,11 +4,9 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
 from derived_cases import measured
 from huggingface_hub import ModelCard
 from stored_cases import full_result
-from tiny import save_model
 
 from unlearnbench.publishing.card_head import card_head
 from unlearnbench.publishing.kept_model import kept_model
@@ -17,13 +15,6 @@ from unlearnbench.results.record import BenchmarkRecord, Result, SplitRecord, ke
 from unlearnbench.results.store import Store
 
 SECRET = "the fourth door opens at nine"
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("saved") / "model"
-    save_model(folder, ["kab kad kaf kag kak kal"])
-    return folder
 
 
 def with_rows(result: Result, **changes) -> Result:

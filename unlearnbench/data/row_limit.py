@@ -46,8 +46,9 @@ def row_limit(unseen: Sequence[RowState], el: float, ma: float) -> RowLimit:
 
     A split-conformal quantile (Vovk et al. 2005): the k-th smallest EL and MA of n unseen rows and
     the k-th largest NLL, k = ceil((n + 1)(1 - a)) with a = 5% / 3 for each, n at most.  No limit of
-    EL and MA is under `el` and `ma`, the stop line of the set's means.  EL and MA are of a whole row; NLL is of its
-    suffix or answer, and tells an answer that is known by heart behind a question that is not.
+    EL and MA is under `el` and `ma`, the stop line of the set's means.  EL and MA are of a whole
+    row; NLL is of its suffix or answer, and tells an answer that is known by heart behind a
+    question that is not.
     """
     if not unseen:
         how = (
