@@ -68,8 +68,11 @@ def sized(name, n_parameters=10, max_epochs=0, **schedule):
             n_parameters=n_parameters, strategy=Strategy(schedule=Schedule(**schedule))
         ),
         data=SimpleNamespace(
-            doc_ids=lambda _run, _limit: range(4), request=SimpleNamespace(pairing="nearest")
+            doc_ids=lambda _run, _limit: range(4),
+            request=SimpleNamespace(pairing="nearest"),
+            source=SimpleNamespace(unseen=None),
         ),
+        stop="calibrated",
     )
 
 
@@ -93,6 +96,10 @@ def test_the_bound_of_tokens_knows_how_a_run_ends():
     assert forward_tokens(sized("kumpr", 10, 9, **steps)) == bound(3, 3)
     assert forward_tokens(sized("icu", 10, 9, **steps)) == bound(5, 3)  # it may leave rows out
     assert forward_tokens(sized("before", **steps)) == bound(0, 0)
+    by_row = sized("kumpr", 10, 9)
+    by_row.stop, by_row.data.source.unseen = "rows", range(64)
+    # the rows and the unseen ones, before the first of nine epochs and after each
+    assert forward_tokens(by_row) == bound(9, 9) + (4 + 64) * 100 * 10
     budget = {"until": "budget", "utility_budget": 1.1, "budget_every": 5}
     # before the first of 18 steps, after three of them, and at nine epochs' ends
     looks = 1 + 3 + 9

@@ -65,6 +65,17 @@ def calibration_tokens(cell: "Cell") -> int:
     return examination_tokens(len(unseen), row_length(cell), 0)
 
 
+def nll_tokens(cell: "Cell", max_epochs: int) -> int:
+    """Upper bound of forward tokens spent on the NLL of single rows and of unseen ones.
+
+    Once per epoch and once before the first, where the stop line looks at single rows.
+    """
+    unseen = cell.data.source.unseen
+    if cell.stop != "rows" or unseen is None:
+        return 0
+    return (n_rows(cell) + len(unseen)) * row_length(cell) * (max_epochs + 1)
+
+
 def budget_tokens(n_steps: int, n_epochs: int, every: int) -> int:
     """Upper bound of forward tokens spent on a utility budget's text.
 
@@ -98,7 +109,7 @@ def _unlearning_tokens(cell: "Cell") -> int:
     if schedule.until == "steps" and getattr(method, "active_rows", None) is not _ALL_ROWS:
         examined = n_steps  # an epoch over the last active row has one step
     tokens = training_tokens(rows, length, n_epochs, sequences_per_row(cell))
-    tokens += examination_tokens(rows, length, examined)
+    tokens += examination_tokens(rows, length, examined) + nll_tokens(cell, examined)
     if schedule.until != "budget":
         return tokens
     return tokens + budget_tokens(n_steps, n_epochs, schedule.budget_every or EVERY)
