@@ -248,6 +248,7 @@ def test_two_workers_give_the_same_numbers(undisturbed, world, tmp_path):
     check_workers("2", undisturbed, world, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_new_process_gives_the_same_numbers(undisturbed, world, tmp_path):
     check_workers("1", undisturbed, world, tmp_path)
 
@@ -378,6 +379,7 @@ def test_tune_writes_rates_that_runs_then_use(world, tmp_path):
     assert all(m.origins["learning_rate"].startswith("tuned on forget set ") for m in used)
 
 
+@pytest.mark.slow
 def test_tune_tries_settings_and_keeps_what_the_file_holds(world, tmp_path):
     """A method at a time, into one file; what is tuned otherwise is refused before any cell."""
     rates, out = tmp_path / "learning_rates.json", tmp_path / "tuning"

@@ -171,6 +171,7 @@ def test_nano_tofu_measures_what_a_plain_loop_does() -> None:
             assert measured[name].documents[str(at)] == pytest.approx(expected, rel=1e-4), name
 
 
+@pytest.mark.slow
 def test_nano_tofu_runs_with_its_references(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

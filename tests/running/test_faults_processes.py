@@ -162,12 +162,13 @@ def test_a_plugin_edited_while_a_run_goes_on_gives_no_number(undisturbed, world,
     assert "edited since this run began" in errors(out)["Odd edits"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "status"),
     [
         (signal.SIGKILL, -signal.SIGKILL),
-        pytest.param(signal.SIGTERM, 130, marks=pytest.mark.slow),
-        pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow),
+        (signal.SIGTERM, 130),
+        (signal.SIGINT, 130),
     ],
 )
 def test_workers_die_with_their_driver_and_the_rest_is_computed_later(

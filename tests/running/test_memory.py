@@ -367,14 +367,12 @@ LARGE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "how",
     [
         {},
-        pytest.param(
-            {"gradient_checkpointing": True, "gradient_accumulation_steps": 2},
-            marks=pytest.mark.slow,
-        ),
+        {"gradient_checkpointing": True, "gradient_accumulation_steps": 2},
     ],
     ids=["plain", "checkpointing and accumulation"],
 )

@@ -195,7 +195,7 @@ def test_an_aim_is_met_or_not() -> None:
     assert ["NOT" in line for line in table] == [False, True, False]
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", ["released", pytest.param("paper", marks=pytest.mark.slow)])
 def test_a_tiny_validation_fills_the_tables(world: TinyWorld, uncounted, protocol) -> None:
     case = tiny_case(world, protocol)
     ours, released = (validation.measured(case, way) for way in ("ours", "released"))
@@ -211,6 +211,7 @@ def test_a_tiny_validation_fills_the_tables(world: TinyWorld, uncounted, protoco
     assert ours["whole"]["bert_tokens"] > 0
 
 
+@pytest.mark.slow
 def test_a_tiny_training_fills_the_tables(world: TinyWorld, uncounted) -> None:
     told = {}
     for protocol in PROTOCOLS:
