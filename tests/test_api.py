@@ -561,6 +561,7 @@ def test_the_page_runs(tmp_path):
     executed(of_fewer_rows("\n".join(blocks)), tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("undrawn")
 def test_the_notebook_runs(tmp_path):
     notebook = json.loads((ROOT / "examples" / "python_door.ipynb").read_text(encoding="utf-8"))
