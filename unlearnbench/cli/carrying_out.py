@@ -62,16 +62,22 @@ def carry_out(
 def terminating_as_interrupt() -> Iterator[None]:
     """A batch system's polite end (SIGTERM) is Ctrl-C's: claims are given back, workers ended."""
 
+    is_interrupted = False
+
     def interrupt(*_: object) -> None:
         # A second one, sent in impatience, would end the process before it has said anything.
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        raise KeyboardInterrupt
+        nonlocal is_interrupted
+        if not is_interrupted:
+            is_interrupted = True
+            raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGTERM, interrupt)
     try:
         yield
     finally:
-        if signal.getsignal(signal.SIGTERM) is interrupt:
+        if is_interrupted:  # whatever handler a cell that was left put back
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        elif signal.getsignal(signal.SIGTERM) is interrupt:
             signal.signal(signal.SIGTERM, before)
 
 
