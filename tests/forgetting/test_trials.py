@@ -55,8 +55,8 @@ def test_with_a_pool_a_method_that_would_leave_it_alone_learns_it() -> None:
 
 def test_undial_takes_more_from_rows_that_are_known_by_heart_unless_it_is_told() -> None:
     assert {"undial.beta=30" in r.settings for r in rungs_of("undial", [], None, REAL)} == {True}
-    told = rungs_of("undial", ["undial.beta=7"], None, REAL)
-    assert [[t for t in r.settings if "beta" in t] for r in told] == [["undial.beta=7"]] * 3
+    given = rungs_of("undial", ["undial.beta=7"], None, REAL)
+    assert [[t for t in r.settings if "beta" in t] for r in given] == [["undial.beta=7"]] * 3
 
 
 def test_a_rate_that_is_given_is_the_only_one() -> None:

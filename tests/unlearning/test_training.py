@@ -125,6 +125,18 @@ def test_a_set_that_is_not_known_needs_no_epoch() -> None:
     assert torch.equal(weights(model), weights(tiny_model()))
 
 
+@pytest.mark.parametrize("limit", [1, 5])
+def test_a_set_under_the_line_is_trained_on_while_a_row_is_known(limit: int) -> None:
+    class OneRowKnown(MaExaminer):
+        def known_rows(self, *_: object) -> tuple[str, ...]:
+            return ("0",) * (len(self.seen) < 3)  # before any training and after one epoch
+
+    trace, _ = run(Ascent(max_epochs=limit), OneRowKnown(StopLine(el=2.0, ma=2.0)))
+    expected = ("not_forgotten", 1) if limit == 1 else ("forgotten", 2)
+    assert (trace.outcome, trace.n_epochs) == expected
+    assert (", 1 of " in trace.reason) == (limit == 1)
+
+
 def test_nan_loss_ends_the_run_and_keeps_the_trace_and_the_last_good_weights() -> None:
     method = Ascent(batch_size=3, break_at=5)
     trace, model = run(method, MaExaminer(NEVER))
